@@ -1,0 +1,20 @@
+"""Inner Ear: what a music model hears inside while it composes.
+
+The public names below are imported on first use, so that ``import innerear`` stays free of torch.
+"""
+
+from importlib import import_module
+
+_PUBLIC = {
+    "ActivationExtractor": "innerear.capture",
+    "cosine_similarity": "innerear.similarity",
+    "load_model": "innerear.models",
+}
+
+__all__ = list(_PUBLIC)
+
+
+def __getattr__(name: str):
+    if name in _PUBLIC:
+        return getattr(import_module(_PUBLIC[name]), name)
+    raise AttributeError(f"module 'innerear' has no attribute {name!r}; it has {', '.join(_PUBLIC)}")
