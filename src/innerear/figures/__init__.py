@@ -1,0 +1,1 @@
+"""Tables and arrays → matplotlib figures. No files are read here, and no statistic is computed."""

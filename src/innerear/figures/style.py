@@ -1,0 +1,149 @@
+"""The look of every figure: sizes, colours, titles, the time axis, and how a figure is saved."""
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+import matplotlib
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+from innerear.tracking import atomic
+
+SEQUENTIAL = "cividis"
+DIVERGING = "RdBu_r"
+PAD_COLOUR = "0.9"
+BRANCHES = MappingProxyType(
+    {
+        "cond": "cond (reads the text)",
+        "uncond": "uncond (reads no text)",
+        "delta": "delta (cond − uncond)",
+    }
+)
+# Okabe & Ito's palette, which stays apart under the common colour-vision deficiencies. The four
+# default emotions have fixed colours, so that a reader learns them once for all figures.
+_EMOTIONS = {"happy": "#E69F00", "sad": "#0072B2", "calm": "#009E73", "energetic": "#D55E00"}
+_OTHERS = ("#CC79A7", "#56B4E9", "#000000", "#F0E442")
+_MARKERS = "osD^vPX*<>hp"
+
+_RC: dict[Any, Any] = {
+    "font.size": 9,
+    "axes.titlesize": 9,
+    "axes.labelsize": 9,
+    "legend.fontsize": 8,
+    "legend.frameon": False,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "svg.fonttype": "none",
+    "svg.hashsalt": "innerear",
+    "savefig.dpi": 150,
+    "font.family": "DejaVu Sans",
+}
+
+# Decorates every function that draws: matplotlib reads its defaults at each call, and a reader's
+# own notebook settings must stay as they are.
+styled = matplotlib.rc_context(_RC)
+
+
+@styled
+def new_figure(
+    rows: int = 1,
+    columns: int = 1,
+    *,
+    title: str = "",
+    subtitle: str = "",
+    panel: tuple[float, float] = (3.2, 2.4),
+    **subplots,
+) -> tuple[Figure, np.ndarray]:
+    """Make a figure with a grid of axes and no global state.
+
+    Parameters
+    ----------
+    rows, columns : size of the grid.
+    title : first line: what is shown, and of which model.
+    subtitle : second line, smaller: n, permutations, how to read it.
+    panel : width and height of one panel in inches.
+    subplots : further arguments of `Figure.subplots`, such as ``sharex=True``.
+
+    Returns
+    -------
+    The figure and its axes [rows, columns], always two-dimensional.
+    """
+    size = (max(panel[0] * columns, 4.2), panel[1] * rows + 0.6)
+    figure = Figure(figsize=size, layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.subplots(rows, columns, squeeze=False, **subplots)
+    heading = "\n".join(line for line in (title, subtitle) if line)
+    if heading:
+        figure.suptitle(heading, fontsize=10)
+    return figure, axes
+
+
+def palette(labels: Sequence[str]) -> dict[str, str]:
+    """Give each distinct label a colour: fixed for the default emotions, cycled for all others."""
+    distinct = list(dict.fromkeys(labels))
+    others = [label for label in distinct if label not in _EMOTIONS]
+    # With no default emotion among the labels their colours are free to use.
+    free = _OTHERS if len(others) < len(distinct) else (*_EMOTIONS.values(), *_OTHERS)
+    colours = {label: free[i % len(free)] for i, label in enumerate(others)}
+    return {label: _EMOTIONS.get(label) or colours[label] for label in distinct}
+
+
+def markers(labels: Sequence[str]) -> dict[str, str]:
+    """Give each distinct label (a template, say) a marker of its own, cycled after twelve."""
+    return {label: _MARKERS[i % len(_MARKERS)] for i, label in enumerate(dict.fromkeys(labels))}
+
+
+@styled
+def step_axis(
+    axes: Axes, seconds: np.ndarray, complete: np.ndarray, *, top: bool = True, bottom: bool = True
+) -> None:
+    """Label a step axis in steps (below) and seconds (above), and grey out the pads.
+
+    Parameters
+    ----------
+    axes : whose x axis counts steps from 0.
+    seconds : [S] start of each step's newest frame.
+    complete : bool [S], False at the first and last K − 1 steps.
+    top, bottom : which of the two scales to write.
+    """
+    n_steps = len(complete)
+    axes.set_xlim(-0.5, n_steps - 0.5)
+    for start, stop in _runs(~np.asarray(complete, bool)):
+        axes.axvspan(start - 0.5, stop - 0.5, color=PAD_COLOUR, zorder=3, linewidth=0)
+    if bottom:
+        axes.set_xlabel("step")
+    if top and n_steps > 1:
+        rate = (n_steps - 1) / float(seconds[-1] - seconds[0])
+        offset = float(seconds[0])
+        above = axes.secondary_xaxis(
+            "top",
+            functions=(lambda s: np.asarray(s) / rate + offset, lambda t: (np.asarray(t) - offset) * rate),
+        )
+        above.set_xlabel("seconds")
+
+
+def _runs(mask: np.ndarray) -> list[tuple[int, int]]:
+    edges = np.flatnonzero(np.diff(np.concatenate([[0], mask.astype(int), [0]])))
+    return list(zip(edges[::2].tolist(), edges[1::2].tolist(), strict=True))
+
+
+def caption_counts(counts: Mapping[str, object]) -> str:
+    """Join counts for a subtitle: ``{"prompts": 20, "seeds": 4}`` → ``n: 20 prompts, 4 seeds``."""
+    return "n: " + ", ".join(f"{value} {name}" for name, value in counts.items())
+
+
+@styled
+def save(figure: Figure, *paths: str | os.PathLike) -> None:
+    """Write the figure to each path, in the format of its suffix (SVG and PNG as a rule).
+
+    The files hold no date, so that equal input gives equal bytes.
+    """
+    for path in map(Path, paths):
+        with atomic(path) as temporary:
+            metadata = {"Date": None} if path.suffix == ".svg" else None
+            figure.savefig(temporary, format=path.suffix[1:], metadata=metadata)
