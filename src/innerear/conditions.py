@@ -3,13 +3,18 @@
 Light on purpose: the Snakefile imports this each time it is parsed.
 """
 
+import csv
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from os import PathLike
 
 from innerear.errors import InputError
 
-_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
+# An id becomes a folder name, so it must be one path component that no shell or file system minds.
+_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
+
+SHEET_COLUMNS = ("id", "text", "template", "emotion", "valence", "arousal")
 
 
 @dataclass(frozen=True)
@@ -33,5 +38,131 @@ class Sample:
 
     @property
     def id(self) -> str:
-        """The sample's name in every table: ``prompt/seed-7``."""
+        """The sample's name in every table, such as ``piano-happy/seed-7``."""
         return f"{self.prompt.id}/seed-{self.seed}"
+
+
+def prompts_from_templates(templates: Sequence[Mapping], emotions: Sequence[Mapping]) -> list[Prompt]:
+    """Cross templates with emotions into minimal pairs, emotion by emotion.
+
+    Parameters
+    ----------
+    templates : each with ``id`` and ``text``; the text holds ``{emotion}``.
+    emotions : each with ``id`` and, where known, ``valence`` and ``arousal`` in −1…1.
+
+    Raises
+    ------
+    InputError: a text without ``{emotion}``, or what `check_prompts` refuses.
+    """
+    for number, template in enumerate(templates, start=1):
+        if "{emotion}" not in template["text"]:
+            raise InputError(
+                f"prompts.templates, entry {number} ({template['id']!r}): the text {template['text']!r} "
+                "has no {emotion}, so all emotions would share one prompt; put {emotion} where the word belongs"
+            )
+    prompts = [
+        Prompt(
+            id=f"{template['id']}-{emotion['id']}",
+            text=template["text"].replace("{emotion}", emotion["id"]),
+            template=template["id"],
+            emotion=emotion["id"],
+            valence=emotion.get("valence"),
+            arousal=emotion.get("arousal"),
+        )
+        for emotion in emotions
+        for template in templates
+    ]
+    check_prompts(prompts, where="prompts.templates × prompts.emotions")
+    return prompts
+
+
+def prompts_from_sheet(path: str | PathLike) -> list[Prompt]:
+    """Read prompts from a tab-separated sheet with the columns of `SHEET_COLUMNS`.
+
+    ``valence`` and ``arousal`` may be missing or empty. The rows are ordered by emotion, in the
+    order in which the emotions first appear.
+
+    Raises
+    ------
+    InputError: no such file, a missing or unknown column, a rating that is no number, or what
+        `check_prompts` refuses.
+    """
+    try:
+        with open(path, newline="", encoding="utf-8") as sheet:
+            reader = csv.DictReader(sheet, delimiter="\t")
+            columns, rows = reader.fieldnames or [], list(reader)
+    except OSError as error:
+        raise InputError(f"prompts.sheet: cannot read {str(path)!r} ({error.strerror})") from error
+    missing = [column for column in SHEET_COLUMNS[:4] if column not in columns]
+    unknown = [column for column in columns if column not in SHEET_COLUMNS]
+    if missing or unknown:
+        raise InputError(
+            f"{path}: missing columns {missing}, unknown columns {unknown}; the sheet is tab-separated "
+            f"with the columns {', '.join(SHEET_COLUMNS)} (the last two may be left out)"
+        )
+    prompts = [_prompt_from_row(row, f"{path}, row {number}") for number, row in enumerate(rows, start=2)]
+    check_prompts(prompts, where=str(path), first_row=2)
+    order = list(dict.fromkeys(prompt.emotion for prompt in prompts))
+    return sorted(prompts, key=lambda prompt: order.index(prompt.emotion))
+
+
+def _prompt_from_row(row: Mapping[str, str], where: str) -> Prompt:
+    ratings = {}
+    for scale in ("valence", "arousal"):
+        text = (row.get(scale) or "").strip()
+        try:
+            ratings[scale] = float(text) if text else None
+        except ValueError:
+            raise InputError(
+                f"{where}: {scale} is {text!r}; give a number in −1…1 or leave it empty"
+            ) from None
+    return Prompt(*((row[column] or "").strip() for column in SHEET_COLUMNS[:4]), **ratings)
+
+
+def check_prompts(prompts: Sequence[Prompt], where: str, first_row: int = 1) -> None:
+    """Refuse prompts whose ids clash or cannot name a folder, empty texts, and ratings out of range.
+
+    Ids are compared without regard to case, since some file systems do so too.
+
+    Raises
+    ------
+    InputError: naming the rows, counted from `first_row`.
+    """
+    if not prompts:
+        raise InputError(f"{where}: there is no prompt; give at least one")
+    seen: dict[str, int] = {}
+    for row, prompt in enumerate(prompts, start=first_row):
+        if not _ID.fullmatch(prompt.id):
+            raise InputError(
+                f"{where}, row {row}: the id {prompt.id!r} cannot name a folder; use letters, digits, - and _"
+            )
+        if not prompt.text.strip():
+            raise InputError(f"{where}, row {row}: the prompt {prompt.id!r} has an empty text; write one")
+        if not prompt.emotion or not prompt.template:
+            raise InputError(f"{where}, row {row}: {prompt.id!r} needs both an emotion and a template")
+        if prompt.id.lower() in seen:
+            raise InputError(
+                f"{where}: rows {seen[prompt.id.lower()]} and {row} share the id {prompt.id!r}; rename one"
+            )
+        for scale in ("valence", "arousal"):
+            rating = getattr(prompt, scale)
+            if rating is not None and not -1 <= rating <= 1:
+                raise InputError(f"{where}, row {row}: {scale} is {rating}; ratings lie in −1…1")
+        seen[prompt.id.lower()] = row
+
+
+def cross(prompts: Iterable[Prompt], seeds: Sequence[int]) -> list[Sample]:
+    """Give every prompt every seed, in the order of the prompts.
+
+    Raises
+    ------
+    InputError: a seed that stands twice in the list.
+    """
+    for position, seed in enumerate(seeds, start=1):
+        first = list(seeds).index(seed) + 1
+        if first != position:
+            raise InputError(
+                f"seeds: entries {first} and {position} are both {seed}; "
+                "the two would be one sample, remove one"
+            )
+    return [Sample(prompt, seed) for prompt in prompts for seed in seeds]

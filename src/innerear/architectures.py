@@ -1,0 +1,98 @@
+"""The shapes of the models, known without loading them: what the dry run needs.
+
+Light on purpose: the Snakefile imports this each time it is parsed. A job that has loaded the
+model compares it with what stands here.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from math import floor
+
+from innerear.errors import InputError, did_you_mean
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """The numbers that decide how many steps, layers and bytes a study has."""
+
+    n_layers: int
+    d_model: int
+    n_codebooks: int = 4
+    frame_rate: float = 50.0
+    sample_rate: int = 32000
+    max_duration: float = 30.0
+    n_parameters: int = 0
+    cross_attention: bool = True
+
+    def n_frames(self, duration: float) -> int:
+        """Codec frames T in `duration` seconds, as MusicGen counts them."""
+        return floor(duration * self.frame_rate)
+
+    def n_steps(self, duration: float) -> int:
+        """Forward steps S = T + K − 1 that the delay pattern takes for `duration` seconds."""
+        return self.n_frames(duration) + self.n_codebooks - 1
+
+
+KNOWN = {
+    "nano": Architecture(6, 96, sample_rate=16000, n_parameters=2_000_000),
+    "facebook/musicgen-small": Architecture(24, 1024, n_parameters=300_000_000),
+    "facebook/musicgen-medium": Architecture(48, 1536, n_parameters=1_500_000_000),
+    "facebook/musicgen-large": Architecture(48, 2048, n_parameters=3_300_000_000),
+    "facebook/musicgen-melody": Architecture(48, 1536, n_parameters=1_500_000_000, cross_attention=False),
+}
+
+
+def architecture_of(name: str, given: str | Mapping | None = None) -> Architecture:
+    """Return the architecture of the model `name`.
+
+    Parameters
+    ----------
+    name : a key of `KNOWN`, or the path of a checkpoint directory.
+    given : for a path, a key of `KNOWN` or the architecture's own numbers.
+
+    Raises
+    ------
+    InputError: neither is known.
+    """
+    if isinstance(given, Mapping):
+        return Architecture(**given)
+    if given is not None:
+        return KNOWN[given]
+    if name in KNOWN:
+        return KNOWN[name]
+    raise InputError(
+        f"model.name: {name!r} is not one of {', '.join(KNOWN)}{did_you_mean(name, KNOWN)}; for a checkpoint "
+        "directory, say in model.architecture which of them it is built like, or give n_layers and d_model"
+    )
+
+
+def resolve_layers(layers: str | Iterable[int], n_layers: int) -> list[int]:
+    """Turn the setting ``capture.layers`` into layer numbers.
+
+    Parameters
+    ----------
+    layers : ``"all"``, a range such as ``"0-5"`` (both ends included), or numbers.
+    n_layers : the model's number L of layers.
+
+    Raises
+    ------
+    InputError: a layer that the model does not have, or a text that is neither.
+    """
+    if layers == "all":
+        return list(range(n_layers))
+    if isinstance(layers, str):
+        first, dash, last = layers.partition("-")
+        if not (dash and first.isdigit() and last.isdigit()):
+            raise InputError(
+                f"capture.layers: {layers!r} is not understood; give all, a range like 0-5, or a list"
+            )
+        chosen = list(range(int(first), int(last) + 1))
+    else:
+        chosen = sorted(set(layers))
+    outside = [layer for layer in chosen if not 0 <= layer < n_layers]
+    if outside or not chosen:
+        raise InputError(
+            f"capture.layers: {outside or layers} cannot be captured; "
+            f"the model has the layers 0 to {n_layers - 1}"
+        )
+    return chosen

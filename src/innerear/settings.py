@@ -1,0 +1,90 @@
+"""Check a study's settings against their schema, and say what to change in words.
+
+Light on purpose: the Snakefile imports this each time it is parsed.
+"""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from innerear.errors import InputError, did_you_mean
+
+
+def validated(settings: Mapping, schema: Mapping) -> dict:
+    """Return `settings` with the schema's defaults filled in.
+
+    Parameters
+    ----------
+    settings : a study's configuration, as read from YAML.
+    schema : JSON schema (draft 2020-12) of an object; ``additionalProperties: false`` makes
+        unknown keys errors.
+
+    Raises
+    ------
+    InputError: all violations, a line each: the key, its value, what is allowed, and for an
+        unknown key the nearest known one.
+    """
+    from jsonschema import Draft202012Validator  # imported here: half of the module's import time
+
+    complete = _with_defaults(dict(settings), schema)
+    errors = sorted(Draft202012Validator(schema).iter_errors(complete), key=lambda error: list(error.path))
+    if errors:
+        lines = [line for error in errors for line in _explain(error)]
+        raise InputError("the configuration cannot be used:\n" + "\n".join(f"  - {line}" for line in lines))
+    return complete
+
+
+def documented_keys(schema: Mapping, prefix: str = "") -> Iterator[tuple[str, Mapping]]:
+    """Yield each key of the schema with its own schema, depth first, as ``section.key``."""
+    for name, part in schema.get("properties", {}).items():
+        if "properties" in part:
+            yield from documented_keys(part, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", part
+
+
+def _with_defaults(settings: Any, schema: Mapping) -> Any:
+    if not isinstance(settings, Mapping):
+        return settings
+    filled = dict(settings)
+    for name, part in schema.get("properties", {}).items():
+        if name not in filled and "default" in part:
+            filled[name] = part["default"]
+        if name not in filled and "properties" in part:
+            filled[name] = {}
+        if name in filled:
+            filled[name] = _with_defaults(filled[name], part)
+    return filled
+
+
+def _explain(error) -> Iterator[str]:
+    key = ".".join(str(part) for part in error.absolute_path)
+    if error.validator == "additionalProperties":
+        known = list(error.schema.get("properties", {}))
+        for name in error.instance:
+            if name not in known:
+                full = f"{key}.{name}" if key else name
+                nearest = did_you_mean(name, known)
+                yield f"{full}: unknown key{nearest}; known here: {', '.join(known)}"
+    elif error.validator == "required":
+        missing = [name for name in error.validator_value if name not in error.instance]
+        yield f"{key or 'the top level'}: {', '.join(missing)} must be given"
+    else:
+        about = error.schema.get("description", "")
+        meaning = f" ({about})" if about else ""
+        yield f"{key}: {error.instance!r} is not allowed; {_allowed(error)}{meaning}"
+
+
+def _allowed(error) -> str:
+    value = error.validator_value
+    phrases = {
+        "type": f"give {value if isinstance(value, str) else ' or '.join(map(str, value))}",
+        "enum": f"choose one of {', '.join(map(repr, value))}" if error.validator == "enum" else "",
+        "minimum": f"the least is {value}",
+        "maximum": f"the most is {value}",
+        "exclusiveMinimum": f"it must be above {value}",
+        "minItems": f"give at least {value}",
+        "minLength": "it must not be empty",
+        "pattern": f"it must match {value}",
+        "uniqueItems": "no entry may stand twice",
+    }
+    return phrases.get(error.validator, error.message)
