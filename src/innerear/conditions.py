@@ -58,7 +58,7 @@ def prompts_from_templates(templates: Sequence[Mapping], emotions: Sequence[Mapp
         if "{emotion}" not in template["text"]:
             raise InputError(
                 f"prompts.templates, entry {number} ({template['id']!r}): the text {template['text']!r} "
-                "has no {emotion}, so all emotions would share one prompt; put {emotion} where the word belongs"
+                "has no {emotion}, so all emotions would share a prompt; put {emotion} where the word belongs"
             )
     prompts = [
         Prompt(

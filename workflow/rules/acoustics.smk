@@ -1,0 +1,89 @@
+rule acoustics:
+    """Measure the clips of one prompt: features of each clip and of each codec frame."""
+    input:
+        audio=collect("<results>/audio/{{prompt}}/seed-{seed}.wav", seed=SEEDS),
+    output:
+        clips="<results>/acoustics/clips/{prompt}.tsv",
+        frames="<results>/acoustics/frames/{prompt}.nc",
+    log:
+        "<logs>/acoustics/{prompt}.log",
+    benchmark:
+        "<benchmarks>/acoustics/{prompt}.tsv"
+    conda:
+        "../../envs/acoustics.yaml"
+    params:
+        code=fingerprint("innerear.acoustics"),
+        frame_rate=STUDY.architecture.frame_rate,
+        samples=collect("{{prompt}}/seed-{seed}", seed=SEEDS),
+    resources:
+        mem_mb=megabytes(1500),
+        runtime=30,
+    script:
+        "../../scripts/acoustics.py"
+
+
+rule clip_features:
+    """Join the clip features of all prompts."""
+    input:
+        samples=rules.index.output,
+        clips=collect("<results>/acoustics/clips/{prompt}.tsv", prompt=PROMPTS),
+    output:
+        report(
+            "<results>/acoustics/clips.tsv",
+            caption="../report/acoustics.rst",
+            category="Sound",
+            labels={"table": "clip features"},
+        ),
+    log:
+        "<logs>/clip_features.log",
+    benchmark:
+        "<benchmarks>/clip_features.tsv"
+    conda:
+        "../../envs/acoustics.yaml"
+    params:
+        code=fingerprint("innerear.acoustics"),
+    resources:
+        mem_mb=megabytes(1000),
+        runtime=10,
+    script:
+        "../../scripts/clip_features.py"
+
+
+rule plot_acoustics:
+    """Draw the acoustic features by emotion, and all clips as mel spectrograms."""
+    input:
+        samples=rules.index.output,
+        clips=rules.clip_features.output,
+    output:
+        features=report(
+            collect("<results>/figures/acoustic_features.{kind}", kind=FIGURE),
+            caption="../report/acoustics.rst",
+            category="Sound",
+            labels={"figure": "clip features by emotion"},
+        ),
+        spectrograms=report(
+            collect("<results>/figures/spectrograms.{kind}", kind=FIGURE),
+            caption="../report/spectrograms.rst",
+            category="Sound",
+            labels={"figure": "mel spectrograms"},
+        ),
+    log:
+        "<logs>/plot_acoustics.log",
+    benchmark:
+        "<benchmarks>/plot_acoustics.tsv"
+    conda:
+        "../../envs/acoustics.yaml"
+    params:
+        code=fingerprint("innerear.figures.acoustics"),
+        model=config["model"]["name"],
+    resources:
+        mem_mb=megabytes(1500),
+        runtime=20,
+    script:
+        "../../scripts/plot_acoustics.py"
+
+
+rule all_acoustics:
+    """The acoustic features, measured and drawn."""
+    input:
+        rules.plot_acoustics.output,

@@ -1,0 +1,77 @@
+"""Load and validate the study, and what the rules ask of it. No rules here."""
+
+import atexit
+import sys
+from dataclasses import asdict
+from pathlib import Path
+
+import yaml
+from snakemake.exceptions import WorkflowError
+
+# A checkout works without being installed, as in the environments of --sdm conda.
+sys.path.insert(0, f"{workflow.basedir}/src")
+
+from innerear.errors import InputError
+from innerear.study import Study
+from innerear.tracking import fingerprint
+
+try:
+    STUDY = Study.from_settings(
+        config, yaml.safe_load(Path(workflow.basedir, "workflow/schemas/config.schema.yaml").read_text())
+    )
+except InputError as error:
+    raise WorkflowError(str(error)) from None
+
+config = STUDY.settings
+PROMPTS = {prompt.id: prompt for prompt in STUDY.prompts}
+SEEDS = config["seeds"]
+LAYERS = [f"{layer:02d}" for layer in STUDY.layers]
+FIGURE = ["svg", "png"]
+
+
+def prompt_of(wildcards):
+    """The fields of the prompt that a job is about."""
+    return asdict(PROMPTS[wildcards.prompt])
+
+
+def gram_mb(wildcards, attempt):
+    """Memory of a job that holds one layer's Gram, beside the interpreter; doubled at each retry."""
+    return int((1000 + 3 * STUDY.estimate.gram_bytes / 2**20) * attempt)
+
+
+def megabytes(base):
+    """Memory that grows with each attempt, for the profiles that retry."""
+
+    def grown(wildcards, attempt):
+        return base * attempt
+
+    return grown
+
+
+def announce():
+    """Say what the study takes: the last thing that a dry run prints."""
+    if workflow.dryrun:
+        tell_estimate()
+
+
+def tell_estimate():
+    print(f"Study {config['study']} with {config['model']['name']}\n{STUDY.estimate}", file=sys.stderr)
+
+
+atexit.register(announce)
+
+
+onstart:
+    tell_estimate()
+
+
+pathvars:
+    results=f"results/{config['study']}",
+    logs=f"results/{config['study']}/logs",
+    benchmarks=f"results/{config['study']}/benchmarks",
+
+
+wildcard_constraints:
+    prompt=r"[A-Za-z0-9][A-Za-z0-9_-]*",
+    seed=r"\d+",
+    layer=r"\d+",

@@ -1,0 +1,57 @@
+rule generate:
+    """Generate the clip of one (prompt, seed) pair and record the hidden state of every step."""
+    output:
+        stack="<results>/stacks/{prompt}/seed-{seed}.h5",
+        audio="<results>/audio/{prompt}/seed-{seed}.wav",
+    log:
+        "<logs>/generate/{prompt}/seed-{seed}.log",
+    benchmark:
+        "<benchmarks>/generate/{prompt}/seed-{seed}.tsv"
+    conda:
+        "../../envs/generate.yaml"
+    params:
+        code=fingerprint("innerear.generation"),
+        study=config["study"],
+        prompt=prompt_of,
+        model=config["model"],
+        layers=STUDY.layers,
+        dtype=config["capture"]["dtype"],
+        generation=config["generation"],
+    resources:
+        gpu=1,
+        mem_mb=megabytes(2500),
+        runtime=30,
+    script:
+        "../../scripts/generate.py"
+
+
+rule index:
+    """List all samples with their content hashes: the one link between the stacks and the fan-in."""
+    input:
+        stacks=collect(
+            "<results>/stacks/{prompt}/seed-{seed}.h5", prompt=PROMPTS, seed=SEEDS
+        ),
+        audio=collect(
+            "<results>/audio/{prompt}/seed-{seed}.wav", prompt=PROMPTS, seed=SEEDS
+        ),
+    output:
+        "<results>/samples.tsv",
+    log:
+        "<logs>/index.log",
+    benchmark:
+        "<benchmarks>/index.tsv"
+    conda:
+        "../../envs/analysis.yaml"
+    params:
+        code=fingerprint("innerear.index"),
+    resources:
+        mem_mb=megabytes(1000),
+        runtime=30,
+    script:
+        "../../scripts/index.py"
+
+
+rule all_samples:
+    """Every sample, listed."""
+    input:
+        rules.index.output,
