@@ -76,15 +76,20 @@ def _explain(error) -> Iterator[str]:
 
 def _allowed(error) -> str:
     value = error.validator_value
-    phrases = {
-        "type": f"give {value if isinstance(value, str) else ' or '.join(map(str, value))}",
-        "enum": f"choose one of {', '.join(map(repr, value))}" if error.validator == "enum" else "",
-        "minimum": f"the least is {value}",
-        "maximum": f"the most is {value}",
-        "exclusiveMinimum": f"it must be above {value}",
-        "minItems": f"give at least {value}",
-        "minLength": "it must not be empty",
-        "pattern": f"it must match {value}",
-        "uniqueItems": "no entry may stand twice",
-    }
-    return phrases.get(error.validator, error.message)
+    match error.validator:
+        case "type":
+            return f"give {value if isinstance(value, str) else ' or '.join(value)}"
+        case "enum":
+            return f"choose one of {', '.join(map(repr, value))}"
+        case "minimum":
+            return f"the least is {value}"
+        case "maximum":
+            return f"the most is {value}"
+        case "exclusiveMinimum":
+            return f"it must be above {value}"
+        case "minItems":
+            return f"give at least {value}"
+        case "pattern":
+            return f"it must match {value}"
+        case _:
+            return error.message

@@ -56,13 +56,13 @@ rule plot_acoustics:
         clips=rules.clip_features.output,
     output:
         features=report(
-            collect("<results>/figures/acoustic_features.{kind}", kind=FIGURE),
+            "<results>/figures/acoustic_features.svg",
             caption="../report/acoustics.rst",
             category="Sound",
             labels={"figure": "clip features by emotion"},
         ),
         spectrograms=report(
-            collect("<results>/figures/spectrograms.{kind}", kind=FIGURE),
+            "<results>/figures/spectrograms.svg",
             caption="../report/spectrograms.rst",
             category="Sound",
             labels={"figure": "mel spectrograms"},

@@ -26,7 +26,6 @@ config = STUDY.settings
 PROMPTS = {prompt.id: prompt for prompt in STUDY.prompts}
 SEEDS = config["seeds"]
 LAYERS = [f"{layer:02d}" for layer in STUDY.layers]
-FIGURE = ["svg", "png"]
 
 
 def prompt_of(wildcards):

@@ -1,0 +1,107 @@
+"""Settings, architectures, estimate and study: what the Snakefile knows before any model is loaded."""
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from innerear.architectures import KNOWN, architecture_of, resolve_layers
+from innerear.errors import InputError
+from innerear.settings import documented_keys
+from innerear.study import Study
+
+ROOT = Path(__file__).parents[1]
+SCHEMA = yaml.safe_load((ROOT / "workflow/schemas/config.schema.yaml").read_text())
+
+
+@pytest.fixture
+def settings():
+    return yaml.safe_load((ROOT / "config.yaml").read_text())
+
+
+def test_the_default_study_has_eighty_samples_of_all_layers(settings):
+    study = Study.from_settings(settings, SCHEMA)
+    assert len(study.samples) == study.estimate.n_samples == 80
+    assert study.layers == list(range(study.architecture.n_layers))
+    assert study.samples[0].id == "piano-happy/seed-0"
+
+
+def test_defaults_are_filled_in(settings):
+    del settings["capture"], settings["generation"]
+    study = Study.from_settings(settings, SCHEMA)
+    assert study.settings["capture"]["dtype"] == "float16"
+    assert study.settings["generation"]["top_k"] == 250
+
+
+def test_every_key_of_the_schema_is_described_and_optional_ones_have_a_default():
+    for key, part in documented_keys(SCHEMA):
+        assert part.get("description"), key
+        assert "default" in part or key in SCHEMA["required"], key
+
+
+@pytest.mark.parametrize(
+    ("section", "key", "value", "message"),
+    [
+        (None, "sedes", [1], r"sedes: unknown key \(did you mean 'seeds'\?\); known here: .*generation"),
+        ("generation", "guidence", 3, r"generation\.guidence: unknown key \(did you mean 'guidance'\?\)"),
+        ("generation", "duration", "long", r"generation\.duration: 'long' is not allowed; give number"),
+        ("generation", "duration", -1, r"generation\.duration: -1 is not allowed; it must be above 0"),
+        ("generation", "top_p", 2, r"generation\.top_p: 2 is not allowed; the most is 1"),
+        ("capture", "dtype", "float8", r"capture\.dtype: 'float8' .*choose one of 'float16', 'float32'"),
+        ("capture", "layers", [5, 6], r"\[6\] cannot be captured; the model has the layers 0 to 5"),
+        ("capture", "layers", "first", "'first' is not understood; give all, a range like 0-5, or a list"),
+        ("model", "name", "facebook/musicgen-smal", r"did you mean 'facebook/musicgen-small'\?"),
+        ("generation", "duration", 31, "31 s is more than the 30 s that the model generates in one window"),
+        ("generation", "duration", 0.05, "is 2 codec frames; at least 4 are needed"),
+        ("gram", "max_gib", 0.001, r"more than gram\.max_gib = 0\.001"),
+        ("prompts", "sheet", "prompts.tsv", "both a sheet .* and templates are given"),
+        (None, "seeds", [1, 2, 1], "entries 1 and 3 are both 1"),
+        (None, "study", "a/b", r"study: 'a/b' is not allowed; it must match"),
+    ],
+)
+def test_a_bad_setting_is_named_with_what_is_allowed(settings, section, key, value, message):
+    (settings.setdefault(section, {}) if section else settings)[key] = value
+    with pytest.raises(InputError, match=message):
+        Study.from_settings(settings, SCHEMA)
+
+
+def test_all_bad_settings_are_named_at_once(settings):
+    settings["generation"] = {"duration": -1, "top_k": -2}
+    with pytest.raises(InputError) as error:
+        Study.from_settings(settings, SCHEMA)
+    assert "generation.duration" in str(error.value)
+    assert "generation.top_k" in str(error.value)
+
+
+def test_what_is_missing_is_named():
+    with pytest.raises(InputError, match="the top level: study, seeds must be given"):
+        Study.from_settings({"prompts": {}}, SCHEMA)
+
+
+def test_steps_follow_from_duration_as_in_the_delay_pattern():
+    small = KNOWN["facebook/musicgen-small"]
+    assert small.n_steps(3) == 153
+    assert small.n_steps(8) == 403
+
+
+def test_a_local_checkpoint_is_built_like_a_known_model_or_has_its_own_numbers():
+    assert architecture_of("checkpoints/mine", "facebook/musicgen-large").n_layers == 48
+    assert architecture_of("checkpoints/mine", {"n_layers": 2, "d_model": 8}).n_codebooks == 4
+    with pytest.raises(InputError, match=r"model\.architecture"):
+        architecture_of("checkpoints/mine")
+
+
+def test_layers_are_a_range_a_list_or_all():
+    assert resolve_layers("all", 3) == [0, 1, 2]
+    assert resolve_layers("1-2", 3) == [1, 2]
+    assert resolve_layers([2, 0, 2], 3) == [0, 2]
+
+
+def test_the_estimate_agrees_with_the_arithmetic_of_the_largest_model(settings):
+    settings["model"] = {"name": "facebook/musicgen-large"}
+    settings["generation"] = {"duration": 30}
+    settings["gram"] = {"max_gib": 1000}
+    size = Study.from_settings(settings, SCHEMA).estimate
+    assert size.stack_bytes / 2 / 2**20 == pytest.approx(282, abs=1)  # MiB a branch: 48 × 1503 × 2048 × 2 B
+    assert size.disk_bytes > size.n_samples * size.stack_bytes
+    assert "80 = 20 prompts × 4 seeds, 30 s each" in str(size)

@@ -1,0 +1,102 @@
+import os
+import sys
+
+import pytest
+
+from innerear import tracking
+from innerear.errors import InputError, did_you_mean
+
+
+@pytest.fixture
+def package(tmp_path, monkeypatch):
+    """A copy-like innerear of three modules: top imports middle, middle imports base."""
+    (tmp_path / "tracking.py").write_text("")
+    (tmp_path / "base.py").write_text('"""Base."""\nONE = 1\n')
+    (tmp_path / "middle.py").write_text("from innerear.base import ONE\nTWO = ONE + 1\n")
+    (tmp_path / "top.py").write_text("import innerear.middle\nimport os\n")
+    (tmp_path / "aside.py").write_text("THREE = 3\n")
+    monkeypatch.setattr(tracking, "__file__", str(tmp_path / "tracking.py"))
+
+    def fingerprint(module):
+        for cached in (tracking._source, tracking._is_module, tracking._imports, tracking._stripped_source):
+            cached.cache_clear()
+        return tracking.fingerprint(module)
+
+    yield tmp_path, fingerprint
+    monkeypatch.undo()
+    for cached in (tracking._source, tracking._is_module, tracking._imports, tracking._stripped_source):
+        cached.cache_clear()
+
+
+def test_fingerprint_follows_imports_through_the_package(package):
+    folder, fingerprint = package
+    before = fingerprint("innerear.top")
+    (folder / "base.py").write_text("ONE = 10\n")
+    assert fingerprint("innerear.top") != before
+
+
+def test_fingerprint_ignores_what_is_not_imported(package):
+    folder, fingerprint = package
+    before = fingerprint("innerear.top")
+    (folder / "aside.py").write_text("THREE = 4\n")
+    assert fingerprint("innerear.top") == before
+
+
+def test_fingerprint_ignores_comments_docstrings_and_layout(package):
+    folder, fingerprint = package
+    before = fingerprint("innerear.top")
+    (folder / "base.py").write_text('"""Another text."""\n\n# why one\nONE = (\n    1\n)\n')
+    assert fingerprint("innerear.top") == before
+
+
+def test_fingerprint_names_a_module_that_does_not_exist():
+    with pytest.raises(InputError, match=r"innerear\.nothing"):
+        tracking.fingerprint("innerear.nothing")
+
+
+def test_atomic_leaves_the_old_file_when_writing_fails(tmp_path):
+    path = tmp_path / "table.tsv"
+    path.write_text("old")
+    with pytest.raises(RuntimeError), tracking.atomic(path) as temporary:
+        temporary.write_text("half")
+        raise RuntimeError
+    assert path.read_text() == "old"
+    assert os.listdir(tmp_path) == ["table.tsv"]
+
+
+def test_atomic_renames_a_whole_file(tmp_path):
+    path = tmp_path / "deep" / "table.tsv"
+    with tracking.atomic(path) as temporary:
+        temporary.write_text("new")
+        assert not path.exists()
+        assert temporary.suffix == ".tsv"
+    assert path.read_text() == "new"
+    assert os.listdir(path.parent) == ["table.tsv"]
+
+
+def test_log_to_writes_to_both_log_and_terminal(tmp_path, capsys):
+    with tracking.log_to(tmp_path / "job.log"):
+        print("on stdout")
+        print("on stderr", file=sys.stderr)
+    shown = capsys.readouterr()
+    assert (shown.out, shown.err) == ("on stdout\n", "on stderr\n")
+    assert (tmp_path / "job.log").read_text() == "on stdout\non stderr\n"
+
+
+def test_log_to_ends_an_input_error_without_traceback(tmp_path, capsys):
+    with pytest.raises(SystemExit) as end, tracking.log_to(tmp_path / "job.log"):
+        raise InputError("layer 9 does not exist")
+    assert end.value.code == 1
+    assert capsys.readouterr().err == "error: layer 9 does not exist\n"
+    assert "Traceback" not in (tmp_path / "job.log").read_text()
+
+
+def test_log_to_keeps_the_traceback_of_a_bug(tmp_path):
+    with pytest.raises(ZeroDivisionError), tracking.log_to(tmp_path / "job.log"):
+        1 / 0  # noqa: B018
+    assert "ZeroDivisionError" in (tmp_path / "job.log").read_text()
+
+
+def test_did_you_mean_names_only_what_is_near():
+    assert did_you_mean("sedes", ["seeds", "study"]) == " (did you mean 'seeds'?)"
+    assert did_you_mean("zzz", ["seeds", "study"]) == ""
