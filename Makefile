@@ -1,0 +1,54 @@
+# Two commands do everything on a fresh machine: `make run` and `make test`.
+PYTHON ?= python3
+CORES ?= all
+STUDY ?= $(shell sed -n 's/^study: *//p' config.yaml)
+BIN := .venv/bin
+INSTALLED := .venv/installed
+
+.PHONY: run test check format lock dag docs nano clean
+
+run: $(INSTALLED)  ## The study of config.yaml from text to report: results/<study>/
+	$(BIN)/snakemake --cores $(CORES)
+	$(BIN)/snakemake --cores 1 --report results/$(STUDY)/report.zip
+	@echo "Open results/$(STUDY)/listen.html and the report in results/$(STUDY)/report.zip"
+
+test: check  ## All tests, as continuous integration runs them
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
+
+check: $(INSTALLED)  ## Style, types and the workflow's own linter
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/snakefmt --check Snakefile workflow
+	$(BIN)/snakemake --lint
+	$(BIN)/basedpyright
+
+format: $(INSTALLED)  ## Lay out all code
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+	$(BIN)/snakefmt Snakefile workflow
+
+lock: $(INSTALLED)  ## Resolve envs/requirements.in anew into envs/lock.txt
+	$(BIN)/uv pip compile --upgrade --universal --fork-strategy fewest --python-version 3.11 --no-header \
+		--no-emit-index-url --no-annotate --override envs/overrides.txt envs/requirements.in -o envs/lock.txt
+
+dag: $(INSTALLED)  ## The rule graph, as mermaid
+	@$(BIN)/snakemake --rulegraph mermaid-js 2>/dev/null
+
+docs: $(INSTALLED)  ## Renew what the README takes from the schema and from the workflow
+	$(BIN)/python docs/renew.py
+
+nano: $(INSTALLED)  ## Train the embedded model again from nothing (under an hour on 2 CPU cores)
+	$(BIN)/python resources/nano/training/train.py --output resources/nano
+
+clean:  ## Remove the environment; results stay
+	rm -rf .venv
+
+# audiocraft's own dependency list cannot be satisfied any more, so the lock is complete and
+# nothing is resolved here.
+$(INSTALLED): envs/lock.txt pyproject.toml
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Inner Ear needs Python 3.11 or newer; set PYTHON=")'
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet $$(grep '^uv==' envs/lock.txt)
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps -r envs/lock.txt
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --editable .
+	touch $@

@@ -1,0 +1,72 @@
+"""A module of the library imports only from modules below it, and what the Snakefile imports stays light."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+SOURCE = Path(__file__).parents[1] / "src" / "innerear"
+
+# Low to high; modules of one row do not import each other.
+LEVELS = [
+    {"errors"},
+    {"tracking"},
+    {"conditions", "timeline", "architectures", "settings"},
+    {"estimate"},
+    {"study", "design", "stacks"},
+    {"models"},
+    {"capture"},
+    {"generation", "index", "qc", "acoustics"},
+    {"gram", "similarity", "components", "correlation"},
+    {"figures", "listening"},
+]
+LEVEL = {module: number for number, modules in enumerate(LEVELS) for module in modules}
+
+
+def modules():
+    return sorted(path for path in SOURCE.rglob("*.py") if path != SOURCE / "__init__.py")
+
+
+def part(path):
+    return path.relative_to(SOURCE).parts[0].removesuffix(".py")
+
+
+def imported(path):
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert not node.level, f"{path}: relative import"
+            if node.module == "innerear":
+                yield from (f"innerear.{alias.name}" for alias in node.names)
+            else:
+                yield node.module
+
+
+@pytest.mark.parametrize("path", modules(), ids=lambda path: str(path.relative_to(SOURCE)))
+def test_imports_point_down(path):
+    own = part(path)
+    assert own in LEVEL, f"give {own} a level"
+    for name in imported(path):
+        package, _, rest = name.partition(".")
+        assert package != "snakemake", f"{path} imports snakemake"
+        if package == "innerear":
+            below = rest.split(".")[0]
+            assert below == own or LEVEL[below] < LEVEL[own], f"{path} imports {name}"
+
+
+def test_what_the_snakefile_imports_is_light():
+    code = "import sys, innerear, innerear.study, innerear.tracking; print(*sys.modules)"
+    loaded = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    ).stdout.split()
+    assert not {"torch", "pandas", "h5py", "librosa", "matplotlib", "jsonschema"} & set(loaded)
+
+
+def test_the_public_names_are_named_when_one_is_wrong():
+    import innerear
+
+    with pytest.raises(AttributeError, match=r"no attribute 'Extractor'; it has ActivationExtractor"):
+        _ = innerear.Extractor
