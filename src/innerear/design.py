@@ -1,0 +1,327 @@
+"""The one owner of labels, folds, permutations and bootstraps.
+
+The unit of inference is the prompt: samples of one prompt resemble each other, and counting them as
+independent turns noise into findings. Every inference function of Inner Ear therefore takes a
+`Design`, never a bare array of labels. Templates, where there are any, are blocks: labels move among
+the prompts of one template, folds are whole templates, bootstraps resample templates.
+"""
+
+import hashlib
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from math import factorial, prod
+
+import numpy as np
+import pandas as pd
+
+from innerear.errors import InputError
+from innerear.significance import Significance, against_null
+
+MAX_FOLDS = 10
+STRATA = {
+    1: "same prompt, other seed",
+    2: "same emotion, same seed",
+    3: "same emotion, other seed",
+    4: "other emotion, same seed",
+    5: "other emotion, other seed",
+}
+# Each use of the study's seed has a stream of its own, so that asking for bootstraps first does not
+# change the permutations.
+_PERMUTATIONS, _BOOTSTRAPS = 1, 2
+
+
+@dataclass(frozen=True)
+class Fold:
+    """Sample indices to fit on and to score on; no prompt is in both."""
+
+    train: np.ndarray
+    test: np.ndarray
+
+
+class Design:
+    """Which samples there are, and what may be exchanged with what.
+
+    Parameters
+    ----------
+    samples : one row per sample, in the order of every [N] axis, with columns `sample_id`,
+        `prompt_id`, `seed`, the label, and optionally `template`. Seeds and prompts are crossed.
+    label : the column whose effect is asked about; constant within a prompt.
+    seed : the study's seed, from which the permutation and bootstrap tables are drawn.
+
+    Raises
+    ------
+    InputError: a column is missing, a (prompt, seed) pair occurs twice or is absent, a prompt has
+    two labels or two templates, or only some prompts have a template.
+
+    Notes
+    -----
+    Templates are blocks when there are at least two and one of them holds more than one prompt.
+    Otherwise labels are exchanged among all prompts, and folds are groups of whole prompts,
+    stratified by label.
+    """
+
+    def __init__(self, samples: pd.DataFrame, label: str = "emotion", seed: int = 0) -> None:
+        self.samples = _checked(samples, label)
+        self.label, self.seed = label, int(seed)
+        self.labels = _text(self.samples[label])  # [N]
+        prompt_ids = _text(self.samples["prompt_id"])
+        self.prompts = np.array(list(dict.fromkeys(prompt_ids.tolist())))  # [P] in order of appearance
+        number = {prompt: i for i, prompt in enumerate(self.prompts.tolist())}
+        #: [N] number of each sample's prompt, and of its seed
+        self.prompt_of = np.array([number[prompt] for prompt in prompt_ids.tolist()])
+        self.seeds, self.seed_of = np.unique(np.asarray(self.samples["seed"]), return_inverse=True)
+        #: [P, R] the sample of each prompt and seed
+        self.rows = np.empty((len(self.prompts), len(self.seeds)), np.intp)
+        self.rows[self.prompt_of, self.seed_of] = np.arange(len(self.samples))
+        self.prompt_labels = self.labels[self.rows[:, 0]]  # [P]
+        templates = _text(self.samples["template"])[self.rows[:, 0]]
+        names, block_of = np.unique(templates, return_inverse=True)
+        self.blocked = 1 < len(names) < len(templates)
+        #: [P] number of the block within which each prompt may be exchanged
+        self.block_of = block_of if self.blocked else np.zeros_like(block_of)
+
+    @property
+    def n_samples(self) -> int:
+        """N."""
+        return len(self.samples)
+
+    @property
+    def n_prompts(self) -> int:
+        """P, the n of every claim."""
+        return len(self.prompts)
+
+    @property
+    def n_blocks(self) -> int:
+        """Number of templates where they are blocks, else 1."""
+        return int(self.block_of.max()) + 1
+
+    def subset(self, rows: np.ndarray) -> "Design":
+        """Return the design of some of the samples, for folds within a training set."""
+        return Design(self.samples.iloc[np.sort(rows)], self.label, self.seed)
+
+    # ---- exchange -----------------------------------------------------------------------------
+
+    @cached_property
+    def relabelings(self) -> int:
+        """Number of distinct ways to relabel the prompts, names of labels apart.
+
+        Within block t, n_t! / ∏ n_tl! assignments; their product over blocks, divided by the
+        renamings of labels that leave all counts n_tl as they are. It is exact.
+        """
+        labels, label_of = np.unique(self.prompt_labels, return_inverse=True)
+        counts = np.zeros((self.n_blocks, len(labels)), int)
+        np.add.at(counts, (self.block_of, label_of), 1)
+        assignments = prod(factorial(sum(row)) // prod(map(factorial, row)) for row in counts.tolist())
+        alike = np.unique(counts, axis=1, return_counts=True)[1]
+        return assignments // prod(map(factorial, alike.tolist()))
+
+    @cached_property
+    def pairings(self) -> int:
+        """Number of ways to exchange whole prompts within blocks, for tests that pair two measurements."""
+        return prod(map(factorial, np.bincount(self.block_of).tolist()))
+
+    @property
+    def can_test(self) -> bool:
+        """Whether labels can move at all."""
+        return self.relabelings > 1
+
+    @property
+    def why_not(self) -> str:
+        """Why no test is possible; empty where one is."""
+        if self.can_test:
+            return ""
+        if len(set(self.prompt_labels)) < 2:
+            return f"all prompts have one {self.label}"
+        if len(set(self.prompt_labels)) == self.n_prompts:
+            return f"one prompt per {self.label}: nothing tells the {self.label} from the wording"
+        return f"no template holds two {self.label}s, so labels cannot move within a template"
+
+    def permutations(self, m: int) -> np.ndarray:
+        """Draw the study's permutation table.
+
+        Returns
+        -------
+        int32 [m, N]; ``values[table[k]]`` gives each sample the value of its stand-in. Whole
+        prompts trade places within their block, each seed with the same seed. A longer table begins
+        with the shorter one.
+        """
+        streams = np.random.SeedSequence([self.seed, _PERMUTATIONS]).spawn(self.n_blocks)
+        stand_in = np.empty((m, self.n_prompts), np.intp)  # [m, P]
+        for block, stream in enumerate(streams):
+            members = np.flatnonzero(self.block_of == block)
+            table = np.tile(members, (m, 1))
+            stand_in[:, members] = np.random.default_rng(stream).permuted(table, axis=1)
+        return self.rows[stand_in[:, self.prompt_of], self.seed_of].astype(np.int32)
+
+    def permutation_hash(self, m: int) -> str:
+        """Return 16 hexadecimal digits that two analyses share when they used the same table."""
+        return hashlib.sha256(self.permutations(m).astype("<i4").tobytes()).hexdigest()[:16]
+
+    def smallest_p(self, m: int, *, of: str = "labels") -> float:
+        """Return the smallest p that m permutations of this design can reach; NaN where none can.
+
+        Parameters
+        ----------
+        of : ``"labels"`` for statistics that do not mind the labels' names, ``"pairs"`` for those
+            that pair two measurements of a prompt.
+        """
+        distinct = self.relabelings if of == "labels" else self.pairings
+        return max(1 / (m + 1), 1 / distinct) if distinct > 1 else float("nan")
+
+    def null_text(self, m: int, what: str) -> str:
+        """Describe the null for the `null` column of a table: what moved, within what, which table."""
+        where = "within templates" if self.blocked else "among all prompts"
+        return f"{what} permuted between prompts {where}; table {self.permutation_hash(m)}"
+
+    # ---- folds --------------------------------------------------------------------------------
+
+    def folds(self) -> list[Fold]:
+        """Split into folds of whole templates; without templates, of whole prompts by label.
+
+        Returns
+        -------
+        At most 10 folds, one per template where there are no more than 10.
+
+        Raises
+        ------
+        InputError: fewer than two folds are possible.
+        """
+        if self.blocked:
+            group, n_folds = self.block_of, self.n_blocks
+        else:
+            # The i-th prompt of every label goes to the i-th group.
+            same = np.equal.outer(self.prompt_labels, self.prompt_labels)
+            group, n_folds = np.tril(same, -1).sum(axis=1), int(same.sum(axis=1).min())
+        if n_folds < 2:
+            raise InputError(
+                f"no folds are possible: a {self.label} has a single prompt and there are no two templates; "
+                "add a template or a second prompt per label"
+            )
+        fold_of = (group % min(n_folds, MAX_FOLDS))[self.prompt_of]  # [N]
+        folds = [Fold(np.flatnonzero(fold_of != k), np.flatnonzero(fold_of == k)) for k in np.unique(fold_of)]
+        self._assert_disjoint(folds)
+        return folds
+
+    def _assert_disjoint(self, folds: Iterable[Fold]) -> None:
+        for fold in folds:
+            shared = set(self.prompt_of[fold.train]) & set(self.prompt_of[fold.test])
+            if shared:
+                raise AssertionError(f"fold shares prompts {sorted(self.prompts[list(shared)])}")
+
+    # ---- resampling ---------------------------------------------------------------------------
+
+    def bootstraps(self, m: int) -> np.ndarray:
+        """Resample templates (without templates: the prompts of each label), then seeds.
+
+        Returns
+        -------
+        float32 [m, N]: how often each of m bootstraps holds each sample. Seeds are crossed with
+        prompts, so one draw of seeds serves all prompts. A statistic of pairs weighs the pair
+        i ≠ j by the product of its counts, so that a sample's copies are never compared.
+        """
+        rng = np.random.default_rng(np.random.SeedSequence([self.seed, _BOOTSTRAPS]))
+        unit = self.block_of if self.blocked else np.arange(self.n_prompts)
+        stratum = np.zeros(self.n_prompts, int) if self.blocked else _codes(self.prompt_labels)
+        units = np.zeros((m, self.n_prompts), np.float32)
+        for one in np.unique(stratum):
+            members = np.unique(unit[stratum == one])
+            units[:, members] = rng.multinomial(len(members), np.full(len(members), 1 / len(members)), size=m)
+        n_seeds = len(self.seeds)
+        seeds = rng.multinomial(n_seeds, np.full(n_seeds, 1 / n_seeds), size=m).astype(np.float32)
+        return units[:, unit[self.prompt_of]] * seeds[:, self.seed_of]
+
+    # ---- pairs --------------------------------------------------------------------------------
+
+    def strata(self) -> np.ndarray:
+        """Sort all pairs of samples into the five strata.
+
+        Returns
+        -------
+        int8 [N, N]: 1 … 5 as in `STRATA`; 0 on the diagonal and for pairs that no contrast uses.
+        Where templates are blocks, strata 2 to 5 pair different templates only: minimal pairs share
+        a template but never an emotion, so counting them would set the likeness of templates
+        against the emotion effect.
+        """
+        same_prompt = np.equal.outer(self.prompt_of, self.prompt_of)
+        same_label = np.equal.outer(self.labels, self.labels)
+        same_seed = np.equal.outer(self.seed_of, self.seed_of)
+        strata = np.select([same_label & same_seed, same_label, same_seed], [2, 3, 4], 5).astype(np.int8)
+        strata[~self.exchangeable_pairs()] = 0
+        strata[same_prompt & ~same_seed] = 1
+        return strata
+
+    def exchangeable_pairs(self) -> np.ndarray:
+        """Return bool [N, N]: the pairs of two prompts whose relation of labels may change."""
+        block = self.block_of[self.prompt_of]
+        if self.blocked:
+            return np.not_equal.outer(block, block)
+        return np.not_equal.outer(self.prompt_of, self.prompt_of)
+
+    # ---- p-values -----------------------------------------------------------------------------
+
+    def test(self, observed: np.ndarray, null: np.ndarray, *, of: str = "labels") -> Significance:
+        """Test a family of cells against their permutation null, one-sided, with max-T.
+
+        Parameters
+        ----------
+        observed : [cells] statistics, larger is more extreme; NaN where a cell is not to be tested.
+        null : [m, cells] the same under each row of `permutations(m)`.
+        of : see `smallest_p`.
+
+        Returns
+        -------
+        p = (b + 1) / (m + 1). Cells differ in scale, so max-T compares z: each statistic in units
+        of its own permutation distribution, the observed one included (Westfall & Young 1993).
+        """
+        return against_null(observed, null, testable=not np.isnan(self.smallest_p(len(null), of=of)))
+
+
+def _text(column) -> np.ndarray:
+    return np.array([str(value) for value in column])
+
+
+def _codes(values: np.ndarray) -> np.ndarray:
+    return np.unique(values, return_inverse=True)[1]
+
+
+def _checked(samples: pd.DataFrame, label: str) -> pd.DataFrame:
+    missing = [c for c in ("sample_id", "prompt_id", "seed", label) if c not in samples.columns]
+    if missing:
+        raise InputError(
+            f"the sample sheet has no column {missing[0]!r}; it has {', '.join(samples.columns)}"
+        )
+    if samples.empty:
+        raise InputError("the sample sheet is empty: a study needs at least one sample")
+    samples = samples.reset_index(drop=True)
+    if "template" not in samples.columns:
+        samples["template"] = ""
+    templates = ["" if pd.isna(value) else str(value) for value in samples["template"]]
+    samples = samples.assign(template=templates)
+    prompts = _text(samples["prompt_id"]).tolist()
+    if "" in templates and any(templates):
+        prompt = prompts[templates.index("")]
+        raise InputError(
+            f"prompt {prompt!r} has no template but others do: name one for each prompt or for none"
+        )
+    for column in (label, "template"):
+        first: dict[str, str] = {}
+        for prompt, value in zip(prompts, _text(samples[column]).tolist(), strict=True):
+            if first.setdefault(prompt, value) != value:
+                raise InputError(
+                    f"prompt {prompt!r} has two values of {column!r}, {first[prompt]!r} and {value!r}"
+                )
+    _check_crossed(prompts, list(samples["seed"]))
+    return samples
+
+
+def _check_crossed(prompts: Sequence[str], seeds: Sequence[int]) -> None:
+    counts = Counter(zip(prompts, seeds, strict=True))
+    for prompt in dict.fromkeys(prompts):
+        for seed in dict.fromkeys(seeds):
+            if counts[prompt, seed] != 1:
+                raise InputError(
+                    f"prompt {prompt!r} has {counts[prompt, seed]} samples with seed {seed}, not 1: "
+                    "seeds are crossed with prompts, so every prompt needs each seed once"
+                )

@@ -1,0 +1,251 @@
+"""Design: what is exchanged, what is kept whole, and what is refused."""
+
+from itertools import permutations
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from innerear.design import Design
+from innerear.errors import InputError
+from innerear.significance import against_null, correct_over, max_t, null_table
+
+EMOTIONS = ("happy", "sad", "calm", "energetic")
+
+
+def sheet(n_templates=5, emotions=EMOTIONS, n_seeds=4, templates=True):
+    rows = [
+        (f"t{t}-{emotion}/seed-{seed}", f"t{t}-{emotion}", f"t{t}" if templates else "", emotion, seed)
+        for emotion in emotions
+        for t in range(n_templates)
+        for seed in range(n_seeds)
+    ]
+    return pd.DataFrame(rows, columns=["sample_id", "prompt_id", "template", "emotion", "seed"])
+
+
+@pytest.mark.parametrize("templates", [True, False])
+def test_permutations_move_whole_prompts_and_keep_seeds_and_blocks(templates):
+    design = Design(sheet(templates=templates), seed=3)
+    table = design.permutations(200)
+    assert table.shape == (200, 80)
+    for row in table:
+        np.testing.assert_array_equal(np.sort(row), np.arange(80))
+        np.testing.assert_array_equal(design.seed_of[row], design.seed_of)
+        stand_in = design.prompt_of[row][design.rows]  # [P, R]
+        assert (stand_in == stand_in[:, :1]).all()
+        if templates:
+            block = design.block_of[design.prompt_of]
+            np.testing.assert_array_equal(block[row], block)
+
+
+def test_labels_do_move():
+    design = Design(sheet())
+    moved = design.labels[design.permutations(500)] != design.labels
+    # Within a template of four labels a prompt keeps its own with probability 1/4.
+    assert abs(moved.mean() - 0.75) < 0.02
+    assert (moved.mean(axis=0) > 0.6).all()
+
+
+def test_rows_in_another_order_mean_the_same_design():
+    samples = sheet()
+    order = np.random.default_rng(0).permutation(len(samples))
+    shuffled = Design(samples.iloc[order])
+    assert shuffled.relabelings == Design(samples).relabelings
+    row = shuffled.permutations(5)[4]
+    np.testing.assert_array_equal(shuffled.seed_of[row], shuffled.seed_of)
+
+
+def test_one_table_per_study_seed():
+    design = Design(sheet(), seed=1)
+    np.testing.assert_array_equal(design.permutations(50), Design(sheet(), seed=1).permutations(50))
+    np.testing.assert_array_equal(design.permutations(50), design.permutations(80)[:50])
+    assert design.permutation_hash(50) != Design(sheet(), seed=2).permutation_hash(50)
+    before = design.permutation_hash(50)
+    design.bootstraps(10)
+    assert design.permutation_hash(50) == before
+
+
+def count_by_hand(samples):
+    """Enumerate all relabelings of a small sheet, names of labels apart."""
+    design = Design(samples)
+    found = set()
+    members = [np.flatnonzero(design.block_of == block) for block in range(design.n_blocks)]
+
+    def walk(block, labels):
+        if block == len(members):
+            renamed = {label: i for i, label in enumerate(dict.fromkeys(labels))}
+            found.add(tuple(renamed[label] for label in labels))
+            return
+        for order in permutations(design.prompt_labels[members[block]]):
+            placed = list(labels)
+            for prompt, label in zip(members[block], order, strict=True):
+                placed[prompt] = label
+            walk(block + 1, placed)
+
+    walk(0, [""] * design.n_prompts)
+    return len(found)
+
+
+@pytest.mark.parametrize(
+    "samples",
+    [
+        sheet(2, n_seeds=1, templates=False),
+        sheet(2, n_seeds=1),
+        sheet(3, ("happy", "sad"), 1),
+        sheet(3, n_seeds=1).iloc[:-1],
+        sheet(3, ("happy", "sad", "calm"), 1, templates=False).iloc[:-1],
+    ],
+)
+def test_distinct_relabelings_are_counted_exactly(samples):
+    assert Design(samples).relabelings == count_by_hand(samples)
+
+
+def test_smallest_p_is_what_the_design_can_reach():
+    assert Design(sheet(2, templates=False)).relabelings == 105
+    assert Design(sheet(3, templates=False)).relabelings == 15400
+    assert Design(sheet(2, templates=False)).smallest_p(1000) == pytest.approx(1 / 105)
+    assert Design(sheet(5)).smallest_p(1000) == pytest.approx(1 / 1001)
+    assert Design(sheet(2)).smallest_p(1000) == pytest.approx(1 / 24)
+    assert Design(sheet(2)).smallest_p(1000, of="pairs") == pytest.approx(1 / 576)
+
+
+@pytest.mark.parametrize(
+    ("samples", "reason"),
+    [
+        (sheet(1), "one prompt per emotion"),
+        (sheet(1, templates=False), "one prompt per emotion"),
+        (sheet(3, ("happy",)), "one emotion"),
+        (sheet(4).assign(template=lambda d: d.emotion), "no template holds two"),
+    ],
+)
+def test_no_null_no_p(samples, reason):
+    design = Design(samples)
+    assert not design.can_test
+    assert reason in design.why_not
+    assert np.isnan(design.smallest_p(100))
+    result = design.test(np.array([3.0]), np.zeros((100, 1)))
+    assert np.isnan(result.p).all()
+    assert np.isnan(result.p_corrected).all()
+
+
+def test_folds_are_whole_templates_and_hold_every_emotion():
+    design = Design(sheet())
+    folds = design.folds()
+    assert len(folds) == 5
+    for fold in folds:
+        assert not set(design.prompt_of[fold.train]) & set(design.prompt_of[fold.test])
+        assert len(set(design.samples["template"].iloc[fold.test])) == 1
+        assert set(design.labels[fold.test]) == set(EMOTIONS)
+    np.testing.assert_array_equal(np.sort(np.concatenate([f.test for f in folds])), np.arange(80))
+    inner = design.subset(folds[0].train).folds()
+    assert len(inner) == 4
+
+
+@pytest.mark.parametrize("n", [3, 25])
+def test_folds_without_templates_are_prompt_groups_by_label(n):
+    design = Design(sheet(n, templates=False, n_seeds=2))
+    folds = design.folds()
+    assert len(folds) == min(n, 10)
+    for fold in folds:
+        assert not set(design.prompt_of[fold.train]) & set(design.prompt_of[fold.test])
+        assert set(design.labels[fold.test]) == set(EMOTIONS)
+
+
+def test_folds_that_cannot_be_made_are_refused():
+    with pytest.raises(InputError, match="add a template"):
+        Design(sheet(1)).folds()
+
+
+def test_bootstraps_resample_templates_then_seeds_never_rows():
+    design = Design(sheet())
+    counts = design.bootstraps(300)
+    np.testing.assert_array_equal(counts.sum(axis=1), 80)
+    cube = counts[:, design.rows]  # [m, P, R]
+    for block in range(design.n_blocks):
+        members = cube[:, design.block_of == block]
+        assert (members == members[:, :1]).all()
+    # Each count is a product of a template's and a seed's, so the tables have rank one.
+    first = cube.reshape(300, -1, 4)
+    assert all(np.linalg.matrix_rank(one) == 1 for one in first)
+    assert (counts == 0).any()
+
+
+def test_bootstraps_without_templates_keep_every_label():
+    design = Design(sheet(3, templates=False))
+    counts = design.bootstraps(200)
+    for emotion in EMOTIONS:
+        np.testing.assert_array_equal(counts[:, design.labels == emotion].sum(axis=1), 12)
+
+
+def test_strata_by_definition():
+    design = Design(sheet(3, n_seeds=2))
+    strata, samples = design.strata(), design.samples
+    for i in range(len(samples)):
+        for j in range(len(samples)):
+            a, b = samples.iloc[i], samples.iloc[j]
+            if i == j or (a.template == b.template and a.prompt_id != b.prompt_id):
+                expected = 0
+            elif a.prompt_id == b.prompt_id:
+                expected = 1
+            else:
+                expected = (2 if a.emotion == b.emotion else 4) + (a.seed != b.seed)
+            assert strata[i, j] == expected
+    counts = [(strata == k).sum() for k in range(1, 6)]
+    assert counts == [24, 48, 48, 144, 144]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda d: d.drop(columns="emotion"), "no column 'emotion'"),
+        (lambda d: d.iloc[1:], "0 samples with seed 0"),
+        (lambda d: pd.concat([d, d.iloc[:1]]), "2 samples with seed 0"),
+        (lambda d: d.assign(template=["", *d.template[1:]]), "has no template"),
+        (lambda d: d.assign(emotion=["sad", *d.emotion[1:]]), "two values of 'emotion'"),
+        (lambda d: d.iloc[:0], "empty"),
+    ],
+)
+def test_bad_sheets_are_refused_with_the_offending_value(change, message):
+    with pytest.raises(InputError, match=message):
+        Design(change(sheet()))
+
+
+def test_p_counts_the_observed_one():
+    result = against_null(np.array([10.0, 0.0, np.nan]), np.random.default_rng(0).normal(size=(99, 3)))
+    assert result.p[0] == pytest.approx(1 / 100)
+    assert result.p_corrected[0] == pytest.approx(1 / 100)
+    assert 0.2 < result.p[1] < 0.8
+    assert np.isnan(result.p[2])
+    assert np.isnan(result.p_corrected[2])
+
+
+def test_max_t_is_the_p_against_the_family():
+    rng = np.random.default_rng(1)
+    observed, null = rng.normal(size=20) + 1, rng.normal(size=(199, 20))
+    result = against_null(observed, null)
+    pooled = np.vstack([observed, null])
+    z = (pooled - pooled.mean(0)) / pooled.std(0)
+    expected = (1 + (z[1:].max(1)[:, None] >= z[0]).sum(0)) / 200
+    np.testing.assert_allclose(result.p_corrected, expected)
+    assert (result.p_corrected >= result.p).all()
+
+
+def test_correction_over_layers_equals_one_family():
+    rng = np.random.default_rng(2)
+    observed, null = rng.normal(size=(3, 7)) + 1.5, rng.normal(size=(99, 3, 7))
+    tables, nulls = [], []
+    for layer in range(3):
+        result = against_null(observed[layer], null[:, layer])
+        tables.append(
+            pd.DataFrame(
+                {"branch": "cond", "z": result.z, "p_corrected": result.p_corrected, "family": "layer"}
+            )
+        )
+        nulls.append(null_table([({"branch": "cond"}, result.null_max)], "abc"))
+    joined = correct_over(tables, nulls, ["branch"], "layers × steps")
+    whole = against_null(observed.ravel(), null.reshape(99, -1))
+    np.testing.assert_allclose(joined["p_corrected"], whole.p_corrected)
+    np.testing.assert_allclose(joined["p_corrected"], max_t(joined["z"], whole.null_max))
+    nulls[1]["permutations"] = "other"
+    with pytest.raises(InputError, match="different permutation tables"):
+        correct_over(tables, nulls, ["branch"], "layers × steps")
