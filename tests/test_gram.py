@@ -1,0 +1,155 @@
+"""What is derived from the Gram matrices equals what is computed from the features directly."""
+
+import numpy as np
+import pytest
+
+from innerear.errors import InputError
+from innerear.gram import centre, cosine, layer_gram, raw_gram, stacks_gram
+from innerear.stacks import GramFile, StackWriter
+from innerear.timeline import Timeline
+
+N, S, D = 7, 33, 12
+COMPLETE = np.r_[np.zeros(3), np.ones(S - 6), np.zeros(3)].astype(bool)
+
+
+def features(offset=3.0, seed=0, dtype=np.float16):
+    rng = np.random.default_rng(seed)
+    return (rng.normal(size=(N, 2, S, D)) + offset * rng.normal(size=D)).astype(dtype)
+
+
+def run(x, **options):
+    return layer_gram(lambda i, steps: x[i][:, steps], len(x), COMPLETE, **options)
+
+
+def with_delta(x):
+    x = x.astype(float)
+    return np.concatenate([x, x[:, :1] - x[:, 1:]], axis=1).transpose(1, 2, 0, 3)  # [C, S, N, D]
+
+
+def test_gram_equals_direct_products():
+    x = features()
+    arrays, coords = run(x)
+    direct = with_delta(x)
+    centred = direct - direct.mean(axis=2, keepdims=True)
+    gram = arrays["gram"][1]
+    np.testing.assert_allclose(gram, centred @ centred.swapaxes(-1, -2), atol=1e-4)
+    raw = raw_gram(gram, arrays["mean_product"][1], arrays["mean_norm"][1])
+    np.testing.assert_allclose(raw, direct @ direct.swapaxes(-1, -2), rtol=1e-4, atol=1e-3)
+    assert list(coords["branch"]) == ["cond", "uncond", "delta"]
+
+
+def test_centred_products_survive_an_overwhelming_mean():
+    x = features(offset=3000.0, dtype=np.float32)
+    gram = run(x)[0]["gram"][1]
+    direct = with_delta(x)
+    centred = direct - direct.mean(axis=2, keepdims=True)
+    exact = centred @ centred.swapaxes(-1, -2)
+    np.testing.assert_allclose(gram[:2], exact[:2], rtol=0.02, atol=0.02)
+    # The shortcut that this replaces is off by more than the signal.
+    single = direct.astype(np.float32)
+    late = centre(single @ single.swapaxes(-1, -2))
+    assert np.abs(late - exact)[:2].max() > 1
+
+
+def test_standardised_cosine_equals_direct():
+    x = features(dtype=np.float32)
+    x[:, 0, :, 4] = 2.0  # a constant dimension is dropped
+    direct = with_delta(x)
+    z = direct - direct.mean(axis=2, keepdims=True)
+    z[0, ..., 4] = 0
+    spread = z.std(axis=2, keepdims=True)
+    z = np.divide(z, spread, where=spread > 1e-9, out=np.zeros_like(z))
+    np.testing.assert_allclose(run(x)[0]["standardised"][1], cosine(z @ z.swapaxes(-1, -2)), atol=2e-5)
+
+
+@pytest.mark.parametrize("memory_mb", [0, 512])
+def test_blocks_of_steps_do_not_change_results(memory_mb):
+    x = features()
+    whole, small = run(x)[0], run(x, memory_mb=memory_mb)[0]
+    for name, (_, values) in whole.items():
+        np.testing.assert_allclose(small[name][1], values, atol=1e-5, err_msg=name)
+
+
+def test_windows_average_complete_steps():
+    x = features()
+    arrays, coords = run(x)
+    names = list(coords["window"])
+    direct = with_delta(x)[:, COMPLETE]  # [C, 27, N, D]
+    mean = arrays["window_mean"][1]
+    np.testing.assert_allclose(mean[:, names.index("whole")], direct.mean(axis=1), atol=1e-5)
+    np.testing.assert_allclose(mean[:, names.index("first_10")], direct[:, :3].mean(axis=1), atol=1e-5)
+    np.testing.assert_allclose(mean[:, names.index("last_10")], direct[:, -3:].mean(axis=1), atol=1e-5)
+    whole = direct.mean(axis=1)
+    whole = whole - whole.mean(axis=1, keepdims=True)
+    np.testing.assert_allclose(arrays["window_gram"][1][:, 0], whole @ whole.swapaxes(-1, -2), atol=1e-4)
+
+
+def test_bins_weighted_by_their_steps_average_to_the_whole_window():
+    arrays, _ = run(features(), n_bins=5)
+    weights = arrays["bin_steps"][1] / arrays["bin_steps"][1].sum()
+    assert arrays["bin_steps"][1].sum() == COMPLETE.sum()
+    bins = arrays["bin_gram"][1].reshape(3, N, 5, N, 5)
+    folded = np.einsum("ciajb,a,b->cij", bins, weights, weights)
+    np.testing.assert_allclose(folded, arrays["window_gram"][1][:, 0], atol=1e-4)
+
+
+def test_rotation_changes_nothing_but_the_standardised_cosine():
+    x = features(dtype=np.float32)
+    rotation = np.linalg.qr(np.random.default_rng(5).normal(size=(D, D)))[0].astype(np.float32)
+    for name in ("gram", "window_gram", "bin_gram", "mean_norm"):
+        np.testing.assert_allclose(run(x)[0][name][1], run(x @ rotation)[0][name][1], atol=2e-3)
+
+
+def test_steps_equal_for_all_samples_are_flagged():
+    x = features()
+    x[:, 1, 0] = x[0, 1, 0]
+    x[2, 1, 0, 3] = np.nextafter(x[2, 1, 0, 3], np.float16(np.inf))  # one unit in the last place
+    arrays, _ = run(x)
+    flags = arrays["deterministic"][1]
+    assert flags[1, 0]
+    assert flags.sum() == 1
+    assert np.isnan(arrays["standardised"][1][1, 0]).all()
+
+
+def test_energy_shares():
+    x = np.zeros((N, 2, S, D), np.float32)
+    x[..., 0] = 10
+    x[:, 0, :, 5] = np.random.default_rng(0).normal(size=(N, 1))
+    arrays, _ = run(x)
+    total = (x[:, 0, 0] ** 2).sum()
+    about = ((x[:, 0, 0] - x[:, 0, 0].mean(axis=0)) ** 2).sum()
+    np.testing.assert_allclose(arrays["centred_share"][1][0], about / total, rtol=1e-4)
+    np.testing.assert_allclose(arrays["top3_share"][1][0], 1, rtol=1e-5)
+    np.testing.assert_allclose(arrays["mean_norm"][1][1], 10, rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: layer_gram(lambda i, s: np.zeros((2, 4, 3)), 1, np.ones(4, bool)), "compares nothing"),
+        (lambda: layer_gram(lambda i, s: np.zeros((2, 4, 3)), 3, np.zeros(4, bool)), "none of the 4 steps"),
+        (lambda: run(np.full((3, 2, S, D), np.nan, np.float16)), "sample 0 holds values that are not finite"),
+        (lambda: layer_gram(lambda i, s: np.ones((2, S, 3 + i)), 2, COMPLETE), "sample 1 has"),
+    ],
+)
+def test_what_cannot_be_used_is_refused(call, message):
+    with pytest.raises(InputError, match=message):
+        call()
+
+
+def test_from_stack_files_to_a_gram_file(tmp_path):
+    timeline = Timeline(n_frames=S - 3, n_codebooks=4, frame_rate=50)
+    x, paths = features(), []
+    for i in range(N):
+        paths.append(tmp_path / f"{i}.h5")
+        codes = np.zeros((4, S - 3), np.int16)
+        with StackWriter(paths[i], {"model": "nano"}, codes, timeline) as stack:
+            stack.write("residual", 2, x[i])
+    ids = [f"p/seed-{i}" for i in range(N)]
+    arrays, coords, attrs = stacks_gram(paths, ids, 2, n_bins=4)
+    assert attrs == {"model": "nano", "frame_rate": 50, "layer": 2, "site": "residual"}
+    GramFile.write(tmp_path / "gram.h5", arrays, coords, attrs)
+    with GramFile(tmp_path / "gram.h5") as gram:
+        np.testing.assert_array_equal(gram.read("gram"), run(x)[0]["gram"][1])
+        assert list(gram.coords("sample")) == ids
+        np.testing.assert_allclose(gram.read("seconds"), timeline.seconds)
