@@ -13,7 +13,7 @@ SOURCE = Path(__file__).parents[1] / "src" / "innerear"
 LEVELS = [
     {"errors"},
     {"tracking"},
-    {"conditions", "timeline", "architectures", "settings"},
+    {"conditions", "timeline", "architectures", "settings", "tables", "significance"},
     {"estimate"},
     {"study", "design", "stacks"},
     {"models"},

@@ -11,13 +11,13 @@ rule acoustics:
         "<benchmarks>/acoustics/{prompt}.tsv"
     conda:
         "../../envs/acoustics.yaml"
+    resources:
+        mem_mb=megabytes(1500),
+        runtime=30,
     params:
         code=fingerprint("innerear.acoustics"),
         frame_rate=STUDY.architecture.frame_rate,
         samples=collect("{{prompt}}/seed-{seed}", seed=SEEDS),
-    resources:
-        mem_mb=megabytes(1500),
-        runtime=30,
     script:
         "../../scripts/acoustics.py"
 
@@ -40,11 +40,11 @@ rule clip_features:
         "<benchmarks>/clip_features.tsv"
     conda:
         "../../envs/acoustics.yaml"
-    params:
-        code=fingerprint("innerear.acoustics"),
     resources:
         mem_mb=megabytes(1000),
         runtime=10,
+    params:
+        code=fingerprint("innerear.acoustics"),
     script:
         "../../scripts/clip_features.py"
 
@@ -73,12 +73,12 @@ rule plot_acoustics:
         "<benchmarks>/plot_acoustics.tsv"
     conda:
         "../../envs/acoustics.yaml"
-    params:
-        code=fingerprint("innerear.figures.acoustics"),
-        model=config["model"]["name"],
     resources:
         mem_mb=megabytes(1500),
         runtime=20,
+    params:
+        code=fingerprint("innerear.figures.acoustics"),
+        model=config["model"]["name"],
     script:
         "../../scripts/plot_acoustics.py"
 

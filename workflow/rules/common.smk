@@ -17,7 +17,10 @@ from innerear.tracking import fingerprint
 
 try:
     STUDY = Study.from_settings(
-        config, yaml.safe_load(Path(workflow.basedir, "workflow/schemas/config.schema.yaml").read_text())
+        config,
+        yaml.safe_load(
+            Path(workflow.basedir, "workflow/schemas/config.schema.yaml").read_text()
+        ),
     )
 except InputError as error:
     raise WorkflowError(str(error)) from None
@@ -54,7 +57,10 @@ def announce():
 
 
 def tell_estimate():
-    print(f"Study {config['study']} with {config['model']['name']}\n{STUDY.estimate}", file=sys.stderr)
+    print(
+        f"Study {config['study']} with {config['model']['name']}\n{STUDY.estimate}",
+        file=sys.stderr,
+    )
 
 
 atexit.register(announce)

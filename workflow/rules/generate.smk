@@ -9,6 +9,10 @@ rule generate:
         "<benchmarks>/generate/{prompt}/seed-{seed}.tsv"
     conda:
         "../../envs/generate.yaml"
+    resources:
+        gpu=1,
+        mem_mb=megabytes(2500),
+        runtime=30,
     params:
         code=fingerprint("innerear.generation"),
         study=config["study"],
@@ -17,10 +21,6 @@ rule generate:
         layers=STUDY.layers,
         dtype=config["capture"]["dtype"],
         generation=config["generation"],
-    resources:
-        gpu=1,
-        mem_mb=megabytes(2500),
-        runtime=30,
     script:
         "../../scripts/generate.py"
 
@@ -42,11 +42,11 @@ rule index:
         "<benchmarks>/index.tsv"
     conda:
         "../../envs/analysis.yaml"
-    params:
-        code=fingerprint("innerear.index"),
     resources:
         mem_mb=megabytes(1000),
         runtime=30,
+    params:
+        code=fingerprint("innerear.index"),
     script:
         "../../scripts/index.py"
 

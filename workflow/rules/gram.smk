@@ -11,12 +11,12 @@ rule gram:
         "<benchmarks>/gram/layer_{layer}.tsv"
     conda:
         "../../envs/analysis.yaml"
-    params:
-        code=fingerprint("innerear.gram"),
-        bins=config["gram"]["bins"],
     resources:
         mem_mb=gram_mb,
         runtime=120,
+    params:
+        code=fingerprint("innerear.gram"),
+        bins=config["gram"]["bins"],
     script:
         "../../scripts/gram.py"
 
@@ -38,12 +38,12 @@ rule plot_gram:
         "<benchmarks>/plot_gram.tsv"
     conda:
         "../../envs/analysis.yaml"
-    params:
-        code=fingerprint("innerear.figures.diagnostics"),
-        model=config["model"]["name"],
     resources:
         mem_mb=megabytes(1000),
         runtime=20,
+    params:
+        code=fingerprint("innerear.figures.diagnostics"),
+        model=config["model"]["name"],
     script:
         "../../scripts/plot_gram.py"
 

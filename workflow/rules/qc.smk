@@ -15,11 +15,11 @@ rule qc:
         "<benchmarks>/qc.tsv"
     conda:
         "../../envs/analysis.yaml"
-    params:
-        code=fingerprint("innerear.qc"),
     resources:
         mem_mb=megabytes(2000),
         runtime=60,
+    params:
+        code=fingerprint("innerear.qc"),
     script:
         "../../scripts/qc.py"
 
@@ -36,11 +36,11 @@ rule gate:
         "<benchmarks>/gate.tsv"
     conda:
         "../../envs/analysis.yaml"
-    params:
-        code=fingerprint("innerear.qc"),
     resources:
         mem_mb=megabytes(500),
         runtime=10,
+    params:
+        code=fingerprint("innerear.qc"),
     script:
         "../../scripts/gate.py"
 

@@ -1,0 +1,63 @@
+"""Renew the parts of README.md that come from the schema and from the workflow itself.
+
+A part stands between ``<!-- name -->`` and ``<!-- /name -->``. With ``--check``, nothing is
+written and the exit status tells whether the README is up to date.
+"""
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import yaml
+
+from innerear.settings import documented_keys
+
+ROOT = Path(__file__).parents[1]
+README = ROOT / "README.md"
+
+
+def config_table() -> str:
+    """The keys of a study as a Markdown table."""
+    schema = yaml.safe_load((ROOT / "workflow/schemas/config.schema.yaml").read_text())
+    rows = ["| key | meaning | default | allowed |", "| --- | --- | --- | --- |"]
+    for key, part in documented_keys(schema):
+        default = f"`{json.dumps(part['default'])}`" if "default" in part else "must be given"
+        rows.append(f"| `{key}` | {part['description']} | {default} | {_allowed(part)} |")
+    return "\n".join(rows)
+
+
+def _allowed(part: dict) -> str:
+    if "enum" in part:
+        return ", ".join(f"`{value}`" for value in part["enum"])
+    bounds = [("exclusiveMinimum", "> {}"), ("minimum", "≥ {}"), ("maximum", "≤ {}")]
+    limits = [text.format(part[name]) for name, text in bounds if name in part]
+    kinds = part.get("type", "see the schema")
+    return ", ".join([kinds if isinstance(kinds, str) else " or ".join(kinds), *limits])
+
+
+def rule_graph() -> str:
+    """The rule graph as a mermaid block."""
+    command = ["snakemake", "--rulegraph", "mermaid-js", "--forceall"]
+    graph = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    return f"```mermaid\n{graph.strip()}\n```"
+
+
+def main() -> None:
+    """Renew the README, or check it."""
+    text = README.read_text()
+    for name, part in (("config", config_table()), ("rules", rule_graph())):
+        text = re.sub(
+            rf"(<!-- {name} -->\n).*?(<!-- /{name} -->)",
+            lambda m, p=part: m[1] + p + "\n" + m[2],
+            text,
+            flags=re.S,
+        )
+    if "--check" in sys.argv:
+        sys.exit(text != README.read_text() and "README.md is out of date: run make docs")
+    README.write_text(text)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,17 @@
+"""Generate the clip of one (prompt, seed) pair and record the hidden state of every step."""
+
+from innerear.conditions import Prompt, Sample
+from innerear.generation import generate_samples
+from innerear.models import load_model
+from innerear.tracking import log_to
+
+with log_to(snakemake.log[0]):
+    generate_samples(
+        load_model(**snakemake.params.model),
+        [Sample(Prompt(**snakemake.params.prompt), int(snakemake.wildcards.seed))],
+        [snakemake.output.stack],
+        [snakemake.output.audio],
+        study=snakemake.params.study,
+        capture={"layers": snakemake.params.layers, "dtype": snakemake.params.dtype},
+        generation=snakemake.params.generation,
+    )

@@ -1,0 +1,8 @@
+"""List all samples with their content hashes."""
+
+from innerear.index import sample_table
+from innerear.tables import write_table
+from innerear.tracking import log_to
+
+with log_to(snakemake.log[0]):
+    write_table(sample_table(snakemake.input.stacks, snakemake.input.audio), snakemake.output[0])

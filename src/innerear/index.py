@@ -1,0 +1,58 @@
+"""The table of all samples: the one link between N stacks and the per-layer jobs."""
+
+from collections.abc import Sequence
+from os import PathLike
+
+import pandas as pd
+from tqdm import tqdm
+
+from innerear.errors import InputError
+from innerear.stacks import Stack
+
+COLUMNS = (
+    "sample_id",
+    "prompt_id",
+    "template",
+    "emotion",
+    "valence",
+    "arousal",
+    "text",
+    "seed",
+    "model",
+    "stack",
+    "audio",
+    "n_steps",
+    "n_frames",
+    "tokens_sha256",
+    "content_sha256",
+)
+
+
+def sample_table(stacks: Sequence[str | PathLike], audio: Sequence[str | PathLike]) -> pd.DataFrame:
+    """Describe each sample in a row, from the attributes of its stack, in the order given.
+
+    Parameters
+    ----------
+    stacks, audio : the N samples' files, in the same order.
+
+    Returns
+    -------
+    Table with the columns `COLUMNS`. `content_sha256` is the hash of tokens and activations that
+    the writer took, so that the table changes when a stack's content does.
+
+    Raises
+    ------
+    InputError: a broken stack, or samples of different models.
+    """
+    rows = []
+    for stack_path, audio_path in zip(tqdm(stacks, desc="index", unit="stack"), audio, strict=True):
+        with Stack(stack_path) as stack:
+            rows.append({**stack.attrs, "stack": str(stack_path), "audio": str(audio_path)})
+    table = pd.DataFrame(rows).reindex(columns=list(COLUMNS))
+    if table["model"].nunique() > 1:
+        first, other = table.drop_duplicates("model")[["stack", "model"]].values[:2]
+        raise InputError(
+            f"{other[0]} was made by {other[1]!r} and {first[0]} by {first[1]!r}; one study is one model: "
+            "remove the stacks of the other or choose another study name"
+        )
+    return table

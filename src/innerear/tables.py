@@ -1,0 +1,34 @@
+"""Long-format tables as tab-separated text."""
+
+from os import PathLike
+
+import pandas as pd
+
+from innerear.errors import InputError
+from innerear.tracking import atomic
+
+
+def write_table(table: pd.DataFrame, path: str | PathLike) -> None:
+    """Write a table as tab-separated text; NaN becomes ``nan``, so that it cannot pass for empty text.
+
+    Raises
+    ------
+    InputError: p-values without a column ``p_corrected``: an uncorrected map is not a result.
+    """
+    if "p" in table and "p_corrected" not in table:
+        raise InputError(f"{path}: a table with a column p needs p_corrected too; correct over the whole map")
+    with atomic(path) as temporary:
+        table.to_csv(temporary, sep="\t", index=False, na_rep="nan")
+
+
+def read_table(path: str | PathLike) -> pd.DataFrame:
+    """Read a table written by `write_table`.
+
+    Raises
+    ------
+    InputError: no such file.
+    """
+    try:
+        return pd.read_csv(path, sep="\t", keep_default_na=False, na_values=["nan"])
+    except FileNotFoundError:
+        raise InputError(f"{path} does not exist; make it with: snakemake --cores 1 {path}") from None

@@ -1,0 +1,69 @@
+rule components:
+    """Find the principal components of one layer from its Gram matrices, and the paths of the prompts."""
+    input:
+        samples=rules.index.output,
+        gram="<results>/gram/layer_{layer}.h5",
+    output:
+        scree="<results>/components/scree/layer_{layer}.tsv",
+        scores="<results>/components/scores/layer_{layer}.nc",
+    log:
+        "<logs>/components/layer_{layer}.log",
+    benchmark:
+        "<benchmarks>/components/layer_{layer}.tsv"
+    conda:
+        "../../envs/analysis.yaml"
+    resources:
+        mem_mb=gram_mb,
+        runtime=60,
+    params:
+        code=fingerprint("innerear.components"),
+        statistics=config["statistics"],
+    script:
+        "../../scripts/components.py"
+
+
+rule plot_components:
+    """Draw the scree with its parallel analysis, the plane of the samples, and the prompts' paths through it."""
+    input:
+        samples=rules.index.output,
+        scree=collect("<results>/components/scree/layer_{layer}.tsv", layer=LAYERS),
+        scores=collect("<results>/components/scores/layer_{layer}.nc", layer=LAYERS),
+    output:
+        scree=report(
+            "<results>/figures/scree.svg",
+            caption="../report/scree.rst",
+            category="Geometry",
+            labels={"figure": "scree with parallel analysis"},
+        ),
+        plane=report(
+            "<results>/figures/pca_plane.svg",
+            caption="../report/pca_plane.rst",
+            category="Geometry",
+            labels={"figure": "samples in the plane of PC 1 and 2"},
+        ),
+        trajectories=report(
+            "<results>/figures/trajectories.svg",
+            caption="../report/trajectories.rst",
+            category="Geometry",
+            labels={"figure": "prompt-mean trajectories"},
+        ),
+    log:
+        "<logs>/plot_components.log",
+    benchmark:
+        "<benchmarks>/plot_components.tsv"
+    conda:
+        "../../envs/analysis.yaml"
+    resources:
+        mem_mb=megabytes(1000),
+        runtime=20,
+    params:
+        code=fingerprint("innerear.figures.components"),
+        model=config["model"]["name"],
+    script:
+        "../../scripts/plot_components.py"
+
+
+rule all_components:
+    """The geometry of every layer."""
+    input:
+        rules.plot_components.output,

@@ -1,0 +1,34 @@
+rule listen:
+    """Put all clips on one page, ordered emotion → prompt → seed, each with a player."""
+    input:
+        samples=rules.index.output,
+        clips=rules.clip_features.output,
+        audio=rules.index.input.audio,
+    output:
+        report(
+            "<results>/listen.html",
+            caption="../report/listen.rst",
+            category="Sound",
+            labels={"page": "listen to the clips"},
+        ),
+    log:
+        "<logs>/listen.log",
+    benchmark:
+        "<benchmarks>/listen.tsv"
+    conda:
+        "../../envs/acoustics.yaml"
+    resources:
+        mem_mb=megabytes(1500),
+        runtime=20,
+    params:
+        code=fingerprint("innerear.listening"),
+        study=config["study"],
+        model=config["model"]["name"],
+    script:
+        "../../scripts/listen.py"
+
+
+rule all_listen:
+    """The page with all clips."""
+    input:
+        rules.listen.output,
