@@ -18,5 +18,5 @@ def test_p_values_without_correction_cannot_be_written(tmp_path):
 
 
 def test_a_missing_table_names_the_command_that_makes_it(tmp_path):
-    with pytest.raises(InputError, match="snakemake --cores 1 .*t.tsv"):
+    with pytest.raises(InputError, match=r"snakemake --cores 1 .*t\.tsv"):
         read_table(tmp_path / "t.tsv")
