@@ -210,6 +210,16 @@ def test_bad_sheets_are_refused_with_the_offending_value(change, message):
         Design(change(sheet()))
 
 
+def test_measurements_in_another_order_are_refused():
+    design = Design(sheet())
+    ids = list(design.samples["sample_id"])
+    design.check_order(ids)
+    with pytest.raises(InputError, match="'t0-happy/seed-1' stands where 't0-happy/seed-0' should"):
+        design.check_order([ids[1], ids[0], *ids[2:]])
+    with pytest.raises(InputError, match="79 samples"):
+        design.check_order(ids[:-1])
+
+
 def test_p_counts_the_observed_one():
     result = against_null(np.array([10.0, 0.0, np.nan]), np.random.default_rng(0).normal(size=(99, 3)))
     assert result.p[0] == pytest.approx(1 / 100)
@@ -241,7 +251,7 @@ def test_correction_over_layers_equals_one_family():
                 {"branch": "cond", "z": result.z, "p_corrected": result.p_corrected, "family": "layer"}
             )
         )
-        nulls.append(null_table([({"branch": "cond"}, result.null_max)], "abc"))
+        nulls.append(null_table([({"branch": "cond"}, result.null_max)], "abc", ["branch"], 99))
     joined = correct_over(tables, nulls, ["branch"], "layers × steps")
     whole = against_null(observed.ravel(), null.reshape(99, -1))
     np.testing.assert_allclose(joined["p_corrected"], whole.p_corrected)

@@ -101,6 +101,17 @@ class Design:
         """Return the design of some of the samples, for folds within a training set."""
         return Design(self.samples.iloc[np.sort(rows)], self.label, self.seed)
 
+    def check_order(self, sample_ids: Iterable[str]) -> None:
+        """Refuse measurements whose sample axis is not this design's, since positions carry the labels."""
+        expected, given = _text(self.samples["sample_id"]).tolist(), [str(name) for name in sample_ids]
+        if given != expected:
+            wrong = next((pair for pair in zip(given, expected, strict=False) if pair[0] != pair[1]), None)
+            found = f"{wrong[0]!r} stands where {wrong[1]!r} should" if wrong else f"{len(given)} samples"
+            raise InputError(
+                f"the measurements are not of the sheet's {len(expected)} samples in its order: {found}; "
+                "remake them from the current index"
+            )
+
     # ---- exchange -----------------------------------------------------------------------------
 
     @cached_property

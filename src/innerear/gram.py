@@ -9,6 +9,7 @@ small pieces (`raw_gram`).
 from collections.abc import Callable, Mapping, Sequence
 from itertools import pairwise
 from os import PathLike
+from typing import Protocol
 
 import numpy as np
 
@@ -23,6 +24,20 @@ Arrays = dict[str, tuple[tuple[str, ...], np.ndarray]]
 Coords = dict[str, np.ndarray]
 
 N_DECILES = 10
+
+
+class GramSource(Protocol):
+    """What the analyses ask of an open `GramFile`."""
+
+    def read(self, name: str, **where: int | slice) -> np.ndarray:
+        """Return a dataset, or the part of it that `where` selects by axis name."""
+        ...
+
+    def coords(self, axis: str) -> np.ndarray:
+        """Return the coordinates of an axis."""
+        ...
+
+    def __contains__(self, name: str) -> bool: ...
 
 
 def layer_gram(

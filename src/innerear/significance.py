@@ -114,22 +114,27 @@ def correct_over(
     return table.assign(p_corrected=corrected, family=np.where(np.isnan(z), "", family))
 
 
-def null_table(rows: Sequence[tuple[dict[str, str], np.ndarray]], permutations: str) -> pd.DataFrame:
+def null_table(
+    rows: Sequence[tuple[dict[str, str], np.ndarray]], permutations: str, by: Sequence[str], m: int
+) -> pd.DataFrame:
     """Table the null maxima of one layer's families, for `correct_over`.
 
     Parameters
     ----------
-    rows : for each family the values of the columns that name its map, and `Significance.null_max` [m].
+    rows : for each family the values of the columns that name its map, and `Significance.null_max` [m];
+        none where the design has no null.
     permutations : `Design.permutation_hash` of the table behind them.
+    by : the naming columns.
+    m : number of permutations.
 
     Returns
     -------
-    The naming columns, `permutations` (the table's hash), and a column per permutation.
+    The naming columns, `permutations`, and a column per permutation.
     """
-    names = pd.DataFrame([name for name, _ in rows])
-    values = np.array([null_max for _, null_max in rows]).reshape(len(rows), -1)
+    names = pd.DataFrame([name for name, _ in rows], columns=list(by))
     names["permutations"] = permutations
-    return pd.concat([names, pd.DataFrame(values, columns=[str(k) for k in range(values.shape[1])])], axis=1)
+    values = np.array([null_max for _, null_max in rows], float).reshape(len(rows), m)
+    return pd.concat([names, pd.DataFrame(values, columns=[str(k) for k in range(m)])], axis=1)
 
 
 def _keys(table: pd.DataFrame, by: Sequence[str]) -> list[tuple[str, ...]]:

@@ -1,0 +1,376 @@
+"""How alike samples are inside the model: cosine matrices, curves over five strata of pairs, CKA.
+
+Raw cosines of residual streams are near 1 because of a mean that all samples share, so they are kept
+as a *diagnostic* only. What is tested is centred or standardised, and compares pairs of prompts with
+each other within one seed relation, since a seed shared by two prompts couples their sampling.
+"""
+
+import logging
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from innerear.design import STRATA, Design
+from innerear.errors import InputError
+from innerear.gram import Arrays, Coords, GramSource, cosine, raw_gram
+from innerear.significance import correct_over, null_table
+
+MEASURES = ("centred", "standardised", "raw (diagnostic)")
+#: columns that name a map of layers × cells, within which `similarity_map` corrects
+MAP_COLUMNS = ("branch", "measure", "statistic", "over")
+#: effect -> the strata whose difference it is
+EFFECTS = {
+    "emotion effect, same seed": (2, 4),
+    "emotion effect, other seed": (3, 5),
+    "prompt effect": (1, 3),
+    "seed effect": (2, 3),
+}
+#: the effects of which labels, not prompts or seeds, are the cause, and which a permutation can test
+TESTED = ("emotion effect, same seed", "emotion effect, other seed")
+CONFIDENCE = 0.95
+# Weights of pairs [permutations, pairs] are made in pieces of at most this many numbers.
+_PIECE = 2**24
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class LayerSimilarity:
+    """What `layer_similarity` returns.
+
+    Attributes
+    ----------
+    table : long, one row per branch, measure, statistic and step or window; common columns.
+    null : null maxima of each tested family, for `similarity_map`.
+    arrays, coords : `matrices` [measure, branch, window, sample, sample_2], as `GramFile.write` takes them.
+    """
+
+    table: pd.DataFrame
+    null: pd.DataFrame
+    arrays: Arrays
+    coords: Coords
+
+
+def cosine_similarity(x: Any, y: Any, branch: str = "cond", center: bool | np.ndarray = True) -> np.ndarray:
+    """Cosine similarity, step by step, of two sets of activations.
+
+    Parameters
+    ----------
+    x, y : [S, C, B, D] activations of one layer as `ActivationExtractor.get_activations` returns
+        them (torch tensors or arrays), of equal S, C, D.
+    branch : ``"cond"``, ``"uncond"``, or ``"delta"`` (cond − uncond).
+    center : True subtracts at each step the mean over the samples of x and y together; an array
+        [S, D] (of the same branch) is subtracted instead, a mean over a larger study, say; False
+        gives the raw cosine, which is near 1 for any two inputs: a diagnostic, not a similarity.
+
+    Returns
+    -------
+    [S, Bx, By] in −1 … 1; NaN where a state equals the mean.
+
+    Raises
+    ------
+    InputError: shapes that do not fit, an unknown branch, or a mean over fewer than three samples
+    (two centred samples have cosine −1 whatever they are).
+
+    Examples
+    --------
+    >>> happy, sad = np.random.default_rng(0).normal(size=(2, 5, 2, 3, 8))
+    >>> cosine_similarity(happy, sad, branch="uncond").shape
+    (5, 3, 3)
+    """
+    first, second = _branch(x, branch), _branch(y, branch)  # [S, B, D]
+    if first.shape[0] != second.shape[0] or first.shape[2] != second.shape[2]:
+        raise InputError(
+            f"x has {first.shape[0]} steps × {first.shape[2]} dimensions, y {second.shape[0]} × "
+            f"{second.shape[2]}: compare one layer of clips of one duration"
+        )
+    if isinstance(center, np.ndarray):
+        mean = np.asarray(center, float)[:, None, :]
+    elif center:
+        together = np.concatenate([first, second], axis=1)
+        if together.shape[1] < 3:
+            raise InputError(
+                f"center=True with {together.shape[1]} samples: their centred cosine is −1 by construction; "
+                "give more samples, a mean as center=[S, D], or center=False for the raw diagnostic"
+            )
+        mean = together.mean(axis=1, keepdims=True)
+    else:
+        mean = 0.0
+    return _unit(first - mean) @ _unit(second - mean).swapaxes(-1, -2)
+
+
+def _branch(activations: Any, branch: str) -> np.ndarray:
+    if hasattr(activations, "detach"):  # a torch tensor, without importing torch
+        activations = activations.detach().cpu().double().numpy()
+    values = np.asarray(activations, float)
+    if values.ndim != 4:
+        raise InputError(
+            f"activations have shape {values.shape}; expected [steps, branches, samples, d_model]"
+        )
+    names = ("cond", "uncond")[: values.shape[1]]
+    if branch == "delta" and len(names) == 2:
+        return values[:, 0] - values[:, 1]
+    if branch not in names or values.shape[1] > 2:
+        raise InputError(
+            f"branch={branch!r} is not in activations with {values.shape[1]} branches; "
+            "they are cond, uncond, and delta where there are both"
+        )
+    return values[:, names.index(branch)]
+
+
+def _unit(values: np.ndarray) -> np.ndarray:
+    length = np.linalg.norm(values, axis=-1, keepdims=True)
+    return np.divide(values, length, out=np.full_like(values, np.nan), where=length > 0)
+
+
+def debiased_cka(gram_x: np.ndarray, gram_y: np.ndarray) -> float:
+    """Linear CKA with the unbiased HSIC estimator (Song et al. 2012, eq. 5; Murphy et al. 2024).
+
+    Parameters
+    ----------
+    gram_x, gram_y : (N, N) Gram matrices of the same N ≥ 4 samples, in the same order, centred or not.
+
+    Returns
+    -------
+    1 for representations equal up to rotation, shift and scale; 0 in expectation for independent
+    ones (may be slightly negative); NaN if either varies no more than chance.
+
+    Raises
+    ------
+    InputError: fewer than 4 samples, or shapes that differ.
+    """
+    x, y = np.asarray(gram_x, float), np.asarray(gram_y, float)
+    if x.shape != y.shape or x.ndim != 2 or x.shape[0] != x.shape[1]:
+        raise InputError(
+            f"Gram matrices of shapes {x.shape} and {y.shape}: both must be (N, N) of the same samples"
+        )
+    if len(x) < 4:
+        raise InputError(f"debiased CKA of {len(x)} samples: its estimator needs at least 4")
+    own = _unbiased_hsic(x, x) * _unbiased_hsic(y, y)
+    return _unbiased_hsic(x, y) / float(np.sqrt(own)) if own > 0 else float("nan")
+
+
+def _unbiased_hsic(x: np.ndarray, y: np.ndarray) -> float:
+    n = len(x)
+    x, y = x - np.diag(np.diag(x)), y - np.diag(np.diag(y))
+    sums = x.sum() * y.sum() / ((n - 1) * (n - 2))
+    return float((x * y).sum() + sums - 2 / (n - 2) * (x.sum(axis=0) @ y.sum(axis=1))) / (n * (n - 3))
+
+
+def layer_similarity(
+    gram: GramSource,
+    design: Design,
+    *,
+    model: str,
+    layer: int,
+    n_permutations: int = 1000,
+    n_bootstraps: int = 1000,
+) -> LayerSimilarity:
+    """Compute one layer's cosine matrices, strata curves and tested effects.
+
+    Parameters
+    ----------
+    gram : an open `GramFile` of `design`'s samples, in its order.
+    design : labels, permutations, bootstraps.
+    model, layer : for the table's columns.
+    n_permutations, n_bootstraps : rows of the design's tables to use.
+
+    Returns
+    -------
+    See `LayerSimilarity`. Rows of the table: the mean cosine of each stratum, and the effects in
+    `EFFECTS`, each with a 95 % percentile interval over bootstraps of templates (or prompts), then
+    seeds. The emotion effects are tested, one-sided, by permuting labels within templates;
+    `p_corrected` is max-T over the steps (or windows) of this layer and branch until
+    `similarity_map` replaces it by max-T over layers too. Pads and `deterministic` steps are not
+    analysed.
+
+    Raises
+    ------
+    InputError: the Gram file holds other samples than the design, or in another order.
+    """
+    design.check_order(gram.coords("sample"))
+    pairs = _Pairs(design, n_permutations, n_bootstraps)
+    windows = [str(name) for name in gram.coords("window")]
+    steps = np.flatnonzero(gram.read("complete"))
+    cells = _cells(steps, windows, gram.read("seconds") if "seconds" in gram else None)
+    frames, nulls, matrices = [], [], []
+    for measure in MEASURES:
+        matrices.append([])
+        for number, branch in enumerate(str(name) for name in gram.coords("branch")):
+            by_step, by_window = _cosines(gram, measure, number)
+            matrices[-1].append(by_window)
+            values = np.concatenate([by_step[steps], by_window])  # [cells, N, N]
+            table, maxima = pairs.summary(values, cells, tests=measure in MEASURES[:2])
+            frames.append(table.assign(branch=branch, measure=measure))
+            nulls += [({"branch": branch, "measure": measure} | name, null_max) for name, null_max in maxima]
+    if not design.can_test:
+        log.warning("similarity, layer %s: estimates without p: %s", layer, design.why_not)
+    table = pd.concat(frames, ignore_index=True).assign(model=model, layer=layer)
+    axes = ("measure", "branch", "window", "sample", "sample_2")
+    coords = {name: np.asarray(gram.coords(name)) for name in axes[1:]} | {"measure": np.array(MEASURES)}
+    return LayerSimilarity(
+        table.reindex(columns=_COLUMNS),
+        null_table(nulls, design.permutation_hash(n_permutations), list(MAP_COLUMNS), n_permutations),
+        {"matrices": (axes, np.array(matrices, np.float32))},
+        coords,
+    )
+
+
+_COLUMNS = pd.Index(
+    [
+        *("model", "layer", "branch", "over", "step", "seconds", "window", "measure", "statistic"),
+        *("estimate", "ci_lo", "ci_hi", "p", "p_corrected", "z"),
+        *("n_prompts", "n_perm", "min_p", "null", "family"),
+    ]
+)
+
+
+def similarity_map(tables: Sequence[pd.DataFrame], nulls: Sequence[pd.DataFrame]) -> pd.DataFrame:
+    """Join the tables of all layers and correct `p_corrected` over layers × steps (or windows).
+
+    Parameters
+    ----------
+    tables, nulls : of each layer, from `LayerSimilarity`.
+    """
+    return correct_over(tables, nulls, MAP_COLUMNS, "layers × cells of one branch, measure and statistic")
+
+
+def _cells(steps: np.ndarray, windows: Sequence[str], seconds: np.ndarray | None) -> pd.DataFrame:
+    """One row per analysed cell: the complete steps, then the windows."""
+    n = len(steps) + len(windows)
+    return pd.DataFrame(
+        {
+            "step": pd.array([*steps.tolist(), *[None] * len(windows)], dtype="Int64"),
+            "window": [*[""] * len(steps), *windows],
+            "seconds": np.r_[
+                np.full(n, np.nan) if seconds is None else seconds[steps], [np.nan] * len(windows)
+            ][:n],
+            "over": ["steps"] * len(steps) + ["windows"] * len(windows),
+        }
+    )
+
+
+def _cosines(gram: GramSource, measure: str, branch: int) -> tuple[np.ndarray, np.ndarray]:
+    """Cosine matrices of one branch, by step [S, N, N] and by window [W, N, N]."""
+    if measure == "standardised":
+        by_step = gram.read("standardised", branch=branch)
+        by_window = gram.read("window_standardised", branch=branch)
+    elif measure == "centred":
+        by_step = cosine(gram.read("gram", branch=branch))
+        by_window = cosine(gram.read("window_gram", branch=branch))
+    else:
+        pieces = (gram.read(name, branch=branch) for name in ("gram", "mean_product", "mean_norm"))
+        by_step = cosine(raw_gram(*pieces))
+        means = gram.read("window_mean", branch=branch)  # [W, N, D]
+        by_window = cosine(means @ means.swapaxes(-1, -2))
+    if measure != "raw (diagnostic)":
+        by_step = np.where(gram.read("deterministic", branch=branch)[:, None, None], np.nan, by_step)
+    return by_step, by_window
+
+
+class _Pairs:
+    """The pairs of samples in each stratum, and their weights under resampling and relabeling."""
+
+    def __init__(self, design: Design, n_permutations: int, n_bootstraps: int) -> None:
+        self.design = design
+        strata = np.triu(design.strata())
+        self.members = {k: np.nonzero(strata == k) for k in STRATA}
+        self.counts = design.bootstraps(n_bootstraps)  # [m, N]
+        codes = np.unique(design.labels, return_inverse=True)[1]
+        self.labels = codes[design.permutations(n_permutations)]  # [m, N]
+        self.n_permutations = n_permutations
+
+    def summary(
+        self, matrices: np.ndarray, cells: pd.DataFrame, *, tests: bool
+    ) -> tuple[pd.DataFrame, list[tuple[dict[str, str], np.ndarray]]]:
+        """Summarise cosine matrices [cells, N, N]: strata always, effects and tests if `tests`."""
+        values = {k: matrices[:, i, j].T for k, (i, j) in self.members.items()}  # [pairs, cells]
+        means = {k: _mean(pairs) for k, pairs in values.items()}
+        boots = {k: self._bootstrap(k, pairs) for k, pairs in values.items()}  # [m, cells]
+        rows, maxima = [], []
+        for k, name in STRATA.items():
+            rows.append(self._row(cells, name, means[k], boots[k]))
+        for name, (a, b) in EFFECTS.items() if tests else ():
+            row = self._row(cells, name, means[a] - means[b], boots[a] - boots[b])
+            if name in TESTED:
+                null = self._null(values[a], values[b], a, b)
+                maxima += self._test(row, null, cells)
+            rows.append(row)
+        return pd.concat(rows, ignore_index=True), maxima
+
+    def _row(self, cells: pd.DataFrame, name: str, estimate: np.ndarray, boots: np.ndarray) -> pd.DataFrame:
+        whole = boots[np.isfinite(boots).any(axis=1)]  # a resample may lack a stratum altogether
+        tails = [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2]
+        low, high = np.quantile(whole, tails, axis=0) if len(whole) else np.full((2, len(cells)), np.nan)
+        return cells.assign(
+            statistic=name.replace("emotion", self.design.label),
+            estimate=estimate,
+            ci_lo=low,
+            ci_hi=high,
+            p=np.nan,
+            p_corrected=np.nan,
+            z=np.nan,
+            n_prompts=self.design.n_prompts,
+            n_perm=0,
+            min_p=np.nan,
+            null="none: an estimate, not tested",
+            family="",
+        )
+
+    def _test(
+        self, row: pd.DataFrame, null: np.ndarray, cells: pd.DataFrame
+    ) -> list[tuple[dict[str, str], np.ndarray]]:
+        """Fill in the p-values of an emotion effect; return the null maxima of its families."""
+        row["null"] = f"none: {self.design.why_not}"
+        if not self.design.can_test:
+            return []
+        row["null"] = self.design.null_text(self.n_permutations, f"{self.design.label}s")
+        row["n_perm"], row["min_p"] = self.n_permutations, self.design.smallest_p(self.n_permutations)
+        maxima = []
+        for over in ("steps", "windows"):
+            mine = (cells["over"] == over).to_numpy()
+            result = self.design.test(row["estimate"].to_numpy()[mine], null[:, mine])
+            row.loc[mine, ["p", "p_corrected", "z"]] = np.stack(
+                [result.p, result.p_corrected, result.z], axis=1
+            )
+            row.loc[mine, "family"] = f"{over} of this layer and branch"
+            maxima.append(({"statistic": row["statistic"].iloc[0], "over": over}, result.null_max))
+        return maxima
+
+    def _bootstrap(self, stratum: int, values: np.ndarray) -> np.ndarray:
+        """Mean of a stratum's pairs [pairs, cells] in every bootstrap, [m, cells]."""
+        i, j = self.members[stratum]
+        means = np.full((len(self.counts), values.shape[1]), np.nan, np.float32)
+        for rows in _pieces(len(self.counts), len(i)):
+            weights = self.counts[rows][:, i] * self.counts[rows][:, j]  # [m, pairs]
+            total = weights.sum(axis=1, keepdims=True)
+            np.divide(weights @ values, total, out=means[rows], where=total > 0)
+        return means
+
+    def _null(self, same: np.ndarray, other: np.ndarray, a: int, b: int) -> np.ndarray:
+        """Emotion effect under every permutation, [m, cells]."""
+        values = np.concatenate([same, other])  # [pairs, cells]
+        i, j = np.concatenate([self.members[a], self.members[b]], axis=1)
+        null = np.full((len(self.labels), values.shape[1]), np.nan)
+        if not len(same) or not len(other):
+            return null
+        total = values.sum(axis=0)
+        for rows in _pieces(len(self.labels), len(i)):
+            alike = (self.labels[rows][:, i] == self.labels[rows][:, j]).astype(np.float32)  # [m, pairs]
+            n_alike = alike.sum(axis=1, keepdims=True)
+            summed = alike @ values
+            null[rows] = summed / n_alike - (total - summed) / (len(i) - n_alike)
+        return null
+
+
+def _mean(values: np.ndarray) -> np.ndarray:
+    return values.mean(axis=0) if len(values) else np.full(values.shape[1], np.nan)
+
+
+def _pieces(n_rows: int, n_columns: int) -> Iterator[slice]:
+    size = max(1, _PIECE // max(n_columns, 1))
+    for start in range(0, n_rows, size):
+        yield slice(start, start + size)
