@@ -19,7 +19,8 @@ LEVELS = [
     {"models"},
     {"capture"},
     {"generation", "index", "qc", "acoustics"},
-    {"gram", "similarity", "components", "correlation"},
+    {"gram"},
+    {"similarity", "components", "correlation"},
     {"figures", "listening"},
 ]
 LEVEL = {module: number for number, modules in enumerate(LEVELS) for module in modules}
