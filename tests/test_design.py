@@ -248,14 +248,14 @@ def test_correction_over_layers_equals_one_family():
         result = against_null(observed[layer], null[:, layer])
         tables.append(
             pd.DataFrame(
-                {"branch": "cond", "z": result.z, "p_corrected": result.p_corrected, "family": "layer"}
+                {"branch": "cond", "score": result.score, "p_corrected": result.p_corrected, "family": "layer"}
             )
         )
         nulls.append(null_table([({"branch": "cond"}, result.null_max)], "abc", ["branch"], 99))
     joined = correct_over(tables, nulls, ["branch"], "layers × steps")
     whole = against_null(observed.ravel(), null.reshape(99, -1))
     np.testing.assert_allclose(joined["p_corrected"], whole.p_corrected)
-    np.testing.assert_allclose(joined["p_corrected"], max_t(joined["z"], whole.null_max))
+    np.testing.assert_allclose(joined["p_corrected"], max_t(joined["score"], whole.null_max))
     nulls[1]["permutations"] = "other"
     with pytest.raises(InputError, match="different permutation tables"):
         correct_over(tables, nulls, ["branch"], "layers × steps")

@@ -272,21 +272,20 @@ class Design:
 
     # ---- p-values -----------------------------------------------------------------------------
 
-    def test(self, observed: np.ndarray, null: np.ndarray, *, of: str = "labels") -> Significance:
+    def test(
+        self, observed: np.ndarray, null: np.ndarray, *, of: str = "labels", standardise: bool = True
+    ) -> Significance:
         """Test a family of cells against their permutation null, one-sided, with max-T.
 
         Parameters
         ----------
         observed : [cells] statistics, larger is more extreme; NaN where a cell is not to be tested.
         null : [m, cells] the same under each row of `permutations(m)`.
-        of : see `smallest_p`.
-
-        Returns
-        -------
-        p = (b + 1) / (m + 1). Cells differ in scale, so max-T compares z: each statistic in units
-        of its own permutation distribution, the observed one included (Westfall & Young 1993).
+        of : see `smallest_p`; without a null every p is NaN.
+        standardise : see `against_null`.
         """
-        return against_null(observed, null, testable=not np.isnan(self.smallest_p(len(null), of=of)))
+        testable = not np.isnan(self.smallest_p(len(null), of=of))
+        return against_null(observed, null, testable=testable, standardise=standardise)
 
 
 def _text(column) -> np.ndarray:

@@ -23,19 +23,21 @@ class Significance:
     ----------
     p, p_corrected : [cells] one-sided p-values (larger is more extreme), and the same by max-T over
         the family; NaN where a cell cannot be tested.
-    z : [cells] the observed statistic in units of its own permutation distribution.
-    null_max : [m] the largest z over the family under each permutation. The elementwise maximum of
+    score : [cells] what max-T compares: the observed statistic, standardised or not (`against_null`).
+    null_max : [m] the largest of these over the family under each permutation. The elementwise maximum of
         several families' `null_max` is the null of their union, which is how maps over layers are
         corrected after layers were computed apart (`correct_over`).
     """
 
     p: np.ndarray
     p_corrected: np.ndarray
-    z: np.ndarray
+    score: np.ndarray
     null_max: np.ndarray
 
 
-def against_null(observed: np.ndarray, null: np.ndarray, *, testable: bool = True) -> Significance:
+def against_null(
+    observed: np.ndarray, null: np.ndarray, *, testable: bool = True, standardise: bool = True
+) -> Significance:
     """Test a family of cells, one-sided, with max-T.
 
     Parameters
@@ -43,36 +45,41 @@ def against_null(observed: np.ndarray, null: np.ndarray, *, testable: bool = Tru
     observed : [cells]; NaN where a cell is not to be tested.
     null : [m, cells].
     testable : False where the design has no null, which makes every p NaN.
+    standardise : compare cells by z, the statistic in units of its own permutation distribution with
+        the observed one included (after Westfall & Young 1993): for cells that differ in spread.
+        False compares the statistics as they are: for those on one scale, such as R², whose nulls
+        may be narrow with a heavy tail, so that a z would mean little.
 
     Notes
     -----
-    p = (b + 1) / (m + 1). Cells differ in scale, so max-T compares z, each statistic in units of its
-    own permutation distribution with the observed one included (after Westfall & Young 1993).
+    p = (b + 1) / (m + 1).
     """
     observed, null = np.asarray(observed, float), np.asarray(null, float)
     usable = np.isfinite(observed) & np.isfinite(null).all(axis=0)
-    p, z = np.full(observed.shape, np.nan), np.full(observed.shape, np.nan)
+    p, score = np.full(observed.shape, np.nan), np.full(observed.shape, np.nan)
     if not testable or not usable.any():
-        return Significance(p, p.copy(), z, np.full(len(null), -np.inf))
+        return Significance(p, p.copy(), score, np.full(len(null), -np.inf))
     pooled = np.vstack([observed[None, usable], null[:, usable]])  # [1 + m, cells]
-    spread = pooled.std(axis=0)
-    scores = (pooled - pooled.mean(axis=0)) / np.where(spread > 0, spread, 1)
-    z[usable] = scores[0]
+    scores = pooled
+    if standardise:
+        spread = pooled.std(axis=0)
+        scores = (pooled - pooled.mean(axis=0)) / np.where(spread > 0, spread, 1)
+    score[usable] = scores[0]
     p[usable] = (1 + (scores[1:] >= scores[0] - _TIE).sum(axis=0)) / (len(null) + 1)
     null_max = scores[1:].max(axis=1)
-    return Significance(p, max_t(z, null_max), z, null_max)
+    return Significance(p, max_t(score, null_max), score, null_max)
 
 
-def max_t(z: np.ndarray, null_max: np.ndarray) -> np.ndarray:
-    """Return each cell's p against the largest z of the family, NaN where z is NaN.
+def max_t(score: np.ndarray, null_max: np.ndarray) -> np.ndarray:
+    """Return each cell's p against the largest score of the family, NaN where it has none.
 
     Parameters
     ----------
-    z : [cells] observed; null_max : [m] from `Significance`.
+    score : [cells] observed; null_max : [m] from `Significance`.
     """
-    z = np.asarray(z, float)
-    at_least = len(null_max) - np.searchsorted(np.sort(null_max), z - _TIE)
-    return np.where(np.isnan(z), np.nan, (1 + at_least) / (len(null_max) + 1))
+    score = np.asarray(score, float)
+    at_least = len(null_max) - np.searchsorted(np.sort(null_max), score - _TIE)
+    return np.where(np.isnan(score), np.nan, (1 + at_least) / (len(null_max) + 1))
 
 
 def correct_over(
@@ -82,7 +89,7 @@ def correct_over(
 
     Parameters
     ----------
-    tables : one per layer, with columns `z`, `p_corrected`, `family` and those of `by`.
+    tables : one per layer, with columns `score`, `p_corrected`, `family` and those of `by`.
     nulls : one per layer, as `null_table` makes them.
     by : columns that name a map, such as branch and statistic; layers × cells within it are one family.
     family : text for the `family` column, in place of the per-layer one.
@@ -106,12 +113,12 @@ def correct_over(
     maps = _keys(table, by)
     null_maps = _keys(null, by)
     values = null.drop(columns=[*by, "permutations"]).to_numpy(float)  # [layers * maps, m]
-    z, corrected = table["z"].to_numpy(float), table["p_corrected"].to_numpy(float, copy=True)
+    score, corrected = table["score"].to_numpy(float), table["p_corrected"].to_numpy(float, copy=True)
     for key in set(null_maps):
         rows = np.array([one == key for one in maps])
         largest = values[[one == key for one in null_maps]].max(axis=0)
-        corrected[rows] = max_t(z[rows], largest)
-    return table.assign(p_corrected=corrected, family=np.where(np.isnan(z), "", family))
+        corrected[rows] = max_t(score[rows], largest)
+    return table.assign(p_corrected=corrected, family=np.where(np.isnan(score), "", family))
 
 
 def null_table(

@@ -222,7 +222,7 @@ def layer_similarity(
 _COLUMNS = pd.Index(
     [
         *("model", "layer", "branch", "over", "step", "seconds", "window", "measure", "statistic"),
-        *("estimate", "ci_lo", "ci_hi", "p", "p_corrected", "z"),
+        *("estimate", "ci_lo", "ci_hi", "p", "p_corrected", "score"),
         *("n_prompts", "n_perm", "min_p", "null", "family"),
     ]
 )
@@ -312,7 +312,7 @@ class _Pairs:
             ci_hi=high,
             p=np.nan,
             p_corrected=np.nan,
-            z=np.nan,
+            score=np.nan,
             n_prompts=self.design.n_prompts,
             n_perm=0,
             min_p=np.nan,
@@ -333,8 +333,8 @@ class _Pairs:
         for over in ("steps", "windows"):
             mine = (cells["over"] == over).to_numpy()
             result = self.design.test(row["estimate"].to_numpy()[mine], null[:, mine])
-            row.loc[mine, ["p", "p_corrected", "z"]] = np.stack(
-                [result.p, result.p_corrected, result.z], axis=1
+            row.loc[mine, ["p", "p_corrected", "score"]] = np.stack(
+                [result.p, result.p_corrected, result.score], axis=1
             )
             row.loc[mine, "family"] = f"{over} of this layer and branch"
             maxima.append(({"statistic": row["statistic"].iloc[0], "over": over}, result.null_max))
