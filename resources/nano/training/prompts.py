@@ -1,0 +1,105 @@
+"""The words nano understands: training prompts made from many templates, adjectives and nouns.
+
+The default study's templates are held out. All of their words occur here, in other sentences and in
+lower and upper case, since the text encoder knows only what it has read.
+"""
+
+import numpy as np
+
+# The emotion word itself leads each list and is drawn half of the time.
+ADJECTIVES = {
+    "happy": ("happy", "joyful", "cheerful", "upbeat", "merry", "playful", "sunny", "uplifting"),
+    "sad": ("sad", "melancholic", "sorrowful", "mournful", "gloomy", "tearful", "somber", "lonely"),
+    "calm": ("calm", "peaceful", "relaxing", "serene", "gentle", "tranquil", "soothing", "quiet"),
+    "energetic": ("energetic", "intense", "powerful", "driving", "exciting", "loud", "wild", "fierce"),
+}
+
+# What a listener might call the instrument: phrases that fit "for …", "on …" and "with …".
+PLAYERS = {
+    "piano": ("piano", "solo piano", "a piano", "a solo piano", "one piano"),
+    "synthesizer": ("synthesizers", "a synthesizer", "electronic synthesizers", "electronic sounds"),
+    "guitar": ("guitar", "acoustic guitar", "a guitar", "an acoustic guitar", "one guitar"),
+    "orchestra": ("orchestra", "an orchestra", "a film orchestra", "the orchestra"),
+    "band": ("a small band", "a band", "the band", "one small band"),
+}
+KINDS = {
+    "piano": ("piano", "solo", "solo piano"),
+    "synthesizer": ("electronic", "synthesizer", "electronic synthesizer"),
+    "guitar": ("guitar", "acoustic", "acoustic guitar", "solo guitar"),
+    "orchestra": ("orchestral", "film", "orchestral film"),
+    "band": ("band", "small band"),
+}
+FORMS = ("music", "piece", "melody", "tune", "song", "track", "theme", "sound")
+
+# {e} adjective, {p} player, {k} kind, {f} form.
+TEMPLATES = (
+    "{e} {f}",
+    "{e} {f} for {p}",
+    "a {e} {f}",
+    "a {e} {f} for {p}",
+    "a {e} {f} on {p}",
+    "a {e} {f} with {p}",
+    "{k} {f}, {e}",
+    "a {k} {f} that is {e}",
+    "the {k} {f} is {e}",
+    "{e} and {k}",
+    "some {e} {k} {f}",
+    "a very {e} {k} {f}",
+    "very {e} {f} with {p}",
+    "{p} with a {e} mood",
+    "{p}, {e} mood",
+    "music for {p}, {e}",
+    "a {f} in a {e} mood",
+    "this {f} for {p} is {e}",
+    "{k} {f} in a {e} style",
+    "this is {e} {k} {f}",
+    "one {e} {k} {f}",
+    "play a {e} {f} on {p}",
+    "{e}",
+    "a {e} mood",
+)
+NEUTRAL_TEMPLATES = ("{f} for {p}", "a {k} {f}", "a {f}", "some {k} {f}", "a {f} with {p}", "music")
+
+# Texts of the default study, never trained on (`{emotion}` stands for the emotion word).
+HELD_OUT = (
+    "a {emotion} solo piano piece",
+    "{emotion} electronic music with synthesizers",
+    "a {emotion} acoustic guitar melody",
+    "{emotion} orchestral film music",
+    "a {emotion} tune for a small band",
+)
+_HELD_OUT_TEXTS = {
+    text.format(emotion=word).lower() for text in HELD_OUT for words in ADJECTIVES.values() for word in words
+}
+
+
+def draw_prompt(emotion: str, instrument: str, rng: np.random.Generator, neutral: float = 0.05) -> str:
+    """Draw a training prompt; with probability `neutral` one that names no emotion."""
+    while True:
+        text = _fill(emotion, instrument, rng, neutral)
+        if text.lower() not in _HELD_OUT_TEXTS:
+            return _case(text, rng)
+
+
+def _fill(emotion: str, instrument: str, rng: np.random.Generator, neutral: float) -> str:
+    templates = NEUTRAL_TEMPLATES if rng.random() < neutral else TEMPLATES
+    words = ADJECTIVES[emotion]
+    adjective = words[0] if rng.random() < 0.5 else str(rng.choice(words[1:]))
+    text = str(rng.choice(templates)).format(
+        e=adjective,
+        p=rng.choice(PLAYERS[instrument]),
+        k=rng.choice(KINDS[instrument]),
+        f=rng.choice(FORMS),
+    )
+    # People write both "an energetic" and, from a template, "a energetic".
+    if adjective[0] in "aeiou" and rng.random() < 0.5:
+        text = text.replace(f"a {adjective}", f"an {adjective}")
+    return text
+
+
+def _case(text: str, rng: np.random.Generator) -> str:
+    """Lower case mostly; else a capital first letter, or Every Word Capitalised."""
+    chance = rng.random()
+    if chance < 0.7:
+        return text
+    return text[0].upper() + text[1:] if chance < 0.85 else text.title()

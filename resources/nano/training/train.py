@@ -1,0 +1,129 @@
+"""Train nano from nothing: compose its music, train its codec, then its language model, and write it.
+
+    python resources/nano/training/train.py --output resources/nano
+
+A phase whose result is already in the working folder is not repeated, so a run that was stopped goes
+on where it was.
+"""
+
+import argparse
+import logging
+import os
+import time
+from pathlib import Path
+
+import codec
+import language_model
+import numpy as np
+import text_encoder
+import torch
+from export import export
+from prompts import draw_prompt
+from synthesis import EMOTIONS, INSTRUMENTS, compose
+
+CLIPS_PER_PAIR = 110  # clips of an emotion × instrument: 2,200 of 8 s in all
+CODEC_CLIPS_PER_PAIR = 30  # of these, the codec learns from
+PROMPTS_PER_CLIP = 8
+
+
+def main() -> None:
+    """Run all phases, each logged with its wall and CPU time."""
+    arguments = _arguments()
+    torch.set_num_threads(arguments.threads)
+    work = arguments.work
+    work.mkdir(parents=True, exist_ok=True)
+    logging.basicConfig(
+        level=logging.INFO,
+        format="%(asctime)s %(message)s",
+        handlers=[logging.StreamHandler(), logging.FileHandler(work / "log")],
+    )
+    torch.manual_seed(arguments.seed)
+
+    clips = max(1, round(CLIPS_PER_PAIR * arguments.scale))
+    with _phase("music"):
+        waves, starts, prompts = _music(clips, arguments.seed)
+    with _phase("codec"):
+        compression = codec.build()
+        compression.load_state_dict(
+            _once(
+                work / "codec.pt",
+                lambda: codec.train(
+                    waves[_share(len(waves), clips)], round(arguments.codec_steps * arguments.scale), arguments.seed
+                ).state_dict(),
+            )
+        )
+        compression.eval()
+    with _phase("codes"):
+        codes = _once(work / "codes.pt", lambda: codec.encode(compression, waves))
+        del waves
+    with _phase("language model"):
+        text_encoder.write(work / "t5", [text for texts in prompts for text in texts], arguments.seed)
+        model = language_model.build(work / "t5")
+        corpus = language_model.Corpus(codes, starts, prompts)
+        steps = round(arguments.steps * arguments.scale)
+        model.load_state_dict(
+            _once(
+                work / "language_model.pt",
+                lambda: language_model.train(corpus, work / "t5", steps, arguments.seed).state_dict(),
+            )
+        )
+    export(arguments.output, compression, model.eval())
+    logging.info("wrote %s", arguments.output)
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--output", type=Path, required=True, help="folder for the weights")
+    parser.add_argument("--work", type=Path, default=Path("results/nano-training"), help="folder for log and phases")
+    parser.add_argument("--codec-steps", type=int, default=3600)
+    parser.add_argument("--steps", type=int, default=3000, help="of the language model")
+    parser.add_argument("--scale", type=float, default=1.0, help="share of data and steps; 0.01 tries the pipeline")
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--seed", type=int, default=0)
+    return parser.parse_args()
+
+
+def _music(clips: int, seed: int) -> tuple[np.ndarray, list[tuple[int, ...]], list[list[str]]]:
+    """Compose `clips` pieces of each emotion × instrument: waves [clip, sample], harmony starts, prompts."""
+    rng = np.random.default_rng(seed)
+    waves, starts, prompts = [], [], []
+    for emotion in EMOTIONS:
+        for instrument in INSTRUMENTS:
+            for _ in range(clips):
+                clip = compose(emotion, instrument, rng)
+                waves.append(clip.wave)
+                starts.append(clip.chord_starts)
+                prompts.append([draw_prompt(emotion, instrument, rng) for _ in range(PROMPTS_PER_CLIP)])
+    return np.stack(waves), starts, prompts
+
+
+def _share(total: int, per_pair: int) -> np.ndarray:
+    """Indices of the clips that the codec learns from: the first of each emotion × instrument."""
+    return np.flatnonzero(np.arange(total) % per_pair < CODEC_CLIPS_PER_PAIR)
+
+
+def _once(path: Path, make):
+    """Return what `path` holds; if it does not exist, make it and save it first."""
+    if not path.exists():
+        temporary = path.with_suffix(".partial")
+        torch.save(make(), temporary)
+        os.replace(temporary, path)
+    return torch.load(path, weights_only=True)
+
+
+class _phase:
+    """Log how long a phase took: wall time, and CPU time of all threads, which contention leaves alone."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def __enter__(self) -> None:
+        self.wall, self.cpu = time.perf_counter(), time.process_time()
+
+    def __exit__(self, *_) -> None:
+        wall, cpu = time.perf_counter() - self.wall, time.process_time() - self.cpu
+        logging.info("%s: %.1f min wall, %.1f min CPU", self.name, wall / 60, cpu / 60)
+
+
+if __name__ == "__main__":
+    main()
