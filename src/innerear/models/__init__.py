@@ -1,0 +1,104 @@
+"""Music models: the only place that knows MusicGen."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Union
+
+import torch
+
+import innerear
+from innerear.errors import InputError, did_you_mean
+from innerear.models.audiocraft import AudiocraftModel
+from innerear.models.base import Generation, MusicModel
+from innerear.models.loading import load_musicgen
+
+if TYPE_CHECKING:
+    from audiocraft.models.musicgen import MusicGen
+
+__all__ = ["Generation", "MusicModel", "load_model"]
+
+HUB_IDS = tuple(f"facebook/musicgen-{size}" for size in ("small", "medium", "large", "melody"))
+
+_DTYPES = {"float32": torch.float32, "float16": torch.float16}
+
+
+def load_model(
+    name: Union[str, Path, "MusicGen"],
+    *,
+    device: str = "auto",
+    dtype: str = "auto",
+    random_init: bool = False,
+    seed: int = 0,
+) -> MusicModel:
+    """Load a music model.
+
+    Parameters
+    ----------
+    name : ``"nano"`` (the embedded model), a hub id such as ``"facebook/musicgen-small"``, the path of a
+        checkpoint directory, or a MusicGen that is already loaded.
+    device : ``"auto"`` is the GPU if there is one, else the CPU.
+    dtype : of the language model; ``"auto"`` is float16 on a GPU and float32 on the CPU.
+    random_init : draw the language model's weights anew from `seed`: the untrained twin, as a control.
+
+    Raises
+    ------
+    InputError: an unknown name, a missing or unsafe checkpoint, a device that is not there.
+    """
+    if not isinstance(name, str | Path):
+        if random_init or device != "auto" or dtype != "auto":
+            raise InputError(
+                "random_init, device and dtype apply while a model is loaded; this one is loaded already: "
+                "give its name or path instead"
+            )
+        if not hasattr(name, "lm") or not hasattr(name, "compression_model"):
+            raise InputError(f"{type(name).__name__} is not a MusicGen; give a name, a path or a MusicGen")
+        return AudiocraftModel(name, str(name.name))
+    label, source = _find(name)
+    chosen_device = _device(device)
+    chosen_dtype = _dtype(dtype, chosen_device)
+    musicgen, identity = load_musicgen(source, chosen_device, chosen_dtype, seed if random_init else None)
+    if random_init:
+        label, identity = f"{label}-random-{seed}", f"{identity};random_init:{seed}"
+    return AudiocraftModel(musicgen, label, identity)
+
+
+def _find(model: str | Path) -> tuple[str, str | Path]:
+    """Return the name to report and the directory (Path) or hub id (str) to load."""
+    if model == "nano":
+        # The weights lie in the repository, outside the package: an editable install finds them.
+        directory = Path(innerear.__file__).parents[2] / "resources" / "nano"
+        if not directory.is_dir():
+            raise InputError(
+                f"model 'nano': {directory} does not exist; install innerear from a clone with -e"
+            )
+        return "nano", directory
+    if isinstance(model, str) and model in HUB_IDS:
+        return model, model
+    if Path(model).is_dir():
+        return Path(model).name, Path(model)
+    raise InputError(
+        f"model {str(model)!r} is neither a directory nor a known name"
+        f"{did_you_mean(str(model), ['nano', *HUB_IDS])}; use nano, {', '.join(HUB_IDS)}, or the path of a "
+        "checkpoint directory"
+    )
+
+
+def _device(device: str) -> torch.device:
+    if device == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        chosen = torch.device(device)
+    except RuntimeError:
+        raise InputError(f"model.device: {device!r} is no device; use auto, cpu, cuda or cuda:<n>") from None
+    if chosen.type == "cuda" and not torch.cuda.is_available():
+        raise InputError(f"model.device: {device!r} asked for, but torch sees no GPU; use auto or cpu")
+    return chosen
+
+
+def _dtype(dtype: str, device: torch.device) -> torch.dtype:
+    if dtype == "auto":
+        return torch.float16 if device.type == "cuda" else torch.float32
+    if dtype not in _DTYPES:
+        raise InputError(
+            f"model.dtype: {dtype!r}{did_you_mean(dtype, _DTYPES)}; use auto, {', '.join(_DTYPES)}"
+        )
+    return _DTYPES[dtype]

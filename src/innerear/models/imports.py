@@ -1,0 +1,137 @@
+"""Import audiocraft without the packages that generation never uses.
+
+A study runs one short job per sample, and ``import audiocraft`` takes longer than a nano clip: it pulls
+in spaCy, librosa, scikit-learn, torchmetrics, all training solvers, and xformers with torch's compiler.
+Here these names are stood in for while audiocraft is imported. A `_Later` object imports the real package
+when something does use it, so nothing is lost but the wait.
+"""
+
+import importlib
+import importlib.util
+import logging
+import sys
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
+from types import ModuleType, SimpleNamespace
+from typing import Any
+
+import torch
+
+_DEFERRED = (
+    "spacy",  # normalises text, which MusicGen's conditioners do not
+    "librosa",  # chroma of a melody prompt
+    "audiocraft.solvers.compression",  # multi-band diffusion; brings all solvers, metrics and torchmetrics
+    # The rest is transformers, for the T5 encoder:
+    "sklearn.metrics",  # assisted decoding
+    "scipy.optimize",  # losses of object detection
+    "transformers.model_debugging_utils",
+    "transformers.integrations.tensor_parallel",  # brings sympy, as do the next ones with the compiler
+    "torch.distributed.tensor",
+    "torch._dynamo",
+    "torch._dynamo._trace_wrapped_higher_order_op",
+    "torch.nn.attention.flex_attention",
+    "transformers.integrations.flex_attention",
+)
+
+
+class _Later:
+    """A name of a module that is imported when the name is called or looked into."""
+
+    def __init__(self, module: str, name: str) -> None:
+        self._module, self._name = module, name
+
+    def _real(self) -> Any:
+        if isinstance(sys.modules.get(self._module), _StandIn):
+            del sys.modules[self._module]
+        module = importlib.import_module(self._module)
+        if hasattr(module, self._name):
+            return getattr(module, self._name)
+        return importlib.import_module(f"{self._module}.{self._name}")
+
+    def __call__(self, *args, **kwargs) -> Any:
+        return self._real()(*args, **kwargs)
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):  # asked by typing and copy, which do not need the real object
+            raise AttributeError(name)
+        return getattr(self._real(), name)
+
+    def __instancecheck__(self, instance: object) -> bool:
+        # Nothing can be an instance of a class whose module has not been imported.
+        loaded = sys.modules.get(self._module)
+        return loaded is not None and not isinstance(loaded, _StandIn) and isinstance(instance, self._real())
+
+
+class _StandIn(ModuleType):
+    """A module whose names are all `_Later`."""
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        return _Later(self.__name__, name)
+
+
+class _Xformers:
+    """The four names of xformers that audiocraft touches on torch's own attention backend.
+
+    `unbind` is torch's; the mask is only compared with None, for which any object serves; the
+    profiler is never on. Whoever selects the xformers backend imports xformers before us.
+    """
+
+    @staticmethod
+    def modules() -> dict[str, ModuleType]:
+        package, ops, profiler = (ModuleType(f"xformers{part}") for part in ("", ".ops", ".profiler"))
+        ops.unbind = torch.unbind  # type: ignore[attr-defined]
+        ops.LowerTriangularMask = type("LowerTriangularMask", (), {})  # type: ignore[attr-defined]
+        ops.memory_efficient_attention = None  # type: ignore[attr-defined]
+        profiler.profiler = SimpleNamespace(  # type: ignore[attr-defined]
+            _Profiler=SimpleNamespace(_CURRENT_PROFILER=None)
+        )
+        package.ops, package.profiler = ops, profiler  # type: ignore[attr-defined]
+        return {module.__name__: module for module in (package, ops, profiler)}
+
+
+@contextmanager
+def _stood_in() -> Iterator[None]:
+    added = []
+    for name in _DEFERRED:
+        if name not in sys.modules:
+            module = _StandIn(name)
+            # transformers asks the import system whether a package is installed: it must still find it.
+            module.__spec__ = importlib.machinery.ModuleSpec(name, None)
+            sys.modules[name] = module
+            added.append(name)
+    if "torch._dynamo" in added:
+        # A decorator in a class body is called at import; undecorated, the method is merely not compiled.
+        sys.modules["torch._dynamo"].allow_in_graph = lambda method: method  # type: ignore[attr-defined]
+    try:
+        yield
+    finally:
+        for name in added:
+            sys.modules.pop(name, None)
+
+
+@cache
+def import_audiocraft() -> None:
+    """Import audiocraft once, quickly, and without the warnings that a user can do nothing about."""
+    if "audiocraft" in sys.modules:
+        return
+    if "xformers" not in sys.modules:
+        # Stays in place: audiocraft imports from xformers inside its attention's forward, too.
+        for name, module in _Xformers.modules().items():
+            module.__spec__ = importlib.machinery.ModuleSpec(name, None, is_package=name == "xformers")
+            sys.modules[name] = module
+    previous = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        with warnings.catch_warnings(), _stood_in():
+            warnings.simplefilter("ignore")
+            importlib.import_module("audiocraft.models.musicgen")
+            # Resolved here, while scikit-learn is stood in for.
+            from transformers import T5EncoderModel, T5Tokenizer  # noqa: F401
+    finally:
+        logging.disable(previous)
+    # Raised once per layer by torch for the codec's weight_norm, at each load.
+    warnings.filterwarnings("ignore", message=".*weight_norm. is deprecated", category=FutureWarning)

@@ -1,0 +1,87 @@
+"""Sampling noise of a sample's own, so that (prompt, seed) means the same in any batch.
+
+A token is drawn by the exponential race: with E ~ Exp(1) for each candidate, argmax p / E follows p (the
+Gumbel-max trick without its logarithm). Each sample's uniforms come from a generator seeded by its seed,
+on the CPU, so that they are the same on every device and for every neighbour.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from types import SimpleNamespace
+from typing import Any
+
+import torch
+
+
+class Race:
+    """Draw tokens for the B samples of one run.
+
+    Parameters
+    ----------
+    seeds : one per sample.
+    """
+
+    def __init__(self, seeds: Sequence[int]) -> None:
+        self._generators = [torch.Generator().manual_seed(int(seed)) for seed in seeds]
+
+    def draw(self, probabilities: torch.Tensor) -> torch.Tensor:
+        """Draw one candidate of each row.
+
+        Parameters
+        ----------
+        probabilities : [B, K, card], ≥ 0, not necessarily normalised; unchanged.
+
+        Returns
+        -------
+        int64 [B, K, 1].
+        """
+        shape = probabilities.shape[1:]
+        uniform = torch.stack([torch.rand(shape, generator=own) for own in self._generators])
+        # −log u lies in (0, ∞]: u < 1, and u = 0 only means that a candidate cannot win.
+        exponential = uniform.log_().neg_().to(probabilities.device, non_blocking=True)
+        return (probabilities / exponential).argmax(dim=-1, keepdim=True)
+
+    def top_k(self, probabilities: torch.Tensor, k: int) -> torch.Tensor:
+        """Draw among the k likeliest candidates (and what ties with the last of them)."""
+        k = min(k, probabilities.shape[-1])
+        least = probabilities.topk(k, dim=-1).values[..., -1:]
+        return self.draw(torch.where(probabilities >= least, probabilities, 0.0))
+
+    def top_p(self, probabilities: torch.Tensor, p: float) -> torch.Tensor:
+        """Draw among the likeliest candidates whose predecessors sum to at most p."""
+        ordered, index = probabilities.sort(dim=-1, descending=True)
+        before = ordered.cumsum(dim=-1) - ordered
+        rank = self.draw(torch.where(before <= p, ordered, 0.0))
+        return index.gather(-1, rank)
+
+
+@contextmanager
+def replaced(owner: Any, **values: Any) -> Iterator[None]:
+    """Set attributes of a module or object, and set them back."""
+    before = {name: getattr(owner, name) for name in values}
+    for name, value in values.items():
+        setattr(owner, name, value)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            setattr(owner, name, value)
+
+
+@contextmanager
+def own_noise(seeds: Sequence[int]) -> Iterator[None]:
+    """Let audiocraft's language model sample from each sample's own noise while the context lasts."""
+    from audiocraft.models import lm
+
+    race = Race(seeds)
+
+    def multinomial(input: torch.Tensor, num_samples: int, **_: Any) -> torch.Tensor:
+        return race.draw(input)
+
+    functions: dict[str, Callable] = {
+        "sample_top_k": race.top_k,
+        "sample_top_p": race.top_p,
+        "multinomial": multinomial,
+    }
+    with replaced(lm, utils=SimpleNamespace(**functions)):
+        yield

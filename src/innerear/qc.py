@@ -1,0 +1,144 @@
+"""What must hold of every capture, checked from the files alone.
+
+Each stack is read once, one layer at a time, and only the first steps of a few samples are kept for
+comparison, so that memory does not grow with the number of samples beyond their seeds and prompts.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import numpy as np
+import pandas as pd
+import soundfile
+from tqdm import tqdm
+
+from innerear.errors import InputError
+from innerear.stacks import Stack, tokens_hash
+
+COLUMNS = ("check", "sample", "value", "tolerance", "pass")
+
+# Two samples that read the same tokens agree up to rounding, relative to the largest unit. Stored in float16,
+# neighbouring values lie 2⁻¹⁰ apart; a model that runs in float16 rounds at each of its layers, differently
+# in batches of different size.
+_TOLERANCES = {("float32", "float32"): 1e-4, ("float32", "float16"): 2.0**-9}
+_TOLERANCE_HALF = 2e-2
+
+# Of each seed's first sample, this many steps of uncond are kept for comparison with the others.
+_COMPARED_STEPS = 64
+
+
+@dataclass
+class _Reference:
+    """The first samples of the study, of each prompt and of each seed, and what they hold at each layer."""
+
+    layers: list[int] | None = None
+    uncond: dict[int, np.ndarray] = field(default_factory=dict)  # layer -> [D], step 0
+    cond: dict[tuple[str, int], np.ndarray] = field(default_factory=dict)  # prompt, layer -> [D], step 0
+    codes: dict[int, np.ndarray] = field(default_factory=dict)  # seed -> [K, T]
+    start: dict[tuple[int, int], np.ndarray] = field(default_factory=dict)  # seed, layer -> [steps, D]
+
+
+def check_samples(index: pd.DataFrame) -> pd.DataFrame:
+    """Check every sample of a study.
+
+    Checks
+    ------
+    steps : every layer has T + K − 1 steps; value = steps of the layer that differs, else of all.
+    layers : the same layers as in the first sample; value = how many differ.
+    finite : value = number of NaN and Inf.
+    varies : no layer is constant over steps; value = the smallest range of any layer's most varied unit.
+    uncond_start : uncond at step 0 equals the first sample's; value = largest relative deviation.
+    cond_start : cond at step 0 equals that of the prompt's first sample; value likewise.
+    uncond_prefix : uncond equals that of the seed's first sample until their tokens first differ; likewise.
+    tokens : the tokens hash to `tokens_sha256` of the stack and of the index; value = how many disagree.
+    audio : the clip lasts T / frame rate; value = deviation in seconds.
+
+    Parameters
+    ----------
+    index : a row per sample with sample_id, prompt_id, seed, stack, audio and tokens_sha256.
+
+    Returns
+    -------
+    Table of `COLUMNS`, a row per check and sample. `value` is NaN where there is nothing to compare: a
+    branch that was not captured.
+
+    Raises
+    ------
+    InputError: an empty index, or a stack that cannot be read.
+    """
+    if index.empty:
+        raise InputError("the index lists no samples; add prompts and seeds to the study")
+    reference, rows = _Reference(), []
+    for row in tqdm(index.to_dict("records"), desc="qc", unit="sample"):
+        with Stack(row["stack"]) as stack:
+            for check, value, tolerance in _check_sample(row, stack, reference):
+                passed = bool(np.isnan(value) or value <= tolerance)
+                if check in ("steps", "varies"):
+                    passed = value == tolerance if check == "steps" else value > tolerance
+                rows.append((check, row["sample_id"], float(value), float(tolerance), bool(passed)))
+    return pd.DataFrame(rows, columns=list(COLUMNS))
+
+
+def _check_sample(row: dict, stack: Stack, reference: _Reference) -> Iterator[tuple[str, float, float]]:
+    layers = stack.layers()
+    if reference.layers is None:
+        reference.layers = layers
+    n_codebooks, n_frames = stack.codes.shape
+    expected = n_frames + n_codebooks - 1
+    steps = {stack.shape(layer)[1] for layer in layers} | {len(stack.frames)}
+    yield "steps", next(iter(steps - {expected}), expected), expected
+    yield "layers", len(set(layers) ^ set(reference.layers)), 0
+    yield from _check_states(row, stack, reference)
+    actual = tokens_hash(stack.codes)
+    yield "tokens", (actual != stack.attrs["tokens_sha256"]) + (actual != row["tokens_sha256"]), 0
+    clip = soundfile.info(row["audio"])
+    seconds = n_frames / stack.timeline.frame_rate
+    yield "audio", abs(clip.frames / clip.samplerate - seconds), 1 / clip.samplerate
+
+
+def _check_states(row: dict, stack: Stack, reference: _Reference) -> Iterator[tuple[str, float, float]]:
+    broken, least = 0, np.inf
+    deviations: dict[str, list[float]] = {"uncond_start": [], "cond_start": [], "uncond_prefix": []}
+    codes = reference.codes.setdefault(row["seed"], stack.codes)
+    tolerance = 0.0
+    for layer in stack.layers():
+        states = stack.read(layer)  # [C, S, D]
+        tolerance = _TOLERANCES.get((stack.attrs["dtype"], str(states.dtype)), _TOLERANCE_HALF)
+        broken += int((~np.isfinite(states)).sum())
+        least = min(least, float(np.ptp(states.astype(np.float32), axis=1).max(axis=-1).min()))
+        by_branch = dict(zip(stack.branches, states, strict=True))
+        if "uncond" in by_branch:
+            uncond = by_branch["uncond"]
+            first = reference.uncond.setdefault(layer, uncond[0])
+            deviations["uncond_start"].append(_deviation(uncond[0], first))
+            start = reference.start.setdefault((row["seed"], layer), uncond[:_COMPARED_STEPS].copy())
+            same = _same_steps(stack.codes, codes, len(start))
+            deviations["uncond_prefix"].append(_deviation(uncond[:same], start[:same]))
+        if "cond" in by_branch:
+            first = reference.cond.setdefault((row["prompt_id"], layer), by_branch["cond"][0])
+            deviations["cond_start"].append(_deviation(by_branch["cond"][0], first))
+    yield "finite", broken, 0
+    yield "varies", least, 0.0
+    for check, values in deviations.items():
+        yield check, max(values, default=np.nan), tolerance
+
+
+def _deviation(states: np.ndarray, reference: np.ndarray) -> float:
+    """Largest difference relative to the largest unit of the reference; Inf where one is not finite."""
+    states, reference = states.astype(np.float32), reference.astype(np.float32)
+    if states.shape != reference.shape:
+        return np.inf
+    difference = float(np.abs(states - reference).max())
+    return difference / float(np.abs(reference).max()) if np.isfinite(difference) else np.inf
+
+
+def _same_steps(codes: np.ndarray, others: np.ndarray, limit: int) -> int:
+    """Count the first steps that read equal tokens in two clips [K, T]; step 0 reads none.
+
+    Step s reads what steps before s predicted, so clips that first differ in what step s predicts, which is
+    codebook k of frame s − k, agree up to step s itself.
+    """
+    n_frames = min(codes.shape[1], others.shape[1])
+    codebook, frame = np.nonzero(codes[:, :n_frames] != others[:, :n_frames])
+    differs = int((codebook + frame).min()) if len(frame) else limit
+    return min(differs + 1, limit)
