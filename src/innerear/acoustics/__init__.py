@@ -1,0 +1,20 @@
+"""Waveform → clip and frame features, each a value with its validity.
+
+A feature that cannot be measured is NaN with a reason: never 0, and never an estimator's prior.
+Dynamics are measured on the clip as it is, timbre after normalising its loudness.
+"""
+
+from innerear.acoustics.clip import clip_features
+from innerear.acoustics.features import FEATURES, Feature, feature_label
+from innerear.acoustics.frames import frame_features
+from innerear.acoustics.tables import feature_matrix, validity
+
+__all__ = [
+    "FEATURES",
+    "Feature",
+    "clip_features",
+    "feature_label",
+    "feature_matrix",
+    "frame_features",
+    "validity",
+]

@@ -1,0 +1,97 @@
+"""Timbre, after normalising loudness; frames that hold no sound do not count."""
+
+import librosa
+import numpy as np
+from numpy.typing import NDArray
+from scipy.ndimage import median_filter
+
+from innerear.acoustics.dynamics import CLIPPED_SOUND
+from innerear.acoustics.features import MFCCS, Measured, Missing, missing
+from innerear.acoustics.sound import LOUDNESS_LUFS, Sound
+
+N_MELS = 64
+MEL_TOP_HZ = 8000.0
+"""Mel bands end here at every sample rate, so that MFCC compare."""
+RANGE_DB = 80.0
+HP_KERNEL = 31
+HP_LIMIT = 1e-6
+"""Share of the energy under which the harmonic or percussive part counts as none (60 dB)."""
+
+
+def timbre(sound: Sound) -> Measured:
+    """Measure the timbre of a clip: means over its active frames."""
+    if isinstance(sound.loudness, Missing):
+        return missing("timbre", f"not normalised: {sound.loudness}")
+    if sound.clipped > CLIPPED_SOUND:
+        return missing("timbre", f"clipped: {100 * sound.clipped:.2g} % of samples at full scale")
+    wave = normalised(sound)
+    spectrum = magnitudes(sound, wave)
+    values: Measured = {
+        name: float(np.nanmean(frames[sound.active]))
+        for name, frames in timbre_frames(sound, wave, spectrum).items()
+    }
+    return values | {"harmonic_percussive": _harmonic_percussive(spectrum)}
+
+
+def normalised(sound: Sound) -> NDArray:
+    """Return the wave [n] at -23 LUFS; the clip must have a loudness."""
+    return sound.wave * 10 ** ((LOUDNESS_LUFS - float(sound.loudness)) / 20)
+
+
+def magnitudes(sound: Sound, wave: NDArray) -> NDArray:
+    """Return the magnitude spectrogram [bin, T], frames centred on codec frames."""
+    return sound.frames(np.abs(librosa.stft(sound.lead_in(wave), n_fft=sound.n_fft, hop_length=sound.hop)))
+
+
+def timbre_frames(sound: Sound, wave: NDArray, spectrum: NDArray) -> dict[str, NDArray]:
+    """Return each timbre feature over time [T], from the normalised wave and its spectrogram [bin, T].
+
+    Flux has no first value (NaN).
+    """
+    rate = sound.sample_rate
+    centroid = librosa.feature.spectral_centroid(S=spectrum, sr=rate)
+    # Octave bands from 200 Hz: the last may not begin above the Nyquist frequency.
+    n_bands = min(6, int(np.ceil(np.log2(rate / 2 / 200))))
+    crossings = librosa.feature.zero_crossing_rate(
+        sound.lead_in(wave), frame_length=sound.n_fft, hop_length=sound.hop
+    )
+    mfcc = librosa.feature.mfcc(S=log_mel(sound, spectrum), n_mfcc=len(MFCCS) + 1)
+    return {
+        "centroid": centroid[0],
+        "bandwidth": librosa.feature.spectral_bandwidth(S=spectrum, sr=rate, centroid=centroid)[0],
+        "rolloff": librosa.feature.spectral_rolloff(S=spectrum, sr=rate)[0],
+        "flatness": 10 * np.log10(librosa.feature.spectral_flatness(S=spectrum)[0]),
+        "contrast": librosa.feature.spectral_contrast(S=spectrum, sr=rate, n_bands=n_bands).mean(axis=0),
+        "flux": _flux(spectrum),
+        "zero_crossing_rate": sound.frames(crossings)[0] * rate,
+        # Coefficient 0 is the level, which normalisation has removed.
+        **dict(zip(MFCCS, mfcc[1:], strict=True)),
+    }
+
+
+def log_mel(sound: Sound, spectrum: NDArray) -> NDArray:
+    """Return mel levels [band, T] in dB, within 80 dB of the loudest."""
+    top = min(MEL_TOP_HZ, sound.sample_rate / 2)
+    mel = librosa.feature.melspectrogram(
+        S=spectrum**2, sr=sound.sample_rate, n_fft=sound.n_fft, n_mels=N_MELS, fmax=top
+    )
+    return librosa.power_to_db(mel, top_db=RANGE_DB)
+
+
+def _flux(spectrum: NDArray) -> NDArray:
+    unit = librosa.util.normalize(spectrum, norm=2, axis=0)
+    return np.append(np.nan, np.linalg.norm(np.diff(unit, axis=1), axis=0))
+
+
+def _harmonic_percussive(spectrum: NDArray) -> float:
+    """Return harmonic over percussive energy of a spectrogram [bin, T] in dB.
+
+    Medians along time keep what lasts, medians along frequency what is broad (Fitzgerald 2010).
+    As `librosa.decompose.hpss`, whose module takes scikit-learn along: a second in every job.
+    """
+    lasting = median_filter(spectrum, size=(1, HP_KERNEL))
+    broad = median_filter(spectrum, size=(HP_KERNEL, 1))
+    share = librosa.util.softmask(lasting, broad, power=2)
+    energies = np.array([np.sum((share * spectrum) ** 2), np.sum(((1 - share) * spectrum) ** 2)], dtype=float)
+    energies = np.maximum(energies, HP_LIMIT * energies.sum())
+    return float(10 * np.log10(energies[0] / energies[1]))

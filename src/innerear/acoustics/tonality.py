@@ -1,0 +1,91 @@
+"""Pitch classes, key, mode and register, from a constant-Q transform."""
+
+import librosa
+import numpy as np
+from numpy.typing import NDArray
+
+from innerear.acoustics.features import CHROMA, TONNETZ, Measured, Missing, missing
+from innerear.acoustics.sound import Sound
+
+MIN_SECONDS = 1.0
+"""The lowest constant-Q filters are half a second long."""
+BINS_PER_OCTAVE = 36
+LOWEST_HZ = 32.703
+"""C1, MIDI 24."""
+LOWEST_MIDI = 24
+PITCHED = 1.5
+"""Strongest over median pitch class; without pitch all twelve are about alike."""
+
+# Krumhansl & Kessler (1982): how well each pitch class, from the tonic up, fits a key.
+MAJOR = np.array([6.35, 2.23, 3.48, 2.33, 4.38, 4.09, 2.52, 5.19, 2.39, 3.66, 2.29, 2.88])
+MINOR = np.array([6.33, 2.68, 3.52, 5.38, 2.60, 3.53, 2.54, 4.75, 3.98, 2.69, 3.34, 3.17])
+
+
+def tonality(sound: Sound) -> Measured:
+    """Measure pitch classes, tonal space, key, mode and register of a clip."""
+    if sound.seconds < MIN_SECONDS:
+        return missing("tonality", f"{sound.seconds:.2f} s is shorter than {MIN_SECONDS:g} s")
+    cqt = constant_q(sound)[:, sound.active]
+    chroma = chroma_frames(cqt).mean(axis=1, keepdims=True)
+    tonnetz = librosa.feature.tonnetz(chroma=chroma, sr=sound.sample_rate)[:, 0]
+    shares = chroma[:, 0] / chroma.sum()
+    values: Measured = dict(zip(CHROMA, map(float, shares), strict=True))
+    values |= dict(zip(TONNETZ, map(float, tonnetz), strict=True))
+    if shares.max() < PITCHED * np.median(shares):
+        reason = Missing("no pitch class stands out: noise or untuned percussion")
+        return values | {"key_clarity": reason, "majorness": reason, "register": reason}
+    major, minor = key_correlations(shares)
+    values["key_clarity"] = float(max(major.max(), minor.max()))
+    values["majorness"] = float(major.max() - minor.max())
+    values["register"] = _register(cqt)
+    return values
+
+
+def constant_q(sound: Sound) -> NDArray:
+    """Return constant-Q magnitudes [bin, T] from C1 in thirds of a semitone, up to 7 octaves."""
+    # The highest filter must end below the Nyquist frequency.
+    octaves = min(7, int(np.log2(0.9 * sound.sample_rate / 2 / LOWEST_HZ)))
+    transform = librosa.cqt(
+        sound.lead_in(sound.wave),
+        sr=sound.sample_rate,
+        hop_length=sound.hop,
+        fmin=LOWEST_HZ,
+        n_bins=octaves * BINS_PER_OCTAVE,
+        bins_per_octave=BINS_PER_OCTAVE,
+    )
+    return sound.frames(np.abs(transform))
+
+
+def chroma_frames(cqt: NDArray) -> NDArray:
+    """Fold constant-Q magnitudes [bin, T] into pitch classes [12, T], C first, not normalised."""
+    return librosa.feature.chroma_cqt(
+        C=cqt, fmin=LOWEST_HZ, norm=None, bins_per_octave=BINS_PER_OCTAVE, n_octaves=7
+    )
+
+
+def key_correlations(chroma: NDArray) -> tuple[NDArray, NDArray]:
+    """Correlate a chroma vector [12] with the twelve major and the twelve minor key profiles.
+
+    Returns
+    -------
+    major, minor : [12] Pearson correlations, tonic C first (Krumhansl 1990).
+    """
+    profiles = np.array([np.roll(profile, tonic) for profile in (MAJOR, MINOR) for tonic in range(12)])
+    correlations = np.corrcoef(chroma, profiles)[0, 1:]
+    return correlations[:12], correlations[12:]
+
+
+def _register(cqt: NDArray) -> float:
+    """Return the median pitch in MIDI numbers: half of the salience lies below it.
+
+    Salience sums the first harmonics of each candidate pitch, weighted by 1/h, so that partials
+    do not pass for high notes; squaring it lets the notes outweigh what remains of them.
+    """
+    frequencies = librosa.cqt_frequencies(len(cqt), fmin=LOWEST_HZ, bins_per_octave=BINS_PER_OCTAVE)
+    profile = np.sqrt(np.mean(cqt**2, axis=1, keepdims=True))
+    salience = librosa.salience(
+        profile, freqs=frequencies, harmonics=[1, 2, 3, 4], weights=[1, 1 / 2, 1 / 3, 1 / 4], fill_value=0.0
+    )
+    below = np.cumsum(salience[:, 0] ** 2)
+    half = int(np.searchsorted(below, below[-1] / 2))
+    return LOWEST_MIDI + 12 * half / BINS_PER_OCTAVE
