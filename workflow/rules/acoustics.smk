@@ -78,7 +78,7 @@ rule plot_acoustics:
         runtime=20,
     params:
         code=fingerprint("innerear.figures.acoustics"),
-        model=config["model"]["name"],
+        model=MODEL,
     script:
         "../../scripts/plot_acoustics.py"
 

@@ -28,6 +28,9 @@ except InputError as error:
 config = STUDY.settings
 PROMPTS = {prompt.id: prompt for prompt in STUDY.prompts}
 SEEDS = config["seeds"]
+MODEL = config["model"]["name"] + (
+    " (random weights)" if config["model"]["random_init"] else ""
+)
 LAYERS = [f"{layer:02d}" for layer in STUDY.layers]
 
 

@@ -4,8 +4,8 @@ rule components:
         samples=rules.index.output,
         gram="<results>/gram/layer_{layer}.h5",
     output:
-        scree="<results>/components/scree/layer_{layer}.tsv",
-        scores="<results>/components/scores/layer_{layer}.nc",
+        table="<results>/components/tables/layer_{layer}.tsv",
+        scores="<results>/components/scores/layer_{layer}.h5",
     log:
         "<logs>/components/layer_{layer}.log",
     benchmark:
@@ -17,6 +17,7 @@ rule components:
         runtime=60,
     params:
         code=fingerprint("innerear.components"),
+        model=MODEL,
         statistics=config["statistics"],
     script:
         "../../scripts/components.py"
@@ -26,8 +27,8 @@ rule plot_components:
     """Draw the scree with its parallel analysis, the plane of the samples, and the prompts' paths through it."""
     input:
         samples=rules.index.output,
-        scree=collect("<results>/components/scree/layer_{layer}.tsv", layer=LAYERS),
-        scores=collect("<results>/components/scores/layer_{layer}.nc", layer=LAYERS),
+        tables=collect("<results>/components/tables/layer_{layer}.tsv", layer=LAYERS),
+        scores=collect("<results>/components/scores/layer_{layer}.h5", layer=LAYERS),
     output:
         scree=report(
             "<results>/figures/scree.svg",
@@ -54,11 +55,11 @@ rule plot_components:
     conda:
         "../../envs/analysis.yaml"
     resources:
-        mem_mb=megabytes(1000),
+        mem_mb=megabytes(1500),
         runtime=20,
     params:
         code=fingerprint("innerear.figures.components"),
-        model=config["model"]["name"],
+        model=MODEL,
     script:
         "../../scripts/plot_components.py"
 

@@ -5,7 +5,8 @@ rule correlation:
         gram="<results>/gram/layer_{layer}.h5",
         clips=rules.clip_features.output,
     output:
-        "<results>/correlation/layer_{layer}.tsv",
+        table="<results>/correlation/tables/layer_{layer}.tsv",
+        null="<results>/correlation/nulls/layer_{layer}.tsv",
     log:
         "<logs>/correlation/layer_{layer}.log",
     benchmark:
@@ -17,15 +18,43 @@ rule correlation:
         runtime=60,
     params:
         code=fingerprint("innerear.correlation"),
+        model=MODEL,
         statistics=config["statistics"],
     script:
         "../../scripts/correlation.py"
 
 
+rule correlation_map:
+    """Join the layers and correct every R² over layers, features and branches."""
+    input:
+        tables=collect("<results>/correlation/tables/layer_{layer}.tsv", layer=LAYERS),
+        nulls=collect("<results>/correlation/nulls/layer_{layer}.tsv", layer=LAYERS),
+    output:
+        report(
+            "<results>/correlation/map.tsv",
+            caption="../report/acoustic_r2.rst",
+            category="Sound",
+            labels={"table": "layer × acoustic feature, held-out R²"},
+        ),
+    log:
+        "<logs>/correlation_map.log",
+    benchmark:
+        "<benchmarks>/correlation_map.tsv"
+    conda:
+        "../../envs/analysis.yaml"
+    resources:
+        mem_mb=megabytes(2000),
+        runtime=20,
+    params:
+        code=fingerprint("innerear.correlation"),
+    script:
+        "../../scripts/correlation_map.py"
+
+
 rule plot_correlation:
     """Draw how well each layer predicts each acoustic feature."""
     input:
-        correlation=collect("<results>/correlation/layer_{layer}.tsv", layer=LAYERS),
+        map=rules.correlation_map.output,
     output:
         heatmap=report(
             "<results>/figures/acoustic_r2.svg",
@@ -40,11 +69,11 @@ rule plot_correlation:
     conda:
         "../../envs/analysis.yaml"
     resources:
-        mem_mb=megabytes(1000),
+        mem_mb=megabytes(1500),
         runtime=20,
     params:
         code=fingerprint("innerear.figures.correlation"),
-        model=config["model"]["name"],
+        model=MODEL,
     script:
         "../../scripts/plot_correlation.py"
 
@@ -52,4 +81,5 @@ rule plot_correlation:
 rule all_correlation:
     """What each layer knows about the sound of its clip."""
     input:
+        rules.correlation_map.output,
         rules.plot_correlation.output,

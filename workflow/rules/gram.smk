@@ -43,7 +43,7 @@ rule plot_gram:
         runtime=20,
     params:
         code=fingerprint("innerear.figures.diagnostics"),
-        model=config["model"]["name"],
+        model=MODEL,
     script:
         "../../scripts/plot_gram.py"
 

@@ -23,7 +23,7 @@ rule listen:
     params:
         code=fingerprint("innerear.listening"),
         study=config["study"],
-        model=config["model"]["name"],
+        model=MODEL,
     script:
         "../../scripts/listen.py"
 

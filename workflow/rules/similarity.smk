@@ -4,9 +4,9 @@ rule similarity:
         samples=rules.index.output,
         gram="<results>/gram/layer_{layer}.h5",
     output:
-        strata="<results>/similarity/strata/layer_{layer}.tsv",
-        effects="<results>/similarity/effects/layer_{layer}.tsv",
-        matrices="<results>/similarity/matrices/layer_{layer}.nc",
+        table="<results>/similarity/tables/layer_{layer}.tsv",
+        null="<results>/similarity/nulls/layer_{layer}.tsv",
+        matrices="<results>/similarity/matrices/layer_{layer}.h5",
     log:
         "<logs>/similarity/layer_{layer}.log",
     benchmark:
@@ -18,24 +18,63 @@ rule similarity:
         runtime=60,
     params:
         code=fingerprint("innerear.similarity"),
+        model=MODEL,
         statistics=config["statistics"],
     script:
         "../../scripts/similarity.py"
+
+
+rule similarity_map:
+    """Join the layers and correct every effect over the whole map of layers and steps."""
+    input:
+        tables=collect("<results>/similarity/tables/layer_{layer}.tsv", layer=LAYERS),
+        nulls=collect("<results>/similarity/nulls/layer_{layer}.tsv", layer=LAYERS),
+    output:
+        report(
+            "<results>/similarity/map.tsv",
+            caption="../report/emotion_effect.rst",
+            category="Similarity",
+            labels={"table": "strata and effects, layer × step"},
+        ),
+    log:
+        "<logs>/similarity_map.log",
+    benchmark:
+        "<benchmarks>/similarity_map.tsv"
+    conda:
+        "../../envs/analysis.yaml"
+    resources:
+        mem_mb=megabytes(2000),
+        runtime=20,
+    params:
+        code=fingerprint("innerear.similarity"),
+    script:
+        "../../scripts/similarity_map.py"
 
 
 rule plot_similarity:
     """Draw the similarity matrices, the five strata over the steps, and the map of the emotion effect."""
     input:
         samples=rules.index.output,
-        strata=collect("<results>/similarity/strata/layer_{layer}.tsv", layer=LAYERS),
-        effects=collect("<results>/similarity/effects/layer_{layer}.tsv", layer=LAYERS),
-        matrices=collect("<results>/similarity/matrices/layer_{layer}.nc", layer=LAYERS),
+        map=rules.similarity_map.output,
+        matrices=collect("<results>/similarity/matrices/layer_{layer}.h5", layer=LAYERS),
     output:
         matrices=report(
             "<results>/figures/similarity_matrices.svg",
             caption="../report/similarity_matrices.rst",
             category="Similarity",
-            labels={"figure": "similarity matrices"},
+            labels={"figure": "similarity matrices, centred cosine"},
+        ),
+        standardised=report(
+            "<results>/figures/similarity_standardised.svg",
+            caption="../report/similarity_matrices.rst",
+            category="Similarity",
+            labels={"figure": "similarity matrices, standardised cosine"},
+        ),
+        raw=report(
+            "<results>/figures/similarity_raw.svg",
+            caption="../report/similarity_matrices.rst",
+            category="Similarity",
+            labels={"figure": "similarity matrices, raw cosine (diagnostic)"},
         ),
         strata=report(
             "<results>/figures/similarity_strata.svg",
@@ -56,11 +95,11 @@ rule plot_similarity:
     conda:
         "../../envs/analysis.yaml"
     resources:
-        mem_mb=megabytes(1000),
+        mem_mb=megabytes(1500),
         runtime=20,
     params:
         code=fingerprint("innerear.figures.similarity"),
-        model=config["model"]["name"],
+        model=MODEL,
     script:
         "../../scripts/plot_similarity.py"
 
@@ -68,4 +107,5 @@ rule plot_similarity:
 rule all_similarity:
     """How alike the samples are, layer by layer and step by step."""
     input:
+        rules.similarity_map.output,
         rules.plot_similarity.output,

@@ -1,0 +1,12 @@
+"""Read one layer of every stack once and keep its Gram matrices."""
+
+from innerear.gram import stacks_gram
+from innerear.stacks import GramFile
+from innerear.tables import read_table
+from innerear.tracking import log_to
+
+with log_to(snakemake.log[0]):
+    samples = read_table(snakemake.input.samples)
+    layer = int(snakemake.wildcards.layer)
+    gram = stacks_gram(samples["stack"], samples["sample_id"], layer, n_bins=snakemake.params.bins)
+    GramFile.write(snakemake.output[0], *gram)

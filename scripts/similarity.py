@@ -1,0 +1,20 @@
+"""Compare the samples of one layer pair by pair, at every step."""
+
+from innerear.design import Design
+from innerear.similarity import layer_similarity
+from innerear.stacks import GramFile
+from innerear.tables import read_table, write_table
+from innerear.tracking import log_to
+
+with log_to(snakemake.log[0]), GramFile(snakemake.input.gram) as gram:
+    result = layer_similarity(
+        gram,
+        Design(read_table(snakemake.input.samples), seed=snakemake.params.statistics["seed"]),
+        model=snakemake.params.model,
+        layer=int(snakemake.wildcards.layer),
+        n_permutations=snakemake.params.statistics["permutations"],
+        n_bootstraps=snakemake.params.statistics["bootstraps"],
+    )
+    write_table(result.table, snakemake.output.table)
+    write_table(result.null, snakemake.output.null)
+    GramFile.write(snakemake.output.matrices, result.arrays, result.coords)

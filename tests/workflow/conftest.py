@@ -1,0 +1,82 @@
+"""Real runs of the workflow on the nano model, small enough for continuous integration."""
+
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).parents[2]
+
+
+@dataclass
+class Workflow:
+    """A folder with a config, and Snakemake run in it on this repository's Snakefile."""
+
+    folder: Path
+
+    @property
+    def config(self) -> dict:
+        return yaml.safe_load((self.folder / "config.yaml").read_text())
+
+    @property
+    def results(self) -> Path:
+        return self.folder / "results" / self.config["study"]
+
+    def configure(self, **changes) -> None:
+        (self.folder / "config.yaml").write_text(yaml.safe_dump(self.config | changes))
+
+    def snakemake(self, *options: str) -> subprocess.CompletedProcess:
+        command = [sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile"), *options]
+        return subprocess.run(command, cwd=self.folder, capture_output=True, text=True, timeout=600)
+
+    def planned(self) -> dict[str, int]:
+        """Rule → number of jobs that a dry run would run."""
+        done = self.snakemake("--dry-run", "--quiet", "rules")
+        assert done.returncode == 0, done.stderr
+        lines = (done.stdout + done.stderr).splitlines()
+        start = next((i for i, line in enumerate(lines) if line.startswith("---")), len(lines))
+        counts = {}
+        for line in lines[start + 1 :]:
+            if not line.strip():
+                break
+            rule, count = line.split()
+            counts[rule] = int(count)
+        return {rule: n for rule, n in counts.items() if rule not in ("all", "total")}
+
+
+TINY = {
+    "study": "tiny",
+    "model": {"name": "nano"},
+    "prompts": {
+        "templates": [
+            {"id": "piano", "text": "a {emotion} solo piano piece"},
+            {"id": "band", "text": "a {emotion} tune for a small band"},
+        ],
+        "emotions": [{"id": "calm", "valence": 0.5, "arousal": -0.7}, {"id": "energetic", "valence": 0.4, "arousal": 0.9}],
+    },
+    "seeds": [0, 1],
+    "generation": {"duration": 1},
+    "capture": {"layers": [0, 5]},
+    "gram": {"bins": 5},
+    "statistics": {"permutations": 49, "bootstraps": 50},
+}
+
+
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory) -> Workflow:
+    """The tiny study, run to its end."""
+    workflow = Workflow(tmp_path_factory.mktemp("tiny"))
+    (workflow.folder / "config.yaml").write_text(yaml.safe_dump(TINY))
+    done = workflow.snakemake("--cores", "2")
+    assert done.returncode == 0, done.stderr
+    return workflow
+
+
+@pytest.fixture
+def fresh(tmp_path) -> Workflow:
+    """The tiny study, not yet run."""
+    (tmp_path / "config.yaml").write_text(yaml.safe_dump(TINY))
+    return Workflow(tmp_path)
