@@ -209,6 +209,8 @@ def layer_similarity(
     if not design.can_test:
         log.warning("similarity, layer %s: estimates without p: %s", layer, design.why_not)
     table = pd.concat(frames, ignore_index=True).assign(model=model, layer=layer)
+    # Six decimals of a cosine; more would only make the table twice as long to write.
+    table[["estimate", "ci_lo", "ci_hi"]] = table[["estimate", "ci_lo", "ci_hi"]].round(6)
     axes = ("measure", "branch", "window", "sample", "sample_2")
     coords = {name: np.asarray(gram.coords(name)) for name in axes[1:]} | {"measure": np.array(MEASURES)}
     return LayerSimilarity(
@@ -235,7 +237,11 @@ def similarity_map(tables: Sequence[pd.DataFrame], nulls: Sequence[pd.DataFrame]
     ----------
     tables, nulls : of each layer, from `LayerSimilarity`.
     """
-    return correct_over(tables, nulls, MAP_COLUMNS, "layers × cells of one branch, measure and statistic")
+    table = correct_over(tables, nulls, MAP_COLUMNS, "layers × ")
+    tested = table["family"] != ""
+    return table.assign(
+        family=table["family"].where(~tested, table["family"] + table["over"] + " of a branch")
+    )
 
 
 def _cells(steps: np.ndarray, windows: Sequence[str], seconds: np.ndarray | None) -> pd.DataFrame:
@@ -306,7 +312,7 @@ class _Pairs:
         tails = [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2]
         low, high = np.quantile(whole, tails, axis=0) if len(whole) else np.full((2, len(cells)), np.nan)
         return cells.assign(
-            statistic=name.replace("emotion", self.design.label),
+            statistic=name,
             estimate=estimate,
             ci_lo=low,
             ci_hi=high,

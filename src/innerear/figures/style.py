@@ -115,6 +115,7 @@ def step_axis(
     axes.set_xlim(-0.5, n_steps - 0.5)
     for start, stop in _runs(~np.asarray(complete, bool)):
         axes.axvspan(start - 0.5, stop - 0.5, color=PAD_COLOUR, zorder=3, linewidth=0)
+    axes.tick_params(labelbottom=bottom)
     if bottom:
         axes.set_xlabel("step")
     if top and n_steps > 1:
@@ -143,6 +144,9 @@ def save(figure: Figure, *paths: str | os.PathLike) -> None:
 
     The files hold no date, so that equal input gives equal bytes.
     """
+    # The layout is solved once, not again for every format.
+    figure.draw_without_rendering()
+    figure.set_layout_engine("none")
     for path in map(Path, paths):
         with atomic(path) as temporary:
             metadata = {"Date": None} if path.suffix == ".svg" else None

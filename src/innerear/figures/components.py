@@ -1,0 +1,194 @@
+"""Scree with parallel analysis, the plane of the first two components, and paths through it."""
+
+from collections.abc import Mapping
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from innerear.figures.maps import distinct, rows_of, spread_evenly
+from innerear.figures.style import BRANCHES, markers, new_figure, palette, styled
+from innerear.gram import GramSource
+
+MAX_LAYERS = 4
+SHOWN = 12  # components of a scree
+
+
+@styled
+def scree(table: pd.DataFrame, *, model: str) -> Figure:
+    """Draw explained variance by component, beside what unrelated dimensions give.
+
+    Parameters
+    ----------
+    table : rows of all layers' `LayerComponents.table`.
+    model : for the title.
+
+    Returns
+    -------
+    One row per layer (four at most, spread evenly), one column per branch.
+    """
+    layers, branches = spread_evenly(distinct(table, "layer"), MAX_LAYERS), distinct(table, "branch")
+    figure, axes = new_figure(
+        len(layers),
+        len(branches),
+        title=f"Principal components of the clip averages, {model}",
+        subtitle=f"n: {distinct(table, 'n_prompts')[0]} prompts; grey: median to 95 % of "
+        f"{distinct(table, 'n_perm')[0]} shuffles of each dimension over prompts",
+        panel=(2.9, 1.7),
+        sharex=True,
+        sharey="row",
+    )
+    for row, layer in enumerate(layers):
+        for column, branch in enumerate(branches):
+            panel = axes[row, column]
+            _draw_scree(
+                panel, rows_of(table, layer=layer, branch=branch).sort_values("component").head(SHOWN)
+            )
+            if row == 0:
+                panel.set_title(BRANCHES.get(branch, branch))
+            if row == len(layers) - 1:
+                panel.set_xlabel("component")
+            if column == 0:
+                panel.set_ylabel(f"layer {layer}\n% of variance")
+        axes[row, 0].set_ylim(bottom=0)
+    return figure
+
+
+def _draw_scree(axes: Axes, rows: pd.DataFrame) -> None:
+    component, n = rows["component"].to_numpy(int), distinct(rows, "n_components")[0]
+    low, high, share = (100 * rows[name].to_numpy(float) for name in ("null_median", "null_95", "estimate"))
+    axes.fill_between(component, low, high, color="0.75", linewidth=0)
+    axes.plot(component, high, color="0.5", linewidth=0.8)
+    axes.plot(component, share, "-", color="black", linewidth=0.8)
+    axes.plot(component[:n], share[:n], "o", color="#D55E00", markersize=4)
+    axes.plot(component[n:], share[n:], "o", color="black", markerfacecolor="white", markersize=4)
+    axes.text(0.97, 0.93, f"{n} beyond chance", transform=axes.transAxes, ha="right", va="top")
+    axes.set_xticks(range(1, SHOWN + 1, 3))
+
+
+@styled
+def component_plane(
+    scores: Mapping[int, GramSource], table: pd.DataFrame, samples: pd.DataFrame, *, model: str
+) -> Figure:
+    """Draw the samples in the plane of components 1 and 2.
+
+    Parameters
+    ----------
+    scores : layer -> its open file of `LayerComponents.arrays`.
+    table : rows of all layers' `LayerComponents.table`, for the explained variance.
+    samples : the sample sheet, in the order of the scores.
+    model : for the title.
+
+    Returns
+    -------
+    One row per branch, one column per layer (four at most). Colour is the emotion, marker the template.
+    """
+    layers, branches = _grid(scores)
+    figure, axes = new_figure(
+        len(branches),
+        len(layers),
+        title=f"Samples in the plane of the first two components, {model}",
+        subtitle=f"n: {samples['prompt_id'].nunique()} prompts × {samples['seed'].nunique()} seeds; "
+        "averages of whole clips",
+        panel=(2.4, 2.1),
+    )
+    emotions, templates = _text(samples, "emotion"), _text(samples, "template")
+    colours, shapes = palette(emotions), markers(templates)
+    for row, branch in enumerate(branches):
+        for column, layer in enumerate(layers):
+            panel = axes[row, column]
+            values = scores[layer].read("scores", branch=row)  # [N, components]
+            for emotion, colour in colours.items():
+                for template, shape in shapes.items():
+                    mine = (np.array(emotions) == emotion) & (np.array(templates) == template)
+                    panel.plot(
+                        *values[mine, :2].T, shape, color=colour, markersize=3.5, alpha=0.8, markeredgewidth=0
+                    )
+            share = (
+                rows_of(table, layer=layer, branch=branch)
+                .sort_values("component")["estimate"]
+                .to_numpy(float)
+            )
+            panel.set_xlabel(f"PC 1 ({share[0]:.0%})", labelpad=1)
+            panel.set_ylabel(f"PC 2 ({share[1]:.0%})", labelpad=1)
+            _bare(panel, f"{branch}, layer {layer}")
+    entries = [
+        Line2D([], [], marker="o", linestyle="", color=colour, label=name) for name, colour in colours.items()
+    ]
+    if len(shapes) > 1:
+        entries += [
+            Line2D([], [], marker=shape, linestyle="", color="0.4", label=name)
+            for name, shape in shapes.items()
+        ]
+    figure.legend(handles=entries, loc="outside lower center", ncols=min(len(entries), 9))
+    return figure
+
+
+@styled
+def trajectories(scores: Mapping[int, GramSource], samples: pd.DataFrame, *, model: str) -> Figure:
+    """Draw how prompts move through the plane of components 1 and 2 in the course of a clip.
+
+    Parameters
+    ----------
+    scores : layer -> its open file of `LayerComponents.arrays`, with trajectories.
+    samples : the sample sheet.
+    model : for the title.
+
+    Returns
+    -------
+    One row per branch, one column per layer (four at most). Thin: a prompt's mean over seeds; thick:
+    the mean of an emotion's prompts, from the hollow dot to the full one.
+    """
+    layers, branches = _grid(scores)
+    first = scores[layers[0]]
+    emotion_of = dict(zip(_text(samples, "prompt_id"), _text(samples, "emotion"), strict=True))
+    emotions = [emotion_of[str(prompt)] for prompt in first.coords("prompt")]
+    seconds = first.read("bin_seconds")
+    figure, axes = new_figure(
+        len(branches),
+        len(layers),
+        title=f"Prompt-mean trajectories in the plane of the clip averages, {model}",
+        subtitle=f"n: {len(emotions)} prompts; {len(seconds)} bins from {seconds[0]:.1f} s (hollow) "
+        f"to {seconds[-1]:.1f} s (full dot); thick: mean of an emotion",
+        panel=(2.4, 2.1),
+    )
+    colours = palette(emotions)
+    for row, branch in enumerate(branches):
+        for column, layer in enumerate(layers):
+            panel = axes[row, column]
+            paths = scores[layer].read("trajectories", branch=row)[..., :2]  # [P, bins, 2]
+            for path, emotion in zip(paths, emotions, strict=True):
+                panel.plot(*path.T, color=colours[emotion], linewidth=0.5, alpha=0.45)
+            for emotion, colour in colours.items():
+                _draw_mean(panel, paths[np.array(emotions) == emotion].mean(axis=0), colour)
+            panel.set_xlabel("PC 1", labelpad=1)
+            panel.set_ylabel("PC 2", labelpad=1)
+            _bare(panel, f"{branch}, layer {layer}")
+    entries = [Line2D([], [], color=colour, linewidth=2, label=name) for name, colour in colours.items()]
+    figure.legend(handles=entries, loc="outside lower center", ncols=min(len(entries), 9))
+    return figure
+
+
+def _draw_mean(axes: Axes, path: np.ndarray, colour: str) -> None:
+    axes.plot(*path.T, color="white", linewidth=3)
+    axes.plot(*path.T, color=colour, linewidth=1.8)
+    axes.plot(*path[0], "o", color=colour, markersize=5, markerfacecolor="white", markeredgewidth=1.5)
+    axes.plot(*path[-1], "o", color=colour, markersize=5, markeredgewidth=1.5)
+
+
+def _bare(axes: Axes, title: str) -> None:
+    """Title a panel and drop its tick labels: the unit of a component is the model's own."""
+    axes.set_title(title)
+    axes.set_xticks([])
+    axes.set_yticks([])
+
+
+def _grid(scores: Mapping[int, GramSource]) -> tuple[list[int], list[str]]:
+    layers = spread_evenly(list(scores), MAX_LAYERS)
+    return layers, [str(name) for name in scores[layers[0]].coords("branch")]
+
+
+def _text(samples: pd.DataFrame, column: str) -> list[str]:
+    return [str(value) for value in samples[column]]

@@ -1,0 +1,102 @@
+"""Maps of layers × steps, the form that most results of a study take."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.cm import ScalarMappable
+
+from innerear.figures.style import step_axis, styled
+
+
+@dataclass(frozen=True)
+class Steps:
+    """The step axis of a study: seconds [S] and bool complete [S]."""
+
+    seconds: np.ndarray
+    complete: np.ndarray
+
+    @classmethod
+    def of(cls, table: pd.DataFrame) -> "Steps":
+        """Recover the axis from a table's rows of complete steps: as many pads follow as lead."""
+        times = dict(zip(table["step"].tolist(), table["seconds"].tolist(), strict=True))
+        step, second = np.array(list(times), int), np.array(list(times.values()), float)
+        n_steps = step.max() + step.min() + 1
+        slope, start = np.polyfit(step, second, 1) if len(step) > 1 else (0.0, second[0])
+        return cls(start + slope * np.arange(n_steps), np.isin(np.arange(n_steps), step))
+
+
+def rows_of(table: pd.DataFrame, **where: object) -> pd.DataFrame:
+    """Return the rows whose columns have these values."""
+    keep = np.ones(len(table), bool)
+    for column, value in where.items():
+        keep &= table[column].to_numpy() == value
+    return table.iloc[np.flatnonzero(keep)]
+
+
+def distinct(table: pd.DataFrame, column: str) -> list:
+    """Return a column's values in order of appearance, each once."""
+    return list(dict.fromkeys(table[column].tolist()))
+
+
+def spread_evenly(layers: Sequence[int], at_most: int) -> list[int]:
+    """Choose at most so many layers, evenly, with the first and the last."""
+    every = sorted(set(layers))
+    if len(every) <= at_most:
+        return every
+    return [every[i] for i in np.linspace(0, len(every) - 1, at_most).round().astype(int)]
+
+
+def by_layer_and_step(table: pd.DataFrame, column: str, layers: Sequence[int], steps: Steps) -> np.ndarray:
+    """Lay a column out as [L, S]; NaN where there is no row."""
+    values = np.full((len(layers), len(steps.complete)), np.nan)
+    row = {layer: i for i, layer in enumerate(layers)}
+    where = [row[layer] for layer in table["layer"].tolist()], table["step"].to_numpy(int)
+    values[where] = table[column].to_numpy(float)
+    return values
+
+
+@styled
+def draw_map(
+    axes: Axes,
+    values: np.ndarray,
+    layers: Sequence[int],
+    steps: Steps,
+    *,
+    limits: tuple[float, float],
+    colours: str,
+    significant: np.ndarray | None = None,
+    outer: tuple[bool, bool, bool] = (True, True, True),
+) -> ScalarMappable:
+    """Draw a map [L, S], lowest layer at the bottom.
+
+    Parameters
+    ----------
+    limits : values at the ends of the colour map `colours`.
+    significant : bool [L, S]; these cells are outlined.
+    outer : whether to label the left, the bottom and the top, for panels in a grid.
+    """
+    image = axes.imshow(
+        values,
+        aspect="auto",
+        origin="lower",
+        cmap=colours,
+        vmin=limits[0],
+        vmax=limits[1],
+        interpolation="nearest",
+    )
+    if significant is not None and significant.any():
+        # A contour runs through cell centres; each row is repeated, so that it follows the rows' edges.
+        fine, n_layers = 16, len(layers)
+        rows = (np.arange(n_layers * fine) + 0.5) / fine - 0.5
+        padded = np.pad(np.repeat(significant, fine, axis=0).astype(float), ((1, 1), (0, 0)))
+        rows = np.r_[-0.5, rows, n_layers - 0.5]
+        axes.contour(np.arange(values.shape[1]), rows, padded, levels=[0.5], colors="black", linewidths=0.8)
+    shown = spread_evenly(range(len(layers)), 12)
+    axes.set_yticks(shown, [str(layers[i]) for i in shown] if outer[0] else [""] * len(shown))
+    if outer[0]:
+        axes.set_ylabel("layer")
+    step_axis(axes, steps.seconds, steps.complete, bottom=outer[1], top=outer[2])
+    return image

@@ -1,0 +1,233 @@
+"""Similarity matrices, the five strata over the steps, and the map of the emotion effect."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from innerear.figures.maps import Steps, by_layer_and_step, distinct, draw_map, rows_of, spread_evenly
+from innerear.figures.style import BRANCHES, DIVERGING, new_figure, step_axis, styled
+from innerear.gram import GramSource
+from innerear.similarity import TESTED
+
+MAX_LAYERS = 6
+ALPHA = 0.05
+# Colour says whose pairs, dashes say another seed.
+_CURVES = {
+    "same prompt, other seed": ("#000000", "--"),
+    "same emotion, same seed": ("#D55E00", "-"),
+    "same emotion, other seed": ("#D55E00", "--"),
+    "other emotion, same seed": ("#0072B2", "-"),
+    "other emotion, other seed": ("#0072B2", "--"),
+}
+
+
+@styled
+def similarity_matrices(
+    matrices: Mapping[int, GramSource],
+    samples: pd.DataFrame,
+    *,
+    model: str,
+    measure: str = "centred",
+    window: str = "whole",
+) -> Figure:
+    """Draw cosine matrices of all pairs of samples, ordered emotion → prompt → seed.
+
+    Parameters
+    ----------
+    matrices : layer -> its open file of `LayerSimilarity.arrays`.
+    samples : the sample sheet, in the order of the matrices.
+    model : for the title.
+    measure, window : which matrices; the raw measure is named a diagnostic in the title.
+
+    Returns
+    -------
+    One row per branch, one column per layer (six at most, spread evenly). Lines part the emotions.
+    """
+    layers = spread_evenly(list(matrices), MAX_LAYERS)
+    first = matrices[layers[0]]
+    branches = [str(name) for name in first.coords("branch")]
+    where = {"measure": _position(first, "measure", measure), "window": _position(first, "window", window)}
+    order, labels = _order(samples)
+    values = {layer: matrices[layer].read("matrices", **where)[:, order][:, :, order] for layer in layers}
+    limit = _limit(np.array(list(values.values()))) if "raw" not in measure else 1.0
+    figure, axes = new_figure(
+        len(branches),
+        len(layers),
+        title=f"{measure.capitalize()} cosine between samples of {model}, mean of {_named(window)}",
+        subtitle=f"n: {samples['prompt_id'].nunique()} prompts × {samples['seed'].nunique()} seeds, "
+        "ordered emotion → prompt → seed",
+        panel=(1.75, 1.65),
+    )
+    image = None
+    for row, branch in enumerate(branches):
+        for column, layer in enumerate(layers):
+            panel = axes[row, column]
+            image = panel.imshow(
+                values[layer][row], cmap=DIVERGING, vmin=-limit, vmax=limit, interpolation="nearest"
+            )
+            _mark_blocks(panel, labels, left=column == 0, below=row == len(branches) - 1)
+            if row == 0:
+                panel.set_title(f"layer {layer}")
+            if column == 0:
+                panel.set_ylabel(branch)
+    if image is not None:
+        figure.colorbar(image, ax=axes, label="cosine", shrink=0.5, pad=0.01, extend="max")
+    return figure
+
+
+def _position(source: GramSource, axis: str, name: str) -> int:
+    return [str(one) for one in source.coords(axis)].index(name)
+
+
+def _named(window: str) -> str:
+    return {
+        "whole": "the whole clip",
+        "first_10": "the first 10 % of steps",
+        "last_10": "the last 10 % of steps",
+    }.get(window, window)
+
+
+def _order(samples: pd.DataFrame) -> tuple[np.ndarray, list[str]]:
+    keys = [pd.factorize(samples[name])[0] for name in ("emotion", "prompt_id")]
+    order = np.lexsort([samples["seed"].to_numpy(), keys[1], keys[0]])
+    return order, samples["emotion"].astype(str).to_numpy()[order].tolist()
+
+
+def _limit(values: np.ndarray) -> float:
+    """Colour limit that the diagonal of ones does not set."""
+    off = ~np.eye(values.shape[-1], dtype=bool)
+    return float(max(np.nanquantile(np.abs(values[..., off]), 0.995), 0.05))
+
+
+def _mark_blocks(axes: Axes, labels: Sequence[str], *, left: bool, below: bool) -> None:
+    edges = [i for i in range(1, len(labels)) if labels[i] != labels[i - 1]]
+    for edge in edges:
+        axes.axhline(edge - 0.5, color="black", linewidth=0.6)
+        axes.axvline(edge - 0.5, color="black", linewidth=0.6)
+    starts = [0, *edges]
+    middles = [(a + b - 1) / 2 for a, b in zip(starts, [*edges, len(labels)], strict=True)]
+    names = [labels[start] for start in starts]
+    axes.set_xticks(middles, names if below else [""] * len(names), rotation=45, ha="right", fontsize=7)
+    axes.set_yticks(middles, names if left else [""] * len(names), fontsize=7)
+    axes.tick_params(length=0)
+    axes.spines[:].set_visible(False)
+
+
+@styled
+def strata_curves(table: pd.DataFrame, *, model: str, measure: str = "centred") -> Figure:
+    """Draw the mean cosine of each stratum of pairs over the steps, with bootstrap bands.
+
+    Parameters
+    ----------
+    table : rows of `similarity_map`.
+    model : for the title.
+    measure : which cosine; the raw one is named a diagnostic in the title.
+
+    Returns
+    -------
+    One row per layer (six at most, spread evenly), one column per branch.
+    """
+    table = rows_of(table, measure=measure, over="steps")
+    layers, branches = spread_evenly(distinct(table, "layer"), MAX_LAYERS), distinct(table, "branch")
+    steps = Steps.of(table)
+    figure, axes = new_figure(
+        len(layers),
+        len(branches),
+        title=f"{measure.capitalize()} cosine in five strata of pairs, {model}",
+        subtitle=f"n: {table['n_prompts'].iloc[0]} prompts; bands: 95 % bootstrap over templates, then seeds",
+        panel=(3.2, 1.5),
+        sharex=True,
+        sharey="row",
+    )
+    for row, layer in enumerate(layers):
+        for column, branch in enumerate(branches):
+            panel = axes[row, column]
+            _draw_curves(panel, rows_of(table, layer=layer, branch=branch))
+            step_axis(panel, steps.seconds, steps.complete, bottom=row == len(layers) - 1, top=row == 0)
+            if row == 0:
+                panel.set_title(BRANCHES.get(branch, branch))
+            if column == 0:
+                panel.set_ylabel(f"layer {layer}\ncosine")
+    handles, names = axes[0, 0].get_legend_handles_labels()
+    figure.legend(handles, names, loc="outside lower center", ncols=3)
+    return figure
+
+
+def _draw_curves(axes: Axes, table: pd.DataFrame) -> None:
+    axes.axhline(0, color="0.7", linewidth=0.6)
+    for name, (colour, dashes) in _CURVES.items():
+        rows = rows_of(table, statistic=name).sort_values("step")
+        step = rows["step"].to_numpy(float)
+        axes.fill_between(
+            step,
+            rows["ci_lo"].to_numpy(float),
+            rows["ci_hi"].to_numpy(float),
+            color=colour,
+            alpha=0.15,
+            linewidth=0,
+        )
+        axes.plot(step, rows["estimate"].to_numpy(float), dashes, color=colour, linewidth=1, label=name)
+
+
+@styled
+def effect_map(table: pd.DataFrame, *, model: str, measure: str = "centred") -> Figure:
+    """Draw the emotion effect, layer × step, same and other seed; max-T significance is outlined.
+
+    Parameters
+    ----------
+    table : rows of `similarity_map`, whose `p_corrected` is over layers × steps.
+    model : for the title.
+    measure : a tested one, ``"centred"`` or ``"standardised"``.
+
+    Returns
+    -------
+    One row per effect, one column per branch.
+    """
+    table = rows_of(table, measure=measure, over="steps")
+    table = table.iloc[np.flatnonzero(np.isin(table["statistic"].to_numpy(str), TESTED))]
+    layers, steps = sorted(distinct(table, "layer")), Steps.of(table)
+    branches, effects = distinct(table, "branch"), distinct(table, "statistic")
+    limit = float(np.nanmax(np.abs(table["estimate"].to_numpy(float))))
+    figure, axes = new_figure(
+        len(effects),
+        len(branches),
+        title=f"Emotion effect in {measure} cosine, {model}: same emotion − other emotion",
+        subtitle=_how_tested(table),
+        panel=(3.3, 1.9),
+    )
+    image = None
+    for row, effect in enumerate(effects):
+        for column, branch in enumerate(branches):
+            panel = axes[row, column]
+            rows = rows_of(table, statistic=effect, branch=branch)
+            image = draw_map(
+                panel,
+                by_layer_and_step(rows, "estimate", layers, steps),
+                layers,
+                steps,
+                limits=(-limit, limit),
+                colours=DIVERGING,
+                significant=by_layer_and_step(rows, "p_corrected", layers, steps) <= ALPHA,
+                outer=(column == 0, row == len(effects) - 1, row == 0),
+            )
+            if row == 0:
+                panel.set_title(BRANCHES.get(branch, branch))
+            if column == 0:
+                panel.set_ylabel(f"{effect.split(', ')[1]}\nlayer")
+    if image is not None:
+        figure.colorbar(image, ax=axes, label="difference of mean cosines", pad=0.01)
+    return figure
+
+
+def _how_tested(table: pd.DataFrame) -> str:
+    tested = table.iloc[np.flatnonzero(np.isfinite(table["p_corrected"].to_numpy(float)))]
+    n = f"n: {distinct(table, 'n_prompts')[0]} prompts"
+    if tested.empty:
+        return f"{n}; not tested ({distinct(table, 'null')[0].removeprefix('none: ')})"
+    return (
+        f"{n}; {distinct(tested, 'n_perm')[0]} permutations, smallest p {distinct(tested, 'min_p')[0]:.2g}; "
+        f"outlined: p ≤ {ALPHA} by max-T over {distinct(tested, 'family')[0]}"
+    )
