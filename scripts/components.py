@@ -9,7 +9,7 @@ from innerear.tracking import log_to
 with log_to(snakemake.log[0]), GramFile(snakemake.input.gram) as gram:
     result = layer_components(
         gram,
-        Design(read_table(snakemake.input.samples), seed=snakemake.params.statistics["seed"]),
+        Design(read_table(snakemake.input.samples), seed=snakemake.params.seed),
         model=snakemake.params.model,
         layer=int(snakemake.wildcards.layer),
     )

@@ -7,6 +7,7 @@ model compares it with what stands here.
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from math import floor
+from typing import Any
 
 from innerear.errors import InputError, did_you_mean
 
@@ -64,6 +65,25 @@ def architecture_of(name: str, given: str | Mapping | None = None) -> Architectu
         f"model.name: {name!r} is not one of {', '.join(KNOWN)}{did_you_mean(name, KNOWN)}; for a checkpoint "
         "directory, say in model.architecture which of them it is built like, or give n_layers and d_model"
     )
+
+
+def check_architecture(model: Any, expected: Architecture) -> None:
+    """Refuse a loaded model that is not built as the study assumed before loading it.
+
+    Parameters
+    ----------
+    model : anything with the attributes of an `Architecture`, as a loaded MusicModel has.
+
+    Raises
+    ------
+    InputError: the first number that differs, and the setting to change.
+    """
+    for name in ("n_layers", "d_model", "n_codebooks", "frame_rate", "sample_rate"):
+        actual, assumed = getattr(model, name), getattr(expected, name)
+        if actual != assumed:
+            raise InputError(
+                f"model.architecture says {name} = {assumed}, but {model.name} has {actual}; correct it"
+            )
 
 
 def resolve_layers(layers: str | Iterable[int], n_layers: int) -> list[int]:

@@ -117,7 +117,7 @@ def refuse_what_cannot_run(
 
 def _size(n_bytes: float) -> str:
     for unit in ("B", "KiB", "MiB", "GiB"):
-        if n_bytes < 1024:
+        if n_bytes < 1000:
             return f"{n_bytes:.3g} {unit}"
         n_bytes /= 1024
     return f"{n_bytes:,.1f} TiB"

@@ -142,3 +142,29 @@ def _same_steps(codes: np.ndarray, others: np.ndarray, limit: int) -> int:
     codebook, frame = np.nonzero(codes[:, :n_frames] != others[:, :n_frames])
     differs = int((codebook + frame).min()) if len(frame) else limit
     return min(differs + 1, limit)
+
+
+def require_passed(checks: pd.DataFrame, path: str) -> None:
+    """Refuse a study in which a check failed.
+
+    Parameters
+    ----------
+    checks : of `check_samples`.
+    path : where the table stands, for the message.
+
+    Raises
+    ------
+    InputError: naming each failed check, its samples, value and tolerance.
+    """
+    failed = checks[~checks["pass"].astype(bool)]
+    if failed.empty:
+        return
+    lines = [
+        f"  - {row.check}: {row.sample} has {row.value:g} (tolerance {row.tolerance:g})"
+        for row in failed.itertuples()
+    ]
+    raise InputError(
+        f"{len(failed)} checks failed (all of them are in {path}):\n"
+        + "\n".join(lines[:20])
+        + f"\nRemake a sample with: snakemake --force results/<study>/stacks/{failed.iloc[0]['sample']}.h5"
+    )

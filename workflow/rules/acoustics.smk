@@ -17,7 +17,7 @@ rule acoustics:
     params:
         code=fingerprint("innerear.acoustics"),
         frame_rate=STUDY.architecture.frame_rate,
-        samples=collect("{{prompt}}/seed-{seed}", seed=SEEDS),
+        samples=samples_of,
     script:
         "../../scripts/acoustics.py"
 
@@ -25,14 +25,20 @@ rule acoustics:
 rule clip_features:
     """Join the clip features of all prompts."""
     input:
-        samples=rules.index.output,
+        samples=rules.index.output[0],
         clips=collect("<results>/acoustics/clips/{prompt}.tsv", prompt=PROMPTS),
     output:
-        report(
+        clips=report(
             "<results>/acoustics/clips.tsv",
             caption="../report/acoustics.rst",
             category="Sound",
             labels={"table": "clip features"},
+        ),
+        validity=report(
+            "<results>/acoustics/validity.tsv",
+            caption="../report/validity.rst",
+            category="Sound",
+            labels={"table": "validity by emotion"},
         ),
     log:
         "<logs>/clip_features.log",
@@ -52,8 +58,8 @@ rule clip_features:
 rule plot_acoustics:
     """Draw the acoustic features by emotion, and all clips as mel spectrograms."""
     input:
-        samples=rules.index.output,
-        clips=rules.clip_features.output,
+        samples=rules.index.output[0],
+        clips=rules.clip_features.output.clips,
     output:
         features=report(
             "<results>/figures/acoustic_features.svg",
@@ -77,7 +83,7 @@ rule plot_acoustics:
         mem_mb=megabytes(1500),
         runtime=20,
     params:
-        code=fingerprint("innerear.figures.acoustics"),
+        code=fingerprint("innerear.figures.style"),
         model=MODEL,
     script:
         "../../scripts/plot_acoustics.py"

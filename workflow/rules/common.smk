@@ -31,12 +31,22 @@ SEEDS = config["seeds"]
 MODEL = config["model"]["name"] + (
     " (random weights)" if config["model"]["random_init"] else ""
 )
+LOADING = {
+    key: value for key, value in config["model"].items() if key != "architecture"
+}
 LAYERS = [f"{layer:02d}" for layer in STUDY.layers]
 
 
 def prompt_of(wildcards):
     """The fields of the prompt that a job is about."""
     return asdict(PROMPTS[wildcards.prompt])
+
+
+def samples_of(wildcards):
+    """The ids of the prompt's samples."""
+    return [
+        sample.id for sample in STUDY.samples if sample.prompt.id == wildcards.prompt
+    ]
 
 
 def gram_mb(wildcards, attempt):

@@ -1,9 +1,9 @@
 rule correlation:
     """Predict each acoustic feature of a clip from one layer, on templates held out."""
     input:
-        samples=rules.index.output,
+        samples=rules.index.output[0],
         gram="<results>/gram/layer_{layer}.h5",
-        clips=rules.clip_features.output,
+        clips=rules.clip_features.output.clips,
     output:
         table="<results>/correlation/tables/layer_{layer}.tsv",
         null="<results>/correlation/nulls/layer_{layer}.tsv",
@@ -54,7 +54,7 @@ rule correlation_map:
 rule plot_correlation:
     """Draw how well each layer predicts each acoustic feature."""
     input:
-        map=rules.correlation_map.output,
+        map=rules.correlation_map.output[0],
     output:
         heatmap=report(
             "<results>/figures/acoustic_r2.svg",

@@ -1,8 +1,8 @@
 rule listen:
     """Put all clips on one page, ordered emotion → prompt → seed, each with a player."""
     input:
-        samples=rules.index.output,
-        clips=rules.clip_features.output,
+        samples=rules.index.output[0],
+        clips=rules.clip_features.output.clips,
         audio=rules.index.input.audio,
     output:
         report(

@@ -1,7 +1,7 @@
 rule qc:
     """Check every capture against what must hold of it, and write down each measured value."""
     input:
-        samples=rules.index.output,
+        samples=rules.index.output[0],
     output:
         report(
             "<results>/qc/checks.tsv",
@@ -27,7 +27,7 @@ rule qc:
 rule gate:
     """Stop the fan-in, naming the samples, if any check failed; the table of the checks stays."""
     input:
-        checks=rules.qc.output,
+        checks=rules.qc.output[0],
     output:
         touch("<results>/qc/passed"),
     log:
