@@ -1,0 +1,38 @@
+"""Geometry figures show what the tables and scores say."""
+
+import numpy as np
+from matplotlib.colors import to_hex
+
+from innerear.figures.components import component_plane, scree, trajectories
+from innerear.figures.maps import rows_of
+from innerear.figures.style import palette
+
+
+def test_scree_counts_components_beyond_chance(study):
+    figure = scree(study.components, model="nano")
+    panel = figure.axes[1]  # layer 0, uncond
+    n = rows_of(study.components, layer=0, branch="uncond")["n_components"].iloc[0]
+    assert f"{n} beyond chance" in [text.get_text() for text in panel.texts]
+    assert n > 0
+    assert "nano" in figure.get_suptitle()
+
+
+def test_plane_colours_emotions(study):
+    figure = component_plane(study.scores, study.components, study.samples, model="nano")
+    colours = {to_hex(line.get_color()) for line in figure.axes[0].lines}
+    assert colours == {colour.lower() for colour in palette(study.samples["emotion"]).values()}
+    drawn = np.concatenate([line.get_xydata() for line in figure.axes[0].lines])
+    scores = study.scores[0].read("scores", branch=0)[:, :2]
+    np.testing.assert_allclose(np.sort(drawn[:, 0]), np.sort(scores[:, 0]))
+    share = rows_of(study.components, layer=0, branch="cond")["estimate"].iloc[0]
+    assert figure.axes[0].get_xlabel() == f"PC 1 ({share:.0%})"
+
+
+def test_trajectories_hold_every_prompt_and_every_emotion(study):
+    figure = trajectories(study.scores, study.samples, model="nano")
+    panel = figure.axes[2]  # uncond, layer 0
+    thin = [line for line in panel.lines if line.get_linewidth() == 0.5]
+    assert len(thin) == study.design.n_prompts
+    path = study.scores[0].read("trajectories", branch=1)[0, :, :2]
+    np.testing.assert_allclose(thin[0].get_xydata(), path)
+    assert "5 bins" in figure.get_suptitle()

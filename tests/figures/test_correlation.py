@@ -1,0 +1,23 @@
+"""The R² map stars what is significant and hatches what could not be used."""
+
+import numpy as np
+
+from innerear.figures.correlation import r2_map
+
+
+def test_stars_and_hatches(study):
+    figure = r2_map(study.correlation, model="nano")
+    uncond = figure.axes[1]
+    stars = {(text.get_position()[0], round(text.get_position()[1])) for text in uncond.texts}
+    assert stars == {(0, 0), (1, 0)}  # loudness in both layers, and nothing else
+    assert [patch.get_hatch() for patch in uncond.patches] == ["////"]
+    labels = [text.get_text() for text in figure.axes[0].get_yticklabels()]
+    assert labels == ["loudness (dB)", "noise", "tempo"]
+    assert "max-T over layers × features × branches" in figure.get_suptitle()
+
+
+def test_nothing_usable_still_draws_with_the_reason(study):
+    table = study.correlation.assign(
+        estimate=np.nan, p=np.nan, p_corrected=np.nan, null="none: no folds are possible"
+    )
+    assert "not tested (no folds are possible)" in r2_map(table, model="nano").get_suptitle()

@@ -1,0 +1,15 @@
+"""The diagnostics figure is named one, and leaves cells without variance white."""
+
+import numpy as np
+
+from innerear.figures.diagnostics import residual_diagnostics
+
+
+def test_diagnostics(study):
+    figure = residual_diagnostics(study.grams, model="nano")
+    assert "diagnostic" in figure.get_suptitle()
+    uncond = np.ma.filled(figure.axes[1].images[0].get_array(), np.nan)
+    assert np.isnan(uncond[:, 0]).all()
+    expected = 1 - study.grams[3].read("centred_share", branch=1)
+    np.testing.assert_allclose(uncond[1, 1:], expected[1:], rtol=1e-6)
+    assert figure.axes[0].get_ylabel() == "layer"

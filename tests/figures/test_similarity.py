@@ -1,0 +1,81 @@
+"""Similarity figures show what the tables say."""
+
+import numpy as np
+import pytest
+
+from innerear.figures.maps import Steps, by_layer_and_step, rows_of, spread_evenly
+from innerear.figures.similarity import effect_map, similarity_matrices, strata_curves
+
+
+def panels(figure):
+    return [axes for axes in figure.axes if axes.get_label() != "<colorbar>"]
+
+
+def test_steps_are_recovered_from_the_table(study):
+    steps = Steps.of(rows_of(study.similarity, over="steps"))
+    assert len(steps.complete) == study.n_steps
+    np.testing.assert_allclose(steps.seconds, np.arange(study.n_steps) / 50, atol=1e-6)
+    assert steps.complete.sum() == study.n_steps - 6
+
+
+def test_map_lays_values_out_by_layer_and_step(study):
+    rows = rows_of(
+        study.similarity,
+        over="steps",
+        branch="uncond",
+        measure="centred",
+        statistic="emotion effect, other seed",
+    )
+    values = by_layer_and_step(rows, "estimate", study.layers, Steps.of(rows))
+    one = rows_of(rows, layer=3, step=20)
+    assert values[1, 20] == one["estimate"].item()
+    assert np.isnan(values[:, :3]).all()
+    corrected = by_layer_and_step(rows, "p_corrected", study.layers, Steps.of(rows))
+    assert (corrected[:, study.onset : -3] <= 0.05).all()
+
+
+def test_effect_map_outlines_what_is_significant(study):
+    figure = effect_map(study.similarity, model="nano")
+    assert "nano" in figure.get_suptitle()
+    assert "max-T over layers × steps" in figure.get_suptitle()
+    cond, uncond, _ = panels(figure)[:3]
+    (contour,) = uncond.collections
+    x = np.concatenate([path.vertices[:, 0] for path in contour.get_paths()])
+    assert x.min() == pytest.approx(study.onset - 0.5, abs=1)
+    assert sum(len(path.vertices) for c in cond.collections for path in c.get_paths()) < len(x)
+
+
+def test_effect_map_without_tests_says_why(study):
+    table = study.similarity.assign(p=np.nan, p_corrected=np.nan, null="none: one prompt per emotion")
+    assert "not tested (one prompt per emotion)" in effect_map(table, model="nano").get_suptitle()
+
+
+def test_matrices_are_ordered_and_parted_by_emotion(study):
+    figure = similarity_matrices(study.matrices, study.samples, model="nano")
+    assert len(panels(figure)) == 6
+    ticks = [text.get_text() for text in panels(figure)[-2].get_xticklabels()]
+    assert ticks == list(dict.fromkeys(study.samples["emotion"]))
+    image = panels(figure)[2].images[0].get_array()  # uncond, layer 0
+    np.testing.assert_allclose(np.diag(image), 1, atol=1e-5)
+    n = len(study.samples) // 4
+    inside = np.mean([image[k * n : (k + 1) * n, k * n : (k + 1) * n].mean() for k in range(4)])
+    assert inside > image.mean() + 0.1
+
+
+def test_raw_matrices_are_named_a_diagnostic(study):
+    figure = similarity_matrices(study.matrices, study.samples, model="nano", measure="raw (diagnostic)")
+    assert "diagnostic" in figure.get_suptitle()
+
+
+def test_strata_have_five_curves_with_bands(study):
+    figure = strata_curves(study.similarity, model="nano")
+    panel = panels(figure)[0]
+    named = [line for line in panel.lines if not line.get_label().startswith("_")]
+    assert len(named) == 5
+    assert len(panel.collections) == 5
+    assert "bootstrap" in figure.get_suptitle()
+
+
+def test_layers_are_chosen_evenly_with_both_ends():
+    assert spread_evenly(range(48), 6) == [0, 9, 19, 28, 38, 47]
+    assert spread_evenly([5, 2, 2], 6) == [2, 5]
