@@ -20,7 +20,7 @@ class Steps:
 
     @classmethod
     def of(cls, table: pd.DataFrame) -> "Steps":
-        """Recover the axis from rows that are all of steps, the complete ones: as many pads follow as lead."""
+        """Recover the axis from the rows of complete steps: as many pads follow as lead."""
         times = dict(zip(table["step"].tolist(), table["seconds"].tolist(), strict=True))
         step, second = np.array(list(times), int), np.array(list(times.values()), float)
         n_steps = step.max() + step.min() + 1
