@@ -9,7 +9,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from scipy.linalg import eigh
 
 from innerear.design import Design
 from innerear.errors import InputError
@@ -56,7 +55,7 @@ def pca_from_gram(gram: np.ndarray, n_components: int) -> tuple[np.ndarray, np.n
     -----
     X = U S Vᵀ gives X Xᵀ = U S² Uᵀ, so eigenvectors times root eigenvalues are the scores U S.
     """
-    values, vectors = eigh(np.asarray(gram, float))
+    values, vectors = np.linalg.eigh(np.asarray(gram, float))
     values, vectors = np.maximum(values[::-1], 0), vectors[:, ::-1]
     # One component fewer than samples: centring took a dimension.
     variances = values[: len(gram) - 1]
