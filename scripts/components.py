@@ -14,4 +14,4 @@ with log_to(snakemake.log[0]), GramFile(snakemake.input.gram) as gram:
         layer=int(snakemake.wildcards.layer),
     )
     write_table(result.table, snakemake.output.table)
-    GramFile.write(snakemake.output.scores, result.arrays, result.coords)
+    GramFile.write(snakemake.output.scores, result.arrays, result.coords, gram.attrs)

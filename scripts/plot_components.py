@@ -1,0 +1,17 @@
+"""Draw the scree, the plane of the samples, and the prompts' paths through it."""
+
+import pandas as pd
+
+from innerear.figures.components import component_plane, scree, trajectories
+from innerear.figures.style import save
+from innerear.stacks import open_layers
+from innerear.tables import read_table
+from innerear.tracking import log_to
+
+with log_to(snakemake.log[0]), open_layers(snakemake.input.scores) as scores:
+    samples, out = read_table(snakemake.input.samples), snakemake.output
+    table = pd.concat([read_table(path) for path in snakemake.input.tables], ignore_index=True)
+    model = snakemake.params.model
+    save(scree(table, model=model), out.scree, out.scree_png)
+    save(component_plane(scores, table, samples, model=model), out.plane, out.plane_png)
+    save(trajectories(scores, samples, model=model), out.trajectories, out.trajectories_png)

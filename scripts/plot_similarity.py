@@ -1,0 +1,25 @@
+"""Draw the similarity matrices, the five strata over the steps, and the map of the emotion effect."""
+
+from innerear.figures.similarity import effect_map, similarity_matrices, strata_curves
+from innerear.figures.style import save
+from innerear.stacks import open_layers
+from innerear.tables import read_table
+from innerear.tracking import log_to
+
+with log_to(snakemake.log[0]), open_layers(snakemake.input.matrices) as layers:
+    samples, table, out = (
+        read_table(snakemake.input.samples),
+        read_table(snakemake.input.map),
+        snakemake.output,
+    )
+    model = snakemake.params.model
+    raw = "raw (diagnostic)"
+    save(similarity_matrices(layers, samples, model=model), out.matrices, out.matrices_png)
+    save(
+        similarity_matrices(layers, samples, model=model, measure="standardised"),
+        out.standardised,
+        out.standardised_png,
+    )
+    save(similarity_matrices(layers, samples, model=model, measure=raw), out.raw, out.raw_png)
+    save(strata_curves(table, model=model), out.strata, out.strata_png)
+    save(effect_map(table, model=model), out.effect, out.effect_png)

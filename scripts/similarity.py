@@ -17,4 +17,4 @@ with log_to(snakemake.log[0]), GramFile(snakemake.input.gram) as gram:
     )
     write_table(result.table, snakemake.output.table)
     write_table(result.null, snakemake.output.null)
-    GramFile.write(snakemake.output.matrices, result.arrays, result.coords)
+    GramFile.write(snakemake.output.matrices, result.arrays, result.coords, gram.attrs)

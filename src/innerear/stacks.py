@@ -14,8 +14,8 @@ Stack, one file per sample::
 """
 
 import hashlib
-from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -52,7 +52,7 @@ def _remake(path: Path) -> str:
 class _Layout:
     """A file being written: datasets with named axes in groups."""
 
-    def __init__(self, file: h5py.File, kind: str, attrs: Mapping[str, Any]) -> None:
+    def __init__(self, file: Any, kind: str, attrs: Mapping[str, Any]) -> None:
         self.file = file
         file.attrs["schema"] = kind
         file.attrs["schema_version"] = SCHEMA_VERSION
@@ -174,8 +174,8 @@ class StackWriter:
         expected = (len(self.branches), self.timeline.n_steps)
         if values.ndim != 3 or values.shape[:2] != expected:
             raise InputError(
-                f"{self.path}: layer {layer} has shape {values.shape}, expected {len(self.branches)} branches × "
-                f"{self.timeline.n_steps} steps × d_model"
+                f"{self.path}: layer {layer} has shape {values.shape}, expected "
+                f"{len(self.branches)} branches × {self.timeline.n_steps} steps × d_model"
             )
         with np.errstate(over="ignore"):
             stored = np.ascontiguousarray(values, dtype=self.dtype)
@@ -215,7 +215,8 @@ class _Reader:
     def __init__(self, path: str | PathLike) -> None:
         self.path = Path(path)
         try:
-            self._file = h5py.File(self.path, "r")
+            # Any: what lies under a name is known to us, not to the types of h5py.
+            self._file: Any = h5py.File(self.path, "r")
         except FileNotFoundError:
             raise InputError(f"{path} does not exist; make it with: snakemake --cores 1 {path}") from None
         except OSError as error:
@@ -413,7 +414,7 @@ class GramFile(_Reader):
     def dims(self, name: str) -> tuple[str, ...]:
         """Return the names of a dataset's axes."""
         dataset = self._dataset(name)
-        return tuple(dataset.dims[axis].keys()[0] for axis in range(dataset.ndim))
+        return tuple(str(dataset.dims[axis].keys()[0]) for axis in range(dataset.ndim))
 
     def coords(self, axis: str) -> np.ndarray:
         """Return the coordinates of an axis; texts as str."""
@@ -428,3 +429,16 @@ class GramFile(_Reader):
                 f"{name!r} has no axis {sorted(unknown)[0]!r}; it has {', '.join(self.dims(name))}"
             )
         return self._values(name, tuple(where.get(dim, slice(None)) for dim in self.dims(name)))
+
+
+@contextmanager
+def open_layers(paths: Sequence[str | PathLike]) -> Iterator[dict[int, GramFile]]:
+    """Open the files of several layers, and give each by the layer that it is of.
+
+    Raises
+    ------
+    InputError: as `GramFile`.
+    """
+    with ExitStack() as opened:
+        files = [opened.enter_context(GramFile(path)) for path in paths]
+        yield {int(file.attrs["layer"]): file for file in files}

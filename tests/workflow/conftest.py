@@ -55,7 +55,10 @@ TINY = {
             {"id": "piano", "text": "a {emotion} solo piano piece"},
             {"id": "band", "text": "a {emotion} tune for a small band"},
         ],
-        "emotions": [{"id": "calm", "valence": 0.5, "arousal": -0.7}, {"id": "energetic", "valence": 0.4, "arousal": 0.9}],
+        "emotions": [
+            {"id": "calm", "valence": 0.5, "arousal": -0.7},
+            {"id": "energetic", "valence": 0.4, "arousal": 0.9},
+        ],
     },
     "seeds": [0, 1],
     "generation": {"duration": 1},

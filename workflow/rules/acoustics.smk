@@ -67,12 +67,14 @@ rule plot_acoustics:
             category="Sound",
             labels={"figure": "clip features by emotion"},
         ),
+        features_png="<results>/figures/acoustic_features.png",
         spectrograms=report(
             "<results>/figures/spectrograms.svg",
             caption="../report/spectrograms.rst",
             category="Sound",
             labels={"figure": "mel spectrograms"},
         ),
+        spectrograms_png="<results>/figures/spectrograms.png",
     log:
         "<logs>/plot_acoustics.log",
     benchmark:

@@ -36,18 +36,21 @@ rule plot_components:
             category="Geometry",
             labels={"figure": "scree with parallel analysis"},
         ),
+        scree_png="<results>/figures/scree.png",
         plane=report(
             "<results>/figures/pca_plane.svg",
             caption="../report/pca_plane.rst",
             category="Geometry",
             labels={"figure": "samples in the plane of PC 1 and 2"},
         ),
+        plane_png="<results>/figures/pca_plane.png",
         trajectories=report(
             "<results>/figures/trajectories.svg",
             caption="../report/trajectories.rst",
             category="Geometry",
             labels={"figure": "prompt-mean trajectories"},
         ),
+        trajectories_png="<results>/figures/trajectories.png",
     log:
         "<logs>/plot_components.log",
     benchmark:

@@ -62,6 +62,7 @@ rule plot_correlation:
             category="Sound",
             labels={"figure": "layer × acoustic feature, held-out R²"},
         ),
+        heatmap_png="<results>/figures/acoustic_r2.png",
     log:
         "<logs>/plot_correlation.log",
     benchmark:

@@ -26,12 +26,13 @@ rule plot_gram:
     input:
         grams=collect("<results>/gram/layer_{layer}.h5", layer=LAYERS),
     output:
-        report(
+        figure=report(
             "<results>/figures/diagnostics.svg",
             caption="../report/diagnostics.rst",
             category="Capture",
             labels={"figure": "diagnostics of the residual stream"},
         ),
+        figure_png="<results>/figures/diagnostics.png",
     log:
         "<logs>/plot_gram.log",
     benchmark:

@@ -64,30 +64,35 @@ rule plot_similarity:
             category="Similarity",
             labels={"figure": "similarity matrices, centred cosine"},
         ),
+        matrices_png="<results>/figures/similarity_matrices.png",
         standardised=report(
             "<results>/figures/similarity_standardised.svg",
             caption="../report/similarity_matrices.rst",
             category="Similarity",
             labels={"figure": "similarity matrices, standardised cosine"},
         ),
+        standardised_png="<results>/figures/similarity_standardised.png",
         raw=report(
             "<results>/figures/similarity_raw.svg",
             caption="../report/similarity_matrices.rst",
             category="Similarity",
             labels={"figure": "similarity matrices, raw cosine (diagnostic)"},
         ),
+        raw_png="<results>/figures/similarity_raw.png",
         strata=report(
             "<results>/figures/similarity_strata.svg",
             caption="../report/similarity_strata.rst",
             category="Similarity",
             labels={"figure": "five strata over the steps"},
         ),
+        strata_png="<results>/figures/similarity_strata.png",
         effect=report(
             "<results>/figures/emotion_effect.svg",
             caption="../report/emotion_effect.rst",
             category="Similarity",
             labels={"figure": "emotion effect, layer × step"},
         ),
+        effect_png="<results>/figures/emotion_effect.png",
     log:
         "<logs>/plot_similarity.log",
     benchmark:

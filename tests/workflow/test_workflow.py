@@ -1,0 +1,156 @@
+"""The workflow as a user runs it: end to end, again, with a change, with a mistake, without a stack."""
+
+import os
+import shutil
+
+import pandas as pd
+import pytest
+
+from innerear.stacks import Stack
+
+LAYERS = 2
+FAN_IN_ONCE = {
+    "index": 1,
+    "qc": 1,
+    "gate": 1,
+    "gram": LAYERS,
+    "plot_gram": 1,
+    "similarity": LAYERS,
+    "similarity_map": 1,
+    "plot_similarity": 1,
+    "components": LAYERS,
+    "plot_components": 1,
+    "correlation": LAYERS,
+    "correlation_map": 1,
+    "plot_correlation": 1,
+    "clip_features": 1,
+    "plot_acoustics": 1,
+    "listen": 1,
+}
+
+
+def test_the_tiny_study_runs_from_text_to_figures(finished):
+    samples = pd.read_csv(finished.results / "samples.tsv", sep="\t")
+    assert len(samples) == 8
+    checks = pd.read_csv(finished.results / "qc/checks.tsv", sep="\t")
+    assert checks["pass"].all()
+    assert set(checks["sample"]) == set(samples["sample_id"])
+    figures = {path.name for path in (finished.results / "figures").iterdir()}
+    assert {name for name in figures if name.endswith(".svg")}
+    assert {name.removesuffix(".svg") for name in figures if name.endswith(".svg")} == {
+        name.removesuffix(".png") for name in figures if name.endswith(".png")
+    }
+    assert (finished.results / "listen.html").read_text().count("<audio") == 8
+
+
+def test_a_map_is_corrected_over_its_layers(finished):
+    for stage in ("similarity", "correlation"):
+        table = pd.read_csv(finished.results / stage / "map.tsv", sep="\t")
+        assert set(table["layer"]) == set(finished.config["capture"]["layers"])
+        tested = table.dropna(subset=["p"])
+        assert len(tested)
+        assert (tested["p_corrected"] >= tested["p"] - 1e-9).all()
+        assert tested["min_p"].notna().all()
+
+
+def test_tokens_do_not_depend_on_the_job(finished):
+    """The same seed and prompt give the same tokens here as from the library."""
+    from innerear import ActivationExtractor, load_model
+
+    with Stack(finished.results / "stacks/piano-calm/seed-1.h5") as stack:
+        stored = stack.codes
+    with ActivationExtractor(load_model("nano", device="cpu"), layers=[0]) as extractor:
+        extractor.generate(["a calm solo piano piece"], seeds=[1], duration=1)
+        assert (extractor.codes[0].numpy() == stored).all()
+
+
+def test_a_second_run_has_nothing_to_do(finished):
+    assert finished.planned() == {}
+    done = finished.snakemake("--cores", "1")
+    assert "Nothing to be done" in done.stdout + done.stderr
+
+
+def test_the_dry_run_ends_with_what_the_study_takes(fresh):
+    done = fresh.snakemake("--dry-run")
+    last = (done.stdout + done.stderr).strip().splitlines()[-5:]
+    assert last[0] == "Study tiny with nano"
+    assert "8 = 4 prompts × 2 seeds, 1 s each" in last[1]
+    assert fresh.planned() == {"generate": 8, "acoustics": 4, **FAN_IN_ONCE}
+
+
+@pytest.fixture
+def changed(finished):
+    """The finished study, whose config may be changed: it is put back afterwards."""
+    settings = finished.config
+    yield finished
+    finished.configure(**settings)
+
+
+def test_a_changed_statistic_reruns_what_uses_it(changed):
+    changed.configure(statistics={"permutations": 59, "bootstraps": 50})
+    assert changed.planned() == {
+        "similarity": LAYERS,
+        "similarity_map": 1,
+        "plot_similarity": 1,
+        "correlation": LAYERS,
+        "correlation_map": 1,
+        "plot_correlation": 1,
+    }
+
+
+def test_an_added_template_reruns_nothing_but_the_fan_in(changed):
+    prompts = changed.config["prompts"]
+    prompts["templates"].append({"id": "guitar", "text": "a {emotion} acoustic guitar melody"})
+    changed.configure(prompts=prompts)
+    assert changed.planned() == {"generate": 4, "acoustics": 2, **FAN_IN_ONCE}
+
+
+def test_a_changed_generation_makes_everything_again(changed):
+    changed.configure(generation={"duration": 1, "guidance": 2.0})
+    assert changed.planned() == {"generate": 8, "acoustics": 4, **FAN_IN_ONCE}
+
+
+def test_a_missing_stack_is_made_again_alone(finished):
+    stack = finished.results / "stacks/band-calm/seed-0.h5"
+    kept = stack.with_suffix(".kept")
+    stack.rename(kept)
+    try:
+        assert finished.planned()["generate"] == 1
+    finally:
+        kept.rename(stack)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"sedes": [1]}, "unknown key (did you mean 'seeds'?)"),
+        ({"seeds": [3, 3]}, "entries 1 and 2 are both 3"),
+        ({"capture": {"layers": [9]}}, "the model has the layers 0 to 5"),
+        ({"generation": {"duration": 1, "top_k": "many"}}, "generation.top_k: 'many' is not allowed"),
+        ({"model": {"name": "nanoo"}}, "did you mean 'nano'?"),
+    ],
+)
+def test_a_mistake_in_the_config_is_explained_before_any_work(fresh, change, message):
+    fresh.configure(**change)
+    done = fresh.snakemake("--dry-run")
+    assert done.returncode != 0
+    assert message in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_broken_stack_stops_the_fan_in_with_its_name_and_remedy(finished, fresh):
+    shutil.copytree(finished.folder, fresh.folder, dirs_exist_ok=True)
+    stack = fresh.results / "stacks/band-calm/seed-0.h5"
+    times = stack.stat()
+    stack.write_bytes(stack.read_bytes()[:5000])
+    os.utime(stack, ns=(times.st_atime_ns, times.st_mtime_ns))
+    done = fresh.snakemake("--cores", "1", "--forcerun", "index", "--until", "index")
+    assert done.returncode != 0
+    assert "stacks/band-calm/seed-0.h5 is truncated or not an HDF5 file" in done.stderr
+    assert "remake it with: snakemake" in done.stderr
+
+
+def test_the_report_holds_figures_tables_and_the_listening_page(finished):
+    done = finished.snakemake("--report", "report.zip")
+    assert done.returncode == 0, done.stderr
+    assert (finished.folder / "report.zip").stat().st_size > 100_000
