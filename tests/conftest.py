@@ -5,11 +5,17 @@ from pathlib import Path
 
 import pytest
 
-_WORDS = "happy sad calm energetic music piano guitar a with solo upbeat slow of the and".split()
+_WORDS = ["happy", "sad", "calm", "energetic", "music", "piano", "guitar", "a", "with", "solo", "the", "and"]
 
 _CODEC = """
 compression_model: encodec
-encodec: {autoencoder: seanet, quantizer: rvq, sample_rate: 1600, channels: 1, causal: false, renormalize: false}
+encodec:
+  autoencoder: seanet
+  quantizer: rvq
+  sample_rate: 1600
+  channels: 1
+  causal: false
+  renormalize: false
 seanet:
   dimension: 8
   channels: 1

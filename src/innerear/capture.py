@@ -1,6 +1,6 @@
 """Hear a transformer while it generates: every step, both branches, chosen layers.
 
-Knows torch modules, no model. States stay on the device for a block of steps and are then gathered into
+The hooks know torch modules and no model. States stay on the device for a block of steps and are then gathered into
 one preallocated CPU array per layer, so that a GPU is not made to wait at each layer and step.
 """
 
@@ -12,10 +12,11 @@ import torch
 from torch import nn
 
 from innerear.errors import InputError, did_you_mean
+from innerear.models import MusicModel, load_model
 from innerear.timeline import Timeline
 
 if TYPE_CHECKING:
-    from innerear.models.base import MusicModel
+    from audiocraft.models.musicgen import MusicGen
 
 #: Axes of what `ActivationExtractor.get_activations` returns.
 AXES = ("step", "branch", "sample", "d_model")
@@ -71,9 +72,8 @@ class _Layer:
         self._block: torch.Tensor | None = None  # [steps, rows, D] on the device
         self.states: torch.Tensor | None = None  # [rows, S, D] on the CPU
 
-    def hear(self, output: Any) -> None:
+    def hear(self, output: torch.Tensor) -> None:
         """Append one step: a block's output [rows, 1, D]."""
-        output = output[0] if isinstance(output, tuple) else output
         if output.shape[1] != 1:
             raise InputError(
                 f"layer {self.layer} read {output.shape[1]} positions in one call after step {self.done}: a "
@@ -81,11 +81,11 @@ class _Layer:
             )
         if self.done == self.n_steps:
             raise InputError(
-                f"layer {self.layer} ran more often than the {self.n_steps} steps of the clip; guidance in two "
-                "passes (two_step_cfg) is not supported"
+                f"layer {self.layer} ran more often than the {self.n_steps} steps of the clip; guidance in "
+                "two passes (two_step_cfg) is not supported"
             )
         n_rows, _, d_model = output.shape
-        if self._block is None:
+        if self._block is None or self.states is None:
             size = min(_BLOCK_STEPS, self.n_steps)
             self._block = output.new_empty(size, n_rows, d_model)
             self.states = torch.empty(n_rows, self.n_steps, d_model, dtype=output.dtype)
@@ -93,13 +93,8 @@ class _Layer:
         self._block[at] = output[:, 0]
         self.done += 1
         if at + 1 == len(self._block) or self.done == self.n_steps:
-            self._gather(at + 1)
-
-    def _gather(self, n_steps: int) -> None:
-        assert self._block is not None and self.states is not None
-        first = self.done - n_steps
-        # [steps, rows, D] -> [rows, steps, D]
-        self.states[:, first : self.done] = self._block[:n_steps].to("cpu").transpose(0, 1)
+            gathered = self._block[: at + 1].to("cpu").transpose(0, 1)  # [steps, rows, D] -> [rows, steps, D]
+            self.states[:, self.done - at - 1 : self.done] = gathered
 
 
 class Recording:
@@ -141,12 +136,13 @@ class Recording:
     def hear(self, layer: int, output: Any) -> None:
         """Append one step of one layer; outside a run nothing is heard."""
         if self._hearing is not None:
-            self._hearing[layer].hear(output)
+            self._hearing[layer].hear(output[0] if isinstance(output, tuple) else output)
 
     def _keep(self, layer: int, heard: _Layer, samples: Sequence[int]) -> None:
         if heard.done != self.n_steps or heard.states is None:
             raise InputError(
-                f"layer {layer} ran {heard.done} times in a clip of {self.n_steps} steps; the capture is incomplete"
+                f"layer {layer} ran {heard.done} times in a clip of {self.n_steps} steps: the capture is "
+                "incomplete, since the model stopped early or skipped the layer"
             )
         rows = self._split(heard.states.shape[0], len(samples))
         if layer not in self._states:
@@ -214,7 +210,7 @@ class ActivationExtractor:
 
     Parameters
     ----------
-    model : from `innerear.load_model`.
+    model : from `innerear.load_model`, or a MusicGen that is already loaded.
     layers : 0-based blocks; None for all.
     sites : where in a block; ``"residual"`` is the block's output.
 
@@ -227,7 +223,7 @@ class ActivationExtractor:
 
     Raises
     ------
-    InputError: a layer or site that the model does not have.
+    InputError: a layer or site that the model does not have; an object that is no model.
 
     Examples
     --------
@@ -240,14 +236,13 @@ class ActivationExtractor:
     axes = AXES
 
     def __init__(
-        self, model: "MusicModel", layers: Sequence[int] | None = None, sites: Sequence[str] = _SITES
+        self,
+        model: "MusicModel | MusicGen",
+        layers: Sequence[int] | None = None,
+        sites: Sequence[str] = _SITES,
     ) -> None:
-        if not callable(getattr(model, "blocks", None)):
-            raise InputError(
-                f"{type(model).__name__} is not a model of innerear; wrap it: ActivationExtractor(load_model(model))"
-            )
-        self.model = model
-        self.layers = check_layers(layers, model.n_layers)
+        self.model = model if isinstance(model, MusicModel) else load_model(model)
+        self.layers = check_layers(layers, self.model.n_layers)
         self.sites = check_sites(sites)
         self.clear_activations()
 

@@ -160,8 +160,8 @@ def require_passed(checks: pd.DataFrame, path: str) -> None:
     if failed.empty:
         return
     lines = [
-        f"  - {row.check}: {row.sample} has {row.value:g} (tolerance {row.tolerance:g})"
-        for row in failed.itertuples()
+        f"  - {row['check']}: {row['sample']} has {row['value']:g} (tolerance {row['tolerance']:g})"
+        for _, row in failed.iterrows()
     ]
     raise InputError(
         f"{len(failed)} checks failed (all of them are in {path}):\n"

@@ -5,7 +5,6 @@ from typing import TYPE_CHECKING, Union
 
 import torch
 
-import innerear
 from innerear.errors import InputError, did_you_mean
 from innerear.models.audiocraft import AudiocraftModel
 from innerear.models.base import Generation, MusicModel
@@ -65,7 +64,7 @@ def _find(model: str | Path) -> tuple[str, str | Path]:
     """Return the name to report and the directory (Path) or hub id (str) to load."""
     if model == "nano":
         # The weights lie in the repository, outside the package: an editable install finds them.
-        directory = Path(innerear.__file__).parents[2] / "resources" / "nano"
+        directory = Path(__file__).parents[3] / "resources" / "nano"
         if not directory.is_dir():
             raise InputError(
                 f"model 'nano': {directory} does not exist; install innerear from a clone with -e"

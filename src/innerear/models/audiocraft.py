@@ -60,7 +60,8 @@ class AudiocraftModel:
         if getattr(pattern, "delays", None) != expected or not plain:
             raise InputError(
                 f"model {name!r} interleaves its codebooks by {type(pattern).__name__} with delays "
-                f"{getattr(pattern, 'delays', None)}; only a delay of one step per codebook ({expected}) is supported"
+                f"{getattr(pattern, 'delays', None)}; only a delay of one step per codebook ({expected}) is "
+                "supported"
             )
 
     def identity(self) -> str:
@@ -93,7 +94,8 @@ class AudiocraftModel:
         n_frames = int(duration * self.frame_rate + 1e-6)
         if n_frames < 1:
             raise InputError(
-                f"generation.duration: {duration} s holds no codec frame; use at least {1 / self.frame_rate:g} s"
+                f"generation.duration: {duration} s holds no codec frame; use at least "
+                f"{1 / self.frame_rate:g} s"
             )
         return n_frames
 
@@ -205,7 +207,7 @@ class AudiocraftModel:
         return list(groups.values())
 
     def _text_length(self, text: str) -> tuple[int, ...]:
-        provider = self.musicgen.lm.condition_provider
+        provider: Any = self.musicgen.lm.condition_provider
         lengths = []
         for name in provider.text_conditions:
             tokens = provider.conditioners[name].tokenize([text])
@@ -216,8 +218,8 @@ class AudiocraftModel:
     def _halved(self, rows: list[int], duration: float) -> list[list[int]]:
         if len(rows) == 1:
             raise InputError(
-                f"one clip of {duration} s of {self.name!r} does not fit the memory of {self.device}; shorten "
-                "generation.duration, use a smaller model, or set model.device: cpu"
+                f"one clip of {duration} s of {self.name!r} does not fit the memory of {self.device}; "
+                "shorten generation.duration, use a smaller model, or set model.device: cpu"
             ) from None
         middle = len(rows) // 2
         return [rows[:middle], rows[middle:]]

@@ -7,7 +7,7 @@ when something does use it, so nothing is lost but the wait.
 """
 
 import importlib
-import importlib.util
+import importlib.machinery
 import logging
 import sys
 import warnings
@@ -73,24 +73,30 @@ class _StandIn(ModuleType):
         return _Later(self.__name__, name)
 
 
-class _Xformers:
-    """The four names of xformers that audiocraft touches on torch's own attention backend.
+def _stand_in_for_xformers() -> None:
+    """Provide the four names of xformers that audiocraft touches on torch's own attention backend.
 
-    `unbind` is torch's; the mask is only compared with None, for which any object serves; the
-    profiler is never on. Whoever selects the xformers backend imports xformers before us.
+    `unbind` is torch's; the mask is only compared with None, for which any object serves; the profiler is
+    never on. It stays in place, since audiocraft imports from xformers inside its attention's forward, too;
+    whoever needs the real one in the same process (for its attention backend) imports it first.
     """
-
-    @staticmethod
-    def modules() -> dict[str, ModuleType]:
-        package, ops, profiler = (ModuleType(f"xformers{part}") for part in ("", ".ops", ".profiler"))
-        ops.unbind = torch.unbind  # type: ignore[attr-defined]
-        ops.LowerTriangularMask = type("LowerTriangularMask", (), {})  # type: ignore[attr-defined]
-        ops.memory_efficient_attention = None  # type: ignore[attr-defined]
-        profiler.profiler = SimpleNamespace(  # type: ignore[attr-defined]
-            _Profiler=SimpleNamespace(_CURRENT_PROFILER=None)
-        )
-        package.ops, package.profiler = ops, profiler  # type: ignore[attr-defined]
-        return {module.__name__: module for module in (package, ops, profiler)}
+    names: dict[str, dict[str, Any]] = {
+        "xformers.ops": {
+            "unbind": torch.unbind,
+            "LowerTriangularMask": type("LowerTriangularMask", (), {}),
+            "memory_efficient_attention": None,
+        },
+        "xformers.profiler": {"profiler": SimpleNamespace(_Profiler=SimpleNamespace(_CURRENT_PROFILER=None))},
+    }
+    package = ModuleType("xformers")
+    package.__spec__ = importlib.machinery.ModuleSpec("xformers", None, is_package=True)
+    sys.modules["xformers"] = package
+    for name, values in names.items():
+        module = ModuleType(name)
+        module.__spec__ = importlib.machinery.ModuleSpec(name, None)
+        vars(module).update(values)
+        sys.modules[name] = module
+        setattr(package, name.rpartition(".")[2], module)
 
 
 @contextmanager
@@ -119,10 +125,7 @@ def import_audiocraft() -> None:
     if "audiocraft" in sys.modules:
         return
     if "xformers" not in sys.modules:
-        # Stays in place: audiocraft imports from xformers inside its attention's forward, too.
-        for name, module in _Xformers.modules().items():
-            module.__spec__ = importlib.machinery.ModuleSpec(name, None, is_package=name == "xformers")
-            sys.modules[name] = module
+        _stand_in_for_xformers()
     previous = logging.root.manager.disable
     logging.disable(logging.WARNING)
     try:

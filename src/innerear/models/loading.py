@@ -7,6 +7,7 @@ checkpoints hold. A directory may bring its own T5 encoder in ``t5/``, as nano d
 
 import collections
 import hashlib
+import importlib
 import json
 import pickle
 import typing
@@ -84,9 +85,9 @@ def checkpoint_loading(
     directory: Path | None, dtype: torch.dtype, downloaded: list[str] | None = None
 ) -> Iterator[None]:
     """Let audiocraft's loaders read safely, find `directory`/t5, and build the LM in `dtype`."""
-    from audiocraft.models import builders, loaders
-    from audiocraft.modules import conditioners
-
+    loaders: Any = importlib.import_module("audiocraft.models.loaders")
+    builders: Any = importlib.import_module("audiocraft.models.builders")
+    conditioners = importlib.import_module("audiocraft.modules.conditioners")
     build, download = builders.get_lm_model, loaders.hf_hub_download
 
     def get_lm_model(cfg: Any) -> Any:
@@ -164,9 +165,9 @@ def load_musicgen(
     from audiocraft.utils.autocast import TorchAutocast
 
     directory = source if isinstance(source, Path) else None
-    for name in _WEIGHTS if directory else ():
-        if not (directory / name).is_file():
-            raise InputError(f"{directory} is no MusicGen checkpoint: it has no {name}")
+    missing = [name for name in _WEIGHTS if directory and not (directory / name).is_file()]
+    if missing:
+        raise InputError(f"{directory} is no MusicGen checkpoint: it has no {' and no '.join(missing)}")
     downloaded: list[str] = []
     with checkpoint_loading(directory, dtype, downloaded):
         try:
@@ -190,7 +191,7 @@ def _initialise(model: "MusicGen", seed: int) -> None:
     """Draw the language model's weights anew; on the CPU, so that a twin is the same on every device."""
     from audiocraft.models import builders
 
-    cfg = model.lm.cfg.copy()
+    cfg: Any = omegaconf.OmegaConf.create(omegaconf.OmegaConf.to_container(model.cfg))
     cfg.device = "cpu"
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)

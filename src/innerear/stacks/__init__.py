@@ -1,0 +1,31 @@
+"""Timestep stacks and Gram files: the only package that knows how they lie in HDF5.
+
+Every axis is a netCDF-4 dimension scale, so that h5py, h5netcdf and
+``xarray.open_dataset(path, engine="h5netcdf", group="residual")`` all see it by name.
+
+Stack, one file per sample::
+
+    attrs                schema, sample and prompt, model, generation, versions, hashes
+    codes                int16 [codebook, frame]
+    step/frame           int32 [step, codebook], −1 = padding
+    step/seconds         float32 [step]
+    step/complete        bool [step]
+    residual/layer_00 …  float16 or float32 [branch, step, d_model]
+"""
+
+from innerear.stacks.gram import GramFile, GramWriter, open_layers
+from innerear.stacks.layout import SCHEMA_VERSION
+from innerear.stacks.stack import BRANCHES, SITES, Stack, StackWriter, tokens_hash
+
+__all__ = [
+    "BRANCHES",
+    "SCHEMA_VERSION",
+    "SITES",
+    "GramFile",
+    "GramWriter",
+    "Stack",
+    "StackWriter",
+    "open_layers",
+    "open_layers",
+    "tokens_hash",
+]

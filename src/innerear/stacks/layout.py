@@ -1,0 +1,123 @@
+"""How our HDF5 files are laid out, and what is said when one of them is not ours or not whole."""
+
+from collections.abc import Mapping, Sequence
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+
+from innerear.errors import InputError
+
+SCHEMA_VERSION = 1
+
+
+def remake(path: Path) -> str:
+    """Say how to make a file anew."""
+    return f"remake it with: snakemake --cores 1 --force {path}"
+
+
+class Layout:
+    """A file being written: datasets with named axes in groups."""
+
+    def __init__(self, file: Any, kind: str, attrs: Mapping[str, Any]) -> None:
+        self.file = file
+        file.attrs["schema"] = kind
+        file.attrs["schema_version"] = SCHEMA_VERSION
+        for name, value in attrs.items():
+            if value is not None:
+                file.attrs[name] = value
+
+    def axis(self, group: str, name: str, coordinates: Any) -> None:
+        """Add a coordinate that is also a dimension scale."""
+        values = np.asarray(coordinates)
+        if values.dtype.kind in "UO":
+            values = values.astype(h5py.string_dtype())
+        scale = self.file.require_group(group).create_dataset(name, data=values, track_times=False)
+        scale.make_scale(name)
+
+    def dataset(
+        self, group: str, name: str, dims: Sequence[str], shape: Sequence[int], dtype: Any, chunks=None
+    ) -> h5py.Dataset:
+        """Add a checksummed dataset whose axes are the scales `dims` of the same group."""
+        parent = self.file.require_group(group)
+        created = parent.create_dataset(
+            name, tuple(shape), dtype, chunks=chunks or True, fletcher32=True, track_times=False
+        )
+        for position, dim in enumerate(dims):
+            created.dims[position].attach_scale(parent[dim])
+        return created
+
+
+class Reader:
+    """An HDF5 file of ours, opened for reading; whatever is wrong with it is an InputError."""
+
+    kind: str
+    made_by: str
+
+    def __init__(self, path: str | PathLike) -> None:
+        self.path = Path(path)
+        try:
+            # Any: what lies under a name is known to us, not to the types of h5py.
+            self.file: Any = h5py.File(self.path, "r")
+        except FileNotFoundError:
+            raise InputError(f"{path} does not exist; make it with: snakemake --cores 1 {path}") from None
+        except OSError as error:
+            raise InputError(
+                f"{path} is truncated or not an HDF5 file ({error}); {remake(self.path)}"
+            ) from None
+        try:
+            self._check_schema()
+        except InputError:
+            self.file.close()
+            raise
+
+    def _check_schema(self) -> None:
+        kind = self.file.attrs.get("schema")
+        if kind != self.kind:
+            raise InputError(
+                f"{self.path} is an HDF5 file, but its 'schema' attribute is {kind!r} and not {self.kind!r}: "
+                f"it was not written by rule {self.made_by}; {remake(self.path)}"
+            )
+        version = int(self.file.attrs.get("schema_version", 0))
+        if version != SCHEMA_VERSION:
+            age = "an older" if version < SCHEMA_VERSION else "a newer"
+            raise InputError(
+                f"{self.path} has {age} schema ({version}; this innerear reads {SCHEMA_VERSION}); "
+                f"{remake(self.path)}"
+            )
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *error) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the file."""
+        self.file.close()
+
+    @property
+    def attrs(self) -> dict[str, Any]:
+        """All attributes of the file, as plain Python values."""
+        return {
+            name: value.item() if isinstance(value, np.generic) else value
+            for name, value in self.file.attrs.items()
+        }
+
+    def dataset(self, name: str) -> h5py.Dataset:
+        try:
+            return self.file[name]
+        except KeyError:
+            raise InputError(f"{self.path} has no dataset {name!r}; {remake(self.path)}") from None
+
+    def values(self, name: str, selection: Any = ()) -> np.ndarray:
+        dataset = self.dataset(name)
+        try:
+            return dataset[selection]
+        except OSError as error:
+            raise InputError(
+                f"{self.path}: dataset {name!r} cannot be read, its checksum is broken or the file is "
+                f"truncated ({error}); {remake(self.path)}"
+            ) from None

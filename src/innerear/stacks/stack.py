@@ -1,0 +1,212 @@
+"""A sample's timestep stack: the hidden states of every step of one generation."""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+
+from innerear.errors import InputError, did_you_mean
+from innerear.stacks.layout import Layout, Reader, remake
+from innerear.timeline import Timeline
+from innerear.tracking import atomic
+
+BRANCHES = ("cond", "uncond")
+SITES = ("residual",)
+
+_KIND = "innerear-stack"
+_CHUNK_STEPS = 64
+
+
+def tokens_hash(codes: np.ndarray) -> str:
+    """Return the sha256 of a clip's tokens.
+
+    Parameters
+    ----------
+    codes : [K, T], hashed as int16 in C order, so that it is the same on every machine.
+    """
+    return hashlib.sha256(np.ascontiguousarray(codes, dtype="<i2").tobytes()).hexdigest()
+
+
+class StackWriter:
+    """Write one sample's stack; the file appears under its name only when it is whole.
+
+    Parameters
+    ----------
+    path : the stack to write.
+    attrs : the sample's provenance; None values are left out.
+    codes : tokens [K, T], within int16.
+    timeline : of the same T and K.
+    branches : names of the C branches, in the order of the arrays to come.
+    dtype : ``"float16"`` or ``"float32"``.
+
+    Raises
+    ------
+    InputError: codes that do not fit the timeline; an unknown dtype.
+    """
+
+    def __init__(
+        self,
+        path: str | PathLike,
+        attrs: Mapping[str, Any],
+        codes: np.ndarray,
+        timeline: Timeline,
+        branches: Sequence[str] = BRANCHES,
+        dtype: str = "float16",
+    ) -> None:
+        if dtype not in ("float16", "float32"):
+            raise InputError(f"capture.dtype: {dtype!r} cannot be stored; use float16 or float32")
+        if codes.shape != (timeline.n_codebooks, timeline.n_frames):
+            raise InputError(
+                f"{path}: codes of shape {codes.shape} do not fit {timeline.n_codebooks} codebooks × "
+                f"{timeline.n_frames} frames"
+            )
+        self.path, self.timeline = Path(path), timeline
+        self.branches, self.dtype = tuple(branches), np.dtype(dtype)
+        self._attrs = {**attrs, "tokens_sha256": tokens_hash(codes)}
+        self._codes = codes.astype(np.int16)
+        self._hashes: dict[str, str] = {}
+        self._open = ExitStack()
+
+    def __enter__(self) -> "StackWriter":
+        with ExitStack() as opening:
+            temporary = opening.enter_context(atomic(self.path))
+            file = opening.enter_context(h5py.File(temporary, "w", libver=("v110", "v110")))
+            self._layout = Layout(file, _KIND, self._attrs)
+            self._write_timeline()
+            self._open = opening.pop_all()
+        return self
+
+    def __exit__(self, *error) -> bool | None:
+        if error[0] is None:
+            digest = hashlib.sha256(self._codes.astype("<i2").tobytes())
+            for name in sorted(self._hashes):
+                digest.update(f"{name}={self._hashes[name]};".encode())
+            self._layout.file.attrs["content_sha256"] = digest.hexdigest()
+        return self._open.__exit__(*error)
+
+    def _write_timeline(self) -> None:
+        layout, timeline = self._layout, self.timeline
+        n_steps, n_codebooks = timeline.n_steps, timeline.n_codebooks
+        layout.file.attrs["n_steps"], layout.file.attrs["n_frames"] = n_steps, timeline.n_frames
+        layout.file.attrs["frame_rate"] = timeline.frame_rate
+        layout.axis("/", "codebook", np.arange(n_codebooks))
+        layout.axis("/", "frame", np.arange(timeline.n_frames))
+        layout.dataset("/", "codes", ("codebook", "frame"), self._codes.shape, "i2")[...] = self._codes
+        layout.axis("step", "step", np.arange(n_steps))
+        layout.axis("step", "codebook", np.arange(n_codebooks))
+        for name, dims, values in (
+            ("frame", ("step", "codebook"), timeline.frames),
+            ("seconds", ("step",), timeline.seconds),
+            ("complete", ("step",), timeline.complete),
+        ):
+            layout.dataset("step", name, dims, values.shape, values.dtype)[...] = values
+
+    def write(self, site: str, layer: int, values: np.ndarray) -> None:
+        """Add one layer's states.
+
+        Parameters
+        ----------
+        site : one of `SITES`.
+        layer : 0-based index of the block.
+        values : [C, S, D], floating point, in the order of `branches`.
+
+        Raises
+        ------
+        InputError: an unknown site, another shape, a NaN, or a value past the range of the dtype;
+            the last two name layer, step and setting.
+        """
+        if site not in SITES:
+            raise InputError(f"{site!r} is not a site{did_you_mean(site, SITES)}; use {', '.join(SITES)}")
+        expected = (len(self.branches), self.timeline.n_steps)
+        if values.ndim != 3 or values.shape[:2] != expected:
+            raise InputError(
+                f"{self.path}: layer {layer} has shape {values.shape}, expected "
+                f"{len(self.branches)} branches × {self.timeline.n_steps} steps × d_model"
+            )
+        with np.errstate(over="ignore"):
+            stored = np.ascontiguousarray(values, dtype=self.dtype)
+        if not np.isfinite(stored).all():
+            self._refuse(layer, values, stored)
+        d_model = values.shape[2]
+        if site not in self._layout.file:
+            self._layout.axis(site, "branch", self.branches)
+            self._layout.axis(site, "step", np.arange(self.timeline.n_steps))
+            self._layout.axis(site, "d_model", np.arange(d_model))
+        chunks = (1, min(_CHUNK_STEPS, self.timeline.n_steps), d_model)
+        name = f"layer_{layer:02d}"
+        dims = ("branch", "step", "d_model")
+        self._layout.dataset(site, name, dims, stored.shape, self.dtype, chunks)[...] = stored
+        self._hashes[f"{site}/{name}"] = hashlib.sha256(stored.tobytes()).hexdigest()
+
+    def _refuse(self, layer: int, values: np.ndarray, stored: np.ndarray) -> None:
+        branch, step, unit = (int(i) for i in np.argwhere(~np.isfinite(stored))[0])
+        where = f"layer {layer}, step {step}, branch {self.branches[branch]}, unit {unit}"
+        value = values[branch, step, unit]
+        if np.isfinite(value):
+            raise InputError(
+                f"{self.path}: {value:g} at {where} is past the range of {self.dtype}; "
+                "set capture.dtype: float32"
+            )
+        raise InputError(
+            f"{self.path}: {value} at {where}: the model itself overflowed; set model.dtype: float32"
+        )
+
+
+class Stack(Reader):
+    """A sample's timestep stack, opened for reading.
+
+    Raises
+    ------
+    InputError: a truncated, foreign, older or checksum-broken file; a layer that it does not have.
+    """
+
+    kind, made_by = _KIND, "generate"
+
+    def __init__(self, path: str | PathLike) -> None:
+        super().__init__(path)
+        #: int16 [K, T]
+        self.codes: np.ndarray = self.values("codes")
+        #: int32 [S, K], −1 = padding
+        self.frames: np.ndarray = self.values("step/frame")
+        #: float32 [S]
+        self.seconds: np.ndarray = self.values("step/seconds")
+        #: bool [S]
+        self.complete: np.ndarray = self.values("step/complete").astype(bool)
+
+    @property
+    def timeline(self) -> Timeline:
+        """The timeline of the clip."""
+        n_codebooks, n_frames = self.codes.shape
+        return Timeline(n_frames, n_codebooks, float(self.file.attrs["frame_rate"]))
+
+    @property
+    def branches(self) -> tuple[str, ...]:
+        """Names of the C branches, in order."""
+        return tuple(name.decode() for name in self.values("residual/branch"))
+
+    def layers(self, site: str = "residual") -> list[int]:
+        """Return the layers that are stored at a site, in order."""
+        if site not in self.file:
+            return []
+        return sorted(int(name.removeprefix("layer_")) for name in self.file[site] if "layer_" in name)
+
+    def shape(self, layer: int, site: str = "residual") -> tuple[int, int, int]:
+        """Return (C, S, D) of a layer without reading it."""
+        return self.dataset(self._name(layer, site)).shape
+
+    def read(self, layer: int, site: str = "residual", steps: slice = slice(None)) -> np.ndarray:
+        """Return a layer's states [C, S, D] as stored (float16 or float32), all steps or a slice."""
+        return self.values(self._name(layer, site), np.s_[:, steps, :])
+
+    def _name(self, layer: int, site: str) -> str:
+        if layer not in (stored := self.layers(site)):
+            raise InputError(
+                f"{self.path} has no layer {layer} at site {site!r}; it has {stored or 'none'}. "
+                f"Add it to capture.layers and {remake(self.path)}"
+            )
+        return f"{site}/layer_{layer:02d}"
