@@ -6,6 +6,7 @@ Dynamics are measured on the clip as it is, timbre after normalising its loudnes
 
 from innerear.acoustics.clip import clip_features
 from innerear.acoustics.features import FEATURES, Feature, feature_label
+from innerear.acoustics.files import measure_clips, write_frames
 from innerear.acoustics.frames import frame_features
 from innerear.acoustics.tables import feature_matrix, validity
 
@@ -16,5 +17,7 @@ __all__ = [
     "feature_label",
     "feature_matrix",
     "frame_features",
+    "measure_clips",
     "validity",
+    "write_frames",
 ]

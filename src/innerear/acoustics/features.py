@@ -29,7 +29,7 @@ class Feature:
 
 FEATURES: dict[str, Feature] = {
     "onset_rate": Feature("rhythm", "1/s", "onsets per second"),
-    "onset_strength": Feature("rhythm", "dB", "mean rise of the mel bands from one 10 ms frame to the next"),
+    "onset_strength": Feature("rhythm", "dB", "mean rise of the sounding mel bands per 10 ms"),
     "tempo": Feature("rhythm", "BPM", "fastest pulse that explains the onset curve, 40-240"),
     "tempo_folded": Feature("rhythm", "BPM", "tempo, doubled or halved into 70-140"),
     "tempo_confidence": Feature("rhythm", "", "1 - (best rival period / chosen period), 0-1"),

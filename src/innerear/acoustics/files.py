@@ -33,7 +33,8 @@ def measure_clips(
     """
     import xarray as xr  # imported here: the clip features alone do without
 
-    clips, frames = [], []
+    clips: list[pd.DataFrame] = []
+    frames: list[xr.Dataset] = []
     for path, sample_id in zip(tqdm(paths, desc="acoustics", unit="clip"), sample_ids, strict=True):
         wave, sample_rate = soundfile.read(path, dtype="float32", always_2d=True)
         n_frames = round(len(wave) / sample_rate * frame_rate)

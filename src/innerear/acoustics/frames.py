@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from innerear.acoustics.features import CHROMA, FEATURES, MFCCS, TONNETZ, Missing
 from innerear.acoustics.rhythm import onset_curve
 from innerear.acoustics.sound import Sound, as_sound
-from innerear.acoustics.timbre import log_mel, magnitudes, normalised, timbre_frames
+from innerear.acoustics.timbre import log_mel, magnitudes, normalised, timbre_flaw, timbre_frames
 from innerear.acoustics.tonality import MIN_SECONDS, chroma_frames, constant_q
 from innerear.errors import InputError
 
@@ -74,13 +74,13 @@ def _rows(sound: Sound) -> dict[str, NDArray | Missing]:
     if sound.flaw:
         return dict.fromkeys(FRAME_FEATURES, Missing(sound.flaw))
     levels = np.where(np.isfinite(sound.levels), sound.levels, np.nan)
-    return {"rms": levels} | _timbre_rows(sound) | _tonality_rows(sound)
+    return {"rms": levels, **_timbre_rows(sound), **_tonality_rows(sound)}
 
 
 def _timbre_rows(sound: Sound) -> dict[str, NDArray | Missing]:
-    if isinstance(sound.loudness, Missing):
-        reason = Missing(f"not normalised: {sound.loudness}")
-        return dict.fromkeys(("onset_strength", *_TIMBRE), reason)
+    flaw = timbre_flaw(sound)
+    if flaw:
+        return dict.fromkeys(("onset_strength", *_TIMBRE), Missing(flaw))
     wave = normalised(sound)
     spectrum = magnitudes(sound, wave)
     rises = onset_curve(log_mel(sound, spectrum))

@@ -11,8 +11,10 @@ CURVE_RATE = 100
 """Frames of the onset curve per second: a codec frame is too coarse for a tempo."""
 RANGE_DB = 50.0
 """Mel levels this far below the loudest are level: what flickers there is codec noise."""
+SOUNDING_DB = 10.0
+"""A band that never rises this far above the floor takes no part."""
 ONSET_DB = 1.0
-"""Rise, averaged over the mel bands, that makes an onset."""
+"""Rise, averaged over the bands that sound, that makes an onset."""
 N_MELS = 64
 MIN_SECONDS = 1.0
 MIN_TEMPO_SECONDS = 2.0
@@ -40,12 +42,17 @@ def rhythm(sound: Sound) -> Measured:
 
 
 def _mel_levels(sound: Sound) -> tuple[NDArray, float]:
-    """Return mel levels [band, time] in dB below the loudest, and their frames per second."""
+    """Return levels [band, time] of the mel bands that sound, in dB, and their frames per second.
+
+    Bands that do not sound are left out: with them in the mean, a low-passed clip would need
+    larger onsets than a bright one to be counted, and calm music is low-passed.
+    """
     hop = round(sound.sample_rate / CURVE_RATE)
     mel = librosa.feature.melspectrogram(
         y=sound.wave, sr=sound.sample_rate, n_fft=sound.n_fft, hop_length=hop, n_mels=N_MELS
     )
     levels = librosa.power_to_db(mel, ref=np.max, top_db=RANGE_DB)
+    levels = levels[levels.max(axis=1) > SOUNDING_DB - RANGE_DB]
     # Windows that hang over the end see an edge, which sounds in all bands like an onset.
     return levels[:, : -(sound.n_fft // 2 // hop)], sound.sample_rate / hop
 
@@ -59,11 +66,11 @@ def onset_curve(levels: NDArray) -> NDArray:
 
 
 def count_onsets(levels: NDArray, rate: float) -> int:
-    """Count the onsets in mel levels [band, time]; sound at the very start is one.
+    """Count the onsets in mel levels [band, time], 0 to -50 dB; sound at the very start is one.
 
     The threshold is absolute: librosa's normalised envelope counts ripples in a steady sound.
     """
-    silence = np.full((len(levels), round(0.1 * rate)), levels.min())
+    silence = np.full((len(levels), round(0.1 * rate)), -RANGE_DB)
     curve = onset_curve(np.hstack([silence, levels]))
     peaks = librosa.onset.onset_detect(
         onset_envelope=curve, sr=round(rate), hop_length=1, normalize=False, delta=ONSET_DB

@@ -81,8 +81,8 @@ def validity(clips: pd.DataFrame, samples: pd.DataFrame, by: str = "emotion") ->
     rows = [(name, label, *_cell(reasons)) for (name, label), reasons in cells.items()]
     table = pd.DataFrame(rows, columns=["feature", by, "n", "n_valid", "share", "reason"])
     shares = {name: [row[4] for row in rows if row[0] == name] for name in _features(clips)}
-    unequal = {name for name, of_label in shares.items() if max(of_label) - min(of_label) > UNEQUAL}
-    for name in sorted(unequal):
+    unequal = [name for name, of_label in shares.items() if max(of_label) - min(of_label) > UNEQUAL]
+    for name in unequal:
         shown = ", ".join(f"{row[1]} {row[4]:.0%}" for row in rows if row[0] == name)
         _log.warning("%s is not measurable equally often: %s", name, shown)
     table["unequal"] = table["feature"].isin(unequal)

@@ -13,6 +13,7 @@ N_MELS = 64
 MEL_TOP_HZ = 8000.0
 """Mel bands end here at every sample rate, so that MFCC compare."""
 RANGE_DB = 80.0
+"""Levels this far below the loudest are one level."""
 HP_KERNEL = 31
 HP_LIMIT = 1e-6
 """Share of the energy under which the harmonic or percussive part counts as none (60 dB)."""
@@ -20,10 +21,9 @@ HP_LIMIT = 1e-6
 
 def timbre(sound: Sound) -> Measured:
     """Measure the timbre of a clip: means over its active frames."""
-    if isinstance(sound.loudness, Missing):
-        return missing("timbre", f"not normalised: {sound.loudness}")
-    if sound.clipped > CLIPPED_SOUND:
-        return missing("timbre", f"clipped: {100 * sound.clipped:.2g} % of samples at full scale")
+    flaw = timbre_flaw(sound)
+    if flaw:
+        return missing("timbre", flaw)
     wave = normalised(sound)
     spectrum = magnitudes(sound, wave)
     values: Measured = {
@@ -31,6 +31,15 @@ def timbre(sound: Sound) -> Measured:
         for name, frames in timbre_frames(sound, wave, spectrum).items()
     }
     return values | {"harmonic_percussive": _harmonic_percussive(spectrum)}
+
+
+def timbre_flaw(sound: Sound) -> str:
+    """Return why timbre cannot be measured, or an empty string."""
+    if isinstance(sound.loudness, Missing):
+        return f"not normalised: {sound.loudness}"
+    if sound.clipped > CLIPPED_SOUND:
+        return f"clipped: {100 * sound.clipped:.2g} % of samples at full scale"
+    return ""
 
 
 def normalised(sound: Sound) -> NDArray:
@@ -55,13 +64,15 @@ def timbre_frames(sound: Sound, wave: NDArray, spectrum: NDArray) -> dict[str, N
     crossings = librosa.feature.zero_crossing_rate(
         sound.lead_in(wave), frame_length=sound.n_fft, hop_length=sound.hop
     )
+    # Between the partials of clean sound lie rounding errors: without a floor, these would be compared.
+    floored = np.maximum(spectrum, spectrum.max() * 10 ** (-RANGE_DB / 20))
     mfcc = librosa.feature.mfcc(S=log_mel(sound, spectrum), n_mfcc=len(MFCCS) + 1)
     return {
         "centroid": centroid[0],
         "bandwidth": librosa.feature.spectral_bandwidth(S=spectrum, sr=rate, centroid=centroid)[0],
         "rolloff": librosa.feature.spectral_rolloff(S=spectrum, sr=rate)[0],
-        "flatness": 10 * np.log10(librosa.feature.spectral_flatness(S=spectrum)[0]),
-        "contrast": librosa.feature.spectral_contrast(S=spectrum, sr=rate, n_bands=n_bands).mean(axis=0),
+        "flatness": 10 * np.log10(librosa.feature.spectral_flatness(S=floored)[0]),
+        "contrast": librosa.feature.spectral_contrast(S=floored, sr=rate, n_bands=n_bands).mean(axis=0),
         "flux": _flux(spectrum),
         "zero_crossing_rate": sound.frames(crossings)[0] * rate,
         # Coefficient 0 is the level, which normalisation has removed.
