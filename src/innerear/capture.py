@@ -1,7 +1,7 @@
 """Hear a transformer while it generates: every step, both branches, chosen layers.
 
-The hooks know torch modules and no model. States stay on the device for a block of steps and are then gathered into
-one preallocated CPU array per layer, so that a GPU is not made to wait at each layer and step.
+The hooks know torch modules and no model. States stay on the device for a block of steps and are then
+gathered into one preallocated CPU array per layer, so that a GPU is not made to wait at each layer and step.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
