@@ -226,6 +226,7 @@ def test_p_counts_the_observed_one():
     assert result.p_corrected[0] == pytest.approx(1 / 100)
     assert 0.2 < result.p[1] < 0.8
     assert np.isnan(result.p[2])
+    assert against_null(np.array([10.0]), np.zeros((99, 1)), smallest=0.2).p[0] == 0.2
     assert np.isnan(result.p_corrected[2])
 
 
@@ -248,7 +249,13 @@ def test_correction_over_layers_equals_one_family():
         result = against_null(observed[layer], null[:, layer])
         tables.append(
             pd.DataFrame(
-                {"branch": "cond", "score": result.score, "p_corrected": result.p_corrected, "family": "layer"}
+                {
+                    "branch": "cond",
+                    "score": result.score,
+                    "p_corrected": result.p_corrected,
+                    "min_p": 0.01,
+                    "family": "layer",
+                }
             )
         )
         nulls.append(null_table([({"branch": "cond"}, result.null_max)], "abc", ["branch"], 99))

@@ -207,8 +207,8 @@ class Design:
             group, n_folds = np.tril(same, -1).sum(axis=1), int(same.sum(axis=1).min())
         if n_folds < 2:
             raise InputError(
-                f"no folds are possible: a {self.label} has a single prompt and there are no two templates; "
-                "add a template or a second prompt per label"
+                f"no folds are possible: one {self.label} has a single prompt, and there are no two "
+                "templates; add a template or a second prompt per label"
             )
         fold_of = (group % min(n_folds, MAX_FOLDS))[self.prompt_of]  # [N]
         folds = [Fold(np.flatnonzero(fold_of != k), np.flatnonzero(fold_of == k)) for k in np.unique(fold_of)]
@@ -284,8 +284,8 @@ class Design:
         of : see `smallest_p`; without a null every p is NaN.
         standardise : see `against_null`.
         """
-        testable = not np.isnan(self.smallest_p(len(null), of=of))
-        return against_null(observed, null, testable=testable, standardise=standardise)
+        smallest = self.smallest_p(len(null), of=of)
+        return against_null(observed, null, smallest=smallest, standardise=standardise)
 
 
 def _text(column) -> np.ndarray:

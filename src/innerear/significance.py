@@ -12,7 +12,7 @@ import pandas as pd
 from innerear.errors import InputError
 
 # A relabeling that only renames gives the observed value again, up to rounding: that is a tie.
-_TIE = 1e-6
+_TIE = 1e-5
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class Significance:
 
 
 def against_null(
-    observed: np.ndarray, null: np.ndarray, *, testable: bool = True, standardise: bool = True
+    observed: np.ndarray, null: np.ndarray, *, smallest: float = 0.0, standardise: bool = True
 ) -> Significance:
     """Test a family of cells, one-sided, with max-T.
 
@@ -44,7 +44,8 @@ def against_null(
     ----------
     observed : [cells]; NaN where a cell is not to be tested.
     null : [m, cells].
-    testable : False where the design has no null, which makes every p NaN.
+    smallest : the smallest p that the design can reach, below which no p is reported although a
+        drawn null may hold few ties by luck; NaN where there is no null, which makes every p NaN.
     standardise : compare cells by z, the statistic in units of its own permutation distribution with
         the observed one included (after Westfall & Young 1993): for cells that differ in spread.
         False compares the statistics as they are: for those on one scale, such as R², whose nulls
@@ -57,7 +58,7 @@ def against_null(
     observed, null = np.asarray(observed, float), np.asarray(null, float)
     usable = np.isfinite(observed) & np.isfinite(null).all(axis=0)
     p, score = np.full(observed.shape, np.nan), np.full(observed.shape, np.nan)
-    if not testable or not usable.any():
+    if np.isnan(smallest) or not usable.any():
         return Significance(p, p.copy(), score, np.full(len(null), -np.inf))
     pooled = np.vstack([observed[None, usable], null[:, usable]])  # [1 + m, cells]
     scores = pooled
@@ -65,9 +66,9 @@ def against_null(
         spread = pooled.std(axis=0)
         scores = (pooled - pooled.mean(axis=0)) / np.where(spread > 0, spread, 1)
     score[usable] = scores[0]
-    p[usable] = (1 + (scores[1:] >= scores[0] - _TIE).sum(axis=0)) / (len(null) + 1)
+    p[usable] = np.maximum((1 + (scores[1:] >= scores[0] - _TIE).sum(axis=0)) / (len(null) + 1), smallest)
     null_max = scores[1:].max(axis=1)
-    return Significance(p, max_t(score, null_max), score, null_max)
+    return Significance(p, np.maximum(max_t(score, null_max), smallest), score, null_max)
 
 
 def max_t(score: np.ndarray, null_max: np.ndarray) -> np.ndarray:
@@ -89,7 +90,7 @@ def correct_over(
 
     Parameters
     ----------
-    tables : one per layer, with columns `score`, `p_corrected`, `family` and those of `by`.
+    tables : one per layer, with columns `score`, `p_corrected`, `min_p`, `family` and those of `by`.
     nulls : one per layer, as `null_table` makes them.
     by : columns that name a map, such as branch and statistic; layers × cells within it are one family.
     family : text for the `family` column, in place of the per-layer one.
@@ -118,6 +119,7 @@ def correct_over(
         rows = np.array([one == key for one in maps])
         largest = values[[one == key for one in null_maps]].max(axis=0)
         corrected[rows] = max_t(score[rows], largest)
+    corrected = np.maximum(corrected, table["min_p"].to_numpy(float))
     return table.assign(p_corrected=corrected, family=np.where(np.isnan(score), "", family))
 
 

@@ -358,14 +358,15 @@ class _Pairs:
 
     def _null(self, same: np.ndarray, other: np.ndarray, a: int, b: int) -> np.ndarray:
         """Emotion effect under every permutation, [m, cells]."""
-        values = np.concatenate([same, other])  # [pairs, cells]
+        # In float64, so that a relabeling that only renames ties with the observed effect.
+        values = np.concatenate([same, other]).astype(float)  # [pairs, cells]
         i, j = np.concatenate([self.members[a], self.members[b]], axis=1)
         null = np.full((len(self.labels), values.shape[1]), np.nan)
         if not len(same) or not len(other):
             return null
         total = values.sum(axis=0)
         for rows in _pieces(len(self.labels), len(i)):
-            alike = (self.labels[rows][:, i] == self.labels[rows][:, j]).astype(np.float32)  # [m, pairs]
+            alike = (self.labels[rows][:, i] == self.labels[rows][:, j]).astype(float)  # [m, pairs]
             n_alike = alike.sum(axis=1, keepdims=True)
             summed = alike @ values
             null[rows] = summed / n_alike - (total - summed) / (len(i) - n_alike)
@@ -373,7 +374,7 @@ class _Pairs:
 
 
 def _mean(values: np.ndarray) -> np.ndarray:
-    return values.mean(axis=0) if len(values) else np.full(values.shape[1], np.nan)
+    return values.mean(axis=0, dtype=float) if len(values) else np.full(values.shape[1], np.nan)
 
 
 def _pieces(n_rows: int, n_columns: int) -> Iterator[slice]:

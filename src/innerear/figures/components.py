@@ -111,8 +111,8 @@ def component_plane(
                 .sort_values("component")["estimate"]
                 .to_numpy(float)
             )
-            panel.set_xlabel(f"PC 1 ({share[0]:.0%})", labelpad=1)
-            panel.set_ylabel(f"PC 2 ({share[1]:.0%})", labelpad=1)
+            panel.set_xlabel(f"PC 1 ({share[:1].sum():.0%})", labelpad=1)
+            panel.set_ylabel(f"PC 2 ({share[1:2].sum():.0%})", labelpad=1)
             _bare(panel, f"{branch}, layer {layer}")
     entries = [
         Line2D([], [], marker="o", linestyle="", color=colour, label=name) for name, colour in colours.items()

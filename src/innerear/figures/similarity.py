@@ -190,7 +190,7 @@ def effect_map(table: pd.DataFrame, *, model: str, measure: str = "centred") -> 
     table = table.iloc[np.flatnonzero(np.isin(table["statistic"].to_numpy(str), TESTED))]
     layers, steps = sorted(distinct(table, "layer")), Steps.of(table)
     branches, effects = distinct(table, "branch"), distinct(table, "statistic")
-    limit = float(np.nanmax(np.abs(table["estimate"].to_numpy(float))))
+    limit = max(np.abs(table["estimate"].to_numpy(float)[np.isfinite(table["estimate"])]), default=1.0)
     figure, axes = new_figure(
         len(effects),
         len(branches),
