@@ -100,4 +100,6 @@ def _dtype(dtype: str, device: torch.device) -> torch.dtype:
         raise InputError(
             f"model.dtype: {dtype!r}{did_you_mean(dtype, _DTYPES)}; use auto, {', '.join(_DTYPES)}"
         )
+    if dtype == "float16" and device.type == "cpu":
+        raise InputError("model.dtype: float16 needs a GPU; use auto or float32 on the CPU")
     return _DTYPES[dtype]

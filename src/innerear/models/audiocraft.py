@@ -41,7 +41,8 @@ class AudiocraftModel:
         self.frame_rate = float(musicgen.frame_rate)
         self.sample_rate = int(musicgen.sample_rate)
         self.max_duration = float(musicgen.max_duration)
-        parameter = next(lm.parameters())
+        # Of the transformer: embeddings and the text projection stay in float32.
+        parameter = next(lm.transformer.parameters())
         self.device, self.dtype = parameter.device, parameter.dtype
         self.has_cross_attention = len(lm.fuser.fuse2cond.get("cross", [])) > 0
 

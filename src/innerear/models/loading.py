@@ -169,7 +169,9 @@ def load_musicgen(
     if missing:
         raise InputError(f"{directory} is no MusicGen checkpoint: it has no {' and no '.join(missing)}")
     downloaded: list[str] = []
-    with checkpoint_loading(directory, dtype, downloaded):
+    # Layers draw initial weights before the checkpoint's replace them: that is nobody's business outside.
+    devices = [device] if device.type == "cuda" else []
+    with torch.random.fork_rng(devices), checkpoint_loading(directory, dtype, downloaded):
         try:
             model = MusicGen.get_pretrained(str(source), device=str(device))
         except OSError as error:

@@ -26,6 +26,5 @@ __all__ = [
     "Stack",
     "StackWriter",
     "open_layers",
-    "open_layers",
     "tokens_hash",
 ]

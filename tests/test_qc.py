@@ -1,0 +1,178 @@
+"""qc passes a good capture, and names what is wrong with a bad one."""
+
+import h5py
+import numpy as np
+import pandas as pd
+import pytest
+import soundfile
+
+from innerear.conditions import Prompt, Sample
+from innerear.errors import InputError
+from innerear.generation import generate_samples
+from innerear.qc import check_samples, require_passed
+from innerear.stacks import Stack, tokens_hash
+
+SAMPLES = [
+    Sample(Prompt(f"{template}-{emotion}", f"{emotion} music {words}", template, emotion), seed)
+    for template, words in (("piano", "with a piano"), ("plain", ""))
+    for emotion in ("happy", "sad")
+    for seed in (0, 1)
+]
+GENERATION = {"duration": 0.4, "guidance": 3.0, "temperature": 1.0, "top_k": 250, "top_p": 0.0}
+
+
+@pytest.fixture(scope="session")
+def captured(tiny_model, tmp_path_factory):
+    """Folder of good captures, each sample of a job of its own."""
+    folder = tmp_path_factory.mktemp("captured")
+    for i, sample in enumerate(SAMPLES):
+        generate_samples(
+            tiny_model,
+            [sample],
+            [folder / f"{i}.h5"],
+            [folder / f"{i}.wav"],
+            study="emotions",
+            capture={"layers": "all", "dtype": "float16"},
+            generation=GENERATION,
+        )
+    return folder
+
+
+@pytest.fixture
+def index(captured, tmp_path):
+    """Index of a copy of the captures, to be broken."""
+    rows = []
+    for i, sample in enumerate(SAMPLES):
+        for suffix in ("h5", "wav"):
+            (tmp_path / f"{i}.{suffix}").write_bytes((captured / f"{i}.{suffix}").read_bytes())
+        with Stack(tmp_path / f"{i}.h5") as stack:
+            tokens = stack.attrs["tokens_sha256"]
+        rows.append(
+            {
+                "sample_id": sample.id,
+                "prompt_id": sample.prompt.id,
+                "seed": sample.seed,
+                "stack": str(tmp_path / f"{i}.h5"),
+                "audio": str(tmp_path / f"{i}.wav"),
+                "tokens_sha256": tokens,
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def failures(index):
+    checks = check_samples(index)
+    return {tuple(row) for row in checks.loc[~checks["pass"], ["check", "sample"]].values}
+
+
+def change(index, i, layer, function):
+    """Rewrite the states of a layer of sample i."""
+    with h5py.File(index["stack"][i], "a") as file:
+        data = file[f"residual/layer_{layer:02d}"]
+        values = data[...]
+        function(values)
+        data[...] = values
+
+
+def test_good_captures_pass_every_check(index):
+    checks = check_samples(index)
+    assert checks["pass"].all(), checks[~checks["pass"]]
+    assert set(checks["sample"]) == {sample.id for sample in SAMPLES}
+    assert checks.groupby("check").size().eq(len(SAMPLES)).all()
+    assert np.isfinite(checks["value"]).all()
+    require_passed(checks, "checks.tsv")
+
+
+def test_the_overwrite_bug_is_found(index):
+    def overwrite(states):
+        states[:] = states[:, -1:]
+
+    change(index, 3, 1, overwrite)
+    # A layer that keeps the last step only also has the wrong first step.
+    found = failures(index)
+    assert ("varies", SAMPLES[3].id) in found
+    assert {sample for _, sample in found} == {SAMPLES[3].id}
+
+
+def test_nan_is_found(index):
+    def spoil(states):
+        states[0, 5, 3] = np.nan
+
+    change(index, 2, 2, spoil)
+    assert failures(index) == {("finite", SAMPLES[2].id)}
+
+
+def test_uncond_that_knows_its_prompt_is_found(index):
+    def leak(states):
+        states[1, 0] += 0.1
+
+    change(index, 4, 0, leak)
+    assert ("uncond_start", SAMPLES[4].id) in failures(index)
+
+
+def test_cond_that_knows_its_seed_is_found(index):
+    def leak(states):
+        states[0, 0] += 0.1
+
+    change(index, 5, 0, leak)
+    assert failures(index) == {("cond_start", SAMPLES[5].id)}
+
+
+def test_uncond_that_differs_before_its_tokens_do_is_found(index):
+    # Give sample 2 the first frames' tokens and states of sample 0, of the same seed, but for step 3.
+    with h5py.File(index["stack"][0]) as source, h5py.File(index["stack"][2], "a") as target:
+        codes = target["codes"][...]
+        codes[:, :8] = source["codes"][:, :8]
+        target["codes"][...] = codes
+        target.attrs["tokens_sha256"] = tokens_hash(codes)
+        for layer in range(3):
+            states = source[f"residual/layer_{layer:02d}"][...]
+            states[0, 0] = target[f"residual/layer_{layer:02d}"][0, 0]
+            target[f"residual/layer_{layer:02d}"][...] = states
+    index.loc[2, "tokens_sha256"] = tokens_hash(codes)
+
+    def remember(states):
+        states[1, 3] += 0.1
+
+    # As it is, cond of sample 2 differs from sample 3's only past step 0, which no check compares.
+    assert failures(index) == set()
+    change(index, 2, 1, remember)
+    assert failures(index) == {("uncond_prefix", SAMPLES[2].id)}
+
+
+def test_tokens_that_are_not_those_of_the_index_are_found(index):
+    with h5py.File(index["stack"][6], "a") as file:
+        file["codes"][0, 3] = (file["codes"][0, 3] + 1) % 16
+    assert ("tokens", SAMPLES[6].id) in failures(index)
+
+
+def test_a_clip_of_another_length_is_found(index):
+    wave, rate = soundfile.read(index["audio"][1])
+    soundfile.write(index["audio"][1], wave[:-32], rate)
+    assert failures(index) == {("audio", SAMPLES[1].id)}
+
+
+def test_a_missing_layer_is_found(index):
+    with h5py.File(index["stack"][7], "a") as file:
+        del file["residual/layer_02"]
+    assert failures(index) == {("layers", SAMPLES[7].id)}
+
+
+def test_missing_steps_are_found(index):
+    with h5py.File(index["stack"][7], "a") as file:
+        states = file["residual/layer_01"][:, :-3]
+        del file["residual/layer_01"]
+        file["residual/layer_01"] = states
+    assert failures(index) == {("steps", SAMPLES[7].id)}
+
+
+def test_failures_are_named_with_the_command_that_remakes_them(index):
+    wave, rate = soundfile.read(index["audio"][1])
+    soundfile.write(index["audio"][1], wave[:-32], rate)
+    with pytest.raises(InputError, match=r"audio: piano-happy/seed-1 has 0\.02(.|\n)*snakemake"):
+        require_passed(check_samples(index), "checks.tsv")
+
+
+def test_an_empty_index_is_refused(index):
+    with pytest.raises(InputError, match="no samples"):
+        check_samples(index[:0])
