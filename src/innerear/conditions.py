@@ -107,16 +107,18 @@ def prompts_from_sheet(path: str | PathLike) -> list[Prompt]:
 
 
 def _prompt_from_row(row: Mapping[str, str], where: str) -> Prompt:
-    ratings = {}
-    for scale in ("valence", "arousal"):
-        text = (row.get(scale) or "").strip()
-        try:
-            ratings[scale] = float(text) if text else None
-        except ValueError:
-            raise InputError(
-                f"{where}: {scale} is {text!r}; give a number in −1…1 or leave it empty"
-            ) from None
-    return Prompt(*((row[column] or "").strip() for column in SHEET_COLUMNS[:4]), **ratings)
+    identity, text, template, emotion = ((row[column] or "").strip() for column in SHEET_COLUMNS[:4])
+    valence, arousal = (_rating(row.get(scale), f"{where}: {scale}") for scale in SHEET_COLUMNS[4:])
+    return Prompt(identity, text, template, emotion, valence, arousal)
+
+
+def _rating(text: str | None, where: str) -> float | None:
+    if not (text or "").strip():
+        return None
+    try:
+        return float(text or "")
+    except ValueError:
+        raise InputError(f"{where} is {text!r}; give a number in −1…1 or leave it empty") from None
 
 
 def check_prompts(prompts: Sequence[Prompt], where: str, first_row: int = 1) -> None:

@@ -49,10 +49,10 @@ def sample_table(stacks: Sequence[str | PathLike], audio: Sequence[str | PathLik
         with Stack(stack_path) as stack:
             rows.append({**stack.attrs, "stack": str(stack_path), "audio": str(audio_path)})
     table = pd.DataFrame(rows).reindex(columns=list(COLUMNS))
-    if table["model"].nunique() > 1:
-        first, other = table.drop_duplicates("model")[["stack", "model"]].values[:2]
+    models = dict(zip(table["model"], table["stack"], strict=True))
+    if len(models) > 1:
+        made = " and ".join(f"{stack} by {model!r}" for model, stack in models.items())
         raise InputError(
-            f"{other[0]} was made by {other[1]!r} and {first[0]} by {first[1]!r}; one study is one model: "
-            "remove the stacks of the other or choose another study name"
+            f"one study is one model, but {made} were made: remove the stacks of the other model"
         )
     return table

@@ -1,6 +1,7 @@
 """How our HDF5 files are laid out, and what is said when one of them is not ours or not whole."""
 
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -98,7 +99,7 @@ class Reader:
         """Close the file."""
         self.file.close()
 
-    @property
+    @cached_property
     def attrs(self) -> dict[str, Any]:
         """All attributes of the file, as plain Python values."""
         return {

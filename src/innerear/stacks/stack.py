@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
+from functools import cached_property
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -184,7 +185,7 @@ class Stack(Reader):
         n_codebooks, n_frames = self.codes.shape
         return Timeline(n_frames, n_codebooks, float(self.file.attrs["frame_rate"]))
 
-    @property
+    @cached_property
     def branches(self) -> tuple[str, ...]:
         """Names of the C branches, in order."""
         return tuple(name.decode() for name in self.values("residual/branch"))
@@ -204,9 +205,10 @@ class Stack(Reader):
         return self.values(self._name(layer, site), np.s_[:, steps, :])
 
     def _name(self, layer: int, site: str) -> str:
-        if layer not in (stored := self.layers(site)):
+        name = f"{site}/layer_{layer:02d}"
+        if name not in self.file:
             raise InputError(
-                f"{self.path} has no layer {layer} at site {site!r}; it has {stored or 'none'}. "
+                f"{self.path} has no layer {layer} at site {site!r}; it has {self.layers(site) or 'none'}. "
                 f"Add it to capture.layers and {remake(self.path)}"
             )
-        return f"{site}/layer_{layer:02d}"
+        return name

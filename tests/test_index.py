@@ -1,0 +1,41 @@
+import numpy as np
+import pytest
+
+from innerear.errors import InputError
+from innerear.index import sample_table
+from innerear.stacks import StackWriter
+from innerear.timeline import Timeline
+
+
+def write_stack(path, prompt, model="nano", value=0.0):
+    timeline = Timeline(n_frames=5, n_codebooks=4, frame_rate=50.0)
+    attrs = {
+        "sample_id": f"{prompt}/seed-0",
+        "prompt_id": prompt,
+        "seed": 0,
+        "model": model,
+        "emotion": "sad",
+    }
+    with StackWriter(path, attrs, np.zeros((4, 5), int), timeline) as stack:
+        stack.write("residual", 0, np.full((2, 8, 3), value, np.float32))
+    return path
+
+
+def test_samples_are_listed_in_the_order_given_with_what_their_stacks_say(tmp_path):
+    stacks = [write_stack(tmp_path / f"{prompt}.h5", prompt) for prompt in ("b", "a")]
+    table = sample_table(stacks, ["b.wav", "a.wav"])
+    assert table["sample_id"].tolist() == ["b/seed-0", "a/seed-0"]
+    assert table["n_steps"].tolist() == [8, 8]
+    assert table["valence"].isna().all()
+
+
+def test_the_content_hash_follows_the_activations(tmp_path):
+    stacks = [write_stack(tmp_path / f"{value}.h5", "a", value=value) for value in (0.0, 1.0)]
+    first, second = sample_table(stacks, ["a.wav", "a.wav"])["content_sha256"]
+    assert first != second
+
+
+def test_stacks_of_two_models_are_refused(tmp_path):
+    stacks = [write_stack(tmp_path / f"{model}.h5", "a", model=model) for model in ("nano", "small")]
+    with pytest.raises(InputError, match="one study is one model, but .*'nano' and .*'small'"):
+        sample_table(stacks, ["a.wav", "a.wav"])
