@@ -13,6 +13,7 @@ from pathlib import Path
 import yaml
 
 from innerear.settings import documented_keys
+from innerear.study import Study
 
 ROOT = Path(__file__).parents[1]
 README = ROOT / "README.md"
@@ -37,6 +38,13 @@ def _allowed(part: dict) -> str:
     return ", ".join([kinds if isinstance(kinds, str) else " or ".join(kinds), *limits])
 
 
+def estimate() -> str:
+    """What the default study takes, as the dry run says it."""
+    schema = yaml.safe_load((ROOT / "workflow/schemas/config.schema.yaml").read_text())
+    study = Study.from_settings(yaml.safe_load((ROOT / "config.yaml").read_text()), schema)
+    return f"```text\n{study.announcement}\n```"
+
+
 def rule_graph() -> str:
     """The rule graph as a mermaid block."""
     command = ["snakemake", "--rulegraph", "mermaid-js", "--forceall"]
@@ -47,7 +55,7 @@ def rule_graph() -> str:
 def main() -> None:
     """Renew the README, or check it."""
     text = README.read_text()
-    for name, part in (("config", config_table()), ("rules", rule_graph())):
+    for name, part in (("config", config_table()), ("estimate", estimate()), ("rules", rule_graph())):
         text = re.sub(
             rf"(<!-- {name} -->\n).*?(<!-- /{name} -->)",
             lambda m, p=part: m[1] + p + "\n" + m[2],

@@ -37,5 +37,5 @@ def test_the_content_hash_follows_the_activations(tmp_path):
 
 def test_stacks_of_two_models_are_refused(tmp_path):
     stacks = [write_stack(tmp_path / f"{model}.h5", "a", model=model) for model in ("nano", "small")]
-    with pytest.raises(InputError, match="one study is one model, but .*'nano' and .*'small'"):
+    with pytest.raises(InputError, match=r"one study is one model, but .*'nano' and .*'small'"):
         sample_table(stacks, ["a.wav", "a.wav"])

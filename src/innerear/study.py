@@ -50,6 +50,11 @@ class Study:
         refuse_what_cannot_run(size, architecture, duration, settings["gram"]["max_gib"])
         return cls(settings, prompts, samples, architecture, layers, size)
 
+    @property
+    def announcement(self) -> str:
+        """What the study takes, in a few lines: printed before any work and at the end of a dry run."""
+        return f"Study {self.settings['study']} with {self.settings['model']['name']}\n{self.estimate}"
+
 
 def _prompts(section: Mapping) -> list[Prompt]:
     if section["sheet"] and section["templates"]:

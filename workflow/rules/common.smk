@@ -63,24 +63,17 @@ def megabytes(base):
     return grown
 
 
-def announce():
-    """Say what the study takes: the last thing that a dry run prints."""
+def announce_dry_run():
+    """Say what the study takes, as the last thing that a dry run prints."""
     if workflow.dryrun:
-        tell_estimate()
+        print(STUDY.announcement, file=sys.stderr)
 
 
-def tell_estimate():
-    print(
-        f"Study {config['study']} with {config['model']['name']}\n{STUDY.estimate}",
-        file=sys.stderr,
-    )
-
-
-atexit.register(announce)
+atexit.register(announce_dry_run)
 
 
 onstart:
-    tell_estimate()
+    print(STUDY.announcement, file=sys.stderr)
 
 
 pathvars:
