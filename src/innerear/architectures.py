@@ -26,8 +26,11 @@ class Architecture:
     cross_attention: bool = True
 
     def n_frames(self, duration: float) -> int:
-        """Codec frames T in `duration` seconds, as MusicGen counts them."""
-        return floor(duration * self.frame_rate)
+        """Codec frames T in `duration` seconds, as MusicGen counts them.
+
+        A duration written as a decimal fraction must not lose a frame to rounding (0.58 × 50 = 28.999…).
+        """
+        return floor(duration * self.frame_rate + 1e-6)
 
     def n_steps(self, duration: float) -> int:
         """Forward steps S = T + K − 1 that the delay pattern takes for `duration` seconds."""
