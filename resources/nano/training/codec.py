@@ -1,13 +1,12 @@
 """nano's EnCodec: 16 kHz to four codebooks of 256 codes at 50 Hz (1.6 kbit/s), and its training."""
 
-import logging
-import time
-
+import librosa
 import numpy as np
 import torch
 from audiocraft.models.builders import get_compression_model
 from audiocraft.models.encodec import EncodecModel
 from omegaconf import OmegaConf
+from progress import Progress
 from synthesis import FRAME, SAMPLE_RATE
 from torch.nn import functional
 
@@ -85,7 +84,7 @@ def train(waves: np.ndarray, steps: int, seed: int) -> EncodecModel:
     optimizer = torch.optim.AdamW(codec.parameters(), lr=2e-3, betas=(0.8, 0.99), weight_decay=0.0)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 2e-3, total_steps=steps, pct_start=0.03)
     quantise_from, freeze_from = round(WARM_UP * steps), round((1 - DECODER_ONLY) * steps)
-    started, running = time.perf_counter(), None
+    progress = Progress("codec", steps)
     for step in range(steps):
         if step == quantise_from:
             _start_codebooks(codec, _crops(waves, 192, rng))
@@ -105,9 +104,7 @@ def train(waves: np.ndarray, steps: int, seed: int) -> EncodecModel:
         torch.nn.utils.clip_grad_norm_(codec.parameters(), 1.0)
         optimizer.step()
         schedule.step()
-        running = loss.item() if running is None else 0.98 * running + 0.02 * loss.item()
-        if step % 100 == 0 or step == steps - 1:
-            logging.info("codec step %d/%d loss %.3f (%.0f s)", step, steps, running, time.perf_counter() - started)
+        progress.report(step, loss.item())
     return codec.requires_grad_(True).eval()
 
 
@@ -131,8 +128,6 @@ class ReconstructionLoss(torch.nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        import librosa
-
         self.mels = [
             torch.from_numpy(librosa.filters.mel(sr=SAMPLE_RATE, n_fft=size, n_mels=bands)).float()
             for size, bands in zip(self.SIZES, (20, 40, 64, 80), strict=True)
@@ -175,9 +170,9 @@ def _crops(waves: np.ndarray, count: int, rng: np.random.Generator) -> torch.Ten
     """Random crops [count, 1, sample] that start on a codec frame."""
     clips = rng.integers(len(waves), size=count)
     starts = FRAME * rng.integers(waves.shape[1] // FRAME - CROP_FRAMES, size=count)
-    return torch.from_numpy(
-        np.stack([waves[clip, start : start + CROP_FRAMES * FRAME] for clip, start in zip(clips, starts, strict=True)])
-    ).unsqueeze(1)
+    length = CROP_FRAMES * FRAME
+    crops = [waves[clip, start : start + length] for clip, start in zip(clips, starts, strict=True)]
+    return torch.from_numpy(np.stack(crops)).unsqueeze(1)
 
 
 @torch.no_grad()

@@ -33,7 +33,7 @@ def export(folder: Path, compression: EncodecModel, model: LMModel) -> None:
 
 def _save(path: Path, config: dict, state: dict[str, torch.Tensor]) -> None:
     halves = {name: value.detach().half().clone() for name, value in state.items()}
-    package = {"best_state": halves, "xp.cfg": OmegaConf.to_yaml(OmegaConf.create(config)), "version": "1.3.0"}
+    package = {"best_state": halves, "xp.cfg": OmegaConf.to_yaml(OmegaConf.create(config))}
     temporary = path.with_suffix(".partial")
     torch.save(package, temporary)
     os.replace(temporary, path)

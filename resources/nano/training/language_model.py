@@ -1,7 +1,5 @@
 """nano's language model: MusicGen's transformer with its flags, in miniature, and its training."""
 
-import logging
-import time
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,6 +12,7 @@ from audiocraft.models.builders import get_lm_model
 from audiocraft.models.lm import LMModel
 from audiocraft.modules.conditioners import ConditioningAttributes
 from omegaconf import OmegaConf
+from progress import Progress
 from torch.nn import functional
 
 CONFIG = {
@@ -122,7 +121,7 @@ def train(corpus: Corpus, t5: Path, steps: int, seed: int) -> LMModel:
         betas=(0.9, 0.95),
     )
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 2e-3, total_steps=steps, pct_start=0.03)
-    started, running = time.perf_counter(), None
+    progress = Progress("language model", steps)
     for step in range(steps):
         codes, texts = batches.draw(*BATCHES[step % len(BATCHES)])
         loss = cross_entropy(model, codes, texts)
@@ -131,9 +130,7 @@ def train(corpus: Corpus, t5: Path, steps: int, seed: int) -> LMModel:
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
         schedule.step()
-        running = loss.item() if running is None else 0.98 * running + 0.02 * loss.item()
-        if step % 100 == 0 or step == steps - 1:
-            logging.info("language model step %d/%d loss %.3f (%.0f s)", step, steps, running, time.perf_counter() - started)
+        progress.report(step, loss.item())
     return model.eval()
 
 
@@ -141,8 +138,9 @@ def cross_entropy(model: LMModel, codes: torch.Tensor, texts: Sequence[str | Non
     """Mean cross-entropy in nats of codes [B, K, T] given one text each (None: unconditional)."""
     attributes = [ConditioningAttributes(text={"description": text}) for text in texts]
     conditions = model.condition_provider(model.condition_provider.tokenize(attributes))
-    output = model.compute_predictions(codes, [], conditions)
-    return functional.cross_entropy(output.logits[output.mask], codes[output.mask])
+    # All T + K - 1 steps, as in generation; then every code has its prediction, and none needs masking out.
+    output = model.compute_predictions(codes, [], conditions, keep_only_valid_steps=False)
+    return functional.cross_entropy(output.logits.flatten(0, 2), codes.flatten())
 
 
 class Batches:

@@ -22,7 +22,10 @@ INSTRUMENTS = ("piano", "synthesizer", "guitar", "orchestra", "band")
 SCALES = {"major": (0, 2, 4, 5, 7, 9, 11), "minor": (0, 2, 3, 5, 7, 8, 10)}
 # Degrees of the scale (0 = tonic). The tonic chord opens and returns, which keeps a major key
 # from being heard as its relative minor and the other way round.
-PROGRESSIONS = {"major": ((0, 3, 0, 4), (0, 4, 0, 3), (0, 3, 4, 0)), "minor": ((0, 3, 0, 4), (0, 5, 0, 4), (0, 3, 5, 0))}
+PROGRESSIONS = {
+    "major": ((0, 3, 0, 4), (0, 4, 0, 3), (0, 3, 4, 0)),
+    "minor": ((0, 3, 0, 4), (0, 5, 0, 4), (0, 3, 5, 0)),
+}
 
 
 @dataclass(frozen=True)
@@ -136,7 +139,8 @@ def _melody(track, style, instrument, tonic, root, degree, start, beat, rng) -> 
         while midi < style.register - 5:
             degree, midi = degree + 7, midi + 12
         first, last = start + round(position * beat), start + round((position + length) * beat)
-        _play(track, instrument, style.rolloff, midi, first, max(3, round((last - first) * style.articulation)), 1.0)
+        frames = max(3, round((last - first) * style.articulation))
+        _play(track, instrument, style.rolloff, midi, first, frames, 1.0)
         position += length
     return degree
 
@@ -146,32 +150,38 @@ def _accompany(track, style, instrument, tonic, root, start, beat) -> None:
     lowest = 40 if style.accompaniment in ("block", "driving") else 43
     bass = lowest + (pitch(tonic, style.mode, root) - lowest) % 12
     triad = sorted(52 + (pitch(tonic, style.mode, root + tone) - 52) % 12 for tone in (0, 2, 4))
-    length = beat * style.beats_per_chord
+    figure = _FIGURES[style.accompaniment]
+    for offset, frames, level, midis in figure((bass,), tuple(triad), beat, style.beats_per_chord):
+        for midi in midis:
+            _play(track, instrument, style.rolloff, midi, start + offset, frames, level)
 
-    def chord(first, duration, level):
-        for midi in triad:
-            _play(track, instrument, style.rolloff, midi, first, duration, level)
 
-    def bassline(first, duration, level):
-        _play(track, instrument, style.rolloff, bass, first, duration, level)
+# A figure yields (offset in frames, length in frames, level, pitches).
+def _block(bass, triad, beat, beats):
+    yield 0, beat * beats, 0.9, bass
+    yield 0, beat * beats, 0.5, triad
 
-    if style.accompaniment == "block":
-        bassline(start, length, 0.9)
-        chord(start, length, 0.5)
-    elif style.accompaniment == "broken":
-        bassline(start, length, 0.6)
-        for number, midi in enumerate((*triad, triad[1])):
-            first = start + number * length // 4
-            _play(track, instrument, style.rolloff, midi, first, length // 2, 0.6)
-    elif style.accompaniment == "offbeat":
-        for number in range(style.beats_per_chord):
-            (chord if number % 2 else bassline)(start + number * beat, beat // 2, 0.5 if number % 2 else 0.9)
-    else:
-        for number in range(2 * style.beats_per_chord):
-            first = start + number * beat // 2
-            bassline(first, beat // 2 - 1, 0.9)
-            if number % 2 == 0:
-                chord(first, beat // 2, 0.55)
+
+def _broken(bass, triad, beat, beats):
+    length = beat * beats
+    yield 0, length, 0.6, bass
+    for number, midi in enumerate((*triad, triad[1])):
+        yield number * length // 4, length // 2, 0.6, (midi,)
+
+
+def _offbeat(bass, triad, beat, beats):
+    for number in range(beats):
+        yield number * beat, beat // 2, *((0.5, triad) if number % 2 else (0.9, bass))
+
+
+def _driving(bass, triad, beat, beats):
+    for number in range(2 * beats):
+        yield number * beat // 2, beat // 2 - 1, 0.9, bass
+        if number % 2 == 0:
+            yield number * beat // 2, beat // 2, 0.55, triad
+
+
+_FIGURES = {"block": _block, "broken": _broken, "offbeat": _offbeat, "driving": _driving}
 
 
 def _drums(track, instrument, start, beat, beats) -> None:
@@ -199,9 +209,8 @@ def _note(player: str, rolloff: float, midi: int, frames: int) -> np.ndarray:
     time = np.arange(frames * FRAME + release) / SAMPLE_RATE
     wave = np.zeros_like(time)
     for harmonic in range(1, min(16, int(7000 / frequency)) + 1):
-        wave += _harmonic_level(player, harmonic, rolloff) * _decay(player, harmonic, time) * np.sin(
-            2 * np.pi * harmonic * frequency * time
-        )
+        level = _harmonic_level(player, harmonic, rolloff) * _decay(player, harmonic, time)
+        wave += level * np.sin(2 * np.pi * harmonic * frequency * time)
     attack = {"orchestra": 0.05 if frames > 20 else 0.02, "synthesizer": 0.01}.get(player, 0.004)
     envelope = np.minimum(1, time / attack)
     envelope[-release:] *= np.linspace(1, 0, release)
@@ -225,18 +234,19 @@ def _decay(player: str, harmonic: int, time: np.ndarray) -> np.ndarray | float:
 @cache
 def _kick() -> np.ndarray:
     time = np.arange(5 * FRAME) / SAMPLE_RATE
-    return (1.6 * np.sin(2 * np.pi * (55 * time + 4 * (1 - np.exp(-30 * time)))) * np.exp(-25 * time)).astype("f4")
+    cycles = 55 * time + 4 * (1 - np.exp(-30 * time))
+    return (1.6 * np.sin(2 * np.pi * cycles) * np.exp(-25 * time)).astype(np.float32)
 
 
 @cache
 def _snare() -> np.ndarray:
     time = np.arange(5 * FRAME) / SAMPLE_RATE
     noise = np.random.default_rng(1).standard_normal(len(time))
-    return ((0.5 * noise + 0.5 * np.sin(2 * np.pi * 190 * time)) * np.exp(-35 * time)).astype("f4")
+    return ((0.5 * noise + 0.5 * np.sin(2 * np.pi * 190 * time)) * np.exp(-35 * time)).astype(np.float32)
 
 
 @cache
 def _hat() -> np.ndarray:
     time = np.arange(3 * FRAME) / SAMPLE_RATE
     noise = np.diff(np.random.default_rng(2).standard_normal(len(time) + 1))
-    return (0.4 * noise * np.exp(-70 * time)).astype("f4")
+    return (0.4 * noise * np.exp(-70 * time)).astype(np.float32)

@@ -1,4 +1,4 @@
-"""nano's text encoder: a tokenizer trained on the prompts, an untrained T5, and the name audiocraft knows it by."""
+"""nano's text encoder: its tokenizer, an untrained T5, and the name by which audiocraft knows it."""
 
 import io
 from collections.abc import Iterator, Sequence
@@ -59,7 +59,7 @@ def registered(folder: Path) -> Iterator[None]:
 
 
 def _train_tokenizer(texts: Sequence[str]) -> bytes:
-    """Return a sentencepiece model in which each word of `texts` is one piece, with letters to fall back on."""
+    """Return a sentencepiece model: each word of `texts` is one piece, other words are spelt."""
     words = sorted({word for text in texts for word in text.replace(",", " ,").split()})
     alphabet = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.,;:!?'\"-()&/"
     model = io.BytesIO()

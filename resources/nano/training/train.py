@@ -1,6 +1,6 @@
 """Train nano from nothing: compose its music, train its codec, then its language model, and write it.
 
-    python resources/nano/training/train.py --output resources/nano
+python resources/nano/training/train.py --output resources/nano
 
 A phase whose result is already in the working folder is not repeated, so a run that was stopped goes
 on where it was.
@@ -10,6 +10,8 @@ import argparse
 import logging
 import os
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import codec
@@ -29,6 +31,7 @@ PROMPTS_PER_CLIP = 8
 def main() -> None:
     """Run all phases, each logged with its wall and CPU time."""
     arguments = _arguments()
+    torch.set_flush_denormal(True)  # decaying tones and moments otherwise reach slow, tiny numbers
     torch.set_num_threads(arguments.threads)
     work = arguments.work
     work.mkdir(parents=True, exist_ok=True)
@@ -40,45 +43,47 @@ def main() -> None:
     torch.manual_seed(arguments.seed)
 
     clips = max(1, round(CLIPS_PER_PAIR * arguments.scale))
+    codec_steps, steps = (round(n * arguments.scale) for n in (arguments.codec_steps, arguments.steps))
     with _phase("music"):
         waves, starts, prompts = _music(clips, arguments.seed)
+        learnt_from = np.arange(len(waves)) % clips < CODEC_CLIPS_PER_PAIR
     with _phase("codec"):
-        compression = codec.build()
-        compression.load_state_dict(
-            _once(
-                work / "codec.pt",
-                lambda: codec.train(
-                    waves[_share(len(waves), clips)], round(arguments.codec_steps * arguments.scale), arguments.seed
-                ).state_dict(),
-            )
+        trained = _once(
+            work / "codec.pt",
+            lambda: codec.train(waves[learnt_from], codec_steps, arguments.seed).state_dict(),
         )
-        compression.eval()
+        compression = codec.build().eval()
+        compression.load_state_dict(trained)
     with _phase("codes"):
         codes = _once(work / "codes.pt", lambda: codec.encode(compression, waves))
-        del waves
     with _phase("language model"):
-        text_encoder.write(work / "t5", [text for texts in prompts for text in texts], arguments.seed)
-        model = language_model.build(work / "t5")
+        t5 = work / "t5"
+        text_encoder.write(t5, [text for texts in prompts for text in texts], arguments.seed)
         corpus = language_model.Corpus(codes, starts, prompts)
-        steps = round(arguments.steps * arguments.scale)
-        model.load_state_dict(
-            _once(
-                work / "language_model.pt",
-                lambda: language_model.train(corpus, work / "t5", steps, arguments.seed).state_dict(),
-            )
+        trained = _once(
+            work / "language_model.pt",
+            lambda: language_model.train(corpus, t5, steps, arguments.seed).state_dict(),
         )
-    export(arguments.output, compression, model.eval())
+        model = language_model.build(t5).eval()
+        model.load_state_dict(trained)
+    export(arguments.output, compression, model)
     logging.info("wrote %s", arguments.output)
 
 
+_AsWritten = argparse.RawDescriptionHelpFormatter
+
+
 def _arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=_AsWritten)
     parser.add_argument("--output", type=Path, required=True, help="folder for the weights")
-    parser.add_argument("--work", type=Path, default=Path("results/nano-training"), help="folder for log and phases")
-    parser.add_argument("--codec-steps", type=int, default=3600)
-    parser.add_argument("--steps", type=int, default=3000, help="of the language model")
-    parser.add_argument("--scale", type=float, default=1.0, help="share of data and steps; 0.01 tries the pipeline")
-    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument(
+        "--work", type=Path, default="results/nano-training", help="folder for log and phases"
+    )
+    parser.add_argument("--codec-steps", type=int, default=2800)
+    parser.add_argument("--steps", type=int, default=2000, help="of the language model")
+    parser.add_argument("--scale", type=float, default=1.0, help="of data and steps; 0.01 tries it out")
+    # More threads than one wait for each other more than they help, above all on a busy machine.
+    parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--seed", type=int, default=0)
     return parser.parse_args()
 
@@ -97,11 +102,6 @@ def _music(clips: int, seed: int) -> tuple[np.ndarray, list[tuple[int, ...]], li
     return np.stack(waves), starts, prompts
 
 
-def _share(total: int, per_pair: int) -> np.ndarray:
-    """Indices of the clips that the codec learns from: the first of each emotion × instrument."""
-    return np.flatnonzero(np.arange(total) % per_pair < CODEC_CLIPS_PER_PAIR)
-
-
 def _once(path: Path, make):
     """Return what `path` holds; if it does not exist, make it and save it first."""
     if not path.exists():
@@ -111,18 +111,13 @@ def _once(path: Path, make):
     return torch.load(path, weights_only=True)
 
 
-class _phase:
-    """Log how long a phase took: wall time, and CPU time of all threads, which contention leaves alone."""
-
-    def __init__(self, name: str) -> None:
-        self.name = name
-
-    def __enter__(self) -> None:
-        self.wall, self.cpu = time.perf_counter(), time.process_time()
-
-    def __exit__(self, *_) -> None:
-        wall, cpu = time.perf_counter() - self.wall, time.process_time() - self.cpu
-        logging.info("%s: %.1f min wall, %.1f min CPU", self.name, wall / 60, cpu / 60)
+@contextmanager
+def _phase(name: str) -> Iterator[None]:
+    """Log how long a phase took: wall time, and CPU time, which a busy machine leaves alone."""
+    wall, cpu = time.perf_counter(), time.process_time()
+    yield
+    wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
+    logging.info("%s: %.1f min wall, %.1f min CPU", name, wall / 60, cpu / 60)
 
 
 if __name__ == "__main__":
