@@ -64,12 +64,12 @@ def check_sites(sites: Sequence[str]) -> list[str]:
 
 
 class _Layer:
-    """The states of one layer in one run of the model, gathered on the device in blocks of steps."""
+    """The states of one layer in one run of the model, gathered in blocks of steps."""
 
     def __init__(self, layer: int, n_steps: int) -> None:
         self.layer, self.n_steps = layer, n_steps
         self.done = 0  # steps heard
-        self._block: torch.Tensor | None = None  # [steps, rows, D] on the device
+        self._block: list[torch.Tensor] = []  # the last steps, [rows, 1, D] each, on the device
         self.states: torch.Tensor | None = None  # [rows, S, D] on the CPU
 
     def hear(self, output: torch.Tensor) -> None:
@@ -84,17 +84,19 @@ class _Layer:
                 f"layer {self.layer} ran more often than the {self.n_steps} steps of the clip; guidance in "
                 "two passes (two_step_cfg) is not supported"
             )
-        n_rows, _, d_model = output.shape
-        if self._block is None or self.states is None:
-            size = min(_BLOCK_STEPS, self.n_steps)
-            self._block = output.new_empty(size, n_rows, d_model)
-            self.states = torch.empty(n_rows, self.n_steps, d_model, dtype=output.dtype)
-        at = self.done % len(self._block)
-        self._block[at] = output[:, 0]
+        # A copy, since a later layer may work in place.
+        self._block.append(output.clone())
         self.done += 1
-        if at + 1 == len(self._block) or self.done == self.n_steps:
-            gathered = self._block[: at + 1].to("cpu").transpose(0, 1)  # [steps, rows, D] -> [rows, steps, D]
-            self.states[:, self.done - at - 1 : self.done] = gathered
+        if len(self._block) == _BLOCK_STEPS or self.done == self.n_steps:
+            self._gather()
+
+    def _gather(self) -> None:
+        block = torch.cat(self._block, dim=1)  # steps × [rows, 1, D] -> [rows, steps, D]
+        if self.states is None:
+            n_rows, _, d_model = block.shape
+            self.states = torch.empty(n_rows, self.n_steps, d_model, dtype=block.dtype)
+        self.states[:, self.done - len(self._block) : self.done] = block
+        self._block.clear()
 
 
 class Recording:
