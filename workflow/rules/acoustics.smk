@@ -85,7 +85,9 @@ rule plot_acoustics:
         mem_mb=megabytes(1500),
         runtime=20,
     params:
-        code=fingerprint("innerear.figures.style"),
+        code=fingerprint("innerear.figures.acoustics"),
+        sheet_code=fingerprint("innerear.figures.samples"),
+        seconds=config["generation"]["duration"],
         model=MODEL,
     script:
         "../../scripts/plot_acoustics.py"
