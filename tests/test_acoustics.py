@@ -7,8 +7,19 @@ import numpy as np
 import pandas as pd
 import pytest
 import scipy.signal
+import soundfile
+import xarray as xr
 
-from innerear.acoustics import FEATURES, clip_features, feature_matrix, frame_features, validity
+from innerear.acoustics import (
+    FEATURES,
+    clip_features,
+    feature_matrix,
+    frame_features,
+    measure_clips,
+    mel_spectrogram,
+    validity,
+    write_frames,
+)
 from innerear.errors import InputError
 
 RATE = 16000
@@ -380,3 +391,28 @@ def test_equal_missingness_does_not_warn(clips, samples, caplog):
     assert not caplog.records
     with pytest.raises(InputError, match="index of samples"):
         validity(clips, samples.iloc[1:])
+
+
+# Files and pictures ------------------------------------------------------------------------
+
+
+def test_clips_are_measured_from_files_and_frames_read_back(tmp_path):
+    paths, names = [], ["a-happy/seed-0", "a-happy/seed-1"]
+    for number, bpm in enumerate((90, 120)):
+        paths.append(tmp_path / f"{number}.wav")
+        soundfile.write(paths[-1], notes(bpm)[0], RATE)
+    clips, frames = measure_clips(paths, names, 50)
+    assert feature_matrix(clips)[0]["tempo"].tolist() == pytest.approx([90, 120], rel=0.01)
+    write_frames(frames, tmp_path / "frames.nc")
+    with xr.open_dataset(tmp_path / "frames.nc", engine="h5netcdf") as read:
+        assert read["value"].dims == ("sample", "feature", "frame")
+        assert read["sample"].values.tolist() == names
+        np.testing.assert_array_equal(read["value"], frames["value"])
+
+
+def test_mel_spectrogram_shows_a_full_scale_sine_at_0_db():
+    image = mel_spectrogram(tone(1000, harmonics=1) / 0.2, RATE)
+    assert image.shape[0] == 64
+    assert image[:, 100].max() == pytest.approx(0, abs=1.5)
+    assert image.min() >= -100
+    assert mel_spectrogram(np.zeros(RATE), RATE).max() == -100

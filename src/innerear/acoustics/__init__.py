@@ -6,8 +6,9 @@ Dynamics are measured on the clip as it is, timbre after normalising its loudnes
 
 from innerear.acoustics.clip import clip_features
 from innerear.acoustics.features import FEATURES, Feature, feature_label
-from innerear.acoustics.files import measure_clips, write_frames
+from innerear.acoustics.files import measure_clips, read_spectrograms, write_frames
 from innerear.acoustics.frames import frame_features
+from innerear.acoustics.spectrogram import mel_spectrogram
 from innerear.acoustics.tables import feature_matrix, validity
 
 __all__ = [
@@ -18,6 +19,8 @@ __all__ = [
     "feature_matrix",
     "frame_features",
     "measure_clips",
+    "mel_spectrogram",
+    "read_spectrograms",
     "validity",
     "write_frames",
 ]

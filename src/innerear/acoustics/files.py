@@ -6,10 +6,12 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 import soundfile
+from numpy.typing import NDArray
 from tqdm import tqdm
 
 from innerear.acoustics.clip import clip_features
 from innerear.acoustics.frames import frame_features
+from innerear.acoustics.spectrogram import mel_spectrogram
 from innerear.tracking import atomic
 
 if TYPE_CHECKING:
@@ -50,3 +52,12 @@ def write_frames(frames: "xr.Dataset", path: str | PathLike) -> None:
     """Write frame features as netCDF-4."""
     with atomic(path) as temporary:
         frames.to_netcdf(temporary, engine="h5netcdf")
+
+
+def read_spectrograms(paths: Sequence[str | PathLike]) -> list[NDArray]:
+    """Return the `mel_spectrogram` of each sound file."""
+    images = []
+    for path in tqdm(paths, desc="spectrograms", unit="clip"):
+        wave, sample_rate = soundfile.read(path, dtype="float32", always_2d=True)
+        images.append(mel_spectrogram(wave.T, sample_rate))
+    return images
