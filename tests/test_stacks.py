@@ -246,6 +246,13 @@ def test_gram_written_in_blocks_equals_gram_written_at_once(tmp_path):
         np.testing.assert_array_equal(file.read("gram"), gram())
 
 
+def test_a_large_gram_is_chunked_by_rows(tmp_path):
+    with GramWriter(tmp_path / "gram.h5", {"branch": BRANCHES, "x": range(3000), "y": range(3000)}) as writer:
+        writer.create("gram", ("branch", "x", "y"))
+    with h5py.File(tmp_path / "gram.h5") as file:
+        assert file["gram"].chunks == (1, 87, 3000)
+
+
 def test_interrupted_gram_leaves_no_file(tmp_path):
     with pytest.raises(RuntimeError), GramWriter(tmp_path / "gram.h5", COORDS) as writer:
         writer.create("gram", DIMS)

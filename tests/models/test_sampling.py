@@ -3,7 +3,8 @@
 import pytest
 import torch
 
-from innerear.models.sampling import Race, own_noise, replaced
+from innerear.models.patching import replaced
+from innerear.models.sampling import Race, own_noise
 
 
 def draws(n, probabilities, method="draw", *arguments):

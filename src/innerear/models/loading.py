@@ -23,7 +23,7 @@ from omegaconf import base, nodes
 
 from innerear.errors import InputError
 from innerear.models.imports import import_audiocraft
-from innerear.models.sampling import replaced
+from innerear.models.patching import replaced
 
 if TYPE_CHECKING:
     from audiocraft.models.musicgen import MusicGen
@@ -105,12 +105,12 @@ def checkpoint_loading(
         stack.enter_context(replaced(loaders, hf_hub_download=hf_hub_download))
         stack.enter_context(replaced(builders, get_lm_model=get_lm_model))
         if directory is not None and (directory / "t5" / "config.json").is_file():
-            stack.enter_context(_own_t5(conditioners, directory / "t5"))
+            stack.enter_context(own_t5(conditioners, directory / "t5"))
         yield
 
 
 @contextmanager
-def _own_t5(conditioners: Any, folder: Path) -> Iterator[None]:
+def own_t5(conditioners: Any, folder: Path) -> Iterator[None]:
     """Register the encoder in `folder` under `OWN_T5`, and read it from there."""
     d_model = json.loads((folder / "config.json").read_text())["d_model"]
     encoder, tokenizer = conditioners.T5EncoderModel, conditioners.T5Tokenizer
@@ -133,7 +133,7 @@ def _own_t5(conditioners: Any, folder: Path) -> Iterator[None]:
                 )
             ),
             T5Tokenizer=SimpleNamespace(
-                from_pretrained=lambda name: tokenizer.from_pretrained(resolved(name), legacy=True)
+                from_pretrained=lambda name: tokenizer.from_pretrained(resolved(name))
             ),
         ),
     ):
@@ -173,7 +173,9 @@ def load_musicgen(
     devices = [device] if device.type == "cuda" else []
     with torch.random.fork_rng(devices), checkpoint_loading(directory, dtype, downloaded):
         try:
-            model = MusicGen.get_pretrained(str(source), device=str(device))
+            # An absolute path, since audiocraft takes a bare "small" for a hub id.
+            where = str(directory.resolve() if directory else source)
+            model = MusicGen.get_pretrained(where, device=str(device))
         except OSError as error:
             raise InputError(
                 f"{source} could not be fetched: {error}. Check the id and the connection, or give the path "

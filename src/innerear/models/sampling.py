@@ -12,6 +12,8 @@ from typing import Any
 
 import torch
 
+from innerear.models.patching import replaced
+
 
 class Race:
     """Draw tokens for the B samples of one run.
@@ -53,19 +55,6 @@ class Race:
         before = ordered.cumsum(dim=-1) - ordered
         rank = self.draw(torch.where(before <= p, ordered, 0.0))
         return index.gather(-1, rank)
-
-
-@contextmanager
-def replaced(owner: Any, **values: Any) -> Iterator[None]:
-    """Set attributes of a module or object, and set them back."""
-    before = {name: getattr(owner, name) for name in values}
-    for name, value in values.items():
-        setattr(owner, name, value)
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            setattr(owner, name, value)
 
 
 @contextmanager

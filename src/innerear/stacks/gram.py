@@ -14,6 +14,7 @@ from innerear.stacks.layout import Layout, Reader
 from innerear.tracking import atomic
 
 _KIND = "innerear-gram"
+_CHUNK_VALUES = 2**18
 
 
 class GramWriter:
@@ -56,8 +57,12 @@ class GramWriter:
     def create(self, name: str, dims: Sequence[str], dtype: Any = "float32") -> None:
         """Add a dataset over the named axes; chunked so that a block along `step` is contiguous."""
         shape = [len(self._layout.file[dim]) for dim in dims]
-        # One matrix of the last two axes a chunk: what blocks are written by and what readers ask for.
-        chunks = tuple([1] * (len(shape) - 2) + shape[-2:]) if len(shape) > 2 else None
+        chunks = None
+        if len(shape) > 2:
+            # One matrix of the last two axes, what blocks are written by and readers ask for; of a large
+            # one as many rows as fit h5py's chunk cache.
+            rows = max(1, min(shape[-2], _CHUNK_VALUES // max(1, shape[-1])))
+            chunks = (*[1] * (len(shape) - 2), rows, shape[-1])
         self._layout.dataset("/", name, dims, shape, np.dtype(dtype), chunks)
         self._dims[name] = tuple(dims)
 
