@@ -1,5 +1,7 @@
 """Pitch classes, key, mode and register, from a constant-Q transform."""
 
+import warnings
+
 import librosa
 import numpy as np
 from numpy.typing import NDArray
@@ -45,14 +47,17 @@ def constant_q(sound: Sound) -> NDArray:
     """Return constant-Q magnitudes [bin, T] from C1 in thirds of a semitone, up to 7 octaves."""
     # The highest filter must end below the Nyquist frequency.
     octaves = min(7, int(np.log2(0.9 * sound.sample_rate / 2 / LOWEST_HZ)))
-    transform = librosa.cqt(
-        sound.lead_in(sound.wave),
-        sr=sound.sample_rate,
-        hop_length=sound.hop,
-        fmin=LOWEST_HZ,
-        n_bins=octaves * BINS_PER_OCTAVE,
-        bins_per_octave=BINS_PER_OCTAVE,
-    )
+    with warnings.catch_warnings():
+        # The transform downsamples for each lower octave, where a clip of a second is a short signal.
+        warnings.filterwarnings("ignore", message="n_fft=.* is too large", category=UserWarning)
+        transform = librosa.cqt(
+            sound.lead_in(sound.wave),
+            sr=sound.sample_rate,
+            hop_length=sound.hop,
+            fmin=LOWEST_HZ,
+            n_bins=octaves * BINS_PER_OCTAVE,
+            bins_per_octave=BINS_PER_OCTAVE,
+        )
     return sound.frames(np.abs(transform))
 
 
