@@ -11,10 +11,10 @@ _PUBLIC = {
     "load_model": "innerear.models",
 }
 
-__all__ = list(_PUBLIC)
+__all__ = ["ActivationExtractor", "cosine_similarity", "load_model"]
 
 
 def __getattr__(name: str):
     if name in _PUBLIC:
         return getattr(import_module(_PUBLIC[name]), name)
-    raise AttributeError(f"module 'innerear' has no attribute {name!r}; it has {', '.join(_PUBLIC)}")
+    raise AttributeError(f"module 'innerear' has no attribute {name!r}; it has {', '.join(__all__)}")
