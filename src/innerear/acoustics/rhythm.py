@@ -13,7 +13,7 @@ RANGE_DB = 50.0
 """Mel levels this far below the loudest are level: what flickers there is codec noise."""
 SOUNDING_DB = 10.0
 """A band that never rises this far above the floor takes no part."""
-ONSET_DB = 1.0
+ONSET_DB = 0.7
 """Rise, averaged over the bands that sound, that makes an onset."""
 N_MELS = 64
 MIN_SECONDS = 1.0
