@@ -21,7 +21,8 @@ LEVELS = [
     {"generation", "index", "qc", "acoustics"},
     {"gram"},
     {"similarity", "components", "correlation"},
-    {"figures", "listening"},
+    {"figures"},
+    {"listening"},
 ]
 LEVEL = {module: number for number, modules in enumerate(LEVELS) for module in modules}
 

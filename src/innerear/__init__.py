@@ -4,6 +4,12 @@ The public names below are imported on first use, so that ``import innerear`` st
 """
 
 from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from innerear.capture import ActivationExtractor
+    from innerear.models import load_model
+    from innerear.similarity import cosine_similarity
 
 _PUBLIC = {
     "ActivationExtractor": "innerear.capture",
