@@ -47,7 +47,7 @@ def estimate() -> str:
 
 def rule_graph() -> str:
     """The rule graph as a mermaid block."""
-    command = ["snakemake", "--rulegraph", "mermaid-js", "--forceall"]
+    command = [sys.executable, "-m", "snakemake", "--rulegraph", "mermaid-js", "--forceall"]
     graph = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
     return f"```mermaid\n{graph.strip()}\n```"
 
