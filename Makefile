@@ -4,11 +4,14 @@ CORES ?= all
 STUDY ?= $(shell sed -n 's/^study: *//p' config.yaml)
 BIN := .venv/bin
 INSTALLED := .venv/installed
+# A run that was killed leaves a lock and jobs marked incomplete. Files are renamed only when whole, so
+# neither can do harm: go on where it stopped.
+RESUME := --rerun-incomplete --nolock
 
 .PHONY: run test check format lock dag docs nano clean
 
 run: $(INSTALLED)  ## The study of config.yaml from text to report: results/<study>/
-	$(BIN)/snakemake --cores $(CORES)
+	$(BIN)/snakemake --cores $(CORES) $(RESUME)
 	$(BIN)/snakemake --cores 1 --report results/$(STUDY)/report.zip
 	@echo "Open results/$(STUDY)/listen.html and the report in results/$(STUDY)/report.zip"
 

@@ -34,6 +34,7 @@ def test_a_repeated_seed_names_both_entries():
         ([TEMPLATES[0], TEMPLATES[0]], "rows 1 and 2 share the id 'piano-happy'"),
         ([{"id": "../out", "text": "{emotion}"}], r"'\.\./out-happy' cannot name a folder"),
         ([{"id": "piano", "text": "a piece"}], "has no {emotion}"),
+        ([{"id": "piano", "text": "a {emotion} {mood} piece"}], r"\{mood\} is no placeholder"),
         ([], "there is no prompt"),
     ],
 )
@@ -65,7 +66,7 @@ def test_a_sheet_is_read_and_ordered_by_emotion(tmp_path):
         (["a/b\tA\tt\tsad\t0"], "row 2: the id 'a/b' cannot name a folder"),
         (["a\tA\tt\tsad\tlow"], "row 2: valence is 'low'"),
         (["a\tA\tt\tsad\t3"], "row 2: valence is 3"),
-        (["a\tA\tt\t\t0"], "row 2: 'a' needs both an emotion and a template"),
+        (["a\tA\tt\t\t0"], "row 2: 'a' needs an emotion"),
     ],
 )
 def test_rows_of_a_sheet_that_cannot_be_used_are_named(tmp_path, rows, message):
@@ -76,9 +77,13 @@ def test_rows_of_a_sheet_that_cannot_be_used_are_named(tmp_path, rows, message):
 def test_a_sheet_with_wrong_columns_or_none_at_all_is_refused(tmp_path):
     sheet = tmp_path / "prompts.tsv"
     sheet.write_text("id\ttext\tmood\n")
-    with pytest.raises(
-        InputError, match=r"missing columns \['template', 'emotion'\], unknown columns \['mood'\]"
-    ):
+    with pytest.raises(InputError, match=r"missing columns \['emotion'\], unknown columns \['mood'\]"):
         prompts_from_sheet(sheet)
     with pytest.raises(InputError, match="cannot read"):
         prompts_from_sheet(tmp_path / "nowhere.tsv")
+
+
+def test_a_sheet_may_do_without_templates(tmp_path):
+    sheet = tmp_path / "prompts.tsv"
+    sheet.write_text("id\ttext\temotion\na\tA happy text\thappy\n")
+    assert prompts_from_sheet(sheet) == [Prompt("a", "A happy text", "", "happy")]

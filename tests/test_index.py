@@ -7,15 +7,10 @@ from innerear.stacks import StackWriter
 from innerear.timeline import Timeline
 
 
-def write_stack(path, prompt, model="nano", value=0.0):
+def write_stack(path, prompt, model="nano", weights="sha256:1", value=0.0):
     timeline = Timeline(n_frames=5, n_codebooks=4, frame_rate=50.0)
-    attrs = {
-        "sample_id": f"{prompt}/seed-0",
-        "prompt_id": prompt,
-        "seed": 0,
-        "model": model,
-        "emotion": "sad",
-    }
+    attrs = {"sample_id": f"{prompt}/seed-0", "prompt_id": prompt, "seed": 0}
+    attrs |= {"model": model, "model_identity": weights}
     with StackWriter(path, attrs, np.zeros((4, 5), int), timeline) as stack:
         stack.write("residual", 0, np.full((2, 8, 3), value, np.float32))
     return path
@@ -37,5 +32,11 @@ def test_the_content_hash_follows_the_activations(tmp_path):
 
 def test_stacks_of_two_models_are_refused(tmp_path):
     stacks = [write_stack(tmp_path / f"{model}.h5", "a", model=model) for model in ("nano", "small")]
-    with pytest.raises(InputError, match=r"one study is one model, but .*'nano' and .*'small'"):
+    with pytest.raises(InputError, match=r"one study is one model, but .*nano .* and .*small"):
+        sample_table(stacks, ["a.wav", "a.wav"])
+
+
+def test_stacks_of_one_model_with_two_weights_are_refused(tmp_path):
+    stacks = [write_stack(tmp_path / f"{n}.h5", "a", weights=f"sha256:{n}") for n in (1, 2)]
+    with pytest.raises(InputError, match=r"nano \(sha256:1\) and .*nano \(sha256:2\)"):
         sample_table(stacks, ["a.wav", "a.wav"])

@@ -54,7 +54,11 @@ def test_every_key_of_the_schema_is_described_and_optional_ones_have_a_default()
         ("generation", "duration", 31, "31 s is more than the 30 s that the model generates in one window"),
         ("generation", "duration", 0.05, "is 2 codec frames; at least 4 are needed"),
         ("gram", "max_gib", 0.001, r"more than gram\.max_gib = 0\.001"),
-        ("prompts", "sheet", "prompts.tsv", "both a sheet .* and templates are given"),
+        ("prompts", "sheet", "prompts.tsv", "both a sheet .* and templates or emotions are given"),
+        ("model", "name", "facebook/musicgen-melody", "prepends its conditions"),
+        ("model", "architecture", "facebook/musicgen-small", "nano is known, so leave it null"),
+        ("capture", "layers", [1, 1], r"\[1\] stand there twice"),
+        ("generation", "duration", float("nan"), r"generation\.duration: nan is not a finite number"),
         (None, "seeds", [1, 2, 1], "entries 1 and 3 are both 1"),
         (None, "study", "a/b", r"study: 'a/b' is not allowed; it must match"),
     ],
@@ -94,7 +98,7 @@ def test_a_local_checkpoint_is_built_like_a_known_model_or_has_its_own_numbers()
 def test_layers_are_a_range_a_list_or_all():
     assert resolve_layers("all", 3) == [0, 1, 2]
     assert resolve_layers("1-2", 3) == [1, 2]
-    assert resolve_layers([2, 0, 2], 3) == [0, 2]
+    assert resolve_layers([2, 0], 3) == [0, 2]
 
 
 def test_the_estimate_agrees_with_the_arithmetic_of_the_largest_model(settings):
@@ -105,3 +109,15 @@ def test_the_estimate_agrees_with_the_arithmetic_of_the_largest_model(settings):
     assert size.stack_bytes / 2 / 2**20 == pytest.approx(282, abs=1)  # MiB a branch: 48 × 1503 × 2048 × 2 B
     assert size.disk_bytes > size.n_samples * size.stack_bytes
     assert "80 = 20 prompts × 4 seeds, 30 s each" in str(size)
+
+
+def test_half_precision_on_a_cpu_is_refused_before_any_work(settings):
+    settings["model"] = {"name": "nano", "device": "cpu", "dtype": "float16"}
+    with pytest.raises(InputError, match="float16 is for GPUs"):
+        Study.from_settings(settings, SCHEMA)
+
+
+def test_the_nearest_key_is_named_within_an_architecture(settings):
+    settings["model"] = {"name": "checkpoints/mine", "architecture": {"n_layer": 4, "d_model": 8}}
+    with pytest.raises(InputError, match=r"architecture\.n_layer: unknown key \(did you mean 'n_layers'\?\)"):
+        Study.from_settings(settings, SCHEMA)

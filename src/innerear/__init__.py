@@ -17,6 +17,7 @@ _PUBLIC = {
     "load_model": "innerear.models",
 }
 
+__version__ = "0.1.0"
 __all__ = ["ActivationExtractor", "cosine_similarity", "load_model"]
 
 

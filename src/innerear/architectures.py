@@ -22,7 +22,6 @@ class Architecture:
     frame_rate: float = 50.0
     sample_rate: int = 32000
     max_duration: float = 30.0
-    n_parameters: int = 0
     cross_attention: bool = True
 
     def n_frames(self, duration: float) -> int:
@@ -38,11 +37,11 @@ class Architecture:
 
 
 KNOWN = {
-    "nano": Architecture(6, 96, sample_rate=16000, n_parameters=2_000_000),
-    "facebook/musicgen-small": Architecture(24, 1024, n_parameters=300_000_000),
-    "facebook/musicgen-medium": Architecture(48, 1536, n_parameters=1_500_000_000),
-    "facebook/musicgen-large": Architecture(48, 2048, n_parameters=3_300_000_000),
-    "facebook/musicgen-melody": Architecture(48, 1536, n_parameters=1_500_000_000, cross_attention=False),
+    "nano": Architecture(6, 96, sample_rate=16000),
+    "facebook/musicgen-small": Architecture(24, 1024),
+    "facebook/musicgen-medium": Architecture(48, 1536),
+    "facebook/musicgen-large": Architecture(48, 2048),
+    "facebook/musicgen-melody": Architecture(48, 1536, cross_attention=False),
 }
 
 
@@ -56,8 +55,12 @@ def architecture_of(name: str, given: str | Mapping | None = None) -> Architectu
 
     Raises
     ------
-    InputError: neither is known.
+    InputError: neither is known, or both are given.
     """
+    if given is not None and name in KNOWN:
+        raise InputError(
+            f"model.architecture: {name} is known, so leave it null; it is for checkpoint directories"
+        )
     if isinstance(given, Mapping):
         return Architecture(**given)
     if given is not None:
@@ -99,7 +102,7 @@ def resolve_layers(layers: str | Iterable[int], n_layers: int) -> list[int]:
 
     Raises
     ------
-    InputError: a layer that the model does not have, or a text that is neither.
+    InputError: a layer that the model does not have or that stands there twice, or a text that is neither.
     """
     if layers == "all":
         return list(range(n_layers))
@@ -111,8 +114,11 @@ def resolve_layers(layers: str | Iterable[int], n_layers: int) -> list[int]:
             )
         chosen = list(range(int(first), int(last) + 1))
     else:
-        chosen = sorted(set(layers))
+        chosen = sorted(layers)
     outside = [layer for layer in chosen if not 0 <= layer < n_layers]
+    repeated = sorted({layer for layer in chosen if chosen.count(layer) > 1})
+    if repeated:
+        raise InputError(f"capture.layers: {repeated} stand there twice; name each layer once")
     if outside or not chosen:
         raise InputError(
             f"capture.layers: {outside or layers} cannot be captured; "

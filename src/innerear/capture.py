@@ -287,6 +287,8 @@ class ActivationExtractor:
         """
         self.clear_activations()
         timeline = Timeline(self.model.n_frames(duration), self.model.n_codebooks, self.model.frame_rate)
+        if seeds is None:
+            seeds = [0] * len(prompts)
         with capture(
             self.model.blocks(),
             self.model.split_branches,
@@ -295,9 +297,7 @@ class ActivationExtractor:
             layers=self.layers,
             sites=self.sites,
         ) as recording:
-            made = self.model.generate(
-                prompts, seeds or [0] * len(prompts), duration, observe=recording.run, **settings
-            )
+            made = self.model.generate(prompts, seeds, duration, observe=recording.run, **settings)
         self._recording, self.codes, self.timeline = recording, made.codes, timeline
         return made.audio
 

@@ -14,7 +14,8 @@ from innerear.errors import InputError
 # An id becomes a folder name, so it must be one path component that no shell or file system minds.
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
 
-SHEET_COLUMNS = ("id", "text", "template", "emotion", "valence", "arousal")
+SHEET_COLUMNS = ("id", "text", "emotion", "template", "valence", "arousal")
+_NEEDED = SHEET_COLUMNS[:3]
 
 
 @dataclass(frozen=True)
@@ -55,6 +56,12 @@ def prompts_from_templates(templates: Sequence[Mapping], emotions: Sequence[Mapp
     InputError: a text without ``{emotion}``, or what `check_prompts` refuses.
     """
     for number, template in enumerate(templates, start=1):
+        unknown = set(re.findall(r"\{.*?\}", template["text"])) - {"{emotion}"}
+        if unknown:
+            raise InputError(
+                f"prompts.templates, entry {number} ({template['id']!r}): {', '.join(sorted(unknown))} is no "
+                "placeholder; only {emotion} is filled in"
+            )
         if "{emotion}" not in template["text"]:
             raise InputError(
                 f"prompts.templates, entry {number} ({template['id']!r}): the text {template['text']!r} "
@@ -79,7 +86,8 @@ def prompts_from_templates(templates: Sequence[Mapping], emotions: Sequence[Mapp
 def prompts_from_sheet(path: str | PathLike) -> list[Prompt]:
     """Read prompts from a tab-separated sheet with the columns of `SHEET_COLUMNS`.
 
-    ``valence`` and ``arousal`` may be missing or empty. The rows are ordered by emotion, in the
+    ``template``, ``valence`` and ``arousal`` may be missing or empty; without templates, emotions are
+    permuted among all prompts. The rows are ordered by emotion, in the
     order in which the emotions first appear.
 
     Raises
@@ -93,12 +101,12 @@ def prompts_from_sheet(path: str | PathLike) -> list[Prompt]:
             columns, rows = reader.fieldnames or [], list(reader)
     except OSError as error:
         raise InputError(f"prompts.sheet: cannot read {str(path)!r} ({error.strerror})") from error
-    missing = [column for column in SHEET_COLUMNS[:4] if column not in columns]
+    missing = [column for column in _NEEDED if column not in columns]
     unknown = [column for column in columns if column not in SHEET_COLUMNS]
     if missing or unknown:
         raise InputError(
             f"{path}: missing columns {missing}, unknown columns {unknown}; the sheet is tab-separated "
-            f"with the columns {', '.join(SHEET_COLUMNS)} (the last two may be left out)"
+            f"with the columns {', '.join(SHEET_COLUMNS)} (the last three may be left out)"
         )
     prompts = [_prompt_from_row(row, f"{path}, row {number}") for number, row in enumerate(rows, start=2)]
     check_prompts(prompts, where=str(path), first_row=2)
@@ -107,7 +115,7 @@ def prompts_from_sheet(path: str | PathLike) -> list[Prompt]:
 
 
 def _prompt_from_row(row: Mapping[str, str], where: str) -> Prompt:
-    identity, text, template, emotion = ((row[column] or "").strip() for column in SHEET_COLUMNS[:4])
+    identity, text, emotion, template = ((row.get(column) or "").strip() for column in SHEET_COLUMNS[:4])
     valence, arousal = (_rating(row.get(scale), f"{where}: {scale}") for scale in SHEET_COLUMNS[4:])
     return Prompt(identity, text, template, emotion, valence, arousal)
 
@@ -140,8 +148,8 @@ def check_prompts(prompts: Sequence[Prompt], where: str, first_row: int = 1) -> 
             )
         if not prompt.text.strip():
             raise InputError(f"{where}, row {row}: the prompt {prompt.id!r} has an empty text; write one")
-        if not prompt.emotion or not prompt.template:
-            raise InputError(f"{where}, row {row}: {prompt.id!r} needs both an emotion and a template")
+        if not prompt.emotion:
+            raise InputError(f"{where}, row {row}: {prompt.id!r} needs an emotion")
         if prompt.id.lower() in seen:
             raise InputError(
                 f"{where}: rows {seen[prompt.id.lower()]} and {row} share the id {prompt.id!r}; rename one"

@@ -91,12 +91,17 @@ def estimate(
 def refuse_what_cannot_run(
     study: Estimate, architecture: Architecture, duration: float, max_gib: float
 ) -> None:
-    """Refuse clips longer than the model's window and a Gram larger than its limit.
+    """Refuse prepended conditions, clips longer than the model's window, and a Gram larger than its limit.
 
     Raises
     ------
     InputError: with the setting to change.
     """
+    if not architecture.cross_attention:
+        raise InputError(
+            "model.name: MusicGen-melody prepends its conditions to the sequence, so that its first call is "
+            "longer than one step; use a model that reads the text by cross-attention (small, medium, large)"
+        )
     if duration > architecture.max_duration:
         raise InputError(
             f"generation.duration: {duration:g} s is more than the {architecture.max_duration:g} s "

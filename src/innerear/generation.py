@@ -12,16 +12,17 @@ import numpy as np
 import soundfile
 from tqdm import tqdm
 
+from innerear import __version__
 from innerear.capture import capture as listen
 from innerear.capture import check_layers, check_sites
 from innerear.conditions import Sample
 from innerear.errors import InputError
 from innerear.models.base import MusicModel
-from innerear.stacks import BRANCHES, SITES, StackWriter
+from innerear.stacks.stack import BRANCHES, SITES, StackWriter
 from innerear.timeline import Timeline
 from innerear.tracking import atomic
 
-_PACKAGES = ("innerear", "audiocraft", "torch", "transformers", "numpy", "h5py")
+_PACKAGES = ("audiocraft", "torch", "transformers", "numpy", "h5py")
 
 
 def generate_samples(
@@ -132,6 +133,7 @@ def _provenance(model: MusicModel, study: str, generation: Mapping[str, Any]) ->
         "dtype": str(model.dtype).removeprefix("torch."),
         "sample_rate": model.sample_rate,
         **{f"generation_{name}": value for name, value in generation.items()},
+        "version_innerear": __version__,
         **{f"version_{package}": version(package) for package in _PACKAGES},
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
     }

@@ -7,7 +7,7 @@ import pandas as pd
 from tqdm import tqdm
 
 from innerear.errors import InputError
-from innerear.stacks import Stack
+from innerear.stacks.stack import Stack
 
 COLUMNS = (
     "sample_id",
@@ -19,6 +19,7 @@ COLUMNS = (
     "text",
     "seed",
     "model",
+    "model_identity",
     "stack",
     "audio",
     "n_steps",
@@ -42,17 +43,22 @@ def sample_table(stacks: Sequence[str | PathLike], audio: Sequence[str | PathLik
 
     Raises
     ------
-    InputError: a broken stack, or samples of different models.
+    InputError: a broken stack, or samples of different models or weights.
     """
     rows = []
     for stack_path, audio_path in zip(tqdm(stacks, desc="index", unit="stack"), audio, strict=True):
         with Stack(stack_path) as stack:
             rows.append({**stack.attrs, "stack": str(stack_path), "audio": str(audio_path)})
     table = pd.DataFrame(rows).reindex(columns=list(COLUMNS))
-    models = dict(zip(table["model"], table["stack"], strict=True))
-    if len(models) > 1:
-        made = " and ".join(f"{stack} by {model!r}" for model, stack in models.items())
-        raise InputError(
-            f"one study is one model, but {made} were made: remove the stacks of the other model"
-        )
+    _refuse_two_models(table)
     return table
+
+
+def _refuse_two_models(table: pd.DataFrame) -> None:
+    made = table["model"].astype(str) + " (" + table["model_identity"].astype(str) + ")"
+    models = dict(zip(made, table["stack"], strict=True))
+    if len(models) > 1:
+        both = " and ".join(f"{stack} by {model}" for model, stack in models.items())
+        raise InputError(
+            f"one study is one model, but {both} were made: remove the stacks of the other model"
+        )

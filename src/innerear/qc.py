@@ -13,7 +13,7 @@ import soundfile
 from tqdm import tqdm
 
 from innerear.errors import InputError
-from innerear.stacks import Stack, tokens_hash
+from innerear.stacks.stack import Stack, tokens_hash
 
 COLUMNS = ("check", "sample", "value", "tolerance", "pass")
 
@@ -166,5 +166,5 @@ def require_passed(checks: pd.DataFrame, path: str) -> None:
     raise InputError(
         f"{len(failed)} checks failed (all of them are in {path}):\n"
         + "\n".join(lines[:20])
-        + f"\nRemake a sample with: snakemake --force results/<study>/stacks/{failed.iloc[0]['sample']}.h5"
+        + "\nRemake a sample by removing its stack and running the workflow again"
     )

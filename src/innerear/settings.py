@@ -4,6 +4,7 @@ Light on purpose: the Snakefile imports this each time it is parsed.
 """
 
 from collections.abc import Iterator, Mapping
+from math import isfinite
 from typing import Any
 
 from innerear.errors import InputError, did_you_mean
@@ -26,6 +27,7 @@ def validated(settings: Mapping, schema: Mapping) -> dict:
     from jsonschema import Draft202012Validator  # imported here: half of the module's import time
 
     complete = _with_defaults(dict(settings), schema)
+    _refuse_infinite(complete, "")
     errors = sorted(Draft202012Validator(schema).iter_errors(complete), key=lambda error: list(error.path))
     if errors:
         lines = [line for error in errors for line in _explain(error)]
@@ -56,7 +58,22 @@ def _with_defaults(settings: Any, schema: Mapping) -> Any:
     return filled
 
 
+def _refuse_infinite(value: Any, key: str) -> None:
+    """YAML has .nan and .inf, which every comparison of the schema lets through."""
+    if isinstance(value, Mapping):
+        for name, part in value.items():
+            _refuse_infinite(part, f"{key}.{name}" if key else str(name))
+    elif isinstance(value, float) and not isfinite(value):
+        raise InputError(f"{key}: {value} is not a finite number; give one")
+
+
 def _explain(error) -> Iterator[str]:
+    if error.validator == "anyOf" and isinstance(error.instance, Mapping):
+        # Of the alternatives, the one that was meant is the object; the others fail by type alone.
+        for part in error.context:
+            if part.validator in ("additionalProperties", "required"):
+                yield from _explain(part)
+        return
     key = ".".join(str(part) for part in error.absolute_path)
     if error.validator == "additionalProperties":
         known = list(error.schema.get("properties", {}))

@@ -38,6 +38,8 @@ class Study:
         architecture = architecture_of(settings["model"]["name"], settings["model"]["architecture"])
         layers = resolve_layers(settings["capture"]["layers"], architecture.n_layers)
         duration = settings["generation"]["duration"]
+        if settings["model"]["device"] == "cpu" and settings["model"]["dtype"] == "float16":
+            raise InputError("model.dtype: float16 is for GPUs; with model.device: cpu use auto or float32")
         size = estimate(
             architecture,
             n_prompts=len(prompts),
@@ -57,10 +59,10 @@ class Study:
 
 
 def _prompts(section: Mapping) -> list[Prompt]:
-    if section["sheet"] and section["templates"]:
+    if section["sheet"] and (section["templates"] or section["emotions"]):
         raise InputError(
-            f"prompts: both a sheet ({section['sheet']!r}) and templates are given; keep one, and set the "
-            "other to null or []"
+            f"prompts: both a sheet ({section['sheet']!r}) and templates or emotions are given; "
+            "keep one, and set the others to null or []"
         )
     if section["sheet"]:
         return prompts_from_sheet(section["sheet"])

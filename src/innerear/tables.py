@@ -7,6 +7,9 @@ import pandas as pd
 from innerear.errors import InputError
 from innerear.tracking import atomic
 
+# Ids and labels stay as they were written, though they may look like numbers: 007 is not 7.
+_TEXT = ("sample_id", "prompt_id", "template", "emotion", "text", "sample", "reason", "null")
+
 
 def write_table(table: pd.DataFrame, path: str | PathLike) -> None:
     """Write a table as tab-separated text; NaN becomes ``nan``, so that it cannot pass for empty text.
@@ -28,7 +31,8 @@ def read_table(path: str | PathLike) -> pd.DataFrame:
     ------
     InputError: no such file.
     """
+    text = dict.fromkeys(_TEXT, str)
     try:
-        return pd.read_csv(path, sep="\t", keep_default_na=False, na_values=["nan"])
+        return pd.read_csv(path, sep="\t", keep_default_na=False, na_values=["nan"], dtype=text)
     except FileNotFoundError:
         raise InputError(f"{path} does not exist; make it with: snakemake --cores 1 {path}") from None

@@ -26,6 +26,7 @@ rule clip_features:
     """Join the clip features of all prompts."""
     input:
         samples=rules.index.output[0],
+        gate=rules.gate.output[0],
         clips=collect("<results>/acoustics/clips/{prompt}.tsv", prompt=PROMPTS),
     output:
         clips=report(
@@ -59,6 +60,7 @@ rule plot_acoustics:
     """Draw the acoustic features by emotion, and all clips as mel spectrograms."""
     input:
         samples=rules.index.output[0],
+        audio=rules.index.input.audio,
         clips=rules.clip_features.output.clips,
     output:
         features=report(

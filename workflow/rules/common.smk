@@ -1,6 +1,7 @@
 """Load and validate the study, and what the rules ask of it. No rules here."""
 
 import atexit
+import os
 import sys
 from dataclasses import asdict
 from pathlib import Path
@@ -34,6 +35,17 @@ MODEL = config["model"]["name"] + (
 LOADING = {
     key: value for key, value in config["model"].items() if key != "architecture"
 }
+# A local checkpoint is an input like any other: new weights make new samples.
+CHECKPOINT = Path(
+    os.path.relpath(f"{workflow.basedir}/resources/nano")
+    if LOADING["name"] == "nano"
+    else LOADING["name"]
+)
+WEIGHTS = [
+    str(path)
+    for pattern in ("*.bin", "t5/*")
+    for path in sorted(CHECKPOINT.glob(pattern))
+]
 LAYERS = [f"{layer:02d}" for layer in STUDY.layers]
 
 

@@ -1,5 +1,7 @@
 rule generate:
     """Generate the clip of one (prompt, seed) pair and record the hidden state of every step."""
+    input:
+        weights=WEIGHTS,
     output:
         stack="<results>/stacks/{prompt}/seed-{seed}.h5",
         audio="<results>/audio/{prompt}/seed-{seed}.wav",
