@@ -41,7 +41,7 @@ CHECKPOINT = Path(
     if LOADING["name"] == "nano"
     else LOADING["name"]
 )
-WEIGHTS = [
+WEIGHTS = [str(path) for path in sorted(CHECKPOINT.glob("*.bin"))]
     str(path)
     for pattern in ("*.bin", "t5/*")
     for path in sorted(CHECKPOINT.glob(pattern))
