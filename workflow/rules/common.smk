@@ -42,10 +42,6 @@ CHECKPOINT = Path(
     else LOADING["name"]
 )
 WEIGHTS = [str(path) for path in sorted(CHECKPOINT.glob("*.bin"))]
-    str(path)
-    for pattern in ("*.bin", "t5/*")
-    for path in sorted(CHECKPOINT.glob(pattern))
-]
 LAYERS = [f"{layer:02d}" for layer in STUDY.layers]
 
 
