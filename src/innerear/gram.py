@@ -2,8 +2,8 @@
 
 The features X [N, D] of a step are centred across samples *before* the product. A residual stream's
 common mean can hold 99.99 % of its energy; centring a float32 Gram matrix afterwards would subtract
-nearly equal numbers and lose what distinguishes the samples. The raw product is kept as well, in two
-small pieces (`raw_gram`).
+nearly equal numbers and lose what distinguishes the samples. Products are summed in float64. The raw
+product is kept as well, in two small pieces (`raw_gram`).
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -24,6 +24,8 @@ Arrays = dict[str, tuple[tuple[str, ...], np.ndarray]]
 Coords = dict[str, np.ndarray]
 
 N_DECILES = 10
+# Rows of `bin_gram` computed at once, so that float64 never doubles it.
+_ROWS_AT_ONCE = 1024
 
 
 class GramSource(Protocol):
@@ -64,7 +66,8 @@ def layer_gram(
     Returns
     -------
     Arrays by name, each with the names of its axes, and the coordinates of each axis, as
-    `GramFile.write` takes them. All float32 unless said; every Gram matrix is centred across samples.
+    `GramFile.write` takes them. All float32 unless said; every Gram matrix is centred across samples
+    and summed in float64.
 
     - `gram`, `standardised` [branch, step, sample, sample_2]: inner products at each step; cosines
       of features z-scored per dimension, constant dimensions dropped (NaN where all are).
@@ -72,6 +75,7 @@ def layer_gram(
       mean over samples, and the mean's length, from which `raw_gram` restores the raw products.
     - `window_mean` [branch, window, sample, d_model]; `window_gram`, `window_standardised`
       [branch, window, sample, sample_2]: features averaged over whole, first and last 10 %, deciles.
+      Zero and NaN where all of a window's steps are deterministic.
     - `bin_gram` [branch, sample_bin, sample_bin_2], sample_bin = sample × n_bins + bin; centred on
       the mean over samples of the whole window, so that the bins, weighted by `bin_steps`, average
       to the whole window's features.
@@ -103,7 +107,7 @@ def layer_gram(
                 arrays[name] = (_AXES[name], whole)
             arrays[name][1][:, steps] = values
     means = sums / np.array([stop - begin for begin, stop in windows.values()])[:, None, None]
-    arrays |= _window_arrays(means, windows)
+    arrays |= _window_arrays(means, windows, _without_variance(arrays["deterministic"][1], windows))
     arrays["complete"] = (("step",), complete)
     return arrays, _coordinates(arrays, names, windows)
 
@@ -217,25 +221,37 @@ def _read_block(
 
 
 def _block(features: np.ndarray, rounding: np.ndarray) -> dict[str, np.ndarray]:
-    """Compute all per-step results of features [C, S, N, D], which are overwritten."""
-    n_samples = features.shape[2]
-    mean = features.mean(axis=2, keepdims=True)  # [C, S, 1, D]
+    """Compute all per-step results of features [C, S, N, D], given their rounding [C, S, D]."""
+    results: dict[str, np.ndarray] = {}
+    # Step by step, so that float64 never doubles the block.
+    for place in np.ndindex(features.shape[:2]):
+        for name, value in _step(features[place].astype(float), rounding[place]).items():
+            if name not in results:
+                kind = bool if name == "deterministic" else np.float32
+                results[name] = np.empty((*features.shape[:2], *np.shape(value)), kind)
+            results[name][place] = value
+    return results
+
+
+def _step(features: np.ndarray, rounding: np.ndarray) -> dict[str, np.ndarray]:
+    """Compute one step's results from features [N, D], which are overwritten."""
+    mean = features.mean(axis=0)  # [D]
     features -= mean
-    about = np.einsum("csnd,csnd->csd", features, features)  # energy about the mean, by dimension
-    energy = about + n_samples * mean[:, :, 0] ** 2
-    total = np.maximum(energy.sum(axis=-1), np.finfo(np.float32).tiny)
-    spread = np.sqrt(about / n_samples)
+    about = np.einsum("nd,nd->d", features, features)  # energy about the mean, by dimension
+    energy = about + len(features) * mean**2
+    total = max(float(energy.sum()), float(np.finfo(np.float32).tiny))
+    spread = np.sqrt(about / len(features))
     varies = spread > rounding
     result = {
-        "gram": centre(features @ features.swapaxes(-1, -2)),
-        "mean_product": np.einsum("csnd,csd->csn", features, mean[:, :, 0]),
-        "mean_norm": np.sqrt((mean[:, :, 0] ** 2).sum(axis=-1)),
-        "centred_share": about.sum(axis=-1) / total,
-        "top3_share": np.sort(energy, axis=-1)[..., -3:].sum(axis=-1) / total,
-        "deterministic": ~varies.any(axis=-1),
+        "gram": features @ features.T,
+        "mean_product": features @ mean,
+        "mean_norm": np.sqrt((mean**2).sum()),
+        "centred_share": about.sum() / total,
+        "top3_share": np.sort(energy)[-3:].sum() / total,
+        "deterministic": ~varies.any(),
     }
-    features *= np.where(varies, 1 / np.where(varies, spread, 1), 0)[:, :, None, :]
-    result["standardised"] = cosine(features @ features.swapaxes(-1, -2))
+    features *= np.where(varies, 1 / np.where(varies, spread, 1), 0)
+    result["standardised"] = cosine(features @ features.T)
     return result
 
 
@@ -247,14 +263,22 @@ def _add_windows(
     for w, (begin, end) in enumerate(windows.values()):
         first, last = max(begin, start), min(end, stop)
         if first < last:
-            sums[:, w] += features[:, first - start : last - start].sum(axis=1)
+            sums[:, w] += features[:, first - start : last - start].sum(axis=1, dtype=float)
 
 
-def _window_arrays(means: np.ndarray, windows: Mapping[str, tuple[int, int]]) -> Arrays:
-    """Turn window means [C, W, N, D], bins last, into Gram matrices."""
+def _without_variance(deterministic: np.ndarray, windows: Mapping[str, tuple[int, int]]) -> np.ndarray:
+    """Return bool [C, W]: the windows of which every step [C, S] is deterministic."""
+    return np.stack([deterministic[:, begin:stop].all(axis=1) for begin, stop in windows.values()], axis=1)
+
+
+def _window_arrays(
+    means: np.ndarray, windows: Mapping[str, tuple[int, int]], without_variance: np.ndarray
+) -> Arrays:
+    """Turn window means [C, W, N, D], bins last, into Gram matrices; zero where `without_variance` [C, W]."""
     names = [name for name in windows if not name.startswith("bin_")]
     features = means[:, : len(names)]
     centred = features - features.mean(axis=2, keepdims=True)
+    centred[without_variance[:, : len(names)]] = 0
     scale = centred.std(axis=2, keepdims=True)
     constant = scale <= 1e-6 * np.abs(features).max(axis=2, keepdims=True)
     scored = np.where(constant, 0, centred / np.where(constant, 1, scale))
@@ -267,14 +291,22 @@ def _window_arrays(means: np.ndarray, windows: Mapping[str, tuple[int, int]]) ->
     bins = means[:, len(names) :]  # [C, bins, N, D]
     if bins.shape[1]:
         bins = bins - features[:, :1].mean(axis=2, keepdims=True)
-        rows = (
-            bins.swapaxes(1, 2).reshape(len(bins), -1, bins.shape[-1]).astype(np.float32)
-        )  # [C, N * bins, D]
+        rows = bins.swapaxes(1, 2).reshape(len(bins), -1, bins.shape[-1])  # [C, N * bins, D]
         spans = list(windows.values())[len(names) :]
-        arrays["bin_gram"] = (("branch", "sample_bin", "sample_bin_2"), rows @ rows.swapaxes(-1, -2))
+        arrays["bin_gram"] = (("branch", "sample_bin", "sample_bin_2"), _products(rows))
         arrays["bin_start"] = (("bin",), np.array([begin for begin, _ in spans], np.int32))
         arrays["bin_steps"] = (("bin",), np.array([end - begin for begin, end in spans], np.int32))
     return arrays
+
+
+def _products(rows: np.ndarray) -> np.ndarray:
+    """Inner products of rows [C, R, D], summed in float64 and kept in float32 [C, R, R]."""
+    products = np.empty((*rows.shape[:2], rows.shape[1]), np.float32)
+    for branch, features in enumerate(rows):
+        for start in range(0, len(features), _ROWS_AT_ONCE):
+            some = slice(start, start + _ROWS_AT_ONCE)
+            products[branch, some] = features[some] @ features.T
+    return products
 
 
 def _coordinates(arrays: Arrays, branches: Sequence[str], windows: Mapping[str, tuple[int, int]]) -> Coords:
@@ -283,12 +315,6 @@ def _coordinates(arrays: Arrays, branches: Sequence[str], windows: Mapping[str, 
     coords: Coords = {axis: np.arange(n, dtype=np.int32) for axis, n in sizes.items()}
     names = [name for name in windows if not name.startswith("bin_")]
     return coords | {"branch": np.array(branches), "window": np.array(names)}
-
-
-def centre(gram: np.ndarray) -> np.ndarray:
-    """Centre Gram matrices [..., N, N] on the mean of their samples."""
-    rows = gram.mean(axis=-1, keepdims=True)
-    return gram - rows - rows.swapaxes(-1, -2) + rows.mean(axis=-2, keepdims=True)
 
 
 def cosine(gram: np.ndarray) -> np.ndarray:
