@@ -182,6 +182,26 @@ def test_without_folds_the_reason_is_given():
     assert correlation_map([result.table], [result.null])["p_corrected"].isna().all()
 
 
+def test_without_permutations_nothing_is_tested():
+    design, x = make_design(), np.random.default_rng(6).normal(size=(40, 4))
+    table = run(design, Measured(design, cond=x), x[:, :2], n_permutations=0).table
+    assert table["estimate"].notna().all()
+    assert table[["p", "p_corrected", "min_p"]].isna().all(axis=None)
+    assert (table["n_perm"] == 0).all()
+    assert (table["null"] == "none: no permutations were asked for").all()
+
+
+def test_a_branch_without_variance_predicts_nothing():
+    design, x = make_design(), np.random.default_rng(6).normal(size=(40, 4))
+    result = run(design, Measured(design, cond=x, uncond=np.ones_like(x)), x[:, :2])
+    table = result.table.set_index("branch")
+    assert table.loc["uncond", ["estimate", "ci_lo", "p", "p_corrected", "min_p"]].isna().all(axis=None)
+    assert (table.loc["uncond", "n_perm"] == 0).all()
+    assert table.loc["uncond", "null"].str.contains("deterministic").all()
+    assert table.loc["cond", ["estimate", "ci_lo", "p"]].notna().all(axis=None)
+    assert (table.loc["cond", "n_perm"] == 99).all()
+
+
 def test_map_over_layers_is_stricter_than_one_layer():
     design, rng = make_design(), np.random.default_rng(7)
     grams = [Measured(design, cond=rng.normal(size=(design.n_samples, 6))) for _ in range(3)]
@@ -197,6 +217,10 @@ def test_map_over_layers_is_stricter_than_one_layer():
 def test_clips_that_lack_a_sample_are_refused():
     design = make_design()
     x = np.random.default_rng(8).normal(size=(design.n_samples, 4))
-    clips = as_clips(design, x).iloc[4:]
+    clips = as_clips(design, x)
+    with pytest.raises(InputError, match="'t0-happy/seed-0' has 'f0' twice"):
+        twice = pd.concat([clips, clips.iloc[:1]])
+        layer_correlation(Measured(design, cond=x), twice, design, model="nano", layer=0)
+    clips = clips.iloc[4:]
     with pytest.raises(InputError, match="'t0-happy/seed-0' has no clip features"):
         layer_correlation(Measured(design, cond=x), clips, design, model="nano", layer=0)

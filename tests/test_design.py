@@ -8,7 +8,7 @@ import pytest
 
 from innerear.design import Design
 from innerear.errors import InputError
-from innerear.significance import against_null, correct_over, max_t, null_table
+from innerear.significance import against_null, correct_over, max_t, null_table, record
 
 EMOTIONS = ("happy", "sad", "calm", "energetic")
 
@@ -121,7 +121,7 @@ def test_smallest_p_is_what_the_design_can_reach():
 def test_no_null_no_p(samples, reason):
     design = Design(samples)
     assert not design.can_test
-    assert reason in design.why_not
+    assert reason in design.why_not(100)
     assert np.isnan(design.smallest_p(100))
     result = design.test(np.array([3.0]), np.zeros((100, 1)))
     assert np.isnan(result.p).all()
@@ -158,7 +158,7 @@ def test_folds_that_cannot_be_made_are_refused():
 
 def test_bootstraps_resample_templates_then_seeds_never_rows():
     design = Design(sheet())
-    counts = design.bootstraps(300)
+    counts = design.bootstraps(300).samples()
     np.testing.assert_array_equal(counts.sum(axis=1), 80)
     cube = counts[:, design.rows]  # [m, P, R]
     for block in range(design.n_blocks):
@@ -172,9 +172,71 @@ def test_bootstraps_resample_templates_then_seeds_never_rows():
 
 def test_bootstraps_without_templates_keep_every_label():
     design = Design(sheet(3, templates=False))
-    counts = design.bootstraps(200)
+    counts = design.bootstraps(200).samples()
     for emotion in EMOTIONS:
         np.testing.assert_array_equal(counts[:, design.labels == emotion].sum(axis=1), 12)
+
+
+@pytest.mark.parametrize("templates", [True, False])
+def test_pairs_weigh_what_they_share_once(templates):
+    """Build each resample copy by copy, and count the pairs within copies of what is shared."""
+    design = Design(sheet(3, ("happy", "sad"), 3, templates=templates))
+    bootstraps, strata = design.bootstraps(20), np.triu(design.strata())
+    i, j = np.nonzero(strata)
+    weights = bootstraps.pairs(i, j)
+    units, seeds = bootstraps.units.astype(int), bootstraps.seeds.astype(int)
+    for m in range(20):
+        for k in range(len(i)):
+            copies = [
+                (a, b, r, s)
+                for a in range(units[m, bootstraps.unit_of[i[k]]])
+                for b in range(units[m, bootstraps.unit_of[j[k]]])
+                for r in range(seeds[m, design.seed_of[i[k]]])
+                for s in range(seeds[m, design.seed_of[j[k]]])
+                if (a == b or bootstraps.unit_of[i[k]] != bootstraps.unit_of[j[k]])
+                and (r == s or design.seed_of[i[k]] != design.seed_of[j[k]])
+            ]
+            assert weights[m, k] == len(copies)
+    np.testing.assert_array_equal(bootstraps.pairs(i, j, slice(3, 5)), weights[3:5])
+    assert set(strata[i, j]) == {1, 2, 3, 4, 5}
+
+
+@pytest.mark.parametrize("templates", [True, False])
+def test_shuffles_move_prompts_within_blocks_column_by_column(templates):
+    design = Design(sheet(3, n_seeds=2, templates=templates))
+    drawn = list(design.shuffles(40, 6))
+    for table in drawn:
+        np.testing.assert_array_equal(np.sort(table, axis=0), np.tile(np.arange(24)[:, None], 6))
+        assert (design.seed_of[table] == design.seed_of[:, None]).all()
+        stand_in = design.prompt_of[table][design.rows]  # [P, R, columns]
+        assert (stand_in == stand_in[:, :1]).all()
+        if templates:
+            block = design.block_of[design.prompt_of]
+            assert (block[table] == block[:, None]).all()
+    assert (drawn[0] != drawn[0][:, :1]).any()
+    np.testing.assert_array_equal(drawn[1], list(design.shuffles(2, 6))[1])
+
+
+def test_no_permutations_no_p():
+    design = Design(sheet())
+    assert "no permutations" in design.why_not(0)
+    assert np.isnan(design.smallest_p(0))
+    assert np.isnan(design.test(np.array([3.0]), np.zeros((0, 1))).p).all()
+    assert "one prompt" in Design(sheet(1, ("happy",))).why_not(9, of="pairs")
+    assert np.isnan(Design(sheet(1, ("happy",))).smallest_p(9, of="pairs"))
+
+
+def test_cells_without_a_p_are_recorded_as_not_tested():
+    result = against_null(np.array([3.0, np.nan]), np.random.default_rng(0).normal(size=(19, 2)))
+    table = pd.DataFrame({"p": [np.nan] * 3, "p_corrected": np.nan, "score": np.nan, "n_perm": 0})
+    table = table.assign(min_p=np.nan, null="", family="")
+    record(
+        table, np.array([2, 0]), result, min_p=0.05, null="moved", family="both", why_not=["", "no variance"]
+    )
+    assert table["n_perm"].tolist() == [0, 0, 19]
+    assert table["null"].tolist() == ["none: no variance", "", "moved"]
+    assert table["family"].tolist() == ["", "", "both"]
+    assert table["min_p"].notna().tolist() == table["p"].notna().tolist() == [False, False, True]
 
 
 def test_strata_by_definition():

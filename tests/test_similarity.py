@@ -70,7 +70,7 @@ def rows(table, **where):
 
 @pytest.fixture(scope="module")
 def planted():
-    design = make_design()
+    design = make_design(n_seeds=4)
     gram = Measured(data(design, emotion=0.7, onset=10), design)
     return (
         design,
@@ -214,7 +214,61 @@ def test_one_prompt_per_emotion_gives_estimates_without_p():
     stratum = rows(result.table, statistic="same prompt, other seed", measure="centred")
     assert stratum["estimate"].notna().all()
     effect = rows(result.table, statistic="emotion effect, same seed", measure="centred")
-    assert effect["null"].str.contains("one prompt per emotion").all()
+    assert effect["null"].str.contains("no two samples are").all()
+    says_no_test(result.table)
+
+
+def says_no_test(table):
+    """Rows without p claim no test anywhere, and say why."""
+    untested = table[table["p"].isna()]
+    assert len(untested)
+    assert untested[["p_corrected", "score", "min_p"]].isna().all(axis=None)
+    assert (untested["n_perm"] == 0).all()
+    assert (untested["family"] == "").all()
+    assert untested["null"].str.startswith("none: ").all()
+
+
+def test_one_seed_leaves_other_seed_strata_untested_with_the_reason():
+    design = make_design(n_seeds=1)
+    result = layer_similarity(
+        Measured(data(design), design), design, model="nano", layer=0, n_permutations=50, n_bootstraps=20
+    )
+    says_no_test(result.table)
+    joined = similarity_map([result.table], [result.null])
+    says_no_test(joined)
+    effects = rows(joined, measure="centred", over="windows")
+    other = rows(effects, statistic="emotion effect, other seed")
+    assert other[["estimate", "p", "ci_lo"]].isna().all(axis=None)
+    assert other["null"].str.contains("no two samples are 'same emotion, other seed'").all()
+    same = rows(effects, statistic="emotion effect, same seed")
+    assert same["p"].notna().all()
+    assert (same["n_perm"] == 50).all()
+
+
+def test_without_permutations_nothing_is_tested():
+    design = make_design()
+    gram = Measured(data(design), design)
+    table = layer_similarity(gram, design, model="nano", layer=0, n_permutations=0, n_bootstraps=20).table
+    assert table["p"].isna().all()
+    says_no_test(table)
+    effect = rows(table, measure="centred", over="steps", statistic="emotion effect, same seed")
+    assert effect["null"].str.contains("no permutations").all()
+
+
+def test_bootstraps_that_often_lack_a_stratum_give_no_interval():
+    """Two seeds are drawn alike in half of all resamples, which then hold no pair of two seeds."""
+    design = make_design(n_templates=5, n_seeds=2)
+    gram = Measured(data(design), design)
+    table = layer_similarity(gram, design, model="nano", layer=0, n_permutations=19, n_bootstraps=200).table
+    table = rows(table, measure="centred", over="windows")
+    for name in ("same prompt, other seed", "other emotion, other seed", "seed effect"):
+        mine = rows(table, statistic=name)
+        assert mine["estimate"].notna().all()
+        assert mine[["ci_lo", "ci_hi"]].isna().all(axis=None)
+        assert mine["interval"].str.fullmatch("none: [345][0-9]% of resamples hold no such pairs").all()
+    same = rows(table, statistic="emotion effect, same seed")
+    assert (same["ci_lo"] < same["ci_hi"]).all()
+    assert (same["interval"] == "95% of 200 bootstraps of templates, then seeds").all()
 
 
 @pytest.mark.parametrize(("n_templates", "emotions"), [(2, EMOTIONS[:2]), (2, EMOTIONS), (3, EMOTIONS[:2])])
@@ -240,6 +294,8 @@ def test_steps_without_variance_are_not_tested():
     table = rows(result.table, branch="uncond", measure="centred", statistic="emotion effect, same seed")
     assert np.isnan(table.set_index("step").loc[3, "p"])
     assert table.set_index("step").loc[4:5, "p"].notna().all()
+    assert "deterministic" in table.set_index("step").loc[3, "null"]
+    says_no_test(result.table)
 
 
 def test_another_order_of_samples_is_refused():

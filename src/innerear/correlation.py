@@ -15,12 +15,11 @@ import pandas as pd
 from innerear.design import Design, Fold
 from innerear.errors import InputError
 from innerear.gram import GramSource
-from innerear.significance import correct_over, null_table
+from innerear.significance import CONFIDENCE, correct_over, null_table, record
 
 #: penalties, in units of the mean eigenvalue of the training kernel
 PENALTIES = tuple(10.0**k for k in range(-3, 4))
 MAP_COLUMNS = ("statistic",)
-CONFIDENCE = 0.95
 # A seed without a value may be filled from its prompt, as long as few are.
 MAX_MISSING = 0.1
 # Permutations are scored in pieces of about this many columns, to stay in cache.
@@ -74,12 +73,13 @@ def layer_correlation(
     penalties anew; `p_corrected` is max-T over features × branches of the layer, until
     `correlation_map` replaces it by max-T over layers too. A feature that a whole prompt lacks, or
     that more than 10 % of samples lack, is not used, with the reason in `null`; other gaps are
-    filled with the mean of the prompt's seeds for fitting and are not scored.
+    filled with the mean of the prompt's seeds for fitting and are not scored. A branch whose states
+    are equal for all samples predicts nothing: NaN, with the reason.
 
     Raises
     ------
     InputError: the Gram file holds other samples than the design, in another order, or `clips`
-    lacks a sample.
+    lacks a sample or holds a feature of one twice.
     """
     design.check_order(gram.coords("sample"))
     position = [str(name) for name in gram.coords("window")].index(window)
@@ -93,7 +93,8 @@ def layer_correlation(
     fits = []
     for number in range(len(branches) if targets.usable.any() else 0):
         kernel = gram.read("window_gram", branch=number, window=position)
-        fits.append(_fit(_Ridge(kernel, folds, design), targets, design, n_permutations, n_bootstraps))
+        ridge = _Ridge(kernel, folds, design) if kernel.any() else None
+        fits.append(_fit(ridge, targets, design, n_permutations, n_bootstraps) if ridge else None)
     table = pd.concat(
         [_rows(targets, design).assign(branch=branch) for branch in branches], ignore_index=True
     )
@@ -151,6 +152,10 @@ class _Targets:
 def _targets(clips: pd.DataFrame, design: Design) -> _Targets:
     ids = design.samples["sample_id"].astype(str).tolist()
     names = list(dict.fromkeys(clips["feature"].astype(str)))
+    twice = clips[clips.duplicated(["sample_id", "feature"])]
+    if len(twice):
+        sample, name = twice[["sample_id", "feature"]].iloc[0]
+        raise InputError(f"{sample!r} has {name!r} twice in the clip features: remake acoustics/clips.tsv")
     wide = clips.pivot(index="sample_id", columns="feature", values="value").reindex(columns=names)
     absent = [name for name in ids if name not in wide.index]
     if absent:
@@ -292,7 +297,7 @@ def _fit(ridge: _Ridge, targets: _Targets, design: Design, n_permutations: int, 
     values, valid = targets.values[:, targets.usable], targets.valid[:, targets.usable]
     n_samples, n_features = values.shape
     errors, base = ridge.errors(values, valid)
-    counts = design.bootstraps(n_bootstraps)  # [m, N]
+    counts = design.bootstraps(n_bootstraps).samples()  # [m, N]
     tails = [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2]
     interval = np.quantile(_r2(counts @ errors, counts @ base), tails, axis=0)
     null = np.empty((n_permutations, n_features))
@@ -339,23 +344,30 @@ def _rows(targets: _Targets, design: Design) -> pd.DataFrame:
 
 
 def _fill(
-    table: pd.DataFrame, fits: Sequence[_Fit], targets: _Targets, design: Design, m: int
+    table: pd.DataFrame, fits: Sequence[_Fit | None], targets: _Targets, design: Design, m: int
 ) -> pd.DataFrame:
     """Write estimates and p-values into the rows of usable features; return the table of null maxima."""
-    maxima = []
-    if fits:
-        rows = np.flatnonzero(np.tile(targets.usable, len(fits)))
-        observed = np.concatenate([fit.observed for fit in fits])
-        result = design.test(
-            observed, np.concatenate([fit.null for fit in fits], axis=1), of="pairs", standardise=False
+    maxima, n_features, usable = [], len(targets.names), np.flatnonzero(targets.usable)
+    for number, fit in enumerate(fits):
+        if fit is None:
+            table.loc[number * n_features + usable, "null"] = "none: all samples are equal (deterministic)"
+    found = [(number * n_features + usable, fit) for number, fit in enumerate(fits) if fit is not None]
+    if found:
+        rows = np.concatenate([rows for rows, _ in found])
+        observed = np.concatenate([fit.observed for _, fit in found])
+        null = np.concatenate([fit.null for _, fit in found], axis=1)
+        table.loc[rows, "estimate"] = observed
+        table.loc[rows, ["ci_lo", "ci_hi"]] = np.concatenate([fit.interval for _, fit in found], axis=1).T
+        result = design.test(observed, null, of="pairs", standardise=False)
+        record(
+            table,
+            rows,
+            result,
+            min_p=design.smallest_p(m, of="pairs"),
+            null=design.null_text(m, "acoustics"),
+            family="features × branches of this layer",
+            why_not=[design.why_not(m, of="pairs")] * len(rows),
         )
-        low, high = np.concatenate([fit.interval for fit in fits], axis=1)
-        columns = ["estimate", "ci_lo", "ci_hi", "p", "p_corrected", "score"]
-        table.loc[rows, columns] = np.stack(
-            [observed, low, high, result.p, result.p_corrected, result.score], axis=1
-        )
-        table.loc[rows, "n_perm"], table.loc[rows, "min_p"] = m, design.smallest_p(m, of="pairs")
-        table.loc[rows, "null"] = design.null_text(m, "acoustics")
-        table.loc[rows, "family"] = "features × branches of this layer"
-        maxima.append(({"statistic": "held-out R²"}, result.null_max))
+        if np.isfinite(result.p).any():
+            maxima.append(({"statistic": "held-out R²"}, result.null_max))
     return null_table(maxima, design.permutation_hash(m), MAP_COLUMNS, m)

@@ -8,7 +8,7 @@ the prompts of one template, folds are whole templates, bootstraps resample temp
 
 import hashlib
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from math import factorial, prod
@@ -29,7 +29,7 @@ STRATA = {
 }
 # Each use of the study's seed has a stream of its own, so that asking for bootstraps first does not
 # change the permutations.
-_PERMUTATIONS, _BOOTSTRAPS = 1, 2
+_PERMUTATIONS, _BOOTSTRAPS, _SHUFFLES = 1, 2, 3
 
 
 @dataclass(frozen=True)
@@ -38,6 +38,41 @@ class Fold:
 
     train: np.ndarray
     test: np.ndarray
+
+
+@dataclass(frozen=True)
+class Bootstraps:
+    """How often each of m resamples holds each unit (template or prompt), and each seed.
+
+    Attributes
+    ----------
+    units : float32 [m, units]; unit_of : [N] each sample's unit.
+    seeds : float32 [m, R]; seed_of : [N] each sample's seed.
+    """
+
+    units: np.ndarray
+    unit_of: np.ndarray
+    seeds: np.ndarray
+    seed_of: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.units)
+
+    def samples(self) -> np.ndarray:
+        """Return float32 [m, N], how often each resample holds each sample."""
+        return self.units[:, self.unit_of] * self.seeds[:, self.seed_of]
+
+    def pairs(self, i: np.ndarray, j: np.ndarray, rows: slice = slice(None)) -> np.ndarray:
+        """Return float32 [m, pairs], the weight of the pairs of samples i ≠ j in these resamples.
+
+        The product of the counts of the pair's units and of its seeds. What both samples share
+        counts once: a template that was drawn twice holds two copies of a prompt's pair of seeds,
+        not four, since samples of one copy are never compared with those of another.
+        """
+        weights = np.ones((), np.float32)
+        for counts, of in ((self.units[rows], self.unit_of), (self.seeds[rows], self.seed_of)):
+            weights = weights * counts[:, of[i]] * np.where(of[i] == of[j], 1, counts[:, of[j]])
+        return weights
 
 
 class Design:
@@ -138,9 +173,12 @@ class Design:
         """Whether labels can move at all."""
         return self.relabelings > 1
 
-    @property
-    def why_not(self) -> str:
-        """Why no test is possible; empty where one is."""
+    def why_not(self, m: int, *, of: str = "labels") -> str:
+        """Say why no test is possible with m permutations; empty where one is. `of` as in `smallest_p`."""
+        if m < 1:
+            return "no permutations were asked for"
+        if of != "labels":
+            return "" if self.pairings > 1 else "there is one prompt, which cannot change places"
         if self.can_test:
             return ""
         if len(set(self.prompt_labels)) < 2:
@@ -170,8 +208,25 @@ class Design:
         """Return 16 hexadecimal digits that two analyses share when they used the same table."""
         return hashlib.sha256(self.permutations(m).astype("<i4").tobytes()).hexdigest()[:16]
 
+    def shuffles(self, m: int, n_columns: int) -> Iterator[np.ndarray]:
+        """Draw permutations of every column of a table [N, columns] by itself.
+
+        Yields
+        ------
+        m times int [N, columns], for `np.take_along_axis`; each column moves whole prompts within
+        their block, each seed with the same seed, as `permutations` moves all columns together.
+        """
+        rng = np.random.default_rng(np.random.SeedSequence([self.seed, _SHUFFLES]))
+        blocks = [np.flatnonzero(self.block_of == block) for block in range(self.n_blocks)]
+        stand_in = np.empty((self.n_prompts, n_columns), np.intp)
+        for _ in range(m):
+            for members in blocks:
+                table = np.broadcast_to(members[:, None], (len(members), n_columns))
+                stand_in[members] = rng.permuted(table, axis=0)
+            yield self.rows[stand_in[self.prompt_of], self.seed_of[:, None]]
+
     def smallest_p(self, m: int, *, of: str = "labels") -> float:
-        """Return the smallest p that m permutations of this design can reach; NaN where none can.
+        """Return the smallest p that m permutations of this design can reach; NaN where `why_not`.
 
         Parameters
         ----------
@@ -179,12 +234,22 @@ class Design:
             that pair two measurements of a prompt.
         """
         distinct = self.relabelings if of == "labels" else self.pairings
-        return max(1 / (m + 1), 1 / distinct) if distinct > 1 else float("nan")
+        return float("nan") if self.why_not(m, of=of) else max(1 / (m + 1), 1 / distinct)
+
+    def moved(self, what: str) -> str:
+        """Say for the `null` column of a table that something moved between prompts, and within what."""
+        return (
+            f"{what} permuted between prompts {'within templates' if self.blocked else 'of the whole sheet'}"
+        )
 
     def null_text(self, m: int, what: str) -> str:
-        """Describe the null for the `null` column of a table: what moved, within what, which table."""
-        where = "within templates" if self.blocked else "among all prompts"
-        return f"{what} permuted between prompts {where}; table {self.permutation_hash(m)}"
+        """Return `moved`, with the hash of the table of m permutations."""
+        return f"{self.moved(what)}; table {self.permutation_hash(m)}"
+
+    @property
+    def resampled(self) -> str:
+        """What bootstraps resample, for captions."""
+        return f"{'templates' if self.blocked else f'the prompts of each {self.label}'}, then seeds"
 
     # ---- folds --------------------------------------------------------------------------------
 
@@ -223,25 +288,21 @@ class Design:
 
     # ---- resampling ---------------------------------------------------------------------------
 
-    def bootstraps(self, m: int) -> np.ndarray:
-        """Resample templates (without templates: the prompts of each label), then seeds.
+    def bootstraps(self, m: int) -> Bootstraps:
+        """Resample templates (without templates: the prompts of each label), then seeds; m times.
 
-        Returns
-        -------
-        float32 [m, N]: how often each of m bootstraps holds each sample. Seeds are crossed with
-        prompts, so one draw of seeds serves all prompts. A statistic of pairs weighs the pair
-        i ≠ j by the product of its counts, so that a sample's copies are never compared.
+        Seeds are crossed with prompts, so one draw of seeds serves all prompts.
         """
         rng = np.random.default_rng(np.random.SeedSequence([self.seed, _BOOTSTRAPS]))
         unit = self.block_of if self.blocked else np.arange(self.n_prompts)
         stratum = np.zeros(self.n_prompts, int) if self.blocked else _codes(self.prompt_labels)
-        units = np.zeros((m, self.n_prompts), np.float32)
+        units = np.zeros((m, int(unit.max()) + 1), np.float32)
         for one in np.unique(stratum):
             members = np.unique(unit[stratum == one])
             units[:, members] = rng.multinomial(len(members), np.full(len(members), 1 / len(members)), size=m)
         n_seeds = len(self.seeds)
         seeds = rng.multinomial(n_seeds, np.full(n_seeds, 1 / n_seeds), size=m).astype(np.float32)
-        return units[:, unit[self.prompt_of]] * seeds[:, self.seed_of]
+        return Bootstraps(units, unit[self.prompt_of], seeds, self.seed_of)
 
     # ---- pairs --------------------------------------------------------------------------------
 

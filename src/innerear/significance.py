@@ -13,6 +13,9 @@ from innerear.errors import InputError
 
 # A relabeling that only renames gives the observed value again, up to rounding: that is a tie.
 _TIE = 1e-5
+CONFIDENCE = 0.95
+#: share of bootstraps that may lack a statistic and be dropped; with more there is no interval
+MAX_DROPPED = 0.05
 
 
 @dataclass(frozen=True)
@@ -45,7 +48,8 @@ def against_null(
     observed : [cells]; NaN where a cell is not to be tested.
     null : [m, cells].
     smallest : the smallest p that the design can reach, below which no p is reported although a
-        drawn null may hold few ties by luck; NaN where there is no null, which makes every p NaN.
+        drawn null may hold few ties by luck; NaN where there is no null. That, and a null without
+        permutations, make every p NaN.
     standardise : compare cells by z, the statistic in units of its own permutation distribution with
         the observed one included (after Westfall & Young 1993): for cells that differ in spread.
         False compares the statistics as they are: for those on one scale, such as R², whose nulls
@@ -58,7 +62,7 @@ def against_null(
     observed, null = np.asarray(observed, float), np.asarray(null, float)
     usable = np.isfinite(observed) & np.isfinite(null).all(axis=0)
     p, score = np.full(observed.shape, np.nan), np.full(observed.shape, np.nan)
-    if np.isnan(smallest) or not usable.any():
+    if np.isnan(smallest) or not len(null) or not usable.any():
         return Significance(p, p.copy(), score, np.full(len(null), -np.inf))
     pooled = np.vstack([observed[None, usable], null[:, usable]])  # [1 + m, cells]
     scores = pooled
@@ -69,6 +73,67 @@ def against_null(
     p[usable] = np.maximum((1 + (scores[1:] >= scores[0] - _TIE).sum(axis=0)) / (len(null) + 1), smallest)
     null_max = scores[1:].max(axis=1)
     return Significance(p, np.maximum(max_t(score, null_max), smallest), score, null_max)
+
+
+def record(
+    table: pd.DataFrame,
+    rows: np.ndarray,
+    result: Significance,
+    *,
+    min_p: float,
+    null: str,
+    family: str,
+    why_not: Sequence[str],
+) -> None:
+    """Write a family's results into the common columns of a table.
+
+    Parameters
+    ----------
+    table : with a row per cell, changed in place; its `n_perm` is 0 and its `min_p` NaN so far.
+    rows : [cells] the positions of the family's rows; the table's index counts its rows.
+    result : of these cells.
+    min_p, null, family : for the cells that were tested; `n_perm` is the length of `null_max`.
+    why_not : [cells] reasons, for the `null` of those that were not.
+    """
+    scores = ["p", "p_corrected", "score"]
+    table.loc[rows, scores] = np.stack([result.p, result.p_corrected, result.score], axis=1)
+    tested = np.isfinite(result.p)
+    table.loc[rows[tested], "n_perm"] = len(result.null_max)
+    table.loc[rows[tested], "min_p"] = min_p
+    table.loc[rows[tested], "null"] = null
+    table.loc[rows[tested], "family"] = family
+    reasons = [f"none: {why}" for why, done in zip(why_not, tested, strict=True) if not done]
+    table.loc[rows[~tested], "null"] = reasons
+
+
+def percentile_interval(
+    estimate: np.ndarray, boots: np.ndarray, resampled: str
+) -> tuple[np.ndarray, np.ndarray, str]:
+    """Return the ends of 95 % bootstrap intervals, and what they are of.
+
+    Parameters
+    ----------
+    estimate : [cells]; cells that are NaN get no interval.
+    boots : [m, cells] the same in every bootstrap; NaN where a resample holds nothing to compute it from.
+    resampled : what was resampled, for the text.
+
+    Returns
+    -------
+    low, high : [cells]; NaN where more than 5 % of resamples were dropped: those left would speak for
+        a larger design than there is.
+    text : the number of bootstraps, or ``"none: …"`` with the reason.
+    """
+    low, high = np.full((2, len(estimate)), np.nan)
+    cells = np.isfinite(estimate)
+    if not cells.any() or not len(boots):
+        return low, high, "none: nothing to resample"
+    whole = np.isfinite(boots[:, cells]).all(axis=1)
+    dropped = 1 - whole.mean()
+    if dropped > MAX_DROPPED:
+        return low, high, f"none: {dropped:.0%} of resamples hold no such pairs"
+    tails = [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2]
+    low[cells], high[cells] = np.quantile(boots[np.ix_(whole, cells)], tails, axis=0)
+    return low, high, f"{CONFIDENCE:.0%} of {len(boots)} bootstraps of {resampled}"
 
 
 def max_t(score: np.ndarray, null_max: np.ndarray) -> np.ndarray:

@@ -16,7 +16,7 @@ import pandas as pd
 from innerear.design import STRATA, Design
 from innerear.errors import InputError
 from innerear.gram import Arrays, Coords, GramSource, cosine, raw_gram
-from innerear.significance import correct_over, null_table
+from innerear.significance import correct_over, null_table, percentile_interval, record
 
 MEASURES = ("centred", "standardised", "raw (diagnostic)")
 #: columns that name a map of layers × cells, within which `similarity_map` corrects
@@ -30,7 +30,6 @@ EFFECTS = {
 }
 #: the effects of which labels, not prompts or seeds, are the cause, and which a permutation can test
 TESTED = ("emotion effect, same seed", "emotion effect, other seed")
-CONFIDENCE = 0.95
 # Weights of pairs [permutations, pairs] are made in pieces of at most this many numbers.
 _PIECE = 2**24
 
@@ -182,10 +181,12 @@ def layer_similarity(
     -------
     See `LayerSimilarity`. Rows of the table: the mean cosine of each stratum, and the effects in
     `EFFECTS`, each with a 95 % percentile interval over bootstraps of templates (or prompts), then
-    seeds. The emotion effects are tested, one-sided, by permuting labels within templates;
-    `p_corrected` is max-T over the steps (or windows) of this layer and branch until
-    `similarity_map` replaces it by max-T over layers too. Pads and `deterministic` steps are not
-    analysed.
+    seeds. A resample of few templates or seeds may hold no pair of a stratum. Where more than 5 % of
+    them do, the others would speak for the design as if it were larger, so the interval is NaN and
+    `interval` says why; fewer are dropped. The emotion effects are tested, one-sided, by permuting
+    labels within templates; `p_corrected` is max-T over the steps (or windows) of this layer and
+    branch until `similarity_map` replaces it by max-T over layers too. Pads are left out. Cells
+    without variance (`deterministic`) and those without pairs are NaN with the reason in `null`.
 
     Raises
     ------
@@ -206,8 +207,8 @@ def layer_similarity(
             table, maxima = pairs.summary(values, cells, tests=measure in MEASURES[:2])
             frames.append(table.assign(branch=branch, measure=measure))
             nulls += [({"branch": branch, "measure": measure} | name, null_max) for name, null_max in maxima]
-    if not design.can_test:
-        log.warning("similarity, layer %s: estimates without p: %s", layer, design.why_not)
+    if design.why_not(n_permutations):
+        log.warning("similarity, layer %s: estimates without p: %s", layer, design.why_not(n_permutations))
     table = pd.concat(frames, ignore_index=True).assign(model=model, layer=layer)
     # Six decimals of a cosine; more would only make the table twice as long to write.
     table[["estimate", "ci_lo", "ci_hi"]] = table[["estimate", "ci_lo", "ci_hi"]].round(6)
@@ -224,7 +225,7 @@ def layer_similarity(
 _COLUMNS = pd.Index(
     [
         *("model", "layer", "branch", "over", "step", "seconds", "window", "measure", "statistic"),
-        *("estimate", "ci_lo", "ci_hi", "p", "p_corrected", "score"),
+        *("estimate", "ci_lo", "ci_hi", "interval", "p", "p_corrected", "score"),
         *("n_prompts", "n_perm", "min_p", "null", "family"),
     ]
 )
@@ -284,7 +285,7 @@ class _Pairs:
         self.design = design
         strata = np.triu(design.strata())
         self.members = {k: np.nonzero(strata == k) for k in STRATA}
-        self.counts = design.bootstraps(n_bootstraps)  # [m, N]
+        self.bootstraps = design.bootstraps(n_bootstraps)
         codes = np.unique(design.labels, return_inverse=True)[1]
         self.labels = codes[design.permutations(n_permutations)]  # [m, N]
         self.n_permutations = n_permutations
@@ -298,60 +299,73 @@ class _Pairs:
         boots = {k: self._bootstrap(k, pairs) for k, pairs in values.items()}  # [m, cells]
         rows, maxima = [], []
         for k, name in STRATA.items():
-            rows.append(self._row(cells, name, means[k], boots[k]))
+            rows.append(self._row(cells, name, (k,), means[k], boots[k]))
         for name, (a, b) in EFFECTS.items() if tests else ():
-            row = self._row(cells, name, means[a] - means[b], boots[a] - boots[b])
+            row = self._row(cells, name, (a, b), means[a] - means[b], boots[a] - boots[b])
             if name in TESTED:
-                null = self._null(values[a], values[b], a, b)
-                maxima += self._test(row, null, cells)
+                maxima += self._test(row, self._null(values[a], values[b], a, b), cells)
             rows.append(row)
         return pd.concat(rows, ignore_index=True), maxima
 
-    def _row(self, cells: pd.DataFrame, name: str, estimate: np.ndarray, boots: np.ndarray) -> pd.DataFrame:
-        whole = boots[np.isfinite(boots).any(axis=1)]  # a resample may lack a stratum altogether
-        tails = [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2]
-        low, high = np.quantile(whole, tails, axis=0) if len(whole) else np.full((2, len(cells)), np.nan)
+    def _row(
+        self, cells: pd.DataFrame, name: str, strata: tuple[int, ...], estimate: np.ndarray, boots: np.ndarray
+    ) -> pd.DataFrame:
+        low, high, interval = percentile_interval(estimate, boots, self.design.resampled)
+        why = np.where(np.isfinite(estimate), "an estimate, not tested", self._why_nan(strata))
         return cells.assign(
             statistic=name,
             estimate=estimate,
             ci_lo=low,
             ci_hi=high,
+            interval=interval,
             p=np.nan,
             p_corrected=np.nan,
             score=np.nan,
             n_prompts=self.design.n_prompts,
             n_perm=0,
             min_p=np.nan,
-            null="none: an estimate, not tested",
+            null=[f"none: {one}" for one in why],
             family="",
         )
+
+    def _why_nan(self, strata: tuple[int, ...]) -> str:
+        """Say why an estimate from these strata is NaN."""
+        empty = [STRATA[k] for k in strata if not len(self.members[k][0])]
+        return f"no two samples are {empty[0]!r}" if empty else "all samples are equal (deterministic)"
 
     def _test(
         self, row: pd.DataFrame, null: np.ndarray, cells: pd.DataFrame
     ) -> list[tuple[dict[str, str], np.ndarray]]:
         """Fill in the p-values of an emotion effect; return the null maxima of its families."""
-        row["null"] = f"none: {self.design.why_not}"
-        if not self.design.can_test:
-            return []
-        row["null"] = self.design.null_text(self.n_permutations, f"{self.design.label}s")
-        row["n_perm"], row["min_p"] = self.n_permutations, self.design.smallest_p(self.n_permutations)
-        maxima = []
+        m = self.n_permutations
+        untested = self.design.why_not(m) or "under some relabelings no two prompts are alike, or all are"
+        estimate, maxima = row["estimate"].to_numpy(), []
+        why_not = [
+            untested if np.isfinite(value) else text.removeprefix("none: ")
+            for value, text in zip(estimate, row["null"], strict=True)
+        ]
         for over in ("steps", "windows"):
-            mine = (cells["over"] == over).to_numpy()
-            result = self.design.test(row["estimate"].to_numpy()[mine], null[:, mine])
-            row.loc[mine, ["p", "p_corrected", "score"]] = np.stack(
-                [result.p, result.p_corrected, result.score], axis=1
+            mine = np.flatnonzero(cells["over"] == over)
+            result = self.design.test(estimate[mine], null[:, mine])
+            record(
+                row,
+                mine,
+                result,
+                min_p=self.design.smallest_p(m),
+                null=self.design.null_text(m, f"{self.design.label}s"),
+                family=f"{over} of this layer and branch",
+                why_not=[why_not[i] for i in mine],
             )
-            row.loc[mine, "family"] = f"{over} of this layer and branch"
-            maxima.append(({"statistic": row["statistic"].iloc[0], "over": over}, result.null_max))
+            if np.isfinite(result.p).any():
+                maxima.append(({"statistic": row["statistic"].iloc[0], "over": over}, result.null_max))
         return maxima
 
     def _bootstrap(self, stratum: int, values: np.ndarray) -> np.ndarray:
         """Mean of a stratum's pairs [pairs, cells] in every bootstrap, [m, cells]."""
         i, j = self.members[stratum]
-        means = np.full((len(self.counts), values.shape[1]), np.nan, np.float32)
-        for rows in _pieces(len(self.counts), len(i)):
-            weights = self.counts[rows][:, i] * self.counts[rows][:, j]  # [m, pairs]
+        means = np.full((len(self.bootstraps), values.shape[1]), np.nan, np.float32)
+        for rows in _pieces(len(means), len(i)):
+            weights = self.bootstraps.pairs(i, j, rows)  # [m, pairs]
             total = weights.sum(axis=1, keepdims=True)
             np.divide(weights @ values, total, out=means[rows], where=total > 0)
         return means
@@ -362,14 +376,15 @@ class _Pairs:
         values = np.concatenate([same, other]).astype(float)  # [pairs, cells]
         i, j = np.concatenate([self.members[a], self.members[b]], axis=1)
         null = np.full((len(self.labels), values.shape[1]), np.nan)
-        if not len(same) or not len(other):
+        if not len(same) or not len(other) or not self.design.can_test:
             return null
         total = values.sum(axis=0)
         for rows in _pieces(len(self.labels), len(i)):
             alike = (self.labels[rows][:, i] == self.labels[rows][:, j]).astype(float)  # [m, pairs]
             n_alike = alike.sum(axis=1, keepdims=True)
-            summed = alike @ values
-            null[rows] = summed / n_alike - (total - summed) / (len(i) - n_alike)
+            summed, n_other = alike @ values, len(i) - n_alike
+            both = (n_alike * n_other)[:, 0] > 0
+            null[rows][both] = summed[both] / n_alike[both] - (total - summed[both]) / n_other[both]
         return null
 
 
