@@ -44,12 +44,13 @@ def make_design(n_templates=5, n_seeds=2):
     return Design(pd.DataFrame(rows, columns=["sample_id", "prompt_id", "template", "emotion", "seed"]))
 
 
-def data(design, emotion=0.0, within=0.8, seed=0):
+def data(design, emotion=0.0, within=0.8, seed=0, template=0.0):
     """[N, 2, S, D]: every prompt is shifted, in dimensions that have nothing to do with each other."""
     rng = np.random.default_rng(seed)
     prompt = np.sqrt(within) * rng.normal(size=(design.n_prompts, 2, 1, D))
     x = prompt[design.prompt_of] + np.sqrt(1 - within) * rng.normal(size=(design.n_samples, 2, S, D))
     codes = np.unique(design.labels, return_inverse=True)[1]
+    x += template * rng.normal(size=(design.n_blocks, 1, 1, D))[design.block_of[design.prompt_of]]
     return x + 4 + emotion * rng.normal(size=(4, D))[codes][:, None, None]
 
 
@@ -92,13 +93,36 @@ def test_planted_emotions_span_three_components():
     assert (beyond["p_corrected"] <= 0.05).all()
 
 
-@pytest.mark.parametrize("within", [0.2, 0.8])
-def test_what_a_prompt_shares_is_no_component(within):
+def test_tested_rows_say_what_moved_and_what_is_corrected():
+    design = make_design()
+    table = layer_components(Measured(data(design), design), design, model="nano", layer=0).table
+    assert table["null"].str.contains("each dimension by itself permuted between prompts within temp").all()
+    assert (table["family"] == "components of this layer and branch").all()
+    assert (table["p_corrected"] >= table["p"]).all()
+
+
+@pytest.mark.parametrize(("n_permutations", "reason"), [(0, "no permutations"), (9, "deterministic")])
+def test_what_cannot_be_tested_has_no_p_and_a_reason(n_permutations, reason):
+    design = make_design()
+    x = data(design)
+    x[:, 1] = x[0, 1]
+    gram = Measured(x, design)
+    table = layer_components(gram, design, model="nano", layer=0, n_permutations=n_permutations).table
+    table = table[table["branch"] == ("uncond" if reason == "deterministic" else "cond")]
+    assert table[["p", "p_corrected", "min_p", "null_95"]].isna().all(axis=None)
+    assert (table[["n_perm", "n_components"]] == 0).all(axis=None)
+    assert table["null"].str.contains(reason).all()
+    assert (table["family"] == "").all()
+    assert table["estimate"].isna().all() == (reason == "deterministic")
+
+
+@pytest.mark.parametrize(("within", "template"), [(0.2, 0), (0.8, 0), (0.5, 2)])
+def test_what_a_prompt_or_a_template_shares_is_no_component(within, template):
     """Unrelated dimensions: the first component must pass as often as the null says, not more."""
     design = make_design(n_templates=3)
     first = []
     for seed in range(60):
-        x = data(design, within=within, seed=seed)[:, 0].mean(axis=1)  # [N, D]
+        x = data(design, within=within, seed=seed, template=template)[:, 0].mean(axis=1)  # [N, D]
         null = parallel_analysis(x, design, 60)
         variances = pca_from_gram((x - x.mean(0)) @ (x - x.mean(0)).T, 1)[0]
         first.append(variances[0] / variances.sum() > np.quantile(null[:, 0], 0.95))
@@ -111,6 +135,16 @@ def test_shuffling_samples_would_find_prompts():
     alone = design.samples.assign(prompt_id=design.samples["sample_id"], seed=0)
     x = data(design, within=0.8)[:, 0].mean(axis=1)
     null = parallel_analysis(x, Design(alone), 60)
+    centred = x - x.mean(axis=0)
+    variances = pca_from_gram(centred @ centred.T, 1)[0]
+    assert variances[0] / variances.sum() > np.quantile(null[:, 0], 0.95)
+
+
+def test_shuffling_across_templates_would_find_templates():
+    """So can this one: among all prompts every template effect passes for a component."""
+    design = make_design(n_templates=3)
+    x = data(design, template=2)[:, 0].mean(axis=1)
+    null = parallel_analysis(x, Design(design.samples.assign(template="")), 60)
     centred = x - x.mean(axis=0)
     variances = pca_from_gram(centred @ centred.T, 1)[0]
     assert variances[0] / variances.sum() > np.quantile(null[:, 0], 0.95)

@@ -15,7 +15,6 @@ from innerear.errors import InputError
 from innerear.gram import Arrays, Coords, GramSource
 
 N_COMPONENTS = 10
-_PARALLEL = 3  # stream of the study's seed, apart from permutations and bootstraps
 # An eigenvalue below this share of the total is rounding: it has no direction.
 _NOTHING = 1e-7
 
@@ -77,27 +76,26 @@ def parallel_analysis(features: np.ndarray, design: Design, m: int) -> np.ndarra
     """Explained-variance ratios of data whose dimensions are unrelated (after Horn 1965).
 
     Every dimension is permuted by itself, whole prompts at a time: shuffling samples would break up
-    the likeness of a prompt's seeds, and then any prompt effect would pass for a component.
+    the likeness of a prompt's seeds, and then any prompt effect would pass for a component. For the
+    same reason prompts stay within their template, where templates are blocks: what the prompts of a
+    template have in common is in the null too, and a component must go beyond it.
 
     Parameters
     ----------
     features : [N, D] of `design`'s samples.
-    m : number of shuffles, drawn from the study's seed.
+    m : number of shuffles, which the design draws.
 
     Returns
     -------
     [m, N − 1] ratios of each component, descending.
     """
-    rng = np.random.default_rng([design.seed, _PARALLEL])
     features = np.asarray(features, np.float32)
-    prompts = (features - features.mean(axis=0))[design.rows]  # [P, R, D]
-    total = float((prompts.astype(float) ** 2).sum())
+    features = features - features.mean(axis=0)
+    total = float((features.astype(float) ** 2).sum())
     n_samples, n_dimensions = features.shape
     ratios = np.zeros((m, n_samples - 1))
-    order = np.tile(np.arange(design.n_prompts)[:, None], (1, n_dimensions))  # [P, D]
-    for k in range(m if total > 0 else 0):
-        moved = np.take_along_axis(prompts, rng.permuted(order, axis=0)[:, None, :], axis=0)
-        shuffled = moved.reshape(n_samples, n_dimensions)
+    for k, table in enumerate(design.shuffles(m if total > 0 else 0, n_dimensions)):
+        shuffled = np.take_along_axis(features, table, axis=0)
         small = shuffled @ shuffled.T if n_samples <= n_dimensions else shuffled.T @ shuffled
         values = np.maximum(np.linalg.eigvalsh(small)[::-1], 0)[: n_samples - 1]
         ratios[k, : len(values)] = values / total
@@ -118,7 +116,7 @@ def layer_components(
     Parameters
     ----------
     gram : an open `GramFile` of `design`'s samples, in its order.
-    design : gives the prompts, and the seed of the parallel analysis.
+    design : gives the prompts, and the shuffles of the parallel analysis.
     model, layer : for the table's columns.
     n_permutations : shuffles of the parallel analysis.
 
@@ -128,7 +126,10 @@ def layer_components(
     `null_95` those of unrelated dimensions, `n_components` how many leading components exceed
     `null_95`. The p of a component is its rank among the shuffles, and `p_corrected` is against the
     first component of each, which is the largest. A component beyond chance says that dimensions
-    vary together over prompts, not why.
+    vary together over the prompts of a template, not why. Where templates differ much, the first
+    components are theirs in the shuffles too, and the count errs towards too few. Components of
+    states that are equal for all samples, or that cannot be shuffled, have no p, with the reason in
+    `null`, and `n_components` is 0.
 
     Raises
     ------
@@ -143,7 +144,7 @@ def layer_components(
         variances, fitted = pca_from_gram(inner, N_COMPONENTS)
         means = gram.read("window_mean", branch=number, window=whole)
         null = parallel_analysis(means, design, n_permutations)
-        tables.append(_scree(variances, null).assign(branch=branch))
+        tables.append(_scree(variances, null, design).assign(branch=branch))
         scores.append(fitted)
         if "bin_gram" in gram:
             paths.append(_trajectories(gram, number, fitted, design))
@@ -166,32 +167,34 @@ _COLUMNS = pd.Index(
             "n_perm",
             "min_p",
             "null",
+            "family",
         ),
     ]
 )
 
 
-def _scree(variances: np.ndarray, null: np.ndarray) -> pd.DataFrame:
-    ratios = variances / variances.sum() if variances.sum() > 0 else np.zeros_like(variances)
-    m = len(null)
+def _scree(variances: np.ndarray, null: np.ndarray, design: Design) -> pd.DataFrame:
+    m, total = len(null), variances.sum()
+    ratios = variances / total if total > 0 else np.full_like(variances, np.nan)
+    table = pd.DataFrame(
+        {"statistic": "explained-variance ratio", "component": np.arange(1, len(ratios) + 1)}
+    ).assign(estimate=ratios, ci_lo=np.nan, ci_hi=np.nan)
+    why_not = design.why_not(m, of="pairs") if total > 0 else "all samples are equal (deterministic)"
+    if why_not:
+        gaps = dict.fromkeys(("null_median", "null_95", "p", "p_corrected", "min_p"), np.nan)
+        return table.assign(**gaps, n_components=0, n_perm=0, null=f"none: {why_not}", family="")
     largest = null.max(axis=1, keepdims=True)
     high = np.quantile(null, 0.95, axis=0)
-    return pd.DataFrame(
-        {
-            "statistic": "explained-variance ratio",
-            "component": np.arange(1, len(ratios) + 1),
-            "estimate": ratios,
-            "ci_lo": np.nan,
-            "ci_hi": np.nan,
-            "null_median": np.median(null, axis=0),
-            "null_95": high,
-            "n_components": n_beyond(ratios, high),
-            "p": (1 + (null >= ratios).sum(axis=0)) / (m + 1),
-            "p_corrected": (1 + (largest >= ratios).sum(axis=0)) / (m + 1),
-            "n_perm": m,
-            "min_p": 1 / (m + 1),
-            "null": "each dimension permuted over prompts by itself (parallel analysis)",
-        }
+    return table.assign(
+        null_median=np.median(null, axis=0),
+        null_95=high,
+        n_components=n_beyond(ratios, high),
+        p=(1 + (null >= ratios).sum(axis=0)) / (m + 1),
+        p_corrected=(1 + (largest >= ratios).sum(axis=0)) / (m + 1),
+        n_perm=m,
+        min_p=1 / (m + 1),
+        null=design.moved("each dimension by itself"),
+        family="components of this layer and branch",
     )
 
 
