@@ -13,7 +13,6 @@ import xarray as xr
 from innerear.acoustics import (
     FEATURES,
     clip_features,
-    feature_matrix,
     frame_features,
     measure_clips,
     mel_spectrogram,
@@ -353,27 +352,6 @@ def samples(clips):
     return pd.DataFrame({"sample_id": names, "emotion": [n.split("/")[0][2:] for n in names]})
 
 
-def test_matrix_keeps_order_and_gaps(clips):
-    values, valid = feature_matrix(clips)
-    assert values.index.tolist() == ["a-sad/seed-0", "a-happy/seed-0", "a-happy/seed-1"]
-    assert values.columns.tolist() == list(FEATURES)
-    assert values.loc["a-sad/seed-0"].isna().all()
-    assert values["tempo"].tolist()[1:] == pytest.approx([120, 90], rel=0.01)
-    assert (values.notna() == valid).all(axis=None)
-
-
-def test_matrix_never_takes_an_invalid_value(clips):
-    edited = clips.assign(value=clips["value"].fillna(0.0))
-    assert feature_matrix(edited)[0].loc["a-sad/seed-0"].isna().all()
-
-
-def test_matrix_refuses_gaps_and_doubles(clips):
-    with pytest.raises(InputError, match="twice"):
-        feature_matrix(pd.concat([clips, clips.iloc[:1]]))
-    with pytest.raises(InputError, match="a-sad/seed-0"):
-        feature_matrix(clips.iloc[1:])
-
-
 def test_unequal_missingness_warns(clips, samples, caplog):
     with caplog.at_level(logging.WARNING):
         table = validity(clips, samples).set_index(["feature", "emotion"])
@@ -402,7 +380,8 @@ def test_clips_are_measured_from_files_and_frames_read_back(tmp_path):
         paths.append(tmp_path / f"{number}.wav")
         soundfile.write(paths[-1], notes(bpm)[0], RATE)
     clips, frames = measure_clips(paths, names, 50)
-    assert feature_matrix(clips)[0]["tempo"].tolist() == pytest.approx([90, 120], rel=0.01)
+    tempo = clips[clips["feature"] == "tempo"].set_index("sample_id")["value"]
+    assert tempo[names].tolist() == pytest.approx([90, 120], rel=0.01)
     write_frames(frames, tmp_path / "frames.nc")
     with xr.open_dataset(tmp_path / "frames.nc", engine="h5netcdf") as read:
         assert read["value"].dims == ("sample", "feature", "frame")

@@ -152,9 +152,9 @@ class _Targets:
 def _targets(clips: pd.DataFrame, design: Design) -> _Targets:
     ids = design.samples["sample_id"].astype(str).tolist()
     names = list(dict.fromkeys(clips["feature"].astype(str)))
-    twice = clips[clips.duplicated(["sample_id", "feature"])]
-    if len(twice):
-        sample, name = twice[["sample_id", "feature"]].iloc[0]
+    twice = clips.duplicated(["sample_id", "feature"]).to_numpy()
+    if twice.any():
+        sample, name = (clips[column].iloc[int(twice.argmax())] for column in ("sample_id", "feature"))
         raise InputError(f"{sample!r} has {name!r} twice in the clip features: remake acoustics/clips.tsv")
     wide = clips.pivot(index="sample_id", columns="feature", values="value").reindex(columns=names)
     absent = [name for name in ids if name not in wide.index]

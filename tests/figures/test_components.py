@@ -14,7 +14,16 @@ def test_scree_counts_components_beyond_chance(study):
     n = rows_of(study.components, layer=0, branch="uncond")["n_components"].iloc[0]
     assert f"{n} beyond chance" in [text.get_text() for text in panel.texts]
     assert n > 0
+    assert "permuted between prompts within templates" in figure.get_suptitle()
     assert "nano" in figure.get_suptitle()
+
+
+def test_scree_that_was_not_tested_says_why(study):
+    gaps = dict.fromkeys(("p", "p_corrected", "null_median", "null_95"), np.nan)
+    table = study.components.assign(**gaps, n_components=0, null="none: no permutations were asked for")
+    figure = scree(table, model="nano")
+    assert "not tested (no permutations were asked for)" in figure.get_suptitle()
+    assert "not tested" in [text.get_text() for text in figure.axes[0].texts]
 
 
 def test_plane_colours_emotions(study):

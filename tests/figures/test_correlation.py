@@ -5,6 +5,13 @@ import numpy as np
 from innerear.figures.correlation import r2_map
 
 
+def overlaps(figure, axes):
+    """Whether the title of a panel is wider than the panel, or the heading than the figure."""
+    figure.draw_without_rendering()
+    heading = max(text.get_window_extent().width for text in figure.texts)
+    return axes.title.get_window_extent().width > axes.bbox.width * 1.1 or heading > figure.bbox.width
+
+
 def test_stars_and_hatches(study):
     figure = r2_map(study.correlation, model="nano")
     uncond = figure.axes[1]
@@ -13,6 +20,7 @@ def test_stars_and_hatches(study):
     assert [patch.get_hatch() for patch in uncond.patches] == ["////"]
     labels = [text.get_text() for text in figure.axes[0].get_yticklabels()]
     assert labels == ["loudness (dB)", "noise", "tempo"]
+    assert not [axes for axes in figure.axes[:3] if overlaps(figure, axes)]
     assert "max-T over layers × features × branches" in figure.get_suptitle()
 
 

@@ -1,6 +1,7 @@
 """Similarity figures show what the tables say."""
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from innerear.figures.maps import Steps, by_layer_and_step, rows_of, spread_evenly
@@ -50,6 +51,16 @@ def test_effect_map_without_tests_says_why(study):
     assert "not tested (one prompt per emotion)" in effect_map(table, model="nano").get_suptitle()
 
 
+def test_an_effect_without_pairs_says_why_on_its_panels(study):
+    table = study.similarity
+    other = table["statistic"] == "emotion effect, other seed"
+    gaps = dict.fromkeys(("estimate", "p", "p_corrected"), np.nan)
+    table = pd.concat([table[~other], table[other].assign(**gaps, null="none: no two samples are alike")])
+    same, last = panels(effect_map(table, model="nano"))[::5]
+    assert [text.get_text() for text in last.texts] == ["no two samples are alike"]
+    assert not same.texts
+
+
 def test_matrices_are_ordered_and_parted_by_emotion(study):
     figure = similarity_matrices(study.matrices, study.samples, model="nano")
     assert len(panels(figure)) == 6
@@ -73,7 +84,8 @@ def test_strata_have_five_curves_with_bands(study):
     named = [line for line in panel.lines if not line.get_label().startswith("_")]
     assert len(named) == 5
     assert len(panel.collections) == 5
-    assert "bootstrap" in figure.get_suptitle()
+    assert "95% of 50 bootstraps of templates, then seeds" in figure.get_suptitle()
+    assert "no band where too many resamples hold no such pairs" in figure.get_suptitle()
 
 
 def test_layers_are_chosen_evenly_with_both_ends():

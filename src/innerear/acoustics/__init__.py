@@ -9,14 +9,13 @@ from innerear.acoustics.features import FEATURES, Feature, feature_label
 from innerear.acoustics.files import measure_clips, read_spectrograms, write_frames
 from innerear.acoustics.frames import frame_features
 from innerear.acoustics.spectrogram import mel_spectrogram
-from innerear.acoustics.tables import feature_matrix, validity
+from innerear.acoustics.tables import validity
 
 __all__ = [
     "FEATURES",
     "Feature",
     "clip_features",
     "feature_label",
-    "feature_matrix",
     "frame_features",
     "measure_clips",
     "mel_spectrogram",

@@ -1,4 +1,4 @@
-"""From the long table of clip features to a matrix, and to how often each could be measured."""
+"""From the long table of clip features to how often each could be measured."""
 
 import logging
 from collections import Counter
@@ -12,40 +12,6 @@ UNEQUAL = 0.2
 """Difference between emotions in the share of valid clips from which missingness is a warning."""
 
 _log = logging.getLogger(__name__)
-
-
-def feature_matrix(clips: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Turn the long table of many samples wide.
-
-    Parameters
-    ----------
-    clips : one row per sample and feature: sample_id, feature, value, valid.
-
-    Returns
-    -------
-    values : [N, F] float, NaN where not valid; samples in the order of the table (index
-        ``sample_id``), features in the order of `FEATURES`.
-    valid : [N, F] bool, the same axes.
-
-    Raises
-    ------
-    InputError: a sample and feature stand there twice, or a sample lacks a feature.
-    """
-    twice = clips[clips.duplicated(["sample_id", "feature"])]
-    if len(twice):
-        sample, name = twice.iloc[0][["sample_id", "feature"]]
-        raise InputError(f"{sample!r} has {name!r} twice in the table of clip features")
-    samples = list(dict.fromkeys(clips["sample_id"]))
-    names = _features(clips)
-    if len(clips) != len(samples) * len(names):
-        counts = clips.groupby("sample_id")["feature"].count()
-        raise InputError(
-            f"{counts.idxmin()!r} has {counts.min()} clip features where others have {counts.max()}"
-        )
-    valid = clips.pivot(index="sample_id", columns="feature", values="valid")
-    values = clips.pivot(index="sample_id", columns="feature", values="value")
-    valid = valid.reindex(index=samples, columns=names).astype(bool)
-    return values.reindex(index=samples, columns=names).astype(float).where(valid), valid
 
 
 def validity(clips: pd.DataFrame, samples: pd.DataFrame, by: str = "emotion") -> pd.DataFrame:

@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from innerear.figures.maps import distinct, rows_of, spread_evenly
+from innerear.figures.maps import distinct, rows_of, spread_evenly, why_not_tested
 from innerear.figures.style import BRANCHES, markers, new_figure, palette, styled
 from innerear.gram import GramSource
 
@@ -34,8 +34,7 @@ def scree(table: pd.DataFrame, *, model: str) -> Figure:
         len(layers),
         len(branches),
         title=f"Principal components of the clip averages, {model}",
-        subtitle=f"n: {distinct(table, 'n_prompts')[0]} prompts; grey: median to 95 % of "
-        f"{distinct(table, 'n_perm')[0]} shuffles of each dimension over prompts",
+        subtitle=_how_tested(table),
         panel=(2.9, 1.7),
         sharex=True,
         sharey="row",
@@ -56,6 +55,15 @@ def scree(table: pd.DataFrame, *, model: str) -> Figure:
     return figure
 
 
+def _how_tested(table: pd.DataFrame) -> str:
+    tested = table.iloc[np.flatnonzero(np.isfinite(table["p"].to_numpy(float)))]
+    n = f"n: {distinct(table, 'n_prompts')[0]} prompts"
+    if tested.empty:
+        return f"{n}; not tested ({why_not_tested(table)})"
+    shuffles = f"{distinct(tested, 'n_perm')[0]} shuffles"
+    return f"{n}; grey: median to 95 % of {shuffles},\n{distinct(tested, 'null')[0]}"
+
+
 def _draw_scree(axes: Axes, rows: pd.DataFrame) -> None:
     component, n = rows["component"].to_numpy(int), distinct(rows, "n_components")[0]
     low, high, share = (100 * rows[name].to_numpy(float) for name in ("null_median", "null_95", "estimate"))
@@ -64,7 +72,9 @@ def _draw_scree(axes: Axes, rows: pd.DataFrame) -> None:
     axes.plot(component, share, "-", color="black", linewidth=0.8)
     axes.plot(component[:n], share[:n], "o", color="#D55E00", markersize=4)
     axes.plot(component[n:], share[n:], "o", color="black", markerfacecolor="white", markersize=4)
-    axes.text(0.97, 0.93, f"{n} beyond chance", transform=axes.transAxes, ha="right", va="top")
+    tested = np.isfinite(rows["p"].to_numpy(float)).any()
+    verdict = f"{n} beyond chance" if tested else "not tested"
+    axes.text(0.97, 0.93, verdict, transform=axes.transAxes, ha="right", va="top")
     axes.set_xticks(range(1, SHOWN + 1, 3))
 
 

@@ -1,10 +1,12 @@
-"""Which layer predicts which acoustic feature of the clip, on templates held out."""
+"""Which layer predicts which acoustic feature of the clip, on held-out prompts."""
+
+import textwrap
 
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from innerear.figures.maps import distinct, rows_of, spread_evenly
+from innerear.figures.maps import distinct, rows_of, spread_evenly, why_not_tested
 from innerear.figures.style import BRANCHES, SEQUENTIAL, new_figure, styled
 
 ALPHA = 0.05
@@ -31,9 +33,9 @@ def r2_map(table: pd.DataFrame, *, model: str) -> Figure:
     figure, axes = new_figure(
         1,
         len(branches),
-        title=f"Acoustic features of the clip predicted from the states of {model}",
+        title=f"Clip acoustics predicted from the states of {model}",
         subtitle=_how_tested(table),
-        panel=(max(1.6, 0.28 * len(layers) + 0.6), 0.17 * len(features) + 0.6),
+        panel=(max(1.9, 0.28 * len(layers) + 0.6), 0.17 * len(features) + 0.6),
         sharey=True,
     )
     image = None
@@ -58,7 +60,7 @@ def r2_map(table: pd.DataFrame, *, model: str) -> Figure:
         shown = spread_evenly(range(len(layers)), 12)
         panel.set_xticks(shown, [str(layers[i]) for i in shown])
         panel.set_xlabel("layer")
-        panel.set_title(BRANCHES.get(branch, branch).replace(" (", "\n("))
+        panel.set_title(BRANCHES.get(branch, branch).replace(" (", "\n("), fontsize=8)
     axes[0, 0].set_yticks(range(len(features)), _names(table, features), fontsize=7)
     if image is not None:
         figure.colorbar(image, ax=axes, label="held-out R² (0 = the training mean)", shrink=0.6, pad=0.01)
@@ -83,11 +85,12 @@ def _names(table: pd.DataFrame, features: list[str]) -> list[str]:
 
 
 def _how_tested(table: pd.DataFrame) -> str:
+    """Lines short enough for the narrowest figure, of two layers."""
     tested = table.iloc[np.flatnonzero(np.isfinite(table["p_corrected"].to_numpy(float)))]
-    n = f"n: {distinct(table, 'n_prompts')[0]} prompts, folds by template"
+    n = f"n: {distinct(table, 'n_prompts')[0]} prompts; folds of whole templates or prompts"
     if tested.empty:
-        return f"{n}\nnot tested ({distinct(table, 'null')[0].removeprefix('none: ')})"
+        return f"{n}\n" + textwrap.fill(f"not tested ({why_not_tested(table)})", 60)
     return (
-        f"{n}; {distinct(tested, 'n_perm')[0]} permutations, smallest p {distinct(tested, 'min_p')[0]:.2g}\n"
+        f"{n}\n{distinct(tested, 'n_perm')[0]} permutations, smallest p {distinct(tested, 'min_p')[0]:.2g}\n"
         f"*: p ≤ {ALPHA} by max-T over {distinct(tested, 'family')[0]}"
     )

@@ -1,5 +1,6 @@
 """Maps of layers × steps, the form that most results of a study take."""
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -39,6 +40,12 @@ def rows_of(table: pd.DataFrame, **where: object) -> pd.DataFrame:
 def distinct(table: pd.DataFrame, column: str) -> list:
     """Return a column's values in order of appearance, each once."""
     return list(dict.fromkeys(table[column].tolist()))
+
+
+def why_not_tested(table: pd.DataFrame) -> str:
+    """Return the most frequent reason in `null` why rows were not tested."""
+    reasons = Counter(str(null).removeprefix("none: ") for null in table["null"])
+    return reasons.most_common(1)[0][0]
 
 
 def spread_evenly(layers: Sequence[int], at_most: int) -> list[int]:

@@ -1,5 +1,6 @@
 """Similarity matrices, the five strata over the steps, and the map of the emotion effect."""
 
+import textwrap
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -7,7 +8,15 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from innerear.figures.maps import Steps, by_layer_and_step, distinct, draw_map, rows_of, spread_evenly
+from innerear.figures.maps import (
+    Steps,
+    by_layer_and_step,
+    distinct,
+    draw_map,
+    rows_of,
+    spread_evenly,
+    why_not_tested,
+)
 from innerear.figures.style import BRANCHES, DIVERGING, new_figure, step_axis, styled
 from innerear.gram import GramSource
 from innerear.similarity import TESTED
@@ -137,7 +146,7 @@ def strata_curves(table: pd.DataFrame, *, model: str, measure: str = "centred") 
         len(layers),
         len(branches),
         title=f"{measure.capitalize()} cosine in five strata of pairs, {model}",
-        subtitle=f"n: {table['n_prompts'].iloc[0]} prompts; bands: 95 % bootstrap over templates, then seeds",
+        subtitle=_bands(table),
         panel=(3.2, 1.5),
         sharex=True,
         sharey="row",
@@ -154,6 +163,15 @@ def strata_curves(table: pd.DataFrame, *, model: str, measure: str = "centred") 
     handles, names = axes[0, 0].get_legend_handles_labels()
     figure.legend(handles, names, loc="outside lower center", ncols=3)
     return figure
+
+
+def _bands(table: pd.DataFrame) -> str:
+    """Say what the bands are, and why curves have none."""
+    told = distinct(table, "interval")
+    bands = [text for text in told if not text.startswith("none: ")]
+    text = f"n: {distinct(table, 'n_prompts')[0]} prompts; bands: {', '.join(bands) or 'none'}"
+    lacking = any("resamples" in one for one in told)
+    return text + "\nno band where too many resamples hold no such pairs" * lacking
 
 
 def _draw_curves(axes: Axes, table: pd.DataFrame) -> None:
@@ -213,6 +231,9 @@ def effect_map(table: pd.DataFrame, *, model: str, measure: str = "centred") -> 
                 significant=by_layer_and_step(rows, "p_corrected", layers, steps) <= ALPHA,
                 outer=(column == 0, row == len(effects) - 1, row == 0),
             )
+            if not np.isfinite(rows["estimate"].to_numpy(float)).any():
+                reason = textwrap.fill(why_not_tested(rows), 32)
+                panel.text(0.5, 0.5, reason, transform=panel.transAxes, ha="center", va="center", fontsize=8)
             if row == 0:
                 panel.set_title(BRANCHES.get(branch, branch))
             if column == 0:
@@ -226,7 +247,7 @@ def _how_tested(table: pd.DataFrame) -> str:
     tested = table.iloc[np.flatnonzero(np.isfinite(table["p_corrected"].to_numpy(float)))]
     n = f"n: {distinct(table, 'n_prompts')[0]} prompts"
     if tested.empty:
-        return f"{n}; not tested ({distinct(table, 'null')[0].removeprefix('none: ')})"
+        return f"{n}; not tested ({why_not_tested(table)})"
     return (
         f"{n}; {distinct(tested, 'n_perm')[0]} permutations, smallest p {distinct(tested, 'min_p')[0]:.2g}; "
         f"outlined: p ≤ {ALPHA} by max-T over {distinct(tested, 'family')[0]}"
