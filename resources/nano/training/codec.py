@@ -60,6 +60,7 @@ CONFIG = {
         "orthogonal_reg_active_codes_only": False,
     },
 }
+STEPS = 2800
 BATCH = 8
 CROP_FRAMES = 30  # 0.6 s
 WARM_UP = 0.25  # first share of the steps: plain autoencoder; quantised from the start it gets stuck

@@ -81,8 +81,27 @@ CONFIG = {
     # MusicGen's constructor wants more than its extend_stride of 18 s.
     "dataset": {"segment_duration": 30},
 }
-BATCHES = ((9, 400), (12, 300), (18, 200))  # clips × frames, in turn
+LONG = ((9, 400), (12, 300), (18, 200))  # clips × frames, in turn
+OPENINGS = ((192, 12),) * 3
 EQUAL_LENGTHS = 0.65  # share of batches whose prompts have one token length
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A stretch of training: so many steps at a peak learning rate, over batches in turn."""
+
+    steps: int
+    rate: float
+    batches: tuple[tuple[int, int], ...]
+
+
+# Once a piece has begun, its own notes say more than the text, which is heard in the first frames
+# only: over whole clips the text encoder gets next to no gradient. So the second stage mixes in many
+# openings.
+STAGES = (
+    Stage(2000, 2e-3, LONG),
+    Stage(900, 1e-3, tuple(batch for whole in LONG for batch in (*OPENINGS, whole))),
+)
 
 
 @dataclass(frozen=True)
@@ -107,23 +126,22 @@ def build(t5: Path) -> LMModel:
         return get_lm_model(OmegaConf.create(CONFIG))
 
 
-def train(corpus: Corpus, t5: Path, steps: int, seed: int) -> LMModel:
-    """Train a language model and its text encoder together."""
-    torch.manual_seed(seed)
-    rng = np.random.default_rng(seed)
-    model = build(t5).train()
-    batches = Batches(corpus, model, rng)
+def train(model: LMModel, corpus: Corpus, stage: Stage, seed: int) -> LMModel:
+    """Train a language model and its text encoder together for one stage."""
+    model.train()
+    steps = stage.steps
+    batches = Batches(corpus, model, np.random.default_rng(seed))
     decayed = [parameter for parameter in model.parameters() if parameter.dim() > 1]
     plain = [parameter for parameter in model.parameters() if parameter.dim() <= 1]
     optimizer = torch.optim.AdamW(
         [{"params": decayed, "weight_decay": 0.02}, {"params": plain, "weight_decay": 0.0}],
-        lr=2e-3,
+        lr=stage.rate,
         betas=(0.9, 0.95),
     )
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 2e-3, total_steps=steps, pct_start=0.03)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, stage.rate, total_steps=steps, pct_start=0.03)
     progress = Progress("language model", steps)
     for step in range(steps):
-        codes, texts = batches.draw(*BATCHES[step % len(BATCHES)])
+        codes, texts = batches.draw(*stage.batches[step % len(stage.batches)])
         loss = cross_entropy(model, codes, texts)
         optimizer.zero_grad()
         loss.backward()

@@ -12,6 +12,8 @@ import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import codec
@@ -43,14 +45,15 @@ def main() -> None:
     torch.manual_seed(arguments.seed)
 
     clips = max(1, round(CLIPS_PER_PAIR * arguments.scale))
-    codec_steps, steps = (round(n * arguments.scale) for n in (arguments.codec_steps, arguments.steps))
     with _phase("music"):
         waves, starts, prompts = _music(clips, arguments.seed)
         learnt_from = np.arange(len(waves)) % clips < CODEC_CLIPS_PER_PAIR
     with _phase("codec"):
         trained = _once(
             work / "codec.pt",
-            lambda: codec.train(waves[learnt_from], codec_steps, arguments.seed).state_dict(),
+            lambda: codec.train(
+                waves[learnt_from], round(codec.STEPS * arguments.scale), arguments.seed
+            ).state_dict(),
         )
         compression = codec.build().eval()
         compression.load_state_dict(trained)
@@ -60,13 +63,17 @@ def main() -> None:
         t5 = work / "t5"
         text_encoder.write(t5, [text for texts in prompts for text in texts], arguments.seed)
         corpus = language_model.Corpus(codes, starts, prompts)
-        trained = _once(
-            work / "language_model.pt",
-            lambda: language_model.train(corpus, t5, steps, arguments.seed).state_dict(),
-        )
-        model = language_model.build(t5).eval()
-        model.load_state_dict(trained)
-    export(arguments.output, compression, model)
+        torch.manual_seed(arguments.seed)
+        model = language_model.build(t5)
+        for number, stage in enumerate(language_model.STAGES):
+            stage = replace(stage, steps=round(stage.steps * arguments.scale))
+            model.load_state_dict(
+                _once(
+                    work / f"language_model_{number}.pt",
+                    partial(_stage, model, corpus, stage, arguments.seed + number),
+                )
+            )
+    export(arguments.output, compression, model.eval())
     logging.info("wrote %s", arguments.output)
 
 
@@ -79,8 +86,6 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument(
         "--work", type=Path, default="results/nano-training", help="folder for log and phases"
     )
-    parser.add_argument("--codec-steps", type=int, default=2800)
-    parser.add_argument("--steps", type=int, default=2000, help="of the language model")
     parser.add_argument("--scale", type=float, default=1.0, help="of data and steps; 0.01 tries it out")
     # More threads than one wait for each other more than they help, above all on a busy machine.
     parser.add_argument("--threads", type=int, default=1)
@@ -100,6 +105,10 @@ def _music(clips: int, seed: int) -> tuple[np.ndarray, list[tuple[int, ...]], li
                 starts.append(clip.chord_starts)
                 prompts.append([draw_prompt(emotion, instrument, rng) for _ in range(PROMPTS_PER_CLIP)])
     return np.stack(waves), starts, prompts
+
+
+def _stage(model, corpus: language_model.Corpus, stage: language_model.Stage, seed: int) -> dict:
+    return language_model.train(model, corpus, stage, seed).state_dict()
 
 
 def _once(path: Path, make):
