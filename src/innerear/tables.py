@@ -1,5 +1,6 @@
 """Long-format tables as tab-separated text."""
 
+from collections.abc import Hashable
 from os import PathLike
 
 import pandas as pd
@@ -31,7 +32,7 @@ def read_table(path: str | PathLike) -> pd.DataFrame:
     ------
     InputError: no such file.
     """
-    text = dict.fromkeys(_TEXT, str)
+    text: dict[Hashable, type[str]] = dict.fromkeys(_TEXT, str)
     try:
         return pd.read_csv(path, sep="\t", keep_default_na=False, na_values=["nan"], dtype=text)
     except FileNotFoundError:
