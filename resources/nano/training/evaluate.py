@@ -48,7 +48,11 @@ def main() -> None:
     print(f"\n### Means of {len(generated)} generated clips of {DURATION:g} s\n\n{_table(generated)}")
     print(f"\n### Means of {len(decoded)} newly composed clips after the codec\n\n{_table(decoded)}")
     print(f"\n### Emotion from {len(CLASSIFIED)} clip features, nearest centroid\n")
-    print(f"- templates left out in turn: {_share(across_templates(generated))}")
+    right = across_templates(generated)
+    print(f"- templates left out in turn: {_share(right)}")
+    for factor in ("emotion", "template"):
+        shares = pd.Series(right).groupby(generated[factor], sort=False).mean()
+        print(f"  - by {factor}: {', '.join(f'{name} {share:.2f}' for name, share in shares.items())}")
     print(f"- by the centroids of composed clips after the codec: {_share(_right(fit(decoded), generated))}")
     print(f"- padded to the longest of 20 texts in one batch: {_share(_padded(model, classifier))}")
     print(f"- 28 other adjectives it was trained on: {_share(_synonyms(model, classifier))}")
@@ -149,9 +153,12 @@ def _right(classifier, clips: pd.DataFrame) -> np.ndarray:
 
 
 def _table(clips: pd.DataFrame) -> str:
-    means = clips.groupby("emotion")[list(SHOWN)].mean().loc[list(EMOTIONS)].round(2)
+    """Means by emotion; a dash where fewer than half of the clips could be measured."""
+    groups = clips.groupby("emotion")[list(SHOWN)]
+    means = groups.mean().where(groups.count().ge(groups.size() / 2, axis=0)).loc[list(EMOTIONS)]
     lines = [["emotion", *SHOWN], ["---"] * (len(SHOWN) + 1)]
-    lines += [[emotion, *(f"{value:g}" for value in row)] for emotion, row in means.iterrows()]
+    for emotion, row in means.iterrows():
+        lines.append([emotion, *("–" if np.isnan(value) else f"{value:.2f}" for value in row)])
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
