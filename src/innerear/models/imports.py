@@ -101,6 +101,9 @@ def _stand_in_for_xformers() -> None:
 
 @contextmanager
 def _stood_in() -> Iterator[None]:
+    if "librosa" in sys.modules:
+        # It is not stood in for then, and loads its parts, which need all of scipy, when audiocraft asks.
+        importlib.import_module("librosa.filters")
     added = []
     for name in _DEFERRED:
         if name not in sys.modules:
