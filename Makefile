@@ -11,7 +11,7 @@ RESUME := --rerun-incomplete --nolock
 .PHONY: run test check format lock dag docs nano clean
 
 run: $(INSTALLED)  ## The study of config.yaml from text to report: results/<study>/
-	$(BIN)/snakemake --cores $(CORES) $(RESUME)
+	$(BIN)/snakemake --cores $(CORES) --scheduler greedy $(RESUME)
 	$(BIN)/snakemake --cores 1 --report results/$(STUDY)/report.zip
 	@echo "Open results/$(STUDY)/listen.html and the report in results/$(STUDY)/report.zip"
 
