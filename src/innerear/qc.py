@@ -6,6 +6,7 @@ comparison, so that memory does not grow with the number of samples beyond their
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -150,7 +151,7 @@ def require_passed(checks: pd.DataFrame, path: str) -> None:
     Parameters
     ----------
     checks : of `check_samples`.
-    path : where the table stands, for the message.
+    path : where the table stands, in the folder ``qc`` of the study's results.
 
     Raises
     ------
@@ -163,8 +164,9 @@ def require_passed(checks: pd.DataFrame, path: str) -> None:
         f"  - {row['check']}: {row['sample']} has {row['value']:g} (tolerance {row['tolerance']:g})"
         for _, row in failed.iterrows()
     ]
+    stack = Path(path).parent.parent / "stacks" / f"{failed.iloc[0]['sample']}.h5"
     raise InputError(
         f"{len(failed)} checks failed (all of them are in {path}):\n"
         + "\n".join(lines[:20])
-        + "\nRemake a sample by removing its stack and running the workflow again"
+        + f"\nRemake a sample with, for the first: snakemake --cores 1 --force {stack}"
     )

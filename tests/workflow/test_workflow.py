@@ -140,8 +140,9 @@ def test_a_mistake_in_the_config_is_explained_before_any_work(fresh, change, mes
     fresh.configure(**change)
     done = fresh.snakemake("--dry-run")
     assert done.returncode != 0
-    assert message in done.stderr
-    assert "Traceback" not in done.stderr
+    said = done.stdout + done.stderr
+    assert message in said
+    assert "Traceback" not in said
 
 
 def test_a_broken_stack_stops_the_fan_in_with_its_name_and_remedy(finished, fresh):

@@ -57,4 +57,5 @@ rule index:
 rule all_samples:
     """Every sample, listed."""
     input:
+        rules.index.input,
         rules.index.output,
