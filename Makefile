@@ -35,7 +35,7 @@ lock: $(INSTALLED)  ## Resolve envs/requirements.in anew into envs/lock.txt
 		--no-emit-index-url --no-annotate --override envs/overrides.txt envs/requirements.in -o envs/lock.txt
 
 dag: $(INSTALLED)  ## The rule graph, as mermaid
-	@$(BIN)/snakemake --rulegraph mermaid-js 2>/dev/null
+	@$(BIN)/snakemake --rulegraph mermaid-js --forceall 2>/dev/null
 
 docs: $(INSTALLED)  ## Renew what the README takes from the schema and from the workflow
 	$(BIN)/python docs/renew.py
