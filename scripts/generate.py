@@ -1,10 +1,5 @@
 """Generate the clip of one (prompt, seed) pair and record the hidden state of every step."""
 
-import gc
-
-# Collecting garbage while torch, transformers and audiocraft load costs more than a second of a job of six.
-gc.disable()
-
 from innerear.architectures import Architecture, check_architecture
 from innerear.conditions import Prompt, Sample
 from innerear.generation import generate_samples
@@ -13,7 +8,6 @@ from innerear.tracking import log_to
 
 with log_to(snakemake.log[0]):
     model = load_model(**snakemake.params.model)
-    gc.enable()
     check_architecture(model, Architecture(**snakemake.params.architecture))
     generate_samples(
         model,
