@@ -1,5 +1,6 @@
 """One lock for all: what is installed, and what each stage's conda environment asks for, is what it says."""
 
+import os
 import re
 import subprocess
 import sys
@@ -44,3 +45,22 @@ def test_audiocraft_imports_from_the_lock():
     code = "from audiocraft.models import MusicGen; print(MusicGen.__name__)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "MusicGen"
+
+
+def test_measuring_a_clip_compiles_nothing_that_the_installation_did_not():
+    code = """
+import numpy as np
+from innerear.acoustics import clip_features, frame_features
+wave = np.sin(np.arange(32000, dtype=np.float32) / 9) * np.repeat([0.1, 0.8], 16000).astype(np.float32)
+clip_features(wave, 16000, 50.0)
+frame_features(wave, 16000, 50.0, 100)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env=os.environ | {"NUMBA_DEBUG_CACHE": "1"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert "data loaded from" in done.stdout
+    assert "data saved to" not in done.stdout

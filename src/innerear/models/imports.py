@@ -8,25 +8,29 @@ when something does use it, so nothing is lost but the wait.
 
 import importlib
 import importlib.machinery
+import importlib.util
 import logging
 import sys
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
+from importlib.metadata import version
 from types import ModuleType, SimpleNamespace
-from typing import Any
+from typing import Any, Unpack
 
 import torch
 
 _DEFERRED = (
-    "spacy",  # normalises text, which MusicGen's conditioners do not
+    "spacy",  # it and the next normalise text, which MusicGen's conditioners do not
+    "num2words",
     "librosa",  # chroma of a melody prompt
     "audiocraft.solvers.compression",  # multi-band diffusion; brings all solvers, metrics and torchmetrics
-    # The rest is transformers, for the T5 encoder:
+    # What transformers brings along for the T5 encoder:
     "sklearn.metrics",  # assisted decoding
     "scipy.optimize",  # losses of object detection
     "transformers.model_debugging_utils",
+    "transformers.processing_utils",  # wanted for one name of typing; imports all of transformers again
     "transformers.integrations.tensor_parallel",  # brings sympy, as do the next ones with the compiler
     "torch.distributed.tensor",
     "torch._dynamo",
@@ -34,6 +38,9 @@ _DEFERRED = (
     "torch.nn.attention.flex_attention",
     "transformers.integrations.flex_attention",
 )
+_PACKAGES = ("transformers", "transformers.models")
+"""Stood in for, too, but their submodules are real: the packages themselves read the source of all
+transformers' models at import, for the names in it."""
 
 
 class _Later:
@@ -99,22 +106,37 @@ def _stand_in_for_xformers() -> None:
         setattr(package, name.rpartition(".")[2], module)
 
 
+def _provide_t5(transformers: ModuleType) -> None:
+    """Give the stand-in the two real classes that audiocraft takes from it for MusicGen's text."""
+    vars(transformers)["__version__"] = version("transformers")
+    for name, module in (("T5EncoderModel", "modeling_t5"), ("T5Tokenizer", "tokenization_t5")):
+        real = importlib.import_module(f"transformers.models.t5.{module}")
+        setattr(transformers, name, getattr(real, name))
+
+
 @contextmanager
 def _stood_in() -> Iterator[None]:
     if "librosa" in sys.modules:
         # It is not stood in for then, and loads its parts, which need all of scipy, when audiocraft asks.
         importlib.import_module("librosa.filters")
     added = []
-    for name in _DEFERRED:
+    for name in (*_DEFERRED, *_PACKAGES):
         if name not in sys.modules:
             module = _StandIn(name)
             # transformers asks the import system whether a package is installed: it must still find it.
             module.__spec__ = importlib.machinery.ModuleSpec(name, None)
+            real = importlib.util.find_spec(name) if name in _PACKAGES else None
+            if real and real.submodule_search_locations:
+                module.__path__ = list(real.submodule_search_locations)
             sys.modules[name] = module
             added.append(name)
     if "torch._dynamo" in added:
         # A decorator in a class body is called at import; undecorated, the method is merely not compiled.
         sys.modules["torch._dynamo"].allow_in_graph = lambda method: method  # type: ignore[attr-defined]
+    if "transformers.processing_utils" in added:
+        vars(sys.modules["transformers.processing_utils"])["Unpack"] = Unpack
+    if "transformers" in added:
+        _provide_t5(sys.modules["transformers"])
     try:
         yield
     finally:
@@ -135,8 +157,6 @@ def import_audiocraft() -> None:
         with warnings.catch_warnings(), _stood_in():
             warnings.simplefilter("ignore")
             importlib.import_module("audiocraft.models.musicgen")
-            # Resolved here, while scikit-learn is stood in for.
-            from transformers import T5EncoderModel, T5Tokenizer  # noqa: F401
     finally:
         logging.disable(previous)
     # Raised once per layer by torch for the codec's weight_norm, at each load.
