@@ -15,6 +15,6 @@ with log_to(snakemake.log[0]):
         [snakemake.output.stack],
         [snakemake.output.audio],
         study=snakemake.params.study,
-        capture={"layers": snakemake.params.layers, "dtype": snakemake.params.dtype},
+        capture=snakemake.params.capture,
         generation=snakemake.params.generation,
     )

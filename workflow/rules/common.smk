@@ -94,3 +94,4 @@ wildcard_constraints:
     prompt=r"[A-Za-z0-9][A-Za-z0-9_-]*",
     seed=r"\d+",
     layer=r"\d+",
+    capture=r"[A-Za-z0-9][A-Za-z0-9_-]*",

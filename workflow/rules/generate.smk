@@ -21,8 +21,7 @@ rule generate:
         prompt=prompt_of,
         model=LOADING,
         architecture=asdict(STUDY.architecture),
-        layers=STUDY.layers,
-        dtype=config["capture"]["dtype"],
+        capture=STUDY.capture,
         generation=config["generation"],
     script:
         "../../scripts/generate.py"

@@ -1,0 +1,13 @@
+"""Hear the clips of one prompt once more, at other layers or sites."""
+
+from innerear.models import load_model
+from innerear.replay import replay_samples
+from innerear.tracking import log_to
+
+with log_to(snakemake.log[0]):
+    replay_samples(
+        load_model(**snakemake.params.model),
+        snakemake.input.stacks,
+        snakemake.output,
+        capture=snakemake.params.capture,
+    )
