@@ -18,11 +18,12 @@ LEVELS = [
     {"study", "design", "stacks"},
     {"models"},
     {"capture"},
-    {"extractor", "generation", "index", "qc", "acoustics"},
+    {"extractor", "trace", "generation", "index", "qc", "acoustics"},
     {"gram", "replay", "verification"},
     {"similarity", "components", "correlation"},
     {"figures"},
     {"listening"},
+    {"__main__"},
 ]
 LEVEL = {module: number for number, modules in enumerate(LEVELS) for module in modules}
 

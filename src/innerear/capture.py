@@ -72,7 +72,8 @@ class _Heard:
         self.where = f"layer {place[1]}, site {place[0]}"
         self.n_samples, self.n_steps, self.passes = n_samples, n_steps, passes
         self.calls = 0
-        #: [B, S, D] on the CPU, by branch
+        #: [S, B, D] on the CPU, by branch; in pinned memory where they come from a GPU, so that copies run
+        #: beside the computation
         self.states: dict[str, torch.Tensor] = {}
         self._done: dict[tuple[str, ...], int] = {}  # steps gathered, by the branches of a pass
         self._blocks: dict[tuple[str, ...], list[torch.Tensor]] = {}  # [rows, steps, D] on the device
@@ -109,10 +110,11 @@ class _Heard:
         self._done[branches] = last = first + block.shape[1]
         for branch, rows in zip(branches, block.split(self.n_samples), strict=True):
             if branch not in self.states:
-                self.states[branch] = torch.empty(
-                    self.n_samples, self.n_steps, block.shape[2], dtype=block.dtype
-                )
-            self.states[branch][:, first:last] = rows
+                shape = (self.n_steps, self.n_samples, block.shape[2])
+                self.states[branch] = torch.empty(shape, dtype=block.dtype, pin_memory=block.is_cuda)
+            # [B, steps, D] -> [steps, B, D] on the device: what is copied lies in one piece on both sides.
+            ordered = rows.transpose(0, 1).contiguous()
+            self.states[branch][first:last].copy_(ordered, non_blocking=True)
 
     def whole(self) -> dict[str, torch.Tensor]:
         """Return the states by branch, once every call has been heard."""
@@ -153,6 +155,8 @@ class Recording:
         self._hearing = {place: _Heard(place, len(samples), self.n_steps, passes) for place in self.places}
         try:
             yield
+            if torch.cuda.is_available():
+                torch.cuda.synchronize()  # the last copies
             for place, heard in self._hearing.items():
                 self._keep(place, heard.whole(), samples)
         finally:
@@ -167,9 +171,11 @@ class Recording:
         if place not in self._states:
             self.branches = tuple(states)
             first = states[self.branches[0]]
-            self._states[place] = first.new_empty(self.n_samples, len(states), *first.shape[1:])
+            n_steps, _, d_model = first.shape
+            shape = (self.n_samples, len(states), n_steps, d_model)
+            self._states[place] = torch.empty(shape, dtype=first.dtype)
         for branch, values in enumerate(states.values()):
-            self._states[place][list(samples), branch] = values
+            self._states[place][list(samples), branch] = values.transpose(0, 1)
 
     def sample(self, site: str, layer: int, sample: int) -> torch.Tensor:
         """Return the states [C, S, D] of one sample at one place."""

@@ -13,7 +13,7 @@ from innerear.models.loading import load_musicgen
 if TYPE_CHECKING:
     from audiocraft.models.musicgen import MusicGen
 
-__all__ = ["DISTRIBUTIONS", "Generation", "MusicModel", "Pass", "load_model"]
+__all__ = ["DISTRIBUTIONS", "Generation", "MusicModel", "Pass", "load_model", "nano_directory"]
 
 HUB_IDS = tuple(f"facebook/musicgen-{size}" for size in ("small", "medium", "large", "melody"))
 
@@ -60,16 +60,18 @@ def load_model(
     return AudiocraftModel(musicgen, label, identity)
 
 
+def nano_directory() -> Path:
+    """Return where the embedded model lies: in the repository, outside the package."""
+    directory = Path(__file__).parents[3] / "resources" / "nano"
+    if not directory.is_dir():
+        raise InputError(f"model 'nano': {directory} does not exist; install innerear from a clone with -e")
+    return directory
+
+
 def _find(model: str | Path) -> tuple[str, str | Path]:
     """Return the name to report and the directory (Path) or hub id (str) to load."""
     if model == "nano":
-        # The weights lie in the repository, outside the package: an editable install finds them.
-        directory = Path(__file__).parents[3] / "resources" / "nano"
-        if not directory.is_dir():
-            raise InputError(
-                f"model 'nano': {directory} does not exist; install innerear from a clone with -e"
-            )
-        return "nano", directory
+        return "nano", nano_directory()
     if isinstance(model, str) and model in HUB_IDS:
         return model, model
     if Path(model).is_dir():

@@ -37,6 +37,7 @@ class AudiocraftModel:
         self.musicgen, self.name = musicgen, name
         self._identity = identity
         lm = musicgen.lm
+        self.network: nn.Module = lm
         self._refuse_other_patterns(name, lm)
         self.n_layers, self.d_model = len(lm.transformer.layers), lm.dim
         self.n_codebooks, self.card = lm.n_q, lm.card

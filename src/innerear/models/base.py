@@ -76,6 +76,9 @@ class MusicModel(Protocol):
     #: where states can be heard, within `innerear.architectures.SITES`
     sites: tuple[str, ...]
 
+    #: the module whose calls are the model's steps, for those who want to look at everything in it
+    network: nn.Module
+
     def identity(self) -> str:
         """Return what pins the weights: ``sha256:…`` of files or parameters, or a hub revision."""
         ...

@@ -1,0 +1,32 @@
+"""MusicGens of the released shapes with random weights: timings need no checkpoint, only its size."""
+
+from typing import Any
+
+import torch
+from omegaconf import OmegaConf
+
+from innerear.models import load_model, nano_directory
+from innerear.models.audiocraft import AudiocraftModel
+from innerear.models.loading import checkpoint_loading
+
+#: (layers, d_model, heads) of the released models
+SHAPES = {"small": (24, 1024, 16), "medium": (48, 1536, 24), "large": (48, 2048, 32)}
+
+
+def random_musicgen(shape: str, device: str = "cpu", dtype: str = "auto") -> AudiocraftModel:
+    """Return nano's text encoder and codec around a random language model of a released shape.
+
+    Its codebooks hold nano's 256 tokens instead of 2048, which is a matter of the last layer alone.
+    """
+    model: Any = load_model("nano", device=device, dtype=dtype)
+    from audiocraft.models import builders  # after load_model, which imports audiocraft without its ballast
+
+    musicgen = model.musicgen
+    cfg: Any = OmegaConf.create(OmegaConf.to_container(musicgen.cfg))
+    n_layers, d_model, n_heads = SHAPES[shape]
+    cfg.transformer_lm.update(num_layers=n_layers, dim=d_model, num_heads=n_heads, hidden_scale=4)
+    cfg.device = device
+    torch.manual_seed(0)
+    with checkpoint_loading(nano_directory(), model.dtype):
+        musicgen.lm = builders.get_lm_model(cfg).eval()
+    return AudiocraftModel(musicgen, f"random weights of the {shape} shape", identity="random")
