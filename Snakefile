@@ -18,6 +18,7 @@ include: "workflow/rules/similarity.smk"
 include: "workflow/rules/components.smk"
 include: "workflow/rules/correlation.smk"
 include: "workflow/rules/listen.smk"
+include: "workflow/rules/replication.smk"
 
 
 rule all:
@@ -32,3 +33,4 @@ rule all:
         rules.all_components.input,
         rules.all_correlation.input,
         rules.all_listen.input,
+        rules.all_replication.input,

@@ -1,4 +1,4 @@
-"""A flipped bit or a lost end of a stack or a Gram file is noticed wherever it is, and said in plain words."""
+"""A flipped bit or a lost end of a stack or a Gram file is noticed wherever it is, and named."""
 
 import numpy as np
 import pytest

@@ -21,6 +21,7 @@ LEVELS = [
     {"generation", "index", "qc", "acoustics"},
     {"gram"},
     {"similarity", "components", "correlation"},
+    {"replication"},
     {"figures"},
     {"listening"},
 ]
