@@ -21,7 +21,7 @@ LEVELS = [
     {"generation", "index", "qc", "acoustics"},
     {"gram"},
     {"similarity", "components", "correlation"},
-    {"replication"},
+    {"replication", "checklist"},
     {"figures"},
     {"listening"},
 ]

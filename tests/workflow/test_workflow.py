@@ -28,6 +28,7 @@ FAN_IN_ONCE = {
     "clip_features": 1,
     "plot_acoustics": 1,
     "listen": 1,
+    "checklist": 1,
 }
 
 
@@ -97,6 +98,7 @@ def test_a_changed_statistic_reruns_what_uses_it(changed):
         "correlation": LAYERS,
         "correlation_map": 1,
         "plot_correlation": 1,
+        "checklist": 1,
     }
 
 
