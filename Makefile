@@ -4,8 +4,9 @@ CORES ?= all
 STUDY ?= $(shell sed -n 's/^study: *//p' config.yaml)
 BIN := .venv/bin
 INSTALLED := .venv/installed
-# A run that was killed leaves a lock and jobs marked incomplete. Files are renamed only when whole, so
-# neither can do harm: go on where it stopped.
+# A run that was killed leaves Snakemake's lock and jobs marked incomplete. Files are renamed only when whole, so
+# neither can do harm: go on where it stopped. Two runs at once are refused by the Snakefile's own lock, which
+# ends with the process.
 RESUME := --rerun-incomplete --nolock
 
 .PHONY: run test check format lock dag docs nano clean

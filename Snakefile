@@ -19,6 +19,8 @@ include: "workflow/rules/similarity.smk"
 include: "workflow/rules/components.smk"
 include: "workflow/rules/correlation.smk"
 include: "workflow/rules/listen.smk"
+include: "workflow/rules/replication.smk"
+include: "workflow/rules/checklist.smk"
 
 
 rule all:
@@ -34,3 +36,5 @@ rule all:
         rules.all_components.input,
         rules.all_correlation.input,
         rules.all_listen.input,
+        rules.all_replication.input,
+        rules.all_checklist.input,

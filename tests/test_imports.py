@@ -21,6 +21,7 @@ LEVELS = [
     {"extractor", "trace", "generation", "index", "qc", "acoustics"},
     {"gram", "replay", "verification"},
     {"similarity", "components", "correlation"},
+    {"replication", "checklist"},
     {"figures"},
     {"listening"},
     {"__main__"},

@@ -1,4 +1,5 @@
 import os
+import subprocess
 import sys
 
 import pytest
@@ -100,3 +101,31 @@ def test_log_to_keeps_the_traceback_of_a_bug(tmp_path):
 def test_did_you_mean_names_only_what_is_near():
     assert did_you_mean("sedes", ["seeds", "study"]) == " (did you mean 'seeds'?)"
     assert did_you_mean("zzz", ["seeds", "study"]) == ""
+
+
+def test_atomic_sweeps_what_a_killed_writer_left_and_nothing_else(tmp_path):
+    killed = subprocess.Popen([sys.executable, "-c", ""])
+    killed.wait()
+    stale = tmp_path / f".table.{killed.pid}.partial.tsv"
+    others = [tmp_path / f".table.{os.getppid()}.partial.tsv", tmp_path / f".map.{killed.pid}.partial.tsv"]
+    for path in (stale, *others):
+        path.write_text("half")
+    with tracking.atomic(tmp_path / "table.tsv") as temporary:
+        temporary.write_text("new")
+    assert not stale.exists()
+    assert all(path.exists() for path in others)
+
+
+def test_hold_refuses_a_second_process_until_the_first_has_ended(tmp_path):
+    code = "import sys, innerear.tracking as t; t.hold(sys.argv[1]); print('held', flush=True); input()"
+    command = [sys.executable, "-c", code, str(tmp_path / "running")]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    first = subprocess.Popen(command, **pipes)
+    assert first.stdout.readline() == "held\n"
+    second = subprocess.run(command, input="\n", capture_output=True, text=True)
+    assert second.returncode != 0
+    assert f"process {first.pid} is at work" in second.stderr
+    first.kill()
+    first.communicate()
+    third = subprocess.run(command, input="\n", capture_output=True, text=True)
+    assert third.stdout == "held\n"

@@ -1,6 +1,7 @@
 """What a job leaves behind: its log, its whole files, and the fingerprint of the code that made them."""
 
 import ast
+import fcntl
 import hashlib
 import importlib.util
 import logging
@@ -10,6 +11,7 @@ import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from functools import cache
+from glob import escape
 from pathlib import Path
 from typing import TextIO
 
@@ -65,12 +67,14 @@ def atomic(path: str | os.PathLike) -> Iterator[Path]:
     """Yield a temporary path beside `path`; on success fsync it and rename it to `path`.
 
     A name that exists is therefore whole. On an exception the temporary file is removed and
-    whatever stood under `path` is untouched. The temporary name holds the process id, so two
+    whatever stood under `path` is untouched. A process killed on the way leaves its temporary file,
+    which the next one that writes `path` removes. The temporary name holds the process id, so two
     processes that write the same file do not meet, and keeps the suffix, by which writers
     choose their format.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
+    _sweep(path)
     temporary = path.with_name(f".{path.stem}.{os.getpid()}.partial{path.suffix}")
     try:
         yield temporary
@@ -80,6 +84,51 @@ def atomic(path: str | os.PathLike) -> Iterator[Path]:
     finally:
         with suppress(FileNotFoundError):
             temporary.unlink()
+
+
+def _sweep(path: Path) -> None:
+    """Remove the temporary files of `path` whose writers are no more."""
+    for temporary in path.parent.glob(f".{escape(path.stem)}.*.partial{path.suffix}"):
+        process = temporary.name.removeprefix(f".{path.stem}.").removesuffix(f".partial{path.suffix}")
+        if process.isdigit() and not _is_alive(int(process)):
+            temporary.unlink(missing_ok=True)
+
+
+def _is_alive(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:  # it is someone else's
+        return True
+    return True
+
+
+def hold(path: str | os.PathLike) -> None:
+    """Lock the file `path` for as long as this process lives, however it ends.
+
+    The operating system lets go of the lock, also after ``kill -9``, so that nobody has to unlock. The file
+    stays and holds the id of the last process. A file system without locks locks nothing.
+
+    Raises
+    ------
+    InputError: another process holds it.
+    """
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    file = os.open(path, os.O_RDWR | os.O_CREAT)  # never closed: closing lets go
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        holder = os.read(file, 20).decode() or "unknown"
+        os.close(file)
+        raise InputError(
+            f"process {holder} is at work and holds {path}: two at once would undo each other's files; "
+            "wait for it, or stop it"
+        ) from None
+    except OSError:
+        return
+    os.truncate(file, 0)
+    os.write(file, str(os.getpid()).encode())
 
 
 def fingerprint(module: str) -> str:

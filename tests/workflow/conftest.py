@@ -28,9 +28,17 @@ class Workflow:
     def configure(self, **changes) -> None:
         (self.folder / "config.yaml").write_text(yaml.safe_dump(self.config | changes))
 
-    def snakemake(self, *options: str) -> subprocess.CompletedProcess:
+    def snakemake(self, *options: str, **process) -> subprocess.CompletedProcess:
         command = [sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile"), *options]
-        return subprocess.run(command, cwd=self.folder, capture_output=True, text=True, timeout=600)
+        return subprocess.run(
+            command, cwd=self.folder, capture_output=True, text=True, timeout=600, **process
+        )
+
+    def start(self, *options: str) -> subprocess.Popen:
+        """Run in the background, as the leader of a process group; both outputs are one pipe."""
+        command = [sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile"), *options]
+        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
+        return subprocess.Popen(command, cwd=self.folder, start_new_session=True, **pipes)
 
     def planned(self) -> dict[str, int]:
         """Rule → number of jobs that a dry run would run."""
@@ -83,3 +91,9 @@ def fresh(tmp_path) -> Workflow:
     """The tiny study, not yet run."""
     (tmp_path / "config.yaml").write_text(yaml.safe_dump(TINY))
     return Workflow(tmp_path)
+
+
+@pytest.fixture(scope="session")
+def workflow_in():
+    """Make a workflow of a folder, for studies other than the tiny one."""
+    return Workflow

@@ -14,7 +14,7 @@ sys.path.insert(0, f"{workflow.basedir}/src")
 
 from innerear.errors import InputError
 from innerear.study import Study
-from innerear.tracking import fingerprint
+from innerear.tracking import fingerprint, hold
 
 try:
     STUDY = Study.from_settings(
@@ -77,10 +77,19 @@ def announce_dry_run():
         print(STUDY.announcement, file=sys.stderr)
 
 
+def refuse_second_run():
+    """Let one run at a time work on a study in this folder: Snakemake's own lock outlives a killed run."""
+    try:
+        hold(f".snakemake/running-{config['study']}")
+    except InputError as error:
+        raise WorkflowError(f"study {config['study']}: {error}") from None
+
+
 atexit.register(announce_dry_run)
 
 
 onstart:
+    refuse_second_run()
     print(STUDY.announcement, file=sys.stderr)
 
 

@@ -52,6 +52,8 @@ class GramWriter:
         return self
 
     def __exit__(self, *error) -> bool | None:
+        if error[0] is None:
+            self._layout.seal()
         return self._open.__exit__(*error)
 
     def create(self, name: str, dims: Sequence[str], dtype: Any = "float32") -> None:
@@ -101,7 +103,8 @@ class GramFile(Reader):
     def dims(self, name: str) -> tuple[str, ...]:
         """Return the names of a dataset's axes."""
         dataset = self.dataset(name)
-        return tuple(str(dataset.dims[axis].keys()[0]) for axis in range(dataset.ndim))
+        with self._intact(f"dataset {name!r}"):
+            return tuple(str(dataset.dims[axis].keys()[0]) for axis in range(dataset.ndim))
 
     def coords(self, axis: str) -> np.ndarray:
         """Return the coordinates of an axis; texts as str."""

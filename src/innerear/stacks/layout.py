@@ -1,6 +1,8 @@
 """How our HDF5 files are laid out, and what is said when one of them is not ours or not whole."""
 
-from collections.abc import Mapping, Sequence
+import hashlib
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import cached_property
 from os import PathLike
 from pathlib import Path
@@ -13,10 +15,26 @@ from innerear.errors import InputError
 
 SCHEMA_VERSION = 2
 
+_DIGEST = "header_sha256"
+
 
 def remake(path: Path) -> str:
     """Say how to make a file anew."""
     return f"remake it with: snakemake --cores 1 --force {path}"
+
+
+def _digest(file: Any) -> str:
+    """Hash what HDF5 keeps without a checksum: texts, all attributes of the file, and coordinates."""
+    digest = hashlib.sha256()
+    for name in sorted(set(file.attrs) - {_DIGEST}):
+        digest.update(f"{name}={file.attrs[name]};".encode(errors="surrogateescape"))
+
+    def add(name: str, item: Any) -> None:
+        if isinstance(item, h5py.Dataset) and not item.fletcher32:
+            digest.update(f"{name}={item[()].tolist()};".encode())
+
+    file.visititems(add)
+    return digest.hexdigest()
 
 
 class Layout:
@@ -50,6 +68,10 @@ class Layout:
             created.dims[position].attach_scale(parent[dim])
         return created
 
+    def seal(self) -> None:
+        """Make attributes and coordinates as safe as checksummed data; nothing is added after it."""
+        self.file.attrs[_DIGEST] = _digest(self.file)
+
 
 class Reader:
     """An HDF5 file of ours, opened for reading; whatever is wrong with it is an InputError."""
@@ -69,10 +91,26 @@ class Reader:
                 f"{path} is truncated or not an HDF5 file ({error}); {remake(self.path)}"
             ) from None
         try:
-            self._check_schema()
+            with self._intact("header"):
+                self._check_schema()
+                if _digest(self.file) != self.file.attrs.get(_DIGEST, _digest(self.file)):
+                    raise OSError("an attribute or a coordinate has changed since it was written")
         except InputError:
             self.file.close()
             raise
+
+    @contextmanager
+    def _intact(self, what: str) -> Iterator[None]:
+        """Turn what h5py raises of a broken file into an InputError about a part of it."""
+        try:
+            yield
+        except InputError:
+            raise
+        except (OSError, RuntimeError, KeyError, ValueError, TypeError) as error:
+            raise InputError(
+                f"{self.path}: {what} cannot be read, its checksum is broken or the file is "
+                f"truncated ({error}); {remake(self.path)}"
+            ) from None
 
     def _check_schema(self) -> None:
         kind = self.file.attrs.get("schema")
@@ -108,17 +146,12 @@ class Reader:
         }
 
     def dataset(self, name: str) -> h5py.Dataset:
-        try:
+        with self._intact(f"dataset {name!r}"):
+            if name not in self.file:
+                raise InputError(f"{self.path} has no dataset {name!r}; {remake(self.path)}")
             return self.file[name]
-        except KeyError:
-            raise InputError(f"{self.path} has no dataset {name!r}; {remake(self.path)}") from None
 
     def values(self, name: str, selection: Any = ()) -> np.ndarray:
         dataset = self.dataset(name)
-        try:
+        with self._intact(f"dataset {name!r}"):
             return dataset[selection]
-        except OSError as error:
-            raise InputError(
-                f"{self.path}: dataset {name!r} cannot be read, its checksum is broken or the file is "
-                f"truncated ({error}); {remake(self.path)}"
-            ) from None

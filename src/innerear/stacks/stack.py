@@ -87,6 +87,7 @@ class StackWriter:
             for name in sorted(self._hashes):
                 digest.update(f"{name}={self._hashes[name]};".encode())
             self._layout.file.attrs["content_sha256"] = digest.hexdigest()
+            self._layout.seal()
         return self._open.__exit__(*error)
 
     def _write_timeline(self) -> None:
@@ -221,9 +222,9 @@ class Stack(Reader):
 
     def layers(self, site: str = "residual") -> list[int]:
         """Return the layers that are stored at a site, in order."""
-        if site not in self.file:
-            return []
-        return sorted(int(name.removeprefix("layer_")) for name in self.file[site] if "layer_" in name)
+        with self._intact(f"group {site!r}"):
+            names = list(self.file[site]) if site in self.file else []
+        return sorted(int(name.removeprefix("layer_")) for name in names if "layer_" in name)
 
     @property
     def places(self) -> list[tuple[str, int]]:

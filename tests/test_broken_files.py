@@ -1,0 +1,82 @@
+"""A flipped bit or a lost end of a stack or a Gram file is noticed wherever it is, and named."""
+
+import numpy as np
+import pytest
+
+from innerear.errors import InputError
+from innerear.stacks import GramFile, Stack, StackWriter
+from innerear.timeline import Timeline
+
+
+def write_stack(path):
+    rng = np.random.default_rng(0)
+    attrs = {"sample_id": "piano-sad/seed-0", "emotion": "sad", "seed": 0, "model": "nano"}
+    with StackWriter(path, attrs, rng.integers(0, 255, (4, 20)), Timeline(20, 4, 50.0)) as stack:
+        for layer in (0, 5):
+            stack.write("residual", layer, rng.normal(size=(2, 23, 16)))
+
+
+def read_stack(path):
+    with Stack(path) as stack:
+        states = {layer: stack.read(layer).tobytes() for layer in stack.layers()}
+        arrays = (stack.codes, stack.frames, stack.seconds, stack.complete)
+        return stack.attrs, stack.branches, states, [array.tobytes() for array in arrays]
+
+
+def write_gram(path):
+    rng = np.random.default_rng(0)
+    axes = {"step": np.arange(7), "sample": ["a/seed-0", "b/seed-0"], "sample_2": ["a/seed-0", "b/seed-0"]}
+    arrays = {
+        "gram": (("step", "sample", "sample_2"), rng.normal(size=(7, 2, 2))),
+        "mean": (("step",), np.arange(7.0)),
+    }
+    GramFile.write(path, arrays, axes, {"layer": 5, "model": "nano"})
+
+
+def read_gram(path):
+    with GramFile(path) as gram:
+        coords = {axis: gram.coords(axis).tolist() for axis in ("step", "sample", "sample_2")}
+        return gram.attrs, coords, {name: gram.read(name).tobytes() for name in ("gram", "mean")}
+
+
+KINDS = pytest.mark.parametrize(("write", "read"), [(write_stack, read_stack), (write_gram, read_gram)])
+
+
+@KINDS
+def test_a_flipped_bit_changes_nothing_or_is_named(tmp_path, write, read):
+    path = tmp_path / "file.h5"
+    write(path)
+    whole, intact = path.read_bytes(), read(path)
+    rng, noticed = np.random.default_rng(3), 0
+    for position in rng.integers(0, len(whole), 150):
+        broken = bytearray(whole)
+        broken[position] ^= 1 << rng.integers(8)
+        path.write_bytes(broken)
+        try:
+            assert read(path) == intact, f"the flip at byte {position} went unnoticed"
+        except InputError as error:
+            noticed += 1
+            assert str(path) in str(error)
+            assert "remake it with: snakemake" in str(error)
+    assert noticed > 20
+
+
+@KINDS
+@pytest.mark.parametrize("share", [0, 0.1, 0.5, 0.99])
+def test_a_truncated_file_is_named(tmp_path, write, read, share):
+    path = tmp_path / "file.h5"
+    write(path)
+    whole = path.read_bytes()
+    path.write_bytes(whole[: int(share * len(whole))])
+    with pytest.raises(InputError, match=r"truncated.*remake it with: snakemake"):
+        read(path)
+
+
+def test_an_attribute_changed_afterwards_is_noticed(tmp_path):
+    path = tmp_path / "file.h5"
+    write_stack(path)
+    whole = path.read_bytes()
+    assert whole.count(b"sad\0") == 1
+    path.write_bytes(whole.replace(b"sad\0", b"mad\0"))
+    with pytest.raises(InputError, match="an attribute or a coordinate has changed since it was written"):
+        read_stack(path)

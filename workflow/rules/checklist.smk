@@ -1,0 +1,34 @@
+rule checklist:
+    """Answer the checklist of the original notes: what the study shows, and what it does not."""
+    input:
+        samples=rules.index.output[0],
+        checks=rules.qc.output[0],
+        similarity=rules.similarity_map.output[0],
+        clips=rules.clip_features.output.clips,
+    output:
+        report(
+            "<results>/checklist.tsv",
+            caption="../report/checklist.rst",
+            category="Checklist",
+            labels={"table": "what the study shows"},
+        ),
+    log:
+        "<logs>/checklist.log",
+    benchmark:
+        "<benchmarks>/checklist.tsv"
+    conda:
+        "../../envs/analysis.yaml"
+    resources:
+        mem_mb=megabytes(1500),
+        runtime=20,
+    params:
+        code=fingerprint("innerear.checklist"),
+        statistics=config["statistics"],
+    script:
+        "../../scripts/checklist.py"
+
+
+rule all_checklist:
+    """The checklist, answered."""
+    input:
+        rules.checklist.output,
