@@ -1,7 +1,7 @@
-"""Generate the clip of one (prompt, seed) pair and record the hidden state of every step."""
+"""Generate the clips of one (prompt, seed) pair, or of all seeds of a prompt, and record every step."""
 
 from innerear.architectures import Architecture, check_architecture
-from innerear.conditions import Prompt, Sample
+from innerear.conditions import Prompt, Sample, batches
 from innerear.generation import generate_samples
 from innerear.models import load_model
 from innerear.tracking import log_to
@@ -9,12 +9,16 @@ from innerear.tracking import log_to
 with log_to(snakemake.log[0]):
     model = load_model(**snakemake.params.model)
     check_architecture(model, Architecture(**snakemake.params.architecture))
-    generate_samples(
-        model,
-        [Sample(Prompt(**snakemake.params.prompt), int(snakemake.wildcards.seed))],
-        [snakemake.output.stack],
-        [snakemake.output.audio],
-        study=snakemake.params.study,
-        capture={"layers": snakemake.params.layers, "dtype": snakemake.params.dtype},
-        generation=snakemake.params.generation,
-    )
+    prompt = Prompt(**snakemake.params.prompt)
+    jobs = zip(snakemake.params.seeds, snakemake.output.stacks, snakemake.output.audio, strict=True)
+    for batch in batches(jobs, snakemake.params.batch_size):
+        seeds, stacks, audio = zip(*batch, strict=True)
+        generate_samples(
+            model,
+            [Sample(prompt, seed) for seed in seeds],
+            stacks,
+            audio,
+            study=snakemake.params.study,
+            capture={"layers": snakemake.params.layers, "dtype": snakemake.params.dtype},
+            generation=snakemake.params.generation,
+        )

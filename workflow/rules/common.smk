@@ -12,6 +12,7 @@ from snakemake.exceptions import WorkflowError
 # A checkout works without being installed, as in the environments of --sdm conda.
 sys.path.insert(0, f"{workflow.basedir}/src")
 
+from innerear.conditions import Sample
 from innerear.errors import InputError
 from innerear.study import Study
 from innerear.tracking import fingerprint
@@ -43,6 +44,14 @@ CHECKPOINT = Path(
 )
 WEIGHTS = [str(path) for path in sorted(CHECKPOINT.glob("*.bin"))]
 LAYERS = [f"{layer:02d}" for layer in STUDY.layers]
+# How the clips are sampled, apart from how they are shared out among jobs, on which nothing depends.
+JOB_SIZE = {"batch", "batch_size"}
+SAMPLING = {
+    key: value for key, value in config["generation"].items() if key not in JOB_SIZE
+}
+BY_PROMPT = config["generation"]["batch"] == "prompt"
+GENERATION_JOB = "{prompt}/all-seeds" if BY_PROMPT else "{prompt}/seed-{seed}"
+SEEDS_OF_A_JOB = SEEDS if BY_PROMPT else "{seed}"
 
 
 def prompt_of(wildcards):
@@ -52,9 +61,21 @@ def prompt_of(wildcards):
 
 def samples_of(wildcards):
     """The ids of the prompt's samples."""
-    return [
-        sample.id for sample in STUDY.samples if sample.prompt.id == wildcards.prompt
-    ]
+    return [Sample(PROMPTS[wildcards.prompt], seed).id for seed in SEEDS]
+
+
+def seeds_of(wildcards, output):
+    """The seeds that a generation job makes.
+
+    Asking for `output` tells Snakemake that they follow from it: the files that exist stay when
+    generation.batch changes.
+    """
+    return SEEDS if BY_PROMPT else [int(wildcards.seed)]
+
+
+def batch_size_of(wildcards, output):
+    """How many clips a job makes at a time; on it, too, no result depends."""
+    return config["generation"]["batch_size"]
 
 
 def gram_mb(wildcards, attempt):

@@ -1,14 +1,18 @@
 rule generate:
-    """Generate the clip of one (prompt, seed) pair and record the hidden state of every step."""
+    """Generate the clips of one (prompt, seed) pair, or of all seeds of a prompt, and record every step."""
     input:
         weights=WEIGHTS,
     output:
-        stack="<results>/stacks/{prompt}/seed-{seed}.h5",
-        audio="<results>/audio/{prompt}/seed-{seed}.wav",
+        stacks=collect(
+            "<results>/stacks/{{prompt}}/seed-{seed}.h5", seed=SEEDS_OF_A_JOB
+        ),
+        audio=collect(
+            "<results>/audio/{{prompt}}/seed-{seed}.wav", seed=SEEDS_OF_A_JOB
+        ),
     log:
-        "<logs>/generate/{prompt}/seed-{seed}.log",
+        f"<logs>/generate/{GENERATION_JOB}.log",
     benchmark:
-        "<benchmarks>/generate/{prompt}/seed-{seed}.tsv"
+        f"<benchmarks>/generate/{GENERATION_JOB}.tsv"
     conda:
         "../../envs/generate.yaml"
     resources:
@@ -23,7 +27,9 @@ rule generate:
         architecture=asdict(STUDY.architecture),
         layers=STUDY.layers,
         dtype=config["capture"]["dtype"],
-        generation=config["generation"],
+        generation=SAMPLING,
+        seeds=seeds_of,
+        batch_size=batch_size_of,
     script:
         "../../scripts/generate.py"
 
