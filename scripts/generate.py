@@ -2,11 +2,13 @@
 
 from innerear.architectures import Architecture, check_architecture
 from innerear.conditions import Prompt, Sample, batches
+from innerear.devices import lease_gpu
 from innerear.generation import generate_samples
 from innerear.models import load_model
 from innerear.tracking import log_to
 
 with log_to(snakemake.log[0]):
+    lease_gpu(snakemake.params.model["device"])
     model = load_model(**snakemake.params.model)
     check_architecture(model, Architecture(**snakemake.params.architecture))
     prompt = Prompt(**snakemake.params.prompt)

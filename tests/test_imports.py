@@ -12,7 +12,7 @@ SOURCE = Path(__file__).parents[1] / "src" / "innerear"
 # Low to high; modules of one row do not import each other.
 LEVELS = [
     {"errors"},
-    {"tracking"},
+    {"tracking", "devices"},
     {"conditions", "timeline", "architectures", "settings", "tables", "significance"},
     {"estimate"},
     {"study", "design", "stacks"},
