@@ -12,6 +12,7 @@ report: "workflow/report/workflow.rst"
 include: "workflow/rules/common.smk"
 include: "workflow/rules/generate.smk"
 include: "workflow/rules/qc.smk"
+include: "workflow/rules/replay.smk"
 include: "workflow/rules/acoustics.smk"
 include: "workflow/rules/gram.smk"
 include: "workflow/rules/similarity.smk"
@@ -32,6 +33,7 @@ rule all:
     input:
         rules.all_samples.input,
         rules.all_qc.input,
+        rules.all_replay.input,
         rules.all_acoustics.input,
         rules.all_gram.input,
         rules.all_similarity.input,

@@ -1,8 +1,12 @@
-"""Stop the fan-in, naming the samples, if any check failed."""
+"""Sum up the checks, and stop the fan-in, naming the samples, if any failed."""
 
-from innerear.qc import require_passed
-from innerear.tables import read_table
+import pandas as pd
+
+from innerear.qc import require_passed, summarise
+from innerear.tables import read_table, write_table
 from innerear.tracking import log_to
 
 with log_to(snakemake.log[0]):
-    require_passed(read_table(snakemake.input.checks), snakemake.input.checks)
+    checks = pd.concat([read_table(path) for path in snakemake.input.checks], ignore_index=True)
+    require_passed(checks, snakemake.input.checks[0])
+    write_table(summarise(checks), snakemake.output[0])

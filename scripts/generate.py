@@ -21,6 +21,6 @@ with log_to(snakemake.log[0]):
             stacks,
             audio,
             study=snakemake.params.study,
-            capture={"layers": snakemake.params.layers, "dtype": snakemake.params.dtype},
+            capture=snakemake.params.capture,
             generation=snakemake.params.generation,
         )

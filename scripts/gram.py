@@ -8,5 +8,11 @@ from innerear.tracking import log_to
 with log_to(snakemake.log[0]):
     samples = read_table(snakemake.input.samples)
     layer = int(snakemake.wildcards.layer)
-    gram = stacks_gram(samples["stack"], samples["sample_id"], layer, n_bins=snakemake.params.bins)
+    gram = stacks_gram(
+        samples["stack"],
+        samples["sample_id"],
+        layer,
+        site=snakemake.params.site,
+        n_bins=snakemake.params.bins,
+    )
     GramFile.write(snakemake.output[0], *gram)

@@ -89,10 +89,10 @@ def test_a_stack_that_exists_has_its_audio(tiny_model, tmp_path, monkeypatch):
     ("capture", "generation", "message"),
     [
         ({"layers": [3]}, {}, "no layer 3; its layers are 0 to 2"),
-        ({"sites": ["mlp"]}, {}, "unknown site 'mlp'"),
+        ({"sites": ["norm"]}, {}, "unknown site 'norm'"),
         ({"branches": ["delta"]}, {}, "'delta'"),
         ({"branches": []}, {}, "capture.branches"),
-        ({}, {"duration": 40}, "longer than the 30 s window"),
+        ({}, {"duration": 40, "stride": 0}, "a stride of 0 frames must lie between 1 and 1499"),
     ],
 )
 def test_what_the_model_cannot_do_is_refused_before_generation(

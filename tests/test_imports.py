@@ -12,14 +12,19 @@ SOURCE = Path(__file__).parents[1] / "src" / "innerear"
 # Low to high; modules of one row do not import each other.
 LEVELS = [
     {"errors"},
+<<<<<<< HEAD
     {"tracking", "devices"},
     {"conditions", "timeline", "architectures", "settings", "tables", "significance"},
+=======
+    {"tracking", "timeline"},
+    {"conditions", "architectures", "settings", "tables", "significance"},
+>>>>>>> main
     {"estimate"},
     {"study", "design", "stacks"},
     {"models"},
     {"capture"},
-    {"generation", "index", "qc", "acoustics"},
-    {"gram"},
+    {"extractor", "generation", "index", "qc", "acoustics"},
+    {"gram", "replay", "verification"},
     {"similarity", "components", "correlation"},
     {"figures"},
     {"listening"},

@@ -9,8 +9,9 @@ import soundfile
 from innerear.conditions import Prompt, Sample
 from innerear.errors import InputError
 from innerear.generation import generate_samples
-from innerear.qc import check_samples, require_passed
+from innerear.qc import MEANING, check_samples, require_passed, summarise
 from innerear.stacks import Stack, tokens_hash
+from innerear.verification import verify_samples
 
 SAMPLES = [
     Sample(Prompt(f"{template}-{emotion}", f"{emotion} music {words}", template, emotion), seed)
@@ -176,3 +177,109 @@ def test_failures_are_named_with_the_command_that_remakes_them(index):
 def test_an_empty_index_is_refused(index):
     with pytest.raises(InputError, match="no samples"):
         check_samples(index[:0])
+
+
+def test_wrong_labels_are_found(index):
+    with h5py.File(index["stack"][3], "a") as file:
+        file["step/frame"][...] = np.roll(file["step/frame"][...], 1, axis=0)
+    assert failures(index) == {("labels", SAMPLES[3].id)}
+
+
+def test_branches_that_read_different_tokens_are_found(index):
+    with h5py.File(index["stack"][1], "a") as file:
+        file["step/input_gap"][7] = 0.5
+    assert failures(index) == {("same_input", SAMPLES[1].id)}
+
+
+def refuted(index, model):
+    """Samples whose replay does not give what is stored."""
+    checks = verify_samples(index, model, GENERATION)
+    return set(checks.loc[~checks["pass"] & (checks["check"] == "replay"), "sample"])
+
+
+def test_replay_and_regeneration_confirm_good_captures(index, tiny_model):
+    checks = verify_samples(index, tiny_model, GENERATION)
+    assert checks["pass"].all(), checks
+    assert checks["check"].value_counts().to_dict() == {"replay": 4, "regenerate": 1}
+
+
+@pytest.mark.parametrize(
+    "break_states",
+    [
+        lambda states: states.__setitem__(slice(None), states[:, -1:]),  # overwritten: only the last step
+        lambda states: states.__setitem__(slice(None), states[::-1].copy()),  # branches swapped
+        lambda states: states.__setitem__(slice(None), np.roll(states, 1, axis=1)),  # shifted by one step
+        lambda states: states.__setitem__((0, 9), states[0, 8].copy()),  # one step twice
+    ],
+    ids=["overwritten", "swapped", "shifted", "repeated"],
+)
+def test_replay_finds_what_was_recorded_wrongly(index, tiny_model, break_states):
+    change(index, 2, 1, break_states)
+    assert refuted(index, tiny_model) == {SAMPLES[2].id}
+
+
+def test_branches_swapped_in_every_sample_are_found_without_the_model(index):
+    """Uncond that is really cond differs between prompts at step 0, although all samples agree in form."""
+    for i in range(len(SAMPLES)):
+        for layer in range(3):
+            change(index, i, layer, lambda states: states.__setitem__(slice(None), states[::-1].copy()))
+    assert {check for check, _ in failures(index)} == {"uncond_start", "uncond_prefix"}
+
+
+def test_tokens_that_are_not_what_the_seed_gives_are_found(index, tiny_model):
+    with h5py.File(index["stack"][0], "a") as file:
+        file.attrs["seed"] = 5
+    checks = verify_samples(index, tiny_model, GENERATION).set_index("check")
+    assert not checks.loc["regenerate", "pass"]
+    assert checks.loc["regenerate", "value"] > 0
+
+
+def test_other_weights_are_refused(index, tiny_model):
+    with h5py.File(index["stack"][0], "a") as file:
+        file.attrs["model_identity"] = "sha256:other"
+    with pytest.raises(InputError, match="was made with weights sha256:other"):
+        verify_samples(index, tiny_model, GENERATION)
+
+
+def test_the_summary_has_a_line_for_each_check_and_the_worst_of_it(index, tiny_model):
+    def spoil(states):
+        states[0, 5, 3:6] = np.nan
+
+    change(index, 2, 2, spoil)
+    checks = check_samples(index)
+    summary = summarise(checks).set_index("check")
+    assert list(summary.index) == list(MEANING)
+    assert set(checks["check"]) <= set(MEANING)
+    assert summary.loc["finite", "verdict"] == "1 failed"
+    assert summary.loc["finite", ["worst value", "of sample"]].tolist() == [3, SAMPLES[2].id]
+    assert summary.loc["steps", "verdict"] == "passed"
+    assert summary.loc["replay", "verdict"] == "not compared"
+
+
+def test_every_site_is_checked(tiny_model, tmp_path):
+    capture = {"layers": [0, 2], "dtype": "float32", "sites": list(tiny_model.sites)}
+    rows = []
+    for sample in SAMPLES[:2]:
+        stack, audio = tmp_path / f"{sample.id}.h5", tmp_path / f"{sample.id}.wav"
+        generate_samples(
+            tiny_model, [sample], [stack], [audio], study="s", capture=capture, generation=GENERATION
+        )
+        with Stack(stack) as opened:
+            tokens = opened.attrs["tokens_sha256"]
+            assert len(opened.places) == 9
+        rows.append(
+            {
+                "sample_id": sample.id,
+                "prompt_id": sample.prompt.id,
+                "seed": sample.seed,
+                "stack": str(stack),
+                "audio": str(audio),
+                "tokens_sha256": tokens,
+            }
+        )
+    index = pd.DataFrame(rows)
+    assert failures(index) == set()
+    assert refuted(index, tiny_model) == set()
+    with h5py.File(index["stack"][1], "a") as file:
+        file["mlp/layer_02"][0, 5, 3] = np.nan
+    assert failures(index) == {("finite", SAMPLES[1].id)}

@@ -178,7 +178,7 @@ def test_a_gram_file_is_no_stack(tmp_path):
 def test_older_schema_names_both_versions(path):
     with h5py.File(path, "a") as file:
         file.attrs["schema_version"] = 0
-    with pytest.raises(InputError, match=r"an older schema \(0; this innerear reads 1\).*--force"):
+    with pytest.raises(InputError, match=r"an older schema \(0; this innerear reads 2\).*--force"):
         Stack(path)
 
 

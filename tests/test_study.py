@@ -51,11 +51,14 @@ def test_every_key_of_the_schema_is_described_and_optional_ones_have_a_default()
         ("capture", "layers", [5, 6], r"\[6\] cannot be captured; the model has the layers 0 to 5"),
         ("capture", "layers", "first", "'first' is not understood; give all, a range like 0-5, or a list"),
         ("model", "name", "facebook/musicgen-smal", r"did you mean 'facebook/musicgen-small'\?"),
-        ("generation", "duration", 31, "31 s is more than the 30 s that the model generates in one window"),
+        ("generation", "stride", 1, r"generation\.stride: 1 is not allowed; it must be below 1"),
+        ("capture", "sites", ["residul"], r"capture\.sites\.0: 'residul'"),
+        ("capture", "sites", ["input", "mlp"], "begins with input"),
+        ("captures", "more", {"layers": [7]}, r"\[7\] cannot be captured"),
+        ("captures", "more", {"sitse": ["mlp"]}, "unknown key .did you mean 'sites'"),
         ("generation", "duration", 0.05, "is 2 codec frames; at least 4 are needed"),
         ("gram", "max_gib", 0.001, r"more than gram\.max_gib = 0\.001"),
         ("prompts", "sheet", "prompts.tsv", "both a sheet .* and templates or emotions are given"),
-        ("model", "name", "facebook/musicgen-melody", "prepends its conditions"),
         ("model", "architecture", "facebook/musicgen-small", "nano is known, so leave it null"),
         ("capture", "layers", [1, 1], r"\[1\] stand there twice"),
         ("generation", "duration", float("nan"), r"generation\.duration: nan is not a finite number"),
@@ -84,8 +87,21 @@ def test_what_is_missing_is_named():
 
 def test_steps_follow_from_duration_as_in_the_delay_pattern():
     small = KNOWN["facebook/musicgen-small"]
-    assert small.n_steps(3) == 153
-    assert small.n_steps(8) == 403
+    assert small.timeline(3, 0.6).n_steps == 153
+    assert small.timeline(8, 0.6).n_steps == 403
+
+
+def test_a_clip_beyond_the_window_takes_the_steps_of_its_windows():
+    timeline = KNOWN["facebook/musicgen-small"].timeline(40, 0.6)
+    assert timeline.windows == ((0, 1500, 0), (900, 1100, 600))
+    assert timeline.n_steps == 1503 + 1103
+
+
+def test_melody_has_no_cross_attention_to_capture(settings):
+    settings["model"]["name"] = "facebook/musicgen-melody"
+    settings["capture"] = {"sites": ["cross_attention"]}
+    with pytest.raises(InputError, match="no cross_attention; its sites are residual"):
+        Study.from_settings(settings, SCHEMA)
 
 
 def test_a_local_checkpoint_is_built_like_a_known_model_or_has_its_own_numbers():

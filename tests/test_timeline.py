@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from innerear.errors import InputError
-from innerear.timeline import Timeline
+from innerear.timeline import Timeline, Window, windows_of
 
 
 @pytest.mark.parametrize(("n_frames", "n_codebooks"), [(150, 4), (1, 4), (3, 4), (7, 1), (5, 8), (2, 2)])
@@ -51,3 +51,45 @@ def test_each_frame_of_each_codebook_is_predicted_once():
 def test_no_clip_without_frames_codebooks_or_rate(values):
     with pytest.raises(InputError):
         Timeline(*values)
+
+
+@pytest.mark.parametrize(
+    ("n_frames", "context", "stride", "given"),
+    [(50, 20, 12, 0), (50, 20, 19, 5), (21, 20, 1, 0), (20, 20, 5, 3)],
+)
+def test_windows_write_each_frame_of_each_codebook_once(n_frames, context, stride, given):
+    windows = windows_of(n_frames, context, stride, given)
+    timeline = Timeline(n_frames, 4, 50.0, windows)
+    assert all(window.n_frames <= context for window in windows)
+    for codebook in range(4):
+        frames = timeline.frames[:, codebook]
+        written = frames[(frames >= 0) & ~timeline.reread[:, codebook]]
+        assert written.tolist() == list(range(given, n_frames))
+    assert timeline.n_steps == len(timeline.position) == len(timeline.window) == len(timeline.seconds)
+    # A complete step stands at the second of its first codebook's frame.
+    np.testing.assert_allclose(
+        timeline.seconds[timeline.complete], timeline.frames[timeline.complete, 0] / 50, rtol=1e-6
+    )
+
+
+def test_analysed_steps_go_forward_in_time_and_hold_every_complete_step():
+    timeline = Timeline(50, 4, 50.0, windows_of(50, 20, 12))
+    kept = timeline.analysed
+    assert (np.diff(timeline.seconds[kept]) > 0).all()
+    assert set(np.flatnonzero(timeline.complete)) <= set(kept)
+    assert timeline.complete[kept].sum() == len(kept) - 6
+    assert Timeline(50, 4, 50.0).analysed.tolist() == list(range(53))
+
+
+@pytest.mark.parametrize(
+    "windows", [(Window(0, 10),), (Window(0, 10), Window(12, 8)), (Window(0, 10), Window(5, 15, 4))]
+)
+def test_windows_must_follow_one_another(windows):
+    with pytest.raises(InputError):
+        Timeline(20, 4, 50.0, windows)
+
+
+@pytest.mark.parametrize(("given", "stride"), [(20, 5), (0, 0), (0, 20)])
+def test_windows_that_cannot_be_cut_are_refused(given, stride):
+    with pytest.raises(InputError):
+        windows_of(40, 20, stride, given)

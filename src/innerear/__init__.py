@@ -7,12 +7,12 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from innerear.capture import ActivationExtractor
+    from innerear.extractor import ActivationExtractor
     from innerear.models import load_model
     from innerear.similarity import cosine_similarity
 
 _PUBLIC = {
-    "ActivationExtractor": "innerear.capture",
+    "ActivationExtractor": "innerear.extractor",
     "cosine_similarity": "innerear.similarity",
     "load_model": "innerear.models",
 }

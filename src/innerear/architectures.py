@@ -10,6 +10,11 @@ from math import floor
 from typing import Any
 
 from innerear.errors import InputError, did_you_mean
+from innerear.timeline import Timeline, windows_of
+
+#: Where in a block states are heard: the residual stream after it, what self-attention, cross-attention and
+#: MLP add to it (before it is added), and the stream that enters the first block.
+SITES = ("residual", "self_attention", "cross_attention", "mlp", "input")
 
 
 @dataclass(frozen=True)
@@ -31,9 +36,16 @@ class Architecture:
         """
         return floor(duration * self.frame_rate + 1e-6)
 
-    def n_steps(self, duration: float) -> int:
-        """Forward steps S = T + K − 1 that the delay pattern takes for `duration` seconds."""
-        return self.n_frames(duration) + self.n_codebooks - 1
+    @property
+    def sites(self) -> tuple[str, ...]:
+        """Where states can be heard, within `SITES`; prepended conditions leave no cross-attention."""
+        return tuple(site for site in SITES if self.cross_attention or site != "cross_attention")
+
+    def timeline(self, duration: float, stride: float) -> Timeline:
+        """Return the timeline of a clip, as `MusicModel.timeline` of the loaded model does."""
+        context = self.n_frames(self.max_duration)
+        windows = windows_of(self.n_frames(duration), context, int(stride * context + 1e-6))
+        return Timeline(self.n_frames(duration), self.n_codebooks, self.frame_rate, windows)
 
 
 KNOWN = {
@@ -125,3 +137,18 @@ def resolve_layers(layers: str | Iterable[int], n_layers: int) -> list[int]:
             f"the model has the layers 0 to {n_layers - 1}"
         )
     return chosen
+
+
+def resolve_capture(settings: Mapping, architecture: Architecture, key: str) -> dict:
+    """Return a capture's settings with its layers as numbers.
+
+    Raises
+    ------
+    InputError: a layer or a site that the model does not have; `key` is where the settings stand.
+    """
+    for site in settings["sites"]:
+        if site not in architecture.sites:
+            raise InputError(
+                f"{key}.sites: the model has no {site}; its sites are {', '.join(architecture.sites)}"
+            )
+    return {**settings, "layers": resolve_layers(settings["layers"], architecture.n_layers)}

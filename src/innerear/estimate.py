@@ -3,7 +3,7 @@
 Light on purpose: the Snakefile imports this each time it is parsed.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from innerear.architectures import Architecture
@@ -11,7 +11,6 @@ from innerear.errors import InputError
 
 GIB = 2**30
 _BYTES = {"float16": 2, "float32": 4}
-_STORED_BRANCHES = 2  # cond, uncond
 _GRAM_BRANCHES = 3  # cond, uncond, delta
 _WINDOWS = 13  # whole, first and last tenth, ten deciles
 
@@ -45,7 +44,7 @@ class Estimate:
                 f"  samples   {self.n_samples:,} = {self.n_prompts:,} prompts × {self.n_seeds:,} seeds, "
                 f"{self.seconds:g} s each",
                 f"  steps     {self.n_samples * self.n_steps:,} = {self.n_steps:,} a sample, "
-                f"recorded at {self.n_layers} layers in both branches",
+                f"recorded at {self.n_layers} layers",
                 f"  disk      {_size(self.disk_bytes)}: stacks {_size(self.n_samples * self.stack_bytes)}, "
                 f"audio {_size(self.n_samples * self.audio_bytes)}, "
                 f"Gram {_size(self.n_layers * self.gram_bytes)}",
@@ -58,9 +57,10 @@ def estimate(
     architecture: Architecture,
     n_prompts: int,
     n_seeds: int,
-    layers: Sequence[int],
+    capture: Mapping,
+    captures: Sequence[Mapping],
     duration: float,
-    dtype: str,
+    stride: float,
     n_bins: int,
 ) -> Estimate:
     """Compute the sizes of a study.
@@ -68,45 +68,42 @@ def estimate(
     Parameters
     ----------
     architecture : of the model.
-    layers : the captured layer numbers.
-    duration : seconds of a clip.
-    dtype : of the stored activations, ``"float16"`` or ``"float32"``.
+    capture : sites, layers (numbers), branches and dtype of what is recorded; captures : of what is
+        replayed from it.
+    duration : seconds of a clip; stride : of its windows, if it has several.
     n_bins : time bins of the stacked Gram matrix.
     """
-    n, steps, width = n_prompts * n_seeds, architecture.n_steps(duration), architecture.d_model
+    n, steps = n_prompts * n_seeds, architecture.timeline(duration, stride).n_steps
+    width = architecture.d_model
     # Two float32 matrices a step (inner products and standardised cosines), one a window, one of all bins.
     gram = 4 * _GRAM_BRANCHES * (n * n * (2 * steps + _WINDOWS + n_bins**2) + n * _WINDOWS * width)
     return Estimate(
         n_prompts=n_prompts,
         n_seeds=n_seeds,
-        n_layers=len(layers),
+        n_layers=len(capture["layers"]),
         n_steps=steps,
         seconds=duration,
-        stack_bytes=_STORED_BRANCHES * len(layers) * steps * width * _BYTES[dtype],
+        stack_bytes=steps * width * sum(map(_stored, [capture, *captures])),
         audio_bytes=2 * int(duration * architecture.sample_rate),
         gram_bytes=gram,
     )
 
 
+def _stored(capture: Mapping) -> int:
+    """Bytes of one step's unit in a capture: over its branches, sites and layers."""
+    places = sum(1 if site == "input" else len(capture["layers"]) for site in capture["sites"])
+    return len(capture["branches"]) * places * _BYTES[capture["dtype"]]
+
+
 def refuse_what_cannot_run(
     study: Estimate, architecture: Architecture, duration: float, max_gib: float
 ) -> None:
-    """Refuse prepended conditions, clips longer than the model's window, and a Gram larger than its limit.
+    """Refuse clips without a complete step, and a Gram larger than its limit.
 
     Raises
     ------
     InputError: with the setting to change.
     """
-    if not architecture.cross_attention:
-        raise InputError(
-            "model.name: MusicGen-melody prepends its conditions to the sequence, so that its first call is "
-            "longer than one step; use a model that reads the text by cross-attention (small, medium, large)"
-        )
-    if duration > architecture.max_duration:
-        raise InputError(
-            f"generation.duration: {duration:g} s is more than the {architecture.max_duration:g} s "
-            "that the model generates in one window; choose a shorter clip"
-        )
     if architecture.n_frames(duration) < architecture.n_codebooks:
         raise InputError(
             f"generation.duration: {duration:g} s is {architecture.n_frames(duration)} codec frames; "

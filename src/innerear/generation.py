@@ -13,13 +13,12 @@ import soundfile
 from tqdm import tqdm
 
 from innerear import __version__
+from innerear.capture import Recording, check_layers, check_sites
 from innerear.capture import capture as listen
-from innerear.capture import check_layers, check_sites
 from innerear.conditions import Sample
 from innerear.errors import InputError
 from innerear.models.base import MusicModel
-from innerear.stacks.stack import BRANCHES, SITES, StackWriter
-from innerear.timeline import Timeline
+from innerear.stacks.stack import BRANCHES, StackWriter
 from innerear.tracking import atomic
 
 _PACKAGES = ("audiocraft", "torch", "transformers", "numpy", "h5py")
@@ -48,7 +47,8 @@ def generate_samples(
     study : name, kept in the stacks.
     capture : ``layers`` (list, or ``"all"``) and ``dtype``; optionally ``sites`` and ``branches``, which
         are the residual stream and both branches otherwise.
-    generation : ``duration`` in seconds, ``guidance``, ``temperature``, ``top_k``, ``top_p``.
+    generation : ``duration`` in seconds, and settings of `MusicModel.generate`: ``guidance``,
+        ``temperature``, ``top_k``, ``top_p``, ``stride``, ``two_step``.
 
     Raises
     ------
@@ -59,15 +59,15 @@ def generate_samples(
         raise InputError(
             f"{len(samples)} samples, {len(stacks)} stacks and {len(audio)} audio files must match"
         )
-    layers = None if capture["layers"] == "all" else capture["layers"]
-    layers = check_layers(layers, model.n_layers)
-    sites = check_sites(capture.get("sites", SITES))
+    layers = check_layers(None if capture["layers"] == "all" else capture["layers"], model.n_layers)
+    sites = check_sites(capture.get("sites", ["residual"]))
     branches = _check_branches(capture.get("branches", BRANCHES))
     settings = dict(generation)
     duration = settings.pop("duration")
-    timeline = Timeline(model.n_frames(duration), model.n_codebooks, model.frame_rate)
+    timeline = model.timeline(duration, stride=settings.get("stride", 0.6))
+    modules = {site: model.modules(site) for site in [*sites, "input"]}
     with (
-        _listening(model, layers, sites, len(samples), timeline) as recording,
+        listen(modules, n_samples=len(samples), n_steps=timeline.n_steps, layers=layers) as recording,
         _progress(samples) as progress,
     ):
         made = model.generate(
@@ -81,25 +81,22 @@ def generate_samples(
     common = _provenance(model, study, generation)
     for i, sample in enumerate(samples):
         _write_wav(audio[i], made.audio[i].numpy(), model.sample_rate)
+        attrs = common | _identity(sample)
+        codes = made.codes[i].numpy()
         kept = [branch for branch in branches if branch in recording.branches]
-        which = [recording.branches.index(branch) for branch in kept]
-        with StackWriter(
-            stacks[i], common | _identity(sample), made.codes[i].numpy(), timeline, kept, capture["dtype"]
-        ) as stack:
-            for site in sites:
-                for layer in layers:
-                    stack.write(site, layer, recording.sample(layer, i)[which].numpy())
+        with StackWriter(stacks[i], attrs, codes, timeline, kept, capture["dtype"]) as stack:
+            write_states(stack, recording, i, sites)
+            if model.has_cross_attention and len(recording.branches) > 1:
+                cond, uncond = recording.sample("input", 0, i).float().numpy()
+                stack.write_input_gap(np.abs(cond - uncond).max(axis=-1))
 
 
-def _listening(model: MusicModel, layers: list[int], sites: list[str], n_samples: int, timeline: Timeline):
-    return listen(
-        model.blocks(),
-        model.split_branches,
-        n_samples=n_samples,
-        n_steps=timeline.n_steps,
-        layers=layers,
-        sites=sites,
-    )
+def write_states(stack: StackWriter, recording: Recording, sample: int, sites: Sequence[str]) -> None:
+    """Write a sample's recorded states, at these sites, of the branches that the stack keeps."""
+    which = [recording.branches.index(branch) for branch in stack.branches]
+    for site, layer in recording.places:
+        if site in sites:
+            stack.write(site, layer, recording.sample(site, layer, sample)[which].numpy())
 
 
 def _check_branches(branches: Sequence[str]) -> list[str]:

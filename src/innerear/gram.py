@@ -130,15 +130,21 @@ def stacks_gram(
 
     Returns
     -------
-    arrays, coords, attrs : what `GramFile.write` takes. `seconds` [step] is added to the arrays.
+    arrays, coords, attrs : what `GramFile.write` takes. `seconds` [step] is added to the arrays. The steps
+        are `Timeline.analysed`: all of them, but in clips made in several windows.
     """
 
-    def read(i: int, steps: slice) -> np.ndarray:
-        with Stack(paths[i]) as stack:
-            return stack.read(layer, site, steps)
-
     with Stack(paths[0]) as first:
-        complete, seconds, branches, stored = first.complete, first.seconds, first.branches, first.attrs
+        kept = first.timeline.analysed
+        complete, seconds = first.complete[kept], first.seconds[kept]
+        branches, stored = first.branches, first.attrs
+
+    def read(i: int, steps: slice) -> np.ndarray:
+        rows = kept[steps]
+        with Stack(paths[i]) as stack:
+            states = stack.read(layer, site, slice(rows[0], rows[-1] + 1))
+        return states if states.shape[1] == len(rows) else states[:, rows - rows[0]]
+
     arrays, coords = layer_gram(
         read, len(paths), complete, branches=branches, n_bins=n_bins, memory_mb=memory_mb
     )

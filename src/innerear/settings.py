@@ -55,6 +55,10 @@ def _with_defaults(settings: Any, schema: Mapping) -> Any:
             filled[name] = {}
         if name in filled:
             filled[name] = _with_defaults(filled[name], part)
+    further = schema.get("additionalProperties")
+    if isinstance(further, Mapping):
+        for name in filled.keys() - schema.get("properties", {}).keys():
+            filled[name] = _with_defaults(filled[name], further)
     return filled
 
 
@@ -104,6 +108,8 @@ def _allowed(error) -> str:
             return f"the most is {value}"
         case "exclusiveMinimum":
             return f"it must be above {value}"
+        case "exclusiveMaximum":
+            return f"it must be below {value}"
         case "minItems":
             return f"give at least {value}"
         case "pattern":

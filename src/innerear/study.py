@@ -6,7 +6,7 @@ Light on purpose: the Snakefile imports this each time it is parsed.
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from innerear.architectures import Architecture, architecture_of, resolve_layers
+from innerear.architectures import Architecture, architecture_of, resolve_capture
 from innerear.conditions import Prompt, Sample, cross, prompts_from_sheet, prompts_from_templates
 from innerear.errors import InputError
 from innerear.estimate import Estimate, estimate, refuse_what_cannot_run
@@ -21,7 +21,8 @@ class Study:
     prompts: list[Prompt]
     samples: list[Sample]
     architecture: Architecture
-    layers: list[int]
+    capture: dict
+    captures: dict[str, dict]
     estimate: Estimate
 
     @classmethod
@@ -36,21 +37,34 @@ class Study:
         prompts = _prompts(settings["prompts"])
         samples = cross(prompts, settings["seeds"])
         architecture = architecture_of(settings["model"]["name"], settings["model"]["architecture"])
-        layers = resolve_layers(settings["capture"]["layers"], architecture.n_layers)
-        duration = settings["generation"]["duration"]
+        capture = resolve_capture(settings["capture"], architecture, "capture")
+        if capture["sites"][0] == "input":
+            raise InputError("capture.sites begins with input, which only layer 0 has; name another first")
+        captures = {
+            name: resolve_capture(one, architecture, f"captures.{name}")
+            for name, one in settings["captures"].items()
+        }
         if settings["model"]["device"] == "cpu" and settings["model"]["dtype"] == "float16":
             raise InputError("model.dtype: float16 is for GPUs; with model.device: cpu use auto or float32")
         size = estimate(
             architecture,
             n_prompts=len(prompts),
             n_seeds=len(settings["seeds"]),
-            layers=layers,
-            duration=duration,
-            dtype=settings["capture"]["dtype"],
+            capture=capture,
+            captures=list(captures.values()),
+            duration=settings["generation"]["duration"],
+            stride=settings["generation"]["stride"],
             n_bins=settings["gram"]["bins"],
         )
-        refuse_what_cannot_run(size, architecture, duration, settings["gram"]["max_gib"])
-        return cls(settings, prompts, samples, architecture, layers, size)
+        refuse_what_cannot_run(
+            size, architecture, settings["generation"]["duration"], settings["gram"]["max_gib"]
+        )
+        return cls(settings, prompts, samples, architecture, capture, captures, size)
+
+    @property
+    def layers(self) -> list[int]:
+        """The captured layers, which are analysed."""
+        return self.capture["layers"]
 
     @property
     def announcement(self) -> str:

@@ -60,7 +60,7 @@ rule plot_acoustics:
     """Draw the acoustic features by emotion, and all clips as mel spectrograms."""
     input:
         samples=rules.index.output[0],
-        audio=rules.index.input.audio,
+        audio=AUDIO,
         clips=rules.clip_features.output.clips,
     output:
         features=report(

@@ -44,6 +44,9 @@ CHECKPOINT = Path(
 )
 WEIGHTS = [str(path) for path in sorted(CHECKPOINT.glob("*.bin"))]
 LAYERS = [f"{layer:02d}" for layer in STUDY.layers]
+# All samples' files, by name: of a rule's whole `input` Snakemake would compare every file with every other.
+STACKS = collect("<results>/stacks/{prompt}/seed-{seed}.h5", prompt=PROMPTS, seed=SEEDS)
+AUDIO = collect("<results>/audio/{prompt}/seed-{seed}.wav", prompt=PROMPTS, seed=SEEDS)
 # How the clips are sampled, apart from how they are shared out among jobs, on which nothing depends.
 JOB_SIZE = {"batch", "batch_size"}
 SAMPLING = {
@@ -115,3 +118,4 @@ wildcard_constraints:
     prompt=r"[A-Za-z0-9][A-Za-z0-9_-]*",
     seed=r"\d+",
     layer=r"\d+",
+    capture=r"[A-Za-z0-9][A-Za-z0-9_-]*",

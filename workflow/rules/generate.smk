@@ -6,9 +6,7 @@ rule generate:
         stacks=collect(
             "<results>/stacks/{{prompt}}/seed-{seed}.h5", seed=SEEDS_OF_A_JOB
         ),
-        audio=collect(
-            "<results>/audio/{{prompt}}/seed-{seed}.wav", seed=SEEDS_OF_A_JOB
-        ),
+        audio=collect("<results>/audio/{{prompt}}/seed-{seed}.wav", seed=SEEDS_OF_A_JOB),
     log:
         f"<logs>/generate/{GENERATION_JOB}.log",
     benchmark:
@@ -25,8 +23,7 @@ rule generate:
         prompt=prompt_of,
         model=LOADING,
         architecture=asdict(STUDY.architecture),
-        layers=STUDY.layers,
-        dtype=config["capture"]["dtype"],
+        capture=STUDY.capture,
         generation=SAMPLING,
         seeds=seeds_of,
         batch_size=batch_size_of,
@@ -37,12 +34,8 @@ rule generate:
 rule index:
     """List all samples with their content hashes: the one link between the stacks and the fan-in."""
     input:
-        stacks=collect(
-            "<results>/stacks/{prompt}/seed-{seed}.h5", prompt=PROMPTS, seed=SEEDS
-        ),
-        audio=collect(
-            "<results>/audio/{prompt}/seed-{seed}.wav", prompt=PROMPTS, seed=SEEDS
-        ),
+        stacks=STACKS,
+        audio=AUDIO,
     output:
         "<results>/samples.tsv",
     log:
@@ -63,5 +56,6 @@ rule index:
 rule all_samples:
     """Every sample, listed."""
     input:
-        rules.index.input,
+        STACKS,
+        AUDIO,
         rules.index.output,

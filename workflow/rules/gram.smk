@@ -17,6 +17,7 @@ rule gram:
     params:
         code=fingerprint("innerear.gram"),
         bins=config["gram"]["bins"],
+        site=config["capture"]["sites"][0],
     script:
         "../../scripts/gram.py"
 

@@ -24,12 +24,47 @@ rule qc:
         "../../scripts/qc.py"
 
 
-rule gate:
-    """Stop the fan-in, naming the samples, if any check failed; the table of the checks stays."""
+rule verify:
+    """Prove the captures: replay one sample of each prompt, and compose one sample again."""
     input:
-        checks=rules.qc.output[0],
+        samples=rules.index.output[0],
+        weights=WEIGHTS,
     output:
-        touch("<results>/qc/passed"),
+        report(
+            "<results>/qc/verification.tsv",
+            caption="../report/qc.rst",
+            category="Capture",
+            labels={"table": "replay and regeneration"},
+        ),
+    log:
+        "<logs>/verify.log",
+    benchmark:
+        "<benchmarks>/verify.tsv"
+    conda:
+        "../../envs/generate.yaml"
+    resources:
+        gpu=1,
+        mem_mb=megabytes(2500),
+        runtime=120,
+    params:
+        code=fingerprint("innerear.verification"),
+        model=LOADING,
+        generation=SAMPLING,
+    script:
+        "../../scripts/verify.py"
+
+
+rule gate:
+    """Sum up the checks, and stop the fan-in, naming the samples, if any failed; their tables stay."""
+    input:
+        checks=[rules.qc.output[0], rules.verify.output[0]],
+    output:
+        report(
+            "<results>/qc/summary.tsv",
+            caption="../report/qc.rst",
+            category="Capture",
+            labels={"table": "what was checked, and the worst of each"},
+        ),
     log:
         "<logs>/gate.log",
     benchmark:
@@ -49,4 +84,5 @@ rule all_qc:
     """The checks, passed."""
     input:
         rules.qc.output,
+        rules.verify.output,
         rules.gate.output,

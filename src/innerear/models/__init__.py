@@ -7,13 +7,13 @@ import torch
 
 from innerear.errors import InputError, did_you_mean
 from innerear.models.audiocraft import AudiocraftModel
-from innerear.models.base import Generation, MusicModel
+from innerear.models.base import DISTRIBUTIONS, Generation, MusicModel, Pass
 from innerear.models.loading import load_musicgen
 
 if TYPE_CHECKING:
     from audiocraft.models.musicgen import MusicGen
 
-__all__ = ["Generation", "MusicModel", "load_model"]
+__all__ = ["DISTRIBUTIONS", "Generation", "MusicModel", "Pass", "load_model"]
 
 HUB_IDS = tuple(f"facebook/musicgen-{size}" for size in ("small", "medium", "large", "melody"))
 

@@ -1,23 +1,26 @@
 """audiocraft's MusicGen as a MusicModel."""
 
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import nullcontext
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
 
-from innerear.errors import InputError
-from innerear.models.base import Generation, Observer, Progress
+from innerear.architectures import SITES
+from innerear.errors import InputError, did_you_mean
+from innerear.models.base import DISTRIBUTIONS, Generation, Observer, Pass, Progress
+from innerear.models.patching import replaced
 from innerear.models.sampling import own_noise
+from innerear.timeline import Timeline, Window, windows_of
 
 if TYPE_CHECKING:
     from audiocraft.models.musicgen import MusicGen
 
 
 class AudiocraftModel:
-    """A MusicGen with cross-attended text and classifier-free guidance in one pass.
+    """A MusicGen that reads its text by cross-attention or prepended to the sequence.
 
     Parameters
     ----------
@@ -27,15 +30,14 @@ class AudiocraftModel:
 
     Raises
     ------
-    InputError: a model whose steps are not one position each (conditions prepended to the sequence,
-        another codebook pattern): capture would mislabel what it hears.
+    InputError: a model with another codebook pattern, whose steps would be mislabelled.
     """
 
     def __init__(self, musicgen: "MusicGen", name: str, identity: str | None = None) -> None:
         self.musicgen, self.name = musicgen, name
         self._identity = identity
         lm = musicgen.lm
-        self._refuse_unsupported(name, lm)
+        self._refuse_other_patterns(name, lm)
         self.n_layers, self.d_model = len(lm.transformer.layers), lm.dim
         self.n_codebooks, self.card = lm.n_q, lm.card
         self.frame_rate = float(musicgen.frame_rate)
@@ -45,16 +47,11 @@ class AudiocraftModel:
         parameter = next(lm.transformer.parameters())
         self.device, self.dtype = parameter.device, parameter.dtype
         self.has_cross_attention = len(lm.fuser.fuse2cond.get("cross", [])) > 0
+        self.sites = tuple(site for site in SITES if self.has_cross_attention or site != "cross_attention")
+        self._prefixed = len(lm.fuser.fuse2cond.get("prepend", [])) > 0
 
     @staticmethod
-    def _refuse_unsupported(name: str, lm: Any) -> None:
-        prepended = lm.fuser.fuse2cond.get("prepend", [])
-        if prepended:
-            raise InputError(
-                f"model {name!r} prepends {', '.join(prepended)} to the sequence, so that its first call is "
-                "longer than one step; use a model that reads the text by cross-attention "
-                "(facebook/musicgen-small, -medium or -large)"
-            )
+    def _refuse_other_patterns(name: str, lm: Any) -> None:
         pattern = lm.pattern_provider
         expected = list(range(lm.n_q))
         plain = not getattr(pattern, "flatten_first", 0) and not getattr(pattern, "empty_initial", 0)
@@ -75,22 +72,24 @@ class AudiocraftModel:
             self._identity = f"sha256:{digest.hexdigest()}"
         return self._identity
 
-    def blocks(self) -> Sequence[nn.Module]:
-        """Return the transformer blocks, first to last."""
-        return list(self.musicgen.lm.transformer.layers)
-
-    def n_frames(self, duration: float) -> int:
-        """Return T = ⌊duration · frame rate⌋.
-
-        Raises
-        ------
-        InputError: no whole frame, or more than one window.
-        """
-        if duration > self.max_duration:
+    def modules(self, site: str) -> Sequence[nn.Module]:
+        """Return the modules of a site, layer by layer; see `MusicModel.modules`."""
+        if site not in self.sites:
             raise InputError(
-                f"generation.duration: {duration} s is longer than the {self.max_duration:g} s window of "
-                f"{self.name!r}; windowed generation is not captured, shorten the clip"
+                f"capture.sites: {self.name!r} has no site {site!r}{did_you_mean(site, self.sites)}; "
+                f"use {', '.join(self.sites)}"
             )
+        blocks: Any = list(self.musicgen.lm.transformer.layers)
+        if site == "self_attention":
+            return [block.self_attn for block in blocks]
+        if site == "cross_attention":
+            return [block.cross_attention for block in blocks]
+        if site == "mlp":
+            return [block.linear2 for block in blocks]
+        return blocks
+
+    def timeline(self, duration: float, *, stride: float = 0.6, given: int = 0) -> Timeline:
+        """Return when what is composed; see `MusicModel.timeline`. T = ⌊duration · frame rate⌋."""
         # A duration written as a decimal fraction must not lose a frame to rounding (0.58 × 50 = 28.999…).
         n_frames = int(duration * self.frame_rate + 1e-6)
         if n_frames < 1:
@@ -98,18 +97,19 @@ class AudiocraftModel:
                 f"generation.duration: {duration} s holds no codec frame; use at least "
                 f"{1 / self.frame_rate:g} s"
             )
-        return n_frames
+        context = int(self.max_duration * self.frame_rate + 1e-6)
+        windows = windows_of(n_frames, context, int(stride * context + 1e-6), given)
+        return Timeline(n_frames, self.n_codebooks, self.frame_rate, windows)
 
-    def split_branches(self, n_rows: int, n_samples: int) -> Mapping[str, slice]:
-        """Return rows by branch: with guidance cond first, then uncond; without it cond only."""
-        if n_rows == 2 * n_samples:
-            return {"cond": slice(0, n_samples), "uncond": slice(n_samples, None)}
-        if n_rows == n_samples:
-            return {"cond": slice(0, n_samples)}
-        raise InputError(
-            f"model {self.name!r} ran {n_rows} rows for {n_samples} samples; only guidance over two branches "
-            "in one pass (cond, uncond) is understood"
-        )
+    def encode(self, audio: torch.Tensor, sample_rate: int) -> torch.Tensor:
+        """Return the codes of audio to be continued; see `MusicModel.encode`."""
+        from audiocraft.data.audio_utils import convert_audio
+
+        codec = self.musicgen.compression_model
+        wave = convert_audio(audio[:, None], sample_rate, self.sample_rate, codec.channels)
+        with torch.no_grad():
+            codes, _ = codec.encode(wave.to(self.device))
+        return codes.cpu()
 
     def generate(
         self,
@@ -117,7 +117,10 @@ class AudiocraftModel:
         seeds: Sequence[int],
         duration: float,
         *,
-        guidance: float = 3.0,
+        guidance: float | None = 3.0,
+        two_step: bool = False,
+        stride: float = 0.6,
+        given: torch.Tensor | None = None,
         temperature: float = 1.0,
         top_k: int = 250,
         top_p: float = 0.0,
@@ -130,8 +133,12 @@ class AudiocraftModel:
         Parameters
         ----------
         texts, seeds : B of each.
-        duration : seconds, within one window of the model.
-        guidance : classifier-free guidance; 1 follows the text as it is.
+        duration : seconds; clips beyond `max_duration` are made in windows.
+        guidance : classifier-free guidance; 1 follows the text as it is; None runs the cond branch alone,
+            which draws from the same distribution as 1.
+        two_step : run the branches one after the other in each step, which needs less memory at once.
+        stride : of the windows; see `timeline`.
+        given : codes int64 [B, K, frames] to be continued, from `encode`; part of the clip.
         temperature : > 0; ignored without sampling.
         top_k : sample among so many tokens; 0 = all.
         top_p : if > 0, sample within this cumulative probability instead.
@@ -143,25 +150,36 @@ class AudiocraftModel:
             GPU too small for one sample.
         """
         self._check(texts, seeds)
-        n_frames = self.n_frames(duration)
+        if given is not None and given.shape[:2] != (len(texts), self.n_codebooks):
+            raise InputError(
+                f"given: codes of shape {tuple(given.shape)} are not {len(texts)} samples × "
+                f"{self.n_codebooks} codebooks × frames"
+            )
+        timeline = self.timeline(duration, stride=stride, given=0 if given is None else given.shape[-1])
+        branches = ("cond",) if guidance is None else ("cond", "uncond")
+        passes = self._passes(timeline, [(one,) for one in branches] if two_step else [branches])
         settings = {
             "use_sampling": use_sampling,
             "temp": temperature,
             "top_k": top_k,
             "top_p": top_p,
-            "cfg_coef": guidance,
-            "two_step_cfg": False,
+            "two_step_cfg": two_step and guidance is not None,
         }
-        observe = observe or (lambda rows: nullcontext())
+        observe = observe or (lambda rows, passes: nullcontext())
         clips: dict[int, tuple[torch.Tensor, torch.Tensor]] = {}
         waiting = self._runs(texts)
         while waiting:
             rows = waiting.pop(0)
             report = _overall(progress, len(clips), len(rows), len(texts))
             try:
-                with observe(rows):
+                with observe(rows, passes), self._guided(guidance):
                     made = self._run(
-                        [texts[i] for i in rows], [seeds[i] for i in rows], n_frames, settings, report
+                        [texts[i] for i in rows],
+                        [seeds[i] for i in rows],
+                        None if given is None else given[rows],
+                        timeline,
+                        settings,
+                        report,
                     )
             except torch.OutOfMemoryError:
                 waiting[:0] = self._halved(rows, duration)
@@ -171,22 +189,129 @@ class AudiocraftModel:
         codes, audio = zip(*(clips[i] for i in range(len(texts))), strict=True)
         return Generation(torch.stack(codes), torch.stack(audio))
 
+    def _passes(self, timeline: Timeline, calls: Sequence[tuple[str, ...]]) -> list[Pass]:
+        """Return the calls of a generation: at each step, one for each group of branches."""
+        passes = []
+        for window in timeline.windows:
+            # The given frames, and the position before them, which holds no token.
+            passes += [Pass(window.given + 1, branches, self._prefixed) for branches in calls]
+            n_left = timeline.steps_of(window) - window.given - 1
+            passes += [Pass(1, branches) for _ in range(n_left) for branches in calls]
+        return passes
+
+    @contextmanager
+    def _guided(self, guidance: float | None) -> Iterator[None]:
+        """Set the guidance of the language model, or let it run the cond rows alone for None.
+
+        audiocraft doubles the rows whenever there is a condition. The model that it then calls can be put
+        in its place (it is meant for sharded copies): here one that runs the first half and repeats it.
+        """
+        lm = self.musicgen.lm
+        if guidance is not None:
+            # Set on the model and not only passed: in two steps audiocraft reads it from there.
+            with replaced(lm, cfg_coef=guidance):
+                yield
+            return
+
+        def cond_alone(sequence, conditions, condition_tensors):
+            half = len(sequence) // 2
+            tensors = {name: (value[:half], mask[:half]) for name, (value, mask) in condition_tensors.items()}
+            return lm(sequence[:half], conditions, tensors).repeat(2, 1, 1, 1)
+
+        lm.__dict__["_fsdp"] = cond_alone
+        try:
+            yield
+        finally:
+            lm.__dict__["_fsdp"] = None
+
     def _run(
         self,
         texts: list[str],
         seeds: list[int],
-        n_frames: int,
+        given: torch.Tensor | None,
+        timeline: Timeline,
         settings: dict[str, Any],
         report: Progress | None,
     ) -> Generation:
-        """One pass of the model over samples that may share a batch."""
+        """Compose samples that may share a batch, window by window."""
         model = self.musicgen
+        codes = torch.empty(len(texts), self.n_codebooks, 0, dtype=torch.long, device=self.device)
+        if given is not None:
+            codes = given.to(self.device)
         with own_noise(seeds), torch.no_grad():
             attributes, _ = model._prepare_tokens_and_attributes(texts, None)
-            with model.autocast:
-                codes = model.lm.generate(None, attributes, callback=report, max_gen_len=n_frames, **settings)
+            done = 0
+            for window in timeline.windows:
+                with model.autocast:
+                    made = model.lm.generate(
+                        codes[..., window.start :] if window.given else None,
+                        attributes,
+                        max_gen_len=window.n_frames,
+                        callback=_within(report, done, timeline, window),
+                        **settings,
+                    )
+                codes = torch.cat([codes, made[..., window.given :]], dim=-1)
+                done += timeline.steps_of(window) - window.given
             audio = model.generate_audio(codes)  # [B, channels, n]
         return Generation(codes.cpu(), audio.mean(dim=1).float().cpu())
+
+    def replay(
+        self,
+        codes: torch.Tensor,
+        texts: Sequence[str | None],
+        timeline: Timeline,
+        *,
+        guidance: float = 3.0,
+        observe: Observer | None = None,
+    ) -> torch.Tensor:
+        """Read finished clips once more; see `MusicModel.replay`.
+
+        Raises
+        ------
+        InputError: codes that do not fit the texts or the timeline; a GPU too small for one sample.
+        """
+        expected = (len(texts), timeline.n_codebooks, timeline.n_frames)
+        if codes.shape != expected:
+            raise InputError(f"replay: codes of shape {tuple(codes.shape)} are not {expected} [B, K, T]")
+        observe = observe or (lambda rows, passes: nullcontext())
+        passes = [
+            Pass(timeline.steps_of(window), ("cond", "uncond"), self._prefixed) for window in timeline.windows
+        ]
+        nll = torch.full((len(texts), len(DISTRIBUTIONS), *expected[1:]), torch.nan)
+        waiting = self._runs([text or "" for text in texts])
+        while waiting:
+            rows = waiting.pop(0)
+            try:
+                with observe(rows, passes):
+                    nll[rows] = self._reread(codes[rows], [texts[i] for i in rows], timeline, guidance)
+            except torch.OutOfMemoryError:
+                waiting[:0] = self._halved(rows, timeline.n_frames / self.frame_rate)
+                torch.cuda.empty_cache()
+        return nll
+
+    def _reread(
+        self, codes: torch.Tensor, texts: list[str | None], timeline: Timeline, guidance: float
+    ) -> torch.Tensor:
+        """Replay samples that may share a batch; return what `replay` does of them."""
+        lm = self.musicgen.lm
+        nll = torch.full((len(codes), len(DISTRIBUTIONS), *codes.shape[1:]), torch.nan)
+        with torch.no_grad():
+            attributes, _ = self.musicgen._prepare_tokens_and_attributes([*texts, *[None] * len(texts)], None)
+            conditions = lm.condition_provider(lm.condition_provider.tokenize(attributes))
+            for start, n_frames, given in timeline.windows:
+                own = (
+                    codes[..., start : start + n_frames].contiguous().to(self.device)
+                )  # [B, K, T of the window]
+                pattern = lm.pattern_provider.get_pattern(n_frames)
+                sequence, _, _ = pattern.build_pattern_sequence(own, lm.special_token_id)
+                # The last position is predicted, never read.
+                with self.musicgen.autocast:
+                    logits = lm(sequence[..., :-1].repeat(2, 1, 1), [], conditions)  # [2B, K, S, card]
+                cond, uncond = logits.float().chunk(2)
+                for row, of in enumerate((cond, uncond, uncond + guidance * (cond - uncond))):
+                    losses = _negative_log_likelihood(of, own)
+                    nll[:, row, :, start + given : start + n_frames] = losses[..., given:].cpu()
+        return nll
 
     def _check(self, texts: Sequence[str], seeds: Sequence[int]) -> None:
         if isinstance(texts, str):
@@ -231,3 +356,21 @@ def _overall(progress: Progress | None, done: int, now: int, total: int) -> Call
     if progress is None:
         return None
     return lambda step, steps: progress((done * steps + now * step), total * steps)
+
+
+def _within(
+    report: Progress | None, done: int, timeline: Timeline, window: Window
+) -> Callable[[int, int], None] | None:
+    """Scale a window's progress to that of the clip, in calls of the model."""
+    if report is None:
+        return None
+    total = sum(timeline.steps_of(one) - one.given for one in timeline.windows)
+    return lambda step, steps: report(done + step, total)
+
+
+def _negative_log_likelihood(logits: torch.Tensor, codes: torch.Tensor) -> torch.Tensor:
+    """Return the loss [B, K, T] of each token, given the logits [B, K, S, card] of all steps."""
+    n_frames = codes.shape[-1]
+    # Step s predicts codebook k of frame s − k.
+    aligned = torch.stack([logits[:, k, k : k + n_frames] for k in range(codes.shape[1])], dim=1)
+    return nn.functional.cross_entropy(aligned.permute(0, 3, 1, 2), codes, reduction="none")

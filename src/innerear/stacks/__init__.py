@@ -7,20 +7,23 @@ Stack, one file per sample::
 
     attrs                schema, sample and prompt, model, generation, versions, hashes
     codes                int16 [codebook, frame]
+    step/window          int32 [step]; step/position likewise: where in the window's sequence
     step/frame           int32 [step, codebook], −1 = padding
+    step/reread          bool [step, codebook], whether that frame had been written before
     step/seconds         float32 [step]
     step/complete        bool [step]
-    residual/layer_00 …  float16 or float32 [branch, step, d_model]
+    step/input_gap       float32 [step], how far the branches' inputs of layer 0 differ (cross-attention)
+    residual/layer_00 …  float16 or float32 [branch, step, d_model]; other sites likewise
+    likelihood/nll       float32 [distribution, codebook, frame], of replayed stacks
 """
 
 from innerear.stacks.gram import GramFile, GramWriter, open_layers
 from innerear.stacks.layout import SCHEMA_VERSION
-from innerear.stacks.stack import BRANCHES, SITES, Stack, StackWriter, tokens_hash
+from innerear.stacks.stack import BRANCHES, Stack, StackWriter, tokens_hash
 
 __all__ = [
     "BRANCHES",
     "SCHEMA_VERSION",
-    "SITES",
     "GramFile",
     "GramWriter",
     "Stack",

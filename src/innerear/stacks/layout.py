@@ -11,7 +11,7 @@ import numpy as np
 
 from innerear.errors import InputError
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 
 def remake(path: Path) -> str:

@@ -11,14 +11,13 @@ from typing import Any
 import h5py
 import numpy as np
 
+from innerear.architectures import SITES
 from innerear.errors import InputError, did_you_mean
 from innerear.stacks.layout import Layout, Reader, remake
-from innerear.timeline import Timeline
+from innerear.timeline import Timeline, Window
 from innerear.tracking import atomic
 
 BRANCHES = ("cond", "uncond")
-SITES = ("residual",)
-
 _KIND = "innerear-stack"
 _CHUNK_STEPS = 64
 
@@ -95,13 +94,18 @@ class StackWriter:
         n_steps, n_codebooks = timeline.n_steps, timeline.n_codebooks
         layout.file.attrs["n_steps"], layout.file.attrs["n_frames"] = n_steps, timeline.n_frames
         layout.file.attrs["frame_rate"] = timeline.frame_rate
+        for field, values in zip(Window._fields, zip(*timeline.windows, strict=True), strict=True):
+            layout.file.attrs[f"window_{field}"] = np.array(values, np.int32)
         layout.axis("/", "codebook", np.arange(n_codebooks))
         layout.axis("/", "frame", np.arange(timeline.n_frames))
         layout.dataset("/", "codes", ("codebook", "frame"), self._codes.shape, "i2")[...] = self._codes
         layout.axis("step", "step", np.arange(n_steps))
         layout.axis("step", "codebook", np.arange(n_codebooks))
         for name, dims, values in (
+            ("window", ("step",), timeline.window),
+            ("position", ("step",), timeline.position),
             ("frame", ("step", "codebook"), timeline.frames),
+            ("reread", ("step", "codebook"), timeline.reread),
             ("seconds", ("step",), timeline.seconds),
             ("complete", ("step",), timeline.complete),
         ):
@@ -144,6 +148,23 @@ class StackWriter:
         self._layout.dataset(site, name, dims, stored.shape, self.dtype, chunks)[...] = stored
         self._hashes[f"{site}/{name}"] = hashlib.sha256(stored.tobytes()).hexdigest()
 
+    def write_input_gap(self, gap: np.ndarray) -> None:
+        """Add the largest difference between the branches' inputs of layer 0 at each step, float [S].
+
+        It is zero where the text is read by cross-attention, whatever the sites that are stored: the proof
+        that both branches read the same tokens at the same steps.
+        """
+        dataset = self._layout.dataset("step", "input_gap", ("step",), gap.shape, "f4")
+        dataset[...] = gap
+
+    def write_nll(self, nll: np.ndarray, distributions: Sequence[str]) -> None:
+        """Add the negative log-likelihood of the tokens, float [distribution, K, T] in nats."""
+        self._layout.axis("likelihood", "distribution", distributions)
+        self._layout.axis("likelihood", "codebook", np.arange(nll.shape[1]))
+        self._layout.axis("likelihood", "frame", np.arange(nll.shape[2]))
+        dims = ("distribution", "codebook", "frame")
+        self._layout.dataset("likelihood", "nll", dims, nll.shape, "f4")[...] = nll
+
     def _refuse(self, layer: int, values: np.ndarray, stored: np.ndarray) -> None:
         branch, step, unit = (int(i) for i in np.argwhere(~np.isfinite(stored))[0])
         where = f"layer {layer}, step {step}, branch {self.branches[branch]}, unit {unit}"
@@ -183,18 +204,31 @@ class Stack(Reader):
     def timeline(self) -> Timeline:
         """The timeline of the clip."""
         n_codebooks, n_frames = self.codes.shape
-        return Timeline(n_frames, n_codebooks, float(self.file.attrs["frame_rate"]))
+        fields = [self.attrs[f"window_{field}"] for field in Window._fields]
+        windows = tuple(Window(*map(int, one)) for one in zip(*fields, strict=True))
+        return Timeline(n_frames, n_codebooks, float(self.file.attrs["frame_rate"]), windows)
+
+    @cached_property
+    def sites(self) -> tuple[str, ...]:
+        """The sites that are stored."""
+        return tuple(site for site in SITES if site in self.file)
 
     @cached_property
     def branches(self) -> tuple[str, ...]:
         """Names of the C branches, in order."""
-        return tuple(name.decode() for name in self.values("residual/branch"))
+        site = self.sites[0] if self.sites else "residual"
+        return tuple(name.decode() for name in self.values(f"{site}/branch"))
 
     def layers(self, site: str = "residual") -> list[int]:
         """Return the layers that are stored at a site, in order."""
         if site not in self.file:
             return []
         return sorted(int(name.removeprefix("layer_")) for name in self.file[site] if "layer_" in name)
+
+    @property
+    def places(self) -> list[tuple[str, int]]:
+        """The (site, layer) pairs that are stored."""
+        return [(site, layer) for site in self.sites for layer in self.layers(site)]
 
     def shape(self, layer: int, site: str = "residual") -> tuple[int, int, int]:
         """Return (C, S, D) of a layer without reading it."""
