@@ -12,13 +12,8 @@ SOURCE = Path(__file__).parents[1] / "src" / "innerear"
 # Low to high; modules of one row do not import each other.
 LEVELS = [
     {"errors"},
-<<<<<<< HEAD
-    {"tracking", "devices"},
-    {"conditions", "timeline", "architectures", "settings", "tables", "significance"},
-=======
-    {"tracking", "timeline"},
+    {"tracking", "timeline", "devices"},
     {"conditions", "architectures", "settings", "tables", "significance"},
->>>>>>> main
     {"estimate"},
     {"study", "design", "stacks"},
     {"models"},

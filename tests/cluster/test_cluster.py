@@ -70,9 +70,11 @@ def slurm(profile) -> Iterator[Slurm]:
     asked = profile["default-resources"]
     partitions = [asked["slurm_partition"], profile["set-resources"]["generate"]["slurm_partition"]]
     # A short path: a socket's name may have 108 characters.
-    with tempfile.TemporaryDirectory(prefix="ear") as folder:
-        with Slurm(Path(folder, "slurm"), asked["slurm_account"], partitions, GPUS) as running:
-            yield running
+    with (
+        tempfile.TemporaryDirectory(prefix="ear") as folder,
+        Slurm(Path(folder, "slurm"), asked["slurm_account"], partitions, GPUS) as running,
+    ):
+        yield running
 
 
 def command(*options: str) -> list[str]:

@@ -1,4 +1,4 @@
-"""All seeds of a prompt in one job: the same samples, from fewer jobs, and no further ones when asked anew."""
+"""All seeds of a prompt in one job: the same samples from fewer jobs."""
 
 import pandas as pd
 import pytest
