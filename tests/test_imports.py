@@ -15,7 +15,7 @@ LEVELS = [
     {"tracking", "timeline", "devices"},
     {"conditions", "architectures", "settings", "tables", "significance"},
     {"estimate"},
-    {"study", "design", "stacks"},
+    {"usage", "study", "design", "stacks"},
     {"models"},
     {"capture"},
     {"extractor", "generation", "index", "qc", "acoustics"},

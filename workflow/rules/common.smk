@@ -16,6 +16,7 @@ from innerear.conditions import Sample
 from innerear.errors import InputError
 from innerear.study import Study
 from innerear.tracking import fingerprint
+from innerear.usage import generation_time, memory_asked, usage_report
 
 try:
     STUDY = Study.from_settings(
@@ -30,6 +31,7 @@ except InputError as error:
 config = STUDY.settings
 PROMPTS = {prompt.id: prompt for prompt in STUDY.prompts}
 SEEDS = config["seeds"]
+RESULTS = f"results/{config['study']}"
 MODEL = config["model"]["name"] + (
     " (random weights)" if config["model"]["random_init"] else ""
 )
@@ -44,9 +46,6 @@ CHECKPOINT = Path(
 )
 WEIGHTS = [str(path) for path in sorted(CHECKPOINT.glob("*.bin"))]
 LAYERS = [f"{layer:02d}" for layer in STUDY.layers]
-# All samples' files, by name: of a rule's whole `input` Snakemake would compare every file with every other.
-STACKS = collect("<results>/stacks/{prompt}/seed-{seed}.h5", prompt=PROMPTS, seed=SEEDS)
-AUDIO = collect("<results>/audio/{prompt}/seed-{seed}.wav", prompt=PROMPTS, seed=SEEDS)
 # How the clips are sampled, apart from how they are shared out among jobs, on which nothing depends.
 JOB_SIZE = {"batch", "batch_size"}
 SAMPLING = {
@@ -55,6 +54,27 @@ SAMPLING = {
 BY_PROMPT = config["generation"]["batch"] == "prompt"
 GENERATION_JOB = "{prompt}/all-seeds" if BY_PROMPT else "{prompt}/seed-{seed}"
 SEEDS_OF_A_JOB = SEEDS if BY_PROMPT else "{seed}"
+
+
+# Long lists come from functions: a list that stands in a rule is hashed whole for each of its files,
+# which at 10,000 samples takes longer than all else together.
+def all_stacks(wildcards):
+    """The stacks of all samples."""
+    return collect(
+        "<results>/stacks/{prompt}/seed-{seed}.h5", prompt=PROMPTS, seed=SEEDS
+    )
+
+
+def all_audio(wildcards):
+    """The clips of all samples."""
+    return collect(
+        "<results>/audio/{prompt}/seed-{seed}.wav", prompt=PROMPTS, seed=SEEDS
+    )
+
+
+def clip_features_of_all_prompts(wildcards):
+    """The clip features of each prompt."""
+    return collect("<results>/acoustics/clips/{prompt}.tsv", prompt=PROMPTS)
 
 
 def prompt_of(wildcards):
@@ -86,6 +106,15 @@ def gram_mb(wildcards, attempt):
     return int((1000 + 3 * STUDY.estimate.gram_bytes / 2**20) * attempt)
 
 
+def generation_mb(wildcards, attempt):
+    """Memory of a job that runs the model: interpreter and codec, weights, and a batch's hidden states twice."""
+    batch = min(config["generation"]["batch_size"], len(SEEDS)) if BY_PROMPT else 1
+    size = STUDY.estimate
+    return int(
+        (2500 + (size.weight_bytes + 2 * batch * size.stack_bytes) / 1e6) * attempt
+    )
+
+
 def megabytes(base):
     """Memory that grows with each attempt, for the profiles that retry."""
 
@@ -95,23 +124,53 @@ def megabytes(base):
     return grown
 
 
+def memory_by_rule():
+    """MB that each rule asks for at the first attempt."""
+    return {
+        made.name: made.resources["mem_mb"].value(None, attempt=1)
+        for made in workflow.rules
+        if "mem_mb" in made.resources
+    }
+
+
+def announce():
+    """Say what the study takes."""
+    time = generation_time(STUDY.estimate, f"{RESULTS}/benchmarks")
+    print(
+        STUDY.announcement,
+        memory_asked(memory_by_rule()),
+        time,
+        sep="\n",
+        file=sys.stderr,
+    )
+
+
 def announce_dry_run():
     """Say what the study takes, as the last thing that a dry run prints."""
     if workflow.dryrun:
-        print(STUDY.announcement, file=sys.stderr)
+        announce()
 
 
 atexit.register(announce_dry_run)
 
 
 onstart:
-    print(STUDY.announcement, file=sys.stderr)
+    announce()
+
+
+onsuccess:
+    print(
+        f"Study {config['study']}, estimated and used",
+        usage_report(STUDY.estimate, RESULTS, memory_by_rule()),
+        sep="\n",
+        file=sys.stderr,
+    )
 
 
 pathvars:
-    results=f"results/{config['study']}",
-    logs=f"results/{config['study']}/logs",
-    benchmarks=f"results/{config['study']}/benchmarks",
+    results=RESULTS,
+    logs=f"{RESULTS}/logs",
+    benchmarks=f"{RESULTS}/benchmarks",
 
 
 wildcard_constraints:

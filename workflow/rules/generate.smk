@@ -15,7 +15,7 @@ rule generate:
         "../../envs/generate.yaml"
     resources:
         gpu=1,
-        mem_mb=megabytes(2500),
+        mem_mb=generation_mb,
         runtime=30,
     params:
         code=fingerprint("innerear.generation"),
@@ -34,8 +34,8 @@ rule generate:
 rule index:
     """List all samples with their content hashes: the one link between the stacks and the fan-in."""
     input:
-        stacks=STACKS,
-        audio=AUDIO,
+        stacks=all_stacks,
+        audio=all_audio,
     output:
         "<results>/samples.tsv",
     log:
@@ -56,6 +56,6 @@ rule index:
 rule all_samples:
     """Every sample, listed."""
     input:
-        STACKS,
-        AUDIO,
+        all_stacks,
+        all_audio,
         rules.index.output,

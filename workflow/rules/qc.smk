@@ -44,7 +44,7 @@ rule verify:
         "../../envs/generate.yaml"
     resources:
         gpu=1,
-        mem_mb=megabytes(2500),
+        mem_mb=generation_mb,
         runtime=120,
     params:
         code=fingerprint("innerear.verification"),
