@@ -127,7 +127,7 @@ def megabytes(base):
 def memory_by_rule():
     """MB that each rule asks for at the first attempt."""
     return {
-        made.name: made.resources["mem_mb"].value(None, attempt=1)
+        made.name: made.resources["mem_mb"].evaluate(None, attempt=1).value
         for made in workflow.rules
         if "mem_mb" in made.resources
     }
