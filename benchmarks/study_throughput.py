@@ -4,7 +4,7 @@ Local and Slurm take turns; the medians and their ratio are printed. On a cluste
 with a profile that fits it. The jobs of a small model are shorter than a queue's overhead: that is what this
 shows, and why `generation.batch: prompt` exists.
 
-    python benchmarks/study_throughput.py --profile workflow/profiles/slurm [--study config.yaml] [--repeats 3]
+    python benchmarks/study_throughput.py [--profile workflow/profiles/slurm] [--study config.yaml]
 """
 
 import argparse
@@ -50,11 +50,11 @@ def main() -> None:
     options = parser.parse_args()
     if shutil.which("sbatch") is None:
         raise SystemExit("there is no sbatch here: run this where jobs can be submitted")
-    prompts = yaml.safe_load(options.study.read_text())
-    section = prompts["prompts"]
+    study = yaml.safe_load(options.study.read_text())
+    section = study["prompts"]
     if section.get("sheet"):
         raise SystemExit("give a study of templates and emotions")
-    samples = len(section["templates"]) * len(section["emotions"]) * len(prompts["seeds"])
+    samples = len(section["templates"]) * len(section["emotions"]) * len(study["seeds"])
     forms = {"local": ["--cores", "all"], "Slurm": ["--profile", str(options.profile.resolve())]}
     rates = {name: [] for name in forms}
     for _ in range(options.repeats):
