@@ -9,7 +9,7 @@ INSTALLED := .venv/installed
 # ends with the process.
 RESUME := --rerun-incomplete --nolock
 
-.PHONY: run test check format lock dag docs nano clean
+.PHONY: run test test-cluster check format lock dag docs nano clean
 
 run: $(INSTALLED)  ## The study of config.yaml from text to report: results/<study>/
 	$(BIN)/snakemake --cores $(CORES) --scheduler greedy $(RESUME)
@@ -17,7 +17,10 @@ run: $(INSTALLED)  ## The study of config.yaml from text to report: results/<stu
 	@echo "Open results/$(STUDY)/listen.html and the report in results/$(STUDY)/report.zip"
 
 test: check  ## All tests, as continuous integration runs them
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --ignore tests/cluster
+
+test-cluster: $(INSTALLED)  ## A small study on a Slurm of this machine's own (Debian packages: see tests/cluster/slurm.py)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/cluster
 
 check: $(INSTALLED)  ## Style, types and the workflow's own linter
 	$(BIN)/ruff check

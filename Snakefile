@@ -23,6 +23,12 @@ include: "workflow/rules/replication.smk"
 include: "workflow/rules/checklist.smk"
 
 
+# Seconds of work: on a cluster they run beside Snakemake, not in the queue.
+localrules:
+    gate,
+    clip_features,
+
+
 rule all:
     """Everything that the study answers, stage by stage."""
     default_target: True

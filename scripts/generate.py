@@ -1,20 +1,26 @@
-"""Generate the clip of one (prompt, seed) pair and record the hidden state of every step."""
+"""Generate the clips of one (prompt, seed) pair, or of all seeds of a prompt, and record every step."""
 
 from innerear.architectures import Architecture, check_architecture
-from innerear.conditions import Prompt, Sample
+from innerear.conditions import Prompt, Sample, batches
+from innerear.devices import lease_gpu
 from innerear.generation import generate_samples
 from innerear.models import load_model
 from innerear.tracking import log_to
 
 with log_to(snakemake.log[0]):
+    lease_gpu(snakemake.params.model["device"])
     model = load_model(**snakemake.params.model)
     check_architecture(model, Architecture(**snakemake.params.architecture))
-    generate_samples(
-        model,
-        [Sample(Prompt(**snakemake.params.prompt), int(snakemake.wildcards.seed))],
-        [snakemake.output.stack],
-        [snakemake.output.audio],
-        study=snakemake.params.study,
-        capture=snakemake.params.capture,
-        generation=snakemake.params.generation,
-    )
+    prompt = Prompt(**snakemake.params.prompt)
+    jobs = zip(snakemake.params.seeds, snakemake.output.stacks, snakemake.output.audio, strict=True)
+    for batch in batches(jobs, snakemake.params.batch_size):
+        seeds, stacks, audio = zip(*batch, strict=True)
+        generate_samples(
+            model,
+            [Sample(prompt, seed) for seed in seeds],
+            stacks,
+            audio,
+            study=snakemake.params.study,
+            capture=snakemake.params.capture,
+            generation=snakemake.params.generation,
+        )

@@ -1,11 +1,13 @@
 """Replay one sample of each prompt and regenerate one: are the captures what the model did?"""
 
+from innerear.devices import lease_gpu
 from innerear.models import load_model
 from innerear.tables import read_table, write_table
 from innerear.tracking import log_to
 from innerear.verification import verify_samples
 
 with log_to(snakemake.log[0]):
+    lease_gpu(snakemake.params.model["device"])
     model = load_model(**snakemake.params.model)
     samples = read_table(snakemake.input.samples)
     write_table(verify_samples(samples, model, snakemake.params.generation), snakemake.output[0])

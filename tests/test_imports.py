@@ -12,10 +12,10 @@ SOURCE = Path(__file__).parents[1] / "src" / "innerear"
 # Low to high; modules of one row do not import each other.
 LEVELS = [
     {"errors"},
-    {"tracking", "timeline"},
+    {"tracking", "timeline", "devices"},
     {"conditions", "architectures", "settings", "tables", "significance"},
     {"estimate"},
-    {"study", "design", "stacks"},
+    {"usage", "study", "design", "stacks"},
     {"models"},
     {"capture"},
     {"extractor", "trace", "generation", "index", "qc", "acoustics"},

@@ -5,9 +5,11 @@ Light on purpose: the Snakefile imports this each time it is parsed.
 
 import csv
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from os import PathLike
+from typing import Any
 
 from innerear.errors import InputError
 
@@ -176,3 +178,10 @@ def cross(prompts: Iterable[Prompt], seeds: Sequence[int]) -> list[Sample]:
                 "the two would be one sample, remove one"
             )
     return [Sample(prompt, seed) for prompt in prompts for seed in seeds]
+
+
+def batches(items: Iterable[Any], size: int) -> Iterator[tuple[Any, ...]]:
+    """Yield the items in order, at most `size` ≥ 1 at a time."""
+    waiting = iter(items)
+    while batch := tuple(islice(waiting, size)):
+        yield batch

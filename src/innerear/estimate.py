@@ -27,6 +27,7 @@ class Estimate:
     stack_bytes: int
     audio_bytes: int
     gram_bytes: int
+    weight_bytes: int
 
     @property
     def n_samples(self) -> int:
@@ -45,10 +46,12 @@ class Estimate:
                 f"{self.seconds:g} s each",
                 f"  steps     {self.n_samples * self.n_steps:,} = {self.n_steps:,} a sample, "
                 f"recorded at {self.n_layers} layers",
-                f"  disk      {_size(self.disk_bytes)}: stacks {_size(self.n_samples * self.stack_bytes)}, "
-                f"audio {_size(self.n_samples * self.audio_bytes)}, "
-                f"Gram {_size(self.n_layers * self.gram_bytes)}",
-                f"  memory    {_size(self.gram_bytes)} for a layer's Gram, the largest array of the fan-in",
+                f"  disk      {bytes_text(self.disk_bytes)}: "
+                f"stacks {bytes_text(self.n_samples * self.stack_bytes)}, "
+                f"audio {bytes_text(self.n_samples * self.audio_bytes)}, "
+                f"Gram {bytes_text(self.n_layers * self.gram_bytes)}",
+                f"  memory    {bytes_text(self.gram_bytes)} for a layer's Gram, "
+                "the largest array of the fan-in",
             ]
         )
 
@@ -86,6 +89,9 @@ def estimate(
         stack_bytes=steps * width * sum(map(_stored, [capture, *captures])),
         audio_bytes=2 * int(duration * architecture.sample_rate),
         gram_bytes=gram,
+        # A block holds 16 d² weights (self- and cross-attention 4 d² each, feed-forward 8 d²); while they
+        # load, in float32 and beside it the checkpoint's float16.
+        weight_bytes=(4 + 2) * 16 * architecture.n_layers * width**2,
     )
 
 
@@ -112,12 +118,13 @@ def refuse_what_cannot_run(
     if study.gram_bytes > max_gib * GIB:
         raise InputError(
             f"a layer's Gram of {study.n_samples:,} samples × {study.n_steps:,} steps takes "
-            f"{_size(study.gram_bytes)}, more than gram.max_gib = {max_gib:g}; raise gram.max_gib if your "
-            "machine has the memory, or use shorter clips, fewer seeds or fewer gram.bins"
+            f"{bytes_text(study.gram_bytes)}, more than gram.max_gib = {max_gib:g}; raise gram.max_gib "
+            "if your machine has the memory, or use shorter clips, fewer seeds or fewer gram.bins"
         )
 
 
-def _size(n_bytes: float) -> str:
+def bytes_text(n_bytes: float) -> str:
+    """Return a number of bytes with three digits and a binary unit."""
     for unit in ("B", "KiB", "MiB", "GiB"):
         if n_bytes < 1000:
             return f"{n_bytes:.3g} {unit}"

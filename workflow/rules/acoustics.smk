@@ -27,7 +27,7 @@ rule clip_features:
     input:
         samples=rules.index.output[0],
         gate=rules.gate.output[0],
-        clips=collect("<results>/acoustics/clips/{prompt}.tsv", prompt=PROMPTS),
+        clips=clip_features_of_all_prompts,
     output:
         clips=report(
             "<results>/acoustics/clips.tsv",
@@ -60,7 +60,7 @@ rule plot_acoustics:
     """Draw the acoustic features by emotion, and all clips as mel spectrograms."""
     input:
         samples=rules.index.output[0],
-        audio=rules.index.input.audio,
+        audio=all_audio,
         clips=rules.clip_features.output.clips,
     output:
         features=report(

@@ -12,9 +12,11 @@ from snakemake.exceptions import WorkflowError
 # A checkout works without being installed, as in the environments of --sdm conda.
 sys.path.insert(0, f"{workflow.basedir}/src")
 
+from innerear.conditions import Sample
 from innerear.errors import InputError
 from innerear.study import Study
 from innerear.tracking import fingerprint, hold
+from innerear.usage import generation_time, memory_asked, usage_report
 
 try:
     STUDY = Study.from_settings(
@@ -29,6 +31,7 @@ except InputError as error:
 config = STUDY.settings
 PROMPTS = {prompt.id: prompt for prompt in STUDY.prompts}
 SEEDS = config["seeds"]
+RESULTS = f"results/{config['study']}"
 MODEL = config["model"]["name"] + (
     " (random weights)" if config["model"]["random_init"] else ""
 )
@@ -43,6 +46,35 @@ CHECKPOINT = Path(
 )
 WEIGHTS = [str(path) for path in sorted(CHECKPOINT.glob("*.bin"))]
 LAYERS = [f"{layer:02d}" for layer in STUDY.layers]
+# How the clips are sampled, apart from how they are shared out among jobs, on which nothing depends.
+JOB_SIZE = {"batch", "batch_size"}
+SAMPLING = {
+    key: value for key, value in config["generation"].items() if key not in JOB_SIZE
+}
+BY_PROMPT = config["generation"]["batch"] == "prompt"
+GENERATION_JOB = "{prompt}/all-seeds" if BY_PROMPT else "{prompt}/seed-{seed}"
+SEEDS_OF_A_JOB = SEEDS if BY_PROMPT else "{seed}"
+
+
+# Long lists come from functions: a list that stands in a rule is hashed whole for each of its files,
+# which at 10,000 samples takes longer than all else together.
+def all_stacks(wildcards):
+    """The stacks of all samples."""
+    return collect(
+        "<results>/stacks/{prompt}/seed-{seed}.h5", prompt=PROMPTS, seed=SEEDS
+    )
+
+
+def all_audio(wildcards):
+    """The clips of all samples."""
+    return collect(
+        "<results>/audio/{prompt}/seed-{seed}.wav", prompt=PROMPTS, seed=SEEDS
+    )
+
+
+def clip_features_of_all_prompts(wildcards):
+    """The clip features of each prompt."""
+    return collect("<results>/acoustics/clips/{prompt}.tsv", prompt=PROMPTS)
 
 
 def prompt_of(wildcards):
@@ -52,14 +84,35 @@ def prompt_of(wildcards):
 
 def samples_of(wildcards):
     """The ids of the prompt's samples."""
-    return [
-        sample.id for sample in STUDY.samples if sample.prompt.id == wildcards.prompt
-    ]
+    return [Sample(PROMPTS[wildcards.prompt], seed).id for seed in SEEDS]
+
+
+def seeds_of(wildcards, output):
+    """The seeds that a generation job makes.
+
+    Asking for `output` tells Snakemake that they follow from it: the files that exist stay when
+    generation.batch changes.
+    """
+    return SEEDS if BY_PROMPT else [int(wildcards.seed)]
+
+
+def batch_size_of(wildcards, output):
+    """How many clips a job makes at a time; on it, too, no result depends."""
+    return config["generation"]["batch_size"]
 
 
 def gram_mb(wildcards, attempt):
     """Memory of a job that holds one layer's Gram, beside the interpreter; doubled at each retry."""
     return int((1000 + 3 * STUDY.estimate.gram_bytes / 2**20) * attempt)
+
+
+def generation_mb(wildcards, attempt):
+    """Memory of a job that runs the model: interpreter and codec, weights, and a batch's hidden states twice."""
+    batch = min(config["generation"]["batch_size"], len(SEEDS)) if BY_PROMPT else 1
+    size = STUDY.estimate
+    return int(
+        (2500 + (size.weight_bytes + 2 * batch * size.stack_bytes) / 1e6) * attempt
+    )
 
 
 def megabytes(base):
@@ -71,10 +124,31 @@ def megabytes(base):
     return grown
 
 
+def memory_by_rule():
+    """MB that each rule asks for at the first attempt."""
+    return {
+        made.name: made.resources["mem_mb"].evaluate(None, attempt=1).value
+        for made in workflow.rules
+        if "mem_mb" in made.resources
+    }
+
+
+def announce():
+    """Say what the study takes."""
+    time = generation_time(STUDY.estimate, f"{RESULTS}/benchmarks")
+    print(
+        STUDY.announcement,
+        memory_asked(memory_by_rule()),
+        time,
+        sep="\n",
+        file=sys.stderr,
+    )
+
+
 def announce_dry_run():
     """Say what the study takes, as the last thing that a dry run prints."""
     if workflow.dryrun:
-        print(STUDY.announcement, file=sys.stderr)
+        announce()
 
 
 def refuse_second_run():
@@ -90,13 +164,22 @@ atexit.register(announce_dry_run)
 
 onstart:
     refuse_second_run()
-    print(STUDY.announcement, file=sys.stderr)
+    announce()
+
+
+onsuccess:
+    print(
+        f"Study {config['study']}, estimated and used",
+        usage_report(STUDY.estimate, RESULTS, memory_by_rule()),
+        sep="\n",
+        file=sys.stderr,
+    )
 
 
 pathvars:
-    results=f"results/{config['study']}",
-    logs=f"results/{config['study']}/logs",
-    benchmarks=f"results/{config['study']}/benchmarks",
+    results=RESULTS,
+    logs=f"{RESULTS}/logs",
+    benchmarks=f"{RESULTS}/benchmarks",
 
 
 wildcard_constraints:

@@ -1,19 +1,21 @@
 rule generate:
-    """Generate the clip of one (prompt, seed) pair and record the hidden state of every step."""
+    """Generate the clips of one (prompt, seed) pair, or of all seeds of a prompt, and record every step."""
     input:
         weights=WEIGHTS,
     output:
-        stack="<results>/stacks/{prompt}/seed-{seed}.h5",
-        audio="<results>/audio/{prompt}/seed-{seed}.wav",
+        stacks=collect(
+            "<results>/stacks/{{prompt}}/seed-{seed}.h5", seed=SEEDS_OF_A_JOB
+        ),
+        audio=collect("<results>/audio/{{prompt}}/seed-{seed}.wav", seed=SEEDS_OF_A_JOB),
     log:
-        "<logs>/generate/{prompt}/seed-{seed}.log",
+        f"<logs>/generate/{GENERATION_JOB}.log",
     benchmark:
-        "<benchmarks>/generate/{prompt}/seed-{seed}.tsv"
+        f"<benchmarks>/generate/{GENERATION_JOB}.tsv"
     conda:
         "../../envs/generate.yaml"
     resources:
         gpu=1,
-        mem_mb=megabytes(2500),
+        mem_mb=generation_mb,
         runtime=30,
     params:
         code=fingerprint("innerear.generation"),
@@ -22,7 +24,9 @@ rule generate:
         model=LOADING,
         architecture=asdict(STUDY.architecture),
         capture=STUDY.capture,
-        generation=config["generation"],
+        generation=SAMPLING,
+        seeds=seeds_of,
+        batch_size=batch_size_of,
     script:
         "../../scripts/generate.py"
 
@@ -30,12 +34,8 @@ rule generate:
 rule index:
     """List all samples with their content hashes: the one link between the stacks and the fan-in."""
     input:
-        stacks=collect(
-            "<results>/stacks/{prompt}/seed-{seed}.h5", prompt=PROMPTS, seed=SEEDS
-        ),
-        audio=collect(
-            "<results>/audio/{prompt}/seed-{seed}.wav", prompt=PROMPTS, seed=SEEDS
-        ),
+        stacks=all_stacks,
+        audio=all_audio,
     output:
         "<results>/samples.tsv",
     log:
@@ -56,5 +56,6 @@ rule index:
 rule all_samples:
     """Every sample, listed."""
     input:
-        rules.index.input,
+        all_stacks,
+        all_audio,
         rules.index.output,

@@ -3,7 +3,7 @@ rule listen:
     input:
         samples=rules.index.output[0],
         clips=rules.clip_features.output.clips,
-        audio=rules.index.input.audio,
+        audio=all_audio,
     output:
         report(
             "<results>/listen.html",

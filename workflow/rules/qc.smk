@@ -44,12 +44,12 @@ rule verify:
         "../../envs/generate.yaml"
     resources:
         gpu=1,
-        mem_mb=megabytes(2500),
+        mem_mb=generation_mb,
         runtime=120,
     params:
         code=fingerprint("innerear.verification"),
         model=LOADING,
-        generation=config["generation"],
+        generation=SAMPLING,
     script:
         "../../scripts/verify.py"
 

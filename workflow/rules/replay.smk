@@ -13,7 +13,7 @@ rule replay:
         "../../envs/generate.yaml"
     resources:
         gpu=1,
-        mem_mb=megabytes(2500),
+        mem_mb=generation_mb,
         runtime=30,
     params:
         code=fingerprint("innerear.replay"),

@@ -1,0 +1,239 @@
+"""A study on a real Slurm, through the profile as it stands, with what goes wrong on a cluster.
+
+One story, told once: the study is submitted; a running job is cancelled from outside; Snakemake is killed;
+it is started again, with arrays; Slurm's controller is killed and comes back; the study ends. What each test
+asserts was recorded on the way. `make test-cluster` runs it.
+"""
+
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import yaml
+
+from .slurm import Slurm, wait_for
+
+ROOT = Path(__file__).parents[2]
+PROFILE = ROOT / "workflow/profiles/slurm"
+GPUS = 2
+STUDY = {
+    "study": "small",
+    "model": {"name": "nano"},
+    "prompts": {
+        "templates": [
+            {"id": "piano", "text": "a {emotion} solo piano piece"},
+            {"id": "band", "text": "a {emotion} tune for a small band"},
+        ],
+        "emotions": [{"id": "calm"}, {"id": "energetic"}],
+    },
+    "seeds": [0, 1],
+    "generation": {"duration": 1},
+    "capture": {"layers": [2, 5]},
+    "gram": {"bins": 5},
+    "statistics": {"permutations": 49, "bootstraps": 50},
+}
+# The profile waits as long as a busy cluster needs; here nobody else is waiting.
+TARGETS = ("similarity_map", "clip_features")
+QUICK = ("--seconds-between-status-checks", "3", "--slurm-init-seconds-before-status-checks", "3")
+
+
+@dataclass
+class Story:
+    """What happened: the jobs that Slurm accounts for, what Snakemake said, and where the results are."""
+
+    results: Path
+    jobs: pd.DataFrame
+    cancelled: str
+    first_output: str
+    resumed: subprocess.CompletedProcess
+    kept: dict[Path, int]
+
+
+@pytest.fixture(scope="module")
+def profile() -> dict:
+    return yaml.safe_load((PROFILE / "profile.yaml").read_text())
+
+
+@pytest.fixture(scope="module")
+def slurm(profile) -> Iterator[Slurm]:
+    """The cluster, with the account and partitions that the profile names."""
+    asked = profile["default-resources"]
+    partitions = [asked["slurm_partition"], profile["set-resources"]["generate"]["slurm_partition"]]
+    # A short path: a socket's name may have 108 characters.
+    with (
+        tempfile.TemporaryDirectory(prefix="ear") as folder,
+        Slurm(Path(folder, "slurm"), asked["slurm_account"], partitions, GPUS) as running,
+    ):
+        yield running
+
+
+def command(*options: str) -> list[str]:
+    return [sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile"), *options]
+
+
+def through_profile(*options: str) -> list[str]:
+    return command("--profile", str(PROFILE), *QUICK, *options)
+
+
+@pytest.fixture(scope="module")
+def story(slurm, tmp_path_factory) -> Story:
+    folder = tmp_path_factory.mktemp("cluster")
+    (folder / "config.yaml").write_text(yaml.safe_dump(STUDY))
+    results = folder / "results" / STUDY["study"]
+    said = folder / "first.txt"
+    with said.open("w") as output:
+        first = subprocess.Popen(
+            through_profile("--until", "index"),
+            cwd=folder,
+            env=slurm.environment,
+            stdout=output,
+            stderr=output,
+            start_new_session=True,
+        )
+    wait_for(lambda: len(slurm.queued("R")) == GPUS, 60, "running job")
+    cancelled, about = slurm.queued("R")[0]
+    slurm.run("scancel", cancelled)
+
+    def again() -> bool:
+        return any(comment == about and job != cancelled for job, comment in slurm.queued())
+
+    wait_for(again, 60, "second attempt of the cancelled job")
+    wait_for(lambda: any(results.glob("stacks/*/*.h5")), 60, "stack")
+    os.killpg(first.pid, signal.SIGKILL)
+    first.wait()
+    slurm.run("scancel", "--user", slurm.user, "--state=PENDING")
+    slurm.drain()
+    kept = {path: path.stat().st_mtime_ns for path in results.glob("stacks/*/*.h5")}
+
+    with (folder / "second.txt").open("w") as output:
+        second = subprocess.Popen(
+            through_profile("--nolock", "--slurm-array-jobs", "generate", "--until", *TARGETS),
+            cwd=folder,
+            env=slurm.environment,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+        )
+    wait_for(lambda: slurm.queued("R"), 60, "running job")
+    # What slurmctld took in its last seconds it has not written down yet, and would lose.
+    time.sleep(6)
+    slurm.kill_controller()
+    time.sleep(8)
+    slurm.start_controller()
+    code = second.wait(600)
+    output = (folder / "second.txt").read_text()
+    return Story(
+        results,
+        pd.DataFrame(slurm.jobs("ReqMem", "Timelimit", "AllocTRES", "Partition", "Account", "Start", "End")),
+        cancelled,
+        said.read_text(),
+        subprocess.CompletedProcess("snakemake", code, output),
+        kept,
+    )
+
+
+def rule_of(comment: str) -> str:
+    return re.sub(r"^rule_|_wildcards_.*$", "", comment)
+
+
+def test_the_study_ends_although_slurms_controller_was_killed(story):
+    assert story.resumed.returncode == 0, story.resumed.stdout[-4000:]
+    assert (story.results / "similarity/map.tsv").exists()
+    assert (story.results / "acoustics/clips.tsv").exists()
+
+
+def test_jobs_went_through_slurm_with_the_resources_asked_for(story, profile):
+    jobs = story.jobs.assign(rule=story.jobs["Comment"].map(rule_of))
+    done = jobs[jobs["State"] == "COMPLETED"]
+    assert {"generate", "index", "qc", "gram", "similarity", "acoustics"} <= set(done["rule"])
+    assert not {"gate", "clip_features"} & set(jobs["rule"]), "light rules run beside Snakemake"
+    assert set(jobs["Account"]) == {profile["default-resources"]["slurm_account"]}
+    on_gpu = done["rule"].isin(["generate", "verify"])
+    assert set(done.loc[on_gpu, "Partition"]) == {"gpu"}
+    assert set(done.loc[~on_gpu, "Partition"]) == {"cpu"}
+    assert done.loc[on_gpu, "AllocTRES"].str.contains(r"gres/gpu=1\b").all()
+    assert not done.loc[~on_gpu, "AllocTRES"].str.contains("gpu").any()
+    qc = done[done["rule"] == "qc"].iloc[0]
+    assert (qc["ReqMem"], qc["Timelimit"]) == ("2000M", "01:00:00")
+
+
+def test_never_more_jobs_have_a_gpu_than_there_are(story):
+    jobs = story.jobs[story.jobs["AllocTRES"].str.contains("gres/gpu")]
+    changes = []
+    for start, end in zip(jobs["Start"], jobs["End"], strict=True):
+        # An end comes before a start of the same second: the queue hands the GPU on.
+        changes += [(datetime.fromisoformat(start), 1), (datetime.fromisoformat(end), -1)]
+    at_once = most = 0
+    for _, change in sorted(changes):
+        at_once += change
+        most = max(most, at_once)
+    assert most == GPUS
+
+
+def test_a_job_cancelled_from_outside_is_tried_again_with_more_memory(story):
+    jobs = story.jobs.set_index("JobID")
+    about = jobs.loc[story.cancelled, "Comment"]
+    assert jobs.loc[story.cancelled, "State"].startswith("CANCELLED")
+    attempts = jobs[jobs["Comment"] == about]
+    memory = attempts["ReqMem"].str.removesuffix("M").astype(int).tolist()
+    assert memory[1] == 2 * memory[0]
+    assert "Trying to restart job" in story.first_output
+
+
+def test_a_killed_snakemake_goes_on_without_making_samples_again(story):
+    assert story.kept
+    unchanged = [path for path, time in story.kept.items() if path.stat().st_mtime_ns == time]
+    # What Snakemake did not see ending it makes again; what it saw it keeps.
+    assert unchanged
+    assert len(list(story.results.glob("stacks/*/*.h5"))) == 8
+
+
+def test_arrays_carry_the_fan_out(story):
+    tasks = story.jobs[story.jobs["JobID"].str.contains("_")]
+    assert len(tasks) >= 2
+    assert (tasks["State"] == "COMPLETED").all()
+
+
+def test_results_equal_those_of_a_local_run(story, tmp_path):
+    # In jobs of another size, too: it must not matter.
+    generation = STUDY["generation"] | {"batch": "prompt"}
+    (tmp_path / "config.yaml").write_text(yaml.safe_dump(STUDY | {"generation": generation}))
+    local = subprocess.run(
+        command("--cores", "2", "--until", *TARGETS), cwd=tmp_path, capture_output=True, text=True
+    )
+    assert local.returncode == 0, local.stderr
+    here = tmp_path / "results" / STUDY["study"]
+    hashes = ["sample_id", "tokens_sha256", "content_sha256"]
+    on_cluster, on_this = (
+        pd.read_csv(results / "samples.tsv", sep="\t")[hashes] for results in (story.results, here)
+    )
+    assert on_cluster["tokens_sha256"].tolist() == on_this["tokens_sha256"].tolist()
+    for table in ("similarity/map.tsv", "acoustics/clips.tsv"):
+        one, other = (pd.read_csv(results / table, sep="\t") for results in (story.results, here))
+        pd.testing.assert_frame_equal(one, other, rtol=1e-3, atol=1e-4, obj=table)
+
+
+def test_a_failing_job_is_reported_with_its_log(slurm, tmp_path):
+    if shutil.which("nvidia-smi"):
+        pytest.skip("the job fails for want of a GPU, and here is one")
+    (tmp_path / "config.yaml").write_text(
+        yaml.safe_dump(STUDY | {"model": {"name": "nano", "device": "cuda"}, "seeds": [0]})
+    )
+    options = ("--retries", "0", "--until", "generate", "results/small/stacks/piano-calm/seed-0.h5")
+    failed = subprocess.run(
+        through_profile(*options), cwd=tmp_path, env=slurm.environment, capture_output=True, text=True
+    )
+    said = failed.stdout + failed.stderr
+    assert failed.returncode != 0
+    assert "results/small/logs/generate/piano-calm/seed-0.log" in said
+    assert "torch sees no GPU" in said

@@ -1,0 +1,63 @@
+"""All seeds of a prompt in one job: the same samples from fewer jobs."""
+
+import pandas as pd
+import pytest
+import yaml
+
+from innerear import ActivationExtractor, load_model
+from innerear.stacks import Stack
+
+from .conftest import TINY, Workflow
+
+BY_PROMPT = {"duration": 1, "batch": "prompt", "batch_size": 2}
+SEEDS = [0, 1, 7]  # one more than fit a batch
+
+
+@pytest.fixture(scope="module")
+def batched(tmp_path_factory):
+    """The samples of the tiny study, made in a job a prompt."""
+    workflow = Workflow(tmp_path_factory.mktemp("batched"))
+    settings = TINY | {"generation": BY_PROMPT, "seeds": SEEDS}
+    (workflow.folder / "config.yaml").write_text(yaml.safe_dump(settings))
+    done = workflow.snakemake("--cores", "1", "--until", "index")
+    assert done.returncode == 0, done.stderr
+    return workflow
+
+
+@pytest.fixture
+def changed(batched):
+    settings = batched.config
+    yield batched
+    batched.configure(**settings)
+
+
+def test_the_samples_are_those_of_single_jobs(batched):
+    logs = sorted(path.name for path in (batched.results / "logs/generate").rglob("*.log"))
+    assert logs == ["all-seeds.log"] * 4
+    samples = pd.read_csv(batched.results / "samples.tsv", sep="\t")
+    assert len(samples) == 4 * len(SEEDS)
+    with ActivationExtractor(load_model("nano", device="cpu"), layers=[0]) as extractor:
+        for row in samples[samples["prompt_id"] == "piano-calm"].itertuples():
+            extractor.generate([row.text], seeds=[row.seed], duration=1)
+            with Stack(batched.folder / row.stack) as stack:
+                assert (stack.codes == extractor.codes[0].numpy()).all()
+
+
+def test_another_job_size_reruns_nothing(changed):
+    changed.configure(generation={"duration": 1, "batch": "pair"})
+    assert "generate" not in changed.planned()
+    changed.configure(generation=BY_PROMPT | {"batch_size": 1})
+    assert "generate" not in changed.planned()
+
+
+def test_a_seed_added_later_is_made_alone_in_jobs_of_pairs(changed):
+    changed.configure(generation={"duration": 1, "batch": "pair"}, seeds=[*SEEDS, 8])
+    assert changed.planned()["generate"] == 4
+
+
+def test_a_prompt_added_later_adds_one_job(changed):
+    prompts = changed.config["prompts"]
+    prompts["emotions"].append({"id": "sad", "valence": -0.7, "arousal": -0.5})
+    prompts["templates"] = prompts["templates"][:1]
+    changed.configure(prompts=prompts)
+    assert changed.planned()["generate"] == 1

@@ -1,0 +1,59 @@
+"""The study files are ready to run, and a large study has a graph of N + L edges a stage."""
+
+import resource
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).parents[2]
+STUDIES = sorted((ROOT / "studies").glob("*.yaml"))
+
+
+def dry_run(folder, *options):
+    command = [sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile"), "-n", *options]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return done
+
+
+@pytest.mark.parametrize("study", STUDIES, ids=lambda path: path.stem)
+def test_a_study_file_can_be_run(study, tmp_path):
+    (tmp_path / "config.yaml").write_text((ROOT / "config.yaml").read_text())
+    said = dry_run(tmp_path, "--quiet", "all", "--configfile", str(study)).stderr
+    model = yaml.safe_load(study.read_text())["model"]["name"]
+    assert f"Study {study.stem} with {model}" in said
+    assert "80 = 20 prompts × 4 seeds, 8 s each" in said
+
+
+def test_there_is_a_study_for_each_size_of_musicgen():
+    assert [path.stem.removeprefix("emotions_musicgen_") for path in STUDIES] == ["large", "medium", "small"]
+
+
+def test_ten_thousand_pairs_and_48_layers_have_a_sparse_graph(tmp_path):
+    prompts, seeds, layers = 100, 100, 48
+    rows = [f"p{i}\tmusic number {i}\te{i % 4}\tt{i // 4}" for i in range(prompts)]
+    (tmp_path / "prompts.tsv").write_text("\n".join(["id\ttext\temotion\ttemplate", *rows]))
+    settings = {
+        "study": "large",
+        "model": {"name": "facebook/musicgen-large"},
+        "prompts": {"sheet": "prompts.tsv"},
+        "seeds": list(range(seeds)),
+        "generation": {"duration": 1, "batch": "prompt"},
+        "gram": {"bins": 2, "max_gib": 1e6},
+    }
+    (tmp_path / "config.yaml").write_text(yaml.safe_dump(settings))
+    before = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
+    done = dry_run(tmp_path, "--until", "gram")
+    most = max(before, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)
+    if most > before:  # the largest child of this process: only if it is this one do we know its memory
+        assert most / 1024 < 900
+    jobs = done.stdout.split("\nrule ")
+    per_layer = [job for job in jobs if job.startswith("gram:")]
+    assert len(per_layer) == layers
+    for job in per_layer:
+        inputs = next(line for line in job.splitlines() if line.strip().startswith("input:"))
+        assert inputs.count(",") < 3, "a job of a layer depends on the index, not on the samples"
+    assert sum(job.startswith("generate:") for job in jobs) == prompts
