@@ -60,8 +60,8 @@ rule plot_acoustics:
     """Draw the acoustic features by emotion, and all clips as mel spectrograms."""
     input:
         samples=rules.index.output[0],
-        audio=rules.index.input.audio,
         clips=rules.clip_features.output.clips,
+        frames=collect("<results>/acoustics/frames/{prompt}.nc", prompt=PROMPTS),
     output:
         features=report(
             "<results>/figures/acoustic_features.svg",

@@ -99,15 +99,16 @@ def _draw_feature(axes: Axes, rows: pd.DataFrame, samples: pd.DataFrame) -> None
 
 def _draw_emotion(axes: Axes, x: int, rows: pd.DataFrame, templates: list[str], colour: str) -> None:
     """Draw one emotion at x; each template has one place in every emotion, so that it can be followed."""
-    shapes, means = markers(templates), []
-    for i, template in enumerate(templates):
-        values = rows_of(rows, template=template)["value"].to_numpy(float)
-        if not len(values):
-            continue
-        place, mean = x + 0.6 * ((i + 0.5) / len(templates) - 0.5), float(values.mean())
-        axes.plot(np.full(len(values), place), values, ".", color=colour, alpha=0.45, markersize=3)
+    if rows.empty:
+        return
+    shapes = markers(templates)
+    place = {name: x + 0.6 * ((i + 0.5) / len(templates) - 0.5) for i, name in enumerate(templates)}
+    where = [place[name] for name in rows["template"].tolist()]
+    axes.plot(where, rows["value"].to_numpy(float), ".", color=colour, alpha=0.45, markersize=3)
+    means = rows.groupby("template", sort=False)["value"].mean()
+    for template, mean in means.items():
         axes.plot(
-            place,
+            place[template],
             mean,
             shapes[template],
             color=colour,
@@ -115,9 +116,7 @@ def _draw_emotion(axes: Axes, x: int, rows: pd.DataFrame, templates: list[str], 
             markeredgewidth=0.6,
             markersize=6,
         )
-        means.append(mean)
-    if means:
-        axes.hlines(float(np.mean(means)), x - 0.38, x + 0.38, color="black", linewidth=1)
+    axes.hlines(float(means.mean()), x - 0.38, x + 0.38, color="black", linewidth=1)
 
 
 def _label(rows: pd.DataFrame) -> str:
