@@ -13,6 +13,7 @@ include: "workflow/rules/common.smk"
 include: "workflow/rules/generate.smk"
 include: "workflow/rules/qc.smk"
 include: "workflow/rules/acoustics.smk"
+include: "workflow/rules/manipulation.smk"
 include: "workflow/rules/gram.smk"
 include: "workflow/rules/similarity.smk"
 include: "workflow/rules/components.smk"
@@ -27,6 +28,7 @@ rule all:
         rules.all_samples.input,
         rules.all_qc.input,
         rules.all_acoustics.input,
+        rules.all_manipulation.input,
         rules.all_gram.input,
         rules.all_similarity.input,
         rules.all_components.input,

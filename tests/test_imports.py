@@ -19,9 +19,10 @@ LEVELS = [
     {"models"},
     {"capture"},
     {"generation", "index", "qc", "acoustics"},
-    {"gram"},
-    {"similarity", "components", "correlation"},
+    {"gram", "ridge", "targets"},
+    {"similarity", "components", "correlation", "manipulation", "nested", "lags"},
     {"figures"},
+    {"panels"},
     {"listening"},
 ]
 LEVEL = {module: number for number, modules in enumerate(LEVELS) for module in modules}

@@ -31,6 +31,8 @@ FAN_IN_ONCE = {
     "plot_correlation": 1,
     "clip_features": 1,
     "plot_acoustics": 1,
+    "manipulation": 1,
+    "plot_manipulation": 1,
     "listen": 1,
 }
 
@@ -101,6 +103,8 @@ def test_a_changed_statistic_reruns_what_uses_it(changed):
         "correlation": LAYERS,
         "correlation_map": 1,
         "plot_correlation": 1,
+        "manipulation": 1,
+        "plot_manipulation": 1,
     }
 
 

@@ -70,11 +70,11 @@ def read_frames(paths: Sequence[str | PathLike], sample_ids: Sequence[str]) -> "
     """
     import xarray as xr
 
-    parts = []
+    parts: list[xr.Dataset] = []
     for path in paths:
         with xr.open_dataset(path, engine="h5netcdf") as part:
             parts.append(part.load())
-    frames = xr.concat(parts, dim="sample")
+    frames: xr.Dataset = xr.concat(parts, dim="sample")
     absent = sorted(set(sample_ids) - set(frames["sample"].values.tolist()))
     if absent:
         raise InputError(f"sample {absent[0]!r} has no frame features: remake acoustics/frames")

@@ -99,24 +99,25 @@ def _draw_feature(axes: Axes, rows: pd.DataFrame, samples: pd.DataFrame) -> None
 
 def _draw_emotion(axes: Axes, x: int, rows: pd.DataFrame, templates: list[str], colour: str) -> None:
     """Draw one emotion at x; each template has one place in every emotion, so that it can be followed."""
-    if rows.empty:
-        return
-    shapes = markers(templates)
+    shapes, means = markers(templates), []
     place = {name: x + 0.6 * ((i + 0.5) / len(templates) - 0.5) for i, name in enumerate(templates)}
-    where = [place[name] for name in rows["template"].tolist()]
-    axes.plot(where, rows["value"].to_numpy(float), ".", color=colour, alpha=0.45, markersize=3)
-    means = rows.groupby("template", sort=False)["value"].mean()
-    for template, mean in means.items():
+    values, template_of = rows["value"].to_numpy(float), rows["template"].tolist()
+    where = np.array([place[name] for name in template_of])
+    if len(where):
+        axes.plot(where, values, ".", color=colour, alpha=0.45, markersize=3)
+    for template in dict.fromkeys(template_of):
+        means.append(float(values[where == place[template]].mean()))
         axes.plot(
             place[template],
-            mean,
+            means[-1],
             shapes[template],
             color=colour,
             markeredgecolor="white",
             markeredgewidth=0.6,
             markersize=6,
         )
-    axes.hlines(float(means.mean()), x - 0.38, x + 0.38, color="black", linewidth=1)
+    if means:
+        axes.hlines(float(np.mean(means)), x - 0.38, x + 0.38, color="black", linewidth=1)
 
 
 def _label(rows: pd.DataFrame) -> str:
