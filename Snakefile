@@ -18,6 +18,8 @@ include: "workflow/rules/gram.smk"
 include: "workflow/rules/similarity.smk"
 include: "workflow/rules/components.smk"
 include: "workflow/rules/correlation.smk"
+include: "workflow/rules/nested.smk"
+include: "workflow/rules/lags.smk"
 include: "workflow/rules/listen.smk"
 
 
@@ -33,4 +35,6 @@ rule all:
         rules.all_similarity.input,
         rules.all_components.input,
         rules.all_correlation.input,
+        rules.all_nested.input,
+        rules.all_lags.input,
         rules.all_listen.input,

@@ -5,6 +5,7 @@ all permutations of them are columns of one matrix product (Saunders et al. 1998
 """
 
 from collections.abc import Sequence
+from functools import cached_property
 
 import numpy as np
 
@@ -13,6 +14,8 @@ from innerear.errors import InputError
 
 #: penalties, in units of the mean eigenvalue of the training kernel
 PENALTIES = tuple(10.0**k for k in range(-3, 4))
+# Where there are too few templates for folds within the training set.
+_DEFAULT = PENALTIES.index(1.0)
 
 
 class DualRidge:
@@ -70,43 +73,49 @@ class DualRidge:
             base[fold.test] = (alone @ targets) ** 2
         return errors * valid, base * valid
 
-    def joint_penalties(self, grams: np.ndarray) -> np.ndarray:
-        """Choose one penalty for all targets together, in each fold.
-
-        Parameters
-        ----------
-        grams : [m, N, N] inner products of the samples' targets, Y Yᵀ, in m permutations of them.
-
-        Returns
-        -------
-        int [folds, m]: the squared error of operator A is tr(A Y Yᵀ Aᵀ), so Y itself is not needed.
-        """
-        chosen = np.full((len(self.folds), len(grams)), PENALTIES.index(1.0))
-        for number, (fold, inner) in enumerate(zip(self.folds, self.inner, strict=True)):
-            if inner is not None:
-                some = np.ascontiguousarray(grams[:, fold.train[:, None], fold.train])
-                losses = some.reshape(len(grams), -1) @ _squares(inner)
-                chosen[number] = losses.argmin(axis=1)
-        return chosen
-
-    def joint_errors(self, grams: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def joint(self, grams: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Sum squared held-out errors over samples and targets, with one penalty for all targets.
 
         Parameters
         ----------
-        grams : as of `joint_penalties`.
+        grams : float32 [m, N, N] inner products of the samples' targets, Y Yᵀ, in m permutations of
+            them: the squared error of operator A is tr(A Y Yᵀ Aᵀ), so Y itself is not needed.
 
         Returns
         -------
-        Of ridge and of the covariates alone, both [m].
+        errors, base : [m], of ridge and of the covariates alone.
+        chosen : int [folds, m], number of the penalty.
         """
         flat = grams.reshape(len(grams), -1)
         errors, base = np.zeros((2, len(grams)))
-        for number, chosen in enumerate(self.joint_penalties(grams)):
-            every = flat @ _squares(self.outer[number])  # [m, penalties]
-            errors += every[np.arange(len(grams)), chosen]
-            base += (flat @ _squares(self.base[number][None]))[:, 0]
-        return errors, base
+        chosen = np.empty((len(self.folds), len(grams)), int)
+        for number, forms in enumerate(self._forms):
+            every = flat @ forms  # [m, 1 + 2 * penalties]
+            inner, outer = np.split(every[:, 1:], 2, axis=1)
+            chosen[number] = inner.argmin(axis=1)
+            errors += np.take_along_axis(outer, chosen[number][:, None], axis=1)[:, 0]
+            base += every[:, 0]
+        return errors, base, chosen
+
+    def joint_base(self, grams: np.ndarray) -> np.ndarray:
+        """Sum squared held-out errors of the covariates alone [m], as `joint`."""
+        form = np.sum([forms[:, 0] for forms in self._forms], axis=0)
+        return grams.reshape(len(grams), -1) @ form
+
+    @cached_property
+    def _forms(self) -> list[np.ndarray]:
+        """Squares Aᵀ A of each fold's operators, [N * N, 1 + 2 * penalties]: base, inner, outer."""
+        forms = []
+        for fold, outer, alone, inner in zip(self.folds, self.outer, self.base, self.inner, strict=True):
+            within = np.zeros((len(PENALTIES), *[outer.shape[-1]] * 2), np.float32)
+            if inner is None:  # the least error is that of the penalty 1
+                within += (np.arange(len(PENALTIES)) != _DEFAULT)[:, None, None]
+                within *= np.eye(outer.shape[-1], dtype=np.float32)
+            else:
+                within[:, fold.train[:, None], fold.train] = inner.swapaxes(1, 2) @ inner
+            squares = np.concatenate([(alone.T @ alone)[None], within, outer.swapaxes(1, 2) @ outer])
+            forms.append(np.ascontiguousarray(squares.reshape(len(squares), -1).T))
+        return forms
 
 
 def errors_of_mean(folds: Sequence[Fold], targets: np.ndarray, valid: np.ndarray) -> np.ndarray:
@@ -122,15 +131,10 @@ def r2(errors: np.ndarray, base: np.ndarray) -> np.ndarray:
     return 1 - errors / np.maximum(base, np.finfo(np.float32).tiny)
 
 
-def _squares(operators: np.ndarray) -> np.ndarray:
-    """Return Aᵀ A of operators [p, rows, N], flattened to [N * N, p]."""
-    return np.stack([(one.T @ one).ravel() for one in operators], axis=1)
-
-
 def _penalties(inner: np.ndarray | None, targets: np.ndarray, valid: np.ndarray) -> np.ndarray:
     """Number of the penalty with the least inner held-out error, for each column."""
     if inner is None:
-        return np.full(targets.shape[1], PENALTIES.index(1.0))
+        return np.full(targets.shape[1], _DEFAULT)
     losses = [((operator @ targets) ** 2 * valid).sum(axis=0) for operator in inner]
     return np.argmin(losses, axis=0)
 

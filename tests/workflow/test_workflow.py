@@ -29,6 +29,12 @@ FAN_IN_ONCE = {
     "correlation": LAYERS,
     "correlation_map": 1,
     "plot_correlation": 1,
+    "nested": LAYERS,
+    "nested_map": 1,
+    "plot_nested": 1,
+    "lags": LAYERS,
+    "lags_map": 1,
+    "plot_lags": 1,
     "clip_features": 1,
     "plot_acoustics": 1,
     "manipulation": 1,
@@ -52,7 +58,7 @@ def test_the_tiny_study_runs_from_text_to_figures(finished):
 
 
 def test_a_map_is_corrected_over_its_layers(finished):
-    for stage in ("similarity", "correlation"):
+    for stage in ("similarity", "correlation", "nested", "lags"):
         table = pd.read_csv(finished.results / stage / "map.tsv", sep="\t")
         assert set(table["layer"]) == set(finished.config["capture"]["layers"])
         tested = table.dropna(subset=["p"])
@@ -103,6 +109,12 @@ def test_a_changed_statistic_reruns_what_uses_it(changed):
         "correlation": LAYERS,
         "correlation_map": 1,
         "plot_correlation": 1,
+        "nested": LAYERS,
+        "nested_map": 1,
+        "plot_nested": 1,
+        "lags": LAYERS,
+        "lags_map": 1,
+        "plot_lags": 1,
         "manipulation": 1,
         "plot_manipulation": 1,
     }
