@@ -17,6 +17,7 @@ _STYLES = {
     BOTH: ("label and sound", "black", ""),
     BEYOND_LABEL: ("sound beyond the label", "#D55E00", "D"),
 }
+_WINDOWS = {"whole": "whole clip", "first_10": "first tenth", "last_10": "last tenth"}
 
 
 @styled
@@ -81,8 +82,8 @@ def _draw(axes: Axes, rows: pd.DataFrame) -> None:
 def _draw_dimensions(axes: Axes, rows: pd.DataFrame) -> None:
     layers = sorted(distinct(rows, "layer"))
     of = [rows_of(rows, layer=layer)["p_corrected"].to_numpy(float) for layer in layers]
-    percent = [100 * np.mean(p <= ALPHA) if np.isfinite(p).any() else np.nan for p in of]
-    axes.plot(layers, percent, "o-", color="black", markersize=4, linewidth=1)
+    percent = [100 * float(np.mean(p <= ALPHA)) if np.isfinite(p).any() else np.nan for p in of]
+    axes.plot(layers, np.array(percent), "o-", color="black", markersize=4, linewidth=1)
     axes.set_ylim(-5, 105)
 
 
@@ -93,5 +94,5 @@ def _how_tested(table: pd.DataFrame) -> str:
         return f"{n}; not tested ({why_not_tested(table)})"
     return (
         f"{n}; {distinct(tested, 'n_perm')[0]} permutations, smallest p {tested['min_p'].min():.2g}\n"
-        f"filled: p ≤ {ALPHA} by max-T over {distinct(tested, 'family')[0]}; bands: 95 % over templates, seeds"
+        f"filled: p ≤ {ALPHA} by max-T over {distinct(tested, 'family')[0]}; bands: 95 %"
     )
