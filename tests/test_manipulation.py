@@ -160,6 +160,9 @@ def test_what_cannot_be_tested_has_estimates_and_reasons():
     assert result.effects["null"].str.startswith("none: ").all()
     assert result.classification["estimate"].isna().all()
     assert "cannot be tested: no folds are possible" in result.verdict["verdict"][0]
+    small = make_design(n_templates=2, emotions=("happy", "sad"))
+    said = run(small, clustered(small, 3, np.random.default_rng(8))).verdict["verdict"][0]
+    assert "too small to tell" in said and "no p below 0.5 is possible" in said
     design = make_design(emotions=("happy",))
     result = run(design, clustered(design, 3, np.random.default_rng(9)))
     assert "cannot be tested: all prompts have one emotion" in result.verdict["verdict"][0]

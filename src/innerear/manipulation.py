@@ -382,7 +382,7 @@ def _verdict(effects: pd.DataFrame, classification: pd.DataFrame, design: Design
     anova = effects.iloc[np.flatnonzero(effects["statistic"] == "ANOVA F")]
     n_used = int(np.isfinite(anova["estimate"].to_numpy(float)).sum())
     n_differ = int((anova["p_corrected"].to_numpy(float) <= ALPHA).sum())
-    p, accuracy = whole[["p", "estimate"]].to_numpy(float)[0]
+    p, smallest, accuracy = whole[["p", "min_p", "estimate"]].to_numpy(float)[0]
     chance = 1 / len(set(design.prompt_labels))
     by_sound = (
         f"held-out clips are classified from sound alone with a balanced accuracy of {accuracy:.2f} "
@@ -394,6 +394,11 @@ def _verdict(effects: pd.DataFrame, classification: pd.DataFrame, design: Design
         said = f"Whether the audio differs between {label}s cannot be tested: " + str(
             whole["null"].iloc[0]
         ).removeprefix("none: ")
+    elif smallest > ALPHA:
+        said = (
+            f"The study is too small to tell whether the audio differs between {label}s: no p below "
+            f"{smallest:.2g} is possible, and {by_sound}."
+        )
     elif p <= ALPHA:
         said = f"The audio differs between {label}s: {by_sound}, and {by_feature}."
     elif n_differ:

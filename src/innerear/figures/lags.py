@@ -49,9 +49,8 @@ def lag_curves(table: pd.DataFrame, *, model: str) -> Figure:
             _draw(panel, rows_of(table, branch=branch, feature=feature), colours)
             if row == 0:
                 panel.set_title(BRANCHES.get(branch, branch))
-            if row == len(features) - 1:
-                panel.set_xlabel("sound earlier ← lag (frames) → later")
         axes[row, 0].set_ylabel(feature.replace("_", " ") + "\nr")
+    figure.supxlabel("sound earlier ← lag (frames) → sound later", fontsize=9)
     mappable = ScalarMappable(Normalize(layers[0] - 0.5, layers[-1] + 0.5), matplotlib.colormaps[SEQUENTIAL])
     mappable.set_norm(scale)
     bar = figure.colorbar(mappable, ax=axes, label="layer", shrink=0.5, pad=0.01, ticks=layers)

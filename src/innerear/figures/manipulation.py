@@ -45,12 +45,13 @@ def forest(
     differ = set(anova["feature"][anova["p_corrected"] <= ALPHA])
     pairs = list(dict.fromkeys(zip(contrasts["label_1"], contrasts["label_2"], strict=True)))
     drawn = pairs[:MAX_CONTRASTS]
+    width = max(1.55, 7 / (len(drawn) + 1))
     figure, axes = new_figure(
         1,
         len(drawn) + 1,
         title=f"Does the audio differ? {model}",
-        subtitle=_how(verdict, len(drawn), len(pairs)),
-        panel=(1.55, 0.26 * len(shown) + 0.75),
+        subtitle=_how(verdict, len(drawn), len(pairs), int(9 * width * (len(drawn) + 1))),
+        panel=(width, 0.26 * len(shown) + 0.75),
         sharey=True,
     )
     limit = _limit(contrasts, shown)
@@ -65,15 +66,14 @@ def forest(
     return figure
 
 
-def _how(verdict: pd.DataFrame, drawn: int, pairs: int) -> str:
+def _how(verdict: pd.DataFrame, drawn: int, pairs: int, width: int) -> str:
     row = verdict.iloc[0]
-    lines = textwrap.wrap(str(row["verdict"]), 110)
     left_out = "" if drawn == pairs else f"; {drawn} of {pairs} pairs"
-    lines.append(
-        f"n: {row['n_prompts']} prompts{left_out}; lines: 95 % over templates, then seeds; "
-        f"filled: the feature differs, p ≤ {ALPHA}"
+    how = (
+        f"n: {row['n_prompts']} prompts{left_out}; lines: 95 % over templates, then seeds; filled: the "
+        f"feature differs, p ≤ {ALPHA} by ANOVA of prompt means ({row['n_perm']} permutations, Benjamini-Hochberg)"
     )
-    return "\n".join(lines) + f"\nby ANOVA of prompt means ({row['n_perm']} permutations, Benjamini-Hochberg)"
+    return "\n".join(textwrap.fill(text, width) for text in (str(row["verdict"]), how))
 
 
 def _limit(contrasts: pd.DataFrame, shown: Sequence[str]) -> float:

@@ -47,14 +47,12 @@ def shares(table: pd.DataFrame, dimensions: pd.DataFrame, *, model: str) -> Figu
     for column, branch in enumerate(branches):
         for row, window in enumerate(windows):
             _draw(axes[row, column], rows_of(table, branch=branch, window=window))
-            axes[row, 0].set_ylabel(
-                f"{window.replace('_', ' ')}{' %' if '10' in window else ''}\nheld-out R²"
-            )
+            axes[row, 0].set_ylabel(f"{_WINDOWS.get(window, window)}\nheld-out R²")
         _draw_dimensions(axes[-1, column], rows_of(dimensions, branch=branch))
         axes[0, column].set_title(BRANCHES.get(branch, branch))
         axes[-1, column].set_xlabel("layer")
         axes[-1, column].set_xticks(sorted(distinct(table, "layer")))
-    axes[-1, 0].set_ylabel("dimensions that\nthe sound predicts (%)")
+    axes[-1, 0].set_ylabel("dimensions the\nsound predicts (%)")
     handles = [
         Line2D([], [], color=colour, marker=mark, markersize=4, label=name)
         for name, colour, mark in _STYLES.values()
