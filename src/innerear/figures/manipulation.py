@@ -71,7 +71,8 @@ def _how(verdict: pd.DataFrame, drawn: int, pairs: int, width: int) -> str:
     left_out = "" if drawn == pairs else f"; {drawn} of {pairs} pairs"
     how = (
         f"n: {row['n_prompts']} prompts{left_out}; lines: 95 % over templates, then seeds; filled: the "
-        f"feature differs, p ≤ {ALPHA} by ANOVA of prompt means ({row['n_perm']} permutations, Benjamini-Hochberg)"
+        f"feature differs, p ≤ {ALPHA} by ANOVA of prompt means ({row['n_perm']} permutations, "
+        "Benjamini-Hochberg)"
     )
     return "\n".join(textwrap.fill(text, width) for text in (str(row["verdict"]), how))
 
