@@ -14,10 +14,13 @@ include: "workflow/rules/generate.smk"
 include: "workflow/rules/qc.smk"
 include: "workflow/rules/replay.smk"
 include: "workflow/rules/acoustics.smk"
+include: "workflow/rules/manipulation.smk"
 include: "workflow/rules/gram.smk"
 include: "workflow/rules/similarity.smk"
 include: "workflow/rules/components.smk"
 include: "workflow/rules/correlation.smk"
+include: "workflow/rules/nested.smk"
+include: "workflow/rules/lags.smk"
 include: "workflow/rules/listen.smk"
 include: "workflow/rules/replication.smk"
 include: "workflow/rules/checklist.smk"
@@ -37,10 +40,13 @@ rule all:
         rules.all_qc.input,
         rules.all_replay.input,
         rules.all_acoustics.input,
+        rules.all_manipulation.input,
         rules.all_gram.input,
         rules.all_similarity.input,
         rules.all_components.input,
         rules.all_correlation.input,
+        rules.all_nested.input,
+        rules.all_lags.input,
         rules.all_listen.input,
         rules.all_replication.input,
         rules.all_checklist.input,

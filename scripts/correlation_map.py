@@ -1,4 +1,4 @@
-"""Join the layers and correct every R² over layers, features and branches."""
+"""Join the layers and correct every R² over layers, features, branches and windows."""
 
 from innerear.correlation import correlation_map
 from innerear.tables import read_table, write_table

@@ -1,16 +1,24 @@
-"""Put all clips on one page, each with a player."""
+"""Put all clips on one page, each with a player and, to look closer, its sound and states over time."""
 
+from innerear.acoustics import read_frames
 from innerear.listening import contact_sheet
+from innerear.panels import state_norms
+from innerear.stacks import open_layers
 from innerear.tables import read_table
 from innerear.tracking import atomic, log_to
 
-with log_to(snakemake.log[0]), atomic(snakemake.output[0]) as page:
+with log_to(snakemake.log[0]), open_layers(snakemake.input.grams) as grams:
     samples = read_table(snakemake.input.samples)
+    frames = read_frames(snakemake.input.frames, samples["sample_id"].tolist())
     sheet = contact_sheet(
         samples,
         samples["audio"],
         title=snakemake.params.study,
         model=snakemake.params.model,
         clips=read_table(snakemake.input.clips),
+        mel=frames["mel"].values,
+        chroma=frames["value"].sel(feature=frames["feature"].str.startswith("chroma_")).values,
+        norms=state_norms(grams),
     )
-    page.write_text(sheet, encoding="utf-8")
+    with atomic(snakemake.output[0]) as page:
+        page.write_text(sheet, encoding="utf-8")

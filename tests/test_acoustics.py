@@ -16,6 +16,7 @@ from innerear.acoustics import (
     frame_features,
     measure_clips,
     mel_spectrogram,
+    read_frames,
     validity,
     write_frames,
 )
@@ -155,6 +156,27 @@ def test_noise_is_flat_changing_and_without_peaks_beside_a_steady_tone():
     assert rough[4] > 10 * steady[4]
 
 
+def test_tonal_space_gathers_what_divides_the_octave_evenly():
+    # Harte et al. (2006): on the circle of major thirds, tones a minor third apart are one point, and
+    # on that of minor thirds, tones a major third apart; elsewhere they cancel.
+    names = [f"tonnetz_{axis}_{side}" for axis in ("fifths", "minor", "major") for side in "xy"]
+    for pitches, radii in (((60, 63, 66, 69), (0, 0, 0.5)), ((60, 64, 68), (0, 1, 0))):
+        sines = sum(tone(librosa.midi_to_hz(pitch), harmonics=1) for pitch in pitches)
+        circles = np.reshape(value(sines, *names), (3, 2))
+        assert np.hypot(*circles.T) == pytest.approx(radii, abs=0.08)
+
+
+def test_cepstrum_is_zero_where_the_spectrum_is_flat_and_follows_its_tilt():
+    rough = noise(1)
+    dark = scipy.signal.sosfilt(scipy.signal.butter(2, 500, output="sos", fs=RATE), rough)
+    flat, tilted = (measure(wave)["value"].filter(like="mfcc") for wave in (rough, dark))
+    assert len(flat) == 13
+    assert np.abs(flat).max() < 5
+    assert tilted["mfcc_1"] > 50
+    # The treble of the same noise, with the axis of frequency reversed, tilts the other way.
+    assert measure(rough - dark)["value"]["mfcc_1"] < flat["mfcc_1"]
+
+
 def test_clicks_are_percussive():
     clicks = np.zeros(5 * RATE)
     clicks[4000::8000] = 0.9
@@ -183,11 +205,19 @@ def test_gain_moves_dynamics_and_nothing_else():
 
 @pytest.mark.parametrize("wave", [np.zeros(5 * RATE), np.full(5 * RATE, 0.4), 1e-5 * noise(0)])
 def test_silence_has_no_features(wave):
-    # The trap: librosa's tempo of silence is its prior, its centroid 0 and its flatness 1.
     table = measure(wave)
     assert table["value"].isna().all()
     assert not table["valid"].any()
     assert table["reason"].str.contains("silent").all()
+
+
+def test_what_librosa_alone_makes_of_silence_and_noise():
+    """The traps themselves: where these fail, librosa has changed, and our gates may go."""
+    silent = np.zeros(5 * RATE, np.float32)
+    assert librosa.feature.tempo(y=silent, sr=RATE)[0] == pytest.approx(120, abs=5)
+    assert librosa.feature.spectral_centroid(y=silent, sr=RATE).max() == 0
+    assert librosa.feature.spectral_flatness(y=silent).min() == pytest.approx(1)
+    assert len(librosa.beat.beat_track(y=noise(0, 8.0), sr=RATE)[1]) > 5
 
 
 @pytest.mark.parametrize("seed", range(10))
@@ -331,6 +361,35 @@ def test_a_silent_clip_has_no_frames_and_says_why():
     assert set(table["reason"].values) == {"silent: below -70 dBFS"}
 
 
+def test_frames_of_a_short_or_a_clipped_clip_say_what_they_lack():
+    short = frame_features(tone(440, 0.3).astype(np.float32), RATE, 50, 15)
+    assert np.isfinite(short["value"].sel(feature="rms")).all()
+    others = short.drop_sel(feature="rms")
+    assert np.isnan(others["value"]).all()
+    assert all("0.30 s is shorter than" in reason for reason in others["reason"].values)
+    clipped = frame_features(np.clip(30 * tone(440, 2.0), -1, 1).astype(np.float32), RATE, 50, 100)
+    assert str(clipped["reason"].sel(feature="centroid").values).startswith("clipped: ")
+    assert clipped["reason"].sel(feature="chroma_A") == ""
+
+
+def test_frames_too_know_neither_dc_nor_a_second_equal_channel():
+    wave = notes(110, C_MINOR, seconds=2.0)[0].astype(np.float32)
+    mono = frame_features(wave, RATE, 50, 100)["value"]
+    for other in (wave + np.float32(0.3), np.stack([wave, wave])):
+        np.testing.assert_allclose(frame_features(other, RATE, 50, 100)["value"], mono, rtol=0.01, atol=0.02)
+
+
+def test_frames_follow_a_change_of_pitch_level_and_brightness():
+    first, second = tone(440, 1.0, harmonics=1), 0.1 * tone(2 * 554.37, 1.0, harmonics=1)  # A, then C sharp
+    table = frame_features(np.concatenate([first, second]).astype(np.float32), RATE, 50, 100)["value"]
+    rms, centroid, a, c = table.sel(feature=["rms", "centroid", "chroma_A", "chroma_C#"]).values
+    assert rms[20] - rms[80] == pytest.approx(20, abs=0.1)
+    assert [centroid[20], centroid[80]] == pytest.approx([440, 1108.7], rel=0.02)
+    assert a[20] > 0.5 > c[20]
+    assert c[80] > 0.5 > a[80]
+    assert int(table.sel(feature="flux").fillna(0).argmax()) in range(48, 52)
+
+
 def test_frames_of_another_clip_are_refused():
     with pytest.raises(InputError, match="250"):
         frame_features(tone(440, 4.0).astype(np.float32), RATE, 50, 250)
@@ -387,6 +446,12 @@ def test_clips_are_measured_from_files_and_frames_read_back(tmp_path):
         assert read["value"].dims == ("sample", "feature", "frame")
         assert read["sample"].values.tolist() == names
         np.testing.assert_array_equal(read["value"], frames["value"])
+    turned = read_frames([tmp_path / "frames.nc"], names[::-1])
+    np.testing.assert_array_equal(turned["value"][1], frames["value"][0])
+    wave, _ = soundfile.read(paths[0], dtype="float32")
+    np.testing.assert_array_equal(turned["mel"][1], mel_spectrogram(wave, RATE))
+    with pytest.raises(InputError, match=r"'b/seed-0' has no frame features"):
+        read_frames([tmp_path / "frames.nc"], [*names, "b/seed-0"])
 
 
 def test_mel_spectrogram_shows_a_full_scale_sine_at_0_db():

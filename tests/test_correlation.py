@@ -1,14 +1,17 @@
 """Clip-level regression: what was planted is recovered, null data stay at 5 %, no fold sees its test."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
 from scipy.stats import binom
 from sklearn.kernel_ridge import KernelRidge
 
-from innerear.correlation import PENALTIES, correlation_map, layer_correlation
+from innerear.correlation import BEYOND, HELD_OUT, correlation_map, layer_correlation
 from innerear.design import Design
 from innerear.errors import InputError
+from innerear.ridge import PENALTIES
 
 EMOTIONS = ("happy", "sad", "calm", "energetic")
 
@@ -61,9 +64,10 @@ def as_clips(design, values, names=None, reason="silent"):
     )
 
 
-def run(design, gram, values, **options):
+def run(design, gram, values, statistic=HELD_OUT, **options):
     options = {"n_permutations": 99, "n_bootstraps": 100} | options
-    return layer_correlation(gram, as_clips(design, values), design, model="nano", layer=0, **options)
+    result = layer_correlation(gram, as_clips(design, values), design, model="nano", layer=0, **options)
+    return replace(result, table=result.table[result.table["statistic"] == statistic].reset_index(drop=True))
 
 
 def test_a_planted_linear_feature_is_recovered_in_its_branch():
@@ -224,3 +228,52 @@ def test_clips_that_lack_a_sample_are_refused():
     clips = clips.iloc[4:]
     with pytest.raises(InputError, match="'t0-happy/seed-0' has no clip features"):
         layer_correlation(Measured(design, cond=x), clips, design, model="nano", layer=0)
+
+
+def test_what_goes_beyond_the_label_is_told_from_what_the_label_brings():
+    """Feature 0 follows the label, which the states know; feature 1 follows the states within a label."""
+    design, rng = make_design(n_seeds=3), np.random.default_rng(9)
+    codes = np.unique(design.labels, return_inverse=True)[1]
+    own = rng.normal(size=(design.n_samples, 4))
+    states = np.c_[3 * np.eye(4)[codes], own]
+    noise = 0.3 * rng.normal(size=(design.n_samples, 2))
+    values = np.c_[codes, own[:, 0] + 0.5 * codes] + noise
+    gram = Measured(design, cond=states)
+    plain, beyond = (run(design, gram, values, statistic).table for statistic in (HELD_OUT, BEYOND))
+    assert (plain["estimate"] > 0.7).all()
+    assert (plain["p_corrected"] <= 0.05).all()
+    assert beyond["estimate"][0] < 0.02
+    assert beyond["p"][0] > 0.05
+    assert beyond["estimate"][1] > 0.4
+    assert beyond["p_corrected"][1] <= 0.05
+    assert beyond["null"].str.startswith("residuals of acoustics from labels permuted").all()
+
+
+def test_false_positive_rate_beyond_the_label():
+    """Sound and states both follow the label, and have nothing else to do with each other."""
+    rng, rejected, n = np.random.default_rng(10), 0, 0
+    design = make_design(n_templates=4)
+    codes = np.unique(design.labels, return_inverse=True)[1]
+    for _ in range(20):
+        shared = rng.normal(size=(4, 6))[codes]
+        gram = Measured(design, cond=shared + clustered(design, 6, 0.5, rng))
+        values = rng.normal(size=(4, 10))[codes] + clustered(design, 10, 0.5, rng)
+        table = run(design, gram, values, BEYOND).table
+        rejected, n = rejected + int((table["p"] <= 0.05).sum()), n + len(table)
+    low, high = binom.interval(0.99, n, 0.05)
+    assert low <= rejected <= high, rejected / n
+
+
+def test_every_window_of_the_file_is_scored():
+    design, rng = make_design(), np.random.default_rng(11)
+    first, second = rng.normal(size=(2, design.n_samples, 4))
+    gram = Measured(design, cond=first)
+    other = Measured(design, cond=second)
+    gram.grams = np.stack([gram.grams, other.grams], axis=1)
+    gram.read = lambda name, *, branch, window: gram.grams[branch, window]
+    gram.coords = lambda axis: np.array(["whole", "last_10"]) if axis == "window" else other.coords(axis)
+    table = run(design, gram, np.c_[first[:, 0], second[:, 0]]).table.set_index(["window", "feature"])
+    assert set(table.index.unique("window")) == {"whole", "last_10"}
+    own = table.loc[[("whole", "f0"), ("last_10", "f1")], "estimate"]
+    others = table.loc[[("whole", "f1"), ("last_10", "f0")], "estimate"]
+    assert own.min() > 0.9 > 0.3 > others.max()

@@ -19,10 +19,11 @@ LEVELS = [
     {"models"},
     {"capture"},
     {"extractor", "trace", "generation", "index", "qc", "acoustics"},
-    {"gram", "replay", "verification"},
-    {"similarity", "components", "correlation"},
+    {"gram", "ridge", "targets", "replay", "verification"},
+    {"similarity", "components", "correlation", "manipulation", "nested", "lags"},
     {"replication", "checklist"},
     {"figures"},
+    {"panels"},
     {"listening"},
     {"__main__"},
 ]

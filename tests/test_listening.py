@@ -133,6 +133,20 @@ def test_features_stand_beside_the_clip_and_what_is_missing_says_why(page):
     assert "flux" not in text
 
 
+def test_each_clip_can_be_looked_at_closer(samples, audio):
+    rng, n = np.random.default_rng(0), len(samples)
+    chroma, norms = rng.uniform(size=(n, 12, 65)), rng.normal(size=(n, 3, 68))
+    closer = Page(contact_sheet(samples, audio, title="", model="", chroma=chroma, norms=norms))
+    assert len(closer.all("details")) == n
+    names = [image["alt"] for image in closer.all("img")]
+    for sample in samples["sample_id"]:
+        assert f"layers of {sample}" in names
+        assert f"waveform of {sample}" in names
+    pictures = [image["src"] for image in closer.all("img") if image["alt"].startswith("layers of")]
+    assert len(set(pictures)) == n
+    assert all(image["src"].startswith("data:") for image in closer.all("img"))
+
+
 def test_nothing_comes_from_elsewhere(page, html):
     assert not re.search(r"(?:src|href)\s*=\s*[\"'](?!data:|#)", html)
     assert "http" not in html.replace("http-equiv", "")

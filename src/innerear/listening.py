@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from tqdm import tqdm
 
+from innerear import panels
 from innerear.acoustics import mel_spectrogram
 from innerear.errors import InputError
 from innerear.figures.style import SEQUENTIAL, palette
@@ -33,6 +34,9 @@ def contact_sheet(
     title: str,
     model: str,
     clips: pd.DataFrame | None = None,
+    mel: Sequence[NDArray] | None = None,
+    chroma: NDArray | None = None,
+    norms: NDArray | None = None,
 ) -> str:
     """Make a page with a player for each clip, ordered emotion → prompt → seed.
 
@@ -45,6 +49,9 @@ def contact_sheet(
     model : the model that made the clips.
     clips : long table of clip features: sample_id, feature, unit, value, reason; tempo, loudness,
         brightness and mode of each clip are written beside it.
+    mel : [N] `mel_spectrogram` of each clip; measured here if not given.
+    chroma, norms : [N, 12, T] shares of the pitch classes and [N, L, S] of `panels.state_norms`; with
+        both, each clip can be looked at closer: `panels.strips`.
 
     Returns
     -------
@@ -59,16 +66,20 @@ def contact_sheet(
             f"{len(audio)} sound files for {len(samples)} samples: give one each, in the same order"
         )
     waves = [_read(path) for path in audio]
-    images = [mel_spectrogram(wave.T, rate) for wave, rate in waves]
+    images = [mel_spectrogram(wave.T, rate) for wave, rate in waves] if mel is None else list(mel)
     top = max((float(image.max()) for image in images), default=0.0)
     facts = _facts(clips) if clips is not None else {}
+    closer = [""] * len(waves)
+    if chroma is not None and norms is not None:
+        closer = _closer(samples["sample_id"].tolist(), waves, images, chroma, norms, top)
     cards = [
-        _card(str(sample), str(seed), wave, rate, _thumbnail(image, top), facts.get(str(sample), ""))
-        for sample, seed, (wave, rate), image in zip(
+        _card(str(sample), str(seed), wave, rate, _thumbnail(image, top), facts.get(str(sample), "") + panel)
+        for sample, seed, (wave, rate), image, panel in zip(
             samples["sample_id"].tolist(),
             samples["seed"].tolist(),
             tqdm(waves, desc="listening page", unit="clip"),
             images,
+            closer,
             strict=True,
         )
     ]
@@ -90,9 +101,28 @@ def contact_sheet(
         counts=escape(counts),
         links=links,
         sections=sections,
+        legend=_LEGEND if any(closer) else "",
         style=_STYLE,
         script=_SCRIPT,
     )
+
+
+def _closer(
+    names: Sequence[str],
+    waves: Sequence[tuple[NDArray, int]],
+    images: Sequence[NDArray],
+    chroma: NDArray,
+    norms: NDArray,
+    top: float,
+) -> list[str]:
+    """Return the strips of each clip, all on the same scales."""
+    moved = panels.by_frame(norms, chroma.shape[-1])
+    span = panels.spread(moved)
+    closer = []
+    for name, (wave, rate), image, own, lengths in zip(names, waves, images, chroma, moved, strict=True):
+        drawn = panels.strips(wave, image, own, lengths, top=top, span=span)
+        closer.append(panels.html(drawn, len(wave) / rate, escape(str(name))))
+    return closer
 
 
 def _read(path: str | PathLike) -> tuple[NDArray[np.float32], int]:
@@ -118,13 +148,13 @@ def _prompts(samples: pd.DataFrame, cards: Sequence[str], emotion: object) -> st
     )
 
 
-def _card(sample: str, seed: str, wave: NDArray, rate: int, image: str, facts: str) -> str:
+def _card(sample: str, seed: str, wave: NDArray, rate: int, image: str, more: str) -> str:
     name = escape(sample)
     return (
         f'<figure><button type="button" class="player" data-sound="{_vorbis(wave, rate)}" '
         f'data-name="{name}" aria-label="Play {name}" aria-pressed="false">'
         f'<img alt="Mel spectrogram of {name}" src="{image}"><i class="head"></i></button>'
-        f"<figcaption><b>seed {escape(seed)}</b> <span>{len(wave) / rate:.1f} s</span>{facts}"
+        f"<figcaption><b>seed {escape(seed)}</b> <span>{len(wave) / rate:.1f} s</span>{more}"
         "</figcaption></figure>"
     )
 
@@ -181,6 +211,10 @@ _SHOWN = {
     "majorness": ("mode", ""),
 }
 
+_LEGEND = """ <i>Look closer</i> shows a clip over one time axis: waveform, mel spectrogram, pitch classes
+(C at the bottom), and how long the states of each layer are (lowest at the bottom), red longer and blue
+shorter than usual in that layer, at the step after which the frame is whole."""
+
 _PAGE = """<!doctype html>
 <html lang="en">
 <head>
@@ -196,7 +230,7 @@ _PAGE = """<!doctype html>
 <h1>{title}</h1>
 <p>{counts}. Press a spectrogram to play it, and where it is pressed is where it starts;
 with the keyboard, <kbd>Tab</kbd> and <kbd>Space</kbd>, and <kbd>←</kbd> <kbd>→</kbd> to move by half
-a second.</p>
+a second.{legend}</p>
 </header>
 <nav aria-label="Emotions">{links}
 <label><input type="checkbox" id="onward"> go on with the next clip</label>
@@ -238,11 +272,20 @@ figure { margin: 0 }
   font-size: .75rem; line-height: 1.5rem; text-align: center }
 .player[aria-pressed=true]::after { content: "\\275A\\275A"; letter-spacing: -.12em }
 .head { position: absolute; top: 0; bottom: 0; left: 0; width: 2px; background: var(--mark); display: none }
-.player[aria-pressed=true] .head { display: block }
+.player[aria-pressed=true] .head, .player[aria-pressed=true] ~ figcaption .head { display: block }
 figcaption { display: flex; flex-wrap: wrap; gap: 0 .7rem; font-size: .8rem; margin-top: .25rem }
 figcaption > span, dt { color: var(--soft) }
 dl { display: grid; grid-template-columns: 1fr 1fr; gap: 0 .8rem; margin: 0; width: 100% }
 dl div { display: flex; justify-content: space-between; gap: .4rem }
+details { width: 100% }
+summary { cursor: pointer; color: var(--soft) }
+figure:has(details[open]) { grid-column: 1 / -1 }
+.strips div { display: flex; gap: .6rem; margin-top: .3rem }
+.strips span { flex: 0 0 7rem; text-align: right; color: var(--soft) }
+.strips b { position: relative; flex: 1; font-weight: 400 }
+.strips img { display: block; width: 100%; height: 4.5rem; image-rendering: pixelated }
+.scale b { height: 1.4em }
+.scale i { position: absolute; font-style: normal; border-left: 1px solid var(--line); padding-left: .25em }
 dd { margin: 0; font-variant-numeric: tabular-nums; white-space: nowrap }
 """
 
@@ -293,7 +336,8 @@ sound.addEventListener("ended", () => {
 });
 function follow() {
   if (current && sound.duration)
-    current.querySelector(".head").style.left = 100 * sound.currentTime / sound.duration + "%";
+    for (const head of current.closest("figure").querySelectorAll(".head"))
+      head.style.left = 100 * sound.currentTime / sound.duration + "%";
   requestAnimationFrame(follow);
 }
 follow();

@@ -90,6 +90,7 @@ def study(tmp_path_factory):
     return SimpleNamespace(
         design=design,
         samples=design.samples,
+        clips=clip_table(design),
         onset=ONSET,
         n_steps=S,
         layers=LAYERS,

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from innerear.correlation import BEYOND
 from innerear.figures.correlation import r2_map
 
 
@@ -21,7 +22,14 @@ def test_stars_and_hatches(study):
     labels = [text.get_text() for text in figure.axes[0].get_yticklabels()]
     assert labels == ["loudness (dB)", "noise", "tempo"]
     assert not [axes for axes in figure.axes[:3] if overlaps(figure, axes)]
-    assert "max-T over layers × features × branches" in figure.get_suptitle()
+    assert "max-T over layers × features × branches × windows" in figure.get_suptitle()
+
+
+def test_what_is_beyond_the_label_has_a_map_of_its_own(study):
+    figure = r2_map(study.correlation, model="nano", statistic=BEYOND)
+    assert not figure.axes[1].texts  # loudness follows the label, and so do the states, no further
+    assert "beyond the label" in figure.get_suptitle()
+    assert "label and states" in figure.axes[-1].get_ylabel()
 
 
 def test_nothing_usable_still_draws_with_the_reason(study):

@@ -25,8 +25,16 @@ FAN_IN_ONCE = {
     "correlation": LAYERS,
     "correlation_map": 1,
     "plot_correlation": 1,
+    "nested": LAYERS,
+    "nested_map": 1,
+    "plot_nested": 1,
+    "lags": LAYERS,
+    "lags_map": 1,
+    "plot_lags": 1,
     "clip_features": 1,
     "plot_acoustics": 1,
+    "manipulation": 1,
+    "plot_manipulation": 1,
     "listen": 1,
     "checklist": 1,
 }
@@ -47,7 +55,7 @@ def test_the_tiny_study_runs_from_text_to_figures(finished):
 
 
 def test_a_map_is_corrected_over_its_layers(finished):
-    for stage in ("similarity", "correlation"):
+    for stage in ("similarity", "correlation", "nested", "lags"):
         table = pd.read_csv(finished.results / stage / "map.tsv", sep="\t")
         assert set(table["layer"]) == set(finished.config["capture"]["layers"])
         tested = table.dropna(subset=["p"])
@@ -99,6 +107,14 @@ def test_a_changed_statistic_reruns_what_uses_it(changed):
         "correlation_map": 1,
         "plot_correlation": 1,
         "checklist": 1,
+        "nested": LAYERS,
+        "nested_map": 1,
+        "plot_nested": 1,
+        "lags": LAYERS,
+        "lags_map": 1,
+        "plot_lags": 1,
+        "manipulation": 1,
+        "plot_manipulation": 1,
     }
 
 

@@ -60,8 +60,8 @@ rule plot_acoustics:
     """Draw the acoustic features by emotion, and all clips as mel spectrograms."""
     input:
         samples=rules.index.output[0],
-        audio=all_audio,
         clips=rules.clip_features.output.clips,
+        frames=frame_features_of_all_prompts,
     output:
         features=report(
             "<results>/figures/acoustic_features.svg",

@@ -77,6 +77,11 @@ def clip_features_of_all_prompts(wildcards):
     return collect("<results>/acoustics/clips/{prompt}.tsv", prompt=PROMPTS)
 
 
+def frame_features_of_all_prompts(wildcards):
+    """The frame features of each prompt."""
+    return collect("<results>/acoustics/frames/{prompt}.nc", prompt=PROMPTS)
+
+
 def prompt_of(wildcards):
     """The fields of the prompt that a job is about."""
     return asdict(PROMPTS[wildcards.prompt])

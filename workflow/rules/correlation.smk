@@ -25,7 +25,7 @@ rule correlation:
 
 
 rule correlation_map:
-    """Join the layers and correct every R² over layers, features and branches."""
+    """Join the layers and correct every R² over layers, features, branches and windows."""
     input:
         tables=collect("<results>/correlation/tables/layer_{layer}.tsv", layer=LAYERS),
         nulls=collect("<results>/correlation/nulls/layer_{layer}.tsv", layer=LAYERS),
@@ -52,7 +52,7 @@ rule correlation_map:
 
 
 rule plot_correlation:
-    """Draw how well each layer predicts each acoustic feature."""
+    """Draw how well each layer predicts each acoustic feature, and how much goes beyond the label."""
     input:
         map=rules.correlation_map.output[0],
     output:
@@ -63,6 +63,13 @@ rule plot_correlation:
             labels={"figure": "layer × acoustic feature, held-out R²"},
         ),
         heatmap_png="<results>/figures/acoustic_r2.png",
+        beyond=report(
+            "<results>/figures/acoustic_r2_beyond.svg",
+            caption="../report/acoustic_r2_beyond.rst",
+            category="Sound",
+            labels={"figure": "layer × acoustic feature, beyond the label"},
+        ),
+        beyond_png="<results>/figures/acoustic_r2_beyond.png",
     log:
         "<logs>/plot_correlation.log",
     benchmark:

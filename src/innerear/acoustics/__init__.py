@@ -6,7 +6,7 @@ Dynamics are measured on the clip as it is, timbre after normalising its loudnes
 
 from innerear.acoustics.clip import clip_features
 from innerear.acoustics.features import FEATURES, Feature, feature_label
-from innerear.acoustics.files import measure_clips, read_spectrograms, write_frames
+from innerear.acoustics.files import measure_clips, read_frames, write_frames
 from innerear.acoustics.frames import frame_features
 from innerear.acoustics.spectrogram import mel_spectrogram
 from innerear.acoustics.tables import validity
@@ -19,7 +19,7 @@ __all__ = [
     "frame_features",
     "measure_clips",
     "mel_spectrogram",
-    "read_spectrograms",
+    "read_frames",
     "validity",
     "write_frames",
 ]

@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 import soundfile
-from numpy.typing import NDArray
 from tqdm import tqdm
 
 from innerear.acoustics.clip import clip_features
 from innerear.acoustics.frames import frame_features
 from innerear.acoustics.spectrogram import mel_spectrogram
+from innerear.errors import InputError
 from innerear.tracking import atomic
 
 if TYPE_CHECKING:
@@ -31,7 +31,8 @@ def measure_clips(
     Returns
     -------
     clips : long table, `clip_features` of each sample after a column ``sample_id``.
-    frames : `frame_features` of each, stacked along an axis ``sample``.
+    frames : `frame_features` of each, stacked along an axis ``sample``; beside them, to be looked at,
+        its `mel_spectrogram`, ``mel`` [sample, band, column].
     """
     import xarray as xr  # imported here: the clip features alone do without
 
@@ -43,7 +44,8 @@ def measure_clips(
         features = clip_features(wave.T, sample_rate, frame_rate)
         features.insert(0, "sample_id", sample_id)
         clips.append(features)
-        frames.append(frame_features(wave.T, sample_rate, frame_rate, n_frames))
+        measured = frame_features(wave.T, sample_rate, frame_rate, n_frames)
+        frames.append(measured.assign(mel=(("band", "column"), mel_spectrogram(wave.T, sample_rate))))
     samples = pd.Index(list(sample_ids), name="sample")
     return pd.concat(clips, ignore_index=True), xr.concat(frames, dim=samples)
 
@@ -54,10 +56,26 @@ def write_frames(frames: "xr.Dataset", path: str | PathLike) -> None:
         frames.to_netcdf(temporary, engine="h5netcdf")
 
 
-def read_spectrograms(paths: Sequence[str | PathLike]) -> list[NDArray]:
-    """Return the `mel_spectrogram` of each sound file."""
-    images = []
-    for path in tqdm(paths, desc="spectrograms", unit="clip"):
-        wave, sample_rate = soundfile.read(path, dtype="float32", always_2d=True)
-        images.append(mel_spectrogram(wave.T, sample_rate))
-    return images
+def read_frames(paths: Sequence[str | PathLike], sample_ids: Sequence[str]) -> "xr.Dataset":
+    """Read the frame features of all samples, put in order.
+
+    Parameters
+    ----------
+    paths : files of `write_frames`, each of some of the samples.
+    sample_ids : [N] the order of the axis ``sample``.
+
+    Raises
+    ------
+    InputError: a sample that none of the files holds.
+    """
+    import xarray as xr
+
+    parts: list[xr.Dataset] = []
+    for path in paths:
+        with xr.open_dataset(path, engine="h5netcdf") as part:
+            parts.append(part.load())
+    frames: xr.Dataset = xr.concat(parts, dim="sample")
+    absent = sorted(set(sample_ids) - set(frames["sample"].values.tolist()))
+    if absent:
+        raise InputError(f"sample {absent[0]!r} has no frame features: remake acoustics/frames")
+    return frames.sel(sample=list(sample_ids))

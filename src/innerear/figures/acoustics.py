@@ -100,22 +100,22 @@ def _draw_feature(axes: Axes, rows: pd.DataFrame, samples: pd.DataFrame) -> None
 def _draw_emotion(axes: Axes, x: int, rows: pd.DataFrame, templates: list[str], colour: str) -> None:
     """Draw one emotion at x; each template has one place in every emotion, so that it can be followed."""
     shapes, means = markers(templates), []
-    for i, template in enumerate(templates):
-        values = rows_of(rows, template=template)["value"].to_numpy(float)
-        if not len(values):
-            continue
-        place, mean = x + 0.6 * ((i + 0.5) / len(templates) - 0.5), float(values.mean())
-        axes.plot(np.full(len(values), place), values, ".", color=colour, alpha=0.45, markersize=3)
+    place = {name: x + 0.6 * ((i + 0.5) / len(templates) - 0.5) for i, name in enumerate(templates)}
+    values, template_of = rows["value"].to_numpy(float), rows["template"].tolist()
+    where = np.array([place[name] for name in template_of])
+    if len(where):
+        axes.plot(where, values, ".", color=colour, alpha=0.45, markersize=3)
+    for template in dict.fromkeys(template_of):
+        means.append(float(values[where == place[template]].mean()))
         axes.plot(
-            place,
-            mean,
+            place[template],
+            means[-1],
             shapes[template],
             color=colour,
             markeredgecolor="white",
             markeredgewidth=0.6,
             markersize=6,
         )
-        means.append(mean)
     if means:
         axes.hlines(float(np.mean(means)), x - 0.38, x + 0.38, color="black", linewidth=1)
 

@@ -6,26 +6,37 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
+from innerear.correlation import BEYOND, HELD_OUT
 from innerear.figures.maps import distinct, rows_of, spread_evenly, why_not_tested
 from innerear.figures.style import BRANCHES, SEQUENTIAL, new_figure, styled
 
 ALPHA = 0.05
+_TITLES = {
+    HELD_OUT: "Clip acoustics predicted from the states of {model}",
+    BEYOND: "Clip acoustics in the states of {model}, beyond the label",
+}
+_SCALES = {
+    HELD_OUT: "held-out R² (0 = the training mean)",
+    BEYOND: "R² of label and states − R² of the label",
+}
 
 
 @styled
-def r2_map(table: pd.DataFrame, *, model: str) -> Figure:
+def r2_map(table: pd.DataFrame, *, model: str, statistic: str = HELD_OUT, window: str = "whole") -> Figure:
     """Draw held-out R², feature × layer, one column per branch.
 
     Parameters
     ----------
-    table : rows of `correlation_map`, whose `p_corrected` is over layers × features × branches.
+    table : rows of `correlation_map`, whose `p_corrected` is over layers × features × branches × windows.
     model : for the title.
+    statistic, window : which rows.
 
     Returns
     -------
     R² below 0 (worse than the training mean) has the colour of 0. A star marks p ≤ .05 by max-T;
     features that could not be used are hatched.
     """
+    table = rows_of(table, statistic=statistic, window=window)
     layers, branches = sorted(distinct(table, "layer")), distinct(table, "branch")
     features = distinct(table, "feature")
     estimate = table["estimate"].to_numpy(float)
@@ -33,7 +44,7 @@ def r2_map(table: pd.DataFrame, *, model: str) -> Figure:
     figure, axes = new_figure(
         1,
         len(branches),
-        title=f"Clip acoustics predicted from the states of {model}",
+        title=_TITLES[statistic].format(model=model),
         subtitle=_how_tested(table),
         panel=(max(1.9, 0.28 * len(layers) + 0.6), 0.17 * len(features) + 0.6),
         sharey=True,
@@ -63,7 +74,7 @@ def r2_map(table: pd.DataFrame, *, model: str) -> Figure:
         panel.set_title(BRANCHES.get(branch, branch).replace(" (", "\n("), fontsize=8)
     axes[0, 0].set_yticks(range(len(features)), _names(table, features), fontsize=7)
     if image is not None:
-        figure.colorbar(image, ax=axes, label="held-out R² (0 = the training mean)", shrink=0.6, pad=0.01)
+        figure.colorbar(image, ax=axes, label=_SCALES[statistic], shrink=0.6, pad=0.01)
     return figure
 
 

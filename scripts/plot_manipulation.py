@@ -1,0 +1,12 @@
+"""Draw how far the audio differs between emotions, under the verdict."""
+
+from innerear.figures.manipulation import forest
+from innerear.figures.style import save
+from innerear.tables import read_table
+from innerear.tracking import log_to
+
+with log_to(snakemake.log[0]):
+    effects, validity, verdict = (
+        read_table(snakemake.input[name]) for name in ("effects", "validity", "verdict")
+    )
+    save(forest(effects, validity, verdict, model=snakemake.params.model), *snakemake.output)

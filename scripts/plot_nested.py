@@ -1,0 +1,13 @@
+"""Draw how much of the states label and sound explain, layer by layer."""
+
+import pandas as pd
+
+from innerear.figures.nested import shares
+from innerear.figures.style import save
+from innerear.tables import read_table
+from innerear.tracking import log_to
+
+with log_to(snakemake.log[0]):
+    dimensions = pd.concat([read_table(path) for path in snakemake.input.dimensions], ignore_index=True)
+    figure = shares(read_table(snakemake.input.map), dimensions, model=snakemake.params.model)
+    save(figure, *snakemake.output)
