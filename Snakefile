@@ -14,6 +14,7 @@ include: "workflow/rules/generate.smk"
 include: "workflow/rules/qc.smk"
 include: "workflow/rules/acoustics.smk"
 include: "workflow/rules/gram.smk"
+include: "workflow/rules/design.smk"
 include: "workflow/rules/similarity.smk"
 include: "workflow/rules/components.smk"
 include: "workflow/rules/correlation.smk"
@@ -28,6 +29,7 @@ rule all:
         rules.all_qc.input,
         rules.all_acoustics.input,
         rules.all_gram.input,
+        rules.all_design.input,
         rules.all_similarity.input,
         rules.all_components.input,
         rules.all_correlation.input,

@@ -19,8 +19,9 @@ LEVELS = [
     {"models"},
     {"capture"},
     {"generation", "index", "qc", "acoustics"},
-    {"gram"},
-    {"similarity", "components", "correlation"},
+    {"gram", "stored_design"},
+    {"probes"},
+    {"similarity", "components", "correlation", "discriminability", "emergence", "generalisation"},
     {"figures"},
     {"listening"},
 ]
