@@ -16,6 +16,7 @@ include: "workflow/rules/acoustics.smk"
 include: "workflow/rules/gram.smk"
 include: "workflow/rules/design.smk"
 include: "workflow/rules/similarity.smk"
+include: "workflow/rules/discriminability.smk"
 include: "workflow/rules/components.smk"
 include: "workflow/rules/correlation.smk"
 include: "workflow/rules/listen.smk"
@@ -31,6 +32,7 @@ rule all:
         rules.all_gram.input,
         rules.all_design.input,
         rules.all_similarity.input,
+        rules.all_discriminability.input,
         rules.all_components.input,
         rules.all_correlation.input,
         rules.all_listen.input,
