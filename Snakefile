@@ -17,6 +17,8 @@ include: "workflow/rules/gram.smk"
 include: "workflow/rules/design.smk"
 include: "workflow/rules/similarity.smk"
 include: "workflow/rules/discriminability.smk"
+include: "workflow/rules/emergence.smk"
+include: "workflow/rules/generalisation.smk"
 include: "workflow/rules/components.smk"
 include: "workflow/rules/correlation.smk"
 include: "workflow/rules/listen.smk"
@@ -33,6 +35,8 @@ rule all:
         rules.all_design.input,
         rules.all_similarity.input,
         rules.all_discriminability.input,
+        rules.all_emergence.input,
+        rules.all_generalisation.input,
         rules.all_components.input,
         rules.all_correlation.input,
         rules.all_listen.input,
