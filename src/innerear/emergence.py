@@ -16,7 +16,7 @@ from innerear.contrasts import Distance, permuted_sums, prompt_means
 from innerear.design import Design
 from innerear.errors import InputError
 from innerear.gram import Arrays, Coords, GramSource
-from innerear.probes import evidence, held_out_operators
+from innerear.probes import evidence, evidence_null_by_prompt, held_out_operators
 from innerear.significance import CONFIDENCE, correct_over, null_table, percentile_interval, record
 
 BRANCHES = ("uncond", "delta")
@@ -26,6 +26,7 @@ INTERACTION = "label × window interaction"
 MAP_COLUMNS = ("branch", "statistic")
 #: a logistic rise narrower than this (its scale, in steps) is called a step
 SUDDEN = 2.0
+ALPHA = 0.05
 # A change needs this many steps on either side.
 _MARGIN = 2
 _MIDPOINTS, _SCALES = 100, 16
@@ -41,7 +42,7 @@ class LayerEmergence:
     Attributes
     ----------
     table : long, one row per branch and statistic; common columns.
-    null : null maxima of the interaction, for `emergence_map`.
+    null : null maxima of rise and interaction, for `emergence_map`.
     arrays, coords : `evidence` [branch, step, sample] of the complete steps, as `GramFile.write` takes it.
     """
 
@@ -76,8 +77,9 @@ def layer_emergence(
     See `LayerEmergence`. From each sample's held-out probe evidence at every complete step:
 
     - held-out rise: the evidence after the onset less that before it, the onset being located on the
-      other templates; a t interval over templates, since few units make percentile intervals too
-      narrow. Where it does not lie above 0, onset and rise time are NaN: what does not rise has none.
+      other templates; tested by relabeling, with a t interval over templates, since few units make
+      percentile intervals too narrow. Where that does not lie above 0, onset and rise time are NaN:
+      what does not rise has none. `emergence_map` asks for significance over layers too.
     - onset: the first step after the one change of mean that fits best (binary segmentation), and
       the same for single clips, their median; rise time from 10 to 90 % of a logistic fit.
     - held-out error of each of `SHAPES`, fitted on the other templates' mean, ÷ that of the constant;
@@ -101,20 +103,25 @@ def layer_emergence(
     steps = np.flatnonzero(gram.read("complete"))
     seconds = gram.read("seconds")[steps] if "seconds" in gram else np.full(len(steps), np.nan)
     asked = [name for name in names if name in branches]
-    spoken, frames = np.full((len(asked), len(steps), design.n_samples), np.nan), []
+    spoken, frames, maxima = np.full((len(asked), len(steps), design.n_samples), np.nan), [], []
     for number, branch in enumerate(asked):
         try:
-            spoken[number] = _evidence(gram, names.index(branch), steps, design)
+            operators = held_out_operators(_kernel(gram, names.index(branch), steps), design)
         except InputError as error:
             frames.append(_row(branch, ONSET, interval=f"none: {error}"))
             continue
-        frames.append(_emergence(spoken[number], steps, seconds, design, n_bootstraps).assign(branch=branch))
-    late, null = _early_late(gram, names, design, n_permutations, n_bootstraps)
+        spoken[number] = evidence(operators, design)
+        frame = _emergence(spoken[number], steps, seconds, design, n_bootstraps)
+        null_max = _test_rise(frame, operators, design, n_permutations)
+        maxima += [({"branch": branch, "statistic": RISE}, one) for one in null_max]
+        frames.append(frame.assign(branch=branch))
+    late, late_maxima = _early_late(gram, names, design, n_permutations, n_bootstraps)
+    maxima += late_maxima
     table = pd.concat([*frames, late], ignore_index=True)
     table = table.assign(model=model, layer=layer, n_prompts=design.n_prompts)
     return LayerEmergence(
         table.reindex(columns=_COLUMNS),
-        null,
+        null_table(maxima, design.permutation_hash(n_permutations), list(MAP_COLUMNS), n_permutations),
         {"evidence": (("branch", "step", "sample"), spoken.astype(np.float32))},
         {
             "branch": np.array(asked),
@@ -144,13 +151,26 @@ _COLUMNS = pd.Index(
 
 
 def emergence_map(tables: Sequence[pd.DataFrame], nulls: Sequence[pd.DataFrame]) -> pd.DataFrame:
-    """Join the tables of all layers and correct the interaction over layers.
+    """Join the tables of all layers and correct rise and interaction over layers.
 
     Parameters
     ----------
     tables, nulls : of each layer, from `LayerEmergence`.
+
+    Returns
+    -------
+    All rows; onsets and rise times are NaN, with the reason, where the rise is not significant
+    at .05 after correction.
     """
-    return correct_over(tables, nulls, MAP_COLUMNS, "layers of a branch")
+    table = correct_over(tables, nulls, MAP_COLUMNS, "layers of a branch")
+    established = table.iloc[np.flatnonzero((table["statistic"] == RISE) & (table["p_corrected"] <= ALPHA))]
+    places = set(zip(established["layer"], established["branch"], strict=True))
+    gated = table["statistic"].isin([ONSET, CLIPS, RISE_TIME]) & table["estimate"].notna()
+    lacking = [place not in places for place in zip(table["layer"], table["branch"], strict=True)]
+    gated &= np.array(lacking)
+    table.loc[gated, ["estimate", "ci_lo", "ci_hi"]] = np.nan
+    table.loc[gated, "interval"] = "none: the rise is not significant"
+    return table
 
 
 def _row(branch: str, statistic: str, **columns: object) -> pd.DataFrame:
@@ -161,11 +181,11 @@ def _row(branch: str, statistic: str, **columns: object) -> pd.DataFrame:
     return pd.DataFrame([blank | {"branch": branch, "statistic": statistic} | columns])
 
 
-def _evidence(gram: GramSource, branch: int, steps: np.ndarray, design: Design) -> np.ndarray:
-    """Held-out probe evidence of each sample, [S, N]; 0 where all samples are equal."""
+def _kernel(gram: GramSource, branch: int, steps: np.ndarray) -> np.ndarray:
+    """Gram matrices [S, N, N] of a branch's steps; 0 where all samples are equal."""
     kernel = gram.read("gram", branch=branch)[steps].astype(float)
     kernel[gram.read("deterministic", branch=branch)[steps]] = 0
-    return evidence(held_out_operators(kernel, design), design)
+    return kernel
 
 
 # ---- shapes --------------------------------------------------------------------------------------------
@@ -226,7 +246,8 @@ def _emergence(
     counts = design.bootstraps(n_bootstraps).samples()  # [m, N]
     weights = counts / counts.sum(axis=1, keepdims=True)
     resampled, curve = weights @ spoken.T, spoken.mean(axis=1)[None]
-    rises = _held_out_rises(spoken, design)
+    folds = [spoken[:, fold.test].mean(axis=1) for fold in design.folds()]
+    rises = _held_out_rises(np.stack(folds)[:, None])[:, 0]
     margin = t.ppf(0.5 + CONFIDENCE / 2, len(rises) - 1) * rises.std(ddof=1) / np.sqrt(len(rises))
     low, high = rises.mean() - margin, rises.mean() + margin
     text = f"{CONFIDENCE:.0%} t interval of {len(rises)} held-out folds"
@@ -260,13 +281,47 @@ def _estimate(
     return _row("", name, unit=unit, estimate=estimate[0], ci_lo=low[0], ci_hi=high[0], interval=interval)
 
 
-def _held_out_rises(spoken: np.ndarray, design: Design) -> np.ndarray:
-    """Evidence after less before the onset that the other folds have, in each fold, [F]."""
-    rises = []
-    for fold in design.folds():
-        onset = onsets(spoken[:, fold.train].mean(axis=1)[None])[0]
-        rises.append(spoken[onset:, fold.test].mean() - spoken[:onset, fold.test].mean())
-    return np.array(rises)
+def _held_out_rises(curves: np.ndarray) -> np.ndarray:
+    """Evidence after less before the onset that the other folds have, [F, m], of curves [F, m, S]."""
+    n_folds, _, n_steps = curves.shape
+    sums, rises = np.cumsum(curves, axis=-1), np.empty(curves.shape[:2])
+    for fold in range(n_folds):
+        onset = onsets(np.delete(curves, fold, axis=0).mean(axis=0))
+        before = np.take_along_axis(sums[fold], onset[:, None] - 1, axis=1)[:, 0]
+        rises[fold] = (sums[fold, :, -1] - before) / (n_steps - onset) - before / onset
+    return rises
+
+
+def _test_rise(frame: pd.DataFrame, operators: np.ndarray, design: Design, m: int) -> list[np.ndarray]:
+    """Fill in the p of the held-out rise by relabeling; return its null maxima, if any.
+
+    Folds are judged by probes that were fitted on each other, so that chance rises come together in
+    all of them: an interval over folds alone would find too many.
+    """
+    row = np.flatnonzero(frame["statistic"] == RISE)
+    if not len(row):
+        return []
+    null, why_not = np.full((m, 1), np.nan), design.why_not(m)
+    if not design.blocked:
+        why_not = (
+            why_not or "folds without templates follow the labels, so labels cannot move while folds stay"
+        )
+    else:
+        by_prompt = evidence_null_by_prompt(operators, design, m)  # [m, P, S]
+        prompts = [np.unique(design.prompt_of[fold.test]) for fold in design.folds()]
+        curves = np.stack([by_prompt[:, some].mean(axis=1) for some in prompts])  # [F, m, S]
+        null = _held_out_rises(curves).mean(axis=0)[:, None]
+    result = design.test(frame["estimate"].to_numpy(float)[row], null)
+    record(
+        frame,
+        row,
+        result,
+        min_p=design.smallest_p(m),
+        null=design.null_text(m, f"{design.label}s"),
+        family="this layer and branch",
+        why_not=[why_not],
+    )
+    return [result.null_max] if np.isfinite(result.p).any() else []
 
 
 def _shape_errors(spoken: np.ndarray, design: Design, counts: np.ndarray) -> pd.DataFrame:
@@ -313,11 +368,10 @@ def _shape_errors(spoken: np.ndarray, design: Design, counts: np.ndarray) -> pd.
 
 def _early_late(
     gram: GramSource, branches: Sequence[str], design: Design, m: int, n_bootstraps: int
-) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Rows of the first and last 10 % of steps in every branch, and the null of the interaction."""
+) -> tuple[pd.DataFrame, list[tuple[dict[str, str], np.ndarray]]]:
+    """Rows of the first and last 10 % of steps in every branch, and null maxima of the interaction."""
     windows = [str(name) for name in gram.coords("window")]
     frames, nulls = [], []
-    hash_of = design.permutation_hash(m)
     for number, branch in enumerate(branches):
         reason = ""
         try:
@@ -337,7 +391,7 @@ def _early_late(
         frames.append(frame.assign(branch=branch))
         if null_max is not None:
             nulls.append(({"branch": branch, "statistic": INTERACTION}, null_max))
-    return pd.concat(frames, ignore_index=True), null_table(nulls, hash_of, list(MAP_COLUMNS), m)
+    return pd.concat(frames, ignore_index=True), nulls
 
 
 def _compared(

@@ -78,6 +78,18 @@ def evidence_null(operators: np.ndarray, design: Design, n_permutations: int) ->
     return null.reshape(n_permutations, *lead)
 
 
+def evidence_null_by_prompt(operators: np.ndarray, design: Design, n_permutations: int) -> np.ndarray:
+    """Return each prompt's mean evidence under each permutation, [m, P, cells].
+
+    As `evidence_null`, of operators [cells, N, N].
+    """
+    by_prompt = operators[..., design.rows[:, :, None, None], design.rows].sum(axis=(-3, -1))  # [cells, P, P]
+    targets = centred_targets(design)[design.prompt_permutations(n_permutations)]  # [m, P, Q]
+    products = targets @ targets.swapaxes(1, 2)  # [m, P, P]
+    null = np.einsum("mpq,cpq->mpc", products, by_prompt, optimize=True)
+    return null / len(design.seeds)
+
+
 class Ranking:
     """How well scores order the samples of one fold: macro AUC, for ratings the concordance index.
 

@@ -91,6 +91,7 @@ def early_late(table: pd.DataFrame, *, model: str, contrast: str) -> Figure:
         ("difference of distances", "more of it?\ndifference"),
     )
     branches = sorted(distinct(table, "branch"), key=list(BRANCHES).index)
+    n_prompts = distinct(table, "n_prompts")[0]
     interaction = rows_of(table, statistic=INTERACTION)
     tested = interaction.iloc[np.flatnonzero(np.isfinite(interaction["p_corrected"].to_numpy(float)))]
     how = f"not tested ({why_not_tested(interaction)})"
@@ -103,7 +104,7 @@ def early_late(table: pd.DataFrame, *, model: str, contrast: str) -> Figure:
         len(rows_names),
         len(branches),
         title=f"Last against first 10 % of steps: {contrast}, {model}",
-        subtitle=f"n: {distinct(table, 'n_prompts')[0]} prompts; bars: 95 % of bootstraps; {how}",
+        subtitle=f"n: {n_prompts} prompts; bars: 95 % of hierarchical bootstraps\n{how}",
         panel=(3.2, 1.9),
         sharex=True,
         sharey="row",
