@@ -16,7 +16,11 @@ include: "workflow/rules/replay.smk"
 include: "workflow/rules/acoustics.smk"
 include: "workflow/rules/manipulation.smk"
 include: "workflow/rules/gram.smk"
+include: "workflow/rules/design.smk"
 include: "workflow/rules/similarity.smk"
+include: "workflow/rules/discriminability.smk"
+include: "workflow/rules/emergence.smk"
+include: "workflow/rules/generalisation.smk"
 include: "workflow/rules/components.smk"
 include: "workflow/rules/correlation.smk"
 include: "workflow/rules/nested.smk"
@@ -42,7 +46,11 @@ rule all:
         rules.all_acoustics.input,
         rules.all_manipulation.input,
         rules.all_gram.input,
+        rules.all_design.input,
         rules.all_similarity.input,
+        rules.all_discriminability.input,
+        rules.all_emergence.input,
+        rules.all_generalisation.input,
         rules.all_components.input,
         rules.all_correlation.input,
         rules.all_nested.input,

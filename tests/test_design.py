@@ -9,6 +9,7 @@ import pytest
 from innerear.design import Design
 from innerear.errors import InputError
 from innerear.significance import against_null, correct_over, max_t, null_table, record
+from innerear.stored_design import read_design, summary, write_design
 
 EMOTIONS = ("happy", "sad", "calm", "energetic")
 
@@ -328,3 +329,73 @@ def test_correction_over_layers_equals_one_family():
     nulls[1]["permutations"] = "other"
     with pytest.raises(InputError, match="different permutation tables"):
         correct_over(tables, nulls, ["branch"], "layers × steps")
+
+
+# ---- ratings, controls, the shared table -----------------------------------------------------------
+
+RATING = {"happy": 0.8, "sad": -0.7, "calm": 0.5, "energetic": 0.4}
+
+
+def rated(**options):
+    samples = sheet(**options)
+    return samples.assign(valence=[RATING[emotion] for emotion in samples["emotion"]])
+
+
+def test_a_column_of_numbers_is_a_rating():
+    design = Design(rated(), label="valence")
+    assert design.numeric
+    np.testing.assert_array_equal(
+        design.targets[:, 0], [RATING[name] for name in Design(sheet()).prompt_labels]
+    )
+    # Ratings have no names to exchange: 4! ways in each of 5 templates.
+    assert design.relabelings == 24**5
+    assert Design(sheet()).relabelings == 24**4
+
+
+def test_ratings_without_templates_have_folds_that_span_them():
+    samples = sheet(n_templates=5, templates=False)
+    number = {prompt: i for i, prompt in enumerate(dict.fromkeys(samples["prompt_id"]))}
+    design = Design(samples.assign(arousal=[number[p] / 20 for p in samples["prompt_id"]]), label="arousal")
+    assert design.why_not(100) == ""
+    folds = design.folds()
+    assert len(folds) == 10
+    for fold in folds:
+        assert np.ptp(design.targets[design.prompt_of[fold.test], 0]) >= 0.4
+
+
+def test_a_missing_rating_is_refused():
+    samples = rated()
+    samples.loc[samples["prompt_id"] == "t1-sad", "valence"] = np.nan
+    with pytest.raises(InputError, match=r"'t1-sad' has no 'valence'"):
+        Design(samples, label="valence")
+
+
+def test_shuffled_labels_stay_within_templates_and_differ():
+    design = Design(sheet())
+    control = design.shuffled()
+    assert (control.labels != design.labels).mean() > 0.3
+    for block in range(design.n_blocks):
+        assert sorted(control.prompt_labels[design.block_of == block]) == sorted(EMOTIONS)
+    np.testing.assert_array_equal(control.labels, design.shuffled().labels)
+
+
+@pytest.mark.parametrize(("label", "shuffle"), [("emotion", False), ("valence", False), ("emotion", True)])
+def test_the_stored_design_is_the_drawn_one(tmp_path, label, shuffle):
+    design = Design(rated(), label=label, seed=5)
+    design = design.shuffled() if shuffle else design
+    write_design(design, 99, tmp_path / "design.h5")
+    again = read_design(rated(), tmp_path / "design.h5")
+    np.testing.assert_array_equal(again.labels, design.labels)
+    np.testing.assert_array_equal(again.permutations(99), design.permutations(99))
+    assert again.permutation_hash(50) == design.permutation_hash(50)
+    values = summary(again, 99).set_index("property")["value"]
+    assert values["smallest p"] == "0.01"
+    assert values["folds"] == "5"
+    with pytest.raises(InputError, match="stands where"):
+        read_design(rated().iloc[::-1], tmp_path / "design.h5")
+
+
+def test_permutations_that_leave_their_block_are_refused():
+    design = Design(sheet())
+    with pytest.raises(InputError, match="not of this design's blocks"):
+        design.share(Design(sheet(templates=False)).permutations(20))

@@ -19,8 +19,9 @@ LEVELS = [
     {"models"},
     {"capture"},
     {"extractor", "trace", "generation", "index", "qc", "acoustics"},
-    {"gram", "ridge", "targets", "replay", "verification"},
-    {"similarity", "components", "correlation", "manipulation", "nested", "lags"},
+    {"gram", "ridge", "targets", "replay", "verification", "stored_design", "contrasts", "probes"},
+    {"similarity", "components", "correlation", "manipulation", "nested", "lags"}
+    | {"discriminability", "emergence", "generalisation"},
     {"replication", "checklist"},
     {"figures"},
     {"panels"},

@@ -15,6 +15,7 @@ from math import factorial, prod
 
 import numpy as np
 import pandas as pd
+from pandas.api.types import is_numeric_dtype
 
 from innerear.errors import InputError
 from innerear.significance import Significance, against_null
@@ -29,7 +30,7 @@ STRATA = {
 }
 # Each use of the study's seed has a stream of its own, so that asking for bootstraps first does not
 # change the permutations.
-_PERMUTATIONS, _BOOTSTRAPS, _SHUFFLES = 1, 2, 3
+_PERMUTATIONS, _BOOTSTRAPS, _SHUFFLES, _CONTROL = 1, 2, 3, 4
 
 
 @dataclass(frozen=True)
@@ -82,13 +83,14 @@ class Design:
     ----------
     samples : one row per sample, in the order of every [N] axis, with columns `sample_id`,
         `prompt_id`, `seed`, the label, and optionally `template`. Seeds and prompts are crossed.
-    label : the column whose effect is asked about; constant within a prompt.
+    label : the column whose effect is asked about; constant within a prompt. A column of numbers
+        (ratings) is taken as a number, every other one as categories.
     seed : the study's seed, from which the permutation and bootstrap tables are drawn.
 
     Raises
     ------
     InputError: a column is missing, a (prompt, seed) pair occurs twice or is absent, a prompt has
-    two labels or two templates, or only some prompts have a template.
+    two labels, two templates or no rating, or only some prompts have a template.
 
     Notes
     -----
@@ -101,6 +103,7 @@ class Design:
         self.samples = _checked(samples, label)
         self.label, self.seed = label, int(seed)
         self.labels = _text(self.samples[label])  # [N]
+        self.numeric = is_numeric_dtype(self.samples[label])
         prompt_ids = _text(self.samples["prompt_id"])
         self.prompts = np.array(list(dict.fromkeys(prompt_ids.tolist())))  # [P] in order of appearance
         number = {prompt: i for i, prompt in enumerate(self.prompts.tolist())}
@@ -111,6 +114,8 @@ class Design:
         self.rows = np.empty((len(self.prompts), len(self.seeds)), np.intp)
         self.rows[self.prompt_of, self.seed_of] = np.arange(len(self.samples))
         self.prompt_labels = self.labels[self.rows[:, 0]]  # [P]
+        self.is_shuffled = False
+        self._table = np.empty((0, len(self.samples)), np.int32)
         templates = _text(self.samples["template"])[self.rows[:, 0]]
         names, block_of = np.unique(templates, return_inverse=True)
         self.blocked = 1 < len(names) < len(templates)
@@ -131,6 +136,25 @@ class Design:
     def n_blocks(self) -> int:
         """Number of templates where they are blocks, else 1."""
         return int(self.block_of.max()) + 1
+
+    @cached_property
+    def targets(self) -> np.ndarray:
+        """What a probe is to predict, [P, Q]: an indicator of each of Q labels (sorted), or one rating."""
+        if self.numeric:
+            return self.prompt_labels.astype(float)[:, None]
+        return np.equal.outer(self.prompt_labels, np.unique(self.prompt_labels)).astype(float)
+
+    def shuffled(self) -> "Design":
+        """Return a control whose labels were moved once between prompts, as a permutation would."""
+        rng = np.random.default_rng(np.random.SeedSequence([self.seed, _CONTROL]))
+        stand_in = np.arange(self.n_prompts)
+        for block in range(self.n_blocks):
+            members = np.flatnonzero(self.block_of == block)
+            stand_in[members] = rng.permutation(members)
+        moved = self.samples[self.label].to_numpy()[self.rows[stand_in[self.prompt_of], self.seed_of]]
+        control = Design(self.samples.assign(**{self.label: moved}), self.label, self.seed)
+        control.is_shuffled = True
+        return control
 
     def subset(self, rows: np.ndarray) -> "Design":
         """Return the design of some of the samples, for folds within a training set."""
@@ -154,12 +178,15 @@ class Design:
         """Number of distinct ways to relabel the prompts, names of labels apart.
 
         Within block t, n_t! / ∏ n_tl! assignments; their product over blocks, divided by the
-        renamings of labels that leave all counts n_tl as they are. It is exact.
+        renamings of labels that leave all counts n_tl as they are (ratings cannot be renamed). It is
+        exact.
         """
         labels, label_of = np.unique(self.prompt_labels, return_inverse=True)
         counts = np.zeros((self.n_blocks, len(labels)), int)
         np.add.at(counts, (self.block_of, label_of), 1)
         assignments = prod(factorial(sum(row)) // prod(map(factorial, row)) for row in counts.tolist())
+        if self.numeric:
+            return assignments
         alike = np.unique(counts, axis=1, return_counts=True)[1]
         return assignments // prod(map(factorial, alike.tolist()))
 
@@ -196,6 +223,8 @@ class Design:
         prompts trade places within their block, each seed with the same seed. A longer table begins
         with the shorter one.
         """
+        if m <= len(self._table):
+            return self._table[:m]
         streams = np.random.SeedSequence([self.seed, _PERMUTATIONS]).spawn(self.n_blocks)
         stand_in = np.empty((m, self.n_prompts), np.intp)  # [m, P]
         for block, stream in enumerate(streams):
@@ -203,6 +232,25 @@ class Design:
             table = np.tile(members, (m, 1))
             stand_in[:, members] = np.random.default_rng(stream).permuted(table, axis=1)
         return self.rows[stand_in[:, self.prompt_of], self.seed_of].astype(np.int32)
+
+    def share(self, table: np.ndarray) -> None:
+        """Take the permutation table [m, N] that the study has drawn, in place of drawing it again.
+
+        Raises
+        ------
+        InputError: a row moves a sample out of its block or away from its seed.
+        """
+        block = self.block_of[self.prompt_of]
+        stays = (block[table] == block) & (self.seed_of[table] == self.seed_of)
+        if not stays.all() or (np.sort(table, axis=1) != np.arange(self.n_samples)).any():
+            raise InputError(
+                "the stored permutations are not of this design's blocks and seeds: draw them again"
+            )
+        self._table = table
+
+    def prompt_permutations(self, m: int) -> np.ndarray:
+        """Return `permutations` in terms of prompts, int [m, P]."""
+        return self.prompt_of[self.permutations(m)[:, self.rows[:, 0]]]
 
     def permutation_hash(self, m: int) -> str:
         """Return 16 hexadecimal digits that two analyses share when they used the same table."""
@@ -249,7 +297,8 @@ class Design:
     @property
     def resampled(self) -> str:
         """What bootstraps resample, for captions."""
-        return f"{'templates' if self.blocked else f'the prompts of each {self.label}'}, then seeds"
+        prompts = "prompts" if self.numeric else f"the prompts of each {self.label}"
+        return f"{'templates' if self.blocked else prompts}, then seeds"
 
     # ---- folds --------------------------------------------------------------------------------
 
@@ -266,6 +315,11 @@ class Design:
         """
         if self.blocked:
             group, n_folds = self.block_of, self.n_blocks
+        elif self.numeric:
+            # Neighbours in rank go to different groups, so that each spans the ratings.
+            group = np.argsort(np.argsort(self.targets[:, 0], kind="stable"), kind="stable")
+            n_folds = min(MAX_FOLDS, self.n_prompts // 2)
+            group = group % max(n_folds, 1)
         else:
             # The i-th prompt of every label goes to the i-th group.
             same = np.equal.outer(self.prompt_labels, self.prompt_labels)
@@ -289,13 +343,14 @@ class Design:
     # ---- resampling ---------------------------------------------------------------------------
 
     def bootstraps(self, m: int) -> Bootstraps:
-        """Resample templates (without templates: the prompts of each label), then seeds; m times.
+        """Resample templates (without templates: the prompts of each label, or all with ratings), then seeds.
 
         Seeds are crossed with prompts, so one draw of seeds serves all prompts.
         """
         rng = np.random.default_rng(np.random.SeedSequence([self.seed, _BOOTSTRAPS]))
         unit = self.block_of if self.blocked else np.arange(self.n_prompts)
-        stratum = np.zeros(self.n_prompts, int) if self.blocked else _codes(self.prompt_labels)
+        one_stratum = self.blocked or self.numeric
+        stratum = np.zeros(self.n_prompts, int) if one_stratum else _codes(self.prompt_labels)
         units = np.zeros((m, int(unit.max()) + 1), np.float32)
         for one in np.unique(stratum):
             members = np.unique(unit[stratum == one])
@@ -383,6 +438,12 @@ def _checked(samples: pd.DataFrame, label: str) -> pd.DataFrame:
                 raise InputError(
                     f"prompt {prompt!r} has two values of {column!r}, {first[prompt]!r} and {value!r}"
                 )
+    unrated = samples[label].isna().to_numpy(bool)
+    if is_numeric_dtype(samples[label]) and unrated.any():
+        prompt = prompts[int(unrated.argmax())]
+        raise InputError(
+            f"prompt {prompt!r} has no {label!r}: rate every prompt, or set contrast to another column"
+        )
     _check_crossed(prompts, list(samples["seed"]))
     return samples
 

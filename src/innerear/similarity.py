@@ -32,6 +32,8 @@ EFFECTS = {
 TESTED = ("emotion effect, same seed", "emotion effect, other seed")
 # Weights of pairs [permutations, pairs] are made in pieces of at most this many numbers.
 _PIECE = 2**24
+# Steps of activations are compared in blocks of about this many numbers, to stay in cache.
+_BLOCK = 2**18
 
 log = logging.getLogger(__name__)
 
@@ -53,13 +55,15 @@ class LayerSimilarity:
     coords: Coords
 
 
-def cosine_similarity(x: Any, y: Any, branch: str = "cond", center: bool | np.ndarray = True) -> np.ndarray:
+def cosine_similarity(
+    x: Any, y: Any = None, branch: str = "cond", center: bool | np.ndarray = True
+) -> np.ndarray:
     """Cosine similarity, step by step, of two sets of activations.
 
     Parameters
     ----------
     x, y : [S, C, B, D] activations of one layer as `ActivationExtractor.get_activations` returns
-        them (torch tensors or arrays), of equal S, C, D.
+        them (torch tensors or arrays), of equal S, C, D. Without y, x is compared with itself.
     branch : ``"cond"``, ``"uncond"``, or ``"delta"`` (cond − uncond).
     center : True subtracts at each step the mean over the samples of x and y together; an array
         [S, D] (of the same branch) is subtracted instead, a mean over a larger study, say; False
@@ -67,7 +71,8 @@ def cosine_similarity(x: Any, y: Any, branch: str = "cond", center: bool | np.nd
 
     Returns
     -------
-    [S, Bx, By] in −1 … 1; NaN where a state equals the mean.
+    [S, Bx, By] in −1 … 1; NaN where a state equals the mean. float64 where x is, else float32;
+    steps are worked through in blocks, so that memory is the result's and a block's.
 
     Raises
     ------
@@ -80,44 +85,64 @@ def cosine_similarity(x: Any, y: Any, branch: str = "cond", center: bool | np.nd
     >>> cosine_similarity(happy, sad, branch="uncond").shape
     (5, 3, 3)
     """
-    first, second = _branch(x, branch), _branch(y, branch)  # [S, B, D]
-    if first.shape[0] != second.shape[0] or first.shape[2] != second.shape[2]:
+    x = _array(x)
+    y = x if y is None else _array(y)
+    if x.shape[0] != y.shape[0] or x.shape[-1] != y.shape[-1]:
         raise InputError(
-            f"x has {first.shape[0]} steps × {first.shape[2]} dimensions, y {second.shape[0]} × "
-            f"{second.shape[2]}: compare one layer of clips of one duration"
+            f"x has {x.shape[0]} steps × {x.shape[-1]} dimensions, y {y.shape[0]} × "
+            f"{y.shape[-1]}: compare one layer of clips of one duration"
         )
+    result = np.empty((len(x), x.shape[2], y.shape[2]), x.dtype if x.dtype == float else np.float32)
+    size = max(1, _BLOCK // (x.shape[2] * x.shape[3]))
+    for start in range(0, len(x), size):
+        steps = slice(start, start + size)
+        mean = center[steps] if isinstance(center, np.ndarray) else center
+        first = _branch(x[steps], branch, result.dtype)
+        second = first if y is x else _branch(y[steps], branch, result.dtype)
+        result[steps] = _cosines_of_block(first, second, mean)
+    return result
+
+
+def _cosines_of_block(first: np.ndarray, second: np.ndarray, center: bool | np.ndarray) -> np.ndarray:
+    """Cosines [S, Bx, By] of the states [S, B, D] of a block of steps."""
+    mean = np.zeros((), first.dtype)
     if isinstance(center, np.ndarray):
-        mean = np.asarray(center, float)[:, None, :]
+        mean = np.asarray(center, first.dtype)[:, None, :]
     elif center:
-        together = np.concatenate([first, second], axis=1)
-        if together.shape[1] < 3:
+        n = first.shape[1] + second.shape[1] * (second is not first)
+        if n < 3:
             raise InputError(
-                f"center=True with {together.shape[1]} samples: their centred cosine is −1 by construction; "
+                f"center=True with {n} samples: their centred cosine is −1 by construction; "
                 "give more samples, a mean as center=[S, D], or center=False for the raw diagnostic"
             )
-        mean = together.mean(axis=1, keepdims=True)
-    else:
-        mean = 0.0
-    return _unit(first - mean) @ _unit(second - mean).swapaxes(-1, -2)
+        total = first.sum(axis=1, keepdims=True)
+        mean = (total if second is first else total + second.sum(axis=1, keepdims=True)) / n
+    unit = _unit(first - mean)
+    return unit @ (unit if second is first else _unit(second - mean)).swapaxes(-1, -2)
 
 
-def _branch(activations: Any, branch: str) -> np.ndarray:
+def _array(activations: Any) -> np.ndarray:
     if hasattr(activations, "detach"):  # a torch tensor, without importing torch
-        activations = activations.detach().cpu().double().numpy()
-    values = np.asarray(activations, float)
+        tensor = activations.detach().cpu()
+        activations = (tensor.float() if tensor.element_size() < 4 else tensor).numpy()
+    values = np.asarray(activations)
     if values.ndim != 4:
         raise InputError(
             f"activations have shape {values.shape}; expected [steps, branches, samples, d_model]"
         )
+    return values
+
+
+def _branch(values: np.ndarray, branch: str, dtype: np.dtype) -> np.ndarray:
     names = ("cond", "uncond")[: values.shape[1]]
     if branch == "delta" and len(names) == 2:
-        return values[:, 0] - values[:, 1]
+        return values[:, 0].astype(dtype) - values[:, 1].astype(dtype)
     if branch not in names or values.shape[1] > 2:
         raise InputError(
             f"branch={branch!r} is not in activations with {values.shape[1]} branches; "
             "they are cond, uncond, and delta where there are both"
         )
-    return values[:, names.index(branch)]
+    return values[:, names.index(branch)].astype(dtype)
 
 
 def _unit(values: np.ndarray) -> np.ndarray:

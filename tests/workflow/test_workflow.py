@@ -17,9 +17,13 @@ FAN_IN_ONCE = {
     "gate": 1,
     "gram": LAYERS,
     "plot_gram": 1,
+    "design": 1,
     "similarity": LAYERS,
     "similarity_map": 1,
     "plot_similarity": 1,
+    **{name: LAYERS for name in ("discriminability", "emergence", "generalisation")},
+    **{f"{name}_map": 1 for name in ("discriminability", "emergence", "generalisation")},
+    **{f"plot_{name}": 1 for name in ("discriminability", "emergence", "generalisation")},
     "components": LAYERS,
     "plot_components": 1,
     "correlation": LAYERS,
@@ -100,9 +104,13 @@ def changed(finished):
 def test_a_changed_statistic_reruns_what_uses_it(changed):
     changed.configure(statistics={"permutations": 59, "bootstraps": 50})
     assert changed.planned() == {
+        "design": 1,
         "similarity": LAYERS,
         "similarity_map": 1,
         "plot_similarity": 1,
+        **{name: LAYERS for name in ("discriminability", "emergence", "generalisation")},
+        **{f"{name}_map": 1 for name in ("discriminability", "emergence", "generalisation")},
+        **{f"plot_{name}": 1 for name in ("discriminability", "emergence", "generalisation")},
         "correlation": LAYERS,
         "correlation_map": 1,
         "plot_correlation": 1,

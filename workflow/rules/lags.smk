@@ -3,7 +3,7 @@ rule lags:
     input:
         samples=rules.index.output[0],
         gate=rules.gate.output[0],
-        frames=collect("<results>/acoustics/frames/{prompt}.nc", prompt=PROMPTS),
+        frames=frame_features_of_all_prompts,
     output:
         table="<results>/lags/tables/layer_{layer}.tsv",
         null="<results>/lags/nulls/layer_{layer}.tsv",

@@ -1,0 +1,200 @@
+"""Does a probe of one time read another, and a probe of one branch the other?
+
+A code that stays gives a square of high values, one that changes a diagonal (King & Dehaene 2014).
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from innerear.design import Design
+from innerear.errors import InputError
+from innerear.gram import GramSource
+from innerear.probes import Ranking, evidence, evidence_null, held_out_operators
+from innerear.significance import correct_over, null_table, percentile_interval, record
+
+EVIDENCE, AUC, CONCORDANCE = "probe evidence", "macro AUC", "concordance"
+MAP_COLUMNS = ("branch", "statistic", "over")
+
+
+@dataclass(frozen=True)
+class LayerGeneralisation:
+    """What `layer_generalisation` returns.
+
+    Attributes
+    ----------
+    table : long, one row per branch (or pair of branches), statistic, `train` and `test` window.
+    null : null maxima, for `generalisation_map`.
+    """
+
+    table: pd.DataFrame
+    null: pd.DataFrame
+
+
+@dataclass(frozen=True)
+class _Cells:
+    """Train and test windows of some cells, and their held-out operators [cells, N, N]."""
+
+    branch: str
+    over: str
+    train: list[str]
+    test: list[str]
+    operators: np.ndarray
+
+
+def layer_generalisation(
+    gram: GramSource,
+    design: Design,
+    *,
+    model: str,
+    layer: int,
+    n_permutations: int = 1000,
+    n_bootstraps: int = 1000,
+) -> LayerGeneralisation:
+    """Train probes in one time bin (or branch) of a layer and judge them in every other.
+
+    Parameters
+    ----------
+    gram : an open `GramFile` of `design`'s samples, in its order, with time bins.
+    design : labels, folds, permutations, bootstraps.
+    model, layer : for the table's columns.
+    n_permutations, n_bootstraps : rows of the design's tables to use.
+
+    Returns
+    -------
+    See `LayerGeneralisation`. For each branch all pairs of time bins (`train`, `test`); and between cond
+    and uncond, both ways, the same window in both. Probes are fitted on some templates and judged on
+    another, also across time. Evidence is tested by relabeling within templates, max-T over the cells
+    of a branch and layer until `generalisation_map` takes in all layers; macro AUC (for ratings the
+    concordance) is the same in familiar units and is not tested beside it.
+
+    Raises
+    ------
+    InputError: another order of samples, or a Gram file without time bins.
+    """
+    design.check_order(gram.coords("sample"))
+    if "bin_gram" not in gram:
+        raise InputError("the Gram file has no time bins: set gram.bins to 2 or more")
+    frames, nulls = [], []
+    try:
+        cells = [*_over_time(gram, design), *_between_branches(gram, design)]
+    except InputError as error:
+        cells, reason = [], str(error)
+        frames.append(pd.DataFrame({"statistic": [EVIDENCE], "null": [f"none: {reason}"], "n_perm": 0}))
+    for some in cells:
+        table, maxima = _judged(some, design, n_permutations, n_bootstraps)
+        frames.append(table)
+        nulls += maxima
+    table = pd.concat(frames, ignore_index=True)
+    table = table.assign(model=model, layer=layer, n_prompts=design.n_prompts).reindex(columns=_COLUMNS)
+    estimates = ["estimate", "ci_lo", "ci_hi"]
+    table[estimates] = table[estimates].astype(float).round(6)
+    hash_of = design.permutation_hash(n_permutations)
+    return LayerGeneralisation(table, null_table(nulls, hash_of, list(MAP_COLUMNS), n_permutations))
+
+
+_COLUMNS = pd.Index(
+    [
+        *("model", "layer", "branch", "over", "train", "test", "statistic", "estimate", "ci_lo", "ci_hi"),
+        *("interval", "p", "p_corrected", "score", "n_prompts", "n_perm", "min_p", "null", "family"),
+    ]
+)
+
+
+def generalisation_map(tables: Sequence[pd.DataFrame], nulls: Sequence[pd.DataFrame]) -> pd.DataFrame:
+    """Join the tables of all layers and correct `p_corrected` over layers × cells.
+
+    Parameters
+    ----------
+    tables, nulls : of each layer, from `LayerGeneralisation`.
+    """
+    return correct_over(tables, nulls, MAP_COLUMNS, "layers × windows of a branch")
+
+
+def _over_time(gram: GramSource, design: Design) -> list[_Cells]:
+    """Cells of all pairs of time bins, one set per branch and training bin joined over bins."""
+    n, found = design.n_samples, []
+    for number, branch in enumerate(str(name) for name in gram.coords("branch")):
+        products = gram.read("bin_gram", branch=number)
+        n_bins = len(products) // n
+        products = products.reshape(n, n_bins, n, n_bins)
+        names = [f"bin_{b}" for b in range(n_bins)]
+        operators = []
+        for t in range(n_bins):
+            across = products[:, :, :, t].transpose(1, 0, 2)[None]  # [1, bins, N, N]
+            operators.append(held_out_operators(products[:, t, :, t][None], design, across)[0])
+        found.append(
+            _Cells(
+                branch,
+                "bins",
+                [name for name in names for _ in names],
+                names * n_bins,
+                np.concatenate(operators),
+            )
+        )
+    return found
+
+
+def _between_branches(gram: GramSource, design: Design) -> list[_Cells]:
+    """Cells of probes trained in one of cond and uncond and judged in the other, per window."""
+    branches = [str(name) for name in gram.coords("branch")]
+    if not {"cond", "uncond"} <= set(branches):
+        return []
+    windows = [str(name) for name in gram.coords("window")]
+    means = gram.read("window_mean").astype(float)  # [C, W, N, D]
+    means -= means.mean(axis=2, keepdims=True)
+    found = []
+    for source, target in (("cond", "uncond"), ("uncond", "cond")):
+        x, y = means[branches.index(source)], means[branches.index(target)]
+        operators = held_out_operators(x @ x.swapaxes(1, 2), design, y @ x.swapaxes(1, 2))
+        found.append(_Cells(f"{source} → {target}", "windows", windows, windows, operators))
+    return found
+
+
+def _judged(
+    cells: _Cells, design: Design, m: int, n_bootstraps: int
+) -> tuple[pd.DataFrame, list[tuple[dict[str, str], np.ndarray]]]:
+    """Table evidence, tested, and AUC of some cells; return the null maxima too."""
+    boots = design.bootstraps(n_bootstraps)
+    spoken, counts = evidence(cells.operators, design), boots.samples()
+    targets = design.targets[design.prompt_of]
+    scores = (cells.operators @ targets).swapaxes(0, 1)  # [N, cells, Q]
+    ranking = Ranking(design)
+    measured = {
+        EVIDENCE: (spoken.mean(axis=1), counts @ spoken.T / counts.sum(axis=1, keepdims=True)),
+        CONCORDANCE if design.numeric else AUC: (
+            ranking.share(scores, targets[:, None]),
+            ranking.bootstrap(scores, targets, boots),
+        ),
+    }
+    frames, maxima = [], []
+    for name, (estimate, resampled) in measured.items():
+        low, high, interval = percentile_interval(estimate, resampled, design.resampled)
+        table = pd.DataFrame(
+            {
+                **{"branch": cells.branch, "over": cells.over, "train": cells.train, "test": cells.test},
+                **{"statistic": name, "estimate": estimate, "ci_lo": low, "ci_hi": high},
+                **{"interval": interval, "p": np.nan, "p_corrected": np.nan, "score": np.nan},
+                **{"n_perm": 0, "min_p": np.nan, "null": "none: see the probe evidence", "family": ""},
+            }
+        )
+        frames.append(table)
+    null = np.full((m, len(spoken)), np.nan)
+    if design.blocked:
+        null = evidence_null(cells.operators, design, m)
+    result = design.test(measured[EVIDENCE][0], null)
+    why = design.why_not(m) or "folds without templates follow the labels"
+    record(
+        frames[0],
+        np.arange(len(spoken)),
+        result,
+        min_p=design.smallest_p(m),
+        null=design.null_text(m, f"{design.label}s"),
+        family=f"{cells.over} of this layer and branch",
+        why_not=[why] * len(spoken),
+    )
+    if np.isfinite(result.p).any():
+        maxima.append(({"branch": cells.branch, "statistic": EVIDENCE, "over": cells.over}, result.null_max))
+    return pd.concat(frames, ignore_index=True), maxima

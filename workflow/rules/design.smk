@@ -1,0 +1,33 @@
+rule design:
+    """Draw the permutation table that all analyses share, and write what the design allows."""
+    input:
+        samples=rules.index.output[0],
+    output:
+        permutations="<results>/design/permutations.h5",
+        summary=report(
+            "<results>/design/design.tsv",
+            caption="../report/design.rst",
+            category="Design",
+            labels={"table": "blocks, folds, permutations, smallest p"},
+        ),
+    log:
+        "<logs>/design.log",
+    benchmark:
+        "<benchmarks>/design.tsv"
+    conda:
+        "../../envs/analysis.yaml"
+    resources:
+        mem_mb=megabytes(1000),
+        runtime=10,
+    params:
+        code=fingerprint("innerear.stored_design"),
+        contrast=config["contrast"],
+        statistics=config["statistics"],
+    script:
+        "../../scripts/design.py"
+
+
+rule all_design:
+    """What may be exchanged with what."""
+    input:
+        rules.design.output,
