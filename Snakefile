@@ -17,6 +17,7 @@ include: "workflow/rules/gram.smk"
 include: "workflow/rules/similarity.smk"
 include: "workflow/rules/components.smk"
 include: "workflow/rules/correlation.smk"
+include: "workflow/rules/alignment.smk"
 include: "workflow/rules/listen.smk"
 
 
@@ -31,4 +32,5 @@ rule all:
         rules.all_similarity.input,
         rules.all_components.input,
         rules.all_correlation.input,
+        rules.all_alignment.input,
         rules.all_listen.input,

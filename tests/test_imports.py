@@ -20,7 +20,7 @@ LEVELS = [
     {"capture"},
     {"generation", "index", "qc", "acoustics"},
     {"gram"},
-    {"similarity", "components", "correlation"},
+    {"similarity", "components", "correlation", "alignment"},
     {"figures"},
     {"listening"},
 ]

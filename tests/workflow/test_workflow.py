@@ -29,6 +29,8 @@ FAN_IN_ONCE = {
     "correlation": LAYERS,
     "correlation_map": 1,
     "plot_correlation": 1,
+    "alignment": 1,
+    "plot_alignment": 1,
     "clip_features": 1,
     "plot_acoustics": 1,
     "listen": 1,
@@ -101,6 +103,8 @@ def test_a_changed_statistic_reruns_what_uses_it(changed):
         "correlation": LAYERS,
         "correlation_map": 1,
         "plot_correlation": 1,
+        "alignment": 1,
+        "plot_alignment": 1,
     }
 
 
