@@ -18,6 +18,7 @@ include: "workflow/rules/similarity.smk"
 include: "workflow/rules/components.smk"
 include: "workflow/rules/correlation.smk"
 include: "workflow/rules/alignment.smk"
+include: "workflow/rules/dimensions.smk"
 include: "workflow/rules/listen.smk"
 
 
@@ -33,4 +34,5 @@ rule all:
         rules.all_components.input,
         rules.all_correlation.input,
         rules.all_alignment.input,
+        rules.all_dimensions.input,
         rules.all_listen.input,

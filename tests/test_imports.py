@@ -20,7 +20,7 @@ LEVELS = [
     {"capture"},
     {"generation", "index", "qc", "acoustics"},
     {"gram"},
-    {"similarity", "components", "correlation", "alignment"},
+    {"similarity", "components", "correlation", "alignment", "dimensions"},
     {"figures"},
     {"listening"},
 ]

@@ -31,6 +31,9 @@ FAN_IN_ONCE = {
     "plot_correlation": 1,
     "alignment": 1,
     "plot_alignment": 1,
+    "dimensions": LAYERS,
+    "dimensions_map": 1,
+    "plot_dimensions": 1,
     "clip_features": 1,
     "plot_acoustics": 1,
     "listen": 1,
@@ -105,6 +108,9 @@ def test_a_changed_statistic_reruns_what_uses_it(changed):
         "plot_correlation": 1,
         "alignment": 1,
         "plot_alignment": 1,
+        "dimensions": LAYERS,
+        "dimensions_map": 1,
+        "plot_dimensions": 1,
     }
 
 
