@@ -19,7 +19,9 @@ include: "workflow/rules/components.smk"
 include: "workflow/rules/correlation.smk"
 include: "workflow/rules/alignment.smk"
 include: "workflow/rules/dimensions.smk"
+include: "workflow/rules/affect.smk"
 include: "workflow/rules/listen.smk"
+include: "workflow/rules/findings.smk"
 
 
 rule all:
@@ -35,4 +37,6 @@ rule all:
         rules.all_correlation.input,
         rules.all_alignment.input,
         rules.all_dimensions.input,
+        rules.all_affect.input,
         rules.all_listen.input,
+        rules.all_findings.input,

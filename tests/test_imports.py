@@ -13,7 +13,7 @@ SOURCE = Path(__file__).parents[1] / "src" / "innerear"
 LEVELS = [
     {"errors"},
     {"tracking"},
-    {"conditions", "timeline", "architectures", "settings", "tables", "significance"},
+    {"conditions", "timeline", "architectures", "settings", "tables", "significance", "findings"},
     {"estimate"},
     {"study", "design", "stacks"},
     {"models"},
@@ -21,6 +21,7 @@ LEVELS = [
     {"generation", "index", "qc", "acoustics"},
     {"gram"},
     {"similarity", "components", "correlation", "alignment", "dimensions"},
+    {"affect"},
     {"figures"},
     {"listening"},
 ]

@@ -52,6 +52,7 @@ def layer_correlation(
     window: str = "whole",
     n_permutations: int = 1000,
     n_bootstraps: int = 1000,
+    what: str = "acoustics",
 ) -> LayerCorrelation:
     """Predict each acoustic feature from one layer's states, averaged over a window, on held-out templates.
 
@@ -63,6 +64,7 @@ def layer_correlation(
     model, layer : for the table's columns.
     window : of `window_gram`.
     n_permutations, n_bootstraps : rows of the design's tables to use.
+    what : what is predicted, for the text of `null`.
 
     Returns
     -------
@@ -98,7 +100,7 @@ def layer_correlation(
     table = pd.concat(
         [_rows(targets, design).assign(branch=branch) for branch in branches], ignore_index=True
     )
-    null = _fill(table, fits, targets, design, n_permutations)
+    null = _fill(table, fits, targets, design, n_permutations, what)
     table = table.assign(model=model, layer=layer, window=window)
     return LayerCorrelation(table.reindex(columns=_COLUMNS), null)
 
@@ -344,7 +346,12 @@ def _rows(targets: _Targets, design: Design) -> pd.DataFrame:
 
 
 def _fill(
-    table: pd.DataFrame, fits: Sequence[_Fit | None], targets: _Targets, design: Design, m: int
+    table: pd.DataFrame,
+    fits: Sequence[_Fit | None],
+    targets: _Targets,
+    design: Design,
+    m: int,
+    what: str,
 ) -> pd.DataFrame:
     """Write estimates and p-values into the rows of usable features; return the table of null maxima."""
     maxima, n_features, usable = [], len(targets.names), np.flatnonzero(targets.usable)
@@ -364,7 +371,7 @@ def _fill(
             rows,
             result,
             min_p=design.smallest_p(m, of="pairs"),
-            null=design.null_text(m, "acoustics"),
+            null=design.null_text(m, what),
             family="features × branches of this layer",
             why_not=[design.why_not(m, of="pairs")] * len(rows),
         )

@@ -34,6 +34,10 @@ FAN_IN_ONCE = {
     "dimensions": LAYERS,
     "dimensions_map": 1,
     "plot_dimensions": 1,
+    "affect": LAYERS,
+    "affect_map": 1,
+    "plot_affect": 1,
+    "findings": 1,
     "clip_features": 1,
     "plot_acoustics": 1,
     "listen": 1,
@@ -111,6 +115,10 @@ def test_a_changed_statistic_reruns_what_uses_it(changed):
         "dimensions": LAYERS,
         "dimensions_map": 1,
         "plot_dimensions": 1,
+        "affect": LAYERS,
+        "affect_map": 1,
+        "plot_affect": 1,
+        "findings": 1,
     }
 
 
