@@ -89,7 +89,7 @@ FINDINGS = (
     Finding(
         "How alike do two layers, or one and itself, arrange the prompts with other seeds?",
         "alignment",
-        "At best layers {layer} and {layer_2} of uncond: debiased CKA {estimate:.2f}, noise ceiling {ceiling:.2f}.",
+        "At best layers {layer} and {layer_2} of uncond: CKA {estimate:.2f}, noise ceiling {ceiling:.2f}.",
         {"branch": "uncond", "statistic": "layer × layer", "samples": "across seed halves"},
         "alignment_layers.svg",
         tested=False,
@@ -204,8 +204,9 @@ small {{ opacity: .75 }}
 </head>
 <body>
 <h1>What {title} found in {model}</h1>
-<p>Each answer is the row of its table with the smallest corrected p, with its 95 % interval where there is one. <b>Not
-established</b> means that the corrected p is .05 or more, or that no test is possible: not that there is nothing.</p>
+<p>Each answer is the row of its table with the smallest corrected p, with its 95 % interval where there is one.
+<b>Not established</b> means that the corrected p is .05 or more, or that no test is possible: not that there is
+nothing.</p>
 <table>
 <tr><th>question</th><th>answer</th><th>estimate</th><th>corrected p</th><th>figure</th><th>from table</th></tr>
 {rows}
