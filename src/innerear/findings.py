@@ -204,11 +204,12 @@ small {{ opacity: .75 }}
 </head>
 <body>
 <h1>What {title} found in {model}</h1>
-<p>Each answer is the row of its table with the smallest corrected p, with its 95 % interval where there is one.
-<b>Not established</b> means that the corrected p is .05 or more, or that no test is possible: not that there is
-nothing.</p>
+<p>Each answer is the row of its table with the smallest corrected p, with its 95 % interval where there is
+one. <b>Not established</b> means that the corrected p is .05 or more, or that no test is possible: not that
+there is nothing.</p>
 <table>
-<tr><th>question</th><th>answer</th><th>estimate</th><th>corrected p</th><th>figure</th><th>from table</th></tr>
+<tr><th>question</th><th>answer</th><th>estimate</th><th>corrected p</th>
+<th>figure</th><th>from table</th></tr>
 {rows}
 </table>
 </body>
