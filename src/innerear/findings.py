@@ -77,6 +77,7 @@ FINDINGS = (
         "It is special in layer {layer}, {branch}: the share differs by {estimate:+.2f} from rotations.",
         {"statistic": "share past F's 5 % point, own basis − random rotations"},
         "dimensions.svg",
+        aside="Of these prompts: p is against random bases, not against other prompts.",
     ),
     Finding(
         "Do the states know what the clip sounds like, on templates held out?",
