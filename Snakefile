@@ -25,9 +25,13 @@ include: "workflow/rules/components.smk"
 include: "workflow/rules/correlation.smk"
 include: "workflow/rules/nested.smk"
 include: "workflow/rules/lags.smk"
+include: "workflow/rules/alignment.smk"
+include: "workflow/rules/dimensions.smk"
+include: "workflow/rules/affect.smk"
 include: "workflow/rules/listen.smk"
 include: "workflow/rules/replication.smk"
 include: "workflow/rules/checklist.smk"
+include: "workflow/rules/findings.smk"
 
 
 # Seconds of work: on a cluster they run beside Snakemake, not in the queue.
@@ -55,6 +59,10 @@ rule all:
         rules.all_correlation.input,
         rules.all_nested.input,
         rules.all_lags.input,
+        rules.all_alignment.input,
+        rules.all_dimensions.input,
+        rules.all_affect.input,
         rules.all_listen.input,
         rules.all_replication.input,
         rules.all_checklist.input,
+        rules.all_findings.input,

@@ -13,7 +13,7 @@ SOURCE = Path(__file__).parents[1] / "src" / "innerear"
 LEVELS = [
     {"errors"},
     {"tracking", "timeline", "devices"},
-    {"conditions", "architectures", "settings", "tables", "significance"},
+    {"conditions", "architectures", "settings", "tables", "significance", "findings"},
     {"estimate"},
     {"usage", "study", "design", "stacks"},
     {"models"},
@@ -21,8 +21,8 @@ LEVELS = [
     {"extractor", "trace", "generation", "index", "qc", "acoustics"},
     {"gram", "ridge", "targets", "replay", "verification", "stored_design", "contrasts", "probes"},
     {"similarity", "components", "correlation", "manipulation", "nested", "lags"}
-    | {"discriminability", "emergence", "generalisation"},
-    {"replication", "checklist"},
+    | {"discriminability", "emergence", "generalisation", "alignment", "dimensions"},
+    {"replication", "checklist", "affect"},
     {"figures"},
     {"panels"},
     {"listening"},

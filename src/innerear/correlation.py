@@ -51,6 +51,7 @@ def layer_correlation(
     windows: Sequence[str] = WINDOWS,
     n_permutations: int = 1000,
     n_bootstraps: int = 1000,
+    what: str = "acoustics",
 ) -> LayerCorrelation:
     """Predict each acoustic feature from one layer's states, averaged over a window, on held-out templates.
 
@@ -62,6 +63,7 @@ def layer_correlation(
     model, layer : for the table's columns.
     windows : of `window_gram`; those that the file lacks, of very short clips, are left out.
     n_permutations, n_bootstraps : rows of the design's tables to use.
+    what : what is predicted, for the text of `null`.
 
     Returns
     -------
@@ -102,7 +104,7 @@ def layer_correlation(
         ridge = DualRidge(kernel, folds, design, one_hot) if kernel.any() else None
         fits.append(_fit(ridge, targets, design, n_permutations, n_bootstraps, one_hot) if ridge else None)
     table = pd.concat([_rows(targets, design, *cell) for cell in cells], ignore_index=True)
-    null = _fill(table, fits, targets, design, n_permutations)
+    null = _fill(table, fits, targets, design, n_permutations, what)
     table = table.assign(model=model, layer=layer)
     return LayerCorrelation(table.reindex(columns=_COLUMNS), null)
 
@@ -207,7 +209,12 @@ def _rows(targets: Targets, design: Design, window: str, branch: str, statistic:
 
 
 def _fill(
-    table: pd.DataFrame, fits: Sequence[_Fit | None], targets: Targets, design: Design, m: int
+    table: pd.DataFrame,
+    fits: Sequence[_Fit | None],
+    targets: Targets,
+    design: Design,
+    m: int,
+    what: str,
 ) -> pd.DataFrame:
     """Write estimates and p-values into the rows of usable features; return the table of null maxima."""
     maxima, n_features, usable = [], len(targets.names), np.flatnonzero(targets.usable)
@@ -215,7 +222,7 @@ def _fill(
         if fit is None:
             table.loc[number * n_features + usable, "null"] = "none: all samples are equal (deterministic)"
     placed = [(number * n_features + usable, fit) for number, fit in enumerate(fits) if fit is not None]
-    for statistic, what in ((HELD_OUT, "acoustics"), (BEYOND, "residuals of acoustics from labels")):
+    for statistic, moved in ((HELD_OUT, what), (BEYOND, f"residuals of {what} from labels")):
         found = [(rows, fit) for rows, fit in placed if table["statistic"].iloc[rows[0]] == statistic]
         if not found:
             continue
@@ -230,7 +237,7 @@ def _fill(
             rows,
             result,
             min_p=design.smallest_p(m, of="pairs"),
-            null=design.null_text(m, what),
+            null=design.null_text(m, moved),
             family="features × branches × windows of this layer",
             why_not=[design.why_not(m, of="pairs")] * len(rows),
         )

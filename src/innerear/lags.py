@@ -244,7 +244,8 @@ def _read(
     read: Reader, n_samples: int, timeline: Timeline, window: _Window, branches: Sequence[str]
 ) -> np.ndarray:
     """Read the states of the steps after which the window's frames are whole, [N, C, frames, D]."""
-    steps = slice(window.start + timeline.n_codebooks - 1, window.stop + timeline.n_codebooks - 1)
+    written = np.where(timeline.reread[:, -1], -1, timeline.frames[:, -1])  # [S] by their last codebook
+    steps = [int(np.flatnonzero(written == frame)[0]) for frame in range(window.start, window.stop)]
     parts = []
     for i in range(n_samples):
         states = read(i)

@@ -1,6 +1,6 @@
 """Long-format tables as tab-separated text."""
 
-from collections.abc import Hashable
+from collections.abc import Hashable, Sequence
 from os import PathLike
 
 import pandas as pd
@@ -37,3 +37,14 @@ def read_table(path: str | PathLike) -> pd.DataFrame:
         return pd.read_csv(path, sep="\t", keep_default_na=False, na_values=["nan"], dtype=text)
     except FileNotFoundError:
         raise InputError(f"{path} does not exist; make it with: snakemake --cores 1 {path}") from None
+
+
+def read_tables(paths: str | Sequence[str]) -> pd.DataFrame:
+    """Read one table, or several with the same columns as one.
+
+    Raises
+    ------
+    InputError: no such file.
+    """
+    every = [paths] if isinstance(paths, str) else paths
+    return pd.concat([read_table(path) for path in every], ignore_index=True)

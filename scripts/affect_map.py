@@ -1,0 +1,10 @@
+"""Join the layers and correct every test over the whole map."""
+
+from innerear.affect import affect_map
+from innerear.tables import read_table, write_table
+from innerear.tracking import log_to
+
+with log_to(snakemake.log[0]):
+    tables = [read_table(path) for path in snakemake.input.tables]
+    nulls = [read_table(path) for path in snakemake.input.nulls]
+    write_table(affect_map(tables, nulls), snakemake.output[0])

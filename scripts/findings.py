@@ -1,0 +1,11 @@
+"""Answer the study's questions on one page."""
+
+from innerear.findings import findings, findings_page
+from innerear.tables import read_tables, write_table
+from innerear.tracking import atomic, log_to
+
+with log_to(snakemake.log[0]), atomic(snakemake.output.page) as page:
+    table = findings({name: read_tables(paths) for name, paths in snakemake.input.items()})
+    write_table(table, snakemake.output.table)
+    text = findings_page(table, title=snakemake.params.study, model=snakemake.params.model)
+    page.write_text(text, encoding="utf-8")

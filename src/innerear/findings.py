@@ -1,0 +1,218 @@
+"""The study's answers on one page: question, answer, estimate with interval, corrected p, figure.
+
+To add a row, add a `Finding` to `FINDINGS`: a question, the table that answers it, which of its rows, a
+sentence, and a figure. If the table is new, name it among the inputs of rule ``findings`` too. A table
+needs the columns ``estimate, p_corrected, null`` and, where there are any, ``ci_lo, ci_hi``; the sentence
+may name every column of the row in braces, as in ``"layer {layer} knows {estimate:.2f}"``.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from html import escape
+
+import numpy as np
+import pandas as pd
+
+ALPHA = 0.05
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One question, and where its answer stands.
+
+    Attributes
+    ----------
+    question : as a reader asks it.
+    table : name of the table, as the rule's inputs have it.
+    sentence : the answer where it is established, a format string over the row's columns.
+    where : column -> value or list of values that the rows have.
+    figure : file name of the figure to look at, in ``figures/``.
+    tested : False for what is measured and not tested; the row of the largest estimate is then told.
+    aside : what a reader must know beside the answer, established or not.
+    """
+
+    question: str
+    table: str
+    sentence: str
+    where: Mapping[str, object] = field(default_factory=dict)
+    figure: str = ""
+    tested: bool = True
+    aside: str = ""
+
+
+_WHOLE = {"measure": "centred", "window": "whole", "statistic": "emotion effect, other seed"}
+FINDINGS = (
+    Finding(
+        "Are states alike for one emotion in the branch that hears only the music?",
+        "similarity",
+        "Yes, most clearly in layer {layer}: clips of one emotion are closer than those of two.",
+        _WHOLE | {"branch": "uncond"},
+        "emotion_effect.svg",
+    ),
+    Finding(
+        "Are states alike for one emotion in the text's direct effect?",
+        "similarity",
+        "Yes, most clearly in layer {layer} of cond − uncond.",
+        _WHOLE | {"branch": "delta"},
+        "emotion_effect.svg",
+    ),
+    Finding(
+        "Do the dimensions of the states vary together?",
+        "components",
+        "Yes: in layer {layer} of uncond, {n_components} components go beyond unrelated dimensions.",
+        {"branch": "uncond", "component": 1},
+        "scree.svg",
+        aside="p is corrected over the components of one layer.",
+    ),
+    Finding(
+        "Do more single dimensions differ between emotions than chance allows, in uncond?",
+        "dimensions",
+        "Yes: a share of {estimate:.2f} in layer {layer} passes F's 5 % point.",
+        {"branch": "uncond", "statistic": "share past F's 5 % point"},
+        "dimensions.svg",
+    ),
+    Finding(
+        "Is the model's own basis special, or would any rotation do?",
+        "dimensions",
+        "It is special in layer {layer}, {branch}: the share differs by {estimate:+.2f} from rotations.",
+        {"statistic": "share past F's 5 % point, own basis − random rotations"},
+        "dimensions.svg",
+        aside="Of these prompts: p is against random bases, not against other prompts.",
+    ),
+    Finding(
+        "Do the states know what the clip sounds like, on templates held out?",
+        "correlation",
+        "Yes: best {feature} from layer {layer} in {branch}.",
+        {},
+        "acoustic_r2.svg",
+        aside="The emotion may be what both share.",
+    ),
+    Finding(
+        "How alike do two layers, or one and itself, arrange the prompts with other seeds?",
+        "alignment",
+        "At best layers {layer} and {layer_2} of uncond: CKA {estimate:.2f}, noise ceiling {ceiling:.2f}.",
+        {"branch": "uncond", "statistic": "layer × layer", "samples": "across seed halves"},
+        "alignment_layers.svg",
+        tested=False,
+    ),
+    Finding(
+        "Are graded ratings of valence or arousal in the states?",
+        "affect",
+        "Yes: {target} from layer {layer} in {branch}.",
+        {"statistic": "held-out R²"},
+        "affect.svg",
+    ),
+    Finding(
+        "Does a direction of valence or arousal carry over to other emotions?",
+        "affect",
+        "Yes: {target} in layer {layer}, {branch} ({pairing}).",
+        {"statistic": "cross-condition AUC"},
+        "affect.svg",
+    ),
+)
+
+COLUMNS = (
+    *("question", "answer", "established", "estimate", "ci_lo", "ci_hi", "p_corrected", "min_p"),
+    *("n_prompts", "null", "figure", "source"),
+)
+
+
+def findings(tables: Mapping[str, pd.DataFrame], entries: Sequence[Finding] = FINDINGS) -> pd.DataFrame:
+    """Answer each question from the row with the smallest corrected p, or say why it is not established.
+
+    Parameters
+    ----------
+    tables : name -> table, as each entry asks for.
+    entries : the questions.
+
+    Returns
+    -------
+    One row per question, in order, with the columns `COLUMNS`. `established` is ``"yes"`` where corrected
+    p < .05, ``"no"`` where it is not or no test was possible, ``"not tested"`` for plain measurements.
+    """
+    return pd.DataFrame([_answer(entry, tables[entry.table]) for entry in entries], columns=list(COLUMNS))
+
+
+def _answer(entry: Finding, table: pd.DataFrame) -> dict[str, object]:
+    rows = table
+    for column, value in entry.where.items():
+        values = value if isinstance(value, list) else [value]
+        rows = rows.iloc[np.flatnonzero(rows[column].isin(values).to_numpy())]
+    source = f"{entry.table}: {', '.join(f'{name} = {value}' for name, value in entry.where.items())}"
+    common = {"question": entry.question, "figure": entry.figure, "source": source.rstrip(": ")}
+    p = rows["p_corrected"].to_numpy(float)
+    estimate = rows["estimate"].to_numpy(float)
+    usable = np.isfinite(p if entry.tested else estimate)
+    if not usable.any():
+        why = [str(null).removeprefix("none: ") for null in rows["null"]] or ["the table has no such rows"]
+        return common | _told("no", f"Not established: no test is possible ({why[0]}).", entry)
+    # The smallest p; of equal ones the largest estimate.
+    order = np.lexsort((-estimate, p)) if entry.tested else np.argsort(-estimate)
+    row = rows.iloc[int(next(i for i in order if usable[i]))].to_dict()
+    measured = {name: row.get(name, np.nan) for name in COLUMNS if name in row and name not in common}
+    if not entry.tested:
+        return common | measured | _told("not tested", entry.sentence.format(**row), entry)
+    if float(row["p_corrected"]) < ALPHA:
+        return common | measured | _told("yes", entry.sentence.format(**row), entry)
+    least = f", and no p can be below {row['min_p']:.2g}" if row.get("min_p", 0) >= ALPHA else ""
+    answer = f"Not established: the smallest corrected p is {row['p_corrected']:.2g}{least}."
+    return common | measured | _told("no", answer, entry)
+
+
+def _told(established: str, answer: str, entry: Finding) -> dict[str, object]:
+    return {"established": established, "answer": f"{answer} {entry.aside}".strip()}
+
+
+def findings_page(table: pd.DataFrame, *, title: str, model: str) -> str:
+    """Return the findings as one HTML page without scripts.
+
+    Parameters
+    ----------
+    table : from `findings`.
+    title, model : for the heading.
+    """
+    rows = "".join(_html_row(row) for row in table.to_dict("records"))
+    return _PAGE.format(title=escape(title), model=escape(model), rows=rows)
+
+
+def _html_row(row: Mapping) -> str:
+    interval = "" if np.isnan(row["ci_lo"]) else f"<br><small>{row['ci_lo']:.2f} … {row['ci_hi']:.2f}</small>"
+    estimate = "–" if np.isnan(row["estimate"]) else f"{row['estimate']:.2f}{interval}"
+    p = "–" if np.isnan(row["p_corrected"]) else f"{row['p_corrected']:.2g}"
+    kind = escape(str(row["established"]).replace(" ", "-"))
+    return (
+        f'<tr class="{kind}"><td>{escape(row["question"])}</td><td>{escape(row["answer"])}</td>'
+        f"<td>{estimate}</td><td>{p}</td><td>{escape(row['figure'])}</td>"
+        f"<td><small>{escape(row['source'])}</small></td></tr>"
+    )
+
+
+_PAGE = """<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<title>{title}: findings</title>
+<style>
+:root {{ color-scheme: light dark }}
+body {{ margin: 1rem auto; max-width: 76rem; padding: 0 1rem; font: 15px/1.4 system-ui, sans-serif }}
+table {{ border-collapse: collapse; width: 100% }}
+th, td {{ text-align: left; vertical-align: top; padding: .45rem .6rem; border-bottom: 1px solid #8886 }}
+tr.yes td:nth-child(2) {{ font-weight: 600 }}
+tr.no td:nth-child(2) {{ opacity: .75 }}
+td:nth-child(3), td:nth-child(4) {{ font-variant-numeric: tabular-nums; white-space: nowrap }}
+small {{ opacity: .75 }}
+</style>
+</head>
+<body>
+<h1>What {title} found in {model}</h1>
+<p>Each answer is the row of its table with the smallest corrected p, with its 95 % interval where there is
+one. <b>Not established</b> means that the corrected p is .05 or more, or that no test is possible: not that
+there is nothing.</p>
+<table>
+<tr><th>question</th><th>answer</th><th>estimate</th><th>corrected p</th>
+<th>figure</th><th>from table</th></tr>
+{rows}
+</table>
+</body>
+</html>
+"""
