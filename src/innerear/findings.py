@@ -43,6 +43,50 @@ class Finding:
 _WHOLE = {"measure": "centred", "window": "whole", "statistic": "emotion effect, other seed"}
 FINDINGS = (
     Finding(
+        "Does the sound itself differ between emotions?",
+        "manipulation",
+        "Yes, most clearly its {feature}.",
+        {"statistic": "ANOVA F"},
+        "manipulation.svg",
+        aside="p is corrected over features by BH. Where the sound does not differ, all else is of the text.",
+    ),
+    Finding(
+        "Are emotions told apart on held-out templates by the branch that hears only the music?",
+        "discriminability",
+        "Yes, most surely in layer {layer}, over the whole clip.",
+        {"statistic": "cross-validated distance", "over": "windows", "window": "whole", "branch": "uncond"},
+        "discriminability_maps.svg",
+    ),
+    Finding(
+        "Does the layer that is best on some templates tell emotions apart on another?",
+        "best_layers",
+        "Yes, in uncond: layers {chosen}, chosen without the template that they are measured on.",
+        {"statistic": "held-out distance of the chosen layer", "branch": "uncond"},
+        "layer_ranks.svg",
+    ),
+    Finding(
+        "Does emotion emerge as the music goes on, in uncond?",
+        "emergence",
+        "Yes: in layer {layer} held-out evidence is higher after the onset than before it.",
+        {"statistic": "held-out rise", "branch": "uncond"},
+        "emergence.svg",
+    ),
+    Finding(
+        "Does the difference between emotions itself differ between the first and the last tenth?",
+        "emergence",
+        "Yes: in layer {layer}, {branch}.",
+        {"statistic": "label × window interaction"},
+        "early_late.svg",
+    ),
+    Finding(
+        "Do the states go with the sound from moment to moment, beyond what clips share?",
+        "lags",
+        "Yes: most surely {feature} in layer {layer}, {branch}, at a lag of {lag} frames.",
+        {},
+        "lags.svg",
+        aside="Positive lags are sound yet to come (planning), negative ones sound that was (history).",
+    ),
+    Finding(
         "Are states alike for one emotion in the branch that hears only the music?",
         "similarity",
         "Yes, most clearly in layer {layer}: clips of one emotion are closer than those of two.",

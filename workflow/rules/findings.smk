@@ -1,6 +1,11 @@
 rule findings:
     """Answer the study's questions on one page: what is established, and what is not."""
     input:
+        manipulation="<results>/manipulation/effects.tsv",
+        discriminability="<results>/discriminability/map.tsv",
+        best_layers="<results>/discriminability/best_layers.tsv",
+        emergence="<results>/emergence/map.tsv",
+        lags="<results>/lags/map.tsv",
         similarity=rules.similarity_map.output[0],
         components=collect(
             "<results>/components/tables/layer_{layer}.tsv", layer=LAYERS
