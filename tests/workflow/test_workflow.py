@@ -14,6 +14,7 @@ LAYERS = 2
 FAN_IN_ONCE = {
     "index": 1,
     "qc": 1,
+    "verify": 1,
     "gate": 1,
     "gram": LAYERS,
     "plot_gram": 1,
@@ -154,6 +155,21 @@ def test_an_added_template_reruns_nothing_but_the_fan_in(changed):
 def test_a_changed_generation_makes_everything_again(changed):
     changed.configure(generation={"duration": 1, "guidance": 2.0})
     assert changed.planned() == {"generate": 8, "acoustics": 4, **FAN_IN_ONCE}
+
+
+def test_an_extra_capture_replays_the_clips_and_runs_nothing_else(changed):
+    changed.configure(captures={"attention": {"sites": ["cross_attention"], "layers": [3]}})
+    assert changed.planned() == {"replay": 4}
+    done = changed.snakemake("--cores", "2")
+    assert done.returncode == 0, done.stderr
+    sample = "band-calm/seed-1.h5"
+    with (
+        Stack(changed.results / "captures/attention" / sample) as replayed,
+        Stack(changed.results / "stacks" / sample) as stack,
+    ):
+        assert replayed.places == [("cross_attention", 3)]
+        assert replayed.attrs["tokens_sha256"] == stack.attrs["tokens_sha256"]
+        assert replayed.values("likelihood/nll").shape == (3, 4, 50)
 
 
 def test_a_missing_stack_is_made_again_alone(finished):

@@ -18,6 +18,9 @@ from innerear.study import Study
 from innerear.tracking import fingerprint, hold
 from innerear.usage import generation_time, memory_asked, usage_report
 
+# A job asks for one core: more threads of BLAS than that get in each other's way.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 try:
     STUDY = Study.from_settings(
         config,
