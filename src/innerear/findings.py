@@ -126,10 +126,17 @@ FINDINGS = (
     Finding(
         "Do the states know what the clip sounds like, on templates held out?",
         "correlation",
-        "Yes: best {feature} from layer {layer} in {branch}.",
-        {},
+        "Yes: best its {feature}, from layer {layer} in {branch}.",
+        {"statistic": "held-out R²", "window": "whole"},
         "acoustic_r2.svg",
         aside="The emotion may be what both share.",
+    ),
+    Finding(
+        "Do the states know more of the sound than the emotion tells?",
+        "correlation",
+        "Yes: most of its {feature}, from layer {layer} in {branch}.",
+        {"statistic": "R² beyond the label", "window": "whole"},
+        "acoustic_r2_beyond.svg",
     ),
     Finding(
         "How alike do two layers, or one and itself, arrange the prompts with other seeds?",
