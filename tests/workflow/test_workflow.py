@@ -97,7 +97,7 @@ def test_a_second_run_has_nothing_to_do(finished):
 
 def test_the_dry_run_ends_with_what_the_study_takes(fresh):
     done = fresh.snakemake("--dry-run")
-    last = (done.stdout + done.stderr).strip().splitlines()[-5:]
+    last = (done.stdout + done.stderr).strip().splitlines()[-7:]
     assert last[0] == "Study tiny with nano"
     assert "8 = 4 prompts × 2 seeds, 1 s each" in last[1]
     assert fresh.planned() == {"generate": 8, "acoustics": 4, **FAN_IN_ONCE}
