@@ -1,8 +1,9 @@
 """UMAP of samples, and of samples over time: pictures of neighbourhoods, with how far each can be trusted.
 
-UMAP keeps who is near whom, as far as a plane can; distances between clusters, their sizes and the gaps between
-them follow from its objective and its random start. So every picture is made from several seeds, and its
-trustworthiness (Venna & Kaski 2001) is measured: 1 where every neighbour in the plane is one in the states too.
+UMAP keeps who is near whom, as far as a plane can; distances between clusters, their sizes and the gaps
+between them follow from its objective and its random start. So every picture is made from several seeds,
+and its trustworthiness (Venna & Kaski 2001) is measured: 1 where every neighbour in the plane is one in
+the states too.
 """
 
 import warnings
@@ -12,7 +13,6 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 from sklearn.manifold import trustworthiness
-from umap import UMAP
 
 from innerear.design import Design
 from innerear.errors import InputError
@@ -25,6 +25,7 @@ SMALLEST = 8
 SAMPLES, BINS = "samples", "samples × time bins"
 # A layout takes time and memory that grow with the square of the points: of more, every k-th bin is drawn.
 _MAX_POINTS = 1000
+# What UMAP itself takes for large data; its 500 for small data take twice the time.
 _EPOCHS = 200
 
 
@@ -75,6 +76,9 @@ def embed(between: np.ndarray, seed: int) -> tuple[np.ndarray, float, int]:
     if n < SMALLEST:
         raise InputError(f"UMAP of {n} points: it needs at least {SMALLEST}; add prompts or seeds")
     neighbours = min(N_NEIGHBORS, (n - 1) // 2)
+    # Here, not above: it compiles for seconds, and who draws the figures needs only names from this module.
+    from umap import UMAP
+
     layout = UMAP(n_neighbors=neighbours, n_epochs=_EPOCHS, metric="precomputed", random_state=seed, n_jobs=1)
     with warnings.catch_warnings():
         # That new points cannot be added to a picture made from distances.

@@ -39,8 +39,8 @@ def embedded_bins(places: GramSource, table: pd.DataFrame, samples: pd.DataFrame
     if "bins" not in places:
         return new_figure(title=title, subtitle="the study has no time bins (gram.bins: 0)")[0]
     seconds = places.read("bin_seconds")
-    n = f"n: {samples['prompt_id'].nunique()} prompts × {samples['seed'].nunique()} seeds × {len(seconds)} bins"
-    n += f", {seconds[0]:.1f} s (small) to {seconds[-1]:.1f} s (large)"
+    n = f"n: {samples['prompt_id'].nunique()} prompts × {samples['seed'].nunique()} seeds"
+    n += f" × {len(seconds)} bins, {seconds[0]:.1f} s (small) to {seconds[-1]:.1f} s (large)"
     return _grid(places, table, samples, title, n, BINS)
 
 
@@ -54,9 +54,9 @@ def _grid(
         len(branches),
         len(layers),
         title=title,
-        subtitle=f"{n}; one seed of {len(places.coords('umap_seed'))}\n"
-        "Distances, sizes and gaps are not to be read; T: trustworthiness, range over seeds",
-        panel=(1.9, 1.9),
+        subtitle=f"{n}\nDistances, sizes and gaps are not to be read\n"
+        f"one seed of {len(places.coords('umap_seed'))}; T: trustworthiness, range over seeds",
+        panel=(1.9 if len(layers) > 3 else 2.4, 1.9),
     )
     emotions = np.array([str(emotion) for emotion in samples["emotion"]])
     colours = palette(emotions.tolist())
