@@ -52,11 +52,12 @@ clean:  ## Remove the environment; results stay
 
 # audiocraft's own dependency list cannot be satisfied any more, so the lock is complete and
 # nothing is resolved here.
-$(INSTALLED): envs/lock.txt envs/acoustics.post-deploy.sh pyproject.toml
+$(INSTALLED): envs/lock.txt envs/acoustics.post-deploy.sh envs/analysis.post-deploy.sh pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Inner Ear needs Python 3.11 or newer; set PYTHON=")'
 	$(PYTHON) -m venv .venv
 	$(BIN)/pip install --quiet $$(grep '^uv==' envs/lock.txt)
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --compile-bytecode -r envs/lock.txt
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --editable .
 	PATH="$(CURDIR)/$(BIN):$$PATH" bash envs/acoustics.post-deploy.sh
+	PATH="$(CURDIR)/$(BIN):$$PATH" bash envs/analysis.post-deploy.sh
 	touch $@

@@ -22,6 +22,7 @@ include: "workflow/rules/discriminability.smk"
 include: "workflow/rules/emergence.smk"
 include: "workflow/rules/generalisation.smk"
 include: "workflow/rules/components.smk"
+include: "workflow/rules/embedding.smk"
 include: "workflow/rules/correlation.smk"
 include: "workflow/rules/nested.smk"
 include: "workflow/rules/lags.smk"
@@ -56,6 +57,7 @@ rule all:
         rules.all_emergence.input,
         rules.all_generalisation.input,
         rules.all_components.input,
+        rules.all_embedding.input,
         rules.all_correlation.input,
         rules.all_nested.input,
         rules.all_lags.input,

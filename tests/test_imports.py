@@ -21,7 +21,7 @@ LEVELS = [
     {"extractor", "trace", "generation", "index", "qc", "acoustics"},
     {"gram", "ridge", "targets", "replay", "verification", "stored_design", "contrasts", "probes"},
     {"similarity", "components", "correlation", "manipulation", "nested", "lags"}
-    | {"discriminability", "emergence", "generalisation", "alignment", "dimensions"},
+    | {"discriminability", "emergence", "generalisation", "alignment", "dimensions", "embedding"},
     {"replication", "checklist", "affect"},
     {"figures"},
     {"panels"},

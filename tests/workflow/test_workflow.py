@@ -27,6 +27,8 @@ FAN_IN_ONCE = {
     **{f"plot_{name}": 1 for name in ("discriminability", "emergence", "generalisation")},
     "components": LAYERS,
     "plot_components": 1,
+    "embedding": 1,
+    "plot_embedding": 1,
     "correlation": LAYERS,
     "correlation_map": 1,
     "plot_correlation": 1,

@@ -1,0 +1,13 @@
+"""Draw the UMAP of samples, and of samples over time."""
+
+from innerear.figures.embedding import embedded_bins, embedded_samples
+from innerear.figures.style import save
+from innerear.stacks import GramFile
+from innerear.tables import read_table
+from innerear.tracking import log_to
+
+with log_to(snakemake.log[0]), GramFile(snakemake.input.places) as places:
+    samples, table = read_table(snakemake.input.samples), read_table(snakemake.input.table)
+    out, model = snakemake.output, snakemake.params.model
+    save(embedded_samples(places, table, samples, model=model), out.samples, out.samples_png)
+    save(embedded_bins(places, table, samples, model=model), out.bins, out.bins_png)
