@@ -242,7 +242,7 @@ def _step(features: np.ndarray, rounding: np.ndarray) -> dict[str, np.ndarray]:
     varies = spread > rounding
     result = {
         "gram": _products(features),
-        "mean_product": features @ mean.astype(np.float32),
+        "mean_product": features @ mean,
         "mean_norm": np.sqrt((mean**2).sum()),
         "centred_share": about.sum() / total,
         "top3_share": np.sort(energy)[-3:].sum() / total,
