@@ -6,6 +6,7 @@ nearly equal numbers and lose what distinguishes the samples. Products are summe
 product is kept as well, in two small pieces (`raw_gram`).
 """
 
+from bisect import bisect_right
 from collections.abc import Callable, Mapping, Sequence
 from itertools import pairwise
 from os import PathLike
@@ -25,7 +26,7 @@ Coords = dict[str, np.ndarray]
 
 N_DECILES = 10
 # Rows of `bin_gram` computed at once, so that float64 never doubles it.
-_ROWS_AT_ONCE = 1024
+_ROWS_AT_ONCE = 256
 
 
 class GramSource(Protocol):
@@ -61,7 +62,7 @@ def layer_gram(
     branches : names of the C stored branches. With cond and uncond, delta = cond − uncond is
         formed from float32 features and added as a third.
     n_bins : time bins of `bin_gram`; 0 leaves it out.
-    memory_mb : what a block of steps may take. Beside it stand the results themselves.
+    memory_mb : what a block of steps may take, as stored. Beside it stand the results themselves.
 
     Returns
     -------
@@ -93,21 +94,31 @@ def layer_gram(
     names = [*branches, *(["delta"] if {"cond", "uncond"} <= set(branches) else [])]
     n_bins = min(n_bins, int(complete.sum()))
     windows = _windows(complete, n_bins)
+    edges = sorted({edge for span in windows.values() for edge in span})
     first = read(0, slice(0, 1))
-    size = _block_size(n_samples, first.shape[-1], len(names), memory_mb)
-    sums = np.zeros((len(names), len(windows), n_samples, first.shape[-1]))
+    size = max(1, memory_mb * 2**20 // (n_samples * first.nbytes))
+    sums = np.zeros((len(names), len(edges) - 1, n_samples, first.shape[-1]))
     arrays: Arrays = {}
     for start in range(0, len(complete), size):
-        steps = slice(start, min(start + size, len(complete)))
-        features, rounding = _read_block(read, n_samples, steps, branches)
-        _add_windows(sums, features, windows, start)
-        for name, values in _block(features, rounding).items():
-            if name not in arrays:
-                whole = np.empty((len(names), len(complete), *values.shape[2:]), values.dtype)
-                arrays[name] = (_AXES[name], whole)
-            arrays[name][1][:, steps] = values
-    means = sums / np.array([stop - begin for begin, stop in windows.values()])[:, None, None]
-    arrays |= _window_arrays(means, windows, _without_variance(arrays["deterministic"][1], windows))
+        block = _read_block(read, n_samples, slice(start, min(start + size, len(complete))), branches)
+        # Step by step: a step's features stay in the processor's cache, and float32 never doubles the block.
+        for step, stored in enumerate(block, start):
+            features = stored.astype(np.float32)
+            rounding = _rounding(features, np.finfo(stored.dtype).eps, step)
+            if edges[0] <= step < edges[-1]:
+                sums[: len(branches), bisect_right(edges, step) - 1] += features
+            if len(names) > len(branches):
+                features, rounding = _with_delta(features, branches), _with_delta(rounding, branches, np.add)
+            for branch in range(len(names)):
+                for name, value in _step(features[branch], rounding[branch]).items():
+                    if name not in arrays:
+                        kind = bool if name == "deterministic" else np.float32
+                        whole = np.empty((len(names), len(complete), *np.shape(value)), kind)
+                        arrays[name] = (_AXES[name], whole)
+                    arrays[name][1][branch, step] = value
+    if len(names) > len(branches):
+        sums = _with_delta(sums[: len(branches)], branches)
+    arrays |= _window_arrays(sums, edges, windows, arrays["deterministic"][1])
     arrays["complete"] = (("step",), complete)
     return arrays, _coordinates(arrays, names, windows)
 
@@ -175,12 +186,6 @@ def _check(n_samples: int, complete: np.ndarray) -> None:
         )
 
 
-def _block_size(n_samples: int, d_model: int, n_branches: int, memory_mb: int) -> int:
-    # The block, and about as much again for what is derived from it.
-    per_step = n_samples * d_model * n_branches * 4 * 2
-    return max(1, memory_mb * 2**20 // per_step)
-
-
 def _windows(complete: np.ndarray, n_bins: int) -> dict[str, tuple[int, int]]:
     """Name the windows and give each its first and past-the-last step; bins are called bin_0 …"""
     begin, stop = int(complete.argmax()), int(len(complete) - complete[::-1].argmax())
@@ -194,124 +199,139 @@ def _windows(complete: np.ndarray, n_bins: int) -> dict[str, tuple[int, int]]:
     return windows | {f"bin_{i}": span for i, span in enumerate(pairwise(edges))}
 
 
-def _read_block(
-    read: Reader, n_samples: int, steps: slice, branches: Sequence[str]
-) -> tuple[np.ndarray, np.ndarray]:
-    """Return features [C, S, N, D] in float32, delta last, and the rounding [C, S, D] of stored values."""
-    block, shape, epsilon = np.empty(0, np.float32), (0, 0, 0, 0), 0.0
-    has_delta = {"cond", "uncond"} <= set(branches)
+def _read_block(read: Reader, n_samples: int, steps: slice, branches: Sequence[str]) -> np.ndarray:
+    """Return features [S, C, N, D] of some steps, as stored."""
+    block, expected = np.empty(0), (0, 0, 0)
     for i in range(n_samples):
         stored = read(i, steps)  # [C, S, D]
         if i == 0:
-            shape = (len(branches) + has_delta, stored.shape[1], n_samples, stored.shape[2])
-            block, epsilon = np.empty(shape, np.float32), float(np.finfo(stored.dtype).eps)
-        if stored.shape != (len(branches), shape[1], shape[3]):
+            expected = (len(branches), *stored.shape[1:])
+            block = np.empty((expected[1], expected[0], n_samples, expected[2]), stored.dtype)
+        if stored.shape != expected:
             raise InputError(
                 f"sample {i} has {stored.shape} branches × steps × dimensions where sample 0 has "
-                f"{(len(branches), shape[1], shape[3])}: all stacks of a study come from one configuration"
+                f"{expected}: all stacks of a study come from one configuration"
             )
-        block[: len(branches), :, i] = stored
-        if not np.isfinite(stored).all():
-            raise InputError(
-                f"sample {i} holds values that are not finite at steps {steps.start}–{steps.stop - 1}"
-            )
-    stored = block[: len(branches)]
+        block[:, :, i] = stored.swapaxes(0, 1)
+    return block
+
+
+def _rounding(features: np.ndarray, epsilon: float, step: int) -> np.ndarray:
+    """Return by how much equal features [C, N, D] of a step may differ, [C, D]."""
+    largest = np.abs(features).max(axis=1)
+    if not np.isfinite(largest).all():
+        sample = np.flatnonzero(~np.isfinite(features).all(axis=(0, 2)))[0]
+        raise InputError(f"sample {sample} holds values that are not finite at step {step}")
     # Two units in the last place as stored, and what float32 arithmetic may differ by between batches.
-    largest = np.abs(stored).max(axis=2)  # [C, S, D]
-    rounding = 2 * epsilon * largest + 1e-5 * np.sqrt((largest**2).mean(axis=-1, keepdims=True))
-    if has_delta:
-        cond, uncond = branches.index("cond"), branches.index("uncond")
-        np.subtract(block[cond], block[uncond], out=block[-1])
-        rounding = np.concatenate([rounding, rounding[[cond]] + rounding[[uncond]]])
-    return block, rounding
+    return 2 * epsilon * largest + 1e-5 * np.sqrt((largest**2).mean(axis=-1, keepdims=True))
 
 
-def _block(features: np.ndarray, rounding: np.ndarray) -> dict[str, np.ndarray]:
-    """Compute all per-step results of features [C, S, N, D], given their rounding [C, S, D]."""
-    results: dict[str, np.ndarray] = {}
-    # Step by step, so that float64 never doubles the block.
-    for place in np.ndindex(features.shape[:2]):
-        for name, value in _step(features[place].astype(float), rounding[place]).items():
-            if name not in results:
-                kind = bool if name == "deterministic" else np.float32
-                results[name] = np.empty((*features.shape[:2], *np.shape(value)), kind)
-            results[name][place] = value
-    return results
+def _with_delta(values: np.ndarray, branches: Sequence[str], combine: Callable = np.subtract) -> np.ndarray:
+    """Append cond − uncond, or what else combines them, to the branches of values [C, ...]."""
+    delta = combine(values[branches.index("cond")], values[branches.index("uncond")])
+    return np.concatenate([values, delta[None]])
 
 
 def _step(features: np.ndarray, rounding: np.ndarray) -> dict[str, np.ndarray]:
-    """Compute one step's results from features [N, D], which are overwritten."""
-    mean = features.mean(axis=0)  # [D]
-    features -= mean
-    about = np.einsum("nd,nd->d", features, features)  # energy about the mean, by dimension
+    """Compute one step's results from float32 features [N, D], which are overwritten."""
+    mean = _centre(features)  # [D]
+    about = np.einsum("nd,nd->d", features, features).astype(float)  # energy about the mean, by dimension
     energy = about + len(features) * mean**2
     total = max(float(energy.sum()), float(np.finfo(np.float32).tiny))
     spread = np.sqrt(about / len(features))
     varies = spread > rounding
     result = {
-        "gram": features @ features.T,
+        "gram": _products(features),
         "mean_product": features @ mean,
         "mean_norm": np.sqrt((mean**2).sum()),
         "centred_share": about.sum() / total,
         "top3_share": np.sort(energy)[-3:].sum() / total,
         "deterministic": ~varies.any(),
     }
-    features *= np.where(varies, 1 / np.where(varies, spread, 1), 0)
-    result["standardised"] = cosine(features @ features.T)
+    features *= np.where(varies, 1 / np.where(varies, spread, 1), 0).astype(np.float32)
+    result["standardised"] = cosine(_products(features))
     return result
 
 
-def _add_windows(
-    sums: np.ndarray, features: np.ndarray, windows: Mapping[str, tuple[int, int]], start: int
-) -> None:
-    """Add a block of steps to the windows' sums [C, W, N, D]."""
-    stop = start + features.shape[1]
-    for w, (begin, end) in enumerate(windows.values()):
-        first, last = max(begin, start), min(end, stop)
-        if first < last:
-            sums[:, w] += features[:, first - start : last - start].sum(axis=1, dtype=float)
+def _centre(features: np.ndarray) -> np.ndarray:
+    """Subtract from float32 features [N, D], in place, their mean over samples and return it [D]."""
+    mean = np.zeros(features.shape[1])
+    # The first mean is right but for its rounding, which may exceed the spread; the second takes the rest.
+    # A difference in float32 is off by its own last place only, however large the mean.
+    for _ in range(2):
+        part = features.mean(axis=0)
+        features -= part
+        mean += part
+    return mean
 
 
-def _without_variance(deterministic: np.ndarray, windows: Mapping[str, tuple[int, int]]) -> np.ndarray:
-    """Return bool [C, W]: the windows of which every step [C, S] is deterministic."""
-    return np.stack([deterministic[:, begin:stop].all(axis=1) for begin, stop in windows.values()], axis=1)
+def _products(features: np.ndarray) -> np.ndarray:
+    """Inner products [N, N] of float32 features [N, D], summed in float64."""
+    wide = features.astype(float)
+    return wide @ wide.T
 
 
 def _window_arrays(
-    means: np.ndarray, windows: Mapping[str, tuple[int, int]], without_variance: np.ndarray
+    sums: np.ndarray, edges: list[int], windows: Mapping[str, tuple[int, int]], deterministic: np.ndarray
 ) -> Arrays:
-    """Turn window means [C, W, N, D], bins last, into Gram matrices; zero where `without_variance` [C, W]."""
+    """Turn sums [C, E - 1, N, D] between edges [E] into the windows' Gram matrices.
+
+    Zero where every step of a window is `deterministic` [C, S].
+    """
     names = [name for name in windows if not name.startswith("bin_")]
-    features = means[:, : len(names)]
-    centred = features - features.mean(axis=2, keepdims=True)
-    centred[without_variance[:, : len(names)]] = 0
-    scale = centred.std(axis=2, keepdims=True)
-    constant = scale <= 1e-6 * np.abs(features).max(axis=2, keepdims=True)
-    scored = np.where(constant, 0, centred / np.where(constant, 1, scale))
+    n_branches, _, n_samples, d_model = sums.shape
+    shape = (n_branches, len(names), n_samples)
+    means, grams, cosines = (np.empty((*shape, n), np.float32) for n in (d_model, n_samples, n_samples))
+    for w, name in enumerate(names):
+        begin, stop = windows[name]
+        for branch in range(n_branches):
+            mean = _mean(sums[branch], edges, begin, stop)
+            constant = deterministic[branch, begin:stop].all()
+            means[branch, w] = mean
+            grams[branch, w], cosines[branch, w] = _window(mean, constant)
     square = ("branch", "window", "sample", "sample_2")
     arrays: Arrays = {
-        "window_mean": (("branch", "window", "sample", "d_model"), features.astype(np.float32)),
-        "window_gram": (square, (centred @ centred.swapaxes(-1, -2)).astype(np.float32)),
-        "window_standardised": (square, cosine(scored @ scored.swapaxes(-1, -2)).astype(np.float32)),
+        "window_mean": (("branch", "window", "sample", "d_model"), means),
+        "window_gram": (square, grams),
+        "window_standardised": (square, cosines),
     }
-    bins = means[:, len(names) :]  # [C, bins, N, D]
-    if bins.shape[1]:
-        bins = bins - features[:, :1].mean(axis=2, keepdims=True)
-        rows = bins.swapaxes(1, 2).reshape(len(bins), -1, bins.shape[-1])  # [C, N * bins, D]
-        spans = list(windows.values())[len(names) :]
-        arrays["bin_gram"] = (("branch", "sample_bin", "sample_bin_2"), _products(rows))
+    spans = list(windows.values())[len(names) :]
+    if spans:
+        bins = [_bin_gram(branch, edges, windows["whole"], spans) for branch in sums]
+        arrays["bin_gram"] = (("branch", "sample_bin", "sample_bin_2"), np.stack(bins))
         arrays["bin_start"] = (("bin",), np.array([begin for begin, _ in spans], np.int32))
         arrays["bin_steps"] = (("bin",), np.array([end - begin for begin, end in spans], np.int32))
     return arrays
 
 
-def _products(rows: np.ndarray) -> np.ndarray:
-    """Inner products of rows [C, R, D], summed in float64 and kept in float32 [C, R, R]."""
-    products = np.empty((*rows.shape[:2], rows.shape[1]), np.float32)
-    for branch, features in enumerate(rows):
-        for start in range(0, len(features), _ROWS_AT_ONCE):
-            some = slice(start, start + _ROWS_AT_ONCE)
-            products[branch, some] = features[some] @ features.T
+def _mean(sums: np.ndarray, edges: list[int], begin: int, stop: int) -> np.ndarray:
+    """Average over a window's steps: sums [E - 1, N, D] between edges [E] -> [N, D]."""
+    return sums[edges.index(begin) : edges.index(stop)].sum(axis=0) / (stop - begin)
+
+
+def _window(features: np.ndarray, deterministic: np.bool) -> tuple[np.ndarray, np.ndarray]:
+    """Return the Gram matrix of a window's features [N, D], and their standardised cosines."""
+    centred = np.zeros_like(features) if deterministic else features - features.mean(axis=0)
+    scale = centred.std(axis=0)
+    constant = scale <= 1e-6 * np.abs(features).max(axis=0)
+    scored = centred * np.where(constant, 0, 1 / np.where(constant, 1, scale))
+    return centred @ centred.T, cosine(scored @ scored.T)
+
+
+def _bin_gram(
+    sums: np.ndarray, edges: list[int], whole: tuple[int, int], spans: Sequence[tuple[int, int]]
+) -> np.ndarray:
+    """Return a branch's products about the whole window's mean, float32 [N * bins, N * bins]."""
+    centre = _mean(sums, edges, *whole).mean(axis=0)
+    bins = np.stack([_mean(sums, edges, *span) - centre for span in spans], axis=1)
+    rows = bins.reshape(-1, bins.shape[-1])
+    products = np.empty((len(rows), len(rows)), np.float32)
+    # The upper triangle, and its mirror image.
+    for start in range(0, len(rows), _ROWS_AT_ONCE):
+        stop = start + _ROWS_AT_ONCE
+        upper = rows[start:stop] @ rows[start:].T
+        products[start:stop, start:] = upper
+        products[start:, start:stop] = upper.T
     return products
 
 

@@ -93,7 +93,7 @@ class Reader:
         try:
             with self._intact("header"):
                 self._check_schema()
-                if _digest(self.file) != self.file.attrs.get(_DIGEST, _digest(self.file)):
+                if _DIGEST in self.file.attrs and _digest(self.file) != self.file.attrs[_DIGEST]:
                     raise OSError("an attribute or a coordinate has changed since it was written")
         except InputError:
             self.file.close()
