@@ -15,7 +15,7 @@ import pandas as pd
 from innerear.contrasts import Distance, Explained, permuted_sums, prompt_means
 from innerear.design import Design
 from innerear.errors import InputError
-from innerear.gram import Arrays, Coords, GramSource
+from innerear.gram import Arrays, Coords, GramSource, analysed_cells
 from innerear.probes import (
     Ranking,
     balanced_accuracy,
@@ -25,7 +25,7 @@ from innerear.probes import (
     held_out_operators,
     hits,
 )
-from innerear.significance import CONFIDENCE, correct_over, null_table, percentile_interval, record
+from innerear.significance import CONFIDENCE, correct_over_cells, null_table, percentile_interval, record
 
 DISTANCE, OMEGA, DISPERSION = "cross-validated distance", "PERMANOVA ω²", "dispersion F"
 EVIDENCE, ACCURACY, AUC = "probe evidence", "balanced accuracy", "macro AUC"
@@ -112,7 +112,7 @@ def layer_discriminability(
     why_not = design.why_not(n_permutations)
     if why_not:
         log.warning("discriminability, layer %s: estimates without p: %s", layer, why_not)
-    cells = _cells(gram)
+    cells = analysed_cells(gram)
     branches = [str(name) for name in gram.coords("branch")]
     whole = int(np.flatnonzero(cells["window"] == "whole")[0])
     frames, nulls, products, boots = [], [], [], []
@@ -161,26 +161,7 @@ def discriminability_map(tables: Sequence[pd.DataFrame], nulls: Sequence[pd.Data
     ----------
     tables, nulls : of each layer, from `LayerDiscriminability`.
     """
-    table = correct_over(tables, nulls, MAP_COLUMNS, "layers × ")
-    tested = table["family"] != ""
-    return table.assign(
-        family=table["family"].where(~tested, table["family"] + table["over"] + " of a branch")
-    )
-
-
-def _cells(gram: GramSource) -> pd.DataFrame:
-    """One row per analysed cell: the complete steps, then the windows."""
-    steps = np.flatnonzero(gram.read("complete"))
-    windows = [str(name) for name in gram.coords("window")]
-    seconds = gram.read("seconds")[steps] if "seconds" in gram else np.full(len(steps), np.nan)
-    return pd.DataFrame(
-        {
-            "over": ["steps"] * len(steps) + ["windows"] * len(windows),
-            "step": pd.array([*steps.tolist(), *[None] * len(windows)], dtype="Int64"),
-            "seconds": np.r_[seconds, np.full(len(windows), np.nan)],
-            "window": [*[""] * len(steps), *windows],
-        }
-    )
+    return correct_over_cells(tables, nulls, MAP_COLUMNS)
 
 
 def _kernel(gram: GramSource, branch: int) -> np.ndarray:

@@ -13,6 +13,7 @@ from os import PathLike
 from typing import Protocol
 
 import numpy as np
+import pandas as pd
 
 from innerear.errors import InputError
 from innerear.stacks import Stack
@@ -359,3 +360,18 @@ def raw_gram(gram: np.ndarray, mean_product: np.ndarray, mean_norm: np.ndarray) 
     """
     shift = mean_product[..., :, None] + mean_product[..., None, :]
     return gram + shift + np.square(mean_norm)[..., None, None]
+
+
+def analysed_cells(gram: GramSource) -> pd.DataFrame:
+    """One row per analysed cell: the complete steps, then the windows."""
+    steps = np.flatnonzero(gram.read("complete"))
+    windows = [str(name) for name in gram.coords("window")]
+    seconds = gram.read("seconds")[steps] if "seconds" in gram else np.full(len(steps), np.nan)
+    return pd.DataFrame(
+        {
+            "over": ["steps"] * len(steps) + ["windows"] * len(windows),
+            "step": pd.array([*steps.tolist(), *[None] * len(windows)], dtype="Int64"),
+            "seconds": np.r_[seconds, np.full(len(windows), np.nan)],
+            "window": [*[""] * len(steps), *windows],
+        }
+    )

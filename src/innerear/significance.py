@@ -188,6 +188,17 @@ def correct_over(
     return table.assign(p_corrected=corrected, family=np.where(np.isnan(score), "", family))
 
 
+def correct_over_cells(
+    tables: Sequence[pd.DataFrame], nulls: Sequence[pd.DataFrame], by: Sequence[str]
+) -> pd.DataFrame:
+    """`correct_over` for tables of steps and windows, told apart by their column `over`: two families."""
+    table = correct_over(tables, nulls, by, "layers × ")
+    tested = table["family"] != ""
+    return table.assign(
+        family=table["family"].where(~tested, table["family"] + table["over"] + " of a branch")
+    )
+
+
 def null_table(
     rows: Sequence[tuple[dict[str, str], np.ndarray]], permutations: str, by: Sequence[str], m: int
 ) -> pd.DataFrame:

@@ -15,8 +15,8 @@ import pandas as pd
 
 from innerear.design import STRATA, Design
 from innerear.errors import InputError
-from innerear.gram import Arrays, Coords, GramSource, cosine, raw_gram
-from innerear.significance import correct_over, null_table, percentile_interval, record
+from innerear.gram import Arrays, Coords, GramSource, analysed_cells, cosine, raw_gram
+from innerear.significance import correct_over_cells, null_table, percentile_interval, record
 
 MEASURES = ("centred", "standardised", "raw (diagnostic)")
 #: columns that name a map of layers × cells, within which `similarity_map` corrects
@@ -219,9 +219,8 @@ def layer_similarity(
     """
     design.check_order(gram.coords("sample"))
     pairs = _Pairs(design, n_permutations, n_bootstraps)
-    windows = [str(name) for name in gram.coords("window")]
     steps = np.flatnonzero(gram.read("complete"))
-    cells = _cells(steps, windows, gram.read("seconds") if "seconds" in gram else None)
+    cells = analysed_cells(gram)
     frames, nulls, matrices = [], [], []
     for measure in MEASURES:
         matrices.append([])
@@ -263,26 +262,7 @@ def similarity_map(tables: Sequence[pd.DataFrame], nulls: Sequence[pd.DataFrame]
     ----------
     tables, nulls : of each layer, from `LayerSimilarity`.
     """
-    table = correct_over(tables, nulls, MAP_COLUMNS, "layers × ")
-    tested = table["family"] != ""
-    return table.assign(
-        family=table["family"].where(~tested, table["family"] + table["over"] + " of a branch")
-    )
-
-
-def _cells(steps: np.ndarray, windows: Sequence[str], seconds: np.ndarray | None) -> pd.DataFrame:
-    """One row per analysed cell: the complete steps, then the windows."""
-    n = len(steps) + len(windows)
-    return pd.DataFrame(
-        {
-            "step": pd.array([*steps.tolist(), *[None] * len(windows)], dtype="Int64"),
-            "window": [*[""] * len(steps), *windows],
-            "seconds": np.r_[
-                np.full(n, np.nan) if seconds is None else seconds[steps], [np.nan] * len(windows)
-            ][:n],
-            "over": ["steps"] * len(steps) + ["windows"] * len(windows),
-        }
-    )
+    return correct_over_cells(tables, nulls, MAP_COLUMNS)
 
 
 def _cosines(gram: GramSource, measure: str, branch: int) -> tuple[np.ndarray, np.ndarray]:
