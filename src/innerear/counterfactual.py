@@ -81,7 +81,9 @@ class Cells:
             )
         self._by_text = {clip.emotion: [clip.text] * len(clips) for clip in clips}
         if any(self._by_text[clip.emotion][0] != clip.text for clip in clips):
-            raise InputError(f"{clips[0].sample} and others of its emotion have different texts: one prompt each")
+            raise InputError(
+                f"{clips[0].sample} and others of its emotion have different texts: one prompt each"
+            )
         if neutral:
             self._by_text[NEUTRAL] = [neutral] * len(clips)
         self._by_text[NONE] = [""] * len(clips)
@@ -180,7 +182,15 @@ def replay_template(
     groups = list(batches(sorted(outputs), layers_at_once or len(outputs)))
     for number, group in enumerate(groups, start=1):
         states, nll = _read(
-            model, cells, timeline, steps, group, site, batch_size, attrs["guidance"], f"{number}/{len(groups)}"
+            model,
+            cells,
+            timeline,
+            steps,
+            group,
+            site,
+            batch_size,
+            attrs["guidance"],
+            f"{number}/{len(groups)}",
         )
         if number == 1:
             arrays: Arrays = {"nll": (("cell", "distribution", "codebook", "frame"), nll)}
@@ -242,7 +252,9 @@ def _read(
         codes = torch.from_numpy(np.stack([cells.clips[clip].codes for clip in run.clips])).long()
         n = len(run.clips)
         with listen(modules, n_samples=n, n_steps=timeline.n_steps, layers=layers) as recording:
-            losses = model.replay(codes, run.prompts, timeline, guidance=guidance, observe=recording.run).numpy()
+            losses = model.replay(
+                codes, run.prompts, timeline, guidance=guidance, observe=recording.run
+            ).numpy()
         into = cells.of(run.text, run.clips)
         own = [i for i, clip in enumerate(run.clips) if cells.clips[clip].emotion == run.text]
         into_none = cells.of(NONE, [run.clips[i] for i in own])
@@ -294,7 +306,10 @@ def cell_gram(states: np.ndarray, cells: Cells, complete: np.ndarray) -> tuple[A
         for name, axes in dims.items():
             stacked = np.stack([one[name] for one in found]).astype(np.float32)
             arrays[prefix + name] = ((axis, *axes), stacked)
-        arrays[f"{prefix}cell_mean"] = ((axis, "emotion", "text_of_all", "d_model"), _over_seeds(values, cells))
+        arrays[f"{prefix}cell_mean"] = (
+            (axis, "emotion", "text_of_all", "d_model"),
+            _over_seeds(values, cells),
+        )
     arrays["complete"] = (("step",), complete)
     coords = {
         "cell_2": np.arange(len(cells), dtype=np.int32),
@@ -318,7 +333,8 @@ def _products(features: np.ndarray, cells: Cells, where: int) -> dict[str, np.nd
             "model.dtype: float32"
         )
     mean = centre(centred, cells.core)
-    return {"gram": products(centred), "mean_product": centred @ mean, "mean_norm": np.linalg.norm(mean)}
+    gram = products(centred).astype(np.float32)
+    return {"gram": gram, "mean_product": centred @ mean, "mean_norm": np.linalg.norm(mean)}
 
 
 def _over_seeds(values: np.ndarray, cells: Cells) -> np.ndarray:

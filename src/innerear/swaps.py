@@ -65,7 +65,9 @@ def study_swaps(prompts: Sequence[Prompt], section: Mapping) -> Swaps:
     emotions = list(dict.fromkeys(prompt.emotion for prompt in prompts))
     taken = sorted({NEUTRAL, NONE, PARAPHRASE} & set(emotions))
     if len(emotions) < 2 or taken:
-        reason = f"the emotion {taken[0]!r} is called like a text that is no emotion" if taken else "one emotion"
+        reason = (
+            f"the emotion {taken[0]!r} is called like a text that is no emotion" if taken else "one emotion"
+        )
         return Swaps({}, (f"all templates: {reason}",))
     neutral, paraphrases = _of_sheet(section["sheet"]) if section["sheet"] else _of_templates(section)
     by_template: dict[str, list[Prompt]] = {}

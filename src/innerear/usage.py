@@ -23,16 +23,40 @@ def generation_time(size: Estimate, benchmarks: str | PathLike) -> str:
     benchmarks : the study's folder of benchmark files; those of the rule generate are read, of which a
         job of all seeds is named ``all-seeds.tsv``.
     """
-    rates = []
-    for path in _first(Path(benchmarks, "generate"), _JOBS_READ):
-        samples = size.n_seeds if path.stem == "all-seeds" else 1
-        rates += [float(job["s"]) / samples for job in _benchmark(path)]
+    rates = _generation_rates(size, benchmarks)
     if not rates:
         return "  time      is known after the first generation job: ask again with snakemake -n"
     rate = median(rates)
     return (
         f"  time      {duration_text(rate * size.n_samples)} of one device for all samples, "
         f"at {rate:.3g} s each, the median of {len(rates)} jobs done"
+    )
+
+
+def counterfactual_time(size: Estimate, benchmarks: str | PathLike) -> str:
+    """Say how long the counterfactual replay takes, at the best rate that was measured so far.
+
+    That is the rate of its own jobs; else of the rule replay, whose passes are the same; else generation
+    takes longer than a pass, so that its rate is an upper bound. Empty where nothing is swapped.
+    """
+    if not size.cells:
+        return ""
+    passes = size.cells.n_passes
+    own, replayed = (_seconds(Path(benchmarks, rule)) for rule in ("counterfactual", "replay"))
+    if own:
+        rate, source = median(own) * size.cells.n_jobs / passes, f"the median of {len(own)} jobs done"
+    elif replayed:
+        rate, source = median(replayed) / size.n_seeds, f"as measured by rule replay, {len(replayed)} jobs"
+    else:
+        rates = _generation_rates(size, benchmarks)
+        if not rates:
+            return "            time is known after the first job: ask again with snakemake -n"
+        rate = median(rates)
+        source = "as generating takes; a pass is faster: known after the first job of rule counterfactual"
+    bound = "" if own or replayed else "less than "
+    return (
+        f"            time {bound}{duration_text(rate * passes)} of one device for the swapped texts, "
+        f"at {rate:.3g} s a pass, {source}"
     )
 
 
@@ -63,10 +87,12 @@ def usage_report(size: Estimate, results: str | PathLike, asked: Mapping[str, fl
         "audio": (size.n_samples * size.audio_bytes, (results / "audio",)),
         "gram": (size.n_layers * size.gram_bytes, (results / "gram",)),
     }
-    lines = ["  on disk        estimated        used"]
+    if size.cells:
+        disk["counterfactual"] = (size.cells.disk_bytes, (results / "counterfactual",))
+    lines = ["  on disk          estimated        used"]
     for name, (expected, folders) in disk.items():
         used = sum(file.stat().st_size for folder in folders for file in folder.rglob("*") if file.is_file())
-        lines.append(f"  {name:<12} {bytes_text(expected):>11} {bytes_text(used):>11}")
+        lines.append(f"  {name:<14} {bytes_text(expected):>11} {bytes_text(used):>11}")
     lines.append("  rule                 jobs     in all   memory asked       used")
     for rule, jobs in sorted(_jobs_by_rule(results / "benchmarks").items()):
         seconds = sum(float(job["s"]) for job in jobs)
@@ -89,6 +115,19 @@ def duration_text(seconds: float) -> str:
         if seconds >= length:
             return f"{seconds / length:.3g} {unit}"
     return f"{seconds:.3g} s"
+
+
+def _generation_rates(size: Estimate, benchmarks: str | PathLike) -> list[float]:
+    """Return seconds a sample of each generation job."""
+    rates = []
+    for path in _first(Path(benchmarks, "generate"), _JOBS_READ):
+        samples = size.n_seeds if path.stem == "all-seeds" else 1
+        rates += [float(job["s"]) / samples for job in _benchmark(path)]
+    return rates
+
+
+def _seconds(folder: Path) -> list[float]:
+    return [float(job["s"]) for path in _first(folder, _JOBS_READ) for job in _benchmark(path)]
 
 
 def _jobs_by_rule(benchmarks: Path) -> dict[str, list[dict[str, str]]]:

@@ -1,0 +1,43 @@
+rule counterfactual:
+    """Hear the clips of a template under every text of the template; keep the Gram of the cells, and likelihoods."""
+    input:
+        weights=WEIGHTS,
+        stacks=stacks_of_template,
+        # Passed, that is all: samples added later open it anew, and change nothing here.
+        gate=ancient(rules.gate.output[0]),
+    output:
+        layers=collect(
+            "<results>/counterfactual/{{listener}}/{{template}}/layer_{layer}.h5",
+            layer=LAYERS,
+        ),
+        likelihood="<results>/counterfactual/{listener}/{template}/likelihood.h5",
+    log:
+        "<logs>/counterfactual/{listener}/{template}.log",
+    benchmark:
+        "<benchmarks>/counterfactual/{listener}/{template}.tsv"
+    conda:
+        "../../envs/generate.yaml"
+    resources:
+        gpu=1,
+        mem_mb=counterfactual_mb,
+        runtime=120,
+    params:
+        code=fingerprint("innerear.counterfactual"),
+        model=loading_of,
+        texts=swapped_texts_of,
+        layers=STUDY.layers,
+        site=config["capture"]["sites"][0],
+        keep_states=config["counterfactual"]["keep_states"],
+        run=counterfactual_run,
+    script:
+        "../../scripts/counterfactual.py"
+
+
+rule all_counterfactual:
+    """Every clip, heard under every text of its template."""
+    input:
+        collect(
+            "<results>/counterfactual/{listener}/{template}/likelihood.h5",
+            listener=LISTENERS,
+            template=BLOCKS,
+        ),
