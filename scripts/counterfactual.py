@@ -16,4 +16,5 @@ with log_to(snakemake.log[0]):
         **snakemake.params.run,
         site=snakemake.params.site,
         keep_states=snakemake.params.keep_states,
+        dtype=snakemake.params.dtype,
     )

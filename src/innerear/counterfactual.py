@@ -6,6 +6,7 @@ Layers are gone through in groups, so that memory holds the states of a group an
 group is one more pass over all cells.
 """
 
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -24,6 +25,7 @@ from innerear.gram import Arrays, Coords, centre, named_windows, products
 from innerear.models import DISTRIBUTIONS, MusicModel
 from innerear.stacks import GramFile, Stack
 from innerear.swaps import NEUTRAL, NONE, PARAPHRASE
+from innerear.timeline import Timeline
 
 #: Of the likelihood of each cell; no text has one distribution, that of the uncond branch.
 KEPT = ("cond", "guided")
@@ -76,14 +78,17 @@ class Cells:
         crossed = [(emotion, seed) for emotion in self.emotions for seed in self.seeds]
         if [(clip.emotion, clip.seed) for clip in clips] != crossed or len(self.emotions) < 2:
             raise InputError(
-                f"the clips {', '.join(clip.sample for clip in clips)} are not two or more emotions × the same "
-                "seeds, emotion by emotion: give all clips of one template"
+                f"the clips {', '.join(clip.sample for clip in clips)} are not two or more emotions × the "
+                "same seeds, emotion by emotion: give all clips of one template"
             )
         self._by_text = {clip.emotion: [clip.text] * len(clips) for clip in clips}
-        if any(self._by_text[clip.emotion][0] != clip.text for clip in clips):
-            raise InputError(
-                f"{clips[0].sample} and others of its emotion have different texts: one prompt each"
-            )
+        for clip in clips:
+            other = self._by_text[clip.emotion][0]
+            if clip.text != other:
+                raise InputError(
+                    f"{clip.sample} was made from {clip.text!r}, another clip of {clip.emotion!r} from "
+                    f"{other!r}: texts can be swapped where a template has one prompt for each emotion"
+                )
         if neutral:
             self._by_text[NEUTRAL] = [neutral] * len(clips)
         self._by_text[NONE] = [""] * len(clips)
@@ -143,6 +148,7 @@ def replay_template(
     batch_size: int = 16,
     layers_at_once: int | None = None,
     keep_states: bool = False,
+    dtype: str = "float16",
 ) -> None:
     """Read the clips of a template under all of its texts, and write what the layers and tokens say.
 
@@ -156,7 +162,8 @@ def replay_template(
     site : where in a block.
     batch_size : clips of a pass at most.
     layers_at_once : layers whose states are held in memory together; all if not given.
-    keep_states : keep the cells' states as well, float16 [cell, step, d_model] in the layers' files.
+    keep_states : keep the cells' states as well, [cell, step, d_model] in the layers' files.
+    dtype : of states, and of their means over seeds, as kept: ``"float16"`` or ``"float32"``.
 
     Raises
     ------
@@ -181,17 +188,8 @@ def replay_template(
     }
     groups = list(batches(sorted(outputs), layers_at_once or len(outputs)))
     for number, group in enumerate(groups, start=1):
-        states, nll = _read(
-            model,
-            cells,
-            timeline,
-            steps,
-            group,
-            site,
-            batch_size,
-            attrs["guidance"],
-            f"{number}/{len(groups)}",
-        )
+        print(f"layers {group[0]} to {group[-1]}, group {number} of {len(groups)}", file=sys.stderr)
+        states, nll = _read(model, cells, timeline, group, site, batch_size, attrs["guidance"])
         if number == 1:
             arrays: Arrays = {"nll": (("cell", "distribution", "codebook", "frame"), nll)}
             axes = {
@@ -202,10 +200,10 @@ def replay_template(
             GramFile.write(likelihood, arrays | where, coords | axes, attrs)
         for layer in group:
             of_layer = states.pop(layer)
-            arrays, axes = cell_gram(of_layer, cells, complete)
+            arrays, axes = cell_gram(of_layer, cells, complete, dtype)
             arrays |= where | {"seconds": (("step",), seconds)}
             if keep_states:
-                arrays["states"] = (("cell", "step", "d_model"), _half(of_layer, layer))
+                arrays["states"] = (("cell", "step", "d_model"), _stored(of_layer.swapaxes(0, 1), dtype))
             GramFile.write(outputs[layer], arrays, coords | axes, attrs | {"layer": layer})
 
 
@@ -232,13 +230,11 @@ def _clip(source: Stack) -> Clip:
 def _read(
     model: MusicModel,
     cells: Cells,
-    timeline,
-    steps: np.ndarray,
+    timeline: Timeline,
     layers: Sequence[int],
     site: str,
     batch_size: int,
     guidance: float,
-    group: str,
 ) -> tuple[dict[int, np.ndarray], np.ndarray]:
     """Run all passes; return states [S, cell, D] by layer, as the model has them, and the likelihood."""
     states: dict[int, np.ndarray] = {}
@@ -247,14 +243,13 @@ def _read(
     kept = [DISTRIBUTIONS.index(name) for name in KEPT]
     without = DISTRIBUTIONS.index("uncond")
     modules = {site: model.modules(site)}
-    passes = list(cells.passes(batch_size))
-    for run in tqdm(passes, desc=f"replay, group of layers {group}", unit="batch"):
+    steps = timeline.analysed
+    for run in tqdm(list(cells.passes(batch_size)), desc="replay", unit="batch"):
         codes = torch.from_numpy(np.stack([cells.clips[clip].codes for clip in run.clips])).long()
         n = len(run.clips)
         with listen(modules, n_samples=n, n_steps=timeline.n_steps, layers=layers) as recording:
-            losses = model.replay(
-                codes, run.prompts, timeline, guidance=guidance, observe=recording.run
-            ).numpy()
+            replayed = model.replay(codes, run.prompts, timeline, guidance=guidance, observe=recording.run)
+        losses = replayed.numpy()
         into = cells.of(run.text, run.clips)
         own = [i for i, clip in enumerate(run.clips) if cells.clips[clip].emotion == run.text]
         into_none = cells.of(NONE, [run.clips[i] for i in own])
@@ -270,7 +265,9 @@ def _read(
     return states, nll
 
 
-def cell_gram(states: np.ndarray, cells: Cells, complete: np.ndarray) -> tuple[Arrays, Coords]:
+def cell_gram(
+    states: np.ndarray, cells: Cells, complete: np.ndarray, dtype: str = "float32"
+) -> tuple[Arrays, Coords]:
     """Return the inner products between the cells of a layer.
 
     Parameters
@@ -278,22 +275,23 @@ def cell_gram(states: np.ndarray, cells: Cells, complete: np.ndarray) -> tuple[A
     states : [S, cell, D], cond states of each cell; of the text none those of uncond.
     cells : of the template.
     complete : bool [S]; windows cover the complete steps only.
+    dtype : of the means over seeds.
 
     Returns
     -------
-    Arrays, each with the names of its axes, and the coordinates of the axes. All are float32; products are
-    of states about the mean over the core's cells (all but the paraphrases), summed in float64.
+    Arrays, each with the names of its axes, and the coordinates of the axes. Products are float32, of states
+    about the mean over the core's cells (all but the paraphrases), summed in float64.
 
     - `gram` [step, cell, cell_2], `mean_product` [step, cell], `mean_norm` [step]: from these three
       `innerear.gram.raw_gram` restores the products of the states as they are.
-    - `window_gram`, `window_mean_product`, `window_mean_norm`: the same of states averaged over a window's steps.
+    - `window_gram`, `window_mean_product`, `window_mean_norm`: the same of states averaged over a window.
     - `cell_mean` [step, emotion, text_of_all, d_model], `window_cell_mean`: states averaged over seeds, not
       centred, by the emotion of the codes and the text; without the paraphrases.
     - `complete` bool [step].
 
     Raises
     ------
-    InputError: values that are not finite; no complete step.
+    InputError: values that are not finite, or past the range of `dtype`; no complete step.
     """
     if not complete.any():
         raise InputError("no step is complete (holds all codebooks): set a longer generation.duration")
@@ -302,14 +300,10 @@ def cell_gram(states: np.ndarray, cells: Cells, complete: np.ndarray) -> tuple[A
     arrays: Arrays = {}
     for axis, prefix, values in (("step", "", states), ("window", "window_", means)):
         found = [_products(features, cells, where) for where, features in enumerate(values)]
-        dims = {"gram": ("cell", "cell_2"), "mean_product": ("cell",), "mean_norm": ()}
-        for name, axes in dims.items():
-            stacked = np.stack([one[name] for one in found]).astype(np.float32)
-            arrays[prefix + name] = ((axis, *axes), stacked)
-        arrays[f"{prefix}cell_mean"] = (
-            (axis, "emotion", "text_of_all", "d_model"),
-            _over_seeds(values, cells),
-        )
+        for name, axes in {"gram": ("cell", "cell_2"), "mean_product": ("cell",), "mean_norm": ()}.items():
+            arrays[prefix + name] = ((axis, *axes), np.stack([one[name] for one in found]))
+        dims = (axis, "emotion", "text_of_all", "d_model")
+        arrays[f"{prefix}cell_mean"] = (dims, _stored(_over_seeds(values, cells), dtype))
     arrays["complete"] = (("step",), complete)
     coords = {
         "cell_2": np.arange(len(cells), dtype=np.int32),
@@ -333,24 +327,22 @@ def _products(features: np.ndarray, cells: Cells, where: int) -> dict[str, np.nd
             "model.dtype: float32"
         )
     mean = centre(centred, cells.core)
-    gram = products(centred).astype(np.float32)
-    return {"gram": gram, "mean_product": centred @ mean, "mean_norm": np.linalg.norm(mean)}
+    found = {"gram": products(centred), "mean_product": centred @ mean, "mean_norm": np.sqrt(mean @ mean)}
+    return {name: np.asarray(value, np.float32) for name, value in found.items()}
 
 
 def _over_seeds(values: np.ndarray, cells: Cells) -> np.ndarray:
     """Average states [step or window, cell, D] over seeds: [step or window, E, B without paraphrase, D]."""
     shape = (len(values), len(cells.emotions), len(cells.seeds), len(cells.texts), values.shape[-1])
-    by_factor = values.reshape(shape)[:, :, :, [text != PARAPHRASE for text in cells.texts]]
-    return by_factor.mean(axis=2, dtype=np.float32 if values.dtype.itemsize < 8 else float).astype(np.float32)
+    n_texts = len(cells.texts) - (PARAPHRASE in cells.texts)  # which comes last
+    wide = np.float32 if values.dtype.itemsize < 8 else float
+    return values.reshape(shape)[:, :, :, :n_texts].mean(axis=2, dtype=wide)
 
 
-def _half(states: np.ndarray, layer: int) -> np.ndarray:
-    """Return states [S, cell, D] as float16 [cell, S, D]."""
+def _stored(states: np.ndarray, dtype: str) -> np.ndarray:
+    """Return states as they are kept."""
     with np.errstate(over="ignore"):
-        kept = states.swapaxes(0, 1).astype(np.float16)
+        kept = states.astype(dtype)
     if not np.isfinite(kept).all():
-        raise InputError(
-            f"layer {layer}: a state is past the range of float16, in which counterfactual.keep_states keeps "
-            "the cells; set counterfactual.keep_states: false"
-        )
+        raise InputError(f"a state is past the range of {dtype}; set capture.dtype: float32")
     return kept

@@ -40,9 +40,8 @@ class Estimate:
     def disk_bytes(self) -> int:
         """Stacks, audio, Gram files and counterfactual cells of the whole study."""
         cells = self.cells.disk_bytes if self.cells else 0
-        return (
-            self.n_samples * (self.stack_bytes + self.audio_bytes) + self.n_layers * self.gram_bytes + cells
-        )
+        captured = self.n_samples * (self.stack_bytes + self.audio_bytes)
+        return captured + self.n_layers * self.gram_bytes + cells
 
     def __str__(self) -> str:
         return "\n".join(
@@ -69,17 +68,18 @@ class CellEstimate:
 
     Attributes
     ----------
-    n_jobs : one for each template and listener.
+    n_jobs : one for each template and listener: the model, and its random twin if asked for.
     n_clips : of the study.
     passes_per_group : texts read in all, over all jobs, for one group of layers.
     n_cells : of the largest template, with the cells without text, which take no pass.
     n_layers, layers_at_once : that are kept, and whose states are held together.
-    state_bytes, gram_bytes : of one layer: the states of the cells and of the batch under way, in float32 (half
-        of that where the model runs in float16); the largest array of its file.
+    state_bytes, gram_bytes : of one layer: the states of the cells and of the batch under way, in float32
+        (half of that where the model runs in float16); the largest array of its file.
     file_bytes : of all files of one layer, over templates and listeners; token_bytes : of all likelihoods.
     """
 
     n_jobs: int
+    n_listeners: int
     n_clips: int
     passes_per_group: int
     n_cells: int
@@ -107,16 +107,19 @@ class CellEstimate:
 
     @property
     def memory_bytes(self) -> int:
-        """States of a group of layers, and twice one layer's Gram: in float64 step by step, and as written."""
+        """States of a group of layers, and twice one layer's Gram: step by step, and whole."""
         return self.layers_at_once * self.state_bytes + 2 * self.gram_bytes
 
     def __str__(self) -> str:
-        groups = f" × {self.n_groups} groups of {self.layers_at_once} layers" if self.n_groups > 1 else ""
+        texts = self.passes_per_group / (self.n_clips * self.n_listeners)
+        times = " × 2 listeners" if self.n_listeners > 1 else ""
+        if self.n_groups > 1:
+            times += f" × {self.n_groups} groups of up to {self.layers_at_once} layers"
         return (
-            f"  swapped   {self.n_passes:,} passes = {self.passes_per_group:,} of a clip under a text of its "
-            f"template{groups}, in {self.n_jobs:,} jobs; nothing is generated\n"
-            f"            memory {bytes_text(self.memory_bytes)} at most: states of {self.layers_at_once} layers, "
-            f"and the Gram of one, {bytes_text(self.gram_bytes)} ({self.n_cells:,} cells)"
+            f"  swapped   {self.n_passes:,} passes = {self.n_clips:,} clips × {texts:.3g} texts of their "
+            f"template{times}, in {self.n_jobs:,} jobs\n"
+            f"            memory {bytes_text(self.memory_bytes)} at most: states of {self.layers_at_once} "
+            f"layers, and the Gram of one, {bytes_text(self.gram_bytes)} for {self.n_cells:,} cells"
         )
 
 
@@ -130,6 +133,7 @@ def estimate_cells(
     duration: float,
     stride: float,
     settings: Mapping,
+    dtype: str,
 ) -> CellEstimate | None:
     """Compute the sizes of the counterfactual replay; None where no template's texts are swapped.
 
@@ -138,21 +142,23 @@ def estimate_cells(
     n_texts : of each template, how many texts each of its clips is read under.
     n_listeners : the model, and its twin with random weights if asked for.
     settings : ``counterfactual``: batch_size, max_gib, keep_states.
+    dtype : of states as kept, with the means over seeds.
     """
     if not n_texts:
         return None
     timeline, width = architecture.timeline(duration, stride), architecture.d_model
     clips, steps, rows = n_emotions * n_seeds, timeline.n_steps, timeline.n_steps + _WINDOWS
-    # Cells: with those without text. Beside them the batch under way: both branches, on the device and twice here.
+    # Beside the cells, the batch under way: both branches, on the device and twice here.
     cells = [clips * (texts + 1) for texts in n_texts]
     held = max(cells) + 6 * min(settings["batch_size"], clips)
     state_bytes = 4 * steps * width * held
-    means = n_emotions * (n_emotions + 2) * width
-    kept = 2 * steps * width if settings["keep_states"] else 0
-    files = sum(4 * rows * (n * n + n + 1 + means) + kept * n for n in cells)
+    means = _BYTES[dtype] * rows * n_emotions * (n_emotions + 2) * width
+    kept = _BYTES[dtype] * steps * width if settings["keep_states"] else 0
+    files = sum(4 * rows * (n * n + n + 1) + means + kept * n for n in cells)
     tokens = sum(4 * 2 * n * architecture.n_codebooks * timeline.n_frames for n in cells)
     return CellEstimate(
         n_jobs=n_listeners * len(n_texts),
+        n_listeners=n_listeners,
         n_clips=clips * len(n_texts),
         passes_per_group=n_listeners * clips * sum(n_texts),
         n_cells=max(cells),
@@ -234,7 +240,8 @@ def refuse_what_cannot_run(
         raise InputError(
             f"the counterfactual's Gram of {study.cells.n_cells:,} cells × {study.n_steps:,} steps takes "
             f"{bytes_text(study.cells.gram_bytes)} a layer, more than gram.max_gib = {max_gib:g}; raise "
-            "gram.max_gib if your machine has the memory, use fewer seeds, or set counterfactual.enabled: false"
+            "gram.max_gib if your machine has the memory, use fewer seeds, or set "
+            "counterfactual.enabled: false"
         )
 
 

@@ -58,9 +58,8 @@ class Study:
             stride=settings["generation"]["stride"],
             n_bins=settings["gram"]["bins"],
         )
-        swaps = (
-            study_swaps(prompts, settings["prompts"]) if settings["counterfactual"]["enabled"] else Swaps({})
-        )
+        swap = settings["counterfactual"]["enabled"]
+        swaps = study_swaps(prompts, settings["prompts"]) if swap else Swaps({})
         cells = estimate_cells(
             architecture,
             n_texts=[len(block.texts) for block in swaps.blocks.values()],
@@ -71,6 +70,7 @@ class Study:
             duration=settings["generation"]["duration"],
             stride=settings["generation"]["stride"],
             settings=settings["counterfactual"],
+            dtype=capture["dtype"],
         )
         size = replace(size, cells=cells)
         refuse_what_cannot_run(
@@ -85,7 +85,7 @@ class Study:
 
     @property
     def listeners(self) -> list[str]:
-        """Who hears the clips under swapped texts: the model, and its twin with random weights if asked for."""
+        """Who hears the clips under swapped texts: the model, and its random twin if asked for."""
         return _listeners(self.settings)
 
     @property

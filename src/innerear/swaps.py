@@ -65,9 +65,7 @@ def study_swaps(prompts: Sequence[Prompt], section: Mapping) -> Swaps:
     emotions = list(dict.fromkeys(prompt.emotion for prompt in prompts))
     taken = sorted({NEUTRAL, NONE, PARAPHRASE} & set(emotions))
     if len(emotions) < 2 or taken:
-        reason = (
-            f"the emotion {taken[0]!r} is called like a text that is no emotion" if taken else "one emotion"
-        )
+        reason = f"the emotion id {taken[0]!r} is also the name of a control" if taken else "only one emotion"
         return Swaps({}, (f"all templates: {reason}",))
     neutral, paraphrases = _of_sheet(section["sheet"]) if section["sheet"] else _of_templates(section)
     by_template: dict[str, list[Prompt]] = {}
@@ -116,8 +114,8 @@ def _of_templates(section: Mapping) -> tuple[dict[str, str], dict[str, str]]:
                 f"prompts.templates, {template['id']!r}: the paraphrase {other!r} has no {{emotion}}, so it "
                 "says something else than the text; put {emotion} where the word belongs"
             )
-        for emotion in section["emotions"] if other else []:
-            worded = other.replace("{emotion}", emotion["id"])
+        for emotion in section["emotions"]:
+            worded = (other or "").replace("{emotion}", emotion["id"])
             paraphrases[f"{template['id']}-{emotion['id']}"] = worded
     return neutral, paraphrases
 

@@ -36,28 +36,27 @@ def generation_time(size: Estimate, benchmarks: str | PathLike) -> str:
 def counterfactual_time(size: Estimate, benchmarks: str | PathLike) -> str:
     """Say how long the counterfactual replay takes, at the best rate that was measured so far.
 
-    That is the rate of its own jobs; else of the rule replay, whose passes are the same; else generation
-    takes longer than a pass, so that its rate is an upper bound. Empty where nothing is swapped.
+    That is the rate of its own jobs; else that of the rule replay, whose passes are the same; else that of
+    generating, which a pass stays below. Empty where nothing is swapped.
     """
     if not size.cells:
         return ""
     passes = size.cells.n_passes
     own, replayed = (_seconds(Path(benchmarks, rule)) for rule in ("counterfactual", "replay"))
+    generated = _generation_rates(size, benchmarks)
     if own:
-        rate, source = median(own) * size.cells.n_jobs / passes, f"the median of {len(own)} jobs done"
+        rate = median(own) * size.cells.n_jobs / passes
+        said = f"at {rate:.3g} s a pass, the median of {len(own)} jobs done"
     elif replayed:
-        rate, source = median(replayed) / size.n_seeds, f"as measured by rule replay, {len(replayed)} jobs"
+        rate = median(replayed) / size.n_seeds
+        said = f"at {rate:.3g} s a pass, the median of {len(replayed)} jobs of rule replay"
+    elif generated:
+        rate = median(generated)
+        said = "as if a pass took as long as generating; better known after the first such job"
     else:
-        rates = _generation_rates(size, benchmarks)
-        if not rates:
-            return "            time is known after the first job: ask again with snakemake -n"
-        rate = median(rates)
-        source = "as generating takes; a pass is faster: known after the first job of rule counterfactual"
+        return "            that of the swapped texts after the first job too"
     bound = "" if own or replayed else "less than "
-    return (
-        f"            time {bound}{duration_text(rate * passes)} of one device for the swapped texts, "
-        f"at {rate:.3g} s a pass, {source}"
-    )
+    return f"            {bound}{duration_text(rate * passes)} for the swapped texts, {said}"
 
 
 def memory_asked(asked: Mapping[str, float], most: int = 4) -> str:

@@ -28,6 +28,7 @@ rule counterfactual:
         layers=STUDY.layers,
         site=config["capture"]["sites"][0],
         keep_states=config["counterfactual"]["keep_states"],
+        dtype=config["capture"]["dtype"],
         run=counterfactual_run,
     script:
         "../../scripts/counterfactual.py"
