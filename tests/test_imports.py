@@ -27,6 +27,7 @@ LEVELS = [
     {"figures"},
     {"panels"},
     {"listening"},
+    {"mismatch"},
     {"__main__"},
 ]
 LEVEL = {module: number for number, modules in enumerate(LEVELS) for module in modules}

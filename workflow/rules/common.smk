@@ -56,6 +56,7 @@ WEIGHTS = [str(path) for path in sorted(CHECKPOINT.glob("*.bin"))]
 LAYERS = [f"{layer:02d}" for layer in STUDY.layers]
 # Templates whose texts are swapped between clips, and who hears that; none where it is not asked for.
 BLOCKS = STUDY.swaps.blocks
+EXAMPLE_BLOCK = list(BLOCKS)[:1]
 LISTENERS = STUDY.listeners
 # How the clips are sampled, apart from how they are shared out among jobs, on which nothing depends.
 JOB_SIZE = {"batch", "batch_size"}
@@ -88,6 +89,15 @@ def stacks_of_template(wildcards):
     return collect(
         "<results>/stacks/{prompt}/seed-{seed}.h5",
         prompt=[prompt.id for prompt in BLOCKS[wildcards.template].prompts],
+        seed=SEEDS,
+    )
+
+
+def audio_of_example(wildcards):
+    """The clips of the template that the counterfactual page shows."""
+    return collect(
+        "<results>/audio/{prompt}/seed-{seed}.wav",
+        prompt=[prompt.id for name in EXAMPLE_BLOCK for prompt in BLOCKS[name].prompts],
         seed=SEEDS,
     )
 

@@ -34,11 +34,45 @@ rule counterfactual:
         "../../scripts/counterfactual.py"
 
 
+rule listen_counterfactual:
+    """Put the clips of the first template on a page, with their likelihood under every text of the template."""
+    input:
+        samples=rules.index.output[0],
+        likelihood=collect(
+            "<results>/counterfactual/model/{template}/likelihood.h5",
+            template=EXAMPLE_BLOCK,
+        ),
+        audio=audio_of_example,
+    output:
+        report(
+            "<results>/counterfactual.html",
+            caption="../report/listen_counterfactual.rst",
+            category="Sound",
+            labels={"page": "listen to clips under other texts"},
+        ),
+    log:
+        "<logs>/listen_counterfactual.log",
+    benchmark:
+        "<benchmarks>/listen_counterfactual.tsv"
+    conda:
+        "../../envs/acoustics.yaml"
+    resources:
+        mem_mb=megabytes(1500),
+        runtime=20,
+    params:
+        code=fingerprint("innerear.mismatch"),
+        title=f"{config['study']}: {', '.join(EXAMPLE_BLOCK)}",
+        model=MODEL,
+    script:
+        "../../scripts/listen_counterfactual.py"
+
+
 rule all_counterfactual:
-    """Every clip, heard under every text of its template."""
+    """Every clip, heard under every text of its template, and some of them to listen to."""
     input:
         collect(
             "<results>/counterfactual/{listener}/{template}/likelihood.h5",
             listener=LISTENERS,
             template=BLOCKS,
         ),
+        branch(bool(BLOCKS), then=rules.listen_counterfactual.output),
