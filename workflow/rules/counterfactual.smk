@@ -3,8 +3,7 @@ rule counterfactual:
     input:
         weights=WEIGHTS,
         stacks=stacks_of_template,
-        # Passed, that is all: samples added later open it anew, and change nothing here.
-        gate=ancient(rules.gate.output[0]),
+        gate=rules.gate.output[0],
     output:
         layers=collect(
             "<results>/counterfactual/{{listener}}/{{template}}/layer_{layer}.h5",
