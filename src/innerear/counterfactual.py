@@ -213,8 +213,8 @@ def _read_clips(
         if attrs["model_identity"] not in (model.identity(), model.identity().partition(";random_init:")[0]):
             raise InputError(
                 f"{path} was made with weights {attrs['model_identity']}, but {model.name} has "
-                f"{model.identity()}; replay clips with the model that composed them, or with its random_init "
-                "twin"
+                f"{model.identity()}; replay clips with the model that composed them, or with its "
+                "random_init twin"
             )
         if timelines[-1] != timelines[0]:
             raise InputError(
