@@ -273,7 +273,7 @@ def _branch(states: np.ndarray, branch: int, branches: Sequence[str]) -> np.ndar
 def _lagged(values: np.ndarray, window: _Window) -> np.ndarray:
     """Lay the sound [N, T, F] out by lag, [N, frames, lags, F], each clip about its mean at that lag."""
     frames = np.arange(window.start, window.stop)[:, None] + np.arange(-window.reach, window.reach + 1)
-    series = values[:, frames]
+    series = np.ascontiguousarray(values[:, frames])
     return series - series.mean(axis=1, keepdims=True)
 
 
@@ -358,11 +358,15 @@ def _cross_products(
     arrangement_of : int [m], which of them each permutation makes.
     """
     arrangements, arrangement_of = np.unique(tables[:, rows], axis=0, return_inverse=True)
-    pairs, pair_of = np.unique(rows * len(z) + arrangements, return_inverse=True)
+    pairs, pair_of = np.unique(arrangements * len(z) + rows, return_inverse=True)
+    heard, state_of = np.divmod(pairs, len(z))  # the pairs, sorted by whose sound it is
     flat = series.reshape(*series.shape[:2], -1)  # [N, frames, lags * F]
     products = np.empty((len(pairs), z.shape[-1], flat.shape[-1]), np.float32)
-    for number, (i, j) in enumerate(zip(*np.divmod(pairs, len(z)), strict=True)):
-        np.matmul(z[i].T, flat[j], out=products[number])
+    for sample in np.unique(heard):
+        of_sample = np.flatnonzero(heard == sample)
+        states = z[state_of[of_sample]].swapaxes(1, 2)  # [pairs, k, frames]
+        together = states.reshape(-1, states.shape[-1]) @ flat[sample]
+        products[of_sample] = together.reshape(states.shape[:2] + flat.shape[-1:])
     held = np.zeros((len(arrangements), len(pairs)), np.float32)
     for pair in pair_of.reshape(arrangements.shape).T:
         held[np.arange(len(held)), pair] = 1
