@@ -106,7 +106,7 @@ def layer_gram(
     complete = np.asarray(complete, bool)
     _check(n_samples, complete)
     names, weights = _derived(branches)
-    windows = _windows(complete, min(n_bins, int(complete.sum())))
+    windows = named_windows(complete, min(n_bins, int(complete.sum())))
     d_model = read(0, slice(0, 1)).shape[-1]
     sums = _Sums(windows, (len(branches), n_samples, d_model))
     features = np.empty((len(names), n_samples, d_model), np.float32)
@@ -208,7 +208,7 @@ def _check(n_samples: int, complete: np.ndarray) -> None:
         )
 
 
-def _windows(complete: np.ndarray, n_bins: int) -> dict[str, tuple[int, int]]:
+def named_windows(complete: np.ndarray, n_bins: int = 0) -> dict[str, tuple[int, int]]:
     """Name the windows and give each its first and past-the-last step; bins are called bin_0 …"""
     begin, stop = int(complete.argmax()), int(len(complete) - complete[::-1].argmax())
     windows = {"whole": (begin, stop)}
