@@ -1,8 +1,8 @@
 """Follow the sound in one layer's states, frame by frame, before and after."""
 
 from innerear.acoustics import read_frames
-from innerear.design import Design
 from innerear.lags import followed, stacks_lags
+from innerear.stored_design import read_design
 from innerear.tables import read_table, write_table
 from innerear.tracking import log_to
 
@@ -12,7 +12,7 @@ with log_to(snakemake.log[0]):
     result = stacks_lags(
         samples["stack"].tolist(),
         followed({name: frames.sel(feature=name).values for name in frames["feature"].values}),
-        Design(samples, seed=snakemake.params.statistics["seed"]),
+        read_design(samples, snakemake.input.design),
         model=snakemake.params.model,
         layer=int(snakemake.wildcards.layer),
         n_permutations=snakemake.params.statistics["permutations"],

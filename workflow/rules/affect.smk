@@ -2,6 +2,7 @@ rule affect:
     """Test valence and arousal in one layer: graded ratings, and directions that carry over."""
     input:
         samples=rules.index.output[0],
+        design=rules.design.output.permutations,
         gram="<results>/gram/layer_{layer}.h5",
     output:
         table="<results>/affect/tables/layer_{layer}.tsv",

@@ -40,9 +40,12 @@ config = STUDY.settings
 PROMPTS = {prompt.id: prompt for prompt in STUDY.prompts}
 SEEDS = config["seeds"]
 RESULTS = f"results/{config['study']}"
+# A control says so in every table and title.
 MODEL = config["model"]["name"] + (
     " (random weights)" if config["model"]["random_init"] else ""
 )
+if config["statistics"]["shuffle_labels"]:
+    MODEL += " (labels shuffled)"
 LOADING = {
     key: value for key, value in config["model"].items() if key != "architecture"
 }

@@ -2,6 +2,7 @@ rule components:
     """Find the principal components of one layer from its Gram matrices, and the paths of the prompts."""
     input:
         samples=rules.index.output[0],
+        design=rules.design.output.permutations,
         gram="<results>/gram/layer_{layer}.h5",
     output:
         table="<results>/components/tables/layer_{layer}.tsv",
@@ -18,7 +19,6 @@ rule components:
     params:
         code=fingerprint("innerear.components"),
         model=MODEL,
-        seed=config["statistics"]["seed"],
     script:
         "../../scripts/components.py"
 

@@ -2,6 +2,7 @@ rule lags:
     """Follow the sound in one layer's states, frame by frame, before and after."""
     input:
         samples=rules.index.output[0],
+        design=rules.design.output.permutations,
         gate=rules.gate.output[0],
         frames=frame_features_of_all_prompts,
     output:

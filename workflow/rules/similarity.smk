@@ -2,6 +2,7 @@ rule similarity:
     """Compare the samples of one layer pair by pair, at every step, in five strata of pairs."""
     input:
         samples=rules.index.output[0],
+        design=rules.design.output.permutations,
         gram="<results>/gram/layer_{layer}.h5",
     output:
         table="<results>/similarity/tables/layer_{layer}.tsv",
