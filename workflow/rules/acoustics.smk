@@ -23,11 +23,11 @@ rule acoustics:
 
 
 rule clip_features:
-    """Join the clip features of all prompts."""
+    """Join the clip features of all prompts, and list the files of their frame features."""
     input:
-        samples=rules.index.output[0],
-        gate=rules.gate.output[0],
+        samples=rules.gate.output.samples,
         clips=clip_features_of_all_prompts,
+        frames=frame_features_of_all_prompts,
     output:
         clips=report(
             "<results>/acoustics/clips.tsv",
@@ -41,6 +41,7 @@ rule clip_features:
             category="Sound",
             labels={"table": "validity by emotion"},
         ),
+        frames="<results>/acoustics/frames.tsv",
     log:
         "<logs>/clip_features.log",
     benchmark:
@@ -59,9 +60,9 @@ rule clip_features:
 rule plot_acoustics:
     """Draw the acoustic features by emotion, and all clips as mel spectrograms."""
     input:
-        samples=rules.index.output[0],
+        samples=rules.gate.output.samples,
         clips=rules.clip_features.output.clips,
-        frames=frame_features_of_all_prompts,
+        frames=rules.clip_features.output.frames,
     output:
         features=report(
             "<results>/figures/acoustic_features.svg",

@@ -6,7 +6,7 @@ Dynamics are measured on the clip as it is, timbre after normalising its loudnes
 
 from innerear.acoustics.clip import clip_features
 from innerear.acoustics.features import FEATURES, Feature, feature_label
-from innerear.acoustics.files import measure_clips, read_frames, write_frames
+from innerear.acoustics.files import frame_files, measure_clips, read_frames, write_frames
 from innerear.acoustics.frames import frame_features
 from innerear.acoustics.spectrogram import mel_spectrogram
 from innerear.acoustics.tables import validity
@@ -17,6 +17,7 @@ __all__ = [
     "clip_features",
     "feature_label",
     "frame_features",
+    "frame_files",
     "measure_clips",
     "mel_spectrogram",
     "read_frames",
