@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from innerear.acoustics.clip import clip_features
     from innerear.acoustics.features import FEATURES, Feature, feature_label
-    from innerear.acoustics.files import read_frames, write_frames
+    from innerear.acoustics.files import frame_files, read_frames, write_frames
     from innerear.acoustics.frames import frame_features
     from innerear.acoustics.measure import measure_clips
     from innerear.acoustics.spectrogram import mel_spectrogram
@@ -23,6 +23,7 @@ _MODULE_OF = {
     "clip_features": "clip",
     "feature_label": "features",
     "frame_features": "frames",
+    "frame_files": "files",
     "measure_clips": "measure",
     "mel_spectrogram": "spectrogram",
     "read_frames": "files",
@@ -36,6 +37,7 @@ __all__ = [
     "clip_features",
     "feature_label",
     "frame_features",
+    "frame_files",
     "measure_clips",
     "mel_spectrogram",
     "read_frames",

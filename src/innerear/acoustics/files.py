@@ -1,8 +1,12 @@
 """Frame features as files."""
 
+import hashlib
 from collections.abc import Sequence
 from os import PathLike
+from pathlib import Path
 from typing import TYPE_CHECKING
+
+import pandas as pd
 
 from innerear.errors import InputError
 from innerear.tracking import atomic
@@ -15,6 +19,21 @@ def write_frames(frames: "xr.Dataset", path: str | PathLike) -> None:
     """Write frame features as netCDF-4."""
     with atomic(path) as temporary:
         frames.to_netcdf(temporary, engine="h5netcdf")
+
+
+def frame_files(paths: Sequence[str | PathLike]) -> pd.DataFrame:
+    """List files of frame features with their content hashes, so that the list changes when they do.
+
+    Parameters
+    ----------
+    paths : files of `write_frames`, each of some of the samples.
+
+    Returns
+    -------
+    Table with the columns ``path`` and ``sha256``.
+    """
+    rows = [(str(path), hashlib.sha256(Path(path).read_bytes()).hexdigest()) for path in paths]
+    return pd.DataFrame(rows, columns=["path", "sha256"])
 
 
 def read_frames(paths: Sequence[str | PathLike], sample_ids: Sequence[str]) -> "xr.Dataset":
