@@ -21,8 +21,11 @@ LEVELS = [
     {"extractor", "trace", "generation", "index", "qc", "acoustics"},
     {"gram", "ridge", "targets", "replay", "verification", "stored_design", "contrasts", "probes"},
     {"similarity", "components", "correlation", "manipulation", "nested", "lags"}
-    | {"discriminability", "emergence", "generalisation", "alignment", "dimensions", "embedding"},
-    {"replication", "checklist", "affect"},
+    | {"discriminability", "emergence", "generalisation", "alignment", "dimensions", "embedding"}
+    | {"crossing", "overtaking", "mismatch"},
+    {"replication", "checklist", "affect", "general_codes"},
+    {"shares"},
+    {"decomposition"},
     {"figures"},
     {"panels"},
     {"listening"},
