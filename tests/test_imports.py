@@ -22,10 +22,10 @@ LEVELS = [
     {"gram", "ridge", "targets", "replay", "verification", "stored_design", "contrasts", "probes"},
     {"similarity", "components", "correlation", "manipulation", "nested", "lags"}
     | {"discriminability", "emergence", "generalisation", "alignment", "dimensions", "embedding"}
-    | {"crossing", "overtaking", "mismatch"},
+    | {"crossing", "overtaking"},
     {"replication", "checklist", "affect", "general_codes"},
     {"shares"},
-    {"decomposition"},
+    {"decomposition", "likelihood"},
     {"figures"},
     {"panels"},
     {"listening"},

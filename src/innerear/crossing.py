@@ -6,7 +6,7 @@ contrast is squared by multiplying it with itself *of another seed*: what only o
 the two factors alone, so that the product has a true zero.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -164,6 +164,36 @@ class ReplayedTemplate:
         flat = rows.ravel()
         length = np.diagonal(gram, axis1=1, axis2=2) + 2 * product + norm[:, None] ** 2
         return gram[:, flat[:, None], flat].reshape(-1, *rows.shape, *rows.shape), length[:, rows]
+
+
+def check_alike(templates: Mapping[str, ReplayedTemplate]) -> None:
+    """Refuse templates that differ in their emotions.
+
+    Raises
+    ------
+    InputError: naming the first such template.
+    """
+    expected, first = None, ""
+    for name, template in templates.items():
+        if expected is None:
+            expected, first = sorted(template.emotions), name
+        if sorted(template.emotions) != expected:
+            raise InputError(
+                f"template {name!r} holds the emotions {', '.join(template.emotions)} where {first!r} "
+                f"holds {', '.join(expected)}: make the replay again"
+            )
+
+
+def relabeled(templates: Sequence[ReplayedTemplate], design: Design, m: int) -> np.ndarray:
+    """Return which emotion stands in for which in the study's permutations of prompts, int [m, T, E].
+
+    Emotions are numbered in the first template's order.
+    """
+    names = templates[0].emotions
+    prompts = np.stack([one.prompts[[one.emotions.index(name) for name in names]] for one in templates])
+    number = np.empty(design.n_prompts, int)
+    number[prompts] = np.arange(len(names))
+    return number[design.prompt_permutations(m)[:, prompts]]
 
 
 def contrasts(n_emotions: int, texts: list[str]) -> dict[str, np.ndarray]:

@@ -12,9 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from innerear.crossing import HISTORY, ON_POLICY, TEXT, ReplayedTemplate
+from innerear.crossing import HISTORY, ON_POLICY, TEXT, ReplayedTemplate, check_alike
 from innerear.design import Design
-from innerear.errors import InputError
 from innerear.general_codes import PROBES, general_codes
 from innerear.gram import GramSource, analysed_cells
 from innerear.overtaking import overtaken, told
@@ -70,8 +69,8 @@ def layer_decomposition(
     different seeds.
 
     - text, history, interaction, clip: shares that sum to 1. The first three are cross-validated over seeds,
-      so that they may be slightly negative, and tested; history and interaction once more with the
-      pairing of clips and emotions shuffled: a control.
+      so that they may be slightly negative, and tested; history once more with the pairing of clips and
+      emotions shuffled: a control.
     - on-policy emotion: of clips that are read under their own texts (tested); text and history,
       off-policy: of all other cells.
     - paraphrase, another emotion's text: half the squared distance that swapping the own text for either
@@ -93,8 +92,9 @@ def layer_decomposition(
         log.warning("decomposition, layer %s: %s", layer, why_not)
         table = _blank([*COMPONENTS, CLIP, ON_POLICY, LEAD, *_GENERAL, OVERTAKING], why_not)
     else:
-        templates = [ReplayedTemplate(gram, design) for gram in grams.values()]
-        _check_alike(templates, list(grams))
+        by_name = {name: ReplayedTemplate(gram, design) for name, gram in grams.items()}
+        check_alike(by_name)
+        templates = list(by_name.values())
         cells = analysed_cells(templates[0].gram)
         n_steps = int(np.count_nonzero(cells["over"] == "steps"))
         shares = Shares(templates, design, n_permutations, n_bootstraps)
@@ -163,16 +163,6 @@ def _refusal(grams: Mapping[str, GramSource], design: Design) -> str:
     if len(set(design.prompt_labels)) < 2:
         return f"all prompts have one {design.label}: there is no other text to swap"
     return ""
-
-
-def _check_alike(templates: Sequence[ReplayedTemplate], names: Sequence[str]) -> None:
-    expected = sorted(templates[0].emotions)
-    for name, template in zip(names, templates, strict=True):
-        if sorted(template.emotions) != expected:
-            raise InputError(
-                f"template {name!r} holds the emotions {', '.join(template.emotions)} where {names[0]!r} "
-                f"holds {', '.join(expected)}: make the replay again"
-            )
 
 
 def _row(statistic: str, **columns: object) -> dict[str, object]:

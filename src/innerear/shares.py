@@ -9,7 +9,16 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from innerear.crossing import HISTORY, INTERACTION, MEAN, ON_POLICY, TEXT, ReplayedTemplate, template_products
+from innerear.crossing import (
+    HISTORY,
+    INTERACTION,
+    MEAN,
+    ON_POLICY,
+    TEXT,
+    ReplayedTemplate,
+    relabeled,
+    template_products,
+)
 from innerear.design import Design
 from innerear.general_codes import PROBES, CrossProbes, GeneralCodes
 from innerear.significance import MAX_DROPPED
@@ -138,13 +147,16 @@ class Shares:
 
     def within(self) -> list[Measure]:
         """Return the components within templates, and the length of delta."""
-        measures, nulls, shuffled = [], self._moved(), self._shuffled()
+        measures, nulls = [], self._moved()
         for name, (estimate, boots) in self.found.items():
             null = self._null(name, nulls[name]) if name in nulls else None
             measures.append(Measure(name, estimate, boots, self.resamples.text, null, _MOVED.get(name, "")))
-            if name in shuffled:
-                control = self._null(name, shuffled[name])[0]
-                measures.append(Measure(name + SHUFFLED, control, boots[:0], "", null, _MOVED[name]))
+        # A control: clips are paired with emotions anew, once.
+        table = self.design.clip_permutations(1, "control")
+        null = self._null(HISTORY, nulls[HISTORY])
+        control = self._null(HISTORY, [one.local(table) for one in self.templates])[0]
+        nothing = np.empty((0, len(control)))
+        measures.append(Measure(HISTORY + SHUFFLED, control, nothing, "", null, _MOVED[HISTORY]))
         rest, rest_boots = (1 - np.sum([self.found[name][i] for name in COMPONENTS], axis=0) for i in (0, 1))
         lead, lead_boots = (self.found[HISTORY][i] - self.found[TEXT][i] for i in (0, 1))
         return [
@@ -160,13 +172,6 @@ class Shares:
         history, text = ([one.local(tables[of]) for one in self.templates] for of in (HISTORY, TEXT))
         both = [_crossed(h, t) for h, t in zip(history, text, strict=True)]
         return {TEXT: text, HISTORY: history, INTERACTION: both, ON_POLICY: history}
-
-    def _shuffled(self) -> dict[str, list[np.ndarray]]:
-        """Do the same for the control, in which clips are paired with emotions anew, once."""
-        table = self.design.clip_permutations(1, "control")
-        history = [one.local(table) for one in self.templates]
-        both = [_crossed(h, np.broadcast_to(np.arange(h.shape[-1]), h.shape)) for h in history]
-        return {HISTORY: history, INTERACTION: both}
 
     def _null(self, name: str, moved: Sequence[np.ndarray]) -> np.ndarray:
         parts = [part.products[name].null(rows) for part, rows in zip(self.parts, moved, strict=True)]
@@ -194,12 +199,8 @@ class Shares:
 
     def general(self, codes: GeneralCodes) -> list[Measure]:
         """Return the components that templates have in common."""
-        prompts = [self._prompts(one) for one in self.templates]
-        moved = self.design.prompt_permutations(self.m)
-        number = np.empty(self.design.n_prompts, int)
-        number[np.stack(prompts)] = np.arange(len(prompts[0]))
-        relabeled = np.stack([number[moved[:, own]] for own in prompts], axis=1)  # [m, T, E]
-        rows = {TEXT: relabeled, HISTORY: relabeled, INTERACTION: _crossed(relabeled, relabeled)}
+        moved = relabeled(self.templates, self.design, self.m)  # [m, T, E]
+        rows = {TEXT: moved, HISTORY: moved, INTERACTION: _crossed(moved, moved)}
         total = self.resamples.pooled([part.total for part in self.parts])
         return [
             Measure(
@@ -213,10 +214,6 @@ class Shares:
             )
             for name, one in codes.products.items()
         ]
-
-    def _prompts(self, template: ReplayedTemplate) -> np.ndarray:
-        """The template's prompts in the first template's order of emotions."""
-        return template.prompts[[template.emotions.index(name) for name in self.templates[0].emotions]]
 
     def probes(self, codes: GeneralCodes, n_steps: int) -> list[Measure]:
         """Return how well emotions are read on held-out templates, in windows (NaN at the steps)."""
