@@ -13,6 +13,7 @@ include: "workflow/rules/common.smk"
 include: "workflow/rules/generate.smk"
 include: "workflow/rules/qc.smk"
 include: "workflow/rules/replay.smk"
+include: "workflow/rules/counterfactual.smk"
 include: "workflow/rules/acoustics.smk"
 include: "workflow/rules/manipulation.smk"
 include: "workflow/rules/gram.smk"
@@ -48,6 +49,7 @@ rule all:
         rules.all_samples.input,
         rules.all_qc.input,
         rules.all_replay.input,
+        rules.all_counterfactual.input,
         rules.all_acoustics.input,
         rules.all_manipulation.input,
         rules.all_gram.input,

@@ -14,13 +14,14 @@ LEVELS = [
     {"errors"},
     {"tracking", "timeline", "devices"},
     {"conditions", "architectures", "settings", "tables", "significance", "findings"},
-    {"estimate"},
+    {"estimate", "swaps"},
     {"usage", "study", "design", "stacks"},
     {"models"},
     {"capture"},
     {"extractor", "trace", "generation", "index", "qc", "acoustics"},
     {"gram", "ridge", "targets", "replay", "verification", "stored_design", "contrasts", "probes"},
-    {"similarity", "components", "correlation", "manipulation", "nested", "lags"}
+    {"counterfactual"}
+    | {"similarity", "components", "correlation", "manipulation", "nested", "lags"}
     | {"discriminability", "emergence", "generalisation", "alignment", "dimensions", "embedding"}
     | {"crossing", "overtaking"},
     {"replication", "checklist", "affect", "general_codes"},
@@ -29,6 +30,7 @@ LEVELS = [
     {"figures"},
     {"panels"},
     {"listening"},
+    {"mismatch"},
     {"__main__"},
 ]
 LEVEL = {module: number for number, modules in enumerate(LEVELS) for module in modules}

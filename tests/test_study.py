@@ -137,3 +137,50 @@ def test_the_nearest_key_is_named_within_an_architecture(settings):
     settings["model"] = {"name": "checkpoints/mine", "architecture": {"n_layer": 4, "d_model": 8}}
     with pytest.raises(InputError, match=r"architecture\.n_layer: unknown key \(did you mean 'n_layers'\?\)"):
         Study.from_settings(settings, SCHEMA)
+
+
+def test_the_estimate_of_the_swapped_texts_states_passes_disk_and_memory(settings):
+    settings["model"] = {"name": "facebook/musicgen-large"}
+    settings["generation"] = {"duration": 8}
+    cells = Study.from_settings(settings, SCHEMA).estimate.cells
+    assert cells.n_passes == 80 * 6 * cells.n_groups
+    # 4 emotions × 4 seeds × (6 texts and none); beside them a batch of 16 clips, both branches, three times.
+    assert cells.state_bytes == 4 * 403 * 2048 * (112 + 6 * 16)
+    assert cells.gram_bytes == 4 * (403 + 13) * 112**2
+    assert cells.layers_at_once * cells.state_bytes <= 8 * 2**30
+    assert cells.n_groups == 4
+    settings["counterfactual"] = {"control": True, "max_gib": 0.1}
+    alone = Study.from_settings(settings, SCHEMA).estimate.cells
+    assert alone.layers_at_once == 1
+    assert alone.n_passes == 2 * 48 * 80 * 6
+    assert alone.disk_bytes == 2 * cells.disk_bytes
+
+
+def test_a_counterfactual_gram_beyond_its_limit_is_refused(settings):
+    settings["seeds"] = list(range(200))
+    settings["gram"] = {"max_gib": 1e3}
+    Study.from_settings(settings, SCHEMA)
+    settings["prompts"] = {
+        "templates": settings["prompts"]["templates"][:1],
+        "emotions": settings["prompts"]["emotions"],
+    }
+    settings["gram"] = {"max_gib": 20}
+    with pytest.raises(InputError, match=r"5,600 cells × 203 steps .* counterfactual\.enabled: false"):
+        Study.from_settings(settings, SCHEMA)
+
+
+def test_a_random_study_has_no_random_twin(settings):
+    settings["counterfactual"] = {"control": True}
+    assert Study.from_settings(settings, SCHEMA).listeners == ["model", "random_init"]
+    settings["model"]["random_init"] = True
+    assert Study.from_settings(settings, SCHEMA).listeners == ["model"]
+
+
+def test_what_is_not_swapped_is_announced(settings):
+    for template in settings["prompts"]["templates"]:
+        template.pop("paraphrase")
+    said = Study.from_settings(settings, SCHEMA).announcement
+    assert "not swapped paraphrase control of piano: none is given; " in said
+    assert "and 3 more" in said
+    settings["counterfactual"] = {"enabled": False}
+    assert "swapped" not in Study.from_settings(settings, SCHEMA).announcement

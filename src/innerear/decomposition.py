@@ -157,7 +157,7 @@ def decomposition_map(tables: Sequence[pd.DataFrame], nulls: Sequence[pd.DataFra
 
 def _refusal(grams: Mapping[str, GramSource], design: Design) -> str:
     if not grams:
-        return "no template holds every emotion once, so that texts cannot be swapped"
+        return "no texts were swapped: counterfactual is off, or no template holds every emotion once"
     if len(design.seeds) < 2:
         return "there is one seed, and only what two seeds share is counted (cross-validation)"
     if len(set(design.prompt_labels)) < 2:

@@ -94,7 +94,7 @@ def layer_gram(
     _check(n_samples, complete)
     names = [*branches, *(["delta"] if {"cond", "uncond"} <= set(branches) else [])]
     n_bins = min(n_bins, int(complete.sum()))
-    windows = _windows(complete, n_bins)
+    windows = named_windows(complete, n_bins)
     edges = sorted({edge for span in windows.values() for edge in span})
     first = read(0, slice(0, 1))
     size = max(1, memory_mb * 2**20 // (n_samples * first.nbytes))
@@ -187,7 +187,7 @@ def _check(n_samples: int, complete: np.ndarray) -> None:
         )
 
 
-def _windows(complete: np.ndarray, n_bins: int) -> dict[str, tuple[int, int]]:
+def named_windows(complete: np.ndarray, n_bins: int = 0) -> dict[str, tuple[int, int]]:
     """Name the windows and give each its first and past-the-last step; bins are called bin_0 …"""
     begin, stop = int(complete.argmax()), int(len(complete) - complete[::-1].argmax())
     windows = {"whole": (begin, stop)}
@@ -235,14 +235,14 @@ def _with_delta(values: np.ndarray, branches: Sequence[str], combine: Callable =
 
 def _step(features: np.ndarray, rounding: np.ndarray) -> dict[str, np.ndarray]:
     """Compute one step's results from float32 features [N, D], which are overwritten."""
-    mean = _centre(features)  # [D]
+    mean = centre(features)  # [D]
     about = np.einsum("nd,nd->d", features, features).astype(float)  # energy about the mean, by dimension
     energy = about + len(features) * mean**2
     total = max(float(energy.sum()), float(np.finfo(np.float32).tiny))
     spread = np.sqrt(about / len(features))
     varies = spread > rounding
     result = {
-        "gram": _products(features),
+        "gram": products(features),
         "mean_product": features @ mean,
         "mean_norm": np.sqrt((mean**2).sum()),
         "centred_share": about.sum() / total,
@@ -250,23 +250,26 @@ def _step(features: np.ndarray, rounding: np.ndarray) -> dict[str, np.ndarray]:
         "deterministic": ~varies.any(),
     }
     features *= np.where(varies, 1 / np.where(varies, spread, 1), 0).astype(np.float32)
-    result["standardised"] = cosine(_products(features))
+    result["standardised"] = cosine(products(features))
     return result
 
 
-def _centre(features: np.ndarray) -> np.ndarray:
-    """Subtract from float32 features [N, D], in place, their mean over samples and return it [D]."""
+def centre(features: np.ndarray, of: slice | np.ndarray = slice(None)) -> np.ndarray:
+    """Subtract from float32 features [N, D], in place, their mean over samples and return it [D].
+
+    With `of`, the mean is that of these samples alone, and is subtracted from all.
+    """
     mean = np.zeros(features.shape[1])
     # The first mean is right but for its rounding, which may exceed the spread; the second takes the rest.
     # A difference in float32 is off by its own last place only, however large the mean.
     for _ in range(2):
-        part = features.mean(axis=0)
+        part = features[of].mean(axis=0)
         features -= part
         mean += part
     return mean
 
 
-def _products(features: np.ndarray) -> np.ndarray:
+def products(features: np.ndarray) -> np.ndarray:
     """Inner products [N, N] of float32 features [N, D], summed in float64."""
     wide = features.astype(float)
     return wide @ wide.T

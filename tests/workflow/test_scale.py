@@ -26,6 +26,16 @@ def test_a_study_file_can_be_run(study, tmp_path):
     model = yaml.safe_load(study.read_text())["model"]["name"]
     assert f"Study {study.stem} with {model}" in said
     assert "80 = 20 prompts × 4 seeds, 8 s each" in said
+    assert "passes = 80 clips × 6 texts of their template" in said
+    assert "counterfactual" in next(line for line in said.splitlines() if "disk" in line)
+
+
+def test_the_control_without_guidance_can_be_run(tmp_path):
+    (tmp_path / "config.yaml").write_text((ROOT / "config.yaml").read_text())
+    study = ROOT / "studies/no_guidance.yaml"
+    done = dry_run(tmp_path, "--quiet", "all", "--configfile", str(study))
+    assert "Study emotions_nano_no_guidance with nano" in done.stderr
+    assert "80 = 20 prompts × 4 seeds, 4 s each" in done.stderr
 
 
 def test_there_is_a_study_for_each_size_of_musicgen():

@@ -109,7 +109,7 @@ class GramFile(Reader):
     def coords(self, axis: str) -> np.ndarray:
         """Return the coordinates of an axis; texts as str."""
         values = self.values(axis)
-        return values.astype(str) if values.dtype.kind in "SO" else values
+        return np.array([text.decode() for text in values]) if values.dtype.kind in "SO" else values
 
     def read(self, name: str, **where: int | slice) -> np.ndarray:
         """Return a dataset, or the part of it that `where` selects by axis name."""
