@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from innerear.crossing import HISTORY, ON_POLICY, TEXT, ReplayedTemplate, check_alike
+from innerear.crossing import HISTORY, ON_POLICY, PARAPHRASE, TEXT, ReplayedTemplate, check_alike
 from innerear.design import Design
 from innerear.general_codes import PROBES, general_codes
 from innerear.gram import GramSource, analysed_cells
@@ -105,6 +105,8 @@ def layer_decomposition(
             measures += [*shares.general(codes), *shares.probes(codes, n_steps)]
         else:
             frames.append(_blank(_GENERAL, "there is one template, and a general code needs two"))
+        if PARAPHRASE not in shares.found:
+            frames.append(_blank([PARAPHRASE], "not every template has a paraphrase of its texts"))
         for measure in measures:
             frame, maxima = _tabled(measure, cells, design, n_permutations)
             frames.append(frame)
@@ -122,7 +124,7 @@ def layer_decomposition(
 _COLUMNS = pd.Index(
     [
         *("model", "listener", "layer", "branch", "over", "step", "seconds", "window", "statistic", "unit"),
-        *("estimate", "ci_lo", "ci_hi", "interval", "reading", "p", "p_corrected", "score"),
+        *("estimate", "chance", "ci_lo", "ci_hi", "interval", "reading", "p", "p_corrected", "score"),
         *("n_prompts", "n_perm", "min_p", "null", "family"),
     ]
 )
@@ -167,7 +169,7 @@ def _refusal(grams: Mapping[str, GramSource], design: Design) -> str:
 
 def _row(statistic: str, **columns: object) -> dict[str, object]:
     row: dict[str, object] = dict.fromkeys(
-        ("estimate", "ci_lo", "ci_hi", "seconds", "p", "p_corrected", "score", "min_p"), np.nan
+        ("estimate", "chance", "ci_lo", "ci_hi", "seconds", "p", "p_corrected", "score", "min_p"), np.nan
     )
     row |= {"over": "windows", "window": "whole", "step": pd.NA, "branch": "cond", "unit": SHARE}
     row |= {"interval": "", "reading": "", "n_perm": 0, "null": "", "family": ""}
@@ -185,7 +187,9 @@ def _tabled(
 ) -> tuple[pd.DataFrame, list[tuple[dict[str, str], np.ndarray]]]:
     """Table one statistic, with p-values over steps and over windows; return the null maxima too."""
     low, high, interval = percentile_interval(measure.estimate, measure.boots, measure.resampled)
-    row = _row(measure.name, branch=measure.branch, unit=measure.unit, interval=interval)
+    row = _row(
+        measure.name, branch=measure.branch, unit=measure.unit, chance=measure.chance, interval=interval
+    )
     row |= {"estimate": measure.estimate, "ci_lo": low, "ci_hi": high, "null": "none: an estimate"}
     table = cells.assign(**{name: value for name, value in row.items() if name not in cells})
     maxima = []

@@ -53,7 +53,9 @@ def likelihood_table(
     """
     common = {"model": model, "listener": listener, "n_prompts": design.n_prompts}
     if not files:
-        why_not = "none: no texts were swapped: counterfactual is off, or no template holds every emotion once"
+        why_not = (
+            "none: no texts were swapped: counterfactual is off, or no template holds every emotion once"
+        )
         row = _row(statistic=MISMATCH, distribution="cond", interval=why_not, null=why_not)
         return pd.DataFrame([row | common]).reindex(columns=_COLUMNS)
     by_name = {name: ReplayedTemplate(file, design) for name, file in files.items()}

@@ -42,7 +42,7 @@ class Measure:
 
     Attributes
     ----------
-    name, unit, branch : for the table.
+    name, unit, branch, chance : for the table; chance is NaN where it is 0 or unknown.
     estimate : [cells]; boots : [m, cells], none where there is no interval; resampled : what they resample.
     null : [m, cells] under permutations, or None where it is not tested; moved : says what they exchange.
     of : what the permutations exchange, as `Design.smallest_p` has it.
@@ -57,6 +57,7 @@ class Measure:
     of: str = "clips"
     unit: str = SHARE
     branch: str = "cond"
+    chance: float = float("nan")
 
 
 def probe_name(trained: str, tested: str) -> str:
@@ -126,7 +127,9 @@ class Shares:
         self.total_boots = self.resamples.pooled(
             [seeds @ part.energy - pairs @ part.products[MEAN].matched for part in self.parts]
         )
-        self.found = {name: self._share(name) for name in self.parts[0].products if name != MEAN}
+        names = [name for name in self.parts[0].products if all(name in part.products for part in self.parts)]
+        #: estimate [cells] and bootstraps [m, cells] of each component that all templates have
+        self.found = {name: self._share(name) for name in names if name != MEAN}
 
     def _share(self, name: str) -> tuple[np.ndarray, np.ndarray]:
         """Estimate [cells] and bootstraps [m, cells] of one component."""
@@ -236,6 +239,7 @@ class Shares:
                     "labels" if same else "names",
                     ACCURACY,
                     "delta" if trained == "delta" else "cond",
+                    1 / len(self.templates[0].emotions),
                 )
             )
         return measures
