@@ -47,6 +47,10 @@ FAN_IN_ONCE = {
     "affect": LAYERS,
     "affect_map": 1,
     "plot_affect": 1,
+    "decomposition": LAYERS,
+    "decomposition_map": 1,
+    "likelihood": 1,
+    "plot_decomposition": 1,
     "findings": 1,
     "clip_features": 1,
     "plot_acoustics": 1,
@@ -167,6 +171,10 @@ def test_a_changed_statistic_reruns_what_uses_it(changed):
         "affect": LAYERS,
         "affect_map": 1,
         "plot_affect": 1,
+        "decomposition": LAYERS,
+        "decomposition_map": 1,
+        "likelihood": 1,
+        "plot_decomposition": 1,
         "findings": 1,
     }
 

@@ -139,7 +139,7 @@ def shares_over_steps(table: pd.DataFrame, *, model: str) -> Figure:
         len(layers),
         len(listeners),
         title=title,
-        subtitle=f"n: {distinct(table, 'n_prompts')[0]} prompts; not drawn: the single clip's share, which makes 1 of it",
+        subtitle=f"n: {distinct(table, 'n_prompts')[0]} prompts; the rest up to 1 is of the single clip",
         panel=(4.4, 1.25),
         sharex=True,
         sharey=True,
@@ -273,7 +273,8 @@ def text_probes(table: pd.DataFrame, *, model: str) -> Figure:
         2,
         len(listeners),
         title=title,
-        subtitle=f"n: {distinct(table, 'n_prompts')[0]} prompts; filled: p ≤ {ALPHA} by max-T over layers × windows; {reached}",
+        subtitle=f"n: {distinct(table, 'n_prompts')[0]} prompts; {reached}; "
+        f"filled: p ≤ {ALPHA} by max-T over layers × windows",
         panel=(4.4, 2.2),
         sharex=True,
         sharey="row",
