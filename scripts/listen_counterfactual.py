@@ -5,7 +5,7 @@ from innerear.stacks import GramFile
 from innerear.tables import read_table
 from innerear.tracking import atomic, log_to
 
-with log_to(snakemake.log[0]), GramFile(snakemake.input.likelihood) as likelihood:
+with log_to(snakemake.log[0]), GramFile(snakemake.input.likelihood[0]) as likelihood:
     page = mismatch_page(
         read_table(snakemake.input.samples),
         likelihood,

@@ -132,9 +132,10 @@ def _bars(losses: Mapping[str, NDArray], colours: Mapping[str, str], longest: fl
 
 
 def _legend(span: Sequence[float]) -> str:
+    low, high = (round(nats) for nats in span)
     return (
         " Every clip was read once more under each text of its template. Bars: by how many nats a token is "
-        "less likely under a text than under the clip's own prompt (to the right), or likelier (to the left). "
-        f"Curves: the same added up over codebooks and time, from {round(span[0])} to {round(span[1])} nats on "
-        "all clips; one that rises is the model hearing that the text does not fit. Before guidance (cond)."
+        "less likely under a text than under the clip's own prompt (to the right), or likelier (to the "
+        f"left). Curves: the same added up over codebooks and time, from {low} to {high} nats on all clips; "
+        "one that rises is the model hearing that the text does not fit. Before guidance (cond)."
     )

@@ -128,7 +128,7 @@ def test_the_dry_run_ends_with_what_the_study_takes(fresh):
     last = (done.stdout + done.stderr).strip().splitlines()[-11:]
     assert last[0] == "Study tiny with nano"
     assert "8 = 4 prompts × 2 seeds, 1 s each" in last[1]
-    assert "32 passes = 8 clips × 4 texts of their template, in 2 jobs" in last[5]
+    assert "28 passes = 8 clips × 3.5 texts of their template, in 2 jobs" in last[5]
     assert last[7] == "  not swapped paraphrase control of band: none is given"
     assert fresh.planned() == {"generate": 8, "acoustics": 4, "counterfactual": TEMPLATES, **FAN_IN_ONCE}
 
