@@ -15,9 +15,9 @@ include: "workflow/rules/qc.smk"
 include: "workflow/rules/replay.smk"
 include: "workflow/rules/counterfactual.smk"
 include: "workflow/rules/acoustics.smk"
+include: "workflow/rules/design.smk"
 include: "workflow/rules/manipulation.smk"
 include: "workflow/rules/gram.smk"
-include: "workflow/rules/design.smk"
 include: "workflow/rules/similarity.smk"
 include: "workflow/rules/discriminability.smk"
 include: "workflow/rules/emergence.smk"
@@ -30,6 +30,7 @@ include: "workflow/rules/lags.smk"
 include: "workflow/rules/alignment.smk"
 include: "workflow/rules/dimensions.smk"
 include: "workflow/rules/affect.smk"
+include: "workflow/rules/decomposition.smk"
 include: "workflow/rules/listen.smk"
 include: "workflow/rules/replication.smk"
 include: "workflow/rules/checklist.smk"
@@ -66,6 +67,7 @@ rule all:
         rules.all_alignment.input,
         rules.all_dimensions.input,
         rules.all_affect.input,
+        rules.all_decomposition.input,
         rules.all_listen.input,
         rules.all_replication.input,
         rules.all_checklist.input,

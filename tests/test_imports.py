@@ -22,8 +22,11 @@ LEVELS = [
     {"gram", "ridge", "targets", "replay", "verification", "stored_design", "contrasts", "probes"},
     {"counterfactual"}
     | {"similarity", "components", "correlation", "manipulation", "nested", "lags"}
-    | {"discriminability", "emergence", "generalisation", "alignment", "dimensions", "embedding"},
-    {"replication", "checklist", "affect"},
+    | {"discriminability", "emergence", "generalisation", "alignment", "dimensions", "embedding"}
+    | {"crossing", "overtaking"},
+    {"replication", "checklist", "affect", "general_codes"},
+    {"shares"},
+    {"decomposition", "likelihood"},
     {"figures"},
     {"panels"},
     {"listening"},

@@ -20,7 +20,7 @@ from tqdm import tqdm
 from innerear.capture import capture as listen
 from innerear.conditions import batches
 from innerear.errors import InputError
-from innerear.gram import Arrays, Coords, centre, named_windows, products
+from innerear.gram import Arrays, Coords, named_windows
 from innerear.models import DISTRIBUTIONS, MusicModel
 from innerear.stacks import GramFile, Stack
 from innerear.swaps import NEUTRAL, NONE, PARAPHRASE
@@ -325,16 +325,17 @@ def cell_gram(
 
 def _products(features: np.ndarray, cells: Cells, where: int) -> dict[str, np.ndarray]:
     """Compute one step's, or window's, results from the features [cell, D]."""
-    centred = features.astype(np.float32 if features.dtype.itemsize < 8 else float)
-    if not np.isfinite(centred).all():
-        cell = int(np.flatnonzero(~np.isfinite(centred).all(axis=1))[0])
+    wide = features.astype(float)
+    if not np.isfinite(wide).all():
+        cell = int(np.flatnonzero(~np.isfinite(wide).all(axis=1))[0])
         raise InputError(
             f"the states of {cells.clips[cell // len(cells.texts)].sample} under "
             f"{cells.prompts[cell]!r} are not finite at step {where}: the model itself overflowed; set "
             "model.dtype: float32"
         )
-    mean = centre(centred, cells.core)
-    found = {"gram": products(centred), "mean_product": centred @ mean, "mean_norm": np.sqrt(mean @ mean)}
+    mean = wide[cells.core].mean(axis=0)
+    centred = wide - mean
+    found = {"gram": centred @ centred.T, "mean_product": centred @ mean, "mean_norm": np.sqrt(mean @ mean)}
     return {name: np.asarray(value, np.float32) for name, value in found.items()}
 
 

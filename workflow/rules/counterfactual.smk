@@ -36,7 +36,7 @@ rule counterfactual:
 rule listen_counterfactual:
     """Put the clips of the first template on a page, with their likelihood under every text of the template."""
     input:
-        samples=rules.index.output[0],
+        samples=rules.gate.output.samples,
         likelihood=collect(
             "<results>/counterfactual/model/{template}/likelihood.h5",
             template=EXAMPLE_BLOCK,

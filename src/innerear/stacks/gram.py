@@ -132,3 +132,16 @@ def open_layers(paths: Sequence[str | PathLike]) -> Iterator[dict[int, GramFile]
     with ExitStack() as opened:
         files = [opened.enter_context(GramFile(path)) for path in paths]
         yield {int(file.attrs["layer"]): file for file in files}
+
+
+@contextmanager
+def open_templates(paths: Sequence[str | PathLike]) -> Iterator[dict[str, GramFile]]:
+    """Open the counterfactual files of several templates, and give each by the template that it is of.
+
+    Raises
+    ------
+    InputError: as `GramFile`.
+    """
+    with ExitStack() as opened:
+        files = [opened.enter_context(GramFile(path)) for path in paths]
+        yield {str(file.attrs["template"]): file for file in files}
