@@ -242,3 +242,13 @@ def test_states_that_overflowed_are_refused_by_name():
         cell_gram(states, cells, np.ones(5, bool))
     with pytest.raises(InputError, match=r"past the range of float16; set capture\.dtype"):
         cell_gram(np.full_like(states, 1e5), cells, np.ones(5, bool), "float16")
+
+
+def test_emotions_and_texts_of_any_language_come_back(tmp_path):
+    cells = Cells([clip(emotion, 0, f"{emotion} música") for emotion in ("fröhlich", "грустно")], "¿qué?", {})
+    arrays, coords = cells.coordinates()
+    GramFile.write(tmp_path / "cells.h5", arrays, coords | {"emotion": np.array(cells.emotions)})
+    with GramFile(tmp_path / "cells.h5") as file:
+        assert file.coords("emotion").tolist() == ["fröhlich", "грустно"]
+        assert file.coords("prompt").tolist() == cells.prompts
+        assert file.coords("text").tolist() == ["fröhlich", "грустно", "neutral", "none"] * 2
