@@ -70,14 +70,12 @@ class PairProducts:
         return null / n_pairs
 
 
-def pair_products(left: np.ndarray) -> PairProducts:
+def pair_products(deviations: np.ndarray) -> PairProducts:
     """Return the products of deviations [cells, U, Q, D] that are known as such."""
-    n_units = left.shape[1]
-    i, j = np.triu_indices(n_units, 1)
-    values = [
-        np.einsum("cqd,cpd->qpc", left[:, a], left[:, b], optimize=True) for a, b in zip(i, j, strict=True)
-    ]
-    return PairProducts(np.stack(values), n_units)
+    n_units = deviations.shape[1]
+    pairs = zip(*np.triu_indices(n_units, 1), strict=True)
+    values = [deviations[:, i] @ deviations[:, j].swapaxes(1, 2) for i, j in pairs]  # pairs of [cells, Q, Q]
+    return PairProducts(np.stack(values).transpose(0, 2, 3, 1), n_units)
 
 
 class ReplayedTemplate:
