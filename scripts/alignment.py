@@ -1,15 +1,15 @@
 """Compare all layers with each other, and all time bins of each layer."""
 
 from innerear.alignment import alignment
-from innerear.design import Design
 from innerear.stacks import open_layers
+from innerear.stored_design import read_design
 from innerear.tables import read_table, write_table
 from innerear.tracking import log_to
 
 with log_to(snakemake.log[0]), open_layers(snakemake.input.grams) as grams:
     table = alignment(
         grams,
-        Design(read_table(snakemake.input.samples), seed=snakemake.params.statistics["seed"]),
+        read_design(read_table(snakemake.input.samples), snakemake.input.design),
         model=snakemake.params.model,
         n_bootstraps=snakemake.params.statistics["bootstraps"],
     )

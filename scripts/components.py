@@ -1,15 +1,15 @@
 """Find the principal components of one layer from its Gram matrices."""
 
 from innerear.components import layer_components
-from innerear.design import Design
 from innerear.stacks import GramFile
+from innerear.stored_design import read_design
 from innerear.tables import read_table, write_table
 from innerear.tracking import log_to
 
 with log_to(snakemake.log[0]), GramFile(snakemake.input.gram) as gram:
     result = layer_components(
         gram,
-        Design(read_table(snakemake.input.samples), seed=snakemake.params.seed),
+        read_design(read_table(snakemake.input.samples), snakemake.input.design),
         model=snakemake.params.model,
         layer=int(snakemake.wildcards.layer),
     )

@@ -1,15 +1,15 @@
 """Test every dimension of one layer for a difference between labels."""
 
-from innerear.design import Design
 from innerear.dimensions import layer_dimensions
 from innerear.stacks import GramFile
+from innerear.stored_design import read_design
 from innerear.tables import read_table, write_table
 from innerear.tracking import log_to
 
 with log_to(snakemake.log[0]), GramFile(snakemake.input.gram) as gram:
     result = layer_dimensions(
         gram,
-        Design(read_table(snakemake.input.samples), seed=snakemake.params.statistics["seed"]),
+        read_design(read_table(snakemake.input.samples), snakemake.input.design),
         model=snakemake.params.model,
         layer=int(snakemake.wildcards.layer),
         n_permutations=snakemake.params.statistics["permutations"],

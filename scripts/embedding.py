@@ -1,15 +1,15 @@
 """Lay out samples, and samples over time, by UMAP."""
 
-from innerear.design import Design
 from innerear.embedding import embedding
 from innerear.stacks import GramFile, open_layers
+from innerear.stored_design import read_design
 from innerear.tables import read_table, write_table
 from innerear.tracking import log_to
 
 with log_to(snakemake.log[0]), open_layers(snakemake.input.grams) as grams:
     result = embedding(
         grams,
-        Design(read_table(snakemake.input.samples), seed=snakemake.params.seed),
+        read_design(read_table(snakemake.input.samples), snakemake.input.design),
         model=snakemake.params.model,
     )
     write_table(result.table, snakemake.output.table)

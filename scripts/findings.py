@@ -5,7 +5,8 @@ from innerear.tables import read_tables, write_table
 from innerear.tracking import atomic, log_to
 
 with log_to(snakemake.log[0]), atomic(snakemake.output.page) as page:
-    table = findings({name: read_tables(paths) for name, paths in snakemake.input.items()})
+    tables = {name: read_tables(paths) for name, paths in snakemake.input.items()}
+    table = findings(tables, contrast=snakemake.params.contrast)
     write_table(table, snakemake.output.table)
     text = findings_page(table, title=snakemake.params.study, model=snakemake.params.model)
     page.write_text(text, encoding="utf-8")

@@ -1,18 +1,18 @@
 """Follow the sound in one layer's states, frame by frame, before and after."""
 
 from innerear.acoustics import read_frames
-from innerear.design import Design
 from innerear.lags import followed, stacks_lags
+from innerear.stored_design import read_design
 from innerear.tables import read_table, write_table
 from innerear.tracking import log_to
 
 with log_to(snakemake.log[0]):
     samples = read_table(snakemake.input.samples)
-    frames = read_frames(snakemake.input.frames, samples["sample_id"].tolist())["value"]
+    frames = read_frames(read_table(snakemake.input.frames)["path"], samples["sample_id"].tolist())["value"]
     result = stacks_lags(
         samples["stack"].tolist(),
         followed({name: frames.sel(feature=name).values for name in frames["feature"].values}),
-        Design(samples, seed=snakemake.params.statistics["seed"]),
+        read_design(samples, snakemake.input.design),
         model=snakemake.params.model,
         layer=int(snakemake.wildcards.layer),
         n_permutations=snakemake.params.statistics["permutations"],

@@ -1,14 +1,14 @@
 """Ask whether the audio itself differs between emotions."""
 
-from innerear.design import Design
 from innerear.manipulation import manipulation
+from innerear.stored_design import read_design
 from innerear.tables import read_table, write_table
 from innerear.tracking import log_to
 
 with log_to(snakemake.log[0]):
     result = manipulation(
         read_table(snakemake.input.clips),
-        Design(read_table(snakemake.input.samples), seed=snakemake.params.statistics["seed"]),
+        read_design(read_table(snakemake.input.samples), snakemake.input.design),
         model=snakemake.params.model,
         n_permutations=snakemake.params.statistics["permutations"],
         n_bootstraps=snakemake.params.statistics["bootstraps"],

@@ -1,8 +1,8 @@
 """Predict one layer's states from label, sound, and both, on templates held out."""
 
-from innerear.design import Design
 from innerear.nested import layer_nested
 from innerear.stacks import GramFile
+from innerear.stored_design import read_design
 from innerear.tables import read_table, write_table
 from innerear.tracking import log_to
 
@@ -10,7 +10,7 @@ with log_to(snakemake.log[0]), GramFile(snakemake.input.gram) as gram:
     result = layer_nested(
         gram,
         read_table(snakemake.input.clips),
-        Design(read_table(snakemake.input.samples), seed=snakemake.params.statistics["seed"]),
+        read_design(read_table(snakemake.input.samples), snakemake.input.design),
         model=snakemake.params.model,
         layer=int(snakemake.wildcards.layer),
         n_permutations=snakemake.params.statistics["permutations"],

@@ -182,6 +182,21 @@ def test_the_random_twin_reads_the_models_codes_and_says_so(tiny_checkpoint, sta
         assert gram.attrs["listener_identity"] == f"{gram.attrs['model_identity']};random_init:1"
 
 
+def test_a_clip_of_another_length_is_refused(tiny_model, stacks, tmp_path):
+    longer = tmp_path / "longer.h5"
+    generate_samples(
+        tiny_model,
+        [Sample(PROMPTS[1], SEEDS[1])],
+        [longer],
+        [tmp_path / "longer.wav"],
+        study="s",
+        capture={"layers": [0], "dtype": "float16"},
+        generation=GENERATION | {"duration": 0.6},
+    )
+    with pytest.raises(InputError, match="another timeline"):
+        replay(tiny_model, [*stacks[:-1], longer], tmp_path)
+
+
 def test_foreign_weights_and_missing_stacks_are_refused(tiny_model, stacks, tmp_path, monkeypatch):
     with pytest.raises(InputError, match="does not exist; make it with"):
         replay(tiny_model, [*stacks[:-1], tmp_path / "gone.h5"], tmp_path)

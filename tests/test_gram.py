@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from innerear.errors import InputError
-from innerear.gram import cosine, layer_gram, raw_gram, stacks_gram
+from innerear.gram import cosine, inner_products, layer_gram, raw_gram, stacks_gram
 from innerear.stacks import GramFile, StackWriter
 from innerear.timeline import Timeline
 
@@ -52,6 +52,47 @@ def test_centred_products_survive_an_overwhelming_mean():
     rows = raw.mean(axis=-1, keepdims=True)
     late = raw - rows - rows.swapaxes(-1, -2) + rows.mean(axis=-2, keepdims=True)
     assert np.abs(late - exact)[:2].max() > 1
+
+
+@pytest.mark.parametrize("width", [512, 2048])
+def test_products_summed_in_parts_keep_six_digits(width):
+    x = np.random.default_rng(0).normal(size=(2, 40, width)).astype(np.float32)
+    wide = x.astype(float)
+    exact = wide @ wide.swapaxes(-1, -2)
+    length = np.sqrt(np.diagonal(exact, axis1=-2, axis2=-1))
+    error = np.abs(inner_products(x) - exact) / (length[..., :, None] * length[..., None, :])
+    assert error.max() < 1e-6
+    others = inner_products(x[0, :3], x[0])
+    np.testing.assert_allclose(others, exact[0, :3], atol=1e-6 * length.max() ** 2)
+
+
+def test_massive_dimensions_do_not_round_off_what_the_others_add():
+    x = np.random.default_rng(0).normal(size=(20, 2, 12, 1024)).astype(np.float32)
+    x[..., 7] = 1000 * np.sign(x[..., 7])  # holds 99.9 % of the energy
+    arrays = layer_gram(lambda i, steps: x[i][:, steps], 20, np.ones(12, bool), n_bins=3)[0]
+    direct = with_delta(x)
+    centred = direct - direct.mean(axis=2, keepdims=True)
+    rest = (np.delete(centred, 7, axis=-1) ** 2).sum(axis=-1).max()
+    error = np.abs(arrays["gram"][1] - centred @ centred.swapaxes(-1, -2))
+    stored = 2.0**-24 * np.abs(arrays["gram"][1])  # what float32 rounds off a single number
+    assert (error - stored).max() < 1e-6 * rest
+    bins = np.stack([direct[:, s : s + 4].mean(axis=1) for s in (0, 4, 8)], axis=2)  # [C, N, bins, D]
+    bins = (bins - bins.mean(axis=(1, 2), keepdims=True)).reshape(3, 60, 1024)
+    rest = (np.delete(bins, 7, axis=-1) ** 2).sum(axis=-1).max()
+    error = np.abs(arrays["bin_gram"][1] - bins @ bins.swapaxes(-1, -2))
+    # Averages over bins are float32 before their product, too.
+    assert error.max() < 1e-6 * rest + 2.0**-23 * np.abs(arrays["bin_gram"][1]).max()
+
+
+def test_centring_takes_what_rounding_left_of_the_mean():
+    # A mean of 1e5 spreads leaves rests of up to 1e-2 of them in float32.
+    x = (np.random.default_rng(1).normal(size=(N, 2, S, D)) + 1e5).astype(np.float32)
+    direct = with_delta(x)
+    centred = direct - direct.mean(axis=2, keepdims=True)
+    exact = centred @ centred.swapaxes(-1, -2)
+    gram = run(x)[0]["gram"][1]
+    np.testing.assert_allclose(gram, exact, atol=1e-5 * exact.max())
+    np.testing.assert_allclose(gram.sum(axis=-1), 0, atol=1e-4 * exact.max())
 
 
 def test_standardised_cosine_equals_direct():

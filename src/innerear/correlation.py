@@ -73,12 +73,12 @@ def layer_correlation(
     variance label and states predict together than the label does alone. Intervals resample
     templates, then seeds, of the held-out errors (the fits are not repeated). The null moves whole
     prompts' acoustics within templates, for what is beyond the label those acoustics' residuals from
-    the means of the labels (Freedman & Lane 1983), and chooses penalties anew; `p_corrected` is max-T
-    over features × branches × windows of the layer, until `correlation_map` replaces it by max-T over
-    layers too. A feature that a whole prompt lacks, or that more than 10 % of samples lack, is not
-    used, with the reason in `null`; other gaps are filled with the mean of the prompt's seeds for
-    fitting and are not scored. A branch whose states are equal for all samples predicts nothing: NaN,
-    with the reason.
+    the means of the labels, or the line through the ratings (Freedman & Lane 1983), and chooses penalties
+    anew; `p_corrected` is max-T over features × branches × windows of the layer, until `correlation_map`
+    replaces it by max-T over layers too. A feature that a whole prompt lacks, or that more than 10 % of
+    samples lack, is not used, with the reason in `null`; other gaps are filled with the mean of the
+    prompt's seeds for fitting and are not scored. A branch whose states are equal for all samples predicts
+    nothing: NaN, with the reason.
 
     Raises
     ------
@@ -100,9 +100,9 @@ def layer_correlation(
     fits = []
     for window, branch, statistic in cells if targets.usable.any() else []:
         kernel = gram.read("window_gram", branch=branches.index(branch), window=available.index(window))
-        one_hot = _one_hot(design) if statistic == BEYOND else None
-        ridge = DualRidge(kernel, folds, design, one_hot) if kernel.any() else None
-        fits.append(_fit(ridge, targets, design, n_permutations, n_bootstraps, one_hot) if ridge else None)
+        labels = design.covariates.astype(np.float32) if statistic == BEYOND else None
+        ridge = DualRidge(kernel, folds, design, labels) if kernel.any() else None
+        fits.append(_fit(ridge, targets, design, n_permutations, n_bootstraps, labels) if ridge else None)
     table = pd.concat([_rows(targets, design, *cell) for cell in cells], ignore_index=True)
     null = _fill(table, fits, targets, design, n_permutations, what)
     table = table.assign(model=model, layer=layer)
@@ -136,11 +136,6 @@ class _Fit:
     null: np.ndarray
 
 
-def _one_hot(design: Design) -> np.ndarray:
-    """Indicators of the labels, [N, labels]."""
-    return (design.labels[:, None] == np.unique(design.labels)).astype(np.float32)
-
-
 def _fit(
     ridge: DualRidge,
     targets: Targets,
@@ -149,7 +144,7 @@ def _fit(
     n_bootstraps: int,
     labels: np.ndarray | None,
 ) -> _Fit:
-    """Score one branch and window; with the labels [N, labels], what it says beyond them."""
+    """Score one branch and window; with the labels [N, Q], what it says beyond them."""
     values, valid = targets.values[:, targets.usable], targets.valid[:, targets.usable]
     n_samples, n_features = values.shape
     # Freedman & Lane: what the labels explain stays in place, and the rest moves.

@@ -8,10 +8,9 @@ group is one more pass over all cells.
 
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack
 from dataclasses import dataclass
 from os import PathLike
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import h5py
 import numpy as np
@@ -21,7 +20,7 @@ from tqdm import tqdm
 from innerear.capture import capture as listen
 from innerear.conditions import batches
 from innerear.errors import InputError
-from innerear.gram import Arrays, Coords, centre, named_windows, products
+from innerear.gram import Arrays, Coords, named_windows
 from innerear.models import DISTRIBUTIONS, MusicModel
 from innerear.stacks import GramFile, Stack
 from innerear.swaps import NEUTRAL, NONE, PARAPHRASE
@@ -169,12 +168,7 @@ def replay_template(
     ------
     InputError: a stack that is missing, of other weights, or of another length; clips that are not crossed.
     """
-    with ExitStack() as opened:
-        sources = [opened.enter_context(Stack(path)) for path in stacks]
-        for source in sources:
-            _check_source(source, sources[0], model)
-        clips = [_clip(source) for source in sources]
-        timeline, stored = sources[0].timeline, sources[0].attrs
+    clips, timeline, stored = _read_clips(stacks, model)
     cells = Cells(clips, neutral, paraphrases)
     where, coords = cells.coordinates()
     steps = timeline.analysed
@@ -191,12 +185,7 @@ def replay_template(
         print(f"layers {group[0]} to {group[-1]}, group {number} of {len(groups)}", file=sys.stderr)
         states, nll = _read(model, cells, timeline, group, site, batch_size, attrs["guidance"])
         if number == 1:
-            arrays: Arrays = {"nll": (("cell", "distribution", "codebook", "frame"), nll)}
-            axes = {
-                "distribution": list(KEPT),
-                "codebook": np.arange(nll.shape[2]),
-                "frame": np.arange(nll.shape[3]),
-            }
+            arrays, axes = _likelihood(nll)
             GramFile.write(likelihood, arrays | where, coords | axes, attrs)
         for layer in group:
             of_layer = states.pop(layer)
@@ -207,24 +196,42 @@ def replay_template(
             GramFile.write(outputs[layer], arrays, coords | axes, attrs | {"layer": layer})
 
 
-def _check_source(source: Stack, first: Stack, model: MusicModel) -> None:
-    made_by = source.attrs["model_identity"]
-    # A twin's identity names the weights that it replaces.
-    if made_by not in (model.identity(), model.identity().partition(";random_init:")[0]):
-        raise InputError(
-            f"{source.path} was made with weights {made_by}, but {model.name} has {model.identity()}; "
-            "replay clips with the model that composed them, or with its random_init twin"
-        )
-    if source.timeline != first.timeline:
-        raise InputError(
-            f"{source.path} has another timeline than {first.path}: clips that are compared must be of one "
-            "length; generate the study again with one duration"
-        )
+def _read_clips(
+    stacks: Sequence[str | PathLike], model: MusicModel
+) -> tuple[list[Clip], Timeline, dict[str, Any]]:
+    """Return the clips, and the timeline and the attributes of the first, after which all others are made."""
+    clips, timelines, attributes = [], [], []
+    for path in stacks:
+        with Stack(path) as source:
+            attrs = source.attrs
+            clips.append(
+                Clip(attrs["sample_id"], attrs["emotion"], int(attrs["seed"]), attrs["text"], source.codes)
+            )
+            timelines.append(source.timeline)
+            attributes.append(attrs)
+        # A twin's identity names the weights that it replaces.
+        if attrs["model_identity"] not in (model.identity(), model.identity().partition(";random_init:")[0]):
+            raise InputError(
+                f"{path} was made with weights {attrs['model_identity']}, but {model.name} has "
+                f"{model.identity()}; replay clips with the model that composed them, or with its "
+                "random_init twin"
+            )
+        if timelines[-1] != timelines[0]:
+            raise InputError(
+                f"{path} has another timeline than {stacks[0]}: clips that are compared must be of one "
+                "length; generate the study again with one duration"
+            )
+    return clips, timelines[0], attributes[0]
 
 
-def _clip(source: Stack) -> Clip:
-    attrs = source.attrs
-    return Clip(attrs["sample_id"], attrs["emotion"], int(attrs["seed"]), attrs["text"], source.codes)
+def _likelihood(nll: np.ndarray) -> tuple[Arrays, Coords]:
+    """Name the axes of the likelihood [cell, distribution, K, T]."""
+    axes = {
+        "distribution": np.array(KEPT),
+        "codebook": np.arange(nll.shape[2]),
+        "frame": np.arange(nll.shape[3]),
+    }
+    return {"nll": (("cell", "distribution", "codebook", "frame"), nll)}, axes
 
 
 def _read(
@@ -318,16 +325,17 @@ def cell_gram(
 
 def _products(features: np.ndarray, cells: Cells, where: int) -> dict[str, np.ndarray]:
     """Compute one step's, or window's, results from the features [cell, D]."""
-    centred = features.astype(np.float32 if features.dtype.itemsize < 8 else float)
-    if not np.isfinite(centred).all():
-        cell = int(np.flatnonzero(~np.isfinite(centred).all(axis=1))[0])
+    wide = features.astype(float)
+    if not np.isfinite(wide).all():
+        cell = int(np.flatnonzero(~np.isfinite(wide).all(axis=1))[0])
         raise InputError(
             f"the states of {cells.clips[cell // len(cells.texts)].sample} under "
             f"{cells.prompts[cell]!r} are not finite at step {where}: the model itself overflowed; set "
             "model.dtype: float32"
         )
-    mean = centre(centred, cells.core)
-    found = {"gram": products(centred), "mean_product": centred @ mean, "mean_norm": np.sqrt(mean @ mean)}
+    mean = wide[cells.core].mean(axis=0)
+    centred = wide - mean
+    found = {"gram": centred @ centred.T, "mean_product": centred @ mean, "mean_norm": np.sqrt(mean @ mean)}
     return {name: np.asarray(value, np.float32) for name, value in found.items()}
 
 

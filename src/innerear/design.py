@@ -28,6 +28,8 @@ STRATA = {
     4: "other emotion, same seed",
     5: "other emotion, other seed",
 }
+#: columns that say what a prompt is about: a control that moves one between prompts moves all
+LABELS = ("emotion", "valence", "arousal")
 # Each use of the study's seed has a stream of its own, so that asking for bootstraps first does not
 # change the permutations.
 _PERMUTATIONS, _BOOTSTRAPS, _SHUFFLES, _CONTROL, _CLIPS, _NAMES = 1, 2, 3, 4, 5, 6
@@ -144,15 +146,27 @@ class Design:
             return self.prompt_labels.astype(float)[:, None]
         return np.equal.outer(self.prompt_labels, np.unique(self.prompt_labels)).astype(float)
 
+    @cached_property
+    def covariates(self) -> np.ndarray:
+        """What the labels can explain, [N, Q]: an indicator of each label, or a constant and the rating."""
+        constant = np.ones((self.n_prompts, int(self.numeric)))
+        return np.hstack([constant, self.targets])[self.prompt_of]
+
     def shuffled(self) -> "Design":
-        """Return a control whose labels were moved once between prompts, as a permutation would."""
+        """Return a control whose labels were moved once between prompts, as a permutation would.
+
+        With the label move all other columns of `LABELS` that the sheet has, so that a prompt's emotion
+        and its ratings stay together.
+        """
         rng = np.random.default_rng(np.random.SeedSequence([self.seed, _CONTROL]))
         stand_in = np.arange(self.n_prompts)
         for block in range(self.n_blocks):
             members = np.flatnonzero(self.block_of == block)
             stand_in[members] = rng.permutation(members)
-        moved = self.samples[self.label].to_numpy()[self.rows[stand_in[self.prompt_of], self.seed_of]]
-        control = Design(self.samples.assign(**{self.label: moved}), self.label, self.seed)
+        rows = self.rows[stand_in[self.prompt_of], self.seed_of]
+        columns = [name for name in {*LABELS, self.label} if name in self.samples]
+        moved = {name: self.samples[name].to_numpy()[rows] for name in columns}
+        control = Design(self.samples.assign(**moved), self.label, self.seed)
         control.is_shuffled = True
         return control
 
@@ -178,17 +192,23 @@ class Design:
         """Number of distinct ways to relabel the prompts, names of labels apart.
 
         Within block t, n_t! / ∏ n_tl! assignments; their product over blocks, divided by the
-        renamings of labels that leave all counts n_tl as they are (ratings cannot be renamed). It is
-        exact.
+        renamings of labels that leave all counts n_tl as they are. It is exact. Ratings cannot be renamed,
+        but where those of every block lie evenly about their middle, each assignment has a mirror image,
+        which statistics that do not mind the sign cannot tell from it.
         """
         labels, label_of = np.unique(self.prompt_labels, return_inverse=True)
         counts = np.zeros((self.n_blocks, len(labels)), int)
         np.add.at(counts, (self.block_of, label_of), 1)
         assignments = prod(factorial(sum(row)) // prod(map(factorial, row)) for row in counts.tolist())
         if self.numeric:
-            return assignments
+            return max(assignments // (2 if self._mirrored() else 1), 1)
         alike = np.unique(counts, axis=1, return_counts=True)[1]
         return assignments // prod(map(factorial, alike.tolist()))
+
+    def _mirrored(self) -> bool:
+        """Whether the ratings of every block are the same about their middle, turned round."""
+        blocks = [np.sort(self.targets[self.block_of == block, 0]) for block in range(self.n_blocks)]
+        return all(np.allclose(ratings + ratings[::-1], ratings[0] + ratings[-1]) for ratings in blocks)
 
     @cached_property
     def pairings(self) -> int:
@@ -416,10 +436,13 @@ class Design:
         int8 [N, N]: 1 … 5 as in `STRATA`; 0 on the diagonal and for pairs that no contrast uses.
         Where templates are blocks, strata 2 to 5 pair different templates only: minimal pairs share
         a template but never an emotion, so counting them would set the likeness of templates
-        against the emotion effect.
+        against the emotion effect. Where the label is a rating, the emotions are those that the sheet
+        names, if any.
         """
+        named = self.numeric and "emotion" in self.samples
+        labels = _text(self.samples["emotion"]) if named else self.labels
         same_prompt = np.equal.outer(self.prompt_of, self.prompt_of)
-        same_label = np.equal.outer(self.labels, self.labels)
+        same_label = np.equal.outer(labels, labels)
         same_seed = np.equal.outer(self.seed_of, self.seed_of)
         strata = np.select([same_label & same_seed, same_label, same_seed], [2, 3, 4], 5).astype(np.int8)
         strata[~self.exchangeable_pairs()] = 0

@@ -73,9 +73,9 @@ def layer_dimensions(
     See `LayerDimensions`. Statistics:
 
     - *prompt-mean ANOVA, ω²*, a row per dimension: F of prompt means (less their template's mean, where
-      templates are blocks) by label, and its effect size as `estimate`. The null permutes labels within
-      templates; `q` is Benjamini & Hochberg's over the dimensions of this layer and branch,
-      `p_corrected` max-T over dimensions × branches (× layers after `dimensions_map`).
+      templates are blocks) by label (of the slope, for ratings), and its effect size as `estimate`. The
+      null permutes labels within templates; `q` is Benjamini & Hochberg's over the dimensions of this
+      layer and branch, `p_corrected` max-T over dimensions × branches (× layers after `dimensions_map`).
       `selection_frequency` is the share of bootstraps (templates or prompts, then seeds) in which the
       dimension is among the `TOP` of its layer and branch.
     - *share with BH q ≤ .05*: the fraction that differ. An estimate: its dimensions are what is tested.
@@ -155,21 +155,27 @@ def _scored(means: np.ndarray) -> np.ndarray:
 
 
 class _Anova:
-    """One-way ANOVA of prompt means by label, less the mean of each template where they are blocks."""
+    """ANOVA of prompt means by label or rating, less the mean of each template where they are blocks."""
 
     def __init__(self, design: Design) -> None:
         self.design = design
-        names, self.codes = np.unique(design.prompt_labels, return_inverse=True)
         blocks = np.eye(design.n_blocks)[design.block_of]  # [P, blocks]
         self.centring = np.eye(design.n_prompts) - blocks @ np.diag(1 / blocks.sum(axis=0)) @ blocks.T
-        self.n_labels = len(names)
-        self.of_labels, self.within = len(names) - 1, design.n_prompts - design.n_blocks - len(names) + 1
+        #: [P, k] indicators of the labels, or the rating less the mean of its template's
+        self.columns = self.centring @ design.targets if design.numeric else design.targets
+        size = np.linalg.norm(self.columns, axis=0)
+        varies = size > _NOTHING
+        #: [k, P] such that the products with prompt means, squared, are sums of squares between labels
+        self.directions = (self.columns[:, varies] / size[varies]).T
+        self.of_labels = len(self.directions) - (not design.numeric)
+        self.within = design.n_prompts - design.n_blocks - self.of_labels
 
     @property
     def why_not(self) -> str:
         """Say why there is no F; empty where there is one."""
         if self.of_labels < 1:
-            return f"all prompts have one {self.design.label}"
+            within = " of a template" * (self.design.numeric and self.design.blocked)
+            return f"all prompts{within} have one {self.design.label}"
         if self.within < 1:
             return f"{self.design.n_prompts} prompts leave no variance within {self.design.label}s"
         return ""
@@ -183,24 +189,22 @@ class _Anova:
         return self._f_of_means(self.prompt_means(features))
 
     def _f_of_means(self, means: np.ndarray) -> np.ndarray:
-        between = self._between(means, self.codes[None])[..., 0, :]
+        between = self._between(means, np.arange(self.design.n_prompts)[None])[..., 0, :]
         return self._ratio(between, (means**2).sum(axis=-2))
 
     def null(self, features: np.ndarray, m: int) -> np.ndarray:
         """F [m, D] of features [N, D] under every permutation."""
         means = self.prompt_means(features)
-        stand_ins = self.design.prompt_of[self.design.permutations(m)[:, self.design.rows[:, 0]]]  # [m, P]
-        codes, total = self.codes[stand_ins], (means**2).sum(axis=0)
-        size = max(1, _PIECE // (self.n_labels * means.shape[1]))
-        pieces = [self._between(means, codes[start : start + size]) for start in range(0, m, size)]
+        stand_ins, total = self.design.prompt_permutations(m), (means**2).sum(axis=0)
+        size = max(1, _PIECE // (max(len(self.directions), 1) * means.shape[1]))
+        pieces = [self._between(means, stand_ins[start : start + size]) for start in range(0, m, size)]
         return self._ratio(np.concatenate([np.empty((0, means.shape[1])), *pieces]), total)
 
-    def _between(self, means: np.ndarray, codes: np.ndarray) -> np.ndarray:
-        """Sums of squares between labels [..., m, D] of means [..., P, D], for labels [m, P]."""
-        one_hot = (codes[:, None] == np.arange(self.n_labels)[:, None]).astype(float)  # [m, k, P]
-        one_hot /= np.sqrt(one_hot.sum(axis=-1, keepdims=True))
-        sums = one_hot.reshape(-1, one_hot.shape[-1]) @ means  # [..., m * k, D]
-        return (sums.reshape(*means.shape[:-2], *one_hot.shape[:2], -1) ** 2).sum(axis=-2)
+    def _between(self, means: np.ndarray, stand_ins: np.ndarray) -> np.ndarray:
+        """Sums of squares between labels [..., m, D] of means [..., P, D], by stand-ins [m, P]."""
+        moved = self.directions[:, stand_ins].swapaxes(0, 1)  # [m, k, P]
+        sums = moved.reshape(-1, moved.shape[-1]) @ means  # [..., m * k, D]
+        return (sums.reshape(*means.shape[:-2], *moved.shape[:2], means.shape[-1]) ** 2).sum(axis=-2)
 
     def _ratio(self, between: np.ndarray, total: np.ndarray) -> np.ndarray:
         if self.why_not:
@@ -228,17 +232,20 @@ class _Anova:
         seeds = bootstraps.seeds / bootstraps.seeds.sum(axis=1, keepdims=True)
         counts = bootstraps.units[:, bootstraps.unit_of[self.design.rows[:, 0]]]  # [m, P]
         by_seed = np.einsum("qp,prd->rqd", self.centring, features[self.design.rows])  # [R, P, D]
-        one_hot = (self.codes[:, None] == np.arange(self.n_labels)).astype(float)  # [P, k]
         n_dimensions = features.shape[1]
         chosen, size = np.zeros(n_dimensions), max(1, _PIECE // by_seed[0].size)
         for start in range(0, m, size):
             some = slice(start, start + size)
             means = np.tensordot(seeds[some], by_seed, axes=1)  # [m, P, D]
-            weights = counts[some, None] * one_hot.T  # [m, k, P]
-            n = weights.sum(axis=-1, keepdims=True)
-            sums = weights @ means
-            grand = sums.sum(axis=1) ** 2 / n.sum(axis=1)
-            between = np.divide(sums**2, n, out=np.zeros_like(sums), where=n > 0).sum(axis=1) - grand
+            weight = counts[some, None]  # [m, 1, P]
+            grand = (weight @ means)[:, 0] ** 2 / weight.sum(axis=-1)
+            columns = self.columns.T  # [k, P]
+            if self.design.numeric:
+                columns = columns - weight @ columns.T / weight.sum(axis=-1, keepdims=True)
+            sums = (weight * columns) @ means  # [m, k, D]
+            n = (weight * columns**2).sum(axis=-1, keepdims=True)
+            between = np.divide(sums**2, n, out=np.zeros_like(sums), where=n > _NOTHING).sum(axis=1)
+            between -= 0 if self.design.numeric else grand
             total = np.einsum("mp,mpd->md", counts[some], means**2) - grand
             explained = np.divide(between, total, out=np.full_like(total, -1), where=total > 0)
             top = np.argpartition(-explained, min(TOP, n_dimensions) - 1, axis=1)[:, :TOP]

@@ -40,10 +40,11 @@ class Finding:
     aside: str = ""
 
 
-_WHOLE = {"measure": "centred", "window": "whole", "statistic": "emotion effect, other seed"}
+_ALIKE = ["emotion effect, other seed", "rating correlation, other seed"]
+_WHOLE = {"measure": "centred", "window": "whole", "statistic": _ALIKE}
 FINDINGS = (
     Finding(
-        "Does the sound itself differ between emotions?",
+        "Does the sound itself differ between {contrasts}?",
         "manipulation",
         "Yes, most clearly its {feature}.",
         {"statistic": "ANOVA F"},
@@ -51,28 +52,28 @@ FINDINGS = (
         aside="p is corrected over features by BH. Where the sound does not differ, all else is of the text.",
     ),
     Finding(
-        "Are emotions told apart on held-out templates by the branch that hears only the music?",
+        "Are {contrasts} told apart on held-out templates by the branch that hears only the music?",
         "discriminability",
         "Yes, most surely in layer {layer}, over the whole clip.",
         {"statistic": "cross-validated distance", "over": "windows", "window": "whole", "branch": "uncond"},
         "discriminability_maps.svg",
     ),
     Finding(
-        "Does the layer that is best on some templates tell emotions apart on another?",
+        "Does the layer that is best on some templates tell {contrasts} apart on another?",
         "best_layers",
         "Yes, in uncond: layers {chosen}, chosen without the template that they are measured on.",
         {"statistic": "held-out distance of the chosen layer", "branch": "uncond"},
         "layer_ranks.svg",
     ),
     Finding(
-        "Does emotion emerge as the music goes on, in uncond?",
+        "Does {contrast} emerge as the music goes on, in uncond?",
         "emergence",
         "Yes: in layer {layer} held-out evidence is higher after the onset than before it.",
         {"statistic": "held-out rise", "branch": "uncond"},
         "emergence.svg",
     ),
     Finding(
-        "Does the difference between emotions itself differ between the first and the last tenth?",
+        "Does the difference between {contrasts} itself differ between the first and the last tenth?",
         "emergence",
         "Yes: in layer {layer}, {branch}.",
         {"statistic": "label × window interaction"},
@@ -87,14 +88,14 @@ FINDINGS = (
         aside="Positive lags are sound yet to come (planning), negative ones sound that was (history).",
     ),
     Finding(
-        "Are states alike for one emotion in the branch that hears only the music?",
+        "Are states alike where {contrasts} are, in the branch that hears only the music?",
         "similarity",
-        "Yes, most clearly in layer {layer}: clips of one emotion are closer than those of two.",
+        "Yes, most clearly in layer {layer}: the more alike the {contrasts}, the closer the clips.",
         _WHOLE | {"branch": "uncond"},
         "emotion_effect.svg",
     ),
     Finding(
-        "Are states alike for one emotion in the text's direct effect?",
+        "Are states alike where {contrasts} are, in the text's direct effect?",
         "similarity",
         "Yes, most clearly in layer {layer} of cond − uncond.",
         _WHOLE | {"branch": "delta"},
@@ -109,7 +110,7 @@ FINDINGS = (
         aside="p is corrected over the components of one layer.",
     ),
     Finding(
-        "Do more single dimensions differ between emotions than chance allows, in uncond?",
+        "Do more single dimensions differ between {contrasts} than chance allows, in uncond?",
         "dimensions",
         "Yes: a share of {estimate:.2f} in layer {layer} passes F's 5 % point.",
         {"branch": "uncond", "statistic": "share past F's 5 % point"},
@@ -179,10 +180,10 @@ FINDINGS = (
         "Yes: best its {feature}, from layer {layer} in {branch}.",
         {"statistic": "held-out R²", "window": "whole"},
         "acoustic_r2.svg",
-        aside="The emotion may be what both share.",
+        aside="The {contrast} may be what both share.",
     ),
     Finding(
-        "Do the states know more of the sound than the emotion tells?",
+        "Do the states know more of the sound than the {contrast} tells?",
         "correlation",
         "Yes: most of its {feature}, from layer {layer} in {branch}.",
         {"statistic": "R² beyond the label", "window": "whole"},
@@ -218,50 +219,61 @@ COLUMNS = (
 )
 
 
-def findings(tables: Mapping[str, pd.DataFrame], entries: Sequence[Finding] = FINDINGS) -> pd.DataFrame:
+def findings(
+    tables: Mapping[str, pd.DataFrame], entries: Sequence[Finding] = FINDINGS, *, contrast: str = "emotion"
+) -> pd.DataFrame:
     """Answer each question from the row with the smallest corrected p, or say why it is not established.
 
     Parameters
     ----------
     tables : name -> table, as each entry asks for.
     entries : the questions.
+    contrast : the label that the study asks about.
 
     Returns
     -------
     One row per question, in order, with the columns `COLUMNS`. `established` is ``"yes"`` where corrected
     p < .05, ``"no"`` where it is not or no test was possible, ``"not tested"`` for plain measurements.
     """
-    return pd.DataFrame([_answer(entry, tables[entry.table]) for entry in entries], columns=list(COLUMNS))
+    plural = "emotions" if contrast == "emotion" else f"ratings of {contrast}"
+    words = {"contrast": contrast, "contrasts": plural}
+    rows = [_answer(entry, tables[entry.table], words) for entry in entries]
+    return pd.DataFrame(rows, columns=list(COLUMNS))
 
 
-def _answer(entry: Finding, table: pd.DataFrame) -> dict[str, object]:
+def _answer(entry: Finding, table: pd.DataFrame, words: Mapping[str, str]) -> dict[str, object]:
     rows = table
     for column, value in entry.where.items():
         values = value if isinstance(value, list) else [value]
         rows = rows.iloc[np.flatnonzero(rows[column].isin(values).to_numpy())]
     source = f"{entry.table}: {', '.join(f'{name} = {value}' for name, value in entry.where.items())}"
-    common = {"question": entry.question, "figure": entry.figure, "source": source.rstrip(": ")}
+    aside = entry.aside.format(**words)
+    common = {
+        "question": entry.question.format(**words),
+        "figure": entry.figure,
+        "source": source.rstrip(": "),
+    }
     p = rows["p_corrected"].to_numpy(float)
     estimate = rows["estimate"].to_numpy(float)
     usable = np.isfinite(p if entry.tested else estimate)
     if not usable.any():
         why = [str(null).removeprefix("none: ") for null in rows["null"]] or ["the table has no such rows"]
-        return common | _told("no", f"Not established: no test is possible ({why[0]}).", entry)
+        return common | _told("no", f"Not established: no test is possible ({why[0]}).", aside)
     # The smallest p; of equal ones the largest estimate.
     order = np.lexsort((-estimate, p)) if entry.tested else np.argsort(-estimate)
     row = rows.iloc[int(next(i for i in order if usable[i]))].to_dict()
     measured = {name: row.get(name, np.nan) for name in COLUMNS if name in row and name not in common}
     if not entry.tested:
-        return common | measured | _told("not tested", entry.sentence.format(**row), entry)
+        return common | measured | _told("not tested", entry.sentence.format(**row | words), aside)
     if float(row["p_corrected"]) < ALPHA:
-        return common | measured | _told("yes", entry.sentence.format(**row), entry)
+        return common | measured | _told("yes", entry.sentence.format(**row | words), aside)
     least = f", and no p can be below {row['min_p']:.2g}" if row.get("min_p", 0) >= ALPHA else ""
     answer = f"Not established: the smallest corrected p is {row['p_corrected']:.2g}{least}."
-    return common | measured | _told("no", answer, entry)
+    return common | measured | _told("no", answer, aside)
 
 
-def _told(established: str, answer: str, entry: Finding) -> dict[str, object]:
-    return {"established": established, "answer": f"{answer} {entry.aside}".strip()}
+def _told(established: str, answer: str, aside: str) -> dict[str, object]:
+    return {"established": established, "answer": f"{answer} {aside}".strip()}
 
 
 def findings_page(table: pd.DataFrame, *, title: str, model: str) -> str:

@@ -20,6 +20,8 @@ from innerear.targets import Targets, clip_targets
 
 ALPHA = 0.05
 ALL = "all features"
+#: for ratings, in place of Hedges' g
+SLOPE = "Pearson r"
 _COMMON = (
     *("model", "statistic", "estimate", "ci_lo", "ci_hi", "p", "p_corrected"),
     *("n_prompts", "n_perm", "min_p", "null", "family"),
@@ -69,8 +71,10 @@ def manipulation(
     corrected over features × pairs. *Balanced accuracy* is of the nearest centroid of standardised
     features, both fitted on some templates and judged on another; `p_corrected` is max-T over the
     sets of features. Intervals resample templates, then seeds; those of
-    g are of the difference, in units of the observed spread. A feature that a whole prompt lacks,
-    or that more than 10 % of samples lack, is not used, with the reason in `null`.
+    g are of the difference, in units of the observed spread. For ratings F is of the slope, *Pearson r* of
+    prompt means with ratings (templates taken out of both) stands in place of g, and nothing is
+    classified. A feature that a whole prompt lacks, or that more than 10 % of samples lack, is not used,
+    with the reason in `null`.
 
     Raises
     ------
@@ -80,11 +84,15 @@ def manipulation(
     effects = pd.concat(
         [
             _anova(targets, design, n_permutations),
-            *_contrasts(targets, design, n_permutations, n_bootstraps),
+            *(_slopes if design.numeric else _contrasts)(targets, design, n_permutations, n_bootstraps),
         ],
         ignore_index=True,
     )
-    for statistic, family in (("ANOVA F", "features"), ("Hedges g", "features × pairs of labels")):
+    for statistic, family in (
+        ("ANOVA F", "features"),
+        ("Hedges g", "features × pairs of labels"),
+        (SLOPE, "features"),
+    ):
         rows = np.flatnonzero((effects["statistic"] == statistic) & effects["p"].notna())
         if len(rows):
             effects.loc[rows, "p_corrected"] = false_discovery_control(effects["p"].to_numpy(float)[rows])
@@ -107,7 +115,7 @@ def anova_f(means: np.ndarray, design: Design, labels: np.ndarray) -> np.ndarray
     Parameters
     ----------
     means : [P, F] prompt means.
-    labels : int [m, P] number of each prompt's label, in m relabelings.
+    labels : [m, P] number of each prompt's label, or its rating, in m relabelings.
 
     Returns
     -------
@@ -116,14 +124,16 @@ def anova_f(means: np.ndarray, design: Design, labels: np.ndarray) -> np.ndarray
     """
     blocks = _indicator(design.block_of, design.n_blocks)  # [P, blocks]
     residual = means - blocks @ np.linalg.lstsq(blocks, means, rcond=None)[0]
-    n_labels = int(labels.max()) + 1
-    one_hot = (labels[..., None] == np.arange(n_labels)).astype(float)  # [m, P, labels]
+    columns = labels[..., None]  # [m, P, 1]
+    if not design.numeric:
+        columns = (columns == np.arange(int(labels.max()) + 1)).astype(float)  # [m, P, labels]
     # Within blocks, since a block need not hold every label as often as another.
-    inside = one_hot - np.einsum("pb,mbl->mpl", blocks, _block_means(one_hot, blocks))
+    inside = columns - np.einsum("pb,mbl->mpl", blocks, _block_means(columns, blocks))
     basis = np.linalg.pinv(inside)  # [m, labels, P]
     fitted = inside @ (basis @ residual)  # [m, P, F]
     between, total = (fitted**2).sum(axis=1), (residual**2).sum(axis=0)
-    df = n_labels - 1, len(means) - design.n_blocks - (n_labels - 1)
+    of_labels = 1 if design.numeric else columns.shape[-1] - 1
+    df = of_labels, len(means) - design.n_blocks - of_labels
     if df[1] < 1:
         return np.full((len(labels), means.shape[1]), np.nan)
     within = np.maximum(total - between, np.finfo(float).eps * np.maximum(total, 1e-300))
@@ -224,15 +234,16 @@ def _indicator(codes: np.ndarray, n: int) -> np.ndarray:
     return (codes[:, None] == np.arange(n)).astype(float)
 
 
-def _block_means(one_hot: np.ndarray, blocks: np.ndarray) -> np.ndarray:
+def _block_means(columns: np.ndarray, blocks: np.ndarray) -> np.ndarray:
     """Mean of [m, P, labels] over each block, [m, blocks, labels]."""
-    return np.einsum("pb,mpl->mbl", blocks, one_hot) / blocks.sum(axis=0)[:, None]
+    return np.einsum("pb,mpl->mbl", blocks, columns) / blocks.sum(axis=0)[:, None]
 
 
 def _relabelings(design: Design, m: int) -> np.ndarray:
-    """Number all samples' labels, observed in row 0 and permuted in m more, int [1 + m, N]."""
+    """Numbers of all samples' labels, or ratings, observed in row 0 and permuted in m more, [1 + m, N]."""
     codes = np.unique(design.labels, return_inverse=True)[1]
-    return np.concatenate([codes[None], codes[design.permutations(m)]])
+    values = design.targets[design.prompt_of, 0] if design.numeric else codes
+    return np.concatenate([values[None], values[design.permutations(m)]])
 
 
 def _rows(n: int, statistic: str, **columns) -> pd.DataFrame:
@@ -253,7 +264,7 @@ def _anova(targets: Targets, design: Design, m: int) -> pd.DataFrame:
     table = _feature_rows(targets, "ANOVA F", label_1="", label_2="")
     usable = np.flatnonzero(targets.usable)
     labels = _relabelings(design, m)[:, design.rows[:, 0]]  # [1 + m, P]
-    if not len(usable) or labels.max() < 1:
+    if not len(usable) or not np.ptp(labels[0]):
         return table
     found = anova_f(prompt_means(targets.values[:, usable].astype(float), design), design, labels)
     table.loc[usable, "estimate"] = found[0]
@@ -285,6 +296,36 @@ def _contrasts(targets: Targets, design: Design, m: int, n_bootstraps: int) -> l
             _record(table, usable, alone, np.abs(observed), np.abs(null))
         tables.append(table)
     return tables
+
+
+def _slopes(targets: Targets, design: Design, m: int, n_bootstraps: int) -> list[pd.DataFrame]:
+    """Correlate prompt means with the rating, both less the mean of their template where they are blocks."""
+    table = _feature_rows(targets, SLOPE, label_1="", label_2="")
+    usable = np.flatnonzero(targets.usable)
+    ratings = _relabelings(design, m)[:, design.rows[:, 0]]  # [1 + m, P]
+    if not len(usable) or not np.ptp(ratings[0]):
+        return [table]
+    blocks = _indicator(design.block_of, design.n_blocks)
+    centring = np.eye(design.n_prompts) - blocks @ np.linalg.pinv(blocks)
+    values = targets.values[:, usable].astype(float)
+    found = _pearson(ratings @ centring, centring @ prompt_means(values, design), np.ones((1, len(blocks))))
+    drawn, weights = _resampled_means(values, design, design.bootstraps(n_bootstraps))
+    drawn = _pearson(ratings[:1] @ centring, centring @ drawn, weights)
+    low, high, _ = percentile_interval(found[0], drawn, design.resampled)
+    table.loc[usable, "estimate"] = found[0]
+    table.loc[usable, ["ci_lo", "ci_hi"]] = np.stack([low, high], axis=1)
+    _record(table, usable, design, np.abs(found[0]), np.abs(found[1:]))
+    return [table]
+
+
+def _pearson(ratings: np.ndarray, means: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Correlate ratings [m, P] with means [P, F] or [m, P, F], weighing prompts by [m, P]: [m, F]."""
+    share = weights / weights.sum(axis=1, keepdims=True)
+    x = ratings - (share * ratings).sum(axis=1, keepdims=True)
+    y = means - share[:, None] @ means  # [m, P, F]
+    product = ((share * x)[:, None] @ y)[:, 0]
+    size = np.sqrt((share * x**2).sum(axis=1)[:, None] * (share[:, None] @ y**2)[:, 0])
+    return np.divide(product, size, out=np.full(product.shape, np.nan), where=size > 1e-12)
 
 
 def _resampled_means(values: np.ndarray, design: Design, boots: Bootstraps) -> tuple[np.ndarray, np.ndarray]:
@@ -367,6 +408,8 @@ def _classification(targets: Targets, design: Design, m: int, n_bootstraps: int)
 def _why_not_classified(targets: Targets, design: Design) -> str:
     if not targets.usable.any():
         return "no feature can be used"
+    if design.numeric:
+        return f"{design.label} is a rating, which has no classes"
     if len(set(design.prompt_labels)) < 2:
         return f"all prompts have one {design.label}"
     try:
@@ -382,13 +425,15 @@ def _verdict(effects: pd.DataFrame, classification: pd.DataFrame, design: Design
     anova = effects.iloc[np.flatnonzero(effects["statistic"] == "ANOVA F")]
     n_used = int(np.isfinite(anova["estimate"].to_numpy(float)).sum())
     n_differ = int((anova["p_corrected"].to_numpy(float) <= ALPHA).sum())
+    by_feature = f"{n_differ} of {n_used} features differ at a false discovery rate of {ALPHA:.0%}"
+    if design.numeric:
+        return _verdict_on_rating(anova, by_feature, design)
     p, smallest, accuracy = whole[["p", "min_p", "estimate"]].to_numpy(float)[0]
     chance = 1 / len(set(design.prompt_labels))
     by_sound = (
         f"held-out clips are classified from sound alone with a balanced accuracy of {accuracy:.2f} "
         f"(chance {chance:.2f}, p = {p:.2g})"
     )
-    by_feature = f"{n_differ} of {n_used} features differ at a false discovery rate of {ALPHA:.0%}"
     label = design.label
     if np.isnan(p):
         said = f"Whether the audio differs between {label}s cannot be tested: " + str(
@@ -412,6 +457,24 @@ def _verdict(effects: pd.DataFrame, classification: pd.DataFrame, design: Design
             "is about the text alone."
         )
     return whole.drop(columns=["features", "label"]).assign(verdict=said).reset_index(drop=True)
+
+
+def _verdict_on_rating(anova: pd.DataFrame, by_feature: str, design: Design) -> pd.DataFrame:
+    """Say in a sentence whether the sound goes with a rating: the row is of the feature of the least p."""
+    p = anova["p_corrected"].to_numpy(float)
+    whole = anova.iloc[[int(np.nanargmin(p)) if np.isfinite(p).any() else 0]]
+    label = design.label
+    if not np.isfinite(p).any():
+        reason = str(whole["null"].iloc[0]).removeprefix("none: ")
+        said = f"Whether the audio goes with {label} cannot be tested: {reason}"
+    elif np.nanmin(p) <= ALPHA:
+        said = f"The audio goes with {label}, most clearly its {whole['feature'].iloc[0]}: {by_feature}."
+    else:
+        said = (
+            f"The audio was not shown to go with {label}: {by_feature}. What follows is about the text alone."
+        )
+    common = whole.reindex(columns=list(_COMMON))
+    return common.assign(verdict=said).reset_index(drop=True)
 
 
 def differs(effects: pd.DataFrame) -> Sequence[str]:

@@ -73,13 +73,13 @@ def layer_nested(
     Returns
     -------
     See `LayerNested`. `R² of the label`: held-out templates' states predicted by the mean of their
-    label. `R² of the sound`: by dual ridge regression on the clip features, whose one penalty is
-    chosen by folds within the training set. `R² of label and sound`: the label without penalty, and
-    the sound. `R² of the sound beyond the label`: the difference of the last and the first. All are
-    over all dimensions and samples, against the mean of the training samples. The null moves whole
-    prompts' states within templates, which is the same as moving their labels and sounds; beyond the
-    label, only the states' residuals from the means of the labels (Freedman & Lane 1983).
-    `p_corrected` is max-T over branches × windows, until `nested_map` replaces it by max-T over
+    label (for ratings, by a line). `R² of the sound`: by dual ridge regression on the clip features,
+    whose one penalty is chosen by folds within the training set. `R² of label and sound`: the label
+    without penalty, and the sound. `R² of the sound beyond the label`: the difference of the last and
+    the first. All are over all dimensions and samples, against the mean of the training samples. The
+    null moves whole prompts' states within templates, which is the same as moving their labels and
+    sounds; beyond the label, only the states' residuals from the means of the labels (Freedman & Lane
+    1983). `p_corrected` is max-T over branches × windows, until `nested_map` replaces it by max-T over
     layers too. In `dimensions`, of the first window, the estimate is `R² of the sound` of that
     dimension alone, with the layer's penalty; `feature` is the clip feature whose prompt means
     correlate best with it, `r` that correlation, for description; `p_corrected` is Benjamini and
@@ -172,7 +172,7 @@ class _Models:
     def __init__(self, targets: Targets, design: Design, m: int, n_bootstraps: int) -> None:
         sound = targets.values[:, targets.usable].astype(float)
         self.design, self.folds = design, design.folds()
-        self.labels = (design.labels[:, None] == np.unique(design.labels)).astype(float)  # [N, labels]
+        self.labels = design.covariates  # [N, Q]
         kernel = sound @ sound.T
         self.alone = DualRidge(kernel, self.folds, design)
         self.both = DualRidge(kernel, self.folds, design, self.labels)

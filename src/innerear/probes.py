@@ -49,9 +49,13 @@ def held_out_operators(kernel: np.ndarray, design: Design, across: np.ndarray | 
 
 
 def centred_targets(design: Design) -> np.ndarray:
-    """Return the design's targets [P, Q] less their mean, scaled so that the mean sum of squares is 1."""
+    """Return the design's targets [P, Q] less their mean, scaled so that the mean sum of squares is 1.
+
+    NaN where all prompts have one label.
+    """
     targets = design.targets - design.targets.mean(axis=0)
-    return targets / np.sqrt((targets**2).sum(axis=1).mean())
+    size = np.sqrt((targets**2).sum(axis=1).mean())
+    return targets / (size or np.nan)
 
 
 def evidence(operators: np.ndarray, design: Design) -> np.ndarray:
@@ -111,7 +115,8 @@ class Ranking:
     def share(self, scores: np.ndarray, targets: np.ndarray) -> np.ndarray:
         """Return the share of pairs in order, averaged over targets: [...] of scores [N, ..., Q]."""
         agreement, counts = self.agreement(scores, targets)
-        return (0.5 + 0.5 * agreement.sum(axis=0, dtype=float) / counts.sum(axis=0)).mean(axis=-1)
+        total, n = agreement.sum(axis=0, dtype=float), counts.sum(axis=0)
+        return (0.5 + 0.5 * np.divide(total, n, out=np.full(total.shape, np.nan), where=n > 0)).mean(axis=-1)
 
     def bootstrap(self, scores: np.ndarray, targets: np.ndarray, boots: Bootstraps) -> np.ndarray:
         """Return `share` in every bootstrap, [m, cells], of scores [N, cells, Q] and targets [N, Q].

@@ -28,8 +28,10 @@ EFFECTS = {
     "prompt effect": (1, 3),
     "seed effect": (2, 3),
 }
+#: the same for labels that are ratings: −r of the cosine of two prompts with the distance of their ratings
+CORRELATIONS = {"rating correlation, same seed": (2, 4), "rating correlation, other seed": (3, 5)}
 #: the effects of which labels, not prompts or seeds, are the cause, and which a permutation can test
-TESTED = ("emotion effect, same seed", "emotion effect, other seed")
+TESTED = ("emotion effect, same seed", "emotion effect, other seed", *CORRELATIONS)
 # Weights of pairs [permutations, pairs] are made in pieces of at most this many numbers.
 _PIECE = 2**24
 # Steps of activations are compared in blocks of about this many numbers, to stay in cache.
@@ -206,11 +208,15 @@ def layer_similarity(
     -------
     See `LayerSimilarity`. Rows of the table: the mean cosine of each stratum, and the effects in
     `EFFECTS`, each with a 95 % percentile interval over bootstraps of templates (or prompts), then
-    seeds. A resample of few templates or seeds may hold no pair of a stratum. Where more than 5 % of
+    seeds. Where the label is a rating, the strata are those of the emotions, and in place of the emotion
+    effects stand `CORRELATIONS` of cosines with distances between ratings, over the same pairs (the
+    statistic of Mantel 1967): positive where prompts of near ratings are alike.
+
+    A resample of few templates or seeds may hold no pair of a stratum. Where more than 5 % of
     them do, the others would speak for the design as if it were larger, so the interval is NaN and
-    `interval` says why; fewer are dropped. The emotion effects are tested, one-sided, by permuting
-    labels within templates; `p_corrected` is max-T over the steps (or windows) of this layer and
-    branch until `similarity_map` replaces it by max-T over layers too. Pads are left out. Cells
+    `interval` says why; fewer are dropped. Emotion effects and correlations are tested, one-sided, by
+    permuting labels within templates; `p_corrected` is max-T over the steps (or windows) of this layer
+    and branch until `similarity_map` replaces it by max-T over layers too. Pads are left out. Cells
     without variance (`deterministic`) and those without pairs are NaN with the reason in `null`.
 
     Raises
@@ -292,7 +298,9 @@ class _Pairs:
         self.members = {k: np.nonzero(strata == k) for k in STRATA}
         self.bootstraps = design.bootstraps(n_bootstraps)
         codes = np.unique(design.labels, return_inverse=True)[1]
-        self.labels = codes[design.permutations(n_permutations)]  # [m, N]
+        values = design.targets[design.prompt_of, 0] if design.numeric else codes
+        self.observed = values  # [N]
+        self.labels = values[design.permutations(n_permutations)]  # [m, N]
         self.n_permutations = n_permutations
 
     def summary(
@@ -306,9 +314,16 @@ class _Pairs:
         for k, name in STRATA.items():
             rows.append(self._row(cells, name, (k,), means[k], boots[k]))
         for name, (a, b) in EFFECTS.items() if tests else ():
+            if self.design.numeric and name in TESTED:
+                continue
             row = self._row(cells, name, (a, b), means[a] - means[b], boots[a] - boots[b])
             if name in TESTED:
                 maxima += self._test(row, self._null(values[a], values[b], a, b), cells)
+            rows.append(row)
+        for name, (a, b) in CORRELATIONS.items() if tests and self.design.numeric else ():
+            estimate, null, resampled = self._correlation(np.concatenate([values[a], values[b]]), a, b)
+            row = self._row(cells, name, (a, b), estimate, resampled)
+            maxima += self._test(row, null, cells)
             rows.append(row)
         return pd.concat(rows, ignore_index=True), maxima
 
@@ -336,6 +351,8 @@ class _Pairs:
     def _why_nan(self, strata: tuple[int, ...]) -> str:
         """Say why an estimate from these strata is NaN."""
         empty = [STRATA[k] for k in strata if not len(self.members[k][0])]
+        if self.design.numeric and strata in CORRELATIONS.values():
+            return f"no pairs of prompts that differ in {self.design.label}, or all samples are equal"
         return f"no two samples are {empty[0]!r}" if empty else "all samples are equal (deterministic)"
 
     def _test(
@@ -375,6 +392,29 @@ class _Pairs:
             np.divide(weights @ values, total, out=means[rows], where=total > 0)
         return means
 
+    def _correlation(self, values: np.ndarray, a: int, b: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Correlate cosines [pairs, cells] with nearness: observed [cells], null and resampled [m, cells]."""
+        i, j = np.concatenate([self.members[a], self.members[b]], axis=1)
+        values = values - values.mean(axis=0) if len(i) else values
+        null = np.full((len(self.labels), values.shape[1]), np.nan)
+        boots = np.full((len(self.bootstraps), values.shape[1]), np.nan)
+        distance = np.abs(self.observed[i] - self.observed[j])  # [pairs]
+        if not len(i) or not np.ptp(distance):
+            return np.full(values.shape[1], np.nan), null, boots
+        size = np.linalg.norm(values, axis=0)
+        unit = np.divide(values, size, out=np.full(values.shape, np.nan), where=size > 0)
+        for rows in _pieces(len(null), len(i)):
+            null[rows] = -_unit(_centred(np.abs(self.labels[rows][:, i] - self.labels[rows][:, j]))) @ unit
+        for rows in _pieces(len(boots), len(i)):
+            weights = self.bootstraps.pairs(i, j, rows).astype(float)  # [m, pairs]
+            weights /= np.maximum(weights.sum(axis=1, keepdims=True), 1)
+            away = distance - weights @ distance[:, None]
+            spread = weights @ values**2 - (weights @ values) ** 2  # [m, cells]
+            scale = np.sqrt(np.maximum(spread, 0) * (weights * away**2).sum(axis=1, keepdims=True))
+            product = (weights * away) @ values
+            boots[rows] = -np.divide(product, scale, out=np.full(product.shape, np.nan), where=scale > 0)
+        return -_unit(_centred(distance)[None])[0] @ unit, null, boots
+
     def _null(self, same: np.ndarray, other: np.ndarray, a: int, b: int) -> np.ndarray:
         """Emotion effect under every permutation, [m, cells]."""
         # In float64, so that a relabeling that only renames ties with the observed effect.
@@ -391,6 +431,10 @@ class _Pairs:
             both = (n_alike * n_other)[:, 0] > 0
             null[rows][both] = summed[both] / n_alike[both] - (total - summed[both]) / n_other[both]
         return null
+
+
+def _centred(values: np.ndarray) -> np.ndarray:
+    return values - values.mean(axis=-1, keepdims=True)
 
 
 def _mean(values: np.ndarray) -> np.ndarray:

@@ -36,20 +36,22 @@ def write_design(design: Design, n_permutations: int, path: str | PathLike) -> N
     )
 
 
-def read_design(samples: pd.DataFrame, path: str | PathLike) -> Design:
+def read_design(samples: pd.DataFrame, path: str | PathLike, label: str = "") -> Design:
     """Return the design that `write_design` wrote, with its permutation table.
 
     Parameters
     ----------
     samples : the sample sheet that the design was made from.
     path : the file.
+    label : another column than the study's contrast, for an analysis that is of one label whatever the
+        contrast is; the permutations move whole prompts, so that they serve every column.
 
     Raises
     ------
     InputError: the file is of other samples, or its permutations are not those that its hash names.
     """
     with GramFile(path) as stored:
-        label, seed = str(stored.attrs["contrast"]), int(stored.attrs["seed"])
+        label, seed = label or str(stored.attrs["contrast"]), int(stored.attrs["seed"])
         table, promised = stored.read("permutations"), str(stored.attrs["permutation_hash"])
         ids, shuffled = stored.coords("sample"), bool(stored.attrs["shuffled"])
     design = Design(samples, label, seed)

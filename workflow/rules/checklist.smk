@@ -1,10 +1,11 @@
 rule checklist:
     """Answer the checklist of the original notes: what the study shows, and what it does not."""
     input:
-        samples=rules.index.output[0],
+        samples=rules.gate.output.samples,
         checks=rules.qc.output[0],
         similarity=rules.similarity_map.output[0],
-        clips=rules.clip_features.output.clips,
+        manipulation=rules.manipulation.output.effects,
+        best_layers=rules.discriminability_map.output.best,
     output:
         report(
             "<results>/checklist.tsv",
@@ -23,7 +24,6 @@ rule checklist:
         runtime=20,
     params:
         code=fingerprint("innerear.checklist"),
-        statistics=config["statistics"],
     script:
         "../../scripts/checklist.py"
 

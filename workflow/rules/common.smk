@@ -12,7 +12,7 @@ from snakemake.exceptions import WorkflowError
 # A checkout works without being installed, as in the environments of --sdm conda.
 sys.path.insert(0, f"{workflow.basedir}/src")
 
-from innerear.conditions import Sample
+from innerear.conditions import Sample, is_name
 from innerear.errors import InputError
 from innerear.study import Study
 from innerear.tracking import fingerprint, hold
@@ -40,9 +40,12 @@ config = STUDY.settings
 PROMPTS = {prompt.id: prompt for prompt in STUDY.prompts}
 SEEDS = config["seeds"]
 RESULTS = f"results/{config['study']}"
+# A control says so in every table and title.
 MODEL = config["model"]["name"] + (
     " (random weights)" if config["model"]["random_init"] else ""
 )
+if config["statistics"]["shuffle_labels"]:
+    MODEL += " (labels shuffled)"
 LOADING = {
     key: value for key, value in config["model"].items() if key != "architecture"
 }
@@ -58,6 +61,13 @@ LAYERS = [f"{layer:02d}" for layer in STUDY.layers]
 BLOCKS = STUDY.swaps.blocks
 EXAMPLE_BLOCK = list(BLOCKS)[:1]
 LISTENERS = STUDY.listeners
+# Clips that one job measures, since loading librosa takes as long as measuring a few: those of a template,
+# or of a prompt where templates cannot name a file.
+MEASURED_BY_TEMPLATE = all(is_name(prompt.template) for prompt in STUDY.prompts)
+MEASURED = {}
+for prompt in STUDY.prompts:
+    name = prompt.template if MEASURED_BY_TEMPLATE else prompt.id
+    MEASURED.setdefault(name, []).append(prompt)
 # How the clips are sampled, apart from how they are shared out among jobs, on which nothing depends.
 JOB_SIZE = {"batch", "batch_size"}
 SAMPLING = {
@@ -102,14 +112,32 @@ def audio_of_example(wildcards):
     )
 
 
-def clip_features_of_all_prompts(wildcards):
-    """The clip features of each prompt."""
-    return collect("<results>/acoustics/clips/{prompt}.tsv", prompt=PROMPTS)
+def all_clip_features(wildcards):
+    """The clip features of all samples."""
+    return collect("<results>/acoustics/clips/{clips}.tsv", clips=MEASURED)
 
 
-def frame_features_of_all_prompts(wildcards):
-    """The frame features of each prompt."""
-    return collect("<results>/acoustics/frames/{prompt}.nc", prompt=PROMPTS)
+def all_frame_features(wildcards):
+    """The frame features of all samples."""
+    return collect("<results>/acoustics/frames/{clips}.nc", clips=MEASURED)
+
+
+def audio_measured_together(wildcards):
+    """The clips that one job measures."""
+    return collect(
+        "<results>/audio/{prompt}/seed-{seed}.wav",
+        prompt=[prompt.id for prompt in MEASURED[wildcards.clips]],
+        seed=SEEDS,
+    )
+
+
+def samples_measured_together(wildcards):
+    """The ids of these samples, in that order."""
+    return [
+        Sample(prompt, seed).id
+        for prompt in MEASURED[wildcards.clips]
+        for seed in SEEDS
+    ]
 
 
 def swapped_texts_of(wildcards):
@@ -127,11 +155,6 @@ def loading_of(wildcards):
 def prompt_of(wildcards):
     """The fields of the prompt that a job is about."""
     return asdict(PROMPTS[wildcards.prompt])
-
-
-def samples_of(wildcards):
-    """The ids of the prompt's samples."""
-    return [Sample(PROMPTS[wildcards.prompt], seed).id for seed in SEEDS]
 
 
 def seeds_of(wildcards, output):
@@ -253,5 +276,6 @@ wildcard_constraints:
     seed=r"\d+",
     layer=r"\d+",
     capture=r"[A-Za-z0-9][A-Za-z0-9_-]*",
+    clips=r"[A-Za-z0-9][A-Za-z0-9_-]*",
     template=r"[A-Za-z0-9][A-Za-z0-9_-]*",
     listener=r"model|random_init",

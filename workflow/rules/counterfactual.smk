@@ -3,8 +3,7 @@ rule counterfactual:
     input:
         weights=WEIGHTS,
         stacks=stacks_of_template,
-        # Passed, that is all: samples added later open it anew, and change nothing here.
-        gate=ancient(rules.gate.output[0]),
+        gate=rules.gate.output[0],
     output:
         layers=collect(
             "<results>/counterfactual/{{listener}}/{{template}}/layer_{layer}.h5",
@@ -37,7 +36,7 @@ rule counterfactual:
 rule listen_counterfactual:
     """Put the clips of the first template on a page, with their likelihood under every text of the template."""
     input:
-        samples=rules.index.output[0],
+        samples=rules.gate.output.samples,
         likelihood=collect(
             "<results>/counterfactual/model/{template}/likelihood.h5",
             template=EXAMPLE_BLOCK,

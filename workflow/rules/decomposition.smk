@@ -1,7 +1,7 @@
 rule decomposition:
     """Divide one layer's variance between text, history and their interaction, as one listener hears them."""
     input:
-        samples=rules.index.output[0],
+        samples=rules.gate.output.samples,
         cells=collect(
             "<results>/counterfactual/{{listener}}/{template}/layer_{{layer}}.h5",
             template=BLOCKS,
@@ -64,7 +64,7 @@ rule decomposition_map:
 rule likelihood:
     """Compare the likelihood of every clip's codes under every text of its template."""
     input:
-        samples=rules.index.output[0],
+        samples=rules.gate.output.samples,
         likelihoods=collect(
             "<results>/counterfactual/{{listener}}/{template}/likelihood.h5",
             template=BLOCKS,

@@ -42,6 +42,7 @@ rule findings:
         code=fingerprint("innerear.findings"),
         study=config["study"],
         model=MODEL,
+        contrast=config["contrast"],
     script:
         "../../scripts/findings.py"
 

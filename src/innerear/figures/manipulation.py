@@ -12,6 +12,7 @@ from matplotlib.lines import Line2D
 from innerear.figures.acoustics import SHOWN
 from innerear.figures.maps import distinct, rows_of
 from innerear.figures.style import new_figure, palette, styled
+from innerear.manipulation import SLOPE
 
 ALPHA = 0.05
 MAX_CONTRASTS = 6
@@ -38,9 +39,13 @@ def forest(
     Returns
     -------
     Filled marks where the feature differs between the labels, by ANOVA of prompt means corrected over
-    features; of more than 6 pairs the first 6 are drawn.
+    features; of more than 6 pairs the first 6 are drawn. For ratings, one column of correlations.
     """
     anova, contrasts = rows_of(effects, statistic="ANOVA F"), rows_of(effects, statistic="Hedges g")
+    rated = SLOPE in set(effects["statistic"])
+    contrasts = (
+        rows_of(effects, statistic=SLOPE).fillna({"label_1": "", "label_2": ""}) if rated else contrasts
+    )
     shown = [name for name in features if name in set(effects["feature"])]
     differ = set(anova["feature"][anova["p_corrected"] <= ALPHA])
     pairs = list(dict.fromkeys(zip(contrasts["label_1"], contrasts["label_2"], strict=True)))
@@ -58,11 +63,14 @@ def forest(
     for panel, (first, second) in zip(axes[0], drawn, strict=False):
         rows = rows_of(contrasts, label_1=first, label_2=second)
         _draw_contrast(panel, rows, shown, differ, limit)
-        panel.set_title(f"{first}\n− {second}", fontsize=8)
+        panel.set_title("rating" if rated else f"{first}\n− {second}", fontsize=8)
     _draw_validity(axes[0, -1], validity, shown)
     axes[0, 0].set_yticks(range(len(shown)), _names(effects, shown))
     axes[0, 0].set_ylim(len(shown) - 0.5, -0.5)
-    figure.supxlabel("Hedges g of prompt means (difference in standard deviations)", fontsize=9)
+    measure = "Pearson r of prompt means with ratings"
+    if not rated:
+        measure = "Hedges g of prompt means (difference in standard deviations)"
+    figure.supxlabel(measure, fontsize=9)
     return figure
 
 

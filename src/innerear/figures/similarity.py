@@ -19,7 +19,7 @@ from innerear.figures.maps import (
 )
 from innerear.figures.style import BRANCHES, DIVERGING, new_figure, step_axis, styled
 from innerear.gram import GramSource
-from innerear.similarity import TESTED
+from innerear.similarity import CORRELATIONS, TESTED
 
 MAX_LAYERS = 6
 ALPHA = 0.05
@@ -192,7 +192,7 @@ def _draw_curves(axes: Axes, table: pd.DataFrame) -> None:
 
 @styled
 def effect_map(table: pd.DataFrame, *, model: str, measure: str = "centred") -> Figure:
-    """Draw the emotion effect, layer × step, same and other seed; max-T significance is outlined.
+    """Draw the effect of the labels, layer × step, same and other seed; max-T significance is outlined.
 
     Parameters
     ----------
@@ -202,17 +202,20 @@ def effect_map(table: pd.DataFrame, *, model: str, measure: str = "centred") -> 
 
     Returns
     -------
-    One row per effect, one column per branch.
+    One row per effect (for ratings, their correlation), one column per branch.
     """
     table = rows_of(table, measure=measure, over="steps")
     table = table.iloc[np.flatnonzero(np.isin(table["statistic"].to_numpy(str), TESTED))]
     layers, steps = sorted(distinct(table, "layer")), Steps.of(table)
     branches, effects = distinct(table, "branch"), distinct(table, "statistic")
     limit = max(np.abs(table["estimate"].to_numpy(float)[np.isfinite(table["estimate"])]), default=1.0)
+    rated = effects[0] in CORRELATIONS
+    of_rating = f"Correlation of {measure} cosine with nearness of ratings, {model}"
+    of_emotion = f"Emotion effect in {measure} cosine, {model}: same emotion − other emotion"
     figure, axes = new_figure(
         len(effects),
         len(branches),
-        title=f"Emotion effect in {measure} cosine, {model}: same emotion − other emotion",
+        title=of_rating if rated else of_emotion,
         subtitle=_how_tested(table),
         panel=(3.3, 1.9),
     )
@@ -239,7 +242,7 @@ def effect_map(table: pd.DataFrame, *, model: str, measure: str = "centred") -> 
             if column == 0:
                 panel.set_ylabel(f"{effect.split(', ')[1]}\nlayer")
     if image is not None:
-        figure.colorbar(image, ax=axes, label="difference of mean cosines", pad=0.01)
+        figure.colorbar(image, ax=axes, label="r" if rated else "difference of mean cosines", pad=0.01)
     return figure
 
 
