@@ -1,15 +1,15 @@
 """Divide one layer's variance between text, history and their interaction."""
 
 from innerear.decomposition import layer_decomposition
-from innerear.design import Design
 from innerear.stacks import open_templates
+from innerear.stored_design import read_design
 from innerear.tables import read_table, write_table
 from innerear.tracking import log_to
 
 with log_to(snakemake.log[0]), open_templates(snakemake.input.cells) as grams:
     result = layer_decomposition(
         grams,
-        Design(read_table(snakemake.input.samples), seed=snakemake.params.statistics["seed"]),
+        read_design(read_table(snakemake.input.samples), snakemake.input.design, label="emotion"),
         model=snakemake.params.model,
         listener=snakemake.wildcards.listener,
         layer=int(snakemake.wildcards.layer),

@@ -533,3 +533,32 @@ def test_the_map_corrects_over_layers_and_asks_for_an_effect_before_it_is_overta
     tested = alone["p_corrected"].notna()
     assert (table.loc[tested, "p_corrected"] >= alone.loc[tested, "p_corrected"] - 1e-9).all()
     assert set(table.loc[tested, "family"]) == {"layers × steps", "layers × windows"}
+
+
+def test_shuffled_labels_leave_what_is_within_templates_and_hide_what_is_general():
+    design = make_design(5, 4)
+    states = network(design, text=0.8, history=0.8, general=True, n_steps=20, d=30, seed=2)
+    emotions = list(dict.fromkeys(design.labels))
+    grams = {f"t{t}": Replayed(x, emotions, list(design.seeds), f"t{t}") for t, x in enumerate(states)}
+    options = {"model": "synthetic", "listener": "model", "layer": 0, "n_permutations": 99}
+    true, control = (
+        layer_decomposition(grams, one, n_bootstraps=20, **options).table
+        for one in (design, design.shuffled())
+    )
+    for name in COMPONENTS:
+        assert at_steps(control, name) == pytest.approx(at_steps(true, name), abs=1e-6)
+    for name in (TEXT, HISTORY):
+        assert (at_steps(true, name + GENERAL, "p_corrected") <= 0.05).all()
+        assert (at_steps(control, name + GENERAL, "p_corrected") > 0.05).all()
+    assert whole(true, probe_name(TEXT, TEXT))["estimate"] > 0.9
+    assert whole(control, probe_name(TEXT, TEXT))["p"] > 0.05
+
+
+def test_a_replay_of_other_emotions_than_the_sheets_is_refused(mixed):
+    design, states, _ = mixed
+    file = Replayed(states[0], EMOTIONS, list(design.seeds), "t0")
+    names = {"happy": "glad"}
+    file.arrays["codes_emotion"] = np.array([names.get(e, e) for e in file.arrays["codes_emotion"]])
+    file.arrays["text"] = np.array([names.get(e, e) for e in file.arrays["text"]])
+    with pytest.raises(InputError, match="calls its codes glad, sad"):
+        ReplayedTemplate(file, design)

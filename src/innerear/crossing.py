@@ -70,14 +70,12 @@ class PairProducts:
         return null / n_pairs
 
 
-def pair_products(left: np.ndarray) -> PairProducts:
+def pair_products(deviations: np.ndarray) -> PairProducts:
     """Return the products of deviations [cells, U, Q, D] that are known as such."""
-    n_units = left.shape[1]
-    i, j = np.triu_indices(n_units, 1)
-    values = [
-        np.einsum("cqd,cpd->qpc", left[:, a], left[:, b], optimize=True) for a, b in zip(i, j, strict=True)
-    ]
-    return PairProducts(np.stack(values), n_units)
+    n_units = deviations.shape[1]
+    pairs = zip(*np.triu_indices(n_units, 1), strict=True)
+    values = [deviations[:, i] @ deviations[:, j].swapaxes(1, 2) for i, j in pairs]  # pairs of [cells, Q, Q]
+    return PairProducts(np.stack(values).transpose(0, 2, 3, 1), n_units)
 
 
 class ReplayedTemplate:
@@ -90,7 +88,8 @@ class ReplayedTemplate:
 
     Attributes
     ----------
-    emotions : names of the E emotions, of codes and of texts; texts : [B] these, and what else there is.
+    emotions : the design's names of the E emotions, of codes and of texts; named : the file's, which differ
+        where labels were shuffled; texts : [B] the emotions, and what else there is.
     prompts : [E] the design's number of each emotion's prompt in this template.
     order : int [E, R, B] the file's cell of each (codes, seed, text).
 
@@ -104,8 +103,8 @@ class ReplayedTemplate:
         codes, emotion, text = (gram.coords(name).tolist() for name in ("codes", "codes_emotion", "text"))
         if NO_TEXT not in text:
             raise InputError("the replay has no cells without text: make it again")
-        self.emotions = list(dict.fromkeys(emotion))
-        self.texts = self.emotions + [name for name in dict.fromkeys(text) if name not in self.emotions]
+        self.named = list(dict.fromkeys(emotion))
+        texts = self.named + [name for name in dict.fromkeys(text) if name not in self.named]
         number = {sample: i for i, sample in enumerate(design.samples["sample_id"].astype(str))}
         unknown = next((sample for sample in codes if sample not in number), None)
         if unknown is not None:
@@ -113,21 +112,23 @@ class ReplayedTemplate:
                 f"the replay holds the clip {unknown!r}, which is not in the sample sheet: make it again"
             )
         samples = np.array([number[sample] for sample in codes])
-        self.order = np.full((len(self.emotions), len(design.seeds), len(self.texts)), -1)
-        a = [self.emotions.index(name) for name in emotion]
-        b = [self.texts.index(name) for name in text]
+        self.order = np.full((len(self.named), len(design.seeds), len(texts)), -1)
+        a = [self.named.index(name) for name in emotion]
+        b = [texts.index(name) for name in text]
         self.order[a, design.seed_of[samples], b] = np.arange(len(samples))
         if (self.order < 0).any():
             i, r, j = np.argwhere(self.order < 0)[0]
             raise InputError(
-                f"the replay has no cell of codes {self.emotions[i]!r}, seed {design.seeds[r]} under text "
-                f"{self.texts[j]!r}: make it again from the current index"
+                f"the replay has no cell of codes {self.named[i]!r}, seed {design.seeds[r]} under text "
+                f"{texts[j]!r}: make it again from the current index"
             )
         self.prompts = design.prompt_of[samples[self.order[:, 0, 0]]]
-        if (design.prompt_labels[self.prompts] != np.array(self.emotions)).any():
+        self.emotions = design.prompt_labels[self.prompts].tolist()
+        self.texts = self.emotions + texts[len(self.emotions) :]
+        if self.emotions != self.named and not design.is_shuffled:
             raise InputError(
-                f"the replay calls its codes {', '.join(self.emotions)} where the sample sheet has "
-                f"{', '.join(design.prompt_labels[self.prompts])}: make it again from the current index"
+                f"the replay calls its codes {', '.join(self.named)} where the sample sheet has "
+                f"{', '.join(self.emotions)}: make it again from the current index"
             )
 
     @property

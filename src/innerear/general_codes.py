@@ -92,7 +92,7 @@ def _cells(
     stored = template.gram.read(name, **where).astype(float)  # [cells, E, B, D]
     rows = np.array([template.emotions.index(emotion) for emotion in emotions])
     texts = [str(text) for text in template.gram.coords("text_of_all")]
-    columns = np.array([texts.index(emotion) for emotion in emotions])
+    columns = np.array([texts.index(template.named[row]) for row in rows])
     cells = stored[:, rows[:, None], columns]
     own = cells[:, np.arange(len(rows)), np.arange(len(rows))]
     return cells, own - stored[:, rows, texts.index(NO_TEXT)]

@@ -2,6 +2,7 @@ rule decomposition:
     """Divide one layer's variance between text, history and their interaction, as one listener hears them."""
     input:
         samples=rules.gate.output.samples,
+        design=rules.design.output.permutations,
         cells=collect(
             "<results>/counterfactual/{{listener}}/{template}/layer_{{layer}}.h5",
             template=BLOCKS,
@@ -65,6 +66,7 @@ rule likelihood:
     """Compare the likelihood of every clip's codes under every text of its template."""
     input:
         samples=rules.gate.output.samples,
+        design=rules.design.output.permutations,
         likelihoods=collect(
             "<results>/counterfactual/{{listener}}/{template}/likelihood.h5",
             template=BLOCKS,

@@ -37,10 +37,15 @@ _LISTENERS = {"model": "the model", "random_init": "random twin (same codes)"}
 
 def _nothing(table: pd.DataFrame, title: str) -> Figure:
     """Return a figure that says why there is nothing to draw."""
-    figure, axes = new_figure(title=title)
+    figure, axes = new_figure(title=title, panel=(7.5, 1.2))
     axes[0, 0].set_axis_off()
     axes[0, 0].text(0.5, 0.5, why_not_tested(table), ha="center", va="center", wrap=True)
     return figure
+
+
+def _width(listeners: list[str]) -> float:
+    """Inches of a panel: one alone must hold the title."""
+    return 7.5 if len(listeners) == 1 else 4.6
 
 
 def _measured(table: pd.DataFrame) -> pd.DataFrame:
@@ -75,7 +80,7 @@ def shares_over_layers(table: pd.DataFrame, *, model: str) -> Figure:
         len(listeners),
         title=title,
         subtitle=f"{how_tested(tested).split('; outlined')[0]}\nbars below: {_bands(tested)}",
-        panel=(4.4, 2.3),
+        panel=(_width(listeners), 2.3),
         sharex=True,
         sharey="row",
     )
@@ -87,6 +92,7 @@ def shares_over_layers(table: pd.DataFrame, *, model: str) -> Figure:
         axes[0, column].set_title(_LISTENERS[listener])
         axes[1, column].axhline(0, color="0.6", linewidth=0.6)
         axes[1, column].set_yscale("symlog", linthresh=1e-3, linscale=0.5)
+        axes[1, column].set_ylim(min(1.5 * _lowest(table), -3e-4), 1.5)
         axes[1, column].set_xlabel("layer")
         axes[1, column].set_xticks(spread_evenly(distinct(mine, "layer"), 12))
     axes[0, 0].set_ylabel("share of variance")
@@ -95,6 +101,11 @@ def shares_over_layers(table: pd.DataFrame, *, model: str) -> Figure:
         handles, labels = row[0].get_legend_handles_labels()
         row[-1].legend(handles, labels, loc="center left", bbox_to_anchor=(1.01, 0.5))
     return figure
+
+
+def _lowest(table: pd.DataFrame) -> float:
+    controls = table.iloc[np.flatnonzero(table["statistic"].isin(list(_CONTROLS)))]
+    return float(np.nanmin(controls[["estimate", "ci_lo"]].to_numpy(float)))
 
 
 def _stack(axes: Axes, rows: pd.DataFrame) -> None:
@@ -140,7 +151,7 @@ def shares_over_steps(table: pd.DataFrame, *, model: str) -> Figure:
         len(listeners),
         title=title,
         subtitle=f"n: {distinct(table, 'n_prompts')[0]} prompts; the rest up to 1 is of the single clip",
-        panel=(4.4, 1.25),
+        panel=(_width(listeners), 1.25),
         sharex=True,
         sharey=True,
     )
@@ -206,7 +217,7 @@ def text_maps(table: pd.DataFrame, *, model: str) -> Figure:
         title=title,
         subtitle=f"{how_tested(rows_of(steps_only, statistic=TEXT))}\n"
         "white line: the step at which history overtakes text, dotted its interval",
-        panel=(4.6, 2.0),
+        panel=(_width(listeners), 2.0),
     )
     for row, name in enumerate((TEXT, HISTORY)):
         for column, listener in enumerate(listeners):
@@ -275,7 +286,7 @@ def text_probes(table: pd.DataFrame, *, model: str) -> Figure:
         title=title,
         subtitle=f"n: {distinct(table, 'n_prompts')[0]} prompts; {reached}; "
         f"filled: p ≤ {ALPHA} by max-T over layers × windows",
-        panel=(4.4, 2.2),
+        panel=(_width(listeners), 2.2),
         sharex=True,
         sharey="row",
     )
