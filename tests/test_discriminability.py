@@ -418,14 +418,34 @@ def test_a_rating_is_ranked_not_classified():
     assert whole.loc[CONCORDANCE, "estimate"] > 0.7
 
 
-def test_without_templates_distances_are_tested_and_probes_are_not():
+def test_without_templates_probes_are_fitted_anew_for_windows():
     table = measured(make_design(n_templates=4, templates=False), emotion=2.0)
+    probed = [EVIDENCE, AUC, ACCURACY]
     whole = rows(table, window="whole", branch="uncond").set_index("statistic")
-    assert (whole.loc[[DISTANCE, OMEGA], "p"] <= 0.05).all()
+    assert (whole.loc[[DISTANCE, OMEGA, *probed], "p_corrected"] <= 0.05).all()
     assert whole.loc[DISTANCE, "ci_lo"] > 0
-    assert whole.loc[[EVIDENCE, AUC, ACCURACY], "p"].isna().all()
-    assert whole.loc[EVIDENCE, "null"].startswith("none: folds without templates follow the labels")
     assert whole.loc[EVIDENCE, "estimate"] > 0.3
+    steps = table[(table["over"] == "steps") & table["statistic"].isin(probed)]
+    assert steps["p"].isna().all()
+    assert steps["null"].str.contains("tested in windows").all()
+
+
+@pytest.mark.parametrize("within", [0.2, 0.5, 0.8])
+def test_false_positive_rate_of_probes_without_templates(within):
+    design, found, n = make_design(n_templates=3, templates=False), np.zeros(3), 0
+    for k in range(4):
+        gram = Measured(data(design, d=6, within=within, n_steps=30, seed=k), design)
+        table = layer_discriminability(
+            gram, design, model="m", layer=0, n_permutations=59, n_bootstraps=2
+        ).table
+        deciles = table[table["window"].str.startswith("decile") & (table["branch"] != "delta")]
+        n += 20
+        found += [
+            int((rows(deciles, statistic=name)["p"] <= 0.05).sum()) for name in (EVIDENCE, AUC, ACCURACY)
+        ]
+    low, high = binom.interval(0.999, n, 0.05)
+    assert (found <= high).all(), found
+    assert found[0] >= low
 
 
 def test_one_prompt_per_emotion_gives_no_p_and_says_why():

@@ -144,6 +144,21 @@ def test_the_rise_keeps_its_level_on_smooth_null_data(within):
     assert found <= binom.ppf(0.999, n, 0.05), found
 
 
+def test_without_templates_the_rise_is_tested_with_probes_fitted_anew():
+    table, found, n = Design(make_design(n_templates=3).samples.assign(template="")), 0, 20
+    for k in range(n):
+        gram = Measured(
+            data(table, np.zeros(16), d=6, seed=k, n_steps=16, smooth=6, within=0.8), table, pads=0
+        )
+        options = {"model": "0", "layer": 0, "n_permutations": 39, "n_bootstraps": 2}
+        result = layer_emergence(gram, table, branches=("uncond",), **options).table
+        found += bool(one(result, RISE)["p"] <= 0.05)
+    assert found <= binom.ppf(0.999, n, 0.05), found
+    planted = emergence(1.5 * (np.arange(24) >= 12), table, m=39, n_steps=24).table
+    assert one(planted, RISE)["p"] <= 0.05
+    assert abs(one(planted, ONSET, unit="step")["estimate"] - 12) <= 1
+
+
 def test_an_effect_that_is_there_from_the_start_has_no_onset():
     design, found, n = make_design(n_templates=4, n_seeds=1), 0, 35
     for k in range(n):

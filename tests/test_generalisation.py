@@ -172,12 +172,19 @@ def test_the_map_is_corrected_over_layers():
     assert set(tested["statistic"]) == {EVIDENCE}
 
 
-def test_without_templates_nothing_is_tested_and_the_reason_is_given():
-    table = measure(make_design(templates=False), emotion=1).table
-    assert table["p"].isna().all()
-    assert table["estimate"].notna().all()
-    mine = table[table["statistic"] == EVIDENCE]
-    assert (mine["null"] == "none: folds without templates follow the labels").all()
+def test_without_templates_probes_are_fitted_anew():
+    design = make_design(templates=False)
+    table = measure(design, emotion=1, n_permutations=39, n_bins=3).table
+    mine = table[(table["statistic"] == EVIDENCE) & (table["branch"] == "uncond")]
+    same = mine["train"] == mine["test"]
+    assert (mine[same]["p_corrected"] <= 0.05).all()
+    assert table[table["statistic"] == EVIDENCE]["p"].notna().all()
+    noise = measure(design, within=0.8, n_permutations=39, n_bins=12, n_steps=12, d=5).table
+    noise = noise[
+        (noise["statistic"] == EVIDENCE) & (noise["train"] == noise["test"]) & (noise["over"] == "bins")
+    ]
+    rejected = int((noise[noise["branch"] != "delta"]["p"] <= 0.05).sum())
+    assert rejected <= binom.ppf(0.999, 24, 0.05)
 
 
 def test_one_prompt_per_emotion_gives_a_reason_and_no_estimate():

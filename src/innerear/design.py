@@ -21,6 +21,8 @@ from innerear.errors import InputError
 from innerear.significance import Significance, against_null
 
 MAX_FOLDS = 10
+#: permutations for which probes are fitted anew, where folds follow the labels
+REFITS = 99
 STRATA = {
     1: "same prompt, other seed",
     2: "same emotion, same seed",
@@ -265,6 +267,19 @@ class Design:
             stand_in[:, members] = np.random.default_rng(stream).permuted(table, axis=1)
         return self.rows[stand_in[:, self.prompt_of], self.seed_of].astype(np.int32)
 
+    def exchanges(self, m: int) -> np.ndarray:
+        """Return the first permutations as orders of samples that leave labels and folds in their places.
+
+        Without templates folds follow the labels, so that the two can only move together, and every probe
+        must be fitted anew: on ``features[order]``, the measurements of other prompts. Under the null
+        that is as good a study as the observed one, so that p is exact.
+
+        Returns
+        -------
+        int [min(m, 99), N].
+        """
+        return np.argsort(self.permutations(min(m, REFITS)), axis=1)
+
     def share(self, table: np.ndarray) -> None:
         """Take the permutation table [m, N] that the study has drawn, in place of drawing it again.
 
@@ -357,9 +372,10 @@ class Design:
             f"{what} permuted between prompts {'within templates' if self.blocked else 'of the whole sheet'}"
         )
 
-    def null_text(self, m: int, what: str) -> str:
-        """Return `moved`, with the hash of the table of m permutations."""
-        return f"{self.moved(what)}; table {self.permutation_hash(m)}"
+    def null_text(self, m: int, what: str, used: int | None = None) -> str:
+        """Return `moved`, with the hash of the table of m permutations, and how many of them were used."""
+        part = "" if used in (None, m) else f", the first {used}"
+        return f"{self.moved(what)}; table {self.permutation_hash(m)}{part}"
 
     @property
     def resampled(self) -> str:

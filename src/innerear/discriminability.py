@@ -35,7 +35,7 @@ CONCORDANCE = "concordance"
 MAP_COLUMNS = ("branch", "statistic", "over")
 #: statistics that are tested at every step; those of probes' decisions are tested in windows only
 EVERYWHERE = (DISTANCE, OMEGA, DISPERSION, EVIDENCE)
-_FIXED_FOLDS = "folds without templates follow the labels, so labels cannot move while folds stay"
+_REFITTED = "tested in windows: without templates each permutation needs new folds and probes"
 _DUPLICATES = "none: a resample holds templates twice, and what is repeated looks explained"
 
 log = logging.getLogger(__name__)
@@ -102,7 +102,8 @@ def layer_discriminability(
     Tests are one-sided, by relabeling prompts within templates; `p_corrected` is max-T over the
     steps (or windows) of this layer and branch until `discriminability_map` takes in all layers.
     Accuracy and AUC are tested in windows only. Where there are no templates, folds follow the
-    labels and probes are not tested. Pads are left out; cells without variance are NaN.
+    labels, so that probes are fitted anew under each of the first 99 permutations, and tested in windows
+    only. Pads are left out; cells without variance are NaN.
 
     Raises
     ------
@@ -244,7 +245,14 @@ class _Branch:
         operators = held_out_operators(self.kernel, design)
         spoken = evidence(operators, design)  # [cells, N]
         counts = boots.samples()
-        null = evidence_null(operators, design, self.n_permutations) if design.blocked else self.untested
+        targets = design.targets[design.prompt_of]  # [N, Q]
+        scores = (operators @ targets).swapaxes(0, 1)  # [N, cells, Q]
+        ranking, right = Ranking(design), hits(scores, targets[:, None])
+        if design.blocked:
+            null = evidence_null(operators, design, self.n_permutations)
+            nulls = self._decisions(operators, tested, ranking)
+        else:
+            null, *nulls = self._refitted(tested, ranking)
         statistics = [
             _Statistic(
                 EVIDENCE,
@@ -253,10 +261,6 @@ class _Branch:
                 counts @ spoken.T / counts.sum(axis=1, keepdims=True),
             )
         ]
-        targets = design.targets[design.prompt_of]  # [N, Q]
-        scores = (operators @ targets).swapaxes(0, 1)  # [N, cells, Q]
-        ranking, right = Ranking(design), hits(scores, targets[:, None])
-        nulls = self._decisions(operators, tested, ranking)
         share = ranking.share(scores, targets[:, None])
         statistics.append(
             _Statistic(names[1], self._masked(share), nulls[0], ranking.bootstrap(scores, targets, boots))
@@ -270,8 +274,6 @@ class _Branch:
     def _decisions(self, operators: np.ndarray, tested: np.ndarray, ranking: Ranking) -> list[np.ndarray]:
         """AUC (or concordance) and accuracy under every relabeling, [m, cells]; NaN where not `tested`."""
         nulls = [self.untested.copy(), self.untested.copy()]
-        if not self.design.blocked:
-            return nulls
         targets = self.design.targets[self.permutations][:, self.design.prompt_of]  # [m, N, Q]
         targets = np.ascontiguousarray(targets.swapaxes(0, 1), np.float32)  # [N, m, Q]
         flat = targets.reshape(len(targets), -1)
@@ -280,6 +282,20 @@ class _Branch:
             nulls[0][:, cell] = ranking.share(scores, targets)
             if not self.design.numeric:
                 nulls[1][:, cell] = balanced_accuracy(hits(scores, targets), targets)
+        return nulls
+
+    def _refitted(self, tested: np.ndarray, ranking: Ranking) -> list[np.ndarray]:
+        """Evidence, AUC (or concordance) and accuracy under exchanges of the prompts, as `_decisions`."""
+        orders = self.design.exchanges(self.n_permutations)
+        nulls = [np.full((len(orders), len(self.kernel)), np.nan) for _ in range(3)]
+        targets = self.design.targets[self.design.prompt_of]
+        for k, order in enumerate(orders):
+            operators = held_out_operators(self.kernel[np.ix_(tested, order, order)], self.design)
+            scores = (operators @ targets).swapaxes(0, 1)  # [N, tested, Q]
+            nulls[0][k, tested] = evidence(operators, self.design).mean(axis=1)
+            nulls[1][k, tested] = ranking.share(scores, targets[:, None])
+            if not self.design.numeric:
+                nulls[2][k, tested] = balanced_accuracy(hits(scores, targets[:, None]), targets[:, None])
         return nulls
 
 
@@ -308,7 +324,7 @@ def _tested(
         family="",
     )
     why = _why_not(statistic, design, m)
-    maxima = []
+    maxima, used = [], len(statistic.null)
     for over in ("steps", "windows"):
         mine = np.flatnonzero(cells["over"] == over)
         result = design.test(estimate[mine], statistic.null[:, mine])
@@ -316,8 +332,8 @@ def _tested(
             table,
             mine,
             result,
-            min_p=design.smallest_p(m),
-            null=design.null_text(m, f"{design.label}s"),
+            min_p=design.smallest_p(used),
+            null=design.null_text(m, f"{design.label}s", used),
             family=f"{over} of this layer and branch",
             why_not=[why[cell] for cell in mine],
         )
@@ -329,10 +345,8 @@ def _tested(
 def _why_not(statistic: _Statistic, design: Design, m: int) -> list[str]:
     """Say for each cell why it would have no p."""
     untested = design.why_not(m)
-    if not untested and statistic.name not in EVERYWHERE:
-        untested = "an estimate: tested in windows" if design.blocked else _FIXED_FOLDS
-    if not untested and statistic.name == EVIDENCE and not design.blocked:
-        untested = _FIXED_FOLDS
+    if not untested and statistic.name in (EVIDENCE, AUC, CONCORDANCE, ACCURACY):
+        untested = "an estimate: tested in windows" if design.blocked else _REFITTED
     nothing = f"too few prompts of each {design.label}, or all samples are equal (deterministic)"
     return [untested if np.isfinite(value) else nothing for value in statistic.estimate]
 

@@ -77,9 +77,10 @@ def layer_emergence(
     See `LayerEmergence`. From each sample's held-out probe evidence at every complete step:
 
     - held-out rise: the evidence after the onset less that before it, the onset being located on the
-      other templates; tested by relabeling, with a t interval over templates, since few units make
-      percentile intervals too narrow. Where that does not lie above 0, onset and rise time are NaN:
-      what does not rise has none. `emergence_map` asks for significance over layers too.
+      other templates; tested by relabeling (without templates by the first 99, with probes fitted anew),
+      with a t interval over templates, since few units make percentile intervals too narrow. Where that
+      does not lie above 0, onset and rise time are NaN: what does not rise has none. `emergence_map` asks
+      for significance over layers too.
     - onset: the first step after the one change of mean that fits best (binary segmentation), and
       the same for single clips, their median; rise time from 10 to 90 % of a logistic fit.
     - held-out error of each of `SHAPES`, fitted on the other templates' mean, ÷ that of the constant;
@@ -106,13 +107,14 @@ def layer_emergence(
     spoken, frames, maxima = np.full((len(asked), len(steps), design.n_samples), np.nan), [], []
     for number, branch in enumerate(asked):
         try:
-            operators = held_out_operators(_kernel(gram, names.index(branch), steps), design)
+            kernel = _kernel(gram, names.index(branch), steps)
+            operators = held_out_operators(kernel, design)
         except InputError as error:
             frames.append(_row(branch, ONSET, interval=f"none: {error}"))
             continue
         spoken[number] = evidence(operators, design)
         frame = _emergence(spoken[number], steps, seconds, design, n_bootstraps)
-        null_max = _test_rise(frame, operators, design, n_permutations)
+        null_max = _test_rise(frame, kernel, operators, design, n_permutations)
         maxima += [({"branch": branch, "statistic": RISE}, one) for one in null_max]
         frames.append(frame.assign(branch=branch))
     late, late_maxima = _early_late(gram, names, design, n_permutations, n_bootstraps)
@@ -292,7 +294,9 @@ def _held_out_rises(curves: np.ndarray) -> np.ndarray:
     return rises
 
 
-def _test_rise(frame: pd.DataFrame, operators: np.ndarray, design: Design, m: int) -> list[np.ndarray]:
+def _test_rise(
+    frame: pd.DataFrame, kernel: np.ndarray, operators: np.ndarray, design: Design, m: int
+) -> list[np.ndarray]:
     """Fill in the p of the held-out rise by relabeling; return its null maxima, if any.
 
     Folds are judged by probes that were fitted on each other, so that chance rises come together in
@@ -301,27 +305,35 @@ def _test_rise(frame: pd.DataFrame, operators: np.ndarray, design: Design, m: in
     row = np.flatnonzero(frame["statistic"] == RISE)
     if not len(row):
         return []
-    null, why_not = np.full((m, 1), np.nan), design.why_not(m)
-    if not design.blocked:
-        why_not = (
-            why_not or "folds without templates follow the labels, so labels cannot move while folds stay"
-        )
-    else:
+    if design.blocked:
         by_prompt = evidence_null_by_prompt(operators, design, m)  # [m, P, S]
-        prompts = [np.unique(design.prompt_of[fold.test]) for fold in design.folds()]
-        curves = np.stack([by_prompt[:, some].mean(axis=1) for some in prompts])  # [F, m, S]
-        null = _held_out_rises(curves).mean(axis=0)[:, None]
+    else:
+        by_prompt = _refitted_evidence(kernel, design, m)
+    prompts = [np.unique(design.prompt_of[fold.test]) for fold in design.folds()]
+    curves = np.stack([by_prompt[:, some].mean(axis=1) for some in prompts])  # [F, m, S]
+    null = _held_out_rises(curves).mean(axis=0)[:, None]
+    used = len(null)
     result = design.test(frame["estimate"].to_numpy(float)[row], null)
     record(
         frame,
         row,
         result,
-        min_p=design.smallest_p(m),
-        null=design.null_text(m, f"{design.label}s"),
+        min_p=design.smallest_p(used),
+        null=design.null_text(m, f"{design.label}s", used),
         family="this layer and branch",
-        why_not=[why_not],
+        why_not=[design.why_not(m)],
     )
     return [result.null_max] if np.isfinite(result.p).any() else []
+
+
+def _refitted_evidence(kernel: np.ndarray, design: Design, m: int) -> np.ndarray:
+    """Mean evidence [m, P, S] in the prompts' places under exchanges of them, with probes fitted anew."""
+    orders = design.exchanges(m)
+    by_prompt = np.empty((len(orders), design.n_prompts, len(kernel)))
+    for k, order in enumerate(orders):
+        operators = held_out_operators(kernel[:, order[:, None], order], design)
+        by_prompt[k] = evidence(operators, design)[:, design.rows].mean(axis=-1).T
+    return by_prompt
 
 
 def _shape_errors(spoken: np.ndarray, design: Design, counts: np.ndarray) -> pd.DataFrame:

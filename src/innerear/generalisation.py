@@ -3,8 +3,9 @@
 A code that stays gives a square of high values, one that changes a diagonal (King & Dehaene 2014).
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -35,13 +36,17 @@ class LayerGeneralisation:
 
 @dataclass(frozen=True)
 class _Cells:
-    """Train and test windows of some cells, and their held-out operators [cells, N, N]."""
+    """Train and test windows of some cells, and what fits their probes.
+
+    `fit` takes an order of the samples, whose measurements then stand in the places of the design's, and
+    returns the held-out operators [cells, N, N].
+    """
 
     branch: str
     over: str
     train: list[str]
     test: list[str]
-    operators: np.ndarray
+    fit: Callable[[np.ndarray], np.ndarray]
 
 
 def layer_generalisation(
@@ -66,7 +71,8 @@ def layer_generalisation(
     -------
     See `LayerGeneralisation`. For each branch all pairs of time bins (`train`, `test`); and between cond
     and uncond, both ways, the same window in both. Probes are fitted on some templates and judged on
-    another, also across time. Evidence is tested by relabeling within templates, max-T over the cells
+    another, also across time. Evidence is tested by relabeling within templates (without templates by the
+    first 99 permutations, with folds and probes made anew), max-T over the cells
     of a branch and layer until `generalisation_map` takes in all layers; macro AUC (for ratings the
     concordance) is the same in familiar units and is not tested beside it.
 
@@ -79,6 +85,7 @@ def layer_generalisation(
         raise InputError("the Gram file has no time bins: set gram.bins to 2 or more")
     frames, nulls = [], []
     try:
+        design.folds()
         cells = [*_over_time(gram, design), *_between_branches(gram, design)]
     except InputError as error:
         cells, reason = [], str(error)
@@ -114,27 +121,25 @@ def generalisation_map(tables: Sequence[pd.DataFrame], nulls: Sequence[pd.DataFr
 
 
 def _over_time(gram: GramSource, design: Design) -> list[_Cells]:
-    """Cells of all pairs of time bins, one set per branch and training bin joined over bins."""
+    """Cells of all pairs of time bins, one set per branch."""
     n, found = design.n_samples, []
     for number, branch in enumerate(str(name) for name in gram.coords("branch")):
         products = gram.read("bin_gram", branch=number)
         n_bins = len(products) // n
         products = products.reshape(n, n_bins, n, n_bins)
         names = [f"bin_{b}" for b in range(n_bins)]
-        operators = []
-        for t in range(n_bins):
-            across = products[:, :, :, t].transpose(1, 0, 2)[None]  # [1, bins, N, N]
-            operators.append(held_out_operators(products[:, t, :, t][None], design, across)[0])
-        found.append(
-            _Cells(
-                branch,
-                "bins",
-                [name for name in names for _ in names],
-                names * n_bins,
-                np.concatenate(operators),
-            )
-        )
+        trained = [name for name in names for _ in names]
+        found.append(_Cells(branch, "bins", trained, names * n_bins, partial(_fit_bins, products, design)))
     return found
+
+
+def _fit_bins(products: np.ndarray, design: Design, order: np.ndarray) -> np.ndarray:
+    """Operators [bins * bins, N, N], training bin by training bin, of products [N, bins, N, bins]."""
+    products, operators = products[order][:, :, order], []
+    for t in range(products.shape[1]):
+        across = products[:, :, :, t].transpose(1, 0, 2)[None]  # [1, bins, N, N]
+        operators.append(held_out_operators(products[:, t, :, t][None], design, across)[0])
+    return np.concatenate(operators)
 
 
 def _between_branches(gram: GramSource, design: Design) -> list[_Cells]:
@@ -148,9 +153,15 @@ def _between_branches(gram: GramSource, design: Design) -> list[_Cells]:
     found = []
     for source, target in (("cond", "uncond"), ("uncond", "cond")):
         x, y = means[branches.index(source)], means[branches.index(target)]
-        operators = held_out_operators(x @ x.swapaxes(1, 2), design, y @ x.swapaxes(1, 2))
-        found.append(_Cells(f"{source} → {target}", "windows", windows, windows, operators))
+        fit = partial(_fit_branches, x @ x.swapaxes(1, 2), y @ x.swapaxes(1, 2), design)
+        found.append(_Cells(f"{source} → {target}", "windows", windows, windows, fit))
     return found
+
+
+def _fit_branches(kernel: np.ndarray, across: np.ndarray, design: Design, order: np.ndarray) -> np.ndarray:
+    """Operators [windows, N, N] of kernels [windows, N, N], judged on those `across` branches."""
+    places = (slice(None), order[:, None], order)
+    return held_out_operators(kernel[places], design, across[places])
 
 
 def _judged(
@@ -158,9 +169,9 @@ def _judged(
 ) -> tuple[pd.DataFrame, list[tuple[dict[str, str], np.ndarray]]]:
     """Table evidence, tested, and AUC of some cells; return the null maxima too."""
     boots = design.bootstraps(n_bootstraps)
-    spoken, counts = evidence(cells.operators, design), boots.samples()
-    targets = design.targets[design.prompt_of]
-    scores = (cells.operators @ targets).swapaxes(0, 1)  # [N, cells, Q]
+    operators, counts = cells.fit(np.arange(design.n_samples)), boots.samples()
+    spoken, targets = evidence(operators, design), design.targets[design.prompt_of]
+    scores = (operators @ targets).swapaxes(0, 1)  # [N, cells, Q]
     ranking = Ranking(design)
     measured = {
         EVIDENCE: (spoken.mean(axis=1), counts @ spoken.T / counts.sum(axis=1, keepdims=True)),
@@ -181,19 +192,20 @@ def _judged(
             }
         )
         frames.append(table)
-    null = np.full((m, len(spoken)), np.nan)
     if design.blocked:
-        null = evidence_null(cells.operators, design, m)
-    result = design.test(measured[EVIDENCE][0], null)
-    why = design.why_not(m) or "folds without templates follow the labels"
+        null = evidence_null(operators, design, m)
+    else:
+        anew = [evidence(cells.fit(order), design).mean(axis=1) for order in design.exchanges(m)]
+        null = np.array(anew).reshape(-1, len(spoken))
+    result, used = design.test(measured[EVIDENCE][0], null), len(null)
     record(
         frames[0],
         np.arange(len(spoken)),
         result,
-        min_p=design.smallest_p(m),
-        null=design.null_text(m, f"{design.label}s"),
+        min_p=design.smallest_p(used),
+        null=design.null_text(m, f"{design.label}s", used),
         family=f"{cells.over} of this layer and branch",
-        why_not=[why] * len(spoken),
+        why_not=[design.why_not(m)] * len(spoken),
     )
     if np.isfinite(result.p).any():
         maxima.append(({"branch": cells.branch, "statistic": EVIDENCE, "over": cells.over}, result.null_max))

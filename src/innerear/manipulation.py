@@ -381,10 +381,18 @@ def _classification(targets: Targets, design: Design, m: int, n_bootstraps: int)
         return pd.concat([accuracy, recall], ignore_index=True)
     labels = _relabelings(design, m)
     counts = design.bootstraps(n_bootstraps).samples()  # [bootstraps, N]
-    found = np.empty((m + 1, len(sets)))
+    orders = design.exchanges(m)
+    used = m if design.blocked else len(orders)
+    found = np.empty((used + 1, len(sets)))
     for number, members in enumerate(sets.values()):
-        predicted = nearest_centroid(targets.values[:, members].astype(float), labels, design)
-        shares = _recall(predicted, labels)
+        values = targets.values[:, members].astype(float)
+        if design.blocked:
+            predicted = nearest_centroid(values, labels, design)
+            shares = _recall(predicted, labels)
+        else:  # folds follow the labels, so that both stay and the measurements move
+            moved = [nearest_centroid(values[order], labels[:1], design) for order in orders]
+            predicted = np.concatenate([nearest_centroid(values, labels[:1], design), *moved])
+            shares = _recall(predicted, np.broadcast_to(labels[0], predicted.shape))
         found[:, number] = shares.mean(axis=1)
         drawn = _recall(predicted[:1], labels[:1], counts)
         low, high, _ = percentile_interval(found[0, [number]], drawn.mean(axis=1)[:, None], design.resampled)
@@ -397,8 +405,8 @@ def _classification(targets: Targets, design: Design, m: int, n_bootstraps: int)
         accuracy,
         np.arange(len(sets)),
         design.test(found[0], found[1:], standardise=False),
-        min_p=design.smallest_p(m),
-        null=design.null_text(m, "labels"),
+        min_p=design.smallest_p(used),
+        null=design.null_text(m, "labels", used),
         family="sets of features",
         why_not=[design.why_not(m)] * len(sets),
     )

@@ -141,9 +141,9 @@ def max_t(score: np.ndarray, null_max: np.ndarray) -> np.ndarray:
 
     Parameters
     ----------
-    score : [cells] observed; null_max : [m] from `Significance`.
+    score : [cells] observed; null_max : [m] from `Significance`; NaN stands for permutations not used.
     """
-    score = np.asarray(score, float)
+    score, null_max = np.asarray(score, float), null_max[~np.isnan(null_max)]
     at_least = len(null_max) - np.searchsorted(np.sort(null_max), score - _TIE)
     return np.where(np.isnan(score), np.nan, (1 + at_least) / (len(null_max) + 1))
 
@@ -206,19 +206,21 @@ def null_table(
 
     Parameters
     ----------
-    rows : for each family the values of the columns that name its map, and `Significance.null_max` [m];
-        none where the design has no null.
+    rows : for each family the values of the columns that name its map, and `Significance.null_max` of
+        the first of the m permutations, as a rule all; none where the design has no null.
     permutations : `Design.permutation_hash` of the table behind them.
     by : the naming columns.
     m : number of permutations.
 
     Returns
     -------
-    The naming columns, `permutations`, and a column per permutation.
+    The naming columns, `permutations`, and a column per permutation, NaN where it was not used.
     """
     names = pd.DataFrame([name for name, _ in rows], columns=list(by))
     names["permutations"] = permutations
-    values = np.array([null_max for _, null_max in rows], float).reshape(len(rows), m)
+    values = np.full((len(rows), m), np.nan)
+    for row, (_, null_max) in zip(values, rows, strict=True):
+        row[: len(null_max)] = null_max
     return pd.concat([names, pd.DataFrame(values, columns=[str(k) for k in range(m)])], axis=1)
 
 

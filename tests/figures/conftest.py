@@ -6,9 +6,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from innerear.alignment import alignment
 from innerear.components import layer_components
 from innerear.correlation import correlation_map, layer_correlation
 from innerear.design import Design
+from innerear.dimensions import dimensions_map, layer_dimensions
+from innerear.discriminability import best_layers, discriminability_map, layer_discriminability
+from innerear.emergence import emergence_map, layer_emergence
+from innerear.generalisation import generalisation_map, layer_generalisation
 from innerear.gram import layer_gram
 from innerear.similarity import layer_similarity, similarity_map
 from innerear.stacks import GramFile
@@ -99,3 +104,46 @@ def study(tmp_path_factory):
         scores=opened("components", "nc"),
         **{name: read_table(folder / f"{name}.tsv") for name in tables},
     )
+
+
+@pytest.fixture(scope="session")
+def answers(study):
+    """Maps of the analyses of the label, as read from their files, and what goes with them."""
+    options = {"model": "nano", "n_permutations": 99, "n_bootstraps": 50}
+    found = {name: [] for name in ("discriminability", "emergence", "generalisation", "dimensions")}
+    for layer, gram in study.grams.items():
+        for name, analyse_layer in (
+            ("discriminability", layer_discriminability),
+            ("emergence", layer_emergence),
+            ("generalisation", layer_generalisation),
+            ("dimensions", layer_dimensions),
+        ):
+            found[name].append(analyse_layer(gram, study.design, layer=layer, **options))
+    join = {
+        "discriminability": discriminability_map,
+        "emergence": emergence_map,
+        "generalisation": generalisation_map,
+        "dimensions": dimensions_map,
+    }
+    tables = {
+        name: join[name]([r.table for r in all_], [r.null for r in all_]) for name, all_ in found.items()
+    }
+    folds = {
+        layer: InMemory(result) for layer, result in zip(study.layers, found["discriminability"], strict=True)
+    }
+    tables["best"] = best_layers(folds, study.design, model="nano")
+    tables["alignment"] = alignment(study.grams, study.design, model="nano", n_bootstraps=20)
+    return SimpleNamespace(**tables)
+
+
+class InMemory:
+    """`LayerDiscriminability.arrays` as its file would give them."""
+
+    def __init__(self, result):
+        self.arrays, self.axes = result.arrays, result.coords
+
+    def read(self, name):
+        return self.arrays[name][1]
+
+    def coords(self, axis):
+        return self.axes[axis]

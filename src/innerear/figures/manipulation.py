@@ -111,7 +111,8 @@ def _draw_contrast(
         )
     axes.set_xscale("symlog", linthresh=2)
     axes.set_xlim(-limit, limit)
-    ticks = [-10, 0, 10] if limit > 10 else [-2, 0, 2]
+    end = 10 if limit > 10 else 2 if limit > 2 else 1
+    ticks = [-end, 0, end]
     axes.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
     axes.minorticks_off()
 

@@ -1,0 +1,39 @@
+"""Squares and transfer: values, outlines and marks are those of the table."""
+
+import numpy as np
+
+from innerear.figures.generalisation import time_squares, transfer_curves
+from innerear.figures.maps import rows_of
+from innerear.generalisation import EVIDENCE
+
+
+def test_squares_are_laid_out_train_by_test_and_outlined(answers):
+    figure = time_squares(answers.generalisation, model="nano", contrast="emotion")
+    assert "Probes of emotion judged at other times, nano" in figure.get_suptitle()
+    assert "99 permutations, smallest p 0.01" in figure.get_suptitle()
+    branches = list(dict.fromkeys(rows_of(answers.generalisation, over="bins")["branch"]))
+    panel = figure.axes[2 * branches.index("uncond")]
+    cells = rows_of(answers.generalisation, statistic=EVIDENCE, over="bins", branch="uncond", layer=0)
+    square = cells.pivot(index="train", columns="test", values="estimate").to_numpy()
+    np.testing.assert_allclose(panel.images[0].get_array(), square)
+    found = cells["p_corrected"].to_numpy().reshape(square.shape) <= 0.05
+    edges = np.abs(np.diff(np.pad(found.astype(int), 1), axis=0)).sum()
+    edges += np.abs(np.diff(np.pad(found.astype(int), 1), axis=1)).sum()
+    assert len(panel.lines) == edges > 0
+    assert (panel.get_ylabel(), panel.get_title()) == ("uncond\nfitted in bin", "")
+
+
+def test_transfer_has_bands_and_fills_what_is_significant(answers):
+    figure = transfer_curves(answers.generalisation, model="nano", contrast="emotion")
+    assert "filled: p ≤ 0.05 by max-T" in figure.get_suptitle()
+    rows = rows_of(
+        answers.generalisation, statistic=EVIDENCE, over="windows", branch="cond → uncond", layer=0
+    )
+    rows = rows[rows["train"].str.startswith("decile_")]
+    panel = figure.axes[0]
+    np.testing.assert_allclose(panel.lines[1].get_ydata(), rows["estimate"])
+    band = panel.collections[0].get_paths()[0].vertices[:, 1]
+    np.testing.assert_allclose((band.min(), band.max()), (rows["ci_lo"].min(), rows["ci_hi"].max()))
+    white = (panel.collections[1].get_facecolors()[:, :3] == 1).all(axis=1)
+    assert (white == (rows["p_corrected"] > 0.05)).all()
+    assert figure.axes[-1].get_xlabel() == "tenth of the clip"
