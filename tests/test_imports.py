@@ -76,6 +76,15 @@ def test_what_the_snakefile_imports_is_light():
     assert not {"torch", "pandas", "h5py", "librosa", "matplotlib", "jsonschema"} & set(loaded)
 
 
+@pytest.mark.parametrize("module", ["emergence", "dimensions", "discriminability", "similarity", "gram"])
+def test_what_every_layer_imports_is_light(module):
+    code = f"import sys, innerear.{module}; print(*sys.modules)"
+    loaded = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    ).stdout.split()
+    assert not {"torch", "scipy.stats", "sklearn", "matplotlib", "librosa"} & set(loaded)
+
+
 def test_the_public_names_are_named_when_one_is_wrong():
     import innerear
 

@@ -9,8 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from scipy.special import expit
-from scipy.stats import t
+from scipy.special import expit, stdtrit
 
 from innerear.contrasts import Distance, permuted_sums, prompt_means
 from innerear.design import Design
@@ -250,7 +249,7 @@ def _emergence(
     resampled, curve = weights @ spoken.T, spoken.mean(axis=1)[None]
     folds = [spoken[:, fold.test].mean(axis=1) for fold in design.folds()]
     rises = _held_out_rises(np.stack(folds)[:, None])[:, 0]
-    margin = t.ppf(0.5 + CONFIDENCE / 2, len(rises) - 1) * rises.std(ddof=1) / np.sqrt(len(rises))
+    margin = stdtrit(len(rises) - 1, 0.5 + CONFIDENCE / 2) * rises.std(ddof=1) / np.sqrt(len(rises))
     low, high = rises.mean() - margin, rises.mean() + margin
     text = f"{CONFIDENCE:.0%} t interval of {len(rises)} held-out folds"
     row = {"estimate": rises.mean(), "ci_lo": low, "ci_hi": high, "interval": text, "unit": "evidence"}
