@@ -5,6 +5,7 @@ Light on purpose: the Snakefile imports this each time it is parsed.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from math import ceil
 
 from innerear.architectures import Architecture
 from innerear.errors import InputError
@@ -13,6 +14,7 @@ GIB = 2**30
 _BYTES = {"float16": 2, "float32": 4}
 _GRAM_BRANCHES = 3  # cond, uncond, delta
 _WINDOWS = 13  # whole, first and last tenth, ten deciles
+_FEWEST_GROUPS = 10  # of steps, so that a tenth holds one
 
 
 @dataclass(frozen=True)
@@ -65,6 +67,7 @@ def estimate(
     duration: float,
     stride: float,
     n_bins: int,
+    steps_per_matrix: int = 1,
 ) -> Estimate:
     """Compute the sizes of a study.
 
@@ -74,12 +77,11 @@ def estimate(
     capture : sites, layers (numbers), branches and dtype of what is recorded; captures : of what is
         replayed from it.
     duration : seconds of a clip; stride : of its windows, if it has several.
-    n_bins : time bins of the stacked Gram matrix.
+    n_bins : time bins of the stacked Gram matrix; steps_per_matrix : steps that its other matrices cover.
     """
     n, steps = n_prompts * n_seeds, architecture.timeline(duration, stride).n_steps
     width = architecture.d_model
-    # Two float32 matrices a step (inner products and standardised cosines), one a window, one of all bins.
-    gram = 4 * _GRAM_BRANCHES * (n * n * (2 * steps + _WINDOWS + n_bins**2) + n * _WINDOWS * width)
+    pads = 2 * (architecture.n_codebooks - 1)
     return Estimate(
         n_prompts=n_prompts,
         n_seeds=n_seeds,
@@ -88,11 +90,18 @@ def estimate(
         seconds=duration,
         stack_bytes=steps * width * sum(map(_stored, [capture, *captures])),
         audio_bytes=2 * int(duration * architecture.sample_rate),
-        gram_bytes=gram,
+        gram_bytes=_gram_bytes(n, pads + ceil((steps - pads) / steps_per_matrix), n_bins, width),
         # A block holds 16 d² weights (self- and cross-attention 4 d² each, feed-forward 8 d²); while they
         # load, in float32 and beside it the checkpoint's float16.
         weight_bytes=(4 + 2) * 16 * architecture.n_layers * width**2,
     )
+
+
+def _gram_bytes(n_samples: int, n_matrices: int, n_bins: int, width: int) -> int:
+    """Bytes of a layer's Gram: two float32 matrices a step or group of steps (inner products and
+    standardised cosines), one a window with its features, one of all bins."""
+    pairs = n_samples**2 * (2 * n_matrices + _WINDOWS + n_bins**2)
+    return 4 * _GRAM_BRANCHES * (pairs + n_samples * _WINDOWS * width)
 
 
 def _stored(capture: Mapping) -> int:
@@ -102,25 +111,54 @@ def _stored(capture: Mapping) -> int:
 
 
 def refuse_what_cannot_run(
-    study: Estimate, architecture: Architecture, duration: float, max_gib: float
+    study: Estimate, architecture: Architecture, duration: float, gram: Mapping
 ) -> None:
-    """Refuse clips without a complete step, and a Gram larger than its limit.
+    """Refuse clips without a complete step, fewer matrices than a tenth needs, and a Gram above its limit.
+
+    Parameters
+    ----------
+    gram : that section of the settings.
 
     Raises
     ------
     InputError: with the setting to change.
     """
-    if architecture.n_frames(duration) < architecture.n_codebooks:
+    complete = architecture.n_frames(duration) - architecture.n_codebooks + 1
+    if complete < 1:
         raise InputError(
             f"generation.duration: {duration:g} s is {architecture.n_frames(duration)} codec frames; "
             f"at least {architecture.n_codebooks} are needed for one step that lies outside the padding"
         )
-    if study.gram_bytes > max_gib * GIB:
+    most = max(1, complete // _FEWEST_GROUPS)
+    if gram["steps_per_matrix"] > most:
+        raise InputError(
+            f"gram.steps_per_matrix: {gram['steps_per_matrix']} leaves fewer than {_FEWEST_GROUPS} matrices "
+            f"of the {complete} complete steps, too few for windows of a tenth; the most is {most}"
+        )
+    if study.gram_bytes > gram["max_gib"] * GIB:
         raise InputError(
             f"a layer's Gram of {study.n_samples:,} samples × {study.n_steps:,} steps takes "
-            f"{bytes_text(study.gram_bytes)}, more than gram.max_gib = {max_gib:g}; raise gram.max_gib "
-            "if your machine has the memory, or use shorter clips, fewer seeds or fewer gram.bins"
+            f"{bytes_text(study.gram_bytes)}, more than gram.max_gib = {gram['max_gib']:g}; "
+            f"{_way_out(study, architecture, most, gram)}; raise gram.max_gib if your machine has the "
+            "memory, or use shorter clips, fewer prompts or fewer seeds"
         )
+
+
+def _way_out(study: Estimate, architecture: Architecture, most: int, gram: Mapping) -> str:
+    """Say which settings make a layer's Gram fit: steps taken together, and only then fewer bins."""
+    pads = 2 * (architecture.n_codebooks - 1)
+
+    def fits(steps_per_matrix: int, n_bins: int) -> bool:
+        matrices = pads + ceil((study.n_steps - pads) / steps_per_matrix)
+        size = _gram_bytes(study.n_samples, matrices, n_bins, architecture.d_model)
+        return size <= gram["max_gib"] * GIB
+
+    for n_bins in range(gram["bins"], 1, -1):
+        if fits(most, n_bins):
+            size = next(k for k in range(1, most + 1) if fits(k, n_bins))
+            bins = "" if n_bins == gram["bins"] else f" with gram.bins: {n_bins}"
+            return f"gram.steps_per_matrix: {size}{bins} fits, which compares averages over {size} steps"
+    return f"even gram.steps_per_matrix: {most} with gram.bins: 2 does not fit, so split the study"
 
 
 def bytes_text(n_bytes: float) -> str:

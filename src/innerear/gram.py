@@ -15,6 +15,7 @@ from typing import Protocol
 import numpy as np
 import pandas as pd
 
+from innerear.coarse import CoarseSteps
 from innerear.errors import InputError
 from innerear.stacks import Stack
 
@@ -51,6 +52,7 @@ def layer_gram(
     *,
     branches: Sequence[str] = ("cond", "uncond"),
     n_bins: int = 20,
+    steps_per_matrix: int = 1,
     memory_mb: int = 512,
 ) -> tuple[Arrays, Coords]:
     """Read each stack of a layer once and return its Gram matrices.
@@ -63,6 +65,8 @@ def layer_gram(
     branches : names of the C stored branches. With cond and uncond, delta = cond − uncond is
         formed from float32 features and added as a third.
     n_bins : time bins of `bin_gram`; 0 leaves it out.
+    steps_per_matrix : complete steps to average before samples are compared, as `CoarseSteps`; an entry of
+        the axis ``step`` is then such a group, and its coordinate the group's first step.
     memory_mb : what a block of steps may take, as stored. Beside it stand the results themselves.
 
     Returns
@@ -84,13 +88,15 @@ def layer_gram(
     - `centred_share` [branch, step]: energy about the mean ÷ all energy. `top3_share`: energy in
       the three largest dimensions ÷ all energy. `deterministic` bool: equal for all samples, up to
       the rounding of the stored dtype.
-    - `complete` bool [step]; `bin_start`, `bin_steps` [bin]: first step and number of steps.
+    - `complete` bool [step]; `step_count` [step]: steps that it averages; `bin_start`, `bin_steps` [bin]:
+      first entry on the axis ``step`` and number of entries.
 
     Raises
     ------
     InputError: fewer than two samples, no complete step, or values that are not finite.
     """
-    complete = np.asarray(complete, bool)
+    coarse = CoarseSteps.of(np.asarray(complete, bool), steps_per_matrix)
+    read, complete = coarse.reader(read), coarse.complete
     _check(n_samples, complete)
     names = [*branches, *(["delta"] if {"cond", "uncond"} <= set(branches) else [])]
     n_bins = min(n_bins, int(complete.sum()))
@@ -121,7 +127,8 @@ def layer_gram(
         sums = _with_delta(sums[: len(branches)], branches)
     arrays |= _window_arrays(sums, edges, windows, arrays["deterministic"][1])
     arrays["complete"] = (("step",), complete)
-    return arrays, _coordinates(arrays, names, windows)
+    arrays["step_count"] = (("step",), coarse.counts.astype(np.int32))
+    return arrays, _coordinates(arrays, names, windows) | {"step": coarse.starts.astype(np.int32)}
 
 
 def stacks_gram(
@@ -131,6 +138,7 @@ def stacks_gram(
     *,
     site: str = "residual",
     n_bins: int = 20,
+    steps_per_matrix: int = 1,
     memory_mb: int = 512,
 ) -> tuple[Arrays, Coords, dict[str, object]]:
     """Return `layer_gram` of stack files, with sample ids as coordinates and the stacks' provenance.
@@ -139,6 +147,7 @@ def stacks_gram(
     ----------
     paths, sample_ids : [N] in the order of every sample axis.
     layer, site : which dataset of each stack.
+    steps_per_matrix : complete steps to average before samples are compared.
 
     Returns
     -------
@@ -158,9 +167,15 @@ def stacks_gram(
         return states if states.shape[1] == len(rows) else states[:, rows - rows[0]]
 
     arrays, coords = layer_gram(
-        read, len(paths), complete, branches=branches, n_bins=n_bins, memory_mb=memory_mb
+        read,
+        len(paths),
+        complete,
+        branches=branches,
+        n_bins=n_bins,
+        steps_per_matrix=steps_per_matrix,
+        memory_mb=memory_mb,
     )
-    arrays["seconds"] = (("step",), seconds)
+    arrays["seconds"] = (("step",), CoarseSteps.of(complete, steps_per_matrix).average(seconds))
     coords["sample"] = coords["sample_2"] = np.array(sample_ids)
     attrs = {name: stored[name] for name in ("study", "model", "frame_rate") if name in stored}
     return arrays, coords, attrs | {"layer": layer, "site": site}
@@ -363,15 +378,21 @@ def raw_gram(gram: np.ndarray, mean_product: np.ndarray, mean_norm: np.ndarray) 
 
 
 def analysed_cells(gram: GramSource) -> pd.DataFrame:
-    """One row per analysed cell: the complete steps, then the windows."""
+    """One row per analysed cell: the complete steps (or the first of each group), then the windows."""
     steps = np.flatnonzero(gram.read("complete"))
+    first = np.asarray(gram.coords("step"))[steps].tolist()
     windows = [str(name) for name in gram.coords("window")]
     seconds = gram.read("seconds")[steps] if "seconds" in gram else np.full(len(steps), np.nan)
     return pd.DataFrame(
         {
             "over": ["steps"] * len(steps) + ["windows"] * len(windows),
-            "step": pd.array([*steps.tolist(), *[None] * len(windows)], dtype="Int64"),
+            "step": pd.array([*first, *[None] * len(windows)], dtype="Int64"),
             "seconds": np.r_[seconds, np.full(len(windows), np.nan)],
             "window": [*[""] * len(steps), *windows],
         }
     )
+
+
+def step_counts(gram: GramSource) -> np.ndarray:
+    """Return how many steps each entry of the axis ``step`` averages, [S]."""
+    return gram.read("step_count") if "step_count" in gram else np.ones(len(gram.read("complete")), int)

@@ -55,10 +55,9 @@ class Study:
             duration=settings["generation"]["duration"],
             stride=settings["generation"]["stride"],
             n_bins=settings["gram"]["bins"],
+            steps_per_matrix=settings["gram"]["steps_per_matrix"],
         )
-        refuse_what_cannot_run(
-            size, architecture, settings["generation"]["duration"], settings["gram"]["max_gib"]
-        )
+        refuse_what_cannot_run(size, architecture, settings["generation"]["duration"], settings["gram"])
         return cls(settings, prompts, samples, architecture, capture, captures, size)
 
     @property
