@@ -124,7 +124,8 @@ def test_the_estimate_agrees_with_the_arithmetic_of_the_largest_model(settings):
     settings["generation"] = {"duration": 30}
     settings["gram"] = {"max_gib": 1000}
     size = Study.from_settings(settings, SCHEMA).estimate
-    assert size.stack_bytes / 2 / 2**20 == pytest.approx(282, abs=1)  # MiB a branch: 48 × 1503 × 2048 × 2 B
+    # MiB a branch: 48 × 1503 × 2048 × 2 B, and a little for chunks of equal size
+    assert size.stack_bytes / 2 / 2**20 == pytest.approx(282, rel=0.01)
     assert size.disk_bytes > size.n_samples * size.stack_bytes
     assert "80 = 20 prompts × 4 seeds, 30 s each" in str(size)
 

@@ -9,17 +9,20 @@ from math import ceil
 
 from innerear.architectures import Architecture
 from innerear.errors import InputError
+from innerear.timeline import Timeline, chunk_steps
 
 GIB = 2**30
 _BYTES = {"float16": 2, "float32": 4}
 _GRAM_BRANCHES = 3  # cond, uncond, delta
 _WINDOWS = 13  # whole, first and last tenth, ten deciles
+# What HDF5 keeps beside the values, measured: of a stack, of a layer in it, of a chunk with its checksum.
+_FILE_BYTES, _DATASET_BYTES, _CHUNK_BYTES = 15_500, 500, 22
 _FEWEST_GROUPS = 10  # of steps, so that a tenth holds one
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """Sizes of one study. Bytes are of the files as written, without HDF5's few kilobytes of overhead."""
+    """Sizes of one study. Bytes are of the files as written."""
 
     n_prompts: int
     n_seeds: int
@@ -79,8 +82,8 @@ def estimate(
     duration : seconds of a clip; stride : of its windows, if it has several.
     n_bins : time bins of the stacked Gram matrix; steps_per_matrix : steps that its other matrices cover.
     """
-    n, steps = n_prompts * n_seeds, architecture.timeline(duration, stride).n_steps
-    width = architecture.d_model
+    timeline, width = architecture.timeline(duration, stride), architecture.d_model
+    n, steps = n_prompts * n_seeds, timeline.n_steps
     pads = 2 * (architecture.n_codebooks - 1)
     return Estimate(
         n_prompts=n_prompts,
@@ -88,7 +91,8 @@ def estimate(
         n_layers=len(capture["layers"]),
         n_steps=steps,
         seconds=duration,
-        stack_bytes=steps * width * sum(map(_stored, [capture, *captures])),
+        stack_bytes=_stack_bytes(architecture, timeline, capture)
+        + sum(_stack_bytes(architecture, timeline, one, replayed=True) for one in captures),
         audio_bytes=2 * int(duration * architecture.sample_rate),
         gram_bytes=_gram_bytes(n, pads + ceil((steps - pads) / steps_per_matrix), n_bins, width),
         # A block holds 16 d² weights (self- and cross-attention 4 d² each, feed-forward 8 d²); while they
@@ -98,16 +102,27 @@ def estimate(
 
 
 def _gram_bytes(n_samples: int, n_matrices: int, n_bins: int, width: int) -> int:
-    """Bytes of a layer's Gram: two float32 matrices a step or group of steps (inner products and
-    standardised cosines), one a window with its features, one of all bins."""
-    pairs = n_samples**2 * (2 * n_matrices + _WINDOWS + n_bins**2)
-    return 4 * _GRAM_BRANCHES * (pairs + n_samples * _WINDOWS * width)
+    """Bytes of a layer's Gram: float32 inner products and standardised cosines of each step (or group of
+    steps) and window, inner products of all bins; features of the windows, products with each step's mean."""
+    pairs = n_samples**2 * (2 * (n_matrices + _WINDOWS) + n_bins**2)
+    return 4 * _GRAM_BRANCHES * (pairs + n_samples * (_WINDOWS * width + n_matrices))
 
 
-def _stored(capture: Mapping) -> int:
-    """Bytes of one step's unit in a capture: over its branches, sites and layers."""
+def _stack_bytes(
+    architecture: Architecture, timeline: Timeline, capture: Mapping, *, replayed: bool = False
+) -> int:
+    """Bytes of a stack of one capture: states in chunks, coordinates, and what HDF5 adds to them."""
+    steps, frames, n_codebooks = timeline.n_steps, timeline.n_frames, timeline.n_codebooks
     places = sum(1 if site == "input" else len(capture["layers"]) for site in capture["sites"])
-    return len(capture["branches"]) * places * _BYTES[capture["dtype"]]
+    chunk = chunk_steps(steps)
+    n_chunks = len(capture["branches"]) * places * ceil(steps / chunk)
+    states = n_chunks * (chunk * architecture.d_model * _BYTES[capture["dtype"]] + _CHUNK_BYTES)
+    # Of each step its number, window, position, second, completeness and input gap, and of its codebooks
+    # frame and whether it was there; of each frame its number and tokens.
+    times = steps * (25 + 5 * n_codebooks) + frames * (8 + 2 * n_codebooks)
+    axes = 8 * len(capture["sites"]) * (steps + architecture.d_model)
+    likelihood = 12 * n_codebooks * frames if replayed else 0  # three distributions, float32
+    return states + times + axes + likelihood + _FILE_BYTES + _DATASET_BYTES * places
 
 
 def refuse_what_cannot_run(
