@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from innerear.errors import InputError
-from innerear.gram import cosine, inner_products, layer_gram, raw_gram, stacks_gram
+from innerear.gram import analysed_cells, cosine, inner_products, layer_gram, raw_gram, stacks_gram
 from innerear.stacks import GramFile, StackWriter
 from innerear.timeline import Timeline
 
@@ -137,6 +137,23 @@ def test_bins_weighted_by_their_steps_average_to_the_whole_window():
     np.testing.assert_allclose(folded, arrays["window_gram"][1][:, 0], atol=1e-4)
 
 
+def test_steps_taken_together_are_averaged_before_they_are_compared():
+    x = features()  # 27 complete steps: groups of 4, and one of 3
+    arrays, coords = run(x, steps_per_matrix=4, n_bins=3)
+    assert coords["step"].tolist() == [0, 1, 2, *range(3, 30, 4), 30, 31, 32]
+    assert arrays["step_count"][1].tolist() == [1, 1, 1, 4, 4, 4, 4, 4, 4, 3, 1, 1, 1]
+    assert arrays["complete"][1].sum() == 7
+    direct = with_delta(x)
+    for row, span in ((0, slice(0, 1)), (4, slice(7, 11)), (9, slice(27, 30))):
+        mean = direct[:, span].mean(axis=1)
+        centred = mean - mean.mean(axis=1, keepdims=True)
+        np.testing.assert_allclose(arrays["gram"][1][:, row], centred @ centred.swapaxes(-1, -2), atol=1e-4)
+    whole = arrays["window_mean"][1][:, 0]
+    groups = np.stack([direct[:, start : min(start + 4, 30)].mean(axis=1) for start in range(3, 30, 4)])
+    np.testing.assert_allclose(whole, groups.mean(axis=0), atol=1e-4)
+    assert arrays["bin_steps"][1].sum() == 7
+
+
 def test_rotation_changes_nothing_but_the_standardised_cosine():
     x = features(dtype=np.float32)
     rotation = np.linalg.qr(np.random.default_rng(5).normal(size=(D, D)))[0].astype(np.float32)
@@ -192,6 +209,23 @@ def test_what_cannot_be_used_is_refused(call, message):
         call()
 
 
+class Measured:
+    """An open Gram file, in memory."""
+
+    def __init__(self, arrays, coords):
+        self.arrays, self.axes = arrays, coords
+
+    def read(self, name, **where):
+        axes, values = self.arrays[name]
+        return values[tuple(where.get(axis, slice(None)) for axis in axes)]
+
+    def coords(self, axis):
+        return self.axes[axis]
+
+    def __contains__(self, name):
+        return name in self.arrays
+
+
 def test_from_stack_files_to_a_gram_file(tmp_path):
     timeline = Timeline(n_frames=S - 3, n_codebooks=4, frame_rate=50)
     x, paths = features(), []
@@ -208,3 +242,7 @@ def test_from_stack_files_to_a_gram_file(tmp_path):
         np.testing.assert_array_equal(gram.read("gram"), run(x)[0]["gram"][1])
         assert list(gram.coords("sample")) == ids
         np.testing.assert_allclose(gram.read("seconds"), timeline.seconds)
+    arrays, coords, _ = stacks_gram(paths, ids, 2, n_bins=4, steps_per_matrix=4)
+    np.testing.assert_array_equal(arrays["gram"][1], run(x, steps_per_matrix=4)[0]["gram"][1])
+    assert arrays["seconds"][1][3] == pytest.approx(timeline.seconds[3:7].mean())
+    assert analysed_cells(Measured(arrays, coords))["step"].dropna().tolist() == list(range(3, 30, 4))

@@ -12,7 +12,7 @@ SOURCE = Path(__file__).parents[1] / "src" / "innerear"
 # Low to high; modules of one row do not import each other.
 LEVELS = [
     {"errors"},
-    {"tracking", "timeline", "devices"},
+    {"tracking", "timeline", "devices", "coarse"},
     {"conditions", "architectures", "settings", "tables", "significance", "findings"},
     {"estimate", "swaps"},
     {"usage", "study", "design", "stacks"},

@@ -9,16 +9,20 @@ from math import ceil
 
 from innerear.architectures import Architecture
 from innerear.errors import InputError
+from innerear.timeline import Timeline, chunk_steps
 
 GIB = 2**30
 _BYTES = {"float16": 2, "float32": 4}
 _GRAM_BRANCHES = 3  # cond, uncond, delta
 _WINDOWS = 13  # whole, first and last tenth, ten deciles
+# What HDF5 keeps beside the values, measured: of a stack, of a layer in it, of a chunk with its checksum.
+_FILE_BYTES, _DATASET_BYTES, _CHUNK_BYTES = 15_500, 500, 22
+_FEWEST_GROUPS = 10  # of steps, so that a tenth holds one
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """Sizes of one study. Bytes are of the files as written, without HDF5's few kilobytes of overhead."""
+    """Sizes of one study. Bytes are of the files as written."""
 
     n_prompts: int
     n_seeds: int
@@ -180,6 +184,7 @@ def estimate(
     duration: float,
     stride: float,
     n_bins: int,
+    steps_per_matrix: int = 1,
 ) -> Estimate:
     """Compute the sizes of a study.
 
@@ -189,60 +194,107 @@ def estimate(
     capture : sites, layers (numbers), branches and dtype of what is recorded; captures : of what is
         replayed from it.
     duration : seconds of a clip; stride : of its windows, if it has several.
-    n_bins : time bins of the stacked Gram matrix.
+    n_bins : time bins of the stacked Gram matrix; steps_per_matrix : steps that its other matrices cover.
     """
-    n, steps = n_prompts * n_seeds, architecture.timeline(duration, stride).n_steps
-    width = architecture.d_model
-    # Two float32 matrices a step (inner products and standardised cosines), one a window, one of all bins.
-    gram = 4 * _GRAM_BRANCHES * (n * n * (2 * steps + _WINDOWS + n_bins**2) + n * _WINDOWS * width)
+    timeline, width = architecture.timeline(duration, stride), architecture.d_model
+    n, steps = n_prompts * n_seeds, timeline.n_steps
+    pads = 2 * (architecture.n_codebooks - 1)
     return Estimate(
         n_prompts=n_prompts,
         n_seeds=n_seeds,
         n_layers=len(capture["layers"]),
         n_steps=steps,
         seconds=duration,
-        stack_bytes=steps * width * sum(map(_stored, [capture, *captures])),
+        stack_bytes=_stack_bytes(architecture, timeline, capture)
+        + sum(_stack_bytes(architecture, timeline, one, replayed=True) for one in captures),
         audio_bytes=2 * int(duration * architecture.sample_rate),
-        gram_bytes=gram,
+        gram_bytes=_gram_bytes(n, pads + ceil((steps - pads) / steps_per_matrix), n_bins, width),
         # A block holds 16 d² weights (self- and cross-attention 4 d² each, feed-forward 8 d²); while they
         # load, in float32 and beside it the checkpoint's float16.
         weight_bytes=(4 + 2) * 16 * architecture.n_layers * width**2,
     )
 
 
-def _stored(capture: Mapping) -> int:
-    """Bytes of one step's unit in a capture: over its branches, sites and layers."""
+def _gram_bytes(n_samples: int, n_matrices: int, n_bins: int, width: int) -> int:
+    """Bytes of a layer's Gram: float32 inner products and standardised cosines of each step (or group of
+    steps) and window, inner products of all bins; features of the windows, products with each step's mean."""
+    pairs = n_samples**2 * (2 * (n_matrices + _WINDOWS) + n_bins**2)
+    return 4 * _GRAM_BRANCHES * (pairs + n_samples * (_WINDOWS * width + n_matrices))
+
+
+def _stack_bytes(
+    architecture: Architecture, timeline: Timeline, capture: Mapping, *, replayed: bool = False
+) -> int:
+    """Bytes of a stack of one capture: states in chunks, coordinates, and what HDF5 adds to them."""
+    steps, frames, n_codebooks = timeline.n_steps, timeline.n_frames, timeline.n_codebooks
     places = sum(1 if site == "input" else len(capture["layers"]) for site in capture["sites"])
-    return len(capture["branches"]) * places * _BYTES[capture["dtype"]]
+    chunk = chunk_steps(steps)
+    n_chunks = len(capture["branches"]) * places * ceil(steps / chunk)
+    states = n_chunks * (chunk * architecture.d_model * _BYTES[capture["dtype"]] + _CHUNK_BYTES)
+    # Of each step its number, window, position, second, completeness and input gap, and of its codebooks
+    # frame and whether it was there; of each frame its number and tokens.
+    times = steps * (25 + 5 * n_codebooks) + frames * (8 + 2 * n_codebooks)
+    axes = 8 * len(capture["sites"]) * (steps + architecture.d_model)
+    likelihood = 12 * n_codebooks * frames if replayed else 0  # three distributions, float32
+    return states + times + axes + likelihood + _FILE_BYTES + _DATASET_BYTES * places
 
 
 def refuse_what_cannot_run(
-    study: Estimate, architecture: Architecture, duration: float, max_gib: float
+    study: Estimate, architecture: Architecture, duration: float, gram: Mapping
 ) -> None:
-    """Refuse clips without a complete step, and a Gram larger than its limit.
+    """Refuse clips without a complete step, fewer matrices than a tenth needs, and a Gram above its limit.
+
+    Parameters
+    ----------
+    gram : that section of the settings.
 
     Raises
     ------
     InputError: with the setting to change.
     """
-    if architecture.n_frames(duration) < architecture.n_codebooks:
+    complete = architecture.n_frames(duration) - architecture.n_codebooks + 1
+    if complete < 1:
         raise InputError(
             f"generation.duration: {duration:g} s is {architecture.n_frames(duration)} codec frames; "
             f"at least {architecture.n_codebooks} are needed for one step that lies outside the padding"
         )
-    if study.gram_bytes > max_gib * GIB:
+    most = max(1, complete // _FEWEST_GROUPS)
+    if gram["steps_per_matrix"] > most:
+        raise InputError(
+            f"gram.steps_per_matrix: {gram['steps_per_matrix']} leaves fewer than {_FEWEST_GROUPS} matrices "
+            f"of the {complete} complete steps, too few for windows of a tenth; the most is {most}"
+        )
+    if study.gram_bytes > gram["max_gib"] * GIB:
         raise InputError(
             f"a layer's Gram of {study.n_samples:,} samples × {study.n_steps:,} steps takes "
-            f"{bytes_text(study.gram_bytes)}, more than gram.max_gib = {max_gib:g}; raise gram.max_gib "
-            "if your machine has the memory, or use shorter clips, fewer seeds or fewer gram.bins"
+            f"{bytes_text(study.gram_bytes)}, more than gram.max_gib = {gram['max_gib']:g}; "
+            f"{_way_out(study, architecture, most, gram)}; raise gram.max_gib if your machine has the "
+            "memory, or use shorter clips, fewer prompts or fewer seeds"
         )
-    if study.cells and study.cells.gram_bytes > max_gib * GIB:
+    if study.cells and study.cells.gram_bytes > gram["max_gib"] * GIB:
         raise InputError(
             f"the counterfactual's Gram of {study.cells.n_cells:,} cells × {study.n_steps:,} steps takes "
-            f"{bytes_text(study.cells.gram_bytes)} a layer, more than gram.max_gib = {max_gib:g}; raise "
+            f"{bytes_text(study.cells.gram_bytes)} a layer, more than gram.max_gib = {gram['max_gib']:g}; raise "
             "gram.max_gib if your machine has the memory, use fewer seeds, or set "
             "counterfactual.enabled: false"
         )
+
+
+def _way_out(study: Estimate, architecture: Architecture, most: int, gram: Mapping) -> str:
+    """Say which settings make a layer's Gram fit: steps taken together, and only then fewer bins."""
+    pads = 2 * (architecture.n_codebooks - 1)
+
+    def fits(steps_per_matrix: int, n_bins: int) -> bool:
+        matrices = pads + ceil((study.n_steps - pads) / steps_per_matrix)
+        size = _gram_bytes(study.n_samples, matrices, n_bins, architecture.d_model)
+        return size <= gram["max_gib"] * GIB
+
+    for n_bins in range(gram["bins"], 1, -1):
+        if fits(most, n_bins):
+            size = next(k for k in range(1, most + 1) if fits(k, n_bins))
+            bins = "" if n_bins == gram["bins"] else f" with gram.bins: {n_bins}"
+            return f"gram.steps_per_matrix: {size}{bins} fits, which compares averages over {size} steps"
+    return f"even gram.steps_per_matrix: {most} with gram.bins: 2 does not fit, so split the study"
 
 
 def bytes_text(n_bytes: float) -> str:

@@ -19,8 +19,10 @@ from typing import Protocol
 import numpy as np
 import pandas as pd
 
+from innerear.coarse import CoarseSteps
 from innerear.errors import InputError
-from innerear.stacks import CHUNK_STEPS, LayerReader, Stack
+from innerear.stacks import LayerReader, Stack
+from innerear.timeline import chunk_steps
 
 #: reads samples' features: (sample number, slice of steps) -> [C, S, D] as stored
 Reader = Callable[[int, slice], np.ndarray]
@@ -63,6 +65,7 @@ def layer_gram(
     *,
     branches: Sequence[str] = ("cond", "uncond"),
     n_bins: int = 20,
+    steps_per_matrix: int = 1,
     memory_mb: int = 512,
 ) -> tuple[Arrays, Coords]:
     """Read each stack of a layer once and return its Gram matrices.
@@ -75,6 +78,8 @@ def layer_gram(
     branches : names of the C stored branches. With cond and uncond, delta = cond − uncond is
         formed from float32 features and added as a third.
     n_bins : time bins of `bin_gram`; 0 leaves it out.
+    steps_per_matrix : complete steps to average before samples are compared, as `CoarseSteps`; an entry of
+        the axis ``step`` is then such a group, and its coordinate the group's first step.
     memory_mb : what two blocks of steps may take, as stored: one is worked on while the next is read, by
         another thread. Beside them stand the results themselves.
 
@@ -97,13 +102,16 @@ def layer_gram(
     - `centred_share` [branch, step]: energy about the mean ÷ all energy. `top3_share`: energy in
       the three largest dimensions ÷ all energy. `deterministic` bool: equal for all samples, up to
       the rounding of the stored dtype.
-    - `complete` bool [step]; `bin_start`, `bin_steps` [bin]: first step and number of steps.
+    - `complete` bool [step]; `step_count` [step]: steps that it averages; `bin_start`, `bin_steps` [bin]:
+      first entry on the axis ``step`` and number of entries.
 
     Raises
     ------
     InputError: fewer than two samples, no complete step, or values that are not finite.
     """
-    complete = np.asarray(complete, bool)
+    coarse = CoarseSteps.of(np.asarray(complete, bool), steps_per_matrix)
+    epsilon = np.finfo(read(0, slice(0, 1)).dtype).eps
+    read, complete = coarse.reader(read), coarse.complete
     _check(n_samples, complete)
     names, weights = _derived(branches)
     windows = named_windows(complete, min(n_bins, int(complete.sum())))
@@ -116,7 +124,7 @@ def layer_gram(
         # Step by step: a step's features stay in the processor's cache, and float32 never doubles the block.
         for step in range(start, start + len(block)):
             np.copyto(stored, block[step - start])
-            rounding = _rounding(stored, np.finfo(block.dtype).eps, step)
+            rounding = _rounding(stored, epsilon, step)
             mean = stored.mean(axis=1)  # [C, D]
             stored -= mean[:, None]
             sums.add(step, stored, mean)
@@ -132,7 +140,8 @@ def layer_gram(
                 arrays[name][1][:, step] = values
     arrays |= _window_arrays(sums, weights, windows, arrays["deterministic"][1])
     arrays["complete"] = (("step",), complete)
-    return arrays, _coordinates(arrays, names, windows)
+    arrays["step_count"] = (("step",), coarse.counts.astype(np.int32))
+    return arrays, _coordinates(arrays, names, windows) | {"step": coarse.starts.astype(np.int32)}
 
 
 def stacks_gram(
@@ -142,6 +151,7 @@ def stacks_gram(
     *,
     site: str = "residual",
     n_bins: int = 20,
+    steps_per_matrix: int = 1,
     memory_mb: int = 512,
 ) -> tuple[Arrays, Coords, dict[str, object]]:
     """Return `layer_gram` of stack files, with sample ids as coordinates and the stacks' provenance.
@@ -150,6 +160,7 @@ def stacks_gram(
     ----------
     paths, sample_ids : [N] in the order of every sample axis.
     layer, site : which dataset of each stack.
+    steps_per_matrix : complete steps to average before samples are compared.
 
     Returns
     -------
@@ -179,9 +190,15 @@ def stacks_gram(
             return states if states.shape[1] == len(rows) else states[:, rows - rows[0]]
 
         arrays, coords = layer_gram(
-            read, len(paths), complete, branches=branches, n_bins=n_bins, memory_mb=memory_mb
+            read,
+            len(paths),
+            complete,
+            branches=branches,
+            n_bins=n_bins,
+            steps_per_matrix=steps_per_matrix,
+            memory_mb=memory_mb,
         )
-    arrays["seconds"] = (("step",), seconds)
+    arrays["seconds"] = (("step",), CoarseSteps.of(complete, steps_per_matrix).average(seconds))
     coords["sample"] = coords["sample_2"] = np.array(sample_ids)
     attrs = {name: stored[name] for name in ("study", "model", "frame_rate") if name in stored}
     return arrays, coords, attrs | {"layer": layer, "site": site}
@@ -239,7 +256,7 @@ def _blocks(
     The next block is read meanwhile; the one after it overwrites what was yielded.
     """
     first = read(0, slice(0, 1))
-    size = min(n_steps, _steps_at_once(n_samples * first.nbytes, memory_mb))
+    size = _steps_at_once(n_steps, n_samples * first.nbytes, memory_mb)
     shape = (n_branches, n_samples, first.shape[-1])
     rooms = cycle([np.empty((size, *shape), first.dtype), np.empty((size, *shape), first.dtype)])
 
@@ -265,12 +282,12 @@ def _blocks(
             yield start, block
 
 
-def _steps_at_once(step_bytes: int, memory_mb: int) -> int:
+def _steps_at_once(n_steps: int, step_bytes: int, memory_mb: int) -> int:
     """Return how many steps to read at a time: whole chunks of them, if two blocks fit the memory."""
+    chunk = chunk_steps(n_steps)
     most = max(1, memory_mb * 2**20 // (2 * step_bytes))
-    wanted = max(CHUNK_STEPS, _BLOCK_BYTES // step_bytes)
-    size = min(most, wanted)
-    return size // CHUNK_STEPS * CHUNK_STEPS or size
+    size = min(most, max(chunk, _BLOCK_BYTES // step_bytes))
+    return min(n_steps, size // chunk * chunk or size)
 
 
 def _rounding(features: np.ndarray, epsilon: float, step: int) -> np.ndarray:
@@ -472,15 +489,21 @@ def raw_gram(gram: np.ndarray, mean_product: np.ndarray, mean_norm: np.ndarray) 
 
 
 def analysed_cells(gram: GramSource) -> pd.DataFrame:
-    """One row per analysed cell: the complete steps, then the windows."""
+    """One row per analysed cell: the complete steps (or the first of each group), then the windows."""
     steps = np.flatnonzero(gram.read("complete"))
+    first = np.asarray(gram.coords("step"))[steps].tolist()
     windows = [str(name) for name in gram.coords("window")]
     seconds = gram.read("seconds")[steps] if "seconds" in gram else np.full(len(steps), np.nan)
     return pd.DataFrame(
         {
             "over": ["steps"] * len(steps) + ["windows"] * len(windows),
-            "step": pd.array([*steps.tolist(), *[None] * len(windows)], dtype="Int64"),
+            "step": pd.array([*first, *[None] * len(windows)], dtype="Int64"),
             "seconds": np.r_[seconds, np.full(len(windows), np.nan)],
             "window": [*[""] * len(steps), *windows],
         }
     )
+
+
+def step_counts(gram: GramSource) -> np.ndarray:
+    """Return how many steps each entry of the axis ``step`` averages, [S]."""
+    return gram.read("step_count") if "step_count" in gram else np.ones(len(gram.read("complete")), int)

@@ -57,6 +57,7 @@ class Study:
             duration=settings["generation"]["duration"],
             stride=settings["generation"]["stride"],
             n_bins=settings["gram"]["bins"],
+            steps_per_matrix=settings["gram"]["steps_per_matrix"],
         )
         swap = settings["counterfactual"]["enabled"]
         swaps = study_swaps(prompts, settings["prompts"]) if swap else Swaps({})
@@ -73,9 +74,7 @@ class Study:
             dtype=capture["dtype"],
         )
         size = replace(size, cells=cells)
-        refuse_what_cannot_run(
-            size, architecture, settings["generation"]["duration"], settings["gram"]["max_gib"]
-        )
+        refuse_what_cannot_run(size, architecture, settings["generation"]["duration"], settings["gram"])
         return cls(settings, prompts, samples, architecture, capture, captures, swaps, size)
 
     @property

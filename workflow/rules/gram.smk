@@ -16,6 +16,7 @@ rule gram:
     params:
         code=fingerprint("innerear.gram"),
         bins=config["gram"]["bins"],
+        steps_per_matrix=config["gram"]["steps_per_matrix"],
         site=config["capture"]["sites"][0],
     script:
         "../../scripts/gram.py"

@@ -19,11 +19,10 @@ Stack, one file per sample::
 
 from innerear.stacks.gram import GramFile, GramWriter, open_layers, open_templates
 from innerear.stacks.layout import SCHEMA_VERSION
-from innerear.stacks.stack import BRANCHES, CHUNK_STEPS, LayerReader, Stack, StackWriter, tokens_hash
+from innerear.stacks.stack import BRANCHES, LayerReader, Stack, StackWriter, tokens_hash
 
 __all__ = [
     "BRANCHES",
-    "CHUNK_STEPS",
     "SCHEMA_VERSION",
     "GramFile",
     "GramWriter",

@@ -14,13 +14,11 @@ import numpy as np
 from innerear.architectures import SITES
 from innerear.errors import InputError, did_you_mean
 from innerear.stacks.layout import Layout, Reader, remake
-from innerear.timeline import Timeline, Window
+from innerear.timeline import Timeline, Window, chunk_steps
 from innerear.tracking import atomic
 
 BRANCHES = ("cond", "uncond")
 _KIND = "innerear-stack"
-#: Steps that lie together in a stack: reading is fastest in multiples of them.
-CHUNK_STEPS = 64
 
 
 def tokens_hash(codes: np.ndarray) -> str:
@@ -144,7 +142,7 @@ class StackWriter:
             self._layout.axis(site, "branch", self.branches)
             self._layout.axis(site, "step", np.arange(self.timeline.n_steps))
             self._layout.axis(site, "d_model", np.arange(d_model))
-        chunks = (1, min(CHUNK_STEPS, self.timeline.n_steps), d_model)
+        chunks = (1, chunk_steps(self.timeline.n_steps), d_model)
         name = f"layer_{layer:02d}"
         dims = ("branch", "step", "d_model")
         self._layout.dataset(site, name, dims, stored.shape, self.dtype, chunks)[...] = stored
