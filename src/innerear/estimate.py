@@ -274,8 +274,8 @@ def refuse_what_cannot_run(
     if study.cells and study.cells.gram_bytes > gram["max_gib"] * GIB:
         raise InputError(
             f"the counterfactual's Gram of {study.cells.n_cells:,} cells × {study.n_steps:,} steps takes "
-            f"{bytes_text(study.cells.gram_bytes)} a layer, more than gram.max_gib = {gram['max_gib']:g}; raise "
-            "gram.max_gib if your machine has the memory, use fewer seeds, or set "
+            f"{bytes_text(study.cells.gram_bytes)} a layer, more than gram.max_gib = {gram['max_gib']:g}; "
+            "raise gram.max_gib if your machine has the memory, use fewer seeds, or set "
             "counterfactual.enabled: false"
         )
 
