@@ -8,6 +8,6 @@ from innerear.tracking import log_to
 
 with log_to(snakemake.log[0]), GramFile(snakemake.input.places) as places:
     samples, table = read_table(snakemake.input.samples), read_table(snakemake.input.table)
-    out, model = snakemake.output, snakemake.params.model
-    save(embedded_samples(places, table, samples, model=model), out.samples, out.samples_png)
-    save(embedded_bins(places, table, samples, model=model), out.bins, out.bins_png)
+    out, named = snakemake.output, {name: snakemake.params[name] for name in ("model", "contrast")}
+    save(embedded_samples(places, table, samples, **named), out.samples, out.samples_png)
+    save(embedded_bins(places, table, samples, **named), out.bins, out.bins_png)

@@ -24,7 +24,7 @@ N_NEIGHBORS = 15
 SMALLEST = 8
 SAMPLES, BINS = "samples", "samples × time bins"
 # A layout takes time and memory that grow with the square of the points: of more, every k-th bin is drawn.
-_MAX_POINTS = 1000
+_MAX_POINTS = 500
 # What UMAP itself takes for large data; its 500 for small data take twice the time.
 _EPOCHS = 200
 
@@ -37,7 +37,7 @@ class Embedding:
     ----------
     table : trustworthiness, one row per layer, branch, kind of points and seed; common columns.
     arrays, coords : `samples` [layer, branch, umap_seed, sample, axis] and, where the Gram files hold bins,
-        `bins` [bin_layer, branch, umap_seed, sample, bin, axis] with `bin_seconds` [bin] (middle of each);
+        `bins` [layer, branch, umap_seed, sample, bin, axis] with `bin_seconds` [bin] (middle of each);
         no units; NaN where nothing could be drawn.
     """
 
@@ -91,7 +91,7 @@ def embed(between: np.ndarray, seed: int) -> tuple[np.ndarray, float, int]:
 def embedding(
     grams: Mapping[int, GramSource], design: Design, *, model: str, n_seeds: int = N_SEEDS
 ) -> Embedding:
-    """Lay out the samples of every layer and branch, and the samples over time of three layers.
+    """Lay out the samples, and the samples over time, of every layer and branch.
 
     Parameters
     ----------
@@ -102,10 +102,9 @@ def embedding(
 
     Returns
     -------
-    See `Embedding`. `estimate` is the trustworthiness of one picture. Samples are clip averages. Time bins
-    are drawn for the first, the middle and the last layer; where samples × bins exceed 1000, every k-th
-    bin. Nothing is tested. Fewer than 8 points, or points that are all equal, are not drawn, and `null`
-    says so.
+    See `Embedding`. `estimate` is the trustworthiness of one picture. Samples are clip averages. Where
+    samples × bins exceed 500, every k-th bin is drawn. Nothing is tested. Fewer than 8 points, or points
+    that are all equal, are not drawn, and `null` says so.
 
     Raises
     ------
@@ -125,14 +124,13 @@ def embedding(
         "axis": np.arange(1, 3),
     }
     if "bin_gram" in first:
-        shown = sorted({layers[0], layers[len(layers) // 2], layers[-1]})
         kept = kept_bins(len(first.read("bin_steps")), design.n_samples)
-        more, places = _pictures(grams, shown, lambda gram, c: _bins(gram, c, kept), seeds, BINS)
+        more, places = _pictures(grams, layers, lambda gram, c: _bins(gram, c, kept), seeds, BINS)
         rows += more
         places = places.reshape(*places.shape[:3], design.n_samples, len(kept), 2)
-        arrays["bins"] = (("bin_layer", "branch", "umap_seed", "sample", "bin", "axis"), places)
+        arrays["bins"] = (("layer", "branch", "umap_seed", "sample", "bin", "axis"), places)
         arrays["bin_seconds"] = (("bin",), _seconds(first)[kept].astype(np.float32))
-        coords |= {"bin_layer": np.array(shown), "bin": kept}
+        coords["bin"] = kept
     table = pd.DataFrame(rows).assign(
         model=model, window="whole", statistic="trustworthiness", n_prompts=design.n_prompts, n_perm=0
     )
@@ -150,7 +148,7 @@ _COLUMNS = pd.Index(
 
 
 def kept_bins(n_bins: int, n_samples: int) -> np.ndarray:
-    """Return the numbers of the bins that are drawn: all, or every k-th, at most 1000 points but two bins."""
+    """Return the numbers of the bins that are drawn: all, or every k-th, at most 500 points but two bins."""
     at_most = max(2, _MAX_POINTS // n_samples)
     return np.arange(0, n_bins, -(-n_bins // at_most))
 

@@ -56,6 +56,7 @@ rule plot_embedding:
     params:
         code=fingerprint("innerear.figures.embedding"),
         model=MODEL,
+        contrast=config["contrast"],
     script:
         "../../scripts/plot_embedding.py"
 

@@ -2,19 +2,24 @@
 
 import numpy as np
 import pandas as pd
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import Normalize, to_rgba_array
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from pandas.api.types import is_numeric_dtype
 
 from innerear.embedding import BINS, SAMPLES
 from innerear.figures.maps import rows_of, spread_evenly
-from innerear.figures.style import new_figure, palette, styled
+from innerear.figures.style import SEQUENTIAL, new_figure, palette, styled
 from innerear.gram import GramSource
 
 MAX_LAYERS = 6
 
 
 @styled
-def embedded_samples(places: GramSource, table: pd.DataFrame, samples: pd.DataFrame, *, model: str) -> Figure:
+def embedded_samples(
+    places: GramSource, table: pd.DataFrame, samples: pd.DataFrame, *, model: str, contrast: str = "emotion"
+) -> Figure:
     """Draw the clip averages of every branch (row) and layer (column; six at most, spread evenly).
 
     Parameters
@@ -23,14 +28,17 @@ def embedded_samples(places: GramSource, table: pd.DataFrame, samples: pd.DataFr
     table : `Embedding.table`.
     samples : the sample sheet, in the order of the places.
     model : for the title.
+    contrast : the column of `samples` that colours stand for.
     """
     n = f"n: {samples['prompt_id'].nunique()} prompts × {samples['seed'].nunique()} seeds"
-    return _grid(places, table, samples, f"UMAP of clip averages, {model}", n, SAMPLES)
+    return _grid(places, table, samples, f"UMAP of clip averages, {model}", n, SAMPLES, contrast)
 
 
 @styled
-def embedded_bins(places: GramSource, table: pd.DataFrame, samples: pd.DataFrame, *, model: str) -> Figure:
-    """Draw every sample at every time bin of every branch (row) and three layers (columns).
+def embedded_bins(
+    places: GramSource, table: pd.DataFrame, samples: pd.DataFrame, *, model: str, contrast: str = "emotion"
+) -> Figure:
+    """Draw every sample at its time bins, of every branch (row) and layer (column; six at most).
 
     Parameters are those of `embedded_samples`. Late bins are larger than early ones. Without bins the
     figure says so.
@@ -41,14 +49,20 @@ def embedded_bins(places: GramSource, table: pd.DataFrame, samples: pd.DataFrame
     seconds = places.read("bin_seconds")
     n = f"n: {samples['prompt_id'].nunique()} prompts × {samples['seed'].nunique()} seeds"
     n += f" × {len(seconds)} bins, {seconds[0]:.1f} s (small) to {seconds[-1]:.1f} s (large)"
-    return _grid(places, table, samples, title, n, BINS)
+    return _grid(places, table, samples, title, n, BINS, contrast)
 
 
 def _grid(
-    places: GramSource, table: pd.DataFrame, samples: pd.DataFrame, title: str, n: str, points: str
+    places: GramSource,
+    table: pd.DataFrame,
+    samples: pd.DataFrame,
+    title: str,
+    n: str,
+    points: str,
+    contrast: str,
 ) -> Figure:
-    name, axis = ("samples", "layer") if points == SAMPLES else ("bins", "bin_layer")
-    every = [int(layer) for layer in places.coords(axis)]
+    name = "samples" if points == SAMPLES else "bins"
+    every = [int(layer) for layer in places.coords("layer")]
     layers, branches = spread_evenly(every, MAX_LAYERS), [str(one) for one in places.coords("branch")]
     figure, axes = new_figure(
         len(branches),
@@ -58,28 +72,42 @@ def _grid(
         f"one seed of {len(places.coords('umap_seed'))}; T: trustworthiness, range over seeds",
         panel=(1.9 if len(layers) > 3 else 2.4, 1.9),
     )
-    emotions = np.array([str(emotion) for emotion in samples["emotion"]])
-    colours = palette(emotions.tolist())
+    colours, legend, scale = _colours(samples, contrast)
     for row, branch in enumerate(branches):
         for column, layer in enumerate(layers):
-            where = {axis: every.index(layer), "branch": row, "umap_seed": 0}
+            where = {"layer": every.index(layer), "branch": row, "umap_seed": 0}
             xy = places.read(name, **where).reshape(len(samples), -1, 2)  # [N, bins or 1, 2]
             sizes = np.linspace(1, 10, xy.shape[1]) if xy.shape[1] > 1 else np.array([10.0])
-            for emotion, colour in colours.items():
-                mine = xy[emotions == emotion]
-                panel_sizes = np.broadcast_to(sizes, mine.shape[:2])
-                axes[row, column].scatter(
-                    *mine.reshape(-1, 2).T, s=panel_sizes.ravel(), color=colour, alpha=0.7, linewidths=0
-                )
+            axes[row, column].scatter(
+                *xy.reshape(-1, 2).T,
+                s=np.tile(sizes, len(xy)),
+                c=np.repeat(colours, xy.shape[1], axis=0),
+                alpha=0.7,
+                linewidths=0,
+            )
             scores = rows_of(table, layer=layer, branch=branch, points=points)["estimate"].to_numpy(float)
             axes[row, column].set_title(f"{branch}, layer {layer}\n{_range(scores)}", fontsize=8)
             axes[row, column].set_xticks([])
             axes[row, column].set_yticks([])
-    entries = [
-        Line2D([], [], marker="o", linestyle="", color=colour, label=name) for name, colour in colours.items()
-    ]
-    figure.legend(handles=entries, loc="outside lower center", ncols=min(len(entries), 6))
+    if scale is not None:
+        figure.colorbar(scale, ax=axes, label=contrast, shrink=0.6, pad=0.01)
+    else:
+        figure.legend(handles=legend, loc="outside lower center", ncols=min(len(legend), 6))
     return figure
+
+
+def _colours(samples: pd.DataFrame, contrast: str) -> tuple[np.ndarray, list[Line2D], ScalarMappable | None]:
+    """RGBA of each sample [N, 4], with the legend of labels or the scale of ratings."""
+    if is_numeric_dtype(samples[contrast]):
+        ratings = samples[contrast].to_numpy(float)
+        scale = ScalarMappable(Normalize(ratings.min(), ratings.max()), SEQUENTIAL)
+        return scale.to_rgba(ratings), [], scale
+    names = [str(label) for label in samples[contrast]]
+    named = palette(names)
+    legend = [
+        Line2D([], [], marker="o", linestyle="", color=colour, label=name) for name, colour in named.items()
+    ]
+    return to_rgba_array([named[name] for name in names]), legend, None
 
 
 def _range(scores: np.ndarray) -> str:
