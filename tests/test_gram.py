@@ -226,7 +226,7 @@ class Measured:
         return name in self.arrays
 
 
-def test_from_stack_files_to_a_gram_file(tmp_path):
+def test_from_stack_files_to_a_gram_file(tmp_path, monkeypatch):
     timeline = Timeline(n_frames=S - 3, n_codebooks=4, frame_rate=50)
     x, paths = features(), []
     for i in range(N):
@@ -242,6 +242,10 @@ def test_from_stack_files_to_a_gram_file(tmp_path):
         np.testing.assert_array_equal(gram.read("gram"), run(x)[0]["gram"][1])
         assert list(gram.coords("sample")) == ids
         np.testing.assert_allclose(gram.read("seconds"), timeline.seconds)
+    # Of many stacks, only some stay open from block to block.
+    monkeypatch.setattr("innerear.gram._OPEN_AT_ONCE", 2)
+    again = stacks_gram(paths, ids, 2, n_bins=4, memory_mb=0)[0]
+    np.testing.assert_array_equal(again["gram"][1], arrays["gram"][1])
     arrays, coords, _ = stacks_gram(paths, ids, 2, n_bins=4, steps_per_matrix=4)
     np.testing.assert_array_equal(arrays["gram"][1], run(x, steps_per_matrix=4)[0]["gram"][1])
     assert arrays["seconds"][1][3] == pytest.approx(timeline.seconds[3:7].mean())

@@ -6,7 +6,7 @@ import pytest
 import xarray as xr
 
 from innerear.errors import InputError
-from innerear.stacks import BRANCHES, GramFile, GramWriter, Stack, StackWriter, tokens_hash
+from innerear.stacks import BRANCHES, GramFile, GramWriter, LayerReader, Stack, StackWriter, tokens_hash
 from innerear.timeline import Timeline
 
 TIMELINE = Timeline(n_frames=70, n_codebooks=4, frame_rate=50.0)
@@ -193,6 +193,18 @@ def test_broken_checksum_names_the_dataset(path):
         stack.read(0)
         with pytest.raises(InputError, match=r"dataset 'residual/layer_11'.*checksum.*--force"):
             stack.read(11)
+    with (
+        LayerReader(path, 11) as reader,
+        pytest.raises(InputError, match=r"dataset 'residual/layer_11'.*checksum.*--force"),
+    ):
+        reader.read(slice(0, 5))
+
+
+def test_a_layer_alone_is_read_as_from_its_stack(path):
+    with Stack(path) as stack, LayerReader(path, 11) as reader:
+        np.testing.assert_array_equal(reader.read(slice(60, 70)), stack.read(11, steps=slice(60, 70)))
+    with pytest.raises(InputError, match=r"no dataset 'residual/layer_03'.*--force"):
+        LayerReader(path, 3)
 
 
 def test_missing_dataset_is_named(path):
