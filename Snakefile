@@ -13,6 +13,7 @@ include: "workflow/rules/common.smk"
 include: "workflow/rules/generate.smk"
 include: "workflow/rules/qc.smk"
 include: "workflow/rules/replay.smk"
+include: "workflow/rules/counterfactual.smk"
 include: "workflow/rules/acoustics.smk"
 include: "workflow/rules/design.smk"
 include: "workflow/rules/manipulation.smk"
@@ -29,6 +30,7 @@ include: "workflow/rules/lags.smk"
 include: "workflow/rules/alignment.smk"
 include: "workflow/rules/dimensions.smk"
 include: "workflow/rules/affect.smk"
+include: "workflow/rules/decomposition.smk"
 include: "workflow/rules/listen.smk"
 include: "workflow/rules/replication.smk"
 include: "workflow/rules/checklist.smk"
@@ -48,6 +50,7 @@ rule all:
         rules.all_samples.input,
         rules.all_qc.input,
         rules.all_replay.input,
+        rules.all_counterfactual.input,
         rules.all_acoustics.input,
         rules.all_manipulation.input,
         rules.all_gram.input,
@@ -64,6 +67,7 @@ rule all:
         rules.all_alignment.input,
         rules.all_dimensions.input,
         rules.all_affect.input,
+        rules.all_decomposition.input,
         rules.all_listen.input,
         rules.all_replication.input,
         rules.all_checklist.input,

@@ -1,8 +1,10 @@
-"""Time and memory of `snakemake -n` against the number of pairs and layers.
+"""Time and memory of `snakemake -n` against the number of pairs, at the 48 layers of MusicGen large.
 
-Aims: 15 s and 600 MB at 10,000 pairs × 48 layers, 5 s at 1,000 pairs. The first row is the baseline.
+Aims: 15 s and 600 MB at 10,000 pairs, 5 s at 1,000 pairs. Two baselines plan the same generation jobs and
+nothing else: in the bare one the rule has outputs and a command; in the other it has what each rule of the
+study has (script, log, benchmark, environment, resources, a parameter). What they take is Snakemake's own.
 
-    python benchmarks/dag.py [--repeats 3] [--batch pair|prompt] [--pairs 80 1000 10000]
+    python benchmarks/dag.py [--repeats 3] [--batch pair|prompt] [--seeds 4] [--pairs 80 1000 10000]
 """
 
 import argparse
@@ -17,41 +19,72 @@ from pathlib import Path
 import yaml
 
 ROOT = Path(__file__).parents[1]
-SEEDS = 4
+BARE = """
+def files(wildcards):
+    return collect("stacks/p{{prompt}}/seed-{{seed}}.h5", prompt=range({prompts}), seed=range({seeds}))
+
+rule all:
+    input:
+        files,
+
+rule generate:
+    output:
+        {output},
+"""
+COMMAND = """
+    shell:
+        "true"
+"""
+DIRECTIVES = """
+    log:
+        "logs/{job}.log",
+    benchmark:
+        "benchmarks/{job}.tsv"
+    conda:
+        "{root}/envs/generate.yaml"
+    params:
+        prompt=lambda wildcards: wildcards.prompt,
+    resources:
+        gpu=1,
+        mem_mb=lambda wildcards, attempt: 1000 * attempt,
+        runtime=30,
+    script:
+        "{root}/scripts/generate.py"
+"""
 
 
-def write_study(folder: Path, pairs: int, batch: str) -> None:
+def write_study(folder: Path, pairs: int, seeds: int, batch: str) -> None:
     """A study of that many pairs on the 48 layers of MusicGen large."""
-    rows = [f"p{i}\tmusic {i}\te{i % 4}\tt{i // 4}" for i in range(pairs // SEEDS)]
+    rows = [f"p{i}\tmusic {i}\te{i % 4}\tt{i // 4}" for i in range(pairs // seeds)]
     (folder / "prompts.tsv").write_text("\n".join(["id\ttext\temotion\ttemplate", *rows]))
     settings = {
         "study": "dag",
         "model": {"name": "facebook/musicgen-large"},
         "prompts": {"sheet": "prompts.tsv"},
-        "seeds": list(range(SEEDS)),
+        "seeds": list(range(seeds)),
         "generation": {"duration": 1, "batch": batch},
         "gram": {"bins": 2, "max_gib": 1e6},
     }
     (folder / "config.yaml").write_text(yaml.safe_dump(settings))
 
 
-def dry_run(folder: Path) -> tuple[float, float, float]:
+def write_baseline(path: Path, pairs: int, seeds: int, batch: str, directives: str) -> None:
+    """A workflow of the generation jobs alone."""
+    one = '"stacks/p{prompt}/seed-{seed}.h5"'
+    of_all_seeds = f'collect("stacks/p{{{{prompt}}}}/seed-{{seed}}.h5", seed=range({seeds}))'
+    job = "{prompt}" if batch == "prompt" else "{prompt}/{seed}"
+    rule = BARE.format(prompts=pairs // seeds, seeds=seeds, output=of_all_seeds if batch == "prompt" else one)
+    path.write_text(rule + directives.format(root=ROOT, job=job))
+
+
+def dry_run(snakefile: Path, folder: Path) -> tuple[float, float, float]:
     """Seconds of wall clock, seconds of processor, peak MB."""
-    command = [
-        sys.executable,
-        "-m",
-        "snakemake",
-        "--snakefile",
-        str(ROOT / "Snakefile"),
-        "-n",
-        "--quiet",
-        "all",
-    ]
+    command = [sys.executable, "-m", "snakemake", "--snakefile", str(snakefile), "-n", "--quiet", "all"]
     start = time.perf_counter()
     process = subprocess.Popen(command, cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     _, status, used = os.wait4(process.pid, 0)
     if status:
-        raise SystemExit(f"the dry run in {folder} failed")
+        raise SystemExit(f"the dry run of {snakefile} in {folder} failed")
     return time.perf_counter() - start, used.ru_utime + used.ru_stime, used.ru_maxrss * 1024 / 1e6
 
 
@@ -60,17 +93,30 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--batch", choices=("pair", "prompt"), default="pair")
+    parser.add_argument("--seeds", type=int, default=4)
     parser.add_argument("--pairs", type=int, nargs="+", default=[80, 1000, 10000])
     options = parser.parse_args()
-    print("  pairs    wall s   cpu s   peak MB   cpu ÷ first")
-    first = None
+    print("  pairs   wall s   cpu s   peak MB   bare: cpu s   ratio   same directives: cpu s   ratio")
     for pairs in options.pairs:
         with tempfile.TemporaryDirectory() as folder:
-            write_study(Path(folder), pairs, options.batch)
-            runs = [dry_run(Path(folder)) for _ in range(options.repeats)]
-        wall, cpu, peak = (statistics.median(values) for values in zip(*runs, strict=True))
-        first = first or cpu
-        print(f"{pairs:>7} {wall:9.1f} {cpu:7.1f} {peak:9.0f} {cpu / first:13.2f}")
+            study = (pairs, options.seeds, options.batch)
+            write_study(Path(folder), *study)
+            snakefiles = {"study": ROOT / "Snakefile"}
+            for name, directives in (("bare", COMMAND), ("same", DIRECTIVES)):
+                snakefiles[name] = Path(folder, f"{name}.smk")
+                write_baseline(snakefiles[name], *study, directives)
+            dry_run(snakefiles["bare"], Path(folder))  # so that Python's compiled files are there
+            runs = {name: [] for name in snakefiles}
+            for _ in range(options.repeats):
+                for name, snakefile in snakefiles.items():
+                    runs[name].append(dry_run(snakefile, Path(folder)))
+        wall, cpu, peak = (statistics.median(values) for values in zip(*runs["study"], strict=True))
+        bare, same = (statistics.median(run[1] for run in runs[name]) for name in ("bare", "same"))
+        print(
+            f"{pairs:>7} {wall:8.1f} {cpu:7.1f} {peak:9.0f} {bare:13.1f} {cpu / bare:7.2f} "
+            f"{same:24.1f} {cpu / same:7.2f}",
+            flush=True,
+        )
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Measure the clips of one prompt: features of each clip and of each codec frame."""
+"""Measure the clips of one template: features of each clip and of each codec frame."""
 
 from innerear.acoustics import measure_clips, write_frames
 from innerear.tables import write_table

@@ -1,8 +1,8 @@
-"""Join the clip features of all prompts, and warn where emotions differ in what could be measured."""
+"""Join the clip features, warn where emotions differ in what could be measured, list the frame features."""
 
 import pandas as pd
 
-from innerear.acoustics import validity
+from innerear.acoustics import frame_files, validity
 from innerear.tables import read_table, write_table
 from innerear.tracking import log_to
 
@@ -10,3 +10,4 @@ with log_to(snakemake.log[0]):
     clips = pd.concat([read_table(path) for path in snakemake.input.clips], ignore_index=True)
     write_table(validity(clips, read_table(snakemake.input.samples)), snakemake.output.validity)
     write_table(clips, snakemake.output.clips)
+    write_table(frame_files(snakemake.input.frames), snakemake.output.frames)

@@ -1,4 +1,4 @@
-"""Sum up the checks, and stop the fan-in, naming the samples, if any failed."""
+"""Hand on the samples if all checks passed; else stop, naming those that failed."""
 
 import pandas as pd
 
@@ -9,4 +9,5 @@ from innerear.tracking import log_to
 with log_to(snakemake.log[0]):
     checks = pd.concat([read_table(path) for path in snakemake.input.checks], ignore_index=True)
     require_passed(checks, snakemake.input.checks[0])
-    write_table(summarise(checks), snakemake.output[0])
+    write_table(summarise(checks), snakemake.output.summary)
+    write_table(read_table(snakemake.input.samples), snakemake.output.samples)

@@ -14,5 +14,6 @@ with log_to(snakemake.log[0]):
         layer,
         site=snakemake.params.site,
         n_bins=snakemake.params.bins,
+        steps_per_matrix=snakemake.params.steps_per_matrix,
     )
     GramFile.write(snakemake.output[0], *gram)

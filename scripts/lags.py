@@ -8,7 +8,7 @@ from innerear.tracking import log_to
 
 with log_to(snakemake.log[0]):
     samples = read_table(snakemake.input.samples)
-    frames = read_frames(snakemake.input.frames, samples["sample_id"].tolist())["value"]
+    frames = read_frames(read_table(snakemake.input.frames)["path"], samples["sample_id"].tolist())["value"]
     result = stacks_lags(
         samples["stack"].tolist(),
         followed({name: frames.sel(feature=name).values for name in frames["feature"].values}),

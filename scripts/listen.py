@@ -9,7 +9,7 @@ from innerear.tracking import atomic, log_to
 
 with log_to(snakemake.log[0]), open_layers(snakemake.input.grams) as grams:
     samples = read_table(snakemake.input.samples)
-    frames = read_frames(snakemake.input.frames, samples["sample_id"].tolist())
+    frames = read_frames(read_table(snakemake.input.frames)["path"], samples["sample_id"].tolist())
     sheet = contact_sheet(
         samples,
         samples["audio"],

@@ -11,6 +11,6 @@ with log_to(snakemake.log[0]):
     samples, clips = read_table(snakemake.input.samples), read_table(snakemake.input.clips)
     model, out = snakemake.params.model, snakemake.output
     save(features_by_emotion(clips, samples, model=model), out.features, out.features_png)
-    mel = read_frames(snakemake.input.frames, samples["sample_id"].tolist())["mel"].values
+    mel = read_frames(read_table(snakemake.input.frames)["path"], samples["sample_id"].tolist())["mel"].values
     sheet = spectrogram_sheet(samples, mel, model=model, seconds=snakemake.params.seconds)
     save(sheet, out.spectrograms, out.spectrograms_png)

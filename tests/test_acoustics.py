@@ -14,6 +14,7 @@ from innerear.acoustics import (
     FEATURES,
     clip_features,
     frame_features,
+    frame_files,
     measure_clips,
     mel_spectrogram,
     read_frames,
@@ -452,6 +453,16 @@ def test_clips_are_measured_from_files_and_frames_read_back(tmp_path):
     np.testing.assert_array_equal(turned["mel"][1], mel_spectrogram(wave, RATE))
     with pytest.raises(InputError, match=r"'b/seed-0' has no frame features"):
         read_frames([tmp_path / "frames.nc"], [*names, "b/seed-0"])
+
+
+def test_the_list_of_frame_files_changes_with_their_content(tmp_path):
+    paths = [tmp_path / "a.nc", tmp_path / "b.nc"]
+    for path in paths:
+        path.write_bytes(path.name.encode())
+    before = frame_files(paths)
+    assert before["path"].tolist() == [str(path) for path in paths]
+    paths[1].write_bytes(b"other")
+    assert (frame_files(paths)["sha256"] != before["sha256"]).tolist() == [False, True]
 
 
 def test_mel_spectrogram_shows_a_full_scale_sine_at_0_db():

@@ -218,6 +218,45 @@ def test_shuffles_move_prompts_within_blocks_column_by_column(templates):
     np.testing.assert_array_equal(drawn[1], list(design.shuffles(2, 6))[1])
 
 
+def test_clip_permutations_move_each_seed_by_itself_within_its_block():
+    design = Design(sheet(n_templates=2), seed=3)
+    table = design.clip_permutations(200, "history")
+    block = design.block_of[design.prompt_of]
+    for row in table:
+        np.testing.assert_array_equal(np.sort(row), np.arange(32))
+        np.testing.assert_array_equal(design.seed_of[row], design.seed_of)
+        np.testing.assert_array_equal(block[row], block)
+    stand_in = design.prompt_of[table][:, design.rows]  # [m, P, R]
+    assert (stand_in == stand_in[..., :1]).all(axis=-1).mean() < 0.1
+    # Every prompt stands in for every other of its block equally often.
+    assert np.mean(stand_in == np.arange(8)[:, None]) == pytest.approx(1 / 4, abs=0.02)
+    np.testing.assert_array_equal(design.clip_permutations(50, "history"), table[:50])
+    assert (design.clip_permutations(200, "text") != table).any()
+
+
+def test_renamings_are_one_for_all_prompts():
+    names = Design(sheet(), seed=3).renamings(500)
+    assert names.shape == (500, 4)
+    assert (np.sort(names, axis=1) == np.arange(4)).all()
+    assert len(np.unique(names, axis=0)) == 24
+
+
+@pytest.mark.parametrize(("n_seeds", "smallest"), [(2, 1 / 4), (3, 1 / 16), (9, 1 / 1001)])
+def test_smallest_p_of_clips_counts_what_seeds_can_do_apart(n_seeds, smallest):
+    design = Design(sheet(n_templates=2, emotions=("happy", "sad"), n_seeds=n_seeds))
+    assert design.smallest_p(1000, of="clips") == pytest.approx(smallest)
+    assert design.smallest_p(1000, of="names") == 1 / 2
+
+
+def test_one_seed_has_no_null_of_clips():
+    design = Design(sheet(n_seeds=1))
+    assert np.isnan(design.smallest_p(100, of="clips"))
+    assert "one seed" in design.why_not(100, of="clips")
+    assert not design.why_not(100, of="names")
+    alone = Design(sheet(emotions=("happy",)))
+    assert "one emotion" in alone.why_not(100, of="names")
+
+
 def test_no_permutations_no_p():
     design = Design(sheet())
     assert "no permutations" in design.why_not(0)

@@ -52,9 +52,9 @@ def data(design, strength, *, d=12, within=0.5, seed=0, n_steps=S, smooth=1, tur
     return x.astype(np.float32)
 
 
-def emergence(strength, design=None, m=49, **options):
+def emergence(strength, design=None, m=49, steps_per_matrix=1, **options):
     design = design or make_design()
-    gram = Measured(data(design, strength, **options), design)
+    gram = Measured(data(design, strength, **options), design, steps_per_matrix=steps_per_matrix)
     return layer_emergence(gram, design, model="m", layer=0, n_permutations=m, n_bootstraps=200)
 
 
@@ -95,6 +95,17 @@ def test_sudden_and_gradual_are_told_apart(sudden, gradual):
     assert 8 <= one(gradual, RISE_TIME)["estimate"] <= 30
     shares = sudden[sudden["statistic"].str.startswith("held-out error") & (sudden["branch"] == "uncond")]
     assert shares["preferred"].sum() == pytest.approx(1)
+
+
+def test_steps_taken_together_leave_onset_and_rise_time_in_steps(sudden, gradual):
+    together = emergence(1.5 * (STEP >= 30), steps_per_matrix=3)
+    onset = one(together.table, ONSET, unit="step")
+    assert onset["estimate"] == pytest.approx(30, abs=3)
+    assert one(together.table, ONSET, unit="s")["estimate"] == pytest.approx(onset["estimate"] / 50)
+    assert together.coords["step"].tolist() == list(range(PADS, S - PADS, 3))
+    slow = emergence(1.5 / (1 + np.exp(-(STEP - 33) / 5)), steps_per_matrix=3).table
+    times = [one(table, RISE_TIME)["estimate"] for table in (gradual, slow)]
+    assert times[1] == pytest.approx(times[0], rel=0.35)
 
 
 @pytest.mark.parametrize("within", [0.2, 0.5, 0.8])

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from innerear.errors import InputError
-from innerear.gram import cosine, layer_gram, raw_gram, stacks_gram
+from innerear.gram import analysed_cells, cosine, inner_products, layer_gram, raw_gram, stacks_gram
 from innerear.stacks import GramFile, StackWriter
 from innerear.timeline import Timeline
 
@@ -54,6 +54,47 @@ def test_centred_products_survive_an_overwhelming_mean():
     assert np.abs(late - exact)[:2].max() > 1
 
 
+@pytest.mark.parametrize("width", [512, 2048])
+def test_products_summed_in_parts_keep_six_digits(width):
+    x = np.random.default_rng(0).normal(size=(2, 40, width)).astype(np.float32)
+    wide = x.astype(float)
+    exact = wide @ wide.swapaxes(-1, -2)
+    length = np.sqrt(np.diagonal(exact, axis1=-2, axis2=-1))
+    error = np.abs(inner_products(x) - exact) / (length[..., :, None] * length[..., None, :])
+    assert error.max() < 1e-6
+    others = inner_products(x[0, :3], x[0])
+    np.testing.assert_allclose(others, exact[0, :3], atol=1e-6 * length.max() ** 2)
+
+
+def test_massive_dimensions_do_not_round_off_what_the_others_add():
+    x = np.random.default_rng(0).normal(size=(20, 2, 12, 1024)).astype(np.float32)
+    x[..., 7] = 1000 * np.sign(x[..., 7])  # holds 99.9 % of the energy
+    arrays = layer_gram(lambda i, steps: x[i][:, steps], 20, np.ones(12, bool), n_bins=3)[0]
+    direct = with_delta(x)
+    centred = direct - direct.mean(axis=2, keepdims=True)
+    rest = (np.delete(centred, 7, axis=-1) ** 2).sum(axis=-1).max()
+    error = np.abs(arrays["gram"][1] - centred @ centred.swapaxes(-1, -2))
+    stored = 2.0**-24 * np.abs(arrays["gram"][1])  # what float32 rounds off a single number
+    assert (error - stored).max() < 1e-6 * rest
+    bins = np.stack([direct[:, s : s + 4].mean(axis=1) for s in (0, 4, 8)], axis=2)  # [C, N, bins, D]
+    bins = (bins - bins.mean(axis=(1, 2), keepdims=True)).reshape(3, 60, 1024)
+    rest = (np.delete(bins, 7, axis=-1) ** 2).sum(axis=-1).max()
+    error = np.abs(arrays["bin_gram"][1] - bins @ bins.swapaxes(-1, -2))
+    # Averages over bins are float32 before their product, too.
+    assert error.max() < 1e-6 * rest + 2.0**-23 * np.abs(arrays["bin_gram"][1]).max()
+
+
+def test_centring_takes_what_rounding_left_of_the_mean():
+    # A mean of 1e5 spreads leaves rests of up to 1e-2 of them in float32.
+    x = (np.random.default_rng(1).normal(size=(N, 2, S, D)) + 1e5).astype(np.float32)
+    direct = with_delta(x)
+    centred = direct - direct.mean(axis=2, keepdims=True)
+    exact = centred @ centred.swapaxes(-1, -2)
+    gram = run(x)[0]["gram"][1]
+    np.testing.assert_allclose(gram, exact, atol=1e-5 * exact.max())
+    np.testing.assert_allclose(gram.sum(axis=-1), 0, atol=1e-4 * exact.max())
+
+
 def test_standardised_cosine_equals_direct():
     x = features(dtype=np.float32)
     x[:, 0, :, 4] = 2.0  # a constant dimension is dropped
@@ -94,6 +135,23 @@ def test_bins_weighted_by_their_steps_average_to_the_whole_window():
     bins = arrays["bin_gram"][1].reshape(3, N, 5, N, 5)
     folded = np.einsum("ciajb,a,b->cij", bins, weights, weights)
     np.testing.assert_allclose(folded, arrays["window_gram"][1][:, 0], atol=1e-4)
+
+
+def test_steps_taken_together_are_averaged_before_they_are_compared():
+    x = features()  # 27 complete steps: groups of 4, and one of 3
+    arrays, coords = run(x, steps_per_matrix=4, n_bins=3)
+    assert coords["step"].tolist() == [0, 1, 2, *range(3, 30, 4), 30, 31, 32]
+    assert arrays["step_count"][1].tolist() == [1, 1, 1, 4, 4, 4, 4, 4, 4, 3, 1, 1, 1]
+    assert arrays["complete"][1].sum() == 7
+    direct = with_delta(x)
+    for row, span in ((0, slice(0, 1)), (4, slice(7, 11)), (9, slice(27, 30))):
+        mean = direct[:, span].mean(axis=1)
+        centred = mean - mean.mean(axis=1, keepdims=True)
+        np.testing.assert_allclose(arrays["gram"][1][:, row], centred @ centred.swapaxes(-1, -2), atol=1e-4)
+    whole = arrays["window_mean"][1][:, 0]
+    groups = np.stack([direct[:, start : min(start + 4, 30)].mean(axis=1) for start in range(3, 30, 4)])
+    np.testing.assert_allclose(whole, groups.mean(axis=0), atol=1e-4)
+    assert arrays["bin_steps"][1].sum() == 7
 
 
 def test_rotation_changes_nothing_but_the_standardised_cosine():
@@ -151,6 +209,23 @@ def test_what_cannot_be_used_is_refused(call, message):
         call()
 
 
+class Measured:
+    """An open Gram file, in memory."""
+
+    def __init__(self, arrays, coords):
+        self.arrays, self.axes = arrays, coords
+
+    def read(self, name, **where):
+        axes, values = self.arrays[name]
+        return values[tuple(where.get(axis, slice(None)) for axis in axes)]
+
+    def coords(self, axis):
+        return self.axes[axis]
+
+    def __contains__(self, name):
+        return name in self.arrays
+
+
 def test_from_stack_files_to_a_gram_file(tmp_path):
     timeline = Timeline(n_frames=S - 3, n_codebooks=4, frame_rate=50)
     x, paths = features(), []
@@ -167,3 +242,7 @@ def test_from_stack_files_to_a_gram_file(tmp_path):
         np.testing.assert_array_equal(gram.read("gram"), run(x)[0]["gram"][1])
         assert list(gram.coords("sample")) == ids
         np.testing.assert_allclose(gram.read("seconds"), timeline.seconds)
+    arrays, coords, _ = stacks_gram(paths, ids, 2, n_bins=4, steps_per_matrix=4)
+    np.testing.assert_array_equal(arrays["gram"][1], run(x, steps_per_matrix=4)[0]["gram"][1])
+    assert arrays["seconds"][1][3] == pytest.approx(timeline.seconds[3:7].mean())
+    assert analysed_cells(Measured(arrays, coords))["step"].dropna().tolist() == list(range(3, 30, 4))

@@ -12,20 +12,25 @@ SOURCE = Path(__file__).parents[1] / "src" / "innerear"
 # Low to high; modules of one row do not import each other.
 LEVELS = [
     {"errors"},
-    {"tracking", "timeline", "devices"},
+    {"tracking", "timeline", "devices", "coarse"},
     {"conditions", "architectures", "settings", "tables", "significance", "findings"},
-    {"estimate"},
+    {"estimate", "swaps"},
     {"usage", "study", "design", "stacks"},
     {"models"},
     {"capture"},
     {"extractor", "trace", "generation", "index", "qc", "acoustics"},
     {"gram", "ridge", "targets", "replay", "verification", "stored_design", "contrasts", "probes"},
-    {"similarity", "components", "correlation", "manipulation", "nested", "lags"}
-    | {"discriminability", "emergence", "generalisation", "alignment", "dimensions", "embedding"},
-    {"replication", "checklist", "affect"},
+    {"counterfactual"}
+    | {"similarity", "components", "correlation", "manipulation", "nested", "lags"}
+    | {"discriminability", "emergence", "generalisation", "alignment", "dimensions", "embedding"}
+    | {"crossing", "overtaking"},
+    {"replication", "checklist", "affect", "general_codes"},
+    {"shares"},
+    {"decomposition", "likelihood"},
     {"figures"},
     {"panels"},
     {"listening"},
+    {"mismatch"},
     {"__main__"},
 ]
 LEVEL = {module: number for number, modules in enumerate(LEVELS) for module in modules}
@@ -69,6 +74,15 @@ def test_what_the_snakefile_imports_is_light():
         [sys.executable, "-c", code], capture_output=True, text=True, check=True
     ).stdout.split()
     assert not {"torch", "pandas", "h5py", "librosa", "matplotlib", "jsonschema"} & set(loaded)
+
+
+@pytest.mark.parametrize("module", ["emergence", "dimensions", "discriminability", "similarity", "gram"])
+def test_what_every_layer_imports_is_light(module):
+    code = f"import sys, innerear.{module}; print(*sys.modules)"
+    loaded = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    ).stdout.split()
+    assert not {"torch", "scipy.stats", "sklearn", "matplotlib", "librosa"} & set(loaded)
 
 
 def test_the_public_names_are_named_when_one_is_wrong():

@@ -28,6 +28,9 @@ class Measured:
     def coords(self, axis):
         return self.axes[axis]
 
+    def __contains__(self, name):
+        return name in self.arrays
+
 
 def picture(uri):
     head, data = uri.split(",", 1)

@@ -1,9 +1,11 @@
 """What a study took, told from its files and benchmarks."""
 
+from dataclasses import replace
+
 import pytest
 
-from innerear.estimate import Estimate
-from innerear.usage import duration_text, generation_time, memory_asked, usage_report
+from innerear.estimate import CellEstimate, Estimate
+from innerear.usage import counterfactual_time, duration_text, generation_time, memory_asked, usage_report
 
 SIZE = Estimate(
     n_prompts=2,
@@ -15,6 +17,24 @@ SIZE = Estimate(
     audio_bytes=100,
     gram_bytes=2048,
     weight_bytes=0,
+)
+
+
+SWAPPED = replace(
+    SIZE,
+    cells=CellEstimate(
+        n_jobs=2,
+        n_listeners=1,
+        n_clips=6,
+        passes_per_group=30,
+        n_cells=18,
+        n_layers=1,
+        layers_at_once=1,
+        state_bytes=1000,
+        gram_bytes=100,
+        file_bytes=4096,
+        token_bytes=1024,
+    ),
 )
 
 
@@ -45,6 +65,33 @@ def test_the_rate_is_measured_per_sample_whatever_the_jobs_size(results):
 
 def test_before_the_first_job_no_rate_is_made_up(tmp_path):
     assert "known after the first generation job" in generation_time(SIZE, tmp_path / "benchmarks")
+
+
+def test_the_time_of_the_swapped_texts_comes_from_the_best_rate_there_is(results):
+    benchmarks = results / "benchmarks"
+    assert counterfactual_time(SIZE, benchmarks) == ""
+    # 7 s a generated sample, and a pass takes less.
+    assert "less than 3.5 min for the swapped texts" in counterfactual_time(SWAPPED, benchmarks)
+    (benchmarks / "replay/more").mkdir(parents=True)
+    (benchmarks / "replay/more/a.tsv").write_text("s\tmax_rss\n6\t1\n")
+    # One pass for each of a prompt's three seeds in 6 s.
+    assert "1 min for the swapped texts, at 2 s a pass" in counterfactual_time(SWAPPED, benchmarks)
+    (benchmarks / "counterfactual/model").mkdir(parents=True)
+    (benchmarks / "counterfactual/model/a.tsv").write_text("s\tmax_rss\n7.5\t1\n")
+    # One of two jobs of 15 passes in 7.5 s.
+    assert "15 s for the swapped texts, at 0.5 s a pass" in counterfactual_time(SWAPPED, benchmarks)
+
+
+def test_before_the_first_job_nothing_is_said_of_the_passes_rate(tmp_path):
+    assert "after the first job" in counterfactual_time(SWAPPED, tmp_path)
+
+
+def test_the_counterfactuals_files_are_counted(results):
+    (results / "counterfactual/model/a").mkdir(parents=True)
+    (results / "counterfactual/model/a/layer_00.h5").write_bytes(bytes(2500))
+    row = next(line for line in usage_report(SWAPPED, results, {}).splitlines() if "counterfactual" in line)
+    assert "5 KiB" in row  # 4 of the layer, 1 of the tokens
+    assert "2.44 KiB" in row
 
 
 def test_used_stands_beside_estimated_and_asked(results):

@@ -16,7 +16,7 @@ from innerear.errors import InputError
 # An id becomes a folder name, so it must be one path component that no shell or file system minds.
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
 
-SHEET_COLUMNS = ("id", "text", "emotion", "template", "valence", "arousal")
+SHEET_COLUMNS = ("id", "text", "emotion", "template", "valence", "arousal", "neutral", "paraphrase")
 _NEEDED = SHEET_COLUMNS[:3]
 
 
@@ -88,14 +88,26 @@ def prompts_from_templates(templates: Sequence[Mapping], emotions: Sequence[Mapp
 def prompts_from_sheet(path: str | PathLike) -> list[Prompt]:
     """Read prompts from a tab-separated sheet with the columns of `SHEET_COLUMNS`.
 
-    ``template``, ``valence`` and ``arousal`` may be missing or empty; without templates, emotions are
-    permuted among all prompts. The rows are ordered by emotion, in the
-    order in which the emotions first appear.
+    All but the first three may be missing or empty; without templates, emotions are permuted among all
+    prompts. The rows are ordered by emotion, in the order in which the emotions first appear.
 
     Raises
     ------
-    InputError: no such file, a missing or unknown column, a rating that is no number, or what
-        `check_prompts` refuses.
+    InputError: as `read_sheet`; a rating that is no number, or what `check_prompts` refuses.
+    """
+    rows = read_sheet(path)
+    prompts = [_prompt_from_row(row, f"{path}, row {number}") for number, row in enumerate(rows, start=2)]
+    check_prompts(prompts, where=str(path), first_row=2)
+    order = list(dict.fromkeys(prompt.emotion for prompt in prompts))
+    return sorted(prompts, key=lambda prompt: order.index(prompt.emotion))
+
+
+def read_sheet(path: str | PathLike) -> list[dict[str, str]]:
+    """Return the rows of a sheet of prompts, by column.
+
+    Raises
+    ------
+    InputError: no such file, a missing or unknown column.
     """
     try:
         with open(path, newline="", encoding="utf-8") as sheet:
@@ -108,17 +120,14 @@ def prompts_from_sheet(path: str | PathLike) -> list[Prompt]:
     if missing or unknown:
         raise InputError(
             f"{path}: missing columns {missing}, unknown columns {unknown}; the sheet is tab-separated "
-            f"with the columns {', '.join(SHEET_COLUMNS)} (the last three may be left out)"
+            f"with the columns {', '.join(SHEET_COLUMNS)} (all but the first three may be left out)"
         )
-    prompts = [_prompt_from_row(row, f"{path}, row {number}") for number, row in enumerate(rows, start=2)]
-    check_prompts(prompts, where=str(path), first_row=2)
-    order = list(dict.fromkeys(prompt.emotion for prompt in prompts))
-    return sorted(prompts, key=lambda prompt: order.index(prompt.emotion))
+    return rows
 
 
 def _prompt_from_row(row: Mapping[str, str], where: str) -> Prompt:
     identity, text, emotion, template = ((row.get(column) or "").strip() for column in SHEET_COLUMNS[:4])
-    valence, arousal = (_rating(row.get(scale), f"{where}: {scale}") for scale in SHEET_COLUMNS[4:])
+    valence, arousal = (_rating(row.get(scale), f"{where}: {scale}") for scale in SHEET_COLUMNS[4:6])
     return Prompt(identity, text, template, emotion, valence, arousal)
 
 
@@ -129,6 +138,11 @@ def _rating(text: str | None, where: str) -> float | None:
         return float(text or "")
     except ValueError:
         raise InputError(f"{where} is {text!r}; give a number in −1…1 or leave it empty") from None
+
+
+def is_name(text: str) -> bool:
+    """Whether a text can be the name of a folder on any system: letters, digits, - and _."""
+    return _ID.fullmatch(text) is not None
 
 
 def check_prompts(prompts: Sequence[Prompt], where: str, first_row: int = 1) -> None:
@@ -144,7 +158,7 @@ def check_prompts(prompts: Sequence[Prompt], where: str, first_row: int = 1) -> 
         raise InputError(f"{where}: there is no prompt; give at least one")
     seen: dict[str, int] = {}
     for row, prompt in enumerate(prompts, start=first_row):
-        if not _ID.fullmatch(prompt.id):
+        if not is_name(prompt.id):
             raise InputError(
                 f"{where}, row {row}: the id {prompt.id!r} cannot name a folder; use letters, digits, - and _"
             )

@@ -34,7 +34,7 @@ STRATA = {
 LABELS = ("emotion", "valence", "arousal")
 # Each use of the study's seed has a stream of its own, so that asking for bootstraps first does not
 # change the permutations.
-_PERMUTATIONS, _BOOTSTRAPS, _SHUFFLES, _CONTROL = 1, 2, 3, 4
+_PERMUTATIONS, _BOOTSTRAPS, _SHUFFLES, _CONTROL, _CLIPS, _NAMES = 1, 2, 3, 4, 5, 6
 
 
 @dataclass(frozen=True)
@@ -217,6 +217,14 @@ class Design:
         """Number of ways to exchange whole prompts within blocks, for tests that pair two measurements."""
         return prod(map(factorial, np.bincount(self.block_of).tolist()))
 
+    @cached_property
+    def clip_pairings(self) -> int:
+        """Number of ways to exchange the clips of a block in every seed by itself, beside the first seed.
+
+        For tests that compare seeds with each other: what is exchanged alike in all seeds changes nothing.
+        """
+        return self.pairings ** (len(self.seeds) - 1)
+
     @property
     def can_test(self) -> bool:
         """Whether labels can move at all."""
@@ -226,6 +234,10 @@ class Design:
         """Say why no test is possible with m permutations; empty where one is. `of` as in `smallest_p`."""
         if m < 1:
             return "no permutations were asked for"
+        if of == "clips" and len(self.seeds) < 2:
+            return "there is one seed, and only what two seeds share is counted"
+        if of == "names":
+            return "" if len(set(self.prompt_labels)) > 1 else f"all prompts have one {self.label}"
         if of != "labels":
             return "" if self.pairings > 1 else "there is one prompt, which cannot change places"
         if self.can_test:
@@ -308,15 +320,50 @@ class Design:
                 stand_in[members] = rng.permuted(table, axis=0)
             yield self.rows[stand_in[self.prompt_of], self.seed_of[:, None]]
 
+    def clip_permutations(self, m: int, of: str) -> np.ndarray:
+        """Draw permutations that exchange the clips of one block and seed, in every seed by itself.
+
+        Parameters
+        ----------
+        m : how many.
+        of : what is exchanged: ``"history"``, ``"text"`` or ``"control"``; each has a stream of its own.
+
+        Returns
+        -------
+        int32 [m, N]: each sample's stand-in, as `permutations` gives it. A longer table begins with the
+        shorter one.
+        """
+        stream = np.random.SeedSequence([self.seed, _CLIPS, ("history", "text", "control").index(of)])
+        table = np.empty((m, self.n_samples), np.int32)
+        blocks = [np.flatnonzero(self.block_of == block) for block in range(self.n_blocks)]
+        groups = [self.rows[members, seed] for members in blocks for seed in range(len(self.seeds))]
+        for group, own in zip(groups, stream.spawn(len(groups)), strict=True):
+            table[:, group] = np.random.default_rng(own).permuted(np.tile(group, (m, 1)), axis=1)
+        return table
+
+    def renamings(self, m: int) -> np.ndarray:
+        """Draw m orders of the Q labels' names, int [m, Q]: one for all prompts, whatever their block.
+
+        For statistics that match two sets of labels, each of which is known to mean something.
+        """
+        rng = np.random.default_rng(np.random.SeedSequence([self.seed, _NAMES]))
+        return rng.permuted(np.tile(np.arange(len(set(self.prompt_labels))), (m, 1)), axis=1)
+
     def smallest_p(self, m: int, *, of: str = "labels") -> float:
         """Return the smallest p that m permutations of this design can reach; NaN where `why_not`.
 
         Parameters
         ----------
         of : ``"labels"`` for statistics that do not mind the labels' names, ``"pairs"`` for those
-            that pair two measurements of a prompt.
+            that pair two measurements of a prompt, ``"clips"`` for `clip_permutations`, ``"names"`` for
+            `renamings`.
         """
-        distinct = self.relabelings if of == "labels" else self.pairings
+        distinct = {
+            "labels": self.relabelings,
+            "pairs": self.pairings,
+            "clips": self.clip_pairings,
+            "names": factorial(len(set(self.prompt_labels))),
+        }[of]
         return float("nan") if self.why_not(m, of=of) else max(1 / (m + 1), 1 / distinct)
 
     def moved(self, what: str) -> str:

@@ -10,12 +10,18 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from scipy.stats import f as f_distribution
-from scipy.stats import false_discovery_control
+from scipy.special import fdtri
 
 from innerear.design import Design
 from innerear.gram import GramSource
-from innerear.significance import Significance, against_null, correct_over, null_table, record
+from innerear.significance import (
+    Significance,
+    against_null,
+    correct_over,
+    false_discovery_rates,
+    null_table,
+    record,
+)
 
 MAP_COLUMNS = ("statistic",)
 ALPHA = 0.05
@@ -223,7 +229,7 @@ class _Anova:
         if self.why_not:
             return np.full(f.shape[:-1], np.nan)
         n = np.isfinite(f).sum(axis=-1)
-        past = (f > f_distribution.isf(ALPHA, self.of_labels, self.within)).sum(axis=-1)
+        past = (f > fdtri(self.of_labels, self.within, 1 - ALPHA)).sum(axis=-1)
         return np.divide(past, n, out=np.full(n.shape, np.nan), where=n > 0)
 
     def selection(self, features: np.ndarray, m: int) -> np.ndarray:
@@ -348,7 +354,7 @@ def _q(p: np.ndarray) -> np.ndarray:
     """Benjamini & Hochberg's q of p [D]; NaN stays."""
     q, tested = np.full(p.shape, np.nan), np.isfinite(p)
     if tested.any():
-        q[tested] = false_discovery_control(p[tested])
+        q[tested] = false_discovery_rates(p[tested])
     return q
 
 

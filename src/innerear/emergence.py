@@ -9,8 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from scipy.special import expit
-from scipy.stats import t
+from scipy.special import expit, stdtrit
 
 from innerear.contrasts import Distance, permuted_sums, prompt_means
 from innerear.design import Design
@@ -102,6 +101,7 @@ def layer_emergence(
     design.check_order(gram.coords("sample"))
     names = [str(name) for name in gram.coords("branch")]
     steps = np.flatnonzero(gram.read("complete"))
+    first = np.asarray(gram.coords("step"))[steps]  # where an entry averages several, their first
     seconds = gram.read("seconds")[steps] if "seconds" in gram else np.full(len(steps), np.nan)
     asked = [name for name in names if name in branches]
     spoken, frames, maxima = np.full((len(asked), len(steps), design.n_samples), np.nan), [], []
@@ -113,7 +113,7 @@ def layer_emergence(
             frames.append(_row(branch, ONSET, interval=f"none: {error}"))
             continue
         spoken[number] = evidence(operators, design)
-        frame = _emergence(spoken[number], steps, seconds, design, n_bootstraps)
+        frame = _emergence(spoken[number], first, seconds, design, n_bootstraps)
         null_max = _test_rise(frame, kernel, operators, design, n_permutations)
         maxima += [({"branch": branch, "statistic": RISE}, one) for one in null_max]
         frames.append(frame.assign(branch=branch))
@@ -127,7 +127,7 @@ def layer_emergence(
         {"evidence": (("branch", "step", "sample"), spoken.astype(np.float32))},
         {
             "branch": np.array(asked),
-            "step": steps.astype(np.int32),
+            "step": first.astype(np.int32),
             "sample": np.asarray(gram.coords("sample")),
         },
     )
@@ -250,7 +250,7 @@ def _emergence(
     resampled, curve = weights @ spoken.T, spoken.mean(axis=1)[None]
     folds = [spoken[:, fold.test].mean(axis=1) for fold in design.folds()]
     rises = _held_out_rises(np.stack(folds)[:, None])[:, 0]
-    margin = t.ppf(0.5 + CONFIDENCE / 2, len(rises) - 1) * rises.std(ddof=1) / np.sqrt(len(rises))
+    margin = stdtrit(len(rises) - 1, 0.5 + CONFIDENCE / 2) * rises.std(ddof=1) / np.sqrt(len(rises))
     low, high = rises.mean() - margin, rises.mean() + margin
     text = f"{CONFIDENCE:.0%} t interval of {len(rises)} held-out folds"
     row = {"estimate": rises.mean(), "ci_lo": low, "ci_hi": high, "interval": text, "unit": "evidence"}
@@ -269,7 +269,7 @@ def _emergence(
         for unit, axis in (("step", steps.astype(float)), ("s", seconds)):
             place = np.interp(np.r_[value, values], np.arange(n_steps), axis)
             rows.append(_estimate(name, unit, place[:1], place[1:, None], design, why))
-    times = 2 * np.log(9) * scale
+    times = 2 * np.log(9) * scale * (steps[1] - steps[0])
     rows.append(_estimate(RISE_TIME, "step", times[:1], times[1:, None], design, why))
     return pd.concat([*rows, _shape_errors(spoken, design, counts)], ignore_index=True)
 

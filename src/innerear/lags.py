@@ -10,7 +10,7 @@ step with that frame. At lag > 0 the sound comes later than the states (planning
 (history).
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from os import PathLike
 
@@ -39,6 +39,8 @@ FOLLOWED: Mapping[str, Sequence[str]] = {
 }
 # A feature that more of a study's frames lack is not used.
 MAX_MISSING = 0.1
+# Permutations are scored in pieces of about this many values, to stay in cache.
+_AT_ONCE = 2**17
 
 #: reads sample i's states of all branches, [C, S, D]
 Reader = Callable[[int], np.ndarray]
@@ -271,7 +273,7 @@ def _branch(states: np.ndarray, branch: int, branches: Sequence[str]) -> np.ndar
 def _lagged(values: np.ndarray, window: _Window) -> np.ndarray:
     """Lay the sound [N, T, F] out by lag, [N, frames, lags, F], each clip about its mean at that lag."""
     frames = np.arange(window.start, window.stop)[:, None] + np.arange(-window.reach, window.reach + 1)
-    series = values[:, frames]
+    series = np.ascontiguousarray(values[:, frames])
     return series - series.mean(axis=1, keepdims=True)
 
 
@@ -297,19 +299,20 @@ def _scores(x: np.ndarray, series: np.ndarray, feature_of: np.ndarray, design: D
         z = _components(x, fold)  # [N, frames, k]
         # Components are white over the training samples, so that products are regression weights.
         others = [other.test for other in folds[:number] + folds[number + 1 :]]
-        weights = _cross_products(z, series, others[0], tables)  # [1 + m, k, lags * F]
-        for rows in others[1:]:
-            weights += _cross_products(z, series, rows, tables)
-        hit = np.einsum("mkc,mkc->mc", weights, _cross_products(z, series, fold.test, tables))
+        learnt = [_cross_products(z, series, rows, tables) for rows in others]
+        heard, heard_as = _cross_products(z, series, fold.test, tables)
         spread = np.einsum("nfk,nfl->kl", z[fold.test], z[fold.test])
-        power = np.einsum("mkc,mkc->mc", weights, spread @ weights)
-        hit, power = (values.reshape(len(tables), n_lags, n_columns) for values in (hit, power))
+        hit, power = np.empty((2, len(tables), n_lags, n_columns))
+        for rows in _pieces(len(tables), heard[0].size):
+            weights = sum(products[of[rows]] for products, of in learnt)  # [m, k, lags * F]
+            shape = (len(weights), n_lags, n_columns)
+            hit[rows] = np.einsum("mkc,mkc->mc", weights, heard[heard_as[rows]]).reshape(shape)
+            power[rows] = np.einsum("mkc,mkc->mc", weights, spread @ weights).reshape(shape)
         level = norms[tables[:, fold.test]].sum(axis=1)
         for kind, values in enumerate((hit, power, level)):
             sums[kind] += _by_feature(values, feature_of)
-        products[:, fold.test] = _products(
-            z, series, norms, weights[0].reshape(-1, n_lags, n_columns), fold, feature_of
-        )
+        observed = sum(products[of[0]] for products, of in learnt).reshape(-1, n_lags, n_columns)
+        products[:, fold.test] = _products(z, series, norms, observed, fold, feature_of)
     r = _r(*sums)
     return _Scores(r[0], r[1:], products)
 
@@ -338,7 +341,9 @@ def _components(x: np.ndarray, fold: Fold) -> np.ndarray:
     return x @ axes.astype(np.float32)
 
 
-def _cross_products(z: np.ndarray, series: np.ndarray, rows: np.ndarray, tables: np.ndarray) -> np.ndarray:
+def _cross_products(
+    z: np.ndarray, series: np.ndarray, rows: np.ndarray, tables: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
     """Sum the products of samples' states with the sounds that each permutation gives them.
 
     Parameters
@@ -348,20 +353,32 @@ def _cross_products(z: np.ndarray, series: np.ndarray, rows: np.ndarray, tables:
 
     Returns
     -------
-    float32 [m, k, lags * F]. Within a template there are few arrangements and fewer pairs, and each
-    is computed once.
+    sums : float32 [arrangements, k, lags * F]. Within a template there are few arrangements and fewer
+        pairs, and each is computed once.
+    arrangement_of : int [m], which of them each permutation makes.
     """
     arrangements, arrangement_of = np.unique(tables[:, rows], axis=0, return_inverse=True)
-    pairs, pair_of = np.unique(rows * len(z) + arrangements, return_inverse=True)
+    pairs, pair_of = np.unique(arrangements * len(z) + rows, return_inverse=True)
+    heard, state_of = np.divmod(pairs, len(z))  # the pairs, sorted by whose sound it is
     flat = series.reshape(*series.shape[:2], -1)  # [N, frames, lags * F]
     products = np.empty((len(pairs), z.shape[-1], flat.shape[-1]), np.float32)
-    for number, (i, j) in enumerate(zip(*np.divmod(pairs, len(z)), strict=True)):
-        products[number] = z[i].T @ flat[j]
+    for sample in np.unique(heard):
+        of_sample = np.flatnonzero(heard == sample)
+        states = z[state_of[of_sample]].swapaxes(1, 2)  # [pairs, k, frames]
+        together = states.reshape(-1, states.shape[-1]) @ flat[sample]
+        products[of_sample] = together.reshape(states.shape[:2] + flat.shape[-1:])
     held = np.zeros((len(arrangements), len(pairs)), np.float32)
     for pair in pair_of.reshape(arrangements.shape).T:
         held[np.arange(len(held)), pair] = 1
-    summed = held @ products.reshape(len(pairs), -1)
-    return summed.reshape(-1, *products.shape[1:])[arrangement_of.ravel()]
+    sums = held @ products.reshape(len(pairs), -1)
+    return sums.reshape(-1, *products.shape[1:]), arrangement_of.ravel()
+
+
+def _pieces(m: int, size: int) -> Iterator[slice]:
+    """Cut m permutations of `size` values each into pieces."""
+    step = max(1, _AT_ONCE // size)
+    for start in range(0, m, step):
+        yield slice(start, start + step)
 
 
 def _products(

@@ -37,6 +37,8 @@ def contact_sheet(
     mel: Sequence[NDArray] | None = None,
     chroma: NDArray | None = None,
     norms: NDArray | None = None,
+    notes: Sequence[str] | None = None,
+    legend: str = "",
 ) -> str:
     """Make a page with a player for each clip, ordered emotion → prompt → seed.
 
@@ -52,6 +54,7 @@ def contact_sheet(
     mel : [N] `mel_spectrogram` of each clip; measured here if not given.
     chroma, norms : [N, 12, T] shares of the pitch classes and [N, L, S] of `panels.state_norms`; with
         both, each clip can be looked at closer: `panels.strips`.
+    notes : [N] HTML that stands below each clip; legend : HTML that explains it, at the head of the page.
 
     Returns
     -------
@@ -72,14 +75,23 @@ def contact_sheet(
     closer = [""] * len(waves)
     if chroma is not None and norms is not None:
         closer = _closer(samples["sample_id"].tolist(), waves, images, chroma, norms, top)
+    below = [""] * len(waves) if notes is None else notes
     cards = [
-        _card(str(sample), str(seed), wave, rate, _thumbnail(image, top), facts.get(str(sample), "") + panel)
-        for sample, seed, (wave, rate), image, panel in zip(
+        _card(
+            str(sample),
+            str(seed),
+            wave,
+            rate,
+            _thumbnail(image, top),
+            facts.get(str(sample), "") + panel + note,
+        )
+        for sample, seed, (wave, rate), image, panel, note in zip(
             samples["sample_id"].tolist(),
             samples["seed"].tolist(),
             tqdm(waves, desc="listening page", unit="clip"),
             images,
             closer,
+            below,
             strict=True,
         )
     ]
@@ -101,7 +113,7 @@ def contact_sheet(
         counts=escape(counts),
         links=links,
         sections=sections,
-        legend=_LEGEND if any(closer) else "",
+        legend=(_LEGEND if any(closer) else "") + legend,
         style=_STYLE,
         script=_SCRIPT,
     )

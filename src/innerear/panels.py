@@ -11,7 +11,7 @@ from PIL import Image
 
 from innerear.errors import InputError
 from innerear.figures.style import SEQUENTIAL
-from innerear.gram import GramSource
+from innerear.gram import GramSource, step_counts
 
 WIDTH = 640
 """Columns of a strip at most."""
@@ -45,7 +45,7 @@ def state_norms(grams: Mapping[int, GramSource], branch: str = "uncond") -> NDAr
         length = np.sqrt(np.maximum(squared, np.finfo(np.float32).tiny))
         complete = np.asarray(gram.read("complete"), bool)
         level = 20 * np.log10(length / np.median(length[complete]))
-        levels.append(np.where(complete[:, None], level, np.nan))
+        levels.append(np.repeat(np.where(complete[:, None], level, np.nan), step_counts(gram), axis=0))
     return np.stack(levels).transpose(2, 0, 1).astype(np.float32)
 
 

@@ -4,13 +4,14 @@ Light on purpose: the Snakefile imports this each time it is parsed.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from innerear.architectures import Architecture, architecture_of, resolve_capture
 from innerear.conditions import Prompt, Sample, cross, prompts_from_sheet, prompts_from_templates
 from innerear.errors import InputError
-from innerear.estimate import Estimate, estimate, refuse_what_cannot_run
+from innerear.estimate import Estimate, estimate, estimate_cells, refuse_what_cannot_run
 from innerear.settings import validated
+from innerear.swaps import Swaps, study_swaps
 
 
 @dataclass(frozen=True)
@@ -23,6 +24,7 @@ class Study:
     architecture: Architecture
     capture: dict
     captures: dict[str, dict]
+    swaps: Swaps
     estimate: Estimate
 
     @classmethod
@@ -55,11 +57,25 @@ class Study:
             duration=settings["generation"]["duration"],
             stride=settings["generation"]["stride"],
             n_bins=settings["gram"]["bins"],
+            steps_per_matrix=settings["gram"]["steps_per_matrix"],
         )
-        refuse_what_cannot_run(
-            size, architecture, settings["generation"]["duration"], settings["gram"]["max_gib"]
+        swap = settings["counterfactual"]["enabled"]
+        swaps = study_swaps(prompts, settings["prompts"]) if swap else Swaps({})
+        cells = estimate_cells(
+            architecture,
+            n_texts=[len(block.texts) for block in swaps.blocks.values()],
+            n_emotions=len({prompt.emotion for prompt in prompts}),
+            n_seeds=len(settings["seeds"]),
+            n_listeners=len(_listeners(settings)),
+            n_layers=len(capture["layers"]),
+            duration=settings["generation"]["duration"],
+            stride=settings["generation"]["stride"],
+            settings=settings["counterfactual"],
+            dtype=capture["dtype"],
         )
-        return cls(settings, prompts, samples, architecture, capture, captures, size)
+        size = replace(size, cells=cells)
+        refuse_what_cannot_run(size, architecture, settings["generation"]["duration"], settings["gram"])
+        return cls(settings, prompts, samples, architecture, capture, captures, swaps, size)
 
     @property
     def layers(self) -> list[int]:
@@ -67,9 +83,25 @@ class Study:
         return self.capture["layers"]
 
     @property
+    def listeners(self) -> list[str]:
+        """Who hears the clips under swapped texts: the model, and its random twin if asked for."""
+        return _listeners(self.settings)
+
+    @property
     def announcement(self) -> str:
         """What the study takes, in a few lines: printed before any work and at the end of a dry run."""
-        return f"Study {self.settings['study']} with {self.settings['model']['name']}\n{self.estimate}"
+        lines = [f"Study {self.settings['study']} with {self.settings['model']['name']}", str(self.estimate)]
+        left_out = self.swaps.left_out
+        if left_out:
+            more = f"; and {len(left_out) - 2} more" if len(left_out) > 2 else ""
+            lines.append(f"  not swapped {'; '.join(left_out[:2])}{more}")
+        return "\n".join(lines)
+
+
+def _listeners(settings: Mapping) -> list[str]:
+    # A study of random weights is its own control.
+    twin = settings["counterfactual"]["control"] and not settings["model"]["random_init"]
+    return ["model", "random_init"] if twin else ["model"]
 
 
 def _prompts(section: Mapping) -> list[Prompt]:

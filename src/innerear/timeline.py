@@ -8,6 +8,7 @@ reads the end of the one before again; a continued clip begins with frames that 
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import ceil
 from typing import NamedTuple
 
 import numpy as np
@@ -178,3 +179,8 @@ def windows_of(n_frames: int, context: int, stride: int, given: int = 0) -> tupl
         start, written = windows[-1].start + stride, windows[-1].start + windows[-1].n_frames
         windows.append(Window(start, min(n_frames - start, context), written - start))
     return tuple(windows)
+
+
+def chunk_steps(n_steps: int, most: int = 64) -> int:
+    """Return how many steps a chunk of a stack holds: equal shares, as HDF5 stores the last chunk in full."""
+    return ceil(n_steps / ceil(n_steps / most))

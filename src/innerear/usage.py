@@ -23,10 +23,7 @@ def generation_time(size: Estimate, benchmarks: str | PathLike) -> str:
     benchmarks : the study's folder of benchmark files; those of the rule generate are read, of which a
         job of all seeds is named ``all-seeds.tsv``.
     """
-    rates = []
-    for path in _first(Path(benchmarks, "generate"), _JOBS_READ):
-        samples = size.n_seeds if path.stem == "all-seeds" else 1
-        rates += [float(job["s"]) / samples for job in _benchmark(path)]
+    rates = _generation_rates(size, benchmarks)
     if not rates:
         return "  time      is known after the first generation job: ask again with snakemake -n"
     rate = median(rates)
@@ -34,6 +31,32 @@ def generation_time(size: Estimate, benchmarks: str | PathLike) -> str:
         f"  time      {duration_text(rate * size.n_samples)} of one device for all samples, "
         f"at {rate:.3g} s each, the median of {len(rates)} jobs done"
     )
+
+
+def counterfactual_time(size: Estimate, benchmarks: str | PathLike) -> str:
+    """Say how long the counterfactual replay takes, at the best rate that was measured so far.
+
+    That is the rate of its own jobs; else that of the rule replay, whose passes are the same; else that of
+    generating, which a pass stays below. Empty where nothing is swapped.
+    """
+    if not size.cells:
+        return ""
+    passes = size.cells.n_passes
+    own, replayed = (_seconds(Path(benchmarks, rule)) for rule in ("counterfactual", "replay"))
+    generated = _generation_rates(size, benchmarks)
+    if own:
+        rate = median(own) * size.cells.n_jobs / passes
+        said = f"at {rate:.3g} s a pass, the median of {len(own)} jobs done"
+    elif replayed:
+        rate = median(replayed) / size.n_seeds
+        said = f"at {rate:.3g} s a pass, the median of {len(replayed)} jobs of rule replay"
+    elif generated:
+        rate = median(generated)
+        said = "as if a pass took as long as generating; better known after the first such job"
+    else:
+        return "            that of the swapped texts after the first job too"
+    bound = "" if own or replayed else "less than "
+    return f"            {bound}{duration_text(rate * passes)} for the swapped texts, {said}"
 
 
 def memory_asked(asked: Mapping[str, float], most: int = 4) -> str:
@@ -63,10 +86,12 @@ def usage_report(size: Estimate, results: str | PathLike, asked: Mapping[str, fl
         "audio": (size.n_samples * size.audio_bytes, (results / "audio",)),
         "gram": (size.n_layers * size.gram_bytes, (results / "gram",)),
     }
-    lines = ["  on disk        estimated        used"]
+    if size.cells:
+        disk["counterfactual"] = (size.cells.disk_bytes, (results / "counterfactual",))
+    lines = ["  on disk          estimated        used"]
     for name, (expected, folders) in disk.items():
         used = sum(file.stat().st_size for folder in folders for file in folder.rglob("*") if file.is_file())
-        lines.append(f"  {name:<12} {bytes_text(expected):>11} {bytes_text(used):>11}")
+        lines.append(f"  {name:<14} {bytes_text(expected):>11} {bytes_text(used):>11}")
     lines.append("  rule                 jobs     in all   memory asked       used")
     for rule, jobs in sorted(_jobs_by_rule(results / "benchmarks").items()):
         seconds = sum(float(job["s"]) for job in jobs)
@@ -89,6 +114,19 @@ def duration_text(seconds: float) -> str:
         if seconds >= length:
             return f"{seconds / length:.3g} {unit}"
     return f"{seconds:.3g} s"
+
+
+def _generation_rates(size: Estimate, benchmarks: str | PathLike) -> list[float]:
+    """Return seconds a sample of each generation job."""
+    rates = []
+    for path in _first(Path(benchmarks, "generate"), _JOBS_READ):
+        samples = size.n_seeds if path.stem == "all-seeds" else 1
+        rates += [float(job["s"]) / samples for job in _benchmark(path)]
+    return rates
+
+
+def _seconds(folder: Path) -> list[float]:
+    return [float(job["s"]) for path in _first(folder, _JOBS_READ) for job in _benchmark(path)]
 
 
 def _jobs_by_rule(benchmarks: Path) -> dict[str, list[dict[str, str]]]:

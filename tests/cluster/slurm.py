@@ -83,7 +83,7 @@ class Slurm:
         lines = self.run("squeue", "--noheader", "--format=%i|%k", *states).splitlines()
         return [(job, comment) for job, _, comment in (line.partition("|") for line in lines)]
 
-    def drain(self, timeout: float = 120) -> None:
+    def drain(self, timeout: float = 300) -> None:
         """Wait until no job is waiting, running or completing."""
         wait_for(lambda: not self.queued(), timeout, "an empty queue")
 
@@ -95,7 +95,7 @@ class Slurm:
     def start_controller(self) -> None:
         """Start slurmctld from its saved state."""
         self._start("slurmctld", "slurmctld", "-D")
-        wait_for(lambda: self._answers("scontrol", "ping"), 30, "slurmctld")
+        wait_for(lambda: self._answers("scontrol", "ping"), 120, "slurmctld")
 
     def _start_all(self) -> None:
         munge, sql = self.folder / "munge", self.folder / "sql"
@@ -127,24 +127,24 @@ class Slurm:
             "--innodb-buffer-pool-size=64M",
             "--innodb-lock-wait-timeout=900",
         )
-        wait_for(lambda: (sql / "socket").exists(), 30, "mariadbd")
+        wait_for(lambda: (sql / "socket").exists(), 120, "mariadbd")
         client = ["mariadb", "--no-defaults", f"--socket={sql}/socket", "--user=root"]
         grant = "create user 'slurm'@'%' identified by 'slurm'; grant all on *.* to 'slurm'@'%';"
         wait_for(
             lambda: not subprocess.run([*client, "-e", "select 1"], capture_output=True).returncode,
-            30,
+            120,
             "mariadbd",
         )
         subprocess.run([*client, "-e", grant], check=True, capture_output=True)
         self._start("slurmdbd", "slurmdbd", "-D")
-        wait_for(lambda: self._answers("sacctmgr", "-n", "show", "cluster"), 30, "slurmdbd")
+        wait_for(lambda: self._answers("sacctmgr", "-n", "show", "cluster"), 120, "slurmdbd")
         add = ("sacctmgr", "-i", "add")
         self.run(*add, "cluster", "ear")
         self.run(*add, "account", self.account, "cluster=ear", "description=test", "organization=test")
         self.run(*add, "user", self.user, f"account={self.account}")
         self.start_controller()
         self._start("slurmd", "slurmd", "-D", "-N", "ear1")
-        wait_for(lambda: self.run("sinfo", "-h", "-o", "%T").split()[:1] == ["idle"], 30, "an idle node")
+        wait_for(lambda: self.run("sinfo", "-h", "-o", "%T").split()[:1] == ["idle"], 120, "an idle node")
 
     def _start(self, name: str, program: str, *options: str) -> None:
         log = (self.folder / "log" / f"{name}.out").open("a")

@@ -91,3 +91,20 @@ def test_strata_have_five_curves_with_bands(study):
 def test_layers_are_chosen_evenly_with_both_ends():
     assert spread_evenly(range(48), 6) == [0, 9, 19, 28, 38, 47]
     assert spread_evenly([5, 2, 2], 6) == [2, 5]
+
+
+def test_a_row_of_several_steps_fills_them_all():
+    table = pd.DataFrame(
+        {
+            "layer": 0,
+            "step": [3, 7, 11],
+            "seconds": np.array([4.5, 8.5, 12.5]) / 50,
+            "estimate": [1.0, 2.0, 3.0],
+        }
+    )
+    steps = Steps.of(table)
+    np.testing.assert_allclose(steps.seconds, np.arange(18) / 50, atol=1e-12)
+    assert np.flatnonzero(steps.complete).tolist() == list(range(3, 15))
+    values = by_layer_and_step(table, "estimate", [0], steps)[0]
+    assert values[3:15].tolist() == np.repeat([1.0, 2.0, 3.0], 4).tolist()
+    assert np.isnan(values[:3]).all()

@@ -60,7 +60,11 @@ TINY = {
     "model": {"name": "nano"},
     "prompts": {
         "templates": [
-            {"id": "piano", "text": "a {emotion} solo piano piece"},
+            {
+                "id": "piano",
+                "text": "a {emotion} solo piano piece",
+                "paraphrase": "a {emotion} piece for solo piano",
+            },
             {"id": "band", "text": "a {emotion} tune for a small band"},
         ],
         "emotions": [

@@ -4,10 +4,11 @@ import os
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 
-from innerear.stacks import Stack
+from innerear.stacks import GramFile, Stack
 
 ROOT = Path(__file__).parents[2]
 LAYERS = 2
@@ -46,6 +47,10 @@ FAN_IN_ONCE = {
     "affect": LAYERS,
     "affect_map": 1,
     "plot_affect": 1,
+    "decomposition": LAYERS,
+    "decomposition_map": 1,
+    "likelihood": 1,
+    "plot_decomposition": 1,
     "findings": 1,
     "clip_features": 1,
     "plot_acoustics": 1,
@@ -53,12 +58,17 @@ FAN_IN_ONCE = {
     "plot_manipulation": 1,
     "listen": 1,
     "checklist": 1,
+    "listen_counterfactual": 1,
 }
+TEMPLATES = 2
 
 
 # What is remade when the design is another one: all but the capture and what is measured of the sound.
 BEFORE_THE_DESIGN = ("index", "qc", "verify", "gate", "gram", "plot_gram", "clip_features", "plot_acoustics")
-OF_THE_DESIGN = {rule: n for rule, n in FAN_IN_ONCE.items() if rule not in (*BEFORE_THE_DESIGN, "listen")}
+TO_LISTEN_TO = ("listen", "listen_counterfactual")
+OF_THE_DESIGN = {
+    rule: n for rule, n in FAN_IN_ONCE.items() if rule not in (*BEFORE_THE_DESIGN, *TO_LISTEN_TO)
+}
 
 
 def test_the_tiny_study_runs_from_text_to_figures(finished):
@@ -73,6 +83,25 @@ def test_the_tiny_study_runs_from_text_to_figures(finished):
         name.removesuffix(".png") for name in figures if name.endswith(".png")
     }
     assert (finished.results / "listen.html").read_text().count("data:audio/ogg") == 8
+
+
+def test_every_clip_is_heard_under_every_text_of_its_template(finished):
+    folder = finished.results / "counterfactual/model"
+    assert sorted(path.name for path in folder.iterdir()) == ["band", "piano"]
+    for template, texts in (("piano", 5), ("band", 4)):
+        for layer in finished.config["capture"]["layers"]:
+            with GramFile(folder / template / f"layer_{layer:02d}.h5") as gram:
+                assert gram.read("gram").shape == (53, 4 * texts, 4 * texts)
+                own = gram.coords("text") == gram.coords("codes_emotion")
+                assert own.sum() == 4
+        with GramFile(folder / template / "likelihood.h5") as likelihood:
+            nll = likelihood.read("nll")[:, 0].mean(axis=(1, 2))
+            text, codes = likelihood.coords("text"), likelihood.coords("codes_emotion")
+            swapped = (text != codes) & np.isin(text, codes)
+            assert nll[text == codes].mean() < nll[swapped].mean()
+    page = (finished.results / "counterfactual.html").read_text()
+    assert page.count("data:audio/ogg") == 4
+    assert page.count("paraphrase") >= 4
 
 
 def test_a_map_is_corrected_over_its_layers(finished):
@@ -104,10 +133,17 @@ def test_a_second_run_has_nothing_to_do(finished):
 
 def test_the_dry_run_ends_with_what_the_study_takes(fresh):
     done = fresh.snakemake("--dry-run")
-    last = (done.stdout + done.stderr).strip().splitlines()[-7:]
+    last = (done.stdout + done.stderr).strip().splitlines()[-11:]
     assert last[0] == "Study tiny with nano"
     assert "8 = 4 prompts × 2 seeds, 1 s each" in last[1]
-    assert fresh.planned() == {"generate": 8, "acoustics": 4, **FAN_IN_ONCE}
+    assert "28 passes = 8 clips × 3.5 texts of their template, in 2 jobs" in last[5]
+    assert last[7] == "  not swapped paraphrase control of band: none is given"
+    assert fresh.planned() == {
+        "generate": 8,
+        "acoustics": TEMPLATES,
+        "counterfactual": TEMPLATES,
+        **FAN_IN_ONCE,
+    }
 
 
 @pytest.fixture
@@ -141,12 +177,18 @@ def test_an_added_template_reruns_nothing_but_the_fan_in(changed):
     prompts = changed.config["prompts"]
     prompts["templates"].append({"id": "guitar", "text": "a {emotion} acoustic guitar melody"})
     changed.configure(prompts=prompts)
-    assert changed.planned() == {"generate": 4, "acoustics": 2, **FAN_IN_ONCE}
+    again = {"counterfactual": TEMPLATES + 1, **FAN_IN_ONCE}
+    assert changed.planned() == {"generate": 4, "acoustics": 1, **again}
 
 
 def test_a_changed_generation_makes_everything_again(changed):
     changed.configure(generation={"duration": 1, "guidance": 2.0})
-    assert changed.planned() == {"generate": 8, "acoustics": 4, **FAN_IN_ONCE}
+    assert changed.planned() == {
+        "generate": 8,
+        "acoustics": TEMPLATES,
+        "counterfactual": TEMPLATES,
+        **FAN_IN_ONCE,
+    }
 
 
 def test_an_extra_capture_replays_the_clips_and_runs_nothing_else(changed):
@@ -162,6 +204,26 @@ def test_an_extra_capture_replays_the_clips_and_runs_nothing_else(changed):
         assert replayed.places == [("cross_attention", 3)]
         assert replayed.attrs["tokens_sha256"] == stack.attrs["tokens_sha256"]
         assert replayed.values("likelihood/nll").shape == (3, 4, 50)
+
+
+def test_a_random_listener_hears_the_clips_that_are_there(changed):
+    changed.configure(counterfactual={"control": True}, statistics=changed.config["statistics"])
+    planned = changed.planned()
+    assert planned["counterfactual"] == TEMPLATES
+    assert "generate" not in planned
+    done = changed.snakemake("--cores", "2", "--until", "counterfactual")
+    assert done.returncode == 0, done.stderr
+    with GramFile(changed.results / "counterfactual/random_init/piano/layer_00.h5") as gram:
+        assert gram.attrs["listener"] == "random_init"
+
+
+def test_a_study_without_templates_goes_without_swapped_texts(fresh):
+    rows = ["id\ttext\temotion", "a\tcalm music\tcalm", "b\tloud music\tenergetic"]
+    (fresh.folder / "prompts.tsv").write_text("\n".join(rows))
+    fresh.configure(prompts={"sheet": "prompts.tsv"})
+    planned = fresh.planned()
+    assert not [rule for rule in planned if "counterfactual" in rule]
+    assert "not swapped template (none): prompts without a template" in fresh.snakemake("--dry-run").stderr
 
 
 def test_a_missing_stack_is_made_again_alone(finished):

@@ -1,14 +1,14 @@
 rule acoustics:
-    """Measure the clips of one prompt: features of each clip and of each codec frame."""
+    """Measure the clips of one template: features of each clip and of each codec frame."""
     input:
-        audio=collect("<results>/audio/{{prompt}}/seed-{seed}.wav", seed=SEEDS),
+        audio=audio_measured_together,
     output:
-        clips="<results>/acoustics/clips/{prompt}.tsv",
-        frames="<results>/acoustics/frames/{prompt}.nc",
+        clips="<results>/acoustics/clips/{clips}.tsv",
+        frames="<results>/acoustics/frames/{clips}.nc",
     log:
-        "<logs>/acoustics/{prompt}.log",
+        "<logs>/acoustics/{clips}.log",
     benchmark:
-        "<benchmarks>/acoustics/{prompt}.tsv"
+        "<benchmarks>/acoustics/{clips}.tsv"
     conda:
         "../../envs/acoustics.yaml"
     resources:
@@ -17,17 +17,17 @@ rule acoustics:
     params:
         code=fingerprint("innerear.acoustics"),
         frame_rate=STUDY.architecture.frame_rate,
-        samples=samples_of,
+        samples=samples_measured_together,
     script:
         "../../scripts/acoustics.py"
 
 
 rule clip_features:
-    """Join the clip features of all prompts."""
+    """Join the clip features of all samples, and list the files of their frame features."""
     input:
-        samples=rules.index.output[0],
-        gate=rules.gate.output[0],
-        clips=clip_features_of_all_prompts,
+        samples=rules.gate.output.samples,
+        clips=all_clip_features,
+        frames=all_frame_features,
     output:
         clips=report(
             "<results>/acoustics/clips.tsv",
@@ -41,6 +41,7 @@ rule clip_features:
             category="Sound",
             labels={"table": "validity by emotion"},
         ),
+        frames="<results>/acoustics/frames.tsv",
     log:
         "<logs>/clip_features.log",
     benchmark:
@@ -59,9 +60,9 @@ rule clip_features:
 rule plot_acoustics:
     """Draw the acoustic features by emotion, and all clips as mel spectrograms."""
     input:
-        samples=rules.index.output[0],
+        samples=rules.gate.output.samples,
         clips=rules.clip_features.output.clips,
-        frames=frame_features_of_all_prompts,
+        frames=rules.clip_features.output.frames,
     output:
         features=report(
             "<results>/figures/acoustic_features.svg",

@@ -1,7 +1,7 @@
 rule affect:
     """Test valence and arousal in one layer: graded ratings, and directions that carry over."""
     input:
-        samples=rules.index.output[0],
+        samples=rules.gate.output.samples,
         design=rules.design.output.permutations,
         gram="<results>/gram/layer_{layer}.h5",
     output:

@@ -1,7 +1,7 @@
 rule alignment:
     """Compare all layers with each other, and all time bins of each layer, by debiased CKA."""
     input:
-        samples=rules.index.output[0],
+        samples=rules.gate.output.samples,
         design=rules.design.output.permutations,
         grams=collect("<results>/gram/layer_{layer}.h5", layer=LAYERS),
     output:

@@ -1,7 +1,7 @@
 rule checklist:
     """Answer the checklist of the original notes: what the study shows, and what it does not."""
     input:
-        samples=rules.index.output[0],
+        samples=rules.gate.output.samples,
         checks=rules.qc.output[0],
         similarity=rules.similarity_map.output[0],
         manipulation=rules.manipulation.output.effects,

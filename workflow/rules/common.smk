@@ -12,11 +12,16 @@ from snakemake.exceptions import WorkflowError
 # A checkout works without being installed, as in the environments of --sdm conda.
 sys.path.insert(0, f"{workflow.basedir}/src")
 
-from innerear.conditions import Sample
+from innerear.conditions import Sample, is_name
 from innerear.errors import InputError
 from innerear.study import Study
 from innerear.tracking import fingerprint, hold
-from innerear.usage import generation_time, memory_asked, usage_report
+from innerear.usage import (
+    counterfactual_time,
+    generation_time,
+    memory_asked,
+    usage_report,
+)
 
 # A job asks for one core: more threads of BLAS than that get in each other's way.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -52,6 +57,17 @@ CHECKPOINT = Path(
 )
 WEIGHTS = [str(path) for path in sorted(CHECKPOINT.glob("*.bin"))]
 LAYERS = [f"{layer:02d}" for layer in STUDY.layers]
+# Templates whose texts are swapped between clips, and who hears that; none where it is not asked for.
+BLOCKS = STUDY.swaps.blocks
+EXAMPLE_BLOCK = list(BLOCKS)[:1]
+LISTENERS = STUDY.listeners
+# Clips that one job measures, since loading librosa takes as long as measuring a few: those of a template,
+# or of a prompt where templates cannot name a file.
+MEASURED_BY_TEMPLATE = all(is_name(prompt.template) for prompt in STUDY.prompts)
+MEASURED = {}
+for prompt in STUDY.prompts:
+    name = prompt.template if MEASURED_BY_TEMPLATE else prompt.id
+    MEASURED.setdefault(name, []).append(prompt)
 # How the clips are sampled, apart from how they are shared out among jobs, on which nothing depends.
 JOB_SIZE = {"batch", "batch_size"}
 SAMPLING = {
@@ -78,24 +94,67 @@ def all_audio(wildcards):
     )
 
 
-def clip_features_of_all_prompts(wildcards):
-    """The clip features of each prompt."""
-    return collect("<results>/acoustics/clips/{prompt}.tsv", prompt=PROMPTS)
+def stacks_of_template(wildcards):
+    """The stacks of a template's samples: emotion by emotion, seed by seed."""
+    return collect(
+        "<results>/stacks/{prompt}/seed-{seed}.h5",
+        prompt=[prompt.id for prompt in BLOCKS[wildcards.template].prompts],
+        seed=SEEDS,
+    )
 
 
-def frame_features_of_all_prompts(wildcards):
-    """The frame features of each prompt."""
-    return collect("<results>/acoustics/frames/{prompt}.nc", prompt=PROMPTS)
+def audio_of_example(wildcards):
+    """The clips of the template that the counterfactual page shows."""
+    return collect(
+        "<results>/audio/{prompt}/seed-{seed}.wav",
+        prompt=[prompt.id for name in EXAMPLE_BLOCK for prompt in BLOCKS[name].prompts],
+        seed=SEEDS,
+    )
+
+
+def all_clip_features(wildcards):
+    """The clip features of all samples."""
+    return collect("<results>/acoustics/clips/{clips}.tsv", clips=MEASURED)
+
+
+def all_frame_features(wildcards):
+    """The frame features of all samples."""
+    return collect("<results>/acoustics/frames/{clips}.nc", clips=MEASURED)
+
+
+def audio_measured_together(wildcards):
+    """The clips that one job measures."""
+    return collect(
+        "<results>/audio/{prompt}/seed-{seed}.wav",
+        prompt=[prompt.id for prompt in MEASURED[wildcards.clips]],
+        seed=SEEDS,
+    )
+
+
+def samples_measured_together(wildcards):
+    """The ids of these samples, in that order."""
+    return [
+        Sample(prompt, seed).id
+        for prompt in MEASURED[wildcards.clips]
+        for seed in SEEDS
+    ]
+
+
+def swapped_texts_of(wildcards):
+    """The texts of a template that are no prompts of the study."""
+    block = BLOCKS[wildcards.template]
+    return {"neutral": block.neutral, "paraphrases": dict(block.paraphrases)}
+
+
+def loading_of(wildcards):
+    """How the listener is loaded: the model, or its twin with random weights."""
+    twin = wildcards.listener == "random_init"
+    return LOADING | ({"random_init": True} if twin else {})
 
 
 def prompt_of(wildcards):
     """The fields of the prompt that a job is about."""
     return asdict(PROMPTS[wildcards.prompt])
-
-
-def samples_of(wildcards):
-    """The ids of the prompt's samples."""
-    return [Sample(PROMPTS[wildcards.prompt], seed).id for seed in SEEDS]
 
 
 def seeds_of(wildcards, output):
@@ -112,6 +171,15 @@ def batch_size_of(wildcards, output):
     return config["generation"]["batch_size"]
 
 
+def counterfactual_run(wildcards, output):
+    """How many clips and layers a job hears at a time; on neither, no result depends."""
+    cells = STUDY.estimate.cells
+    return {
+        "batch_size": config["counterfactual"]["batch_size"],
+        "layers_at_once": cells.layers_at_once if cells else None,
+    }
+
+
 def gram_mb(wildcards, attempt):
     """Memory of a job that holds one layer's Gram, beside the interpreter; doubled at each retry."""
     return int((1000 + 3 * STUDY.estimate.gram_bytes / 2**20) * attempt)
@@ -124,6 +192,13 @@ def generation_mb(wildcards, attempt):
     return int(
         (2500 + (size.weight_bytes + 2 * batch * size.stack_bytes) / 1e6) * attempt
     )
+
+
+def counterfactual_mb(wildcards, attempt):
+    """Memory of a job that hears a template's cells: interpreter, weights, states of a group of layers, a Gram."""
+    size = STUDY.estimate
+    cells = size.cells.memory_bytes if size.cells else 0
+    return int((2500 + (size.weight_bytes + cells) / 1e6) * attempt)
 
 
 def megabytes(base):
@@ -146,11 +221,14 @@ def memory_by_rule():
 
 def announce():
     """Say what the study takes."""
-    time = generation_time(STUDY.estimate, f"{RESULTS}/benchmarks")
+    times = [
+        said(STUDY.estimate, f"{RESULTS}/benchmarks")
+        for said in (generation_time, counterfactual_time)
+    ]
     print(
         STUDY.announcement,
         memory_asked(memory_by_rule()),
-        time,
+        *filter(None, times),
         sep="\n",
         file=sys.stderr,
     )
@@ -198,3 +276,6 @@ wildcard_constraints:
     seed=r"\d+",
     layer=r"\d+",
     capture=r"[A-Za-z0-9][A-Za-z0-9_-]*",
+    clips=r"[A-Za-z0-9][A-Za-z0-9_-]*",
+    template=r"[A-Za-z0-9][A-Za-z0-9_-]*",
+    listener=r"model|random_init",

@@ -1,7 +1,7 @@
 rule components:
     """Find the principal components of one layer from its Gram matrices, and the paths of the prompts."""
     input:
-        samples=rules.index.output[0],
+        samples=rules.gate.output.samples,
         design=rules.design.output.permutations,
         gram="<results>/gram/layer_{layer}.h5",
     output:
@@ -26,7 +26,7 @@ rule components:
 rule plot_components:
     """Draw the scree with its parallel analysis, the plane of the samples, and the prompts' paths through it."""
     input:
-        samples=rules.index.output[0],
+        samples=rules.gate.output.samples,
         tables=collect("<results>/components/tables/layer_{layer}.tsv", layer=LAYERS),
         scores=collect("<results>/components/scores/layer_{layer}.h5", layer=LAYERS),
     output:

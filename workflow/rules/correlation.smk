@@ -1,7 +1,7 @@
 rule correlation:
     """Predict each acoustic feature of a clip from one layer, on templates held out."""
     input:
-        samples=rules.index.output[0],
+        samples=rules.gate.output.samples,
         design=rules.design.output.permutations,
         gram="<results>/gram/layer_{layer}.h5",
         clips=rules.clip_features.output.clips,

@@ -1,7 +1,7 @@
 rule design:
     """Draw the permutation table that all analyses share, and write what the design allows."""
     input:
-        samples=rules.index.output[0],
+        samples=rules.gate.output.samples,
     output:
         permutations="<results>/design/permutations.h5",
         summary=report(

@@ -1,7 +1,7 @@
 rule dimensions:
     """Test every dimension of one layer, averaged over the clip, for a difference between emotions."""
     input:
-        samples=rules.index.output[0],
+        samples=rules.gate.output.samples,
         design=rules.design.output.permutations,
         gram="<results>/gram/layer_{layer}.h5",
     output:

@@ -1,7 +1,7 @@
 rule discriminability:
     """Measure how far one layer tells labels apart: distance, explained variance, held-out probes."""
     input:
-        samples=rules.index.output[0],
+        samples=rules.gate.output.samples,
         design=rules.design.output.permutations,
         gram="<results>/gram/layer_{layer}.h5",
     output:
@@ -28,7 +28,7 @@ rule discriminability:
 rule discriminability_map:
     """Join the layers, correct over the whole map, and confirm the best layer on held-out templates."""
     input:
-        samples=rules.index.output[0],
+        samples=rules.gate.output.samples,
         design=rules.design.output.permutations,
         tables=collect(
             "<results>/discriminability/tables/layer_{layer}.tsv", layer=LAYERS

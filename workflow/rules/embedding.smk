@@ -1,7 +1,7 @@
 rule embedding:
     """Lay out samples, and samples over time, by UMAP; one job, for what UMAP compiles takes longer than a layer."""
     input:
-        samples=rules.index.output[0],
+        samples=rules.gate.output.samples,
         design=rules.design.output.permutations,
         grams=collect("<results>/gram/layer_{layer}.h5", layer=LAYERS),
     output:
@@ -26,7 +26,7 @@ rule embedding:
 rule plot_embedding:
     """Draw the layouts, with the trustworthiness of each."""
     input:
-        samples=rules.index.output[0],
+        samples=rules.gate.output.samples,
         table=rules.embedding.output.table,
         places=rules.embedding.output.places,
     output:

@@ -1,7 +1,7 @@
 rule emergence:
     """Locate the onset of the label in one layer, judge its shape, and compare late with early."""
     input:
-        samples=rules.index.output[0],
+        samples=rules.gate.output.samples,
         design=rules.design.output.permutations,
         gram="<results>/gram/layer_{layer}.h5",
     output:

@@ -12,6 +12,8 @@ rule findings:
         ),
         dimensions=rules.dimensions_map.output[0],
         correlation=rules.correlation_map.output[0],
+        decomposition=rules.decomposition_map.output[0],
+        likelihood=rules.plot_decomposition.input.likelihood,
         alignment=rules.alignment.output[0],
         affect=rules.affect_map.output[0],
     output:

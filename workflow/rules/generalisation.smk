@@ -1,7 +1,7 @@
 rule generalisation:
     """Judge probes of one time bin (or branch) of a layer in every other."""
     input:
-        samples=rules.index.output[0],
+        samples=rules.gate.output.samples,
         design=rules.design.output.permutations,
         gram="<results>/gram/layer_{layer}.h5",
     output:

@@ -1,8 +1,7 @@
 rule gram:
     """Read one layer of every stack once and keep its Gram matrices: per step, window and time bin."""
     input:
-        samples=rules.index.output[0],
-        gate=rules.gate.output[0],
+        samples=rules.gate.output.samples,
     output:
         "<results>/gram/layer_{layer}.h5",
     log:
@@ -17,6 +16,7 @@ rule gram:
     params:
         code=fingerprint("innerear.gram"),
         bins=config["gram"]["bins"],
+        steps_per_matrix=config["gram"]["steps_per_matrix"],
         site=config["capture"]["sites"][0],
     script:
         "../../scripts/gram.py"

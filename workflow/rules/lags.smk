@@ -1,10 +1,9 @@
 rule lags:
     """Follow the sound in one layer's states, frame by frame, before and after."""
     input:
-        samples=rules.index.output[0],
+        samples=rules.gate.output.samples,
         design=rules.design.output.permutations,
-        gate=rules.gate.output[0],
-        frames=frame_features_of_all_prompts,
+        frames=rules.clip_features.output.frames,
     output:
         table="<results>/lags/tables/layer_{layer}.tsv",
         null="<results>/lags/nulls/layer_{layer}.tsv",

@@ -1,11 +1,10 @@
 rule listen:
     """Put all clips on one page, ordered emotion → prompt → seed, each with a player and its panel."""
     input:
-        samples=rules.index.output[0],
+        samples=rules.gate.output.samples,
         clips=rules.clip_features.output.clips,
-        frames=frame_features_of_all_prompts,
+        frames=rules.clip_features.output.frames,
         grams=collect("<results>/gram/layer_{layer}.h5", layer=LAYERS),
-        audio=all_audio,
     output:
         report(
             "<results>/listen.html",

@@ -1,7 +1,7 @@
 rule manipulation:
     """Ask whether the audio itself differs between emotions: by feature, by contrast, and as a whole."""
     input:
-        samples=rules.index.output[0],
+        samples=rules.gate.output.samples,
         design=rules.design.output.permutations,
         clips=rules.clip_features.output.clips,
     output:

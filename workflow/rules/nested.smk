@@ -1,7 +1,7 @@
 rule nested:
     """Predict one layer's states from label, sound, and both, on templates held out."""
     input:
-        samples=rules.index.output[0],
+        samples=rules.gate.output.samples,
         design=rules.design.output.permutations,
         gram="<results>/gram/layer_{layer}.h5",
         clips=rules.clip_features.output.clips,

@@ -55,11 +55,13 @@ rule verify:
 
 
 rule gate:
-    """Sum up the checks, and stop the fan-in, naming the samples, if any failed; their tables stay."""
+    """Hand on the samples to the fan-in if all checks passed; else stop, naming those that failed."""
     input:
+        samples=rules.index.output[0],
         checks=[rules.qc.output[0], rules.verify.output[0]],
     output:
-        report(
+        samples="<results>/qc/samples.tsv",
+        summary=report(
             "<results>/qc/summary.tsv",
             caption="../report/qc.rst",
             category="Capture",

@@ -1,8 +1,7 @@
 rule replication:
     """Compare the study's two prompts as was once published, and then right: by branch, centred, against chance."""
     input:
-        samples=rules.index.output[0],
-        gate=rules.gate.output[0],
+        samples=rules.gate.output.samples,
     output:
         table=report(
             "<results>/replication/table.tsv",
@@ -31,7 +30,7 @@ rule replication:
 rule plot_replication:
     """Draw the cosine of the two prompts over the steps."""
     input:
-        samples=rules.index.output[0],
+        samples=rules.gate.output.samples,
         curves=rules.replication.output.curves,
     output:
         figure=report(

@@ -1,7 +1,7 @@
 rule similarity:
     """Compare the samples of one layer pair by pair, at every step, in five strata of pairs."""
     input:
-        samples=rules.index.output[0],
+        samples=rules.gate.output.samples,
         design=rules.design.output.permutations,
         gram="<results>/gram/layer_{layer}.h5",
     output:
@@ -55,7 +55,7 @@ rule similarity_map:
 rule plot_similarity:
     """Draw the similarity matrices, the five strata over the steps, and the map of the emotion effect."""
     input:
-        samples=rules.index.output[0],
+        samples=rules.gate.output.samples,
         map=rules.similarity_map.output[0],
         matrices=collect("<results>/similarity/matrices/layer_{layer}.h5", layer=LAYERS),
     output:

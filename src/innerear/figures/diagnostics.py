@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 
 from innerear.figures.maps import Steps, draw_map
 from innerear.figures.style import BRANCHES, SEQUENTIAL, new_figure, styled
-from innerear.gram import GramSource
+from innerear.gram import GramSource, step_counts
 
 _ROWS = {
     "shared": "mean over samples",
@@ -31,7 +31,7 @@ def residual_diagnostics(grams: Mapping[int, GramSource], *, model: str) -> Figu
     """
     layers, first = sorted(grams), grams[min(grams)]
     branches = [str(name) for name in first.coords("branch")]
-    steps = Steps(first.read("seconds"), first.read("complete"))
+    steps = Steps(*(np.repeat(first.read(name), step_counts(first)) for name in ("seconds", "complete")))
     figure, axes = new_figure(
         2,
         len(branches),
@@ -58,4 +58,5 @@ def _share(gram: GramSource, name: str, branch: int) -> np.ndarray:
     share = (
         1 - gram.read("centred_share", branch=branch) if name == "shared" else gram.read(name, branch=branch)
     )
-    return np.where(gram.read("deterministic", branch=branch), np.nan, share)
+    share = np.where(gram.read("deterministic", branch=branch), np.nan, share)
+    return np.repeat(share, step_counts(gram))

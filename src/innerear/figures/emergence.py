@@ -70,7 +70,7 @@ def _onset(axes: Axes, rows: pd.DataFrame) -> None:
         axes.axvspan(low, high, color="#D55E00", alpha=0.2, linewidth=0)
         axes.axvline(value, color="#D55E00", linewidth=1)
         text = f"onset {value:.0f} ({low:.0f}–{high:.0f})"
-    axes.text(0.99, 0.95, text, transform=axes.transAxes, ha="right", va="top", fontsize=7)
+    axes.text(0.99, 0.95, text, transform=axes.transAxes, ha="right", va="top", fontsize=7, zorder=4)
 
 
 @styled

@@ -21,12 +21,20 @@ class Steps:
 
     @classmethod
     def of(cls, table: pd.DataFrame) -> "Steps":
-        """Recover the axis from the rows of complete steps: as many pads follow as lead."""
+        """Recover the axis from rows of complete steps, or groups of them: as many pads follow as lead."""
         times = dict(zip(table["step"].tolist(), table["seconds"].tolist(), strict=True))
         step, second = np.array(list(times), int), np.array(list(times.values()), float)
-        n_steps = step.max() + step.min() + 1
-        slope, start = np.polyfit(step, second, 1) if len(step) > 1 else (0.0, second[0])
-        return cls(start + slope * np.arange(n_steps), np.isin(np.arange(n_steps), step))
+        group = group_of(step)
+        n_steps = step.max() + group + step.min()
+        slope, start = np.polyfit(step + (group - 1) / 2, second, 1) if len(step) > 1 else (0.0, second[0])
+        every = np.arange(n_steps)
+        return cls(start + slope * every, np.isin(every, step[:, None] + np.arange(group)))
+
+
+def group_of(steps: np.ndarray) -> int:
+    """Return how many steps a row stands for: the distance of the steps that are there."""
+    different = np.unique(steps)
+    return int(np.diff(different).min()) if len(different) > 1 else 1
 
 
 def rows_of(table: pd.DataFrame, **where: object) -> pd.DataFrame:
@@ -60,8 +68,9 @@ def by_layer_and_step(table: pd.DataFrame, column: str, layers: Sequence[int], s
     """Lay a column out as [L, S]; NaN where there is no row."""
     values = np.full((len(layers), len(steps.complete)), np.nan)
     row = {layer: i for i, layer in enumerate(layers)}
-    where = [row[layer] for layer in table["layer"].tolist()], table["step"].to_numpy(int)
-    values[where] = table[column].to_numpy(float)
+    rows, first = [row[layer] for layer in table["layer"].tolist()], table["step"].to_numpy(int)
+    for step in range(group_of(first)):
+        values[rows, first + step] = table[column].to_numpy(float)
     return values
 
 

@@ -10,6 +10,7 @@ import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 
 from innerear.tracking import atomic
@@ -140,14 +141,19 @@ def caption_counts(counts: Mapping[str, object]) -> str:
 
 @styled
 def save(figure: Figure, *paths: str | os.PathLike) -> None:
-    """Write the figure to each path, in the format of its suffix (SVG and PNG as a rule).
+    """Write the figure to each path, as SVG or PNG by its suffix.
 
     The files hold no date, so that equal input gives equal bytes.
     """
-    # The layout is solved once, not again for every format.
-    figure.draw_without_rendering()
+    # The layout is solved once, and each format drawn once: `Figure.savefig` draws each of them twice.
+    layout = figure.get_layout_engine()
+    if layout is not None:
+        layout.execute(figure)
     figure.set_layout_engine("none")
     for path in map(Path, paths):
+        figure.set_dpi(matplotlib.rcParams["savefig.dpi"])
         with atomic(path) as temporary:
-            metadata = {"Date": None} if path.suffix == ".svg" else None
-            figure.savefig(temporary, format=path.suffix[1:], metadata=metadata)
+            if path.suffix == ".svg":
+                FigureCanvasSVG(figure).print_svg(temporary, metadata={"Date": None})
+            else:
+                FigureCanvasAgg(figure).print_png(temporary)

@@ -17,17 +17,19 @@ Stack, one file per sample::
     likelihood/nll       float32 [distribution, codebook, frame], of replayed stacks
 """
 
-from innerear.stacks.gram import GramFile, GramWriter, open_layers
+from innerear.stacks.gram import GramFile, GramWriter, open_layers, open_templates
 from innerear.stacks.layout import SCHEMA_VERSION
-from innerear.stacks.stack import BRANCHES, Stack, StackWriter, tokens_hash
+from innerear.stacks.stack import BRANCHES, LayerReader, Stack, StackWriter, tokens_hash
 
 __all__ = [
     "BRANCHES",
     "SCHEMA_VERSION",
     "GramFile",
     "GramWriter",
+    "LayerReader",
     "Stack",
     "StackWriter",
     "open_layers",
+    "open_templates",
     "tokens_hash",
 ]

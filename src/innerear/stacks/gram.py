@@ -109,7 +109,7 @@ class GramFile(Reader):
     def coords(self, axis: str) -> np.ndarray:
         """Return the coordinates of an axis; texts as str."""
         values = self.values(axis)
-        return values.astype(str) if values.dtype.kind in "SO" else values
+        return np.array([text.decode() for text in values]) if values.dtype.kind in "SO" else values
 
     def read(self, name: str, **where: int | slice) -> np.ndarray:
         """Return a dataset, or the part of it that `where` selects by axis name."""
@@ -132,3 +132,16 @@ def open_layers(paths: Sequence[str | PathLike]) -> Iterator[dict[int, GramFile]
     with ExitStack() as opened:
         files = [opened.enter_context(GramFile(path)) for path in paths]
         yield {int(file.attrs["layer"]): file for file in files}
+
+
+@contextmanager
+def open_templates(paths: Sequence[str | PathLike]) -> Iterator[dict[str, GramFile]]:
+    """Open the counterfactual files of several templates, and give each by the template that it is of.
+
+    Raises
+    ------
+    InputError: as `GramFile`.
+    """
+    with ExitStack() as opened:
+        files = [opened.enter_context(GramFile(path)) for path in paths]
+        yield {str(file.attrs["template"]): file for file in files}

@@ -14,12 +14,11 @@ import numpy as np
 from innerear.architectures import SITES
 from innerear.errors import InputError, did_you_mean
 from innerear.stacks.layout import Layout, Reader, remake
-from innerear.timeline import Timeline, Window
+from innerear.timeline import Timeline, Window, chunk_steps
 from innerear.tracking import atomic
 
 BRANCHES = ("cond", "uncond")
 _KIND = "innerear-stack"
-_CHUNK_STEPS = 64
 
 
 def tokens_hash(codes: np.ndarray) -> str:
@@ -143,7 +142,7 @@ class StackWriter:
             self._layout.axis(site, "branch", self.branches)
             self._layout.axis(site, "step", np.arange(self.timeline.n_steps))
             self._layout.axis(site, "d_model", np.arange(d_model))
-        chunks = (1, min(_CHUNK_STEPS, self.timeline.n_steps), d_model)
+        chunks = (1, chunk_steps(self.timeline.n_steps), d_model)
         name = f"layer_{layer:02d}"
         dims = ("branch", "step", "d_model")
         self._layout.dataset(site, name, dims, stored.shape, self.dtype, chunks)[...] = stored
@@ -247,3 +246,26 @@ class Stack(Reader):
                 f"Add it to capture.layers and {remake(self.path)}"
             )
         return name
+
+
+class LayerReader(Reader):
+    """One layer's states in a stack, opened for many reads.
+
+    Nothing else of the stack is looked at: its states have checksums of their own.
+
+    Raises
+    ------
+    InputError: a truncated, foreign or older file; no such layer; a broken checksum when states are read.
+    """
+
+    kind, made_by, checks_header = _KIND, "generate", False
+
+    def __init__(self, path: str | PathLike, layer: int, site: str = "residual") -> None:
+        super().__init__(path)
+        self._name = f"{site}/layer_{layer:02d}"
+        self._states = self.dataset(self._name)
+
+    def read(self, steps: slice) -> np.ndarray:
+        """Return the states [C, S, D] of some steps as stored."""
+        with self._intact(f"dataset {self._name!r}"):
+            return self._states[:, steps]

@@ -1,0 +1,10 @@
+"""Join layers and listeners, and correct over all of them."""
+
+from innerear.decomposition import decomposition_map
+from innerear.tables import read_table, write_table
+from innerear.tracking import log_to
+
+with log_to(snakemake.log[0]):
+    tables = [read_table(path) for path in snakemake.input.tables]
+    nulls = [read_table(path) for path in snakemake.input.nulls]
+    write_table(decomposition_map(tables, nulls), snakemake.output[0])

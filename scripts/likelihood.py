@@ -1,0 +1,18 @@
+"""Compare the likelihood of every clip's codes under every text of its template."""
+
+from innerear.likelihood import likelihood_table
+from innerear.stacks import open_templates
+from innerear.stored_design import read_design
+from innerear.tables import read_table, write_table
+from innerear.tracking import log_to
+
+with log_to(snakemake.log[0]), open_templates(snakemake.input.likelihoods) as files:
+    table = likelihood_table(
+        files,
+        read_design(read_table(snakemake.input.samples), snakemake.input.design, label="emotion"),
+        model=snakemake.params.model,
+        listener=snakemake.wildcards.listener,
+        n_permutations=snakemake.params.statistics["permutations"],
+        n_bootstraps=snakemake.params.statistics["bootstraps"],
+    )
+    write_table(table, snakemake.output[0])

@@ -1,0 +1,16 @@
+"""Put the clips of one template on a page, each with its likelihood under every text of the template."""
+
+from innerear.mismatch import mismatch_page
+from innerear.stacks import GramFile
+from innerear.tables import read_table
+from innerear.tracking import atomic, log_to
+
+with log_to(snakemake.log[0]), GramFile(snakemake.input.likelihood[0]) as likelihood:
+    page = mismatch_page(
+        read_table(snakemake.input.samples),
+        likelihood,
+        title=snakemake.params.title,
+        model=snakemake.params.model,
+    )
+    with atomic(snakemake.output[0]) as file:
+        file.write_text(page, encoding="utf-8")
