@@ -12,11 +12,17 @@ EMOTIONS = ("happy", "sad", "calm", "energetic")
 class Measured:
     """An open Gram file, in memory, of features [N, 2, S, D]; the first and last `pads` steps are pads."""
 
-    def __init__(self, x, design, *, pads=0, n_bins=4):
+    def __init__(self, x, design, *, pads=0, n_bins=4, steps_per_matrix=1):
         complete = np.ones(x.shape[2], bool)
         complete[:pads] = complete[len(complete) - pads :] = False
-        self.arrays, self.axes = layer_gram(lambda i, steps: x[i][:, steps], len(x), complete, n_bins=n_bins)
-        self.arrays["seconds"] = (("step",), np.arange(len(complete)) / 50)
+        self.arrays, self.axes = layer_gram(
+            lambda i, steps: x[i][:, steps],
+            len(x),
+            complete,
+            n_bins=n_bins,
+            steps_per_matrix=steps_per_matrix,
+        )
+        self.arrays["seconds"] = (("step",), self.axes["step"] / 50)
         self.axes["sample"] = self.axes["sample_2"] = np.array(design.samples["sample_id"])
 
     def read(self, name, **where):

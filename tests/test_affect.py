@@ -1,10 +1,14 @@
 """Valence and arousal: what cannot fail is refused, what was planted is found, emotions are not enough."""
 
+from functools import partial
+
 import numpy as np
 import pandas as pd
 import pytest
+import synthetic
 from scipy.stats import binom
 from sklearn.metrics import roc_auc_score
+from synthetic import rows
 
 from innerear.affect import (
     CROSSED,
@@ -18,29 +22,10 @@ from innerear.affect import (
 )
 from innerear.design import Design
 from innerear.errors import InputError
-from innerear.gram import layer_gram
 
 S, D = 4, 40
 RATINGS = {"happy": (0.8, 0.5), "sad": (-0.7, -0.5), "calm": (0.5, -0.7), "energetic": (0.4, 0.9)}
-
-
-class Measured:
-    """An open Gram file, in memory."""
-
-    def __init__(self, x, design):
-        complete = np.ones(S, bool)
-        self.arrays, self.axes = layer_gram(lambda i, steps: x[i][:, steps], len(x), complete, n_bins=0)
-        self.axes["sample"] = np.array(design.samples["sample_id"])
-
-    def read(self, name, **where):
-        axes, values = self.arrays[name]
-        return values[tuple(where.get(axis, slice(None)) for axis in axes)]
-
-    def coords(self, axis):
-        return self.axes[axis]
-
-    def __contains__(self, name):
-        return name in self.arrays
+Measured = partial(synthetic.Measured, n_bins=0)
 
 
 def make_design(n_templates=5, n_seeds=2, emotions=RATINGS, spread=0.0, seed=0, rated=True):
@@ -74,12 +59,6 @@ def data(design, seed=0, emotion=0.0, within=0.5, **scales):
 def found(x, design, **options):
     sizes = {"n_permutations": 99, "n_bootstraps": 50} | options
     return layer_affect(Measured(x, design), design, model="nano", layer=0, **sizes)
-
-
-def rows(table, **where):
-    for column, value in where.items():
-        table = table[table[column] == value]
-    return table
 
 
 def test_one_rating_per_emotion_is_refused_however_well_it_would_fit():

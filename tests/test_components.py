@@ -1,47 +1,20 @@
 """Components: equal to scikit-learn's, as many as were planted, none in noise that prompts share."""
 
+from functools import partial
+
 import numpy as np
-import pandas as pd
 import pytest
+import synthetic
 from sklearn.decomposition import PCA
+from synthetic import make_design
 
 from innerear.components import layer_components, n_beyond, parallel_analysis, pca_from_gram
 from innerear.design import Design
 from innerear.errors import InputError
-from innerear.gram import layer_gram
 
-EMOTIONS = ("happy", "sad", "calm", "energetic")
 S, D = 30, 48
 COMPLETE = np.r_[np.zeros(3), np.ones(S - 6), np.zeros(3)].astype(bool)
-
-
-class Measured:
-    """An open Gram file, in memory."""
-
-    def __init__(self, x, design, n_bins=6):
-        self.arrays, self.axes = layer_gram(lambda i, steps: x[i][:, steps], len(x), COMPLETE, n_bins=n_bins)
-        self.axes["sample"] = self.axes["sample_2"] = np.array(design.samples["sample_id"])
-        self.arrays["seconds"] = (("step",), np.arange(S) / 50)
-
-    def read(self, name, **where):
-        axes, values = self.arrays[name]
-        return values[tuple(where.get(axis, slice(None)) for axis in axes)]
-
-    def coords(self, axis):
-        return self.axes[axis]
-
-    def __contains__(self, name):
-        return name in self.arrays
-
-
-def make_design(n_templates=5, n_seeds=2):
-    rows = [
-        (f"t{t}-{emotion}/seed-{seed}", f"t{t}-{emotion}", f"t{t}", emotion, seed)
-        for emotion in EMOTIONS
-        for t in range(n_templates)
-        for seed in range(n_seeds)
-    ]
-    return Design(pd.DataFrame(rows, columns=["sample_id", "prompt_id", "template", "emotion", "seed"]))
+Measured = partial(synthetic.Measured, pads=3, n_bins=6)
 
 
 def data(design, emotion=0.0, within=0.8, seed=0, template=0.0):

@@ -1,55 +1,21 @@
 """Dimensions: the planted ones are found, noise is not, and the numbers are the textbook's."""
 
+from functools import partial
+
 import numpy as np
 import pandas as pd
 import pytest
+import synthetic
 from scipy.stats import binom, f_oneway, false_discovery_control
+from synthetic import EMOTIONS, make_design, rows
 
-from innerear.design import Design
 from innerear.dimensions import BEYOND, BY_DIMENSION, ROTATED, SELECTED, dimensions_map, layer_dimensions
 from innerear.errors import InputError
-from innerear.gram import layer_gram
 from innerear.significance import false_discovery_rates
 
-EMOTIONS = ("happy", "sad", "calm", "energetic")
 S, D = 4, 60
 PLANTED = [3, 17, 40, 41]
-
-
-class Measured:
-    """An open Gram file, in memory."""
-
-    def __init__(self, x, design):
-        self.arrays, self.axes = layer_gram(
-            lambda i, steps: x[i][:, steps], len(x), np.ones(S, bool), n_bins=0
-        )
-        self.axes["sample"] = np.array(design.samples["sample_id"])
-
-    def read(self, name, **where):
-        axes, values = self.arrays[name]
-        return values[tuple(where.get(axis, slice(None)) for axis in axes)]
-
-    def coords(self, axis):
-        return self.axes[axis]
-
-    def __contains__(self, name):
-        return name in self.arrays
-
-
-def make_design(n_templates=5, n_seeds=2, emotions=EMOTIONS, templates=True):
-    rows = [
-        (
-            f"t{t}-{emotion}/seed-{seed}",
-            f"t{t}-{emotion}",
-            f"t{t}" if templates else "",
-            emotion,
-            seed,
-        )
-        for emotion in emotions
-        for t in range(n_templates)
-        for seed in range(n_seeds)
-    ]
-    return Design(pd.DataFrame(rows, columns=["sample_id", "prompt_id", "template", "emotion", "seed"]))
+Measured = partial(synthetic.Measured, n_bins=0)
 
 
 def data(design, seed=0, d=D, emotion=0.0, dimensions=tuple(PLANTED), within=0.5, template=1.0):
@@ -66,12 +32,6 @@ def data(design, seed=0, d=D, emotion=0.0, dimensions=tuple(PLANTED), within=0.5
 def found(x, design, **options):
     sizes = {"n_permutations": 199, "n_bootstraps": 50} | options
     return layer_dimensions(Measured(x, design), design, model="nano", layer=0, **sizes)
-
-
-def rows(table, **where):
-    for column, value in where.items():
-        table = table[table[column] == value]
-    return table
 
 
 @pytest.fixture(scope="module")

@@ -6,6 +6,7 @@ import pytest
 from scipy.stats import binom, f_oneway
 from sklearn.linear_model import Ridge
 from sklearn.metrics import balanced_accuracy_score, roc_auc_score
+from synthetic import Measured, rows
 
 from innerear.contrasts import Distance, Explained, permuted_sums, prompt_means
 from innerear.design import Design
@@ -23,7 +24,6 @@ from innerear.discriminability import (
     layer_discriminability,
 )
 from innerear.errors import InputError
-from innerear.gram import layer_gram
 from innerear.probes import (
     Ranking,
     balanced_accuracy,
@@ -36,25 +36,6 @@ from innerear.probes import (
 
 EMOTIONS = ("happy", "sad", "calm", "energetic")
 RATING = dict(zip(EMOTIONS, (0.8, -0.7, 0.5, 0.4), strict=True))
-
-
-class Measured:
-    """An open Gram file, in memory."""
-
-    def __init__(self, x, design):
-        complete = np.ones(x.shape[2], bool)
-        self.arrays, self.axes = layer_gram(lambda i, steps: x[i][:, steps], len(x), complete, n_bins=4)
-        self.axes["sample"] = np.array(design.samples["sample_id"])
-
-    def read(self, name, **where):
-        axes, values = self.arrays[name]
-        return values[tuple(where.get(axis, slice(None)) for axis in axes)]
-
-    def coords(self, axis):
-        return self.axes[axis]
-
-    def __contains__(self, name):
-        return name in self.arrays
 
 
 class Stored(Measured):
@@ -85,12 +66,6 @@ def data(design, *, d=8, n_steps=20, within=0.5, emotion=0.0, onset=0, seed=0):
     codes = np.unique(design.samples["emotion"], return_inverse=True)[1]
     x[:, 1, onset:] += emotion * rng.normal(size=(4, d))[codes][:, None]
     return x.astype(np.float32)
-
-
-def rows(table, **where):
-    for column, value in where.items():
-        table = table[table[column] == value]
-    return table
 
 
 def centred(x):

@@ -1,10 +1,13 @@
 """Emergence: planted onsets and shapes are recovered, null data have none, interactions keep their level."""
 
+from functools import partial
+
 import numpy as np
-import pandas as pd
 import pytest
 import ruptures
+import synthetic
 from scipy.stats import binom
+from synthetic import make_design, rows
 
 from innerear.design import Design
 from innerear.emergence import (
@@ -21,44 +24,10 @@ from innerear.emergence import (
     step_shapes,
 )
 from innerear.errors import InputError
-from innerear.gram import layer_gram
 
-EMOTIONS = ("happy", "sad", "calm", "energetic")
 S, PADS = 66, 3
 STEP = np.arange(S)
-
-
-class Measured:
-    """An open Gram file, in memory, of features [N, 2, S, D]."""
-
-    def __init__(self, x, design, pads=PADS, steps_per_matrix=1):
-        complete = np.ones(x.shape[2], bool)
-        complete[:pads] = complete[len(complete) - pads :] = False
-        self.arrays, self.axes = layer_gram(
-            lambda i, steps: x[i][:, steps], len(x), complete, n_bins=4, steps_per_matrix=steps_per_matrix
-        )
-        self.axes["sample"] = np.array(design.samples["sample_id"])
-        self.arrays["seconds"] = (("step",), self.axes["step"] / 50)
-
-    def read(self, name, **where):
-        axes, values = self.arrays[name]
-        return values[tuple(where.get(axis, slice(None)) for axis in axes)]
-
-    def coords(self, axis):
-        return self.axes[axis]
-
-    def __contains__(self, name):
-        return name in self.arrays
-
-
-def make_design(n_templates=5, n_seeds=2):
-    rows = [
-        (f"t{t}-{e}/seed-{seed}", f"t{t}-{e}", f"t{t}", e, seed)
-        for e in EMOTIONS
-        for t in range(n_templates)
-        for seed in range(n_seeds)
-    ]
-    return Design(pd.DataFrame(rows, columns=["sample_id", "prompt_id", "template", "emotion", "seed"]))
+Measured = partial(synthetic.Measured, pads=PADS)
 
 
 def data(design, strength, *, d=12, within=0.5, seed=0, n_steps=S, smooth=1, turn=False):
@@ -87,12 +56,6 @@ def emergence(strength, design=None, m=49, steps_per_matrix=1, **options):
     design = design or make_design()
     gram = Measured(data(design, strength, **options), design, steps_per_matrix=steps_per_matrix)
     return layer_emergence(gram, design, model="m", layer=0, n_permutations=m, n_bootstraps=200)
-
-
-def rows(table, **where):
-    for column, value in where.items():
-        table = table[table[column] == value]
-    return table
 
 
 def one(table, statistic, branch="uncond", **where):

@@ -1,49 +1,20 @@
 """Temporal generalisation and transfer: equal to MNE and scikit-learn, and at their level on null data."""
 
+from functools import partial
+
 import numpy as np
-import pandas as pd
 import pytest
+import synthetic
 from mne.decoding import GeneralizingEstimator
 from scipy.stats import binom
 from sklearn.linear_model import Ridge
 
-from innerear.design import Design
 from innerear.errors import InputError
 from innerear.generalisation import AUC, EVIDENCE, generalisation_map, layer_generalisation
-from innerear.gram import layer_gram
 from innerear.probes import Ranking, held_out_operators
 
-EMOTIONS = ("happy", "sad", "calm", "energetic")
-
-
-class Measured:
-    """An open Gram file, in memory, of features [N, 2, S, D]."""
-
-    def __init__(self, x, design, n_bins=5):
-        self.arrays, self.axes = layer_gram(
-            lambda i, steps: x[i][:, steps], len(x), np.ones(x.shape[2], bool), n_bins=n_bins
-        )
-        self.axes["sample"] = np.array(design.samples["sample_id"])
-
-    def read(self, name, **where):
-        axes, values = self.arrays[name]
-        return values[tuple(where.get(axis, slice(None)) for axis in axes)]
-
-    def coords(self, axis):
-        return self.axes[axis]
-
-    def __contains__(self, name):
-        return name in self.arrays
-
-
-def make_design(n_templates=4, n_seeds=2, templates=True):
-    rows = [
-        (f"t{t}-{e}/seed-{seed}", f"t{t}-{e}", f"t{t}" if templates else "", e, seed)
-        for e in EMOTIONS
-        for t in range(n_templates)
-        for seed in range(n_seeds)
-    ]
-    return Design(pd.DataFrame(rows, columns=["sample_id", "prompt_id", "template", "emotion", "seed"]))
+Measured = partial(synthetic.Measured, n_bins=5)
+make_design = partial(synthetic.make_design, n_templates=4)
 
 
 def data(design, *, n_steps=20, d=10, within=0.5, emotion=0.0, turn=True, seed=0):
@@ -59,7 +30,7 @@ def data(design, *, n_steps=20, d=10, within=0.5, emotion=0.0, turn=True, seed=0
 
 
 def measure(design, n_permutations=99, n_bins=5, **options):
-    gram = Measured(data(design, **options), design, n_bins)
+    gram = Measured(data(design, **options), design, n_bins=n_bins)
     return layer_generalisation(
         gram, design, model="m", layer=0, n_permutations=n_permutations, n_bootstraps=30
     )

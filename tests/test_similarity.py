@@ -1,13 +1,16 @@
 """Similarity: planted effects are found, null data stay at 5 %, shortcuts equal the long way."""
 
+from functools import partial
+
 import numpy as np
 import pandas as pd
 import pytest
+import synthetic
 from scipy.stats import binom
+from synthetic import EMOTIONS, rows
 
 from innerear.design import Design
 from innerear.errors import InputError
-from innerear.gram import layer_gram
 from innerear.similarity import (
     MAP_COLUMNS,
     cosine_similarity,
@@ -16,39 +19,10 @@ from innerear.similarity import (
     similarity_map,
 )
 
-EMOTIONS = ("happy", "sad", "calm", "energetic")
 S = 20
 COMPLETE = np.r_[np.zeros(3), np.ones(S - 6), np.zeros(3)].astype(bool)
-
-
-class Measured:
-    """An open Gram file, in memory."""
-
-    def __init__(self, x, design, complete=COMPLETE):
-        self.arrays, self.axes = layer_gram(lambda i, steps: x[i][:, steps], len(x), complete, n_bins=4)
-        self.axes["sample"] = np.array(design.samples["sample_id"])
-        self.axes["sample_2"] = self.axes["sample"]
-        self.arrays["seconds"] = (("step",), np.arange(len(complete)) / 50)
-
-    def read(self, name, **where):
-        axes, values = self.arrays[name]
-        return values[tuple(where.get(axis, slice(None)) for axis in axes)]
-
-    def coords(self, axis):
-        return self.axes[axis]
-
-    def __contains__(self, name):
-        return name in self.arrays
-
-
-def make_design(n_templates=4, n_seeds=2, emotions=EMOTIONS):
-    rows = [
-        (f"t{t}-{emotion}/seed-{seed}", f"t{t}-{emotion}", f"t{t}", emotion, seed)
-        for emotion in emotions
-        for t in range(n_templates)
-        for seed in range(n_seeds)
-    ]
-    return Design(pd.DataFrame(rows, columns=["sample_id", "prompt_id", "template", "emotion", "seed"]))
+Measured = partial(synthetic.Measured, pads=3)
+make_design = partial(synthetic.make_design, n_templates=4)
 
 
 def data(design, d=24, emotion=0.0, onset=0, within=0.5, seed=0, offset=5.0, n_steps=S):
@@ -60,12 +34,6 @@ def data(design, d=24, emotion=0.0, onset=0, within=0.5, seed=0, offset=5.0, n_s
     codes = np.unique(design.labels, return_inverse=True)[1]
     x[:, 1, onset:] += emotion * rng.normal(size=(4, d))[codes][:, None]
     return x.astype(np.float32)
-
-
-def rows(table, **where):
-    for column, value in where.items():
-        table = table[table[column] == value]
-    return table
 
 
 @pytest.fixture(scope="module")
@@ -165,9 +133,7 @@ def test_false_positive_rate_on_null_data(within):
     """Each step is a data set of its own, so one call tests 300 null studies."""
     n = 300
     design = make_design(n_templates=5)
-    gram = Measured(
-        data(design, d=8, within=within, n_steps=n, seed=int(10 * within)), design, complete=np.ones(n, bool)
-    )
+    gram = Measured(data(design, d=8, within=within, n_steps=n, seed=int(10 * within)), design, pads=0)
     result = layer_similarity(gram, design, model="null", layer=0, n_permutations=199, n_bootstraps=2)
     for statistic in ("emotion effect, same seed", "emotion effect, other seed"):
         table = rows(result.table, branch="uncond", measure="centred", over="steps", statistic=statistic)
@@ -274,7 +240,7 @@ def test_bootstraps_that_often_lack_a_stratum_give_no_interval():
 @pytest.mark.parametrize(("n_templates", "emotions"), [(2, EMOTIONS[:2]), (2, EMOTIONS), (3, EMOTIONS[:2])])
 def test_no_p_is_smaller_than_the_design_can_reach(n_templates, emotions):
     """Relabelings that only rename tie with the observed effect, whatever the rounding."""
-    design = make_design(n_templates, n_seeds=2, emotions=emotions)
+    design = make_design(n_templates=n_templates, emotions=emotions)
     gram = Measured(data(design, emotion=1), design)
     table = layer_similarity(gram, design, model="nano", layer=0, n_permutations=500, n_bootstraps=2).table
     p = table["p"].dropna()
