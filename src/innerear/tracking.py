@@ -143,7 +143,8 @@ def fingerprint(module: str) -> str:
 
     Returns
     -------
-    The module's name and 16 hexadecimal digits, so that Snakemake's reason for a rerun says whose code changed.
+    The module's name, so that Snakemake's reason for a rerun says whose code changed, and 16 hexadecimal
+    digits.
 
     Raises
     ------
