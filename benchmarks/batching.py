@@ -1,12 +1,15 @@
 """Samples per minute with all seeds of a prompt in one job, against a job for each pair.
 
-Each job is a process of its own that imports, loads nano and generates, as the rule `generate` has it.
-The two forms take turns; the medians and their ratio are printed. Aim: at least 3.
+Each job is a process of its own that imports, loads nano and generates, on one core, as the rule `generate`
+has it. The two forms take turns; the medians and their ratio are printed, by the clock and by processor time,
+which other work on the machine disturbs less. Aim: at least 3.
 
     python benchmarks/batching.py [--seeds 8] [--duration 4] [--repeats 3]
 """
 
 import argparse
+import os
+import resource
 import statistics
 import subprocess
 import sys
@@ -35,14 +38,17 @@ generate_samples(
 """
 
 
-def seconds(jobs: list[list[str]], duration: float) -> float:
-    """Wall time of the jobs, one after another, each given its seeds."""
+def seconds(jobs: list[list[str]], duration: float) -> tuple[float, float]:
+    """Seconds by the clock and of the processor, of the jobs one after another, each given its seeds."""
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
     with tempfile.TemporaryDirectory() as folder:
-        start = time.perf_counter()
+        start, before = time.perf_counter(), resource.getrusage(resource.RUSAGE_CHILDREN)
         for seeds in jobs:
             command = [sys.executable, "-c", JOB, folder, str(duration), *seeds]
-            subprocess.run(command, check=True, stderr=subprocess.DEVNULL)
-        return time.perf_counter() - start
+            subprocess.run(command, check=True, stderr=subprocess.DEVNULL, env=environment)
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+        return time.perf_counter() - start, cpu
 
 
 def main() -> None:
@@ -57,12 +63,16 @@ def main() -> None:
     rates = {name: [] for name in forms}
     for _ in range(options.repeats):
         for name, jobs in forms.items():
-            rates[name].append(60 * len(seeds) / seconds(jobs, options.duration))
-    median = {name: statistics.median(values) for name, values in rates.items()}
+            rates[name].append([60 * len(seeds) / one for one in seconds(jobs, options.duration)])
+    median = {
+        name: [statistics.median(one) for one in zip(*values, strict=True)] for name, values in rates.items()
+    }
     print(f"{options.seeds} seeds of one prompt, {options.duration:g} s clips, {options.repeats} repeats")
-    for name, value in median.items():
-        print(f"batch {name:<7} {value:6.1f} samples per minute")
-    print(f"ratio         {median['prompt'] / median['pair']:6.2f}")
+    print("samples per minute     by the clock   of processor time")
+    for name, (wall, cpu) in median.items():
+        print(f"batch {name:<14} {wall:14.1f} {cpu:19.1f}")
+    wall, cpu = (prompt / pair for prompt, pair in zip(median["prompt"], median["pair"], strict=True))
+    print(f"ratio {wall:29.2f} {cpu:19.2f}")
 
 
 if __name__ == "__main__":

@@ -1,19 +1,23 @@
 """Samples per minute of a whole study's generation, on this machine and through Slurm.
 
-Local and Slurm take turns; the medians and their ratio are printed. On a cluster, run it from a login node
-with a profile that fits it. The jobs of a small model are shorter than a queue's overhead: that is what this
-shows, and why `generation.batch: prompt` exists.
+The forms take turns; the medians and their ratio are printed. `--slurm site` is for the login node of a
+cluster, with a profile that fits it; `--slurm test` starts the Slurm of one machine that the tests use, and
+ends it. The jobs of a small model are shorter than a queue's overhead: that is what this shows, and why
+`generation.batch: prompt` exists.
 
-    python benchmarks/study_throughput.py [--profile workflow/profiles/slurm] [--study config.yaml]
+    python benchmarks/study_throughput.py [--slurm no|site|test] [--profile workflow/profiles/slurm]
+        [--study config.yaml] [--seeds 2] [--batch pair|prompt] [--repeats 3]
 """
 
 import argparse
-import shutil
+import os
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import yaml
@@ -21,49 +25,73 @@ import yaml
 ROOT = Path(__file__).parents[1]
 
 
-def seconds(study: Path, options: list[str]) -> float:
+def seconds(study: dict, options: list[str], environment: dict[str, str]) -> float:
     """Wall time of generating and indexing all samples in a folder of its own."""
     # Beside the results, since every node must see it; the temporary folder of a login node is its own.
     (ROOT / "results").mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory(dir=ROOT / "results", prefix="throughput-") as folder:
-        shutil.copy(study, Path(folder, "config.yaml"))
-        command = [
-            sys.executable,
-            "-m",
-            "snakemake",
-            "--snakefile",
-            str(ROOT / "Snakefile"),
-            "--until",
-            "index",
-        ]
+        Path(folder, "config.yaml").write_text(yaml.safe_dump(study))
+        command = [sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile")]
+        command += ["--until", "index", *options]
         start = time.perf_counter()
-        subprocess.run([*command, *options], cwd=folder, check=True, stderr=subprocess.DEVNULL)
+        done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
+        if done.returncode:
+            raise SystemExit(f"{' '.join(command)} failed:\n{done.stderr[-3000:]}")
         return time.perf_counter() - start
 
 
+@contextmanager
+def queue(which: str, profile: dict) -> Iterator[dict[str, str]]:
+    """Environment in which jobs can be submitted."""
+    if which != "test":
+        yield dict(os.environ)
+        return
+    sys.path.insert(0, str(ROOT / "tests" / "cluster"))
+    from slurm import Slurm
+
+    account = profile["default-resources"]["slurm_account"]
+    rules = profile["set-resources"].values()
+    partitions = [profile["default-resources"], *rules]
+    names = list(dict.fromkeys(part["slurm_partition"] for part in partitions))
+    with (
+        tempfile.TemporaryDirectory(dir="/tmp", prefix="slurm-") as folder,
+        Slurm(Path(folder, "slurm"), account, names, gpus=2) as running,
+    ):
+        yield running.environment
+
+
 def main() -> None:
-    """Time both in turn."""
+    """Time the forms in turn."""
     parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--slurm", choices=("no", "site", "test"), default="no")
     parser.add_argument("--profile", type=Path, default=ROOT / "workflow/profiles/slurm")
     parser.add_argument("--study", type=Path, default=ROOT / "config.yaml")
+    parser.add_argument("--seeds", type=int, help="so many of the study's seeds")
+    parser.add_argument("--batch", choices=("pair", "prompt"))
     parser.add_argument("--repeats", type=int, default=3)
     options = parser.parse_args()
-    if shutil.which("sbatch") is None:
-        raise SystemExit("there is no sbatch here: run this where jobs can be submitted")
     study = yaml.safe_load(options.study.read_text())
+    study["seeds"] = study["seeds"][: options.seeds]
+    if options.batch:
+        study["generation"] = study.get("generation", {}) | {"batch": options.batch}
     section = study["prompts"]
     if section.get("sheet"):
         raise SystemExit("give a study of templates and emotions")
     samples = len(section["templates"]) * len(section["emotions"]) * len(study["seeds"])
-    forms = {"local": ["--cores", "all"], "Slurm": ["--profile", str(options.profile.resolve())]}
+    forms = {"local": ["--cores", "all"]}
+    if options.slurm != "no":
+        forms["Slurm"] = ["--profile", str(options.profile.resolve())]
     rates = {name: [] for name in forms}
-    for _ in range(options.repeats):
-        for name, how in forms.items():
-            rates[name].append(60 * samples / seconds(options.study, how))
+    profile = yaml.safe_load(next(options.profile.glob("*.yaml")).read_text())
+    with queue(options.slurm, profile) as environment:
+        for _ in range(options.repeats):
+            for name, how in forms.items():
+                rates[name].append(60 * samples / seconds(study, how, environment))
     median = {name: statistics.median(values) for name, values in rates.items()}
     for name, value in median.items():
-        print(f"{name:<6} {value:7.1f} samples per minute")
-    print(f"Slurm ÷ local {median['Slurm'] / median['local']:.2f}")
+        print(f"{name:<6} {value:7.1f} samples per minute, {samples} samples")
+    if "Slurm" in median:
+        print(f"Slurm ÷ local {median['Slurm'] / median['local']:.2f}")
 
 
 if __name__ == "__main__":

@@ -258,7 +258,7 @@ def refuse_what_cannot_run(
             f"generation.duration: {duration:g} s is {architecture.n_frames(duration)} codec frames; "
             f"at least {architecture.n_codebooks} are needed for one step that lies outside the padding"
         )
-    most = max(1, complete // _FEWEST_GROUPS)
+    most = max(1, (complete - 1) // (_FEWEST_GROUPS - 1))
     if gram["steps_per_matrix"] > most:
         raise InputError(
             f"gram.steps_per_matrix: {gram['steps_per_matrix']} leaves fewer than {_FEWEST_GROUPS} matrices "

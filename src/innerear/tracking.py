@@ -143,7 +143,8 @@ def fingerprint(module: str) -> str:
 
     Returns
     -------
-    16 hexadecimal digits.
+    The module's name, so that Snakemake's reason for a rerun says whose code changed, and 16 hexadecimal
+    digits.
 
     Raises
     ------
@@ -152,7 +153,7 @@ def fingerprint(module: str) -> str:
     digest = hashlib.sha256()
     for name in sorted(_with_imports(module)):
         digest.update(name.encode() + _stripped_source(name))
-    return digest.hexdigest()[:16]
+    return f"{module} {digest.hexdigest()[:16]}"
 
 
 def _with_imports(module: str) -> set[str]:
