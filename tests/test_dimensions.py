@@ -6,12 +6,11 @@ import numpy as np
 import pandas as pd
 import pytest
 import synthetic
-from scipy.stats import binom, f_oneway, false_discovery_control
+from scipy.stats import binom, f_oneway
 from synthetic import EMOTIONS, make_design, rows
 
 from innerear.dimensions import BEYOND, BY_DIMENSION, ROTATED, SELECTED, dimensions_map, layer_dimensions
 from innerear.errors import InputError
-from innerear.significance import false_discovery_rates
 
 S, D = 4, 60
 PLANTED = [3, 17, 40, 41]
@@ -192,8 +191,3 @@ def test_another_order_of_samples_is_refused():
     gram.axes["sample"] = gram.axes["sample"][::-1]
     with pytest.raises(InputError, match="stands where"):
         layer_dimensions(gram, design, model="nano", layer=0)
-
-
-def test_false_discovery_rates_are_those_of_scipy():
-    p = np.round(np.random.default_rng(0).uniform(size=200) ** 3, 2)  # with ties, and many at 0
-    np.testing.assert_allclose(false_discovery_rates(p), false_discovery_control(p), rtol=1e-12)

@@ -76,7 +76,7 @@ def test_what_the_snakefile_imports_is_light():
     assert not {"torch", "pandas", "h5py", "librosa", "matplotlib", "jsonschema"} & set(loaded)
 
 
-@pytest.mark.parametrize("module", ["emergence", "dimensions", "discriminability", "similarity", "gram"])
+@pytest.mark.parametrize("module", ["emergence", "discriminability", "similarity", "gram"])
 def test_what_every_layer_imports_is_light(module):
     code = f"import sys, innerear.{module}; print(*sys.modules)"
     loaded = subprocess.run(

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 from scipy.special import fdtri
+from scipy.stats import false_discovery_control
 
 from innerear.design import Design
 from innerear.gram import GramSource
@@ -18,7 +19,6 @@ from innerear.significance import (
     Significance,
     against_null,
     correct_over,
-    false_discovery_rates,
     null_table,
     record,
 )
@@ -354,7 +354,7 @@ def _q(p: np.ndarray) -> np.ndarray:
     """Benjamini & Hochberg's q of p [D]; NaN stays."""
     q, tested = np.full(p.shape, np.nan), np.isfinite(p)
     if tested.any():
-        q[tested] = false_discovery_rates(p[tested])
+        q[tested] = false_discovery_control(p[tested])
     return q
 
 

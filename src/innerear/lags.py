@@ -12,6 +12,7 @@ step with that frame. At lag > 0 the sound comes later than the states (planning
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import reduce
 from os import PathLike
 
 import numpy as np
@@ -304,14 +305,14 @@ def _scores(x: np.ndarray, series: np.ndarray, feature_of: np.ndarray, design: D
         spread = np.einsum("nfk,nfl->kl", z[fold.test], z[fold.test])
         hit, power = np.empty((2, len(tables), n_lags, n_columns))
         for rows in _pieces(len(tables), heard[0].size):
-            weights = sum(products[of[rows]] for products, of in learnt)  # [m, k, lags * F]
+            weights = reduce(np.add, (products[of[rows]] for products, of in learnt))  # [m, k, lags * F]
             shape = (len(weights), n_lags, n_columns)
             hit[rows] = np.einsum("mkc,mkc->mc", weights, heard[heard_as[rows]]).reshape(shape)
             power[rows] = np.einsum("mkc,mkc->mc", weights, spread @ weights).reshape(shape)
         level = norms[tables[:, fold.test]].sum(axis=1)
         for kind, values in enumerate((hit, power, level)):
             sums[kind] += _by_feature(values, feature_of)
-        observed = sum(products[of[0]] for products, of in learnt).reshape(-1, n_lags, n_columns)
+        observed = reduce(np.add, (products[of[0]] for products, of in learnt)).reshape(-1, n_lags, n_columns)
         products[:, fold.test] = _products(z, series, norms, observed, fold, feature_of)
     r = _r(*sums)
     return _Scores(r[0], r[1:], products)

@@ -199,19 +199,6 @@ def correct_over_cells(
     )
 
 
-def false_discovery_rates(p: np.ndarray) -> np.ndarray:
-    """Return q [cells] of p [cells], after Benjamini & Hochberg (1995).
-
-    `scipy.stats.false_discovery_control` gives the same, but importing it takes longer than the whole test
-    of a layer.
-    """
-    order = np.argsort(p)
-    scaled = p[order] * len(p) / np.arange(1, len(p) + 1)
-    q = np.empty(len(p))
-    q[order] = np.minimum(np.minimum.accumulate(scaled[::-1])[::-1], 1)
-    return q
-
-
 def null_table(
     rows: Sequence[tuple[dict[str, str], np.ndarray]], permutations: str, by: Sequence[str], m: int
 ) -> pd.DataFrame:
