@@ -368,14 +368,36 @@ def best_layers(layers: Mapping[int, GramSource], design: Design, *, model: str)
     layers does not flatter it. Its null chooses anew under every relabeling; corrected over branches.
     """
     numbers = sorted(layers)
-    first = layers[numbers[0]]
-    branches = [str(name) for name in first.coords("branch")]
+    branches = [str(name) for name in layers[numbers[0]].coords("branch")]
     products = np.array([layers[n].read("fold_products") for n in numbers], float)  # [L, C, 1 + m, F, F]
     boots = np.array([layers[n].read("bootstraps") for n in numbers], float)  # [L, C, m]
-    m, n_folds = products.shape[2] - 1, products.shape[-1]
-    observed = products[:, :, 0]
-    off = ~np.eye(n_folds, dtype=bool)
-    distances = observed[..., off].mean(axis=-1) if n_folds > 1 else np.full(observed.shape[:2], np.nan)
+    ranks = _ranks(products[:, :, 0], boots, numbers, branches)
+    held_out, confirmed = _held_out(products, numbers, branches)
+    m = products.shape[2] - 1
+    table = pd.concat([ranks, held_out], ignore_index=True).assign(
+        **{"p": np.nan, "p_corrected": np.nan, "score": np.nan, "n_perm": 0, "min_p": np.nan},
+        null="none: an estimate, confirmed below",
+        family="",
+        n_prompts=design.n_prompts,
+        model=model,
+        window="whole",
+    )
+    record(
+        table,
+        np.arange(len(ranks), len(table)),
+        design.test(confirmed[0], confirmed[1:]),
+        min_p=design.smallest_p(m),
+        null=design.null_text(m, f"{design.label}s"),
+        family="branches",
+        why_not=[design.why_not(m) or "confirming needs three folds that hold every label"] * len(branches),
+    )
+    return table.reindex(columns=_BEST_COLUMNS)
+
+
+def _ranks(observed: np.ndarray, boots: np.ndarray, numbers: list[int], branches: list[str]) -> pd.DataFrame:
+    """Rank the layers of each branch by their distance, from [L, C, F, F], with intervals from [L, C, m]."""
+    off = ~np.eye(observed.shape[-1], dtype=bool)
+    distances = observed[..., off].mean(axis=-1) if off.any() else np.full(observed.shape[:2], np.nan)
     ranks = 1 + (distances[None] > distances[:, None]).sum(axis=1)  # [L, C]
     usable = np.isfinite(boots).all(axis=(0, 1))
     resampled = 1 + (boots[None] > boots[:, None]).sum(axis=1)[..., usable]  # [L, C, m]
@@ -387,45 +409,23 @@ def best_layers(layers: Mapping[int, GramSource], design: Design, *, model: str)
             low, high = np.quantile(resampled[l, c], tails, method="nearest") if known else (np.nan, np.nan)
             rank = float(ranks[l, c]) if known else np.nan
             rows.append((layer, branch, "rank of the layer", rank, low, high, str(layer)))
-    table = pd.DataFrame(
+    return pd.DataFrame(
         rows, columns=pd.Index(["layer", "branch", "statistic", "estimate", "ci_lo", "ci_hi", "chosen"])
     )
-    confirmed, chosen = (
-        _confirmed(products) if n_folds > 2 else (np.full((1 + m, len(branches)), np.nan), None)
-    )
-    held_out = pd.DataFrame(
-        {
-            "layer": -1,
-            "branch": branches,
-            "statistic": "held-out distance of the chosen layer",
-            "estimate": confirmed[0],
-            "ci_lo": np.nan,
-            "ci_hi": np.nan,
-            "chosen": [
-                "" if chosen is None else ", ".join(str(numbers[l]) for l in chosen[:, c])
-                for c in range(len(branches))
-            ],
-        }
-    )
-    table = pd.concat([table, held_out], ignore_index=True).assign(
-        **{"p": np.nan, "p_corrected": np.nan, "score": np.nan, "n_perm": 0, "min_p": np.nan},
-        null="none: an estimate, confirmed below",
-        family="",
-        n_prompts=design.n_prompts,
-        model=model,
-        window="whole",
-    )
-    untested = design.why_not(m) or "confirming needs three folds that hold every label"
-    record(
-        table,
-        np.arange(len(rows), len(table)),
-        design.test(confirmed[0], confirmed[1:]),
-        min_p=design.smallest_p(m),
-        null=design.null_text(m, f"{design.label}s"),
-        family="branches",
-        why_not=[untested] * len(branches),
-    )
-    return table.reindex(columns=_BEST_COLUMNS)
+
+
+def _held_out(
+    products: np.ndarray, numbers: list[int], branches: list[str]
+) -> tuple[pd.DataFrame, np.ndarray]:
+    """Rows of the chosen layers' distance on held-out folds, and that distance with its null, [1 + m, C]."""
+    if products.shape[-1] > 2:
+        confirmed, chosen = _confirmed(products)
+        names = [", ".join(str(numbers[l]) for l in of_branch) for of_branch in chosen.T]
+    else:
+        confirmed, names = np.full((products.shape[2], len(branches)), np.nan), [""] * len(branches)
+    table = pd.DataFrame({"layer": -1, "branch": branches, "estimate": confirmed[0], "chosen": names})
+    statistic = "held-out distance of the chosen layer"
+    return table.assign(statistic=statistic, ci_lo=np.nan, ci_hi=np.nan), confirmed
 
 
 _BEST_COLUMNS = pd.Index(
