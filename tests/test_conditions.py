@@ -1,6 +1,6 @@
 import pytest
 
-from innerear.conditions import Prompt, cross, prompts_from_sheet, prompts_from_templates
+from innerear.conditions import Prompt, cross, own_label, prompts_from_sheet, prompts_from_templates
 from innerear.errors import InputError
 
 TEMPLATES = [{"id": "piano", "text": "a {emotion} piece"}, {"id": "band", "text": "{emotion} band"}]
@@ -87,3 +87,24 @@ def test_a_sheet_may_do_without_templates(tmp_path):
     sheet = tmp_path / "prompts.tsv"
     sheet.write_text("id\ttext\temotion\na\tA happy text\thappy\n")
     assert prompts_from_sheet(sheet) == [Prompt("a", "A happy text", "", "happy")]
+
+
+def test_a_label_of_the_studys_own_is_read_where_the_contrast_names_it(tmp_path):
+    emotions = [{"id": "happy", "labels": {"family": "bright"}}, {"id": "sad", "labels": {"family": "dark"}}]
+    prompts = prompts_from_templates(TEMPLATES, emotions, "family")
+    assert [prompt.label for prompt in prompts] == ["bright", "bright", "dark", "dark"]
+    sheet = tmp_path / "prompts.tsv"
+    sheet.write_text("id\ttext\temotion\ttempo\na\tslow song\tsad\t60\nb\tfast song\thappy\t140\n")
+    assert [prompt.label for prompt in prompts_from_sheet(sheet, "tempo")] == ["60", "140"]
+    with pytest.raises(InputError, match=r"unknown columns \['tempo'\].*if contrast names it"):
+        prompts_from_sheet(sheet)
+
+
+def test_a_contrast_that_nobody_has_or_that_is_no_label_is_refused():
+    with pytest.raises(InputError, match="'sad': contrast asks for the label 'family'"):
+        prompts_from_templates(
+            TEMPLATES, [{"id": "happy", "labels": {"family": "a"}}, {"id": "sad"}], "family"
+        )
+    with pytest.raises(InputError, match="'seed' is not a label of prompts"):
+        own_label("seed")
+    assert own_label("arousal") == ""

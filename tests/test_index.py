@@ -24,6 +24,12 @@ def test_samples_are_listed_in_the_order_given_with_what_their_stacks_say(tmp_pa
     assert table["valence"].isna().all()
 
 
+def test_a_label_that_the_stacks_do_not_hold_is_added_by_prompt(tmp_path):
+    stacks = [write_stack(tmp_path / f"{prompt}.h5", prompt) for prompt in ("b", "a")]
+    labels = {"family": {"a": "bright", "b": "dark"}}
+    assert sample_table(stacks, ["b.wav", "a.wav"], labels)["family"].tolist() == ["dark", "bright"]
+
+
 def test_the_content_hash_follows_the_activations(tmp_path):
     stacks = [write_stack(tmp_path / f"{value}.h5", "a", value=value) for value in (0.0, 1.0)]
     first, second = sample_table(stacks, ["a.wav", "a.wav"])["content_sha256"]

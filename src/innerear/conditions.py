@@ -18,11 +18,25 @@ _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
 
 SHEET_COLUMNS = ("id", "text", "emotion", "template", "valence", "arousal", "neutral", "paraphrase")
 _NEEDED = SHEET_COLUMNS[:3]
+#: labels that a prompt always may have; a study's contrast is one of them or one of its own
+LABELS = ("emotion", "valence", "arousal")
+# What the table of samples says of each beside its labels.
+_TAKEN = (
+    "sample_id",
+    "prompt_id",
+    "seed",
+    "model",
+    "model_identity",
+    "stack",
+    "audio",
+    "n_steps",
+    "n_frames",
+)
 
 
 @dataclass(frozen=True)
 class Prompt:
-    """A text with an id, and the design factors that it carries."""
+    """A text with an id, and the design factors that it carries; `label` is of a contrast beyond `LABELS`."""
 
     id: str
     text: str
@@ -30,6 +44,7 @@ class Prompt:
     emotion: str
     valence: float | None = None
     arousal: float | None = None
+    label: str | float | None = None
 
 
 @dataclass(frozen=True)
@@ -45,17 +60,37 @@ class Sample:
         return f"{self.prompt.id}/seed-{self.seed}"
 
 
-def prompts_from_templates(templates: Sequence[Mapping], emotions: Sequence[Mapping]) -> list[Prompt]:
+def own_label(contrast: str) -> str:
+    """Return the contrast if it is a label of the study's own, and "" if it is one of `LABELS`.
+
+    Raises
+    ------
+    InputError: the name of something else.
+    """
+    if contrast in LABELS:
+        return ""
+    if contrast in (*SHEET_COLUMNS, *_TAKEN):
+        raise InputError(
+            f"contrast: {contrast!r} is not a label of prompts; use {', '.join(LABELS)}, or a label of your "
+            "own: a further column of the sheet, or one of the emotions' labels"
+        )
+    return contrast
+
+
+def prompts_from_templates(
+    templates: Sequence[Mapping], emotions: Sequence[Mapping], label: str = ""
+) -> list[Prompt]:
     """Cross templates with emotions into minimal pairs, emotion by emotion.
 
     Parameters
     ----------
     templates : each with ``id`` and ``text``; the text holds ``{emotion}``.
-    emotions : each with ``id`` and, where known, ``valence`` and ``arousal`` in −1…1.
+    emotions : each with ``id`` and, where known, ``valence`` and ``arousal`` in −1…1, and ``labels``.
+    label : of these the one to keep; "" for none.
 
     Raises
     ------
-    InputError: a text without ``{emotion}``, or what `check_prompts` refuses.
+    InputError: a text without ``{emotion}``, an emotion without the label, or what `check_prompts` refuses.
     """
     for number, template in enumerate(templates, start=1):
         unknown = set(re.findall(r"\{.*?\}", template["text"])) - {"{emotion}"}
@@ -77,6 +112,7 @@ def prompts_from_templates(templates: Sequence[Mapping], emotions: Sequence[Mapp
             emotion=emotion["id"],
             valence=emotion.get("valence"),
             arousal=emotion.get("arousal"),
+            label=_label(emotion.get("labels", {}), label, f"prompts.emotions, {emotion['id']!r}"),
         )
         for emotion in emotions
         for template in templates
@@ -85,25 +121,28 @@ def prompts_from_templates(templates: Sequence[Mapping], emotions: Sequence[Mapp
     return prompts
 
 
-def prompts_from_sheet(path: str | PathLike) -> list[Prompt]:
-    """Read prompts from a tab-separated sheet with the columns of `SHEET_COLUMNS`.
+def prompts_from_sheet(path: str | PathLike, label: str = "") -> list[Prompt]:
+    """Read prompts from a tab-separated sheet with the columns of `SHEET_COLUMNS`, and of a label.
 
     All but the first three may be missing or empty; without templates, emotions are permuted among all
-    prompts. The rows are ordered by emotion, in the order in which the emotions first appear.
+    prompts. A label that is a number in every row is a rating. The rows are ordered by emotion, in the order
+    in which the emotions first appear.
 
     Raises
     ------
     InputError: as `read_sheet`; a rating that is no number, or what `check_prompts` refuses.
     """
-    rows = read_sheet(path)
-    prompts = [_prompt_from_row(row, f"{path}, row {number}") for number, row in enumerate(rows, start=2)]
+    rows = read_sheet(path, label)
+    prompts = [
+        _prompt_from_row(row, label, f"{path}, row {number}") for number, row in enumerate(rows, start=2)
+    ]
     check_prompts(prompts, where=str(path), first_row=2)
     order = list(dict.fromkeys(prompt.emotion for prompt in prompts))
     return sorted(prompts, key=lambda prompt: order.index(prompt.emotion))
 
 
-def read_sheet(path: str | PathLike) -> list[dict[str, str]]:
-    """Return the rows of a sheet of prompts, by column.
+def read_sheet(path: str | PathLike, label: str = "") -> list[dict[str, str]]:
+    """Return the rows of a sheet of prompts, by column; a `label` beyond `SHEET_COLUMNS` has one, too.
 
     Raises
     ------
@@ -116,19 +155,32 @@ def read_sheet(path: str | PathLike) -> list[dict[str, str]]:
     except OSError as error:
         raise InputError(f"prompts.sheet: cannot read {str(path)!r} ({error.strerror})") from error
     missing = [column for column in _NEEDED if column not in columns]
-    unknown = [column for column in columns if column not in SHEET_COLUMNS]
+    unknown = [column for column in columns if column not in (*SHEET_COLUMNS, label)]
     if missing or unknown:
         raise InputError(
             f"{path}: missing columns {missing}, unknown columns {unknown}; the sheet is tab-separated "
-            f"with the columns {', '.join(SHEET_COLUMNS)} (all but the first three may be left out)"
+            f"with the columns {', '.join(SHEET_COLUMNS)} (all but the first three may be left out); another "
+            "one is read if contrast names it"
         )
     return rows
 
 
-def _prompt_from_row(row: Mapping[str, str], where: str) -> Prompt:
+def _prompt_from_row(row: Mapping[str, str], label: str, where: str) -> Prompt:
     identity, text, emotion, template = ((row.get(column) or "").strip() for column in SHEET_COLUMNS[:4])
     valence, arousal = (_rating(row.get(scale), f"{where}: {scale}") for scale in SHEET_COLUMNS[4:6])
-    return Prompt(identity, text, template, emotion, valence, arousal)
+    return Prompt(identity, text, template, emotion, valence, arousal, _label(row, label, where))
+
+
+def _label(labels: Mapping[str, str | float], name: str, where: str) -> str | float | None:
+    if not name:
+        return None
+    value = labels.get(name, "")
+    if not str(value).strip():
+        raise InputError(
+            f"{where}: contrast asks for the label {name!r}, which it does not have; give every one a "
+            f"{name}, or set contrast to one of {', '.join(LABELS)}"
+        )
+    return value
 
 
 def _rating(text: str | None, where: str) -> float | None:

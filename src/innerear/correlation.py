@@ -22,7 +22,7 @@ WINDOWS = ("whole", "first_10", "last_10")
 HELD_OUT, BEYOND = "held-out R²", "R² beyond the label"
 MAP_COLUMNS = ("statistic",)
 # Permutations are scored in pieces of about this many columns, to stay in cache.
-_COLUMNS_AT_ONCE = 4096
+_COLUMNS_AT_ONCE = 1024
 
 log = logging.getLogger(__name__)
 

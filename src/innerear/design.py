@@ -17,6 +17,7 @@ import numpy as np
 import pandas as pd
 from pandas.api.types import is_numeric_dtype
 
+from innerear.conditions import LABELS
 from innerear.errors import InputError
 from innerear.significance import Significance, against_null
 
@@ -30,8 +31,6 @@ STRATA = {
     4: "other emotion, same seed",
     5: "other emotion, other seed",
 }
-#: columns that say what a prompt is about: a control that moves one between prompts moves all
-LABELS = ("emotion", "valence", "arousal")
 # Each use of the study's seed has a stream of its own, so that asking for bootstraps first does not
 # change the permutations.
 _PERMUTATIONS, _BOOTSTRAPS, _SHUFFLES, _CONTROL, _CLIPS, _NAMES = 1, 2, 3, 4, 5, 6

@@ -235,7 +235,8 @@ def findings(
     One row per question, in order, with the columns `COLUMNS`. `established` is ``"yes"`` where corrected
     p < .05, ``"no"`` where it is not or no test was possible, ``"not tested"`` for plain measurements.
     """
-    plural = "emotions" if contrast == "emotion" else f"ratings of {contrast}"
+    rated = contrast in ("valence", "arousal")
+    plural = "emotions" if contrast == "emotion" else f"{'ratings' if rated else 'values'} of {contrast}"
     words = {"contrast": contrast, "contrasts": plural}
     rows = [_answer(entry, tables[entry.table], words) for entry in entries]
     return pd.DataFrame(rows, columns=list(COLUMNS))

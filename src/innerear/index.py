@@ -1,6 +1,6 @@
 """The table of all samples: the one link between N stacks and the per-layer jobs."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from os import PathLike
 
 import pandas as pd
@@ -29,17 +29,23 @@ COLUMNS = (
 )
 
 
-def sample_table(stacks: Sequence[str | PathLike], audio: Sequence[str | PathLike]) -> pd.DataFrame:
+def sample_table(
+    stacks: Sequence[str | PathLike],
+    audio: Sequence[str | PathLike],
+    labels: Mapping[str, Mapping[str, str | float]] | None = None,
+) -> pd.DataFrame:
     """Describe each sample in a row, from the attributes of its stack, in the order given.
 
     Parameters
     ----------
     stacks, audio : the N samples' files, in the same order.
+    labels : further columns: name -> prompt id -> value. They are not in the stacks, so that a new question
+        makes no new clips.
 
     Returns
     -------
-    Table with the columns `COLUMNS`. `content_sha256` is the hash of tokens and activations that
-    the writer took, so that the table changes when a stack's content does.
+    Table with the columns `COLUMNS`, then those of `labels`. `content_sha256` is the hash of tokens and
+    activations that the writer took, so that the table changes when a stack's content does.
 
     Raises
     ------
@@ -51,7 +57,7 @@ def sample_table(stacks: Sequence[str | PathLike], audio: Sequence[str | PathLik
             rows.append({**stack.attrs, "stack": str(stack_path), "audio": str(audio_path)})
     table = pd.DataFrame(rows).reindex(columns=list(COLUMNS))
     _refuse_two_models(table)
-    return table
+    return table.assign(**{name: table["prompt_id"].map(of) for name, of in (labels or {}).items()})
 
 
 def _refuse_two_models(table: pd.DataFrame) -> None:

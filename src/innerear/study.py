@@ -7,7 +7,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from innerear.architectures import Architecture, architecture_of, resolve_capture
-from innerear.conditions import Prompt, Sample, cross, prompts_from_sheet, prompts_from_templates
+from innerear.conditions import (
+    Prompt,
+    Sample,
+    cross,
+    own_label,
+    prompts_from_sheet,
+    prompts_from_templates,
+)
 from innerear.errors import InputError
 from innerear.estimate import Estimate, estimate, estimate_cells, refuse_what_cannot_run
 from innerear.settings import validated
@@ -36,7 +43,8 @@ class Study:
         InputError: whatever in the settings cannot be used.
         """
         settings = validated(settings, schema)
-        prompts = _prompts(settings["prompts"])
+        label = own_label(settings["contrast"])
+        prompts = _prompts(settings["prompts"], label)
         samples = cross(prompts, settings["seeds"])
         architecture = architecture_of(settings["model"]["name"], settings["model"]["architecture"])
         capture = resolve_capture(settings["capture"], architecture, "capture")
@@ -60,7 +68,7 @@ class Study:
             steps_per_matrix=settings["gram"]["steps_per_matrix"],
         )
         swap = settings["counterfactual"]["enabled"]
-        swaps = study_swaps(prompts, settings["prompts"]) if swap else Swaps({})
+        swaps = study_swaps(prompts, settings["prompts"], label) if swap else Swaps({})
         cells = estimate_cells(
             architecture,
             n_texts=[len(block.texts) for block in swaps.blocks.values()],
@@ -104,12 +112,12 @@ def _listeners(settings: Mapping) -> list[str]:
     return ["model", "random_init"] if twin else ["model"]
 
 
-def _prompts(section: Mapping) -> list[Prompt]:
+def _prompts(section: Mapping, label: str) -> list[Prompt]:
     if section["sheet"] and (section["templates"] or section["emotions"]):
         raise InputError(
             f"prompts: both a sheet ({section['sheet']!r}) and templates or emotions are given; "
             "keep one, and set the others to null or []"
         )
     if section["sheet"]:
-        return prompts_from_sheet(section["sheet"])
-    return prompts_from_templates(section["templates"], section["emotions"])
+        return prompts_from_sheet(section["sheet"], label)
+    return prompts_from_templates(section["templates"], section["emotions"], label)

@@ -49,13 +49,14 @@ class Swaps:
     left_out: tuple[str, ...] = ()
 
 
-def study_swaps(prompts: Sequence[Prompt], section: Mapping) -> Swaps:
+def study_swaps(prompts: Sequence[Prompt], section: Mapping, label: str = "") -> Swaps:
     """Find the templates whose texts can be swapped.
 
     Parameters
     ----------
     prompts : of the study, in its order.
     section : the setting ``prompts``, with the schema's defaults.
+    label : column of the sheet that is allowed beside the known ones.
 
     Raises
     ------
@@ -67,7 +68,7 @@ def study_swaps(prompts: Sequence[Prompt], section: Mapping) -> Swaps:
     if len(emotions) < 2 or taken:
         reason = f"the emotion id {taken[0]!r} is also the name of a control" if taken else "only one emotion"
         return Swaps({}, (f"all templates: {reason}",))
-    neutral, paraphrases = _of_sheet(section["sheet"]) if section["sheet"] else _of_templates(section)
+    neutral, paraphrases = _of_sheet(section["sheet"], label) if section["sheet"] else _of_templates(section)
     by_template: dict[str, list[Prompt]] = {}
     for prompt in prompts:
         by_template.setdefault(prompt.template, []).append(prompt)
@@ -120,11 +121,11 @@ def _of_templates(section: Mapping) -> tuple[dict[str, str], dict[str, str]]:
     return neutral, paraphrases
 
 
-def _of_sheet(path: str) -> tuple[dict[str, str], dict[str, str]]:
+def _of_sheet(path: str, label: str) -> tuple[dict[str, str], dict[str, str]]:
     """Return the neutral text by template (of its first row that has one) and the paraphrase by prompt id."""
     neutral: dict[str, str] = {}
     paraphrases = {}
-    for row in read_sheet(path):
+    for row in read_sheet(path, label):
         template = (row.get("template") or "").strip()
         neutral[template] = neutral.get(template) or (row.get(NEUTRAL) or "").strip()
         paraphrases[row["id"].strip()] = (row.get(PARAPHRASE) or "").strip()

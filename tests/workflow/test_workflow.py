@@ -173,6 +173,17 @@ def test_every_analysis_reads_the_one_design(changed, change):
     assert {rule: planned.get(rule) for rule in OF_THE_DESIGN} == OF_THE_DESIGN
 
 
+def test_a_label_of_the_studys_own_makes_no_new_clips(changed):
+    prompts = changed.config["prompts"]
+    for number, emotion in enumerate(prompts["emotions"]):
+        emotion["labels"] = {"family": f"family {number}"}
+    changed.configure(prompts=prompts, contrast="family")
+    planned = changed.planned()
+    assert "generate" not in planned
+    assert planned["index"] == planned["design"] == 1
+    assert planned["discriminability"] == LAYERS
+
+
 def test_an_added_template_reruns_nothing_but_the_fan_in(changed):
     prompts = changed.config["prompts"]
     prompts["templates"].append({"id": "guitar", "text": "a {emotion} acoustic guitar melody"})

@@ -12,7 +12,7 @@ from snakemake.exceptions import WorkflowError
 # A checkout works without being installed, as in the environments of --sdm conda.
 sys.path.insert(0, f"{workflow.basedir}/src")
 
-from innerear.conditions import Sample, is_name
+from innerear.conditions import Sample, is_name, own_label
 from innerear.errors import InputError
 from innerear.study import Study
 from innerear.tracking import fingerprint, hold
@@ -153,8 +153,16 @@ def loading_of(wildcards):
 
 
 def prompt_of(wildcards):
-    """The fields of the prompt that a job is about."""
-    return asdict(PROMPTS[wildcards.prompt])
+    """The fields of the prompt that a job is about, as they go into its stacks."""
+    fields = asdict(PROMPTS[wildcards.prompt])
+    del fields["label"]
+    return fields
+
+
+def own_labels(wildcards):
+    """The label of each prompt that only this study has, where its contrast is one."""
+    name = own_label(config["contrast"])
+    return {name: {prompt.id: prompt.label for prompt in STUDY.prompts}} if name else {}
 
 
 def seeds_of(wildcards, output):

@@ -49,6 +49,7 @@ rule index:
         runtime=30,
     params:
         code=fingerprint("innerear.index"),
+        labels=own_labels,
     script:
         "../../scripts/index.py"
 
