@@ -57,7 +57,9 @@ def sample_table(
             rows.append({**stack.attrs, "stack": str(stack_path), "audio": str(audio_path)})
     table = pd.DataFrame(rows).reindex(columns=list(COLUMNS))
     _refuse_two_models(table)
-    return table.assign(**{name: table["prompt_id"].map(dict(of)) for name, of in (labels or {}).items()})
+    return table.assign(
+        **{name: [of[prompt] for prompt in table["prompt_id"]] for name, of in (labels or {}).items()}
+    )
 
 
 def _refuse_two_models(table: pd.DataFrame) -> None:
