@@ -31,7 +31,7 @@ class Workflow:
     def snakemake(self, *options: str, **process) -> subprocess.CompletedProcess:
         command = [sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile"), *options]
         return subprocess.run(
-            command, cwd=self.folder, capture_output=True, text=True, timeout=600, **process
+            command, cwd=self.folder, capture_output=True, text=True, timeout=1800, **process
         )
 
     def start(self, *options: str) -> subprocess.Popen:
