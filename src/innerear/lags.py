@@ -21,7 +21,7 @@ import pandas as pd
 from innerear.design import Design, Fold
 from innerear.errors import InputError
 from innerear.significance import correct_over, null_table, percentile_interval, record
-from innerear.stacks import Stack
+from innerear.stacks import LayerReader, Stack
 from innerear.timeline import Timeline
 
 MAX_LAG = 25
@@ -186,8 +186,8 @@ def stacks_lags(
     """
 
     def read(i: int) -> np.ndarray:
-        with Stack(paths[i]) as stack:
-            return stack.read(layer)
+        with LayerReader(paths[i], layer) as reader:
+            return reader.read(slice(None))
 
     with Stack(paths[0]) as first:
         timeline, branches = first.timeline, first.branches

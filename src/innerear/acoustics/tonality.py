@@ -1,6 +1,7 @@
 """Pitch classes, key, mode and register, from a constant-Q transform."""
 
 import warnings
+from functools import lru_cache
 
 import librosa
 import numpy as np
@@ -45,20 +46,29 @@ def tonality(sound: Sound) -> Measured:
 
 def constant_q(sound: Sound) -> NDArray:
     """Return constant-Q magnitudes [bin, T] from C1 in thirds of a semitone, up to 7 octaves."""
+    return sound.frames(_transform(sound.lead_in(sound.wave).tobytes(), sound.sample_rate, sound.hop))
+
+
+# A clip's features and its frames' ask for the same transform, one after the other.
+@lru_cache(maxsize=1)
+def _transform(wave: bytes, sample_rate: int, hop: int) -> NDArray:
+    """Return `constant_q` of float32 samples, with the frames of their lead-in; not to be written to."""
     # The highest filter must end below the Nyquist frequency.
-    octaves = min(7, int(np.log2(0.9 * sound.sample_rate / 2 / LOWEST_HZ)))
+    octaves = min(7, int(np.log2(0.9 * sample_rate / 2 / LOWEST_HZ)))
     with warnings.catch_warnings():
         # The transform downsamples for each lower octave, where a clip of a second is a short signal.
         warnings.filterwarnings("ignore", message="n_fft=.* is too large", category=UserWarning)
         transform = librosa.cqt(
-            sound.lead_in(sound.wave),
-            sr=sound.sample_rate,
-            hop_length=sound.hop,
+            np.frombuffer(wave, np.float32),
+            sr=sample_rate,
+            hop_length=hop,
             fmin=LOWEST_HZ,
             n_bins=octaves * BINS_PER_OCTAVE,
             bins_per_octave=BINS_PER_OCTAVE,
         )
-    return sound.frames(np.abs(transform))
+    magnitudes = np.abs(transform)
+    magnitudes.flags.writeable = False
+    return magnitudes
 
 
 def chroma_frames(cqt: NDArray) -> NDArray:
