@@ -7,12 +7,13 @@ from matplotlib.figure import Figure
 
 from innerear.crossing import HISTORY, INTERACTION, PARAPHRASE, SWAP, TEXT
 from innerear.decomposition import OVERTAKING
-from innerear.figures.discriminability import ALPHA, how_tested
 from innerear.figures.maps import (
+    ALPHA,
     Steps,
     by_layer_and_step,
     distinct,
     draw_map,
+    how_tested,
     rows_of,
     spread_evenly,
     why_not_tested,
@@ -79,7 +80,7 @@ def shares_over_layers(table: pd.DataFrame, *, model: str) -> Figure:
         2,
         len(listeners),
         title=title,
-        subtitle=f"{how_tested(tested).split('; outlined')[0]}\nbars below: {_bands(tested)}",
+        subtitle=f"{how_tested(tested, marked='')}\nbars below: {_bands(tested)}",
         panel=(_width(listeners), 2.3),
         sharex=True,
         sharey="row",
@@ -334,7 +335,7 @@ def likelihood_matrix(table: pd.DataFrame, *, model: str) -> Figure:
         return _nothing(table, title)
     listeners, distributions = distinct(matrix, "listener"), distinct(matrix, "distribution")
     codes, texts = distinct(matrix, "codes"), distinct(matrix, "text_read")
-    tested = how_tested(rows_of(table, statistic=MISMATCH)).split("; outlined")[0]
+    tested = how_tested(rows_of(table, statistic=MISMATCH), marked="")
     figure, axes = new_figure(
         len(listeners),
         len(distributions),

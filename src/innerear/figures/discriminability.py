@@ -14,17 +14,17 @@ from innerear.discriminability import (
     OMEGA,
 )
 from innerear.figures.maps import (
+    ALPHA,
     Steps,
     by_layer_and_step,
     distinct,
     draw_map,
+    how_tested,
     rows_of,
     spread_evenly,
-    why_not_tested,
 )
 from innerear.figures.style import BRANCHES, DIVERGING, SEQUENTIAL, new_figure, step_axis, styled
 
-ALPHA = 0.05
 MAX_LAYERS = 6
 _UNITS = {
     DISTANCE: "distance²\n÷ variance",
@@ -88,18 +88,6 @@ def _limits(table: pd.DataFrame) -> tuple[float, float]:
     limit = float(np.quantile(values, 0.995)) if len(values) else 1.0
     limit = limit or 1.0
     return (0.0 if table["statistic"].iloc[0] == DISPERSION else -limit, limit)
-
-
-def how_tested(table: pd.DataFrame) -> str:
-    """Say for a subtitle n, permutations, the smallest p, and over what the maximum was taken."""
-    tested = table.iloc[np.flatnonzero(np.isfinite(table["p_corrected"].to_numpy(float)))]
-    n = f"n: {distinct(table, 'n_prompts')[0]} prompts"
-    if tested.empty:
-        return f"{n}; not tested ({why_not_tested(table)})"
-    return (
-        f"{n}; {distinct(tested, 'n_perm')[0]} permutations, smallest p {distinct(tested, 'min_p')[0]:.2g}; "
-        f"outlined: p ≤ {ALPHA} by max-T over {distinct(tested, 'family')[0]}"
-    )
 
 
 @styled

@@ -7,8 +7,7 @@ from matplotlib.figure import Figure
 
 from innerear.discriminability import EVIDENCE
 from innerear.emergence import INTERACTION, ONSET
-from innerear.figures.discriminability import ALPHA
-from innerear.figures.maps import Steps, distinct, rows_of, spread_evenly, why_not_tested
+from innerear.figures.maps import ALPHA, Steps, distinct, rows_of, spread_evenly, why_not_tested
 from innerear.figures.style import BRANCHES, new_figure, step_axis, styled
 
 MAX_LAYERS = 6

@@ -4,8 +4,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from innerear.figures.discriminability import ALPHA, how_tested
-from innerear.figures.maps import distinct, rows_of, spread_evenly
+from innerear.figures.maps import ALPHA, distinct, how_tested, rows_of, spread_evenly
 from innerear.figures.style import DIVERGING, new_figure, styled
 from innerear.generalisation import EVIDENCE
 
@@ -88,7 +87,7 @@ def transfer_curves(table: pd.DataFrame, *, model: str, contrast: str) -> Figure
         max(len(directions), 1),
         len(layers),
         title=f"Probes of {contrast} fitted in one branch and judged in the other, {model}",
-        subtitle=how_tested(mine).replace("outlined", "filled") if len(mine) else "nothing to transfer",
+        subtitle=how_tested(mine, marked="filled") if len(mine) else "nothing to transfer",
         panel=(1.9, 1.7),
         sharex=True,
         sharey=True,

@@ -11,6 +11,8 @@ from matplotlib.cm import ScalarMappable
 
 from innerear.figures.style import step_axis, styled
 
+ALPHA = 0.05
+
 
 @dataclass(frozen=True)
 class Steps:
@@ -54,6 +56,21 @@ def why_not_tested(table: pd.DataFrame) -> str:
     """Return the most frequent reason in `null` why rows were not tested."""
     reasons = Counter(str(null).removeprefix("none: ") for null in table["null"])
     return reasons.most_common(1)[0][0]
+
+
+def how_tested(table: pd.DataFrame, marked: str = "outlined") -> str:
+    """Say for a subtitle n, permutations, the smallest p, and over what the maximum was taken.
+
+    Parameters
+    ----------
+    marked : how the figure shows p ≤ `ALPHA`; "" if it does not.
+    """
+    tested = table.iloc[np.flatnonzero(np.isfinite(table["p_corrected"].to_numpy(float)))]
+    n = f"n: {distinct(table, 'n_prompts')[0]} prompts"
+    if tested.empty:
+        return f"{n}; not tested ({why_not_tested(table)})"
+    how = f"{n}; {distinct(tested, 'n_perm')[0]} permutations, smallest p {distinct(tested, 'min_p')[0]:.2g}"
+    return f"{how}; {marked}: p ≤ {ALPHA} by max-T over {distinct(tested, 'family')[0]}" if marked else how
 
 
 def spread_evenly(layers: Sequence[int], at_most: int) -> list[int]:

@@ -9,10 +9,12 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from innerear.figures.maps import (
+    ALPHA,
     Steps,
     by_layer_and_step,
     distinct,
     draw_map,
+    how_tested,
     rows_of,
     spread_evenly,
     why_not_tested,
@@ -22,7 +24,6 @@ from innerear.gram import GramSource
 from innerear.similarity import CORRELATIONS, TESTED
 
 MAX_LAYERS = 6
-ALPHA = 0.05
 # Colour says whose pairs, dashes say another seed.
 _CURVES = {
     "same prompt, other seed": ("#000000", "--"),
@@ -216,7 +217,7 @@ def effect_map(table: pd.DataFrame, *, model: str, measure: str = "centred") -> 
         len(effects),
         len(branches),
         title=of_rating if rated else of_emotion,
-        subtitle=_how_tested(table),
+        subtitle=how_tested(table),
         panel=(3.3, 1.9),
     )
     image = None
@@ -244,14 +245,3 @@ def effect_map(table: pd.DataFrame, *, model: str, measure: str = "centred") -> 
     if image is not None:
         figure.colorbar(image, ax=axes, label="r" if rated else "difference of mean cosines", pad=0.01)
     return figure
-
-
-def _how_tested(table: pd.DataFrame) -> str:
-    tested = table.iloc[np.flatnonzero(np.isfinite(table["p_corrected"].to_numpy(float)))]
-    n = f"n: {distinct(table, 'n_prompts')[0]} prompts"
-    if tested.empty:
-        return f"{n}; not tested ({why_not_tested(table)})"
-    return (
-        f"{n}; {distinct(tested, 'n_perm')[0]} permutations, smallest p {distinct(tested, 'min_p')[0]:.2g}; "
-        f"outlined: p ≤ {ALPHA} by max-T over {distinct(tested, 'family')[0]}"
-    )
