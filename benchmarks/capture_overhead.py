@@ -7,16 +7,14 @@
 All ways run in turn, several times; medians are set against the median of plain generation.
 """
 
-import argparse
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from statistics import median
 
 import torch
-from shapes import SHAPES, random_musicgen
+from shapes import asked
 
-from innerear import load_model
 from innerear.capture import capture
 
 
@@ -69,17 +67,7 @@ def captured(model, batch: int, duration: float) -> Iterator[Callable]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser()
-    parser.add_argument("model", help=f"nano, a checkpoint, or a random {', '.join(SHAPES)}")
-    parser.add_argument("duration", type=float, help="seconds of a clip")
-    parser.add_argument("--batch", type=int, default=1)
-    parser.add_argument("--repeats", type=int, default=5)
-    parser.add_argument("--device", default="cpu")
-    chosen = parser.parse_args()
-    if chosen.model in SHAPES:
-        model = random_musicgen(chosen.model, chosen.device)
-    else:
-        model = load_model(chosen.model, device=chosen.device)
+    chosen, model = asked(repeats=5)
     ways = {
         "plain generation": lambda: nullcontext(),
         "capture (innerear)": lambda: captured(model, chosen.batch, chosen.duration),

@@ -5,28 +5,17 @@ python benchmarks/replay.py small 1
 python benchmarks/replay.py large 8 --device cuda --batch 4
 """
 
-import argparse
 import time
 from statistics import median
 
 import torch
-from shapes import SHAPES, random_musicgen
+from shapes import asked
 
-from innerear import ActivationExtractor, load_model
+from innerear import ActivationExtractor
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser()
-    parser.add_argument("model", help=f"nano, a checkpoint, or a random {', '.join(SHAPES)}")
-    parser.add_argument("duration", type=float, help="seconds of a clip")
-    parser.add_argument("--batch", type=int, default=1)
-    parser.add_argument("--repeats", type=int, default=3)
-    parser.add_argument("--device", default="cpu")
-    chosen = parser.parse_args()
-    if chosen.model in SHAPES:
-        model = random_musicgen(chosen.model, chosen.device)
-    else:
-        model = load_model(chosen.model, device=chosen.device)
+    chosen, model = asked(repeats=3)
     extractor = ActivationExtractor(model)
     texts = ["happy music"] * chosen.batch
     times: dict[str, list[float]] = {"generate": [], "replay": []}

@@ -1,11 +1,12 @@
 """MusicGens of the released shapes with random weights: timings need no checkpoint, only its size."""
 
+import argparse
 from typing import Any
 
 import torch
 from omegaconf import OmegaConf
 
-from innerear.models import load_model, nano_directory
+from innerear.models import MusicModel, load_model, nano_directory
 from innerear.models.audiocraft import AudiocraftModel
 from innerear.models.loading import checkpoint_loading
 
@@ -30,3 +31,17 @@ def random_musicgen(shape: str, device: str = "cpu", dtype: str = "auto") -> Aud
     with checkpoint_loading(nano_directory(), model.dtype):
         musicgen.lm = builders.get_lm_model(cfg).eval()
     return AudiocraftModel(musicgen, f"random weights of the {shape} shape", identity="random")
+
+
+def asked(repeats: int) -> tuple[argparse.Namespace, MusicModel]:
+    """Read from the command line what a benchmark of one model takes, and load the model."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("model", help=f"nano, a checkpoint, or a random {', '.join(SHAPES)}")
+    parser.add_argument("duration", type=float, help="seconds of a clip")
+    parser.add_argument("--batch", type=int, default=1)
+    parser.add_argument("--repeats", type=int, default=repeats)
+    parser.add_argument("--device", default="cpu")
+    chosen = parser.parse_args()
+    if chosen.model in SHAPES:
+        return chosen, random_musicgen(chosen.model, chosen.device)
+    return chosen, load_model(chosen.model, device=chosen.device)
