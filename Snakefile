@@ -41,13 +41,15 @@ include: "workflow/rules/findings.smk"
 localrules:
     gate,
     clip_features,
+    cells,
 
 
 rule all:
     """Everything that the study answers, stage by stage."""
     default_target: True
     input:
-        rules.all_samples.input,
+        # Not every stack and clip: each file that is listed takes time to plan, and the index lists them.
+        rules.index.output,
         rules.all_qc.input,
         rules.all_replay.input,
         rules.all_counterfactual.input,

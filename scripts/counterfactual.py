@@ -3,15 +3,17 @@
 from innerear.counterfactual import replay_template
 from innerear.devices import lease_gpu
 from innerear.models import load_model
+from innerear.tables import read_table
 from innerear.tracking import log_to
 
 with log_to(snakemake.log[0]):
+    samples = read_table(snakemake.input.samples)
     lease_gpu(snakemake.params.model["device"])
     replay_template(
         load_model(**snakemake.params.model),
-        snakemake.input.stacks,
-        dict(zip(snakemake.params.layers, snakemake.output.layers, strict=True)),
-        snakemake.output.likelihood,
+        samples.loc[samples["template"] == snakemake.wildcards.template, "stack"].tolist(),
+        snakemake.output[0],
+        layers=snakemake.params.layers,
         **snakemake.params.texts,
         **snakemake.params.run,
         site=snakemake.params.site,

@@ -6,7 +6,7 @@ from innerear.stored_design import read_design
 from innerear.tables import read_table, write_table
 from innerear.tracking import log_to
 
-with log_to(snakemake.log[0]), open_templates(snakemake.input.likelihoods) as files:
+with log_to(snakemake.log[0]), open_templates(read_table(snakemake.input.cells)) as files:
     table = likelihood_table(
         files,
         read_design(read_table(snakemake.input.samples), snakemake.input.design, label="emotion"),

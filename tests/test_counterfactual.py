@@ -44,11 +44,9 @@ def stacks(tiny_model, tmp_path_factory):
 
 
 def replay(model, stacks, folder, layers=(0, 2), texts=(NEUTRAL, PARAPHRASES), **options):
-    outputs = {layer: folder / f"layer_{layer}.h5" for layer in layers}
-    likelihood = folder / "likelihood.h5"
     neutral, paraphrases = texts
-    replay_template(model, stacks, outputs, likelihood, neutral=neutral, paraphrases=paraphrases, **options)
-    return outputs, likelihood
+    replay_template(model, stacks, folder, layers=layers, neutral=neutral, paraphrases=paraphrases, **options)
+    return {layer: folder / f"layer_{layer:02d}.h5" for layer in layers}, folder / "likelihood.h5"
 
 
 @pytest.fixture(scope="module")

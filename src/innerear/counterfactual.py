@@ -10,6 +10,7 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from os import PathLike
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import h5py
@@ -22,7 +23,7 @@ from innerear.conditions import batches
 from innerear.errors import InputError
 from innerear.gram import Arrays, Coords, named_windows
 from innerear.models import DISTRIBUTIONS, MusicModel
-from innerear.stacks import GramFile, Stack
+from innerear.stacks import GramFile, Stack, part_name
 from innerear.swaps import NEUTRAL, NONE, PARAPHRASE
 from innerear.timeline import Timeline
 
@@ -138,9 +139,9 @@ def _texts(values: Sequence[str]) -> np.ndarray:
 def replay_template(
     model: MusicModel,
     stacks: Sequence[str | PathLike],
-    outputs: Mapping[int, str | PathLike],
-    likelihood: str | PathLike,
+    folder: str | PathLike,
     *,
+    layers: Sequence[int],
     neutral: str | None,
     paraphrases: Mapping[str, str],
     site: str = "residual",
@@ -155,8 +156,10 @@ def replay_template(
     ----------
     model : that composed the clips, or its twin with random weights, which reads the same codes.
     stacks : of the template's clips: emotion by emotion, seed by seed.
-    outputs : by layer the file of `cell_gram`; likelihood : the file of the tokens' negative log-likelihood,
-        float32 [cell, distribution, codebook, frame] in nats, of the distributions `KEPT`.
+    folder : what is written to, under the names of `innerear.stacks.part_name`: a file of `cell_gram` for
+        each layer, and the tokens' negative log-likelihood, float32 [cell, distribution, codebook, frame] in
+        nats, of the distributions `KEPT`.
+    layers : which ones.
     neutral, paraphrases : as `Cells` takes them.
     site : where in a block.
     batch_size : clips of a pass at most.
@@ -180,20 +183,20 @@ def replay_template(
         "guidance": float(stored.get("generation_guidance", 1.0)),
         "site": site,
     }
-    groups = list(batches(sorted(outputs), layers_at_once or len(outputs)))
+    groups = list(batches(sorted(layers), layers_at_once or len(layers)))
     for number, group in enumerate(groups, start=1):
         print(f"layers {group[0]} to {group[-1]}, group {number} of {len(groups)}", file=sys.stderr)
         states, nll = _read(model, cells, timeline, group, site, batch_size, attrs["guidance"])
         if number == 1:
             arrays, axes = _likelihood(nll)
-            GramFile.write(likelihood, arrays | where, coords | axes, attrs)
+            GramFile.write(Path(folder, part_name()), arrays | where, coords | axes, attrs)
         for layer in group:
             of_layer = states.pop(layer)
             arrays, axes = cell_gram(of_layer, cells, complete, dtype)
             arrays |= where | {"seconds": (("step",), seconds)}
             if keep_states:
                 arrays["states"] = (("cell", "step", "d_model"), _stored(of_layer.swapaxes(0, 1), dtype))
-            GramFile.write(outputs[layer], arrays, coords | axes, attrs | {"layer": layer})
+            GramFile.write(Path(folder, part_name(layer)), arrays, coords | axes, attrs | {"layer": layer})
 
 
 def _read_clips(

@@ -2,11 +2,13 @@
 
 from collections.abc import Mapping, Sequence
 from os import PathLike
+from pathlib import Path
 
 import pandas as pd
 from tqdm import tqdm
 
 from innerear.errors import InputError
+from innerear.stacks.layout import remake
 from innerear.stacks.stack import Stack
 
 COLUMNS = (
@@ -31,14 +33,15 @@ COLUMNS = (
 
 def sample_table(
     stacks: Sequence[str | PathLike],
-    audio: Sequence[str | PathLike],
+    audio: str | PathLike,
     labels: Mapping[str, Mapping[str, str | float]] | None = None,
 ) -> pd.DataFrame:
     """Describe each sample in a row, from the attributes of its stack, in the order given.
 
     Parameters
     ----------
-    stacks, audio : the N samples' files, in the same order.
+    stacks : the N samples' files.
+    audio : the folder of their clips, ``{sample_id}.wav``.
     labels : further columns: name -> prompt id -> value. They are not in the stacks, so that a new question
         makes no new clips.
 
@@ -49,12 +52,15 @@ def sample_table(
 
     Raises
     ------
-    InputError: a broken stack, or samples of different models or weights.
+    InputError: a broken stack, a stack without its clip, or samples of different models or weights.
     """
     rows = []
-    for stack_path, audio_path in zip(tqdm(stacks, desc="index", unit="stack"), audio, strict=True):
-        with Stack(stack_path) as stack:
-            rows.append({**stack.attrs, "stack": str(stack_path), "audio": str(audio_path)})
+    for path in tqdm(stacks, desc="index", unit="stack"):
+        with Stack(path) as stack:
+            clip = Path(audio, f"{stack.attrs['sample_id']}.wav")
+            rows.append({**stack.attrs, "stack": str(path), "audio": str(clip)})
+        if not clip.exists():
+            raise InputError(f"{path} has no clip {clip}; {remake(clip)}")
     table = pd.DataFrame(rows).reindex(columns=list(COLUMNS))
     _refuse_two_models(table)
     return table.assign(

@@ -40,9 +40,9 @@ class Workflow:
         pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
         return subprocess.Popen(command, cwd=self.folder, start_new_session=True, **pipes)
 
-    def planned(self) -> dict[str, int]:
+    def planned(self, *targets: str) -> dict[str, int]:
         """Rule → number of jobs that a dry run would run."""
-        done = self.snakemake("--dry-run", "--quiet", "rules")
+        done = self.snakemake("--dry-run", "--quiet", "rules", "--", *targets)
         assert done.returncode == 0, done.stderr
         lines = (done.stdout + done.stderr).splitlines()
         start = next((i for i, line in enumerate(lines) if line.startswith("---")), len(lines))

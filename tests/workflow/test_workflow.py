@@ -47,6 +47,7 @@ FAN_IN_ONCE = {
     "affect": LAYERS,
     "affect_map": 1,
     "plot_affect": 1,
+    "cells": 1,
     "decomposition": LAYERS,
     "decomposition_map": 1,
     "likelihood": 1,
@@ -64,7 +65,17 @@ TEMPLATES = 2
 
 
 # What is remade when the design is another one: all but the capture and what is measured of the sound.
-BEFORE_THE_DESIGN = ("index", "qc", "verify", "gate", "gram", "plot_gram", "clip_features", "plot_acoustics")
+BEFORE_THE_DESIGN = (
+    "index",
+    "qc",
+    "verify",
+    "gate",
+    "gram",
+    "plot_gram",
+    "clip_features",
+    "plot_acoustics",
+    "cells",
+)
 TO_LISTEN_TO = ("listen", "listen_counterfactual")
 OF_THE_DESIGN = {
     rule: n for rule, n in FAN_IN_ONCE.items() if rule not in (*BEFORE_THE_DESIGN, *TO_LISTEN_TO)
@@ -129,6 +140,17 @@ def test_a_second_run_has_nothing_to_do(finished):
     assert finished.planned() == {}
     done = finished.snakemake("--cores", "1")
     assert "Nothing to be done" in done.stdout + done.stderr
+
+
+def test_a_removed_stack_is_made_again_where_it_is_asked_for(finished):
+    stack = finished.results / "stacks/band-calm/seed-1.h5"
+    aside = finished.folder / "aside.h5"
+    stack.rename(aside)
+    try:
+        assert finished.planned() == {}
+        assert finished.planned("all_samples")["generate"] == 1
+    finally:
+        aside.rename(stack)
 
 
 def test_the_dry_run_ends_with_what_the_study_takes(fresh):

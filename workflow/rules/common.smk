@@ -1,6 +1,7 @@
 """Load and validate the study, and what the rules ask of it. No rules here."""
 
 import atexit
+import gc
 import os
 import sys
 from dataclasses import asdict
@@ -22,6 +23,10 @@ from innerear.usage import (
     memory_asked,
     usage_report,
 )
+
+# A plan is one large graph that lives to the end. At its usual pace the collector would go through it again and
+# again, for an eighth of the time.
+gc.set_threshold(100_000, 50, 50)
 
 # A job asks for one core: more threads of BLAS than that get in each other's way.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -91,15 +96,6 @@ def all_audio(wildcards):
     """The clips of all samples."""
     return collect(
         "<results>/audio/{prompt}/seed-{seed}.wav", prompt=PROMPTS, seed=SEEDS
-    )
-
-
-def stacks_of_template(wildcards):
-    """The stacks of a template's samples: emotion by emotion, seed by seed."""
-    return collect(
-        "<results>/stacks/{prompt}/seed-{seed}.h5",
-        prompt=[prompt.id for prompt in BLOCKS[wildcards.template].prompts],
-        seed=SEEDS,
     )
 
 

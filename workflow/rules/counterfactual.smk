@@ -2,14 +2,10 @@ rule counterfactual:
     """Hear the clips of a template under every text of the template; keep the Gram of the cells, and likelihoods."""
     input:
         weights=WEIGHTS,
-        stacks=stacks_of_template,
-        gate=rules.gate.output[0],
+        samples=rules.gate.output.samples,
     output:
-        layers=collect(
-            "<results>/counterfactual/{{listener}}/{{template}}/layer_{layer}.h5",
-            layer=LAYERS,
-        ),
-        likelihood="<results>/counterfactual/{listener}/{template}/likelihood.h5",
+        # One folder of a file per layer: each file that is listed takes time to plan.
+        directory("<results>/counterfactual/{listener}/{template}"),
     log:
         "<logs>/counterfactual/{listener}/{template}.log",
     benchmark:
@@ -33,13 +29,33 @@ rule counterfactual:
         "../../scripts/counterfactual.py"
 
 
+rule cells:
+    """List the files of all templates as one listener heard them, layer by layer."""
+    input:
+        collect("<results>/counterfactual/{{listener}}/{template}", template=BLOCKS),
+    output:
+        "<results>/counterfactual/{listener}.tsv",
+    log:
+        "<logs>/cells/{listener}.log",
+    benchmark:
+        "<benchmarks>/cells/{listener}.tsv"
+    conda:
+        "../../envs/analysis.yaml"
+    resources:
+        mem_mb=megabytes(500),
+        runtime=10,
+    params:
+        code=fingerprint("innerear.stacks"),
+    script:
+        "../../scripts/cells.py"
+
+
 rule listen_counterfactual:
     """Put the clips of the first template on a page, with their likelihood under every text of the template."""
     input:
         samples=rules.gate.output.samples,
-        likelihood=collect(
-            "<results>/counterfactual/model/{template}/likelihood.h5",
-            template=EXAMPLE_BLOCK,
+        heard=collect(
+            "<results>/counterfactual/model/{template}", template=EXAMPLE_BLOCK
         ),
         audio=audio_of_example,
     output:
@@ -69,9 +85,5 @@ rule listen_counterfactual:
 rule all_counterfactual:
     """Every clip, heard under every text of its template, and some of them to listen to."""
     input:
-        collect(
-            "<results>/counterfactual/{listener}/{template}/likelihood.h5",
-            listener=LISTENERS,
-            template=BLOCKS,
-        ),
+        collect("<results>/counterfactual/{listener}.tsv", listener=LISTENERS),
         branch(bool(BLOCKS), then=rules.listen_counterfactual.output),

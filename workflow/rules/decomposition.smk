@@ -3,10 +3,7 @@ rule decomposition:
     input:
         samples=rules.gate.output.samples,
         design=rules.design.output.permutations,
-        cells=collect(
-            "<results>/counterfactual/{{listener}}/{template}/layer_{{layer}}.h5",
-            template=BLOCKS,
-        ),
+        cells=rules.cells.output[0],
     output:
         table="<results>/decomposition/tables/{listener}/layer_{layer}.tsv",
         null="<results>/decomposition/nulls/{listener}/layer_{layer}.tsv",
@@ -67,10 +64,7 @@ rule likelihood:
     input:
         samples=rules.gate.output.samples,
         design=rules.design.output.permutations,
-        likelihoods=collect(
-            "<results>/counterfactual/{{listener}}/{template}/likelihood.h5",
-            template=BLOCKS,
-        ),
+        cells=rules.cells.output[0],
     output:
         report(
             "<results>/decomposition/likelihood/{listener}.tsv",

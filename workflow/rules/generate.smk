@@ -34,8 +34,7 @@ rule generate:
 rule index:
     """List all samples with their content hashes: the one link between the stacks and the fan-in."""
     input:
-        stacks=all_stacks,
-        audio=all_audio,
+        all_stacks,
     output:
         "<results>/samples.tsv",
     log:
@@ -49,13 +48,14 @@ rule index:
         runtime=30,
     params:
         code=fingerprint("innerear.index"),
+        audio=f"{RESULTS}/audio",
         labels=own_labels,
     script:
         "../../scripts/index.py"
 
 
 rule all_samples:
-    """Every sample, listed."""
+    """Every sample, listed; by this name also those that were removed since."""
     input:
         all_stacks,
         all_audio,

@@ -17,7 +17,7 @@ Stack, one file per sample::
     likelihood/nll       float32 [distribution, codebook, frame], of replayed stacks
 """
 
-from innerear.stacks.gram import GramFile, GramWriter, open_layers, open_templates
+from innerear.stacks.gram import GramFile, GramWriter, open_layers, open_templates, part_name, template_files
 from innerear.stacks.layout import SCHEMA_VERSION
 from innerear.stacks.stack import BRANCHES, LayerReader, Stack, StackWriter, tokens_hash
 
@@ -31,5 +31,7 @@ __all__ = [
     "StackWriter",
     "open_layers",
     "open_templates",
+    "part_name",
+    "template_files",
     "tokens_hash",
 ]

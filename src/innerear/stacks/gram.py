@@ -8,6 +8,7 @@ from typing import Any
 
 import h5py
 import numpy as np
+import pandas as pd
 
 from innerear.errors import InputError
 from innerear.stacks.layout import Layout, Reader
@@ -134,14 +135,35 @@ def open_layers(paths: Sequence[str | PathLike]) -> Iterator[dict[int, GramFile]
         yield {int(file.attrs["layer"]): file for file in files}
 
 
+def part_name(layer: int | None = None) -> str:
+    """Name a layer's file in a template's counterfactual folder; without a layer, that of the likelihood."""
+    return "likelihood.h5" if layer is None else f"layer_{layer:02d}.h5"
+
+
+def template_files(folders: Sequence[str | PathLike]) -> pd.DataFrame:
+    """List the counterfactual files of several templates.
+
+    Returns
+    -------
+    Table with the columns ``template``, ``part`` (file name), ``path`` and ``written`` (nanoseconds), so that
+    the list changes when a file does.
+    """
+    paths = [path for folder in folders for path in sorted(Path(folder).glob("*.h5"))]
+    rows = [(path.parent.name, path.name, str(path), path.stat().st_mtime_ns) for path in paths]
+    return pd.DataFrame(rows, columns=["template", "part", "path", "written"])
+
+
 @contextmanager
-def open_templates(paths: Sequence[str | PathLike]) -> Iterator[dict[str, GramFile]]:
-    """Open the counterfactual files of several templates, and give each by the template that it is of.
+def open_templates(files: pd.DataFrame, layer: int | None = None) -> Iterator[dict[str, GramFile]]:
+    """Open one layer's file of each template that `template_files` lists; without a layer, the likelihood.
 
     Raises
     ------
     InputError: as `GramFile`.
     """
+    wanted = files[files["part"] == part_name(layer)]
     with ExitStack() as opened:
-        files = [opened.enter_context(GramFile(path)) for path in paths]
-        yield {str(file.attrs["template"]): file for file in files}
+        yield {
+            template: opened.enter_context(GramFile(path))
+            for template, path in zip(wanted["template"], wanted["path"], strict=True)
+        }
