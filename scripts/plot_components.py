@@ -11,7 +11,7 @@ from innerear.tracking import log_to
 with log_to(snakemake.log[0]), open_layers(snakemake.input.scores) as scores:
     samples, out = read_table(snakemake.input.samples), snakemake.output
     table = pd.concat([read_table(path) for path in snakemake.input.tables], ignore_index=True)
-    model = snakemake.params.model
-    save(scree(table, model=model), out.scree, out.scree_png)
-    save(component_plane(scores, table, samples, model=model), out.plane, out.plane_png)
-    save(trajectories(scores, samples, model=model), out.trajectories, out.trajectories_png)
+    named = {name: snakemake.params[name] for name in ("model", "contrast")}
+    save(scree(table, model=snakemake.params.model), out.scree, out.scree_png)
+    save(component_plane(scores, table, samples, **named), out.plane, out.plane_png)
+    save(trajectories(scores, samples, **named), out.trajectories, out.trajectories_png)

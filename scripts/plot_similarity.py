@@ -13,13 +13,12 @@ with log_to(snakemake.log[0]), open_layers(snakemake.input.matrices) as layers:
         snakemake.output,
     )
     model = snakemake.params.model
-    raw = "raw (diagnostic)"
-    save(similarity_matrices(layers, samples, model=model), out.matrices, out.matrices_png)
-    save(
-        similarity_matrices(layers, samples, model=model, measure="standardised"),
-        out.standardised,
-        out.standardised_png,
-    )
-    save(similarity_matrices(layers, samples, model=model, measure=raw), out.raw, out.raw_png)
+    for measure, path, png in (
+        ("centred", out.matrices, out.matrices_png),
+        ("standardised", out.standardised, out.standardised_png),
+        ("raw (diagnostic)", out.raw, out.raw_png),
+    ):
+        contrast = snakemake.params.contrast
+        save(similarity_matrices(layers, samples, model=model, measure=measure, contrast=contrast), path, png)
     save(strata_curves(table, model=model), out.strata, out.strata_png)
     save(effect_map(table, model=model), out.effect, out.effect_png)

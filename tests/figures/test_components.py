@@ -28,13 +28,25 @@ def test_scree_that_was_not_tested_says_why(study):
 
 def test_plane_colours_emotions(study):
     figure = component_plane(study.scores, study.components, study.samples, model="nano")
-    colours = {to_hex(line.get_color()) for line in figure.axes[0].lines}
+    points = figure.axes[0].collections
+    colours = {to_hex(colour) for one in points for colour in one.get_facecolors()}
     assert colours == {colour.lower() for colour in palette(study.samples["emotion"]).values()}
-    drawn = np.concatenate([line.get_xydata() for line in figure.axes[0].lines])
+    drawn = np.concatenate([one.get_offsets() for one in points])
     scores = study.scores[0].read("scores", branch=0)[:, :2]
     np.testing.assert_allclose(np.sort(drawn[:, 0]), np.sort(scores[:, 0]))
     share = rows_of(study.components, layer=0, branch="cond")["estimate"].iloc[0]
     assert figure.axes[0].get_xlabel() == f"PC 1 ({share:.0%})"
+
+
+def test_what_is_compared_gives_the_colours(study):
+    samples = study.samples.assign(valence=np.linspace(-1, 1, len(study.samples)), family="one")
+    plane = component_plane(study.scores, study.components, samples, model="nano", contrast="valence")
+    assert [axes.get_ylabel() for axes in plane.axes if axes.get_label() == "<colorbar>"] == ["valence"]
+    moved = trajectories(study.scores, samples, model="nano", contrast="family")
+    assert "thick: mean of family" in moved.get_suptitle()
+    assert [text.get_text() for text in moved.legends[0].get_texts()] == ["one"]
+    rated = trajectories(study.scores, samples, model="nano", contrast="valence")
+    assert "thick" not in rated.get_suptitle()
 
 
 def test_trajectories_hold_every_prompt_and_every_emotion(study):

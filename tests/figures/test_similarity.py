@@ -40,10 +40,10 @@ def test_effect_map_outlines_what_is_significant(study):
     assert "nano" in figure.get_suptitle()
     assert "max-T over layers × steps" in figure.get_suptitle()
     cond, uncond, _ = panels(figure)[:3]
-    (contour,) = uncond.collections
-    x = np.concatenate([path.vertices[:, 0] for path in contour.get_paths()])
+    outline, _ = uncond.collections
+    x = np.concatenate([path.vertices[:, 0] for path in outline.get_paths()])
     assert x.min() == pytest.approx(study.onset - 0.5, abs=1)
-    assert sum(len(path.vertices) for c in cond.collections for path in c.get_paths()) < len(x)
+    assert sum(len(path.vertices) for c in cond.collections[:-1] for path in c.get_paths()) < len(x)
 
 
 def test_effect_map_without_tests_says_why(study):
@@ -71,6 +71,16 @@ def test_matrices_are_ordered_and_parted_by_emotion(study):
     n = len(study.samples) // 4
     inside = np.mean([image[k * n : (k + 1) * n, k * n : (k + 1) * n].mean() for k in range(4)])
     assert inside > image.mean() + 0.1
+
+
+def test_matrices_are_ordered_by_what_is_compared(study):
+    ratings = np.random.default_rng(0).permutation(len(study.samples)) / 10 - 1
+    samples = study.samples.assign(valence=ratings)
+    figure = similarity_matrices(study.matrices, samples, model="nano", contrast="valence")
+    assert "ordered valence → prompt → seed" in figure.get_suptitle()
+    stored = study.matrices[0].read("matrices", measure=0, window=0)[0]
+    order = np.argsort(ratings)
+    np.testing.assert_allclose(figure.axes[0].images[0].get_array(), stored[order][:, order])
 
 
 def test_raw_matrices_are_named_a_diagnostic(study):

@@ -63,6 +63,7 @@ rule plot_components:
     params:
         code=fingerprint("innerear.figures.components"),
         model=MODEL,
+        contrast=config["contrast"],
     script:
         "../../scripts/plot_components.py"
 

@@ -106,6 +106,7 @@ rule plot_similarity:
     params:
         code=fingerprint("innerear.figures.similarity"),
         model=MODEL,
+        contrast=config["contrast"],
     script:
         "../../scripts/plot_similarity.py"
 

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from innerear.figures.maps import distinct, rows_of, spread_evenly, why_not_tested
-from innerear.figures.style import BRANCHES, markers, new_figure, palette, styled
+from innerear.figures.style import BRANCHES, LabelColours, markers, new_figure, styled
 from innerear.gram import GramSource
 
 MAX_LAYERS = 4
@@ -80,7 +80,12 @@ def _draw_scree(axes: Axes, rows: pd.DataFrame) -> None:
 
 @styled
 def component_plane(
-    scores: Mapping[int, GramSource], table: pd.DataFrame, samples: pd.DataFrame, *, model: str
+    scores: Mapping[int, GramSource],
+    table: pd.DataFrame,
+    samples: pd.DataFrame,
+    *,
+    model: str,
+    contrast: str = "emotion",
 ) -> Figure:
     """Draw the samples in the plane of components 1 and 2.
 
@@ -90,10 +95,11 @@ def component_plane(
     table : rows of all layers' `LayerComponents.table`, for the explained variance.
     samples : the sample sheet, in the order of the scores.
     model : for the title.
+    contrast : the column of `samples` that colours stand for.
 
     Returns
     -------
-    One row per branch, one column per layer (four at most). Colour is the emotion, marker the template.
+    One row per branch, one column per layer (four at most). The marker is the template.
     """
     layers, branches = _grid(scores)
     figure, axes = new_figure(
@@ -104,18 +110,17 @@ def component_plane(
         "averages of whole clips",
         panel=(2.4, 2.1),
     )
-    emotions, templates = _text(samples, "emotion"), _text(samples, "template")
-    colours, shapes = palette(emotions), markers(templates)
+    labels, templates = LabelColours(samples[contrast].to_numpy()), _text(samples, "template")
+    shapes = markers(templates)
     for row, branch in enumerate(branches):
         for column, layer in enumerate(layers):
             panel = axes[row, column]
             values = scores[layer].read("scores", branch=row)  # [N, components]
-            for emotion, colour in colours.items():
-                for template, shape in shapes.items():
-                    mine = (np.array(emotions) == emotion) & (np.array(templates) == template)
-                    panel.plot(
-                        *values[mine, :2].T, shape, color=colour, markersize=3.5, alpha=0.8, markeredgewidth=0
-                    )
+            for template, shape in shapes.items():
+                mine = np.array(templates) == template
+                panel.scatter(
+                    *values[mine, :2].T, s=12, c=labels.colours[mine], marker=shape, alpha=0.8, linewidths=0
+                )
             share = (
                 rows_of(table, layer=layer, branch=branch)
                 .sort_values("component")["estimate"]
@@ -124,20 +129,17 @@ def component_plane(
             panel.set_xlabel(f"PC 1 ({share[:1].sum():.0%})", labelpad=1)
             panel.set_ylabel(f"PC 2 ({share[1:2].sum():.0%})", labelpad=1)
             _bare(panel, f"{branch}, layer {layer}")
-    entries = [
-        Line2D([], [], marker="o", linestyle="", color=colour, label=name) for name, colour in colours.items()
+    of_templates = [
+        Line2D([], [], marker=shape, linestyle="", color="0.4", label=name) for name, shape in shapes.items()
     ]
-    if len(shapes) > 1:
-        entries += [
-            Line2D([], [], marker=shape, linestyle="", color="0.4", label=name)
-            for name, shape in shapes.items()
-        ]
-    figure.legend(handles=entries, loc="outside lower center", ncols=min(len(entries), 9))
+    labels.explain(figure, axes, contrast, of_templates if len(shapes) > 1 else ())
     return figure
 
 
 @styled
-def trajectories(scores: Mapping[int, GramSource], samples: pd.DataFrame, *, model: str) -> Figure:
+def trajectories(
+    scores: Mapping[int, GramSource], samples: pd.DataFrame, *, model: str, contrast: str = "emotion"
+) -> Figure:
     """Draw how prompts move through the plane of components 1 and 2 in the course of a clip.
 
     Parameters
@@ -145,39 +147,40 @@ def trajectories(scores: Mapping[int, GramSource], samples: pd.DataFrame, *, mod
     scores : layer -> its open file of `LayerComponents.arrays`, with trajectories.
     samples : the sample sheet.
     model : for the title.
+    contrast : the column of `samples` that colours stand for.
 
     Returns
     -------
     One row per branch, one column per layer (four at most). Thin: a prompt's mean over seeds; thick:
-    the mean of an emotion's prompts, from the hollow dot to the full one.
+    the mean of the prompts of a label, from the hollow dot to the full one. Ratings have no thick lines.
     """
     layers, branches = _grid(scores)
     first = scores[layers[0]]
-    emotion_of = dict(zip(_text(samples, "prompt_id"), _text(samples, "emotion"), strict=True))
-    emotions = [emotion_of[str(prompt)] for prompt in first.coords("prompt")]
+    of_prompts = samples.astype({"prompt_id": str}).drop_duplicates("prompt_id").set_index("prompt_id")
+    of_prompts = of_prompts.loc[[str(prompt) for prompt in first.coords("prompt")], contrast]
+    labels = LabelColours(of_prompts.to_numpy())
+    thick = f"; thick: mean of {contrast}" if labels.named else ""
     seconds = first.read("bin_seconds")
     figure, axes = new_figure(
         len(branches),
         len(layers),
         title=f"Prompt-mean trajectories in the plane of the clip averages, {model}",
-        subtitle=f"n: {len(emotions)} prompts; {len(seconds)} bins from {seconds[0]:.1f} s (hollow) "
-        f"to {seconds[-1]:.1f} s (full dot); thick: mean of an emotion",
+        subtitle=f"n: {len(of_prompts)} prompts; {len(seconds)} bins from {seconds[0]:.1f} s (hollow) "
+        f"to {seconds[-1]:.1f} s (full dot){thick}",
         panel=(2.4, 2.1),
     )
-    colours = palette(emotions)
     for row, branch in enumerate(branches):
         for column, layer in enumerate(layers):
             panel = axes[row, column]
             paths = scores[layer].read("trajectories", branch=row)[..., :2]  # [P, bins, 2]
-            for path, emotion in zip(paths, emotions, strict=True):
-                panel.plot(*path.T, color=colours[emotion], linewidth=0.5, alpha=0.45)
-            for emotion, colour in colours.items():
-                _draw_mean(panel, paths[np.array(emotions) == emotion].mean(axis=0), colour)
+            for path, colour in zip(paths, labels.colours, strict=True):
+                panel.plot(*path.T, color=colour, linewidth=0.5, alpha=0.45)
+            for name, colour in labels.named.items():
+                _draw_mean(panel, paths[(of_prompts.astype(str) == name).to_numpy()].mean(axis=0), colour)
             panel.set_xlabel("PC 1", labelpad=1)
             panel.set_ylabel("PC 2", labelpad=1)
             _bare(panel, f"{branch}, layer {layer}")
-    entries = [Line2D([], [], color=colour, linewidth=2, label=name) for name, colour in colours.items()]
-    figure.legend(handles=entries, loc="outside lower center", ncols=min(len(entries), 9))
+    labels.explain(figure, axes, contrast, linewidth=2)
     return figure
 
 

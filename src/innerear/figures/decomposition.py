@@ -232,7 +232,7 @@ def text_maps(table: pd.DataFrame, *, model: str) -> Figure:
                 steps,
                 limits=(0, max(largest, 1e-6)),
                 colours=SEQUENTIAL,
-                significant=by_layer_and_step(mine, "p_corrected", layers, steps) <= ALPHA,
+                p=by_layer_and_step(mine, "p_corrected", layers, steps),
                 outer=(column == 0, row == 1, row == 0),
             )
             _overtaking_line(axes[row, column], table, listener, layers)

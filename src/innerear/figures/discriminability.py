@@ -14,7 +14,6 @@ from innerear.discriminability import (
     OMEGA,
 )
 from innerear.figures.maps import (
-    ALPHA,
     Steps,
     by_layer_and_step,
     distinct,
@@ -39,7 +38,7 @@ _CHANCE = {AUC: 0.5, CONCORDANCE: 0.5}
 
 @styled
 def discriminability_maps(table: pd.DataFrame, *, model: str, contrast: str) -> Figure:
-    """Draw distance, ω², dispersion and probe evidence, layer × step; max-T significance is outlined.
+    """Draw distance, ω², dispersion and probe evidence, layer × step; what is not significant is hatched.
 
     Parameters
     ----------
@@ -72,7 +71,7 @@ def discriminability_maps(table: pd.DataFrame, *, model: str, contrast: str) -> 
                 steps,
                 limits=_limits(mine),
                 colours=SEQUENTIAL if name == DISPERSION else DIVERGING,
-                significant=by_layer_and_step(rows, "p_corrected", layers, steps) <= ALPHA,
+                p=by_layer_and_step(rows, "p_corrected", layers, steps),
                 outer=outer,
             )
             if row == 0:

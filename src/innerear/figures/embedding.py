@@ -2,15 +2,11 @@
 
 import numpy as np
 import pandas as pd
-from matplotlib.cm import ScalarMappable
-from matplotlib.colors import Normalize, to_rgba_array
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
-from pandas.api.types import is_numeric_dtype
 
 from innerear.embedding import BINS, SAMPLES
 from innerear.figures.maps import rows_of, spread_evenly
-from innerear.figures.style import SEQUENTIAL, new_figure, palette, styled
+from innerear.figures.style import LabelColours, new_figure, styled
 from innerear.gram import GramSource
 
 MAX_LAYERS = 6
@@ -72,7 +68,7 @@ def _grid(
         f"one seed of {len(places.coords('umap_seed'))}; T: trustworthiness, range over seeds",
         panel=(1.9 if len(layers) > 3 else 2.4, 1.9),
     )
-    colours, legend, scale = _colours(samples, contrast)
+    labels = LabelColours(samples[contrast].to_numpy())
     for row, branch in enumerate(branches):
         for column, layer in enumerate(layers):
             where = {"layer": every.index(layer), "branch": row, "umap_seed": 0}
@@ -81,7 +77,7 @@ def _grid(
             axes[row, column].scatter(
                 *xy.reshape(-1, 2).T,
                 s=np.tile(sizes, len(xy)),
-                c=np.repeat(colours, xy.shape[1], axis=0),
+                c=np.repeat(labels.colours, xy.shape[1], axis=0),
                 alpha=0.7,
                 linewidths=0,
             )
@@ -89,25 +85,8 @@ def _grid(
             axes[row, column].set_title(f"{branch}, layer {layer}\n{_range(scores)}", fontsize=8)
             axes[row, column].set_xticks([])
             axes[row, column].set_yticks([])
-    if scale is not None:
-        figure.colorbar(scale, ax=axes, label=contrast, shrink=0.6, pad=0.01)
-    else:
-        figure.legend(handles=legend, loc="outside lower center", ncols=min(len(legend), 6))
+    labels.explain(figure, axes, contrast)
     return figure
-
-
-def _colours(samples: pd.DataFrame, contrast: str) -> tuple[np.ndarray, list[Line2D], ScalarMappable | None]:
-    """RGBA of each sample [N, 4], with the legend of labels or the scale of ratings."""
-    if is_numeric_dtype(samples[contrast]):
-        ratings = samples[contrast].to_numpy(float)
-        scale = ScalarMappable(Normalize(ratings.min(), ratings.max()), SEQUENTIAL)
-        return scale.to_rgba(ratings), [], scale
-    names = [str(label) for label in samples[contrast]]
-    named = palette(names)
-    legend = [
-        Line2D([], [], marker="o", linestyle="", color=colour, label=name) for name, colour in named.items()
-    ]
-    return to_rgba_array([named[name] for name in names]), legend, None
 
 
 def _range(scores: np.ndarray) -> str:

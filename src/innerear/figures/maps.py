@@ -58,19 +58,19 @@ def why_not_tested(table: pd.DataFrame) -> str:
     return reasons.most_common(1)[0][0]
 
 
-def how_tested(table: pd.DataFrame, marked: str = "outlined") -> str:
+def how_tested(table: pd.DataFrame, marked: str = f"hatched: p > {ALPHA}") -> str:
     """Say for a subtitle n, permutations, the smallest p, and over what the maximum was taken.
 
     Parameters
     ----------
-    marked : how the figure shows p ≤ `ALPHA`; "" if it does not.
+    marked : how the figure shows what is significant; "" if it does not.
     """
     tested = table.iloc[np.flatnonzero(np.isfinite(table["p_corrected"].to_numpy(float)))]
     n = f"n: {distinct(table, 'n_prompts')[0]} prompts"
     if tested.empty:
         return f"{n}; not tested ({why_not_tested(table)})"
     how = f"{n}; {distinct(tested, 'n_perm')[0]} permutations, smallest p {distinct(tested, 'min_p')[0]:.2g}"
-    return f"{how}; {marked}: p ≤ {ALPHA} by max-T over {distinct(tested, 'family')[0]}" if marked else how
+    return f"{how}; {marked} by max-T over {distinct(tested, 'family')[0]}" if marked else how
 
 
 def spread_evenly(layers: Sequence[int], at_most: int) -> list[int]:
@@ -100,7 +100,7 @@ def draw_map(
     *,
     limits: tuple[float, float],
     colours: str,
-    significant: np.ndarray | None = None,
+    p: np.ndarray | None = None,
     outer: tuple[bool, bool, bool] = (True, True, True),
 ) -> ScalarMappable:
     """Draw a map [L, S], lowest layer at the bottom.
@@ -108,7 +108,7 @@ def draw_map(
     Parameters
     ----------
     limits : values at the ends of the colour map `colours`.
-    significant : bool [L, S]; these cells are outlined.
+    p : [L, S], corrected; NaN where not tested. Cells of at most `ALPHA` are outlined, the others hatched.
     outer : whether to label the left, the bottom and the top, for panels in a grid.
     """
     image = axes.imshow(
@@ -120,16 +120,28 @@ def draw_map(
         vmax=limits[1],
         interpolation="nearest",
     )
-    if significant is not None and significant.any():
-        # A contour runs through cell centres; each row is repeated, so that it follows the rows' edges.
-        fine, n_layers = 16, len(layers)
-        rows = (np.arange(n_layers * fine) + 0.5) / fine - 0.5
-        padded = np.pad(np.repeat(significant, fine, axis=0).astype(float), ((1, 1), (0, 0)))
-        rows = np.r_[-0.5, rows, n_layers - 0.5]
-        axes.contour(np.arange(values.shape[1]), rows, padded, levels=[0.5], colors="black", linewidths=0.8)
+    if p is not None and np.isfinite(p).any():
+        _mark(axes, p)
     shown = spread_evenly(range(len(layers)), 12)
     axes.set_yticks(shown, [str(layers[i]) for i in shown] if outer[0] else [""] * len(shown))
     if outer[0]:
         axes.set_ylabel("layer")
     step_axis(axes, steps.seconds, steps.complete, bottom=outer[1], top=outer[2])
     return image
+
+
+def _mark(axes: Axes, p: np.ndarray) -> None:
+    """Outline the cells [L, S] that are significant, and hatch those that are not."""
+    # A contour runs through cell centres; each row is repeated, so that it follows the rows' edges.
+    fine, (n_layers, n_steps) = 16, p.shape
+    rows = np.r_[-0.5, (np.arange(n_layers * fine) + 0.5) / fine - 0.5, n_layers - 0.5]
+
+    def smooth(cells: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        padded = np.pad(np.repeat(cells, fine, axis=0).astype(float), ((1, 1), (0, 0)))
+        return np.arange(n_steps), rows, padded
+
+    if (p <= ALPHA).any():
+        axes.contour(*smooth(p <= ALPHA), levels=[0.5], colors="black", linewidths=0.8)
+    if (p > ALPHA).any():
+        hatched = axes.contourf(*smooth(p > ALPHA), levels=[0.5, 1.5], colors="none", hatches=["////"])
+        hatched.set(edgecolor="0.4", linewidth=0)

@@ -7,9 +7,9 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from pandas.api.types import is_numeric_dtype
 
 from innerear.figures.maps import (
-    ALPHA,
     Steps,
     by_layer_and_step,
     distinct,
@@ -42,8 +42,9 @@ def similarity_matrices(
     model: str,
     measure: str = "centred",
     window: str = "whole",
+    contrast: str = "emotion",
 ) -> Figure:
-    """Draw cosine matrices of all pairs of samples, ordered emotion → prompt → seed.
+    """Draw cosine matrices of all pairs of samples, ordered contrast → prompt → seed.
 
     Parameters
     ----------
@@ -51,16 +52,17 @@ def similarity_matrices(
     samples : the sample sheet, in the order of the matrices.
     model : for the title.
     measure, window : which matrices; the raw measure is named a diagnostic in the title.
+    contrast : the column of `samples` that comes first in the order.
 
     Returns
     -------
-    One row per branch, one column per layer (six at most, spread evenly). Lines part the emotions.
+    One row per branch, one column per layer (six at most, spread evenly). Lines part the labels.
     """
     layers = spread_evenly(list(matrices), MAX_LAYERS)
     first = matrices[layers[0]]
     branches = [str(name) for name in first.coords("branch")]
     where = {"measure": _position(first, "measure", measure), "window": _position(first, "window", window)}
-    order, labels = _order(samples)
+    order, labels = _order(samples, contrast)
     values = {layer: matrices[layer].read("matrices", **where)[:, order][:, :, order] for layer in layers}
     limit = _limit(np.array(list(values.values()))) if "raw" not in measure else 1.0
     figure, axes = new_figure(
@@ -68,7 +70,7 @@ def similarity_matrices(
         len(layers),
         title=f"{measure.capitalize()} cosine between samples of {model}, mean of {_named(window)}",
         subtitle=f"n: {samples['prompt_id'].nunique()} prompts × {samples['seed'].nunique()} seeds, "
-        "ordered emotion → prompt → seed",
+        f"ordered {contrast} → prompt → seed",
         panel=(1.75, 1.65),
     )
     image = None
@@ -100,10 +102,13 @@ def _named(window: str) -> str:
     }.get(window, window)
 
 
-def _order(samples: pd.DataFrame) -> tuple[np.ndarray, list[str]]:
-    keys = [pd.factorize(samples[name])[0] for name in ("emotion", "prompt_id")]
-    order = np.lexsort([samples["seed"].to_numpy(), keys[1], keys[0]])
-    return order, samples["emotion"].astype(str).to_numpy()[order].tolist()
+def _order(samples: pd.DataFrame, contrast: str) -> tuple[np.ndarray, list[str]]:
+    """Order samples by label (ratings from low to high, names as they come), prompt and seed."""
+    labels, prompts = samples[contrast], pd.factorize(samples["prompt_id"])[0]
+    order = np.lexsort(
+        [samples["seed"].to_numpy(), prompts, pd.factorize(labels, sort=is_numeric_dtype(labels))[0]]
+    )
+    return order, [str(label) for label in labels.to_numpy()[order]]
 
 
 def _limit(values: np.ndarray) -> float:
@@ -193,7 +198,7 @@ def _draw_curves(axes: Axes, table: pd.DataFrame) -> None:
 
 @styled
 def effect_map(table: pd.DataFrame, *, model: str, measure: str = "centred") -> Figure:
-    """Draw the effect of the labels, layer × step, same and other seed; max-T significance is outlined.
+    """Draw the effect of the labels, layer × step, same and other seed; what is not significant is hatched.
 
     Parameters
     ----------
@@ -232,7 +237,7 @@ def effect_map(table: pd.DataFrame, *, model: str, measure: str = "centred") -> 
                 steps,
                 limits=(-limit, limit),
                 colours=DIVERGING,
-                significant=by_layer_and_step(rows, "p_corrected", layers, steps) <= ALPHA,
+                p=by_layer_and_step(rows, "p_corrected", layers, steps),
                 outer=(column == 0, row == len(effects) - 1, row == 0),
             )
             if not np.isfinite(rows["estimate"].to_numpy(float)).any():

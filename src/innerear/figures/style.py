@@ -11,7 +11,11 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.backends.backend_svg import FigureCanvasSVG
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import Normalize, to_rgba_array
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from pandas.api.types import is_numeric_dtype
 
 from innerear.tracking import atomic
 
@@ -92,6 +96,43 @@ def palette(labels: Sequence[str]) -> dict[str, str]:
     free = _OTHERS if len(others) < len(distinct) else (*_EMOTIONS.values(), *_OTHERS)
     colours = {label: free[i % len(free)] for i, label in enumerate(others)}
     return {label: _EMOTIONS.get(label) or colours[label] for label in distinct}
+
+
+class LabelColours:
+    """What colour stands for what label of a contrast: names apart, ratings along a scale.
+
+    Parameters
+    ----------
+    labels : [N], text or numbers.
+
+    Attributes
+    ----------
+    colours : RGBA [N, 4].
+    named : label -> colour; empty for ratings.
+    """
+
+    def __init__(self, labels: np.ndarray) -> None:
+        self._scale, self.named = None, {}
+        if is_numeric_dtype(labels):
+            ratings = labels.astype(float)
+            self._scale = ScalarMappable(Normalize(ratings.min(), ratings.max()), SEQUENTIAL)
+            self.colours = self._scale.to_rgba(ratings)
+        else:
+            names = [str(label) for label in labels]
+            self.named = palette(names)
+            self.colours = to_rgba_array([self.named[name] for name in names])
+
+    def explain(
+        self, figure: Figure, axes: np.ndarray, contrast: str, others: Sequence[Line2D] = (), **line: Any
+    ) -> None:
+        """Add the legend of labels, with `others` as further entries, or the scale of ratings."""
+        style = line or {"marker": "o", "linestyle": ""}
+        named = [Line2D([], [], color=colour, label=name, **style) for name, colour in self.named.items()]
+        entries = [*named, *others]
+        if self._scale is not None:
+            figure.colorbar(self._scale, ax=axes, label=contrast, shrink=0.6, pad=0.01)
+        if entries:
+            figure.legend(handles=entries, loc="outside lower center", ncols=min(len(entries), 9))
 
 
 def markers(labels: Sequence[str]) -> dict[str, str]:

@@ -1,0 +1,42 @@
+"""Maps hatch what was tested and not found, so that all and nothing significant look different."""
+
+import numpy as np
+import pytest
+
+from innerear.figures.maps import Steps, draw_map
+from innerear.figures.style import SEQUENTIAL, new_figure
+
+N_LAYERS, N_STEPS = 3, 8
+NAN = np.full((N_LAYERS, 1), np.nan)
+
+
+def drawn(p):
+    _, axes = new_figure(1, 1)
+    steps = Steps(np.arange(N_STEPS) / 50, np.ones(N_STEPS, bool))
+    draw_map(axes[0, 0], p, range(N_LAYERS), steps, limits=(0, 1), colours=SEQUENTIAL, p=p)
+    return axes[0, 0].collections
+
+
+def hatched_cells(collections):
+    """Bool [L, S]: cells whose centre lies in a hatched area."""
+    areas = [path for one in collections if getattr(one, "hatches", [None])[0] for path in one.get_paths()]
+    cells = np.zeros((N_LAYERS, N_STEPS), bool)
+    for path in areas:
+        # Just off the centre, where a contour of whole cells runs.
+        inside = [
+            path.contains_point((s + 1e-3, l)) | path.contains_point((s - 1e-3, l))
+            for l, s in np.ndindex(cells.shape)
+        ]
+        cells |= np.reshape(inside, cells.shape)
+    return cells
+
+
+@pytest.mark.parametrize("found", [0.0, 0.4, 1.0])
+def test_cells_are_hatched_where_they_were_tested_and_not_found(found):
+    p = np.where(np.random.default_rng(0).random((N_LAYERS, N_STEPS - 2)) < found, 0.01, 0.5)
+    p = np.hstack([NAN, p, NAN])
+    np.testing.assert_array_equal(hatched_cells(drawn(p)), p > 0.05)
+
+
+def test_a_map_without_a_test_has_no_marks():
+    assert not drawn(np.full((N_LAYERS, N_STEPS), np.nan))
