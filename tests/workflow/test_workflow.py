@@ -260,16 +260,6 @@ def test_a_study_without_templates_goes_without_swapped_texts(fresh):
     assert "not swapped template (none): prompts without a template" in fresh.snakemake("--dry-run").stderr
 
 
-def test_a_missing_stack_is_made_again_alone(finished):
-    stack = finished.results / "stacks/band-calm/seed-0.h5"
-    kept = stack.with_suffix(".kept")
-    stack.rename(kept)
-    try:
-        assert finished.planned()["generate"] == 1
-    finally:
-        kept.rename(stack)
-
-
 @pytest.mark.parametrize(
     ("change", "message"),
     [
