@@ -13,7 +13,7 @@ SOURCE = Path(__file__).parents[1] / "src" / "innerear"
 LEVELS = [
     {"errors"},
     {"tracking", "timeline", "devices", "coarse"},
-    {"conditions", "architectures", "settings", "tables", "significance", "findings"},
+    {"conditions", "architectures", "settings", "tables", "significance", "findings", "fingerprints"},
     {"estimate", "swaps"},
     {"usage", "study", "design", "stacks"},
     {"models"},

@@ -8,53 +8,6 @@ from innerear import tracking
 from innerear.errors import InputError, did_you_mean
 
 
-@pytest.fixture
-def package(tmp_path, monkeypatch):
-    """A copy-like innerear of three modules: top imports middle, middle imports base."""
-    (tmp_path / "tracking.py").write_text("")
-    (tmp_path / "base.py").write_text('"""Base."""\nONE = 1\n')
-    (tmp_path / "middle.py").write_text("from innerear.base import ONE\nTWO = ONE + 1\n")
-    (tmp_path / "top.py").write_text("import innerear.middle\nimport os\n")
-    (tmp_path / "aside.py").write_text("THREE = 3\n")
-    monkeypatch.setattr(tracking, "__file__", str(tmp_path / "tracking.py"))
-
-    def fingerprint(module):
-        for cached in (tracking._source, tracking._is_module, tracking._imports, tracking._stripped_source):
-            cached.cache_clear()
-        return tracking.fingerprint(module)
-
-    yield tmp_path, fingerprint
-    monkeypatch.undo()
-    for cached in (tracking._source, tracking._is_module, tracking._imports, tracking._stripped_source):
-        cached.cache_clear()
-
-
-def test_fingerprint_follows_imports_through_the_package(package):
-    folder, fingerprint = package
-    before = fingerprint("innerear.top")
-    (folder / "base.py").write_text("ONE = 10\n")
-    assert fingerprint("innerear.top") != before
-
-
-def test_fingerprint_ignores_what_is_not_imported(package):
-    folder, fingerprint = package
-    before = fingerprint("innerear.top")
-    (folder / "aside.py").write_text("THREE = 4\n")
-    assert fingerprint("innerear.top") == before
-
-
-def test_fingerprint_ignores_comments_docstrings_and_layout(package):
-    folder, fingerprint = package
-    before = fingerprint("innerear.top")
-    (folder / "base.py").write_text('"""Another text."""\n\n# why one\nONE = (\n    1\n)\n')
-    assert fingerprint("innerear.top") == before
-
-
-def test_fingerprint_names_a_module_that_does_not_exist():
-    with pytest.raises(InputError, match=r"innerear\.nothing"):
-        tracking.fingerprint("innerear.nothing")
-
-
 def test_atomic_leaves_the_old_file_when_writing_fails(tmp_path):
     path = tmp_path / "table.tsv"
     path.write_text("old")

@@ -1,16 +1,12 @@
-"""What a job leaves behind: its log, its whole files, and the fingerprint of the code that made them."""
+"""What a job leaves behind: its log and its whole files; and that nobody else is at work on them."""
 
-import ast
 import fcntl
-import hashlib
-import importlib.util
 import logging
 import os
 import sys
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from functools import cache
 from glob import escape
 from pathlib import Path
 from typing import TextIO
@@ -129,93 +125,3 @@ def hold(path: str | os.PathLike) -> None:
         return
     os.truncate(file, 0)
     os.write(file, str(os.getpid()).encode())
-
-
-def fingerprint(module: str) -> str:
-    """Hash the code of an innerear module and of every innerear module that it imports.
-
-    Comments, docstrings and layout are stripped, so that only an edit that can change a result
-    changes the fingerprint. The modules are parsed, never imported.
-
-    Parameters
-    ----------
-    module : dotted name, such as ``"innerear.similarity"``.
-
-    Returns
-    -------
-    The module's name, so that Snakemake's reason for a rerun says whose code changed, and 16 hexadecimal
-    digits.
-
-    Raises
-    ------
-    InputError: the module does not exist.
-    """
-    digest = hashlib.sha256()
-    for name in sorted(_with_imports(module)):
-        digest.update(name.encode() + _stripped_source(name))
-    return f"{module} {digest.hexdigest()[:16]}"
-
-
-def _with_imports(module: str) -> set[str]:
-    found, waiting = set(), [module]
-    while waiting:
-        name = waiting.pop()
-        if name not in found:
-            found.add(name)
-            waiting.extend(_imports(name))
-    return found
-
-
-@cache
-def _source(module: str) -> ast.Module:
-    root = Path(__file__).parent
-    path = root.joinpath(*module.split(".")[1:])
-    path = path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
-    if not path.is_file():
-        raise InputError(f"{module!r} is not a module of innerear: {path} does not exist")
-    return ast.parse(path.read_text())
-
-
-@cache
-def _is_module(name: str) -> bool:
-    root = Path(__file__).parent.joinpath(*name.split(".")[1:])
-    return root.is_dir() or root.with_suffix(".py").is_file()
-
-
-@cache
-def _imports(module: str) -> tuple[str, ...]:
-    names = set()
-    for node in _statements(_source(module)):
-        if isinstance(node, ast.Import):
-            names.update(alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom):
-            base = node.module or ""
-            if node.level:
-                base = importlib.util.resolve_name("." * node.level + base, _package(module))
-            names.add(base)
-            names.update(f"{base}.{alias.name}" for alias in node.names)
-    return tuple(name for name in names if name.startswith("innerear.") and _is_module(name))
-
-
-def _statements(block: ast.AST) -> Iterator[ast.AST]:
-    """Walk the statements below a node, but not their expressions, of which there are ten times as many."""
-    for part in ("body", "orelse", "finalbody", "handlers", "cases"):
-        for node in getattr(block, part, ()):
-            yield node
-            yield from _statements(node)
-
-
-def _package(module: str) -> str:
-    is_package = Path(__file__).parent.joinpath(*module.split(".")[1:]).is_dir()
-    return module if is_package else module.rpartition(".")[0]
-
-
-@cache
-def _stripped_source(module: str) -> bytes:
-    tree = _source(module)
-    for node in (tree, *_statements(tree)):
-        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
-            first = node.body[0] if node.body else None
-            if isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant):
-                node.body = node.body[1:] or [ast.Pass()]
-    return ast.unparse(tree).encode()

@@ -15,8 +15,9 @@ sys.path.insert(0, f"{workflow.basedir}/src")
 
 from innerear.conditions import Sample, is_name, own_label
 from innerear.errors import InputError
+from innerear.fingerprints import fingerprint
 from innerear.study import Study
-from innerear.tracking import fingerprint, hold
+from innerear.tracking import hold
 from innerear.usage import (
     counterfactual_time,
     generation_time,
