@@ -13,7 +13,6 @@ import signal
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
@@ -128,12 +127,14 @@ def story(slurm, tmp_path_factory) -> Story:
             stdout=output,
             stderr=subprocess.STDOUT,
         )
-    wait_for(lambda: slurm.queued("R"), PATIENCE, "running job")
-    # What slurmctld took in its last seconds it has not written down yet, and would lose.
-    time.sleep(6)
-    slurm.kill_controller()
-    time.sleep(8)
-    slurm.start_controller()
+
+    def submitted() -> bool:
+        told = (folder / "second.txt").read_text()
+        return 0 < told.count("\nrule generate:") == told.count("has been submitted")
+
+    wait_for(submitted, PATIENCE, "submission of every job")
+    wait_for(lambda: slurm.queued("R") and slurm.queued("PD"), PATIENCE, "running and waiting jobs")
+    slurm.crash_controller(8)
     code = second.wait(4 * PATIENCE)
     resumed = subprocess.CompletedProcess("snakemake", code, (folder / "second.txt").read_text())
 
