@@ -5,4 +5,4 @@ from innerear.tables import write_table
 from innerear.tracking import log_to
 
 with log_to(snakemake.log[0]):
-    write_table(template_files(snakemake.input), snakemake.output[0])
+    write_table(template_files(snakemake.input, snakemake.params.layers), snakemake.output[0])

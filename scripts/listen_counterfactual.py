@@ -1,13 +1,11 @@
 """Put the clips of one template on a page, each with its likelihood under every text of the template."""
 
-from pathlib import Path
-
 from innerear.mismatch import mismatch_page
-from innerear.stacks import GramFile, part_name
+from innerear.stacks import template_part
 from innerear.tables import read_table
 from innerear.tracking import atomic, log_to
 
-with log_to(snakemake.log[0]), GramFile(Path(snakemake.input.heard[0], part_name())) as likelihood:
+with log_to(snakemake.log[0]), template_part(snakemake.input.heard[0]) as likelihood:
     page = mismatch_page(
         read_table(snakemake.input.samples),
         likelihood,

@@ -69,3 +69,21 @@ def test_a_module_that_appears_is_followed(package):
     before = fingerprint("innerear.top")
     (folder / "late.py").write_text("FOUR = 4\n")
     assert fingerprint("innerear.top") != before
+
+
+@pytest.mark.parametrize("damage", [lambda path: path.write_text("{"), lambda path: path.mkdir()])
+def test_notes_that_cannot_be_read_or_kept_cost_time_only(package, damage):
+    folder, fingerprint = package
+    before = fingerprint("innerear.top")
+    notes = folder / ".snakemake/innerear-code.json"
+    notes.unlink()
+    damage(notes)
+    assert fingerprint("innerear.top") == before
+
+
+def test_notes_of_another_version_of_this_module_do_not_count(package, monkeypatch):
+    _, fingerprint = package
+    before = fingerprint("innerear.top")
+    monkeypatch.setattr(fingerprints, "_own_text", lambda: b"another")
+    monkeypatch.setattr(fingerprints, "_stripped", lambda tree: "all the same")
+    assert fingerprint("innerear.top") != before

@@ -1,12 +1,25 @@
 """Stacks and Gram files: what is written is read, by every reader, and what is broken says so."""
 
+import os
+
 import h5py
 import numpy as np
 import pytest
 import xarray as xr
 
 from innerear.errors import InputError
-from innerear.stacks import BRANCHES, GramFile, GramWriter, LayerReader, Stack, StackWriter, tokens_hash
+from innerear.stacks import (
+    BRANCHES,
+    GramFile,
+    GramWriter,
+    LayerReader,
+    Stack,
+    StackWriter,
+    open_templates,
+    part_name,
+    template_files,
+    tokens_hash,
+)
 from innerear.timeline import Timeline
 
 TIMELINE = Timeline(n_frames=70, n_codebooks=4, frame_rate=50.0)
@@ -278,3 +291,47 @@ def test_truncated_gram_names_file_and_command(tmp_path):
     path.write_bytes(path.read_bytes()[:-500])
     with pytest.raises(InputError, match=r"gram\.h5 is truncated.*--force"):
         GramFile(path)
+
+
+@pytest.fixture
+def heard(tmp_path):
+    """Counterfactual folders of two templates, with two layers each."""
+    folders = [tmp_path / "model" / template for template in ("007", "band")]
+    for number, folder in enumerate(folders):
+        for layer in (2, 11, None):
+            values = np.array([number, -1 if layer is None else layer], np.float32)
+            GramFile.write(folder / part_name(layer), {"x": (("i",), values)}, {"i": np.arange(2)}, {})
+    return folders
+
+
+def test_templates_are_opened_by_layer_from_the_list(heard):
+    files = template_files(heard, [2, 11])
+    assert files["part"].tolist() == ["layer_02.h5", "layer_11.h5", "likelihood.h5"] * 2
+    for layer in (2, 11, None):
+        with open_templates(files, layer) as opened:
+            found = {template: file.read("x").tolist() for template, file in opened.items()}
+        own = -1 if layer is None else layer
+        assert found == {"007": [0, own], "band": [1, own]}
+
+
+def test_a_list_changes_when_a_file_does(heard):
+    before = template_files(heard, [2])
+    os.utime(heard[1] / "layer_02.h5", ns=(0, 0))
+    assert not template_files(heard, [2]).equals(before)
+
+
+@pytest.mark.parametrize("part", ["layer_11.h5", "likelihood.h5"])
+def test_a_folder_that_lacks_a_file_is_refused(heard, part):
+    (heard[1] / part).unlink()
+    with pytest.raises(InputError, match=rf"band has no {part}; remake it with: .*--force .*/band$"):
+        template_files(heard, [2, 11])
+
+
+def test_a_broken_file_of_a_template_is_remade_with_its_folder(heard):
+    path = heard[0] / "layer_02.h5"
+    path.write_bytes(path.read_bytes()[:100])
+    with (
+        pytest.raises(InputError, match=r"layer_02\.h5 is truncated .*--force .*/007$"),
+        open_templates(template_files(heard, [2]), 2),
+    ):
+        pass

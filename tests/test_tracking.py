@@ -28,6 +28,21 @@ def test_atomic_renames_a_whole_file(tmp_path):
     assert os.listdir(path.parent) == ["table.tsv"]
 
 
+def test_atomic_makes_a_folder_appear_whole(tmp_path):
+    folder = tmp_path / "results" / "piano"
+    with pytest.raises(RuntimeError), tracking.atomic(folder) as temporary:
+        temporary.mkdir()
+        (temporary / "layer_00.h5").write_text("half of it")
+        raise RuntimeError
+    assert os.listdir(folder.parent) == []
+    with tracking.atomic(folder) as temporary:
+        temporary.mkdir()
+        (temporary / "layer_00.h5").write_text("all")
+        assert not folder.exists()
+    assert os.listdir(folder.parent) == ["piano"]
+    assert (folder / "layer_00.h5").read_text() == "all"
+
+
 def test_log_to_writes_to_both_log_and_terminal(tmp_path, capsys):
     with tracking.log_to(tmp_path / "job.log"):
         print("on stdout")

@@ -10,7 +10,6 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from os import PathLike
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import h5py
@@ -26,6 +25,7 @@ from innerear.models import DISTRIBUTIONS, MusicModel
 from innerear.stacks import GramFile, Stack, part_name
 from innerear.swaps import NEUTRAL, NONE, PARAPHRASE
 from innerear.timeline import Timeline
+from innerear.tracking import atomic
 
 #: Of the likelihood of each cell; no text has one distribution, that of the uncond branch.
 KEPT = ("cond", "guided")
@@ -156,7 +156,7 @@ def replay_template(
     ----------
     model : that composed the clips, or its twin with random weights, which reads the same codes.
     stacks : of the template's clips: emotion by emotion, seed by seed.
-    folder : what is written to, under the names of `innerear.stacks.part_name`: a file of `cell_gram` for
+    folder : appears once it is whole, with files named by `innerear.stacks.part_name`: one of `cell_gram` for
         each layer, and the tokens' negative log-likelihood, float32 [cell, distribution, codebook, frame] in
         nats, of the distributions `KEPT`.
     layers : which ones.
@@ -184,19 +184,21 @@ def replay_template(
         "site": site,
     }
     groups = list(batches(sorted(layers), layers_at_once or len(layers)))
-    for number, group in enumerate(groups, start=1):
-        print(f"layers {group[0]} to {group[-1]}, group {number} of {len(groups)}", file=sys.stderr)
-        states, nll = _read(model, cells, timeline, group, site, batch_size, attrs["guidance"])
-        if number == 1:
-            arrays, axes = _likelihood(nll)
-            GramFile.write(Path(folder, part_name()), arrays | where, coords | axes, attrs)
-        for layer in group:
-            of_layer = states.pop(layer)
-            arrays, axes = cell_gram(of_layer, cells, complete, dtype)
-            arrays |= where | {"seconds": (("step",), seconds)}
-            if keep_states:
-                arrays["states"] = (("cell", "step", "d_model"), _stored(of_layer.swapaxes(0, 1), dtype))
-            GramFile.write(Path(folder, part_name(layer)), arrays, coords | axes, attrs | {"layer": layer})
+    with atomic(folder) as parts:
+        for number, group in enumerate(groups, start=1):
+            print(f"layers {group[0]} to {group[-1]}, group {number} of {len(groups)}", file=sys.stderr)
+            states, nll = _read(model, cells, timeline, group, site, batch_size, attrs["guidance"])
+            if number == 1:
+                arrays, axes = _likelihood(nll)
+                GramFile.write(parts / part_name(), arrays | where, coords | axes, attrs)
+            for layer in group:
+                of_layer = states.pop(layer)
+                arrays, axes = cell_gram(of_layer, cells, complete, dtype)
+                arrays |= where | {"seconds": (("step",), seconds)}
+                if keep_states:
+                    own = _stored(of_layer.swapaxes(0, 1), dtype)
+                    arrays["states"] = (("cell", "step", "d_model"), own)
+                GramFile.write(parts / part_name(layer), arrays, coords | axes, attrs | {"layer": layer})
 
 
 def _read_clips(

@@ -9,6 +9,7 @@ import hashlib
 import importlib.util
 import json
 from collections.abc import Iterator
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 
@@ -48,7 +49,8 @@ def fingerprint(module: str) -> str:
     for name in sorted(found):
         digest.update(f"{name} {_read(name)['code']}\n".encode())
     if notes != known:
-        with atomic(_NOTES) as temporary:
+        # Notes save time and nothing else: where none can be kept, each plan parses anew.
+        with suppress(OSError), atomic(_NOTES) as temporary:
             temporary.write_text(json.dumps(notes))
     return f"{module} {digest.hexdigest()[:16]}"
 
@@ -56,7 +58,10 @@ def fingerprint(module: str) -> str:
 @cache
 def _notes() -> dict[str, dict]:
     """Return what earlier plans noted of each module: hash of its text, its imports, hash of its code."""
-    return json.loads(_NOTES.read_text()) if _NOTES.exists() else {}
+    try:
+        return json.loads(_NOTES.read_text())
+    except (OSError, ValueError):
+        return {}
 
 
 @cache
@@ -68,7 +73,7 @@ def _read(module: str) -> dict:
     if not path.is_file():
         raise InputError(f"{module!r} is not a module of innerear: {path} does not exist")
     text = path.read_bytes()
-    source = hashlib.sha256(text).hexdigest()
+    source = hashlib.sha256(text + _own_text()).hexdigest()
     noted = _notes().get(module)
     if noted and noted["source"] == source:
         return noted
@@ -76,6 +81,12 @@ def _read(module: str) -> dict:
     code = hashlib.sha256(_stripped(tree).encode()).hexdigest()
     _notes()[module] = {"source": source, "imports": sorted(_imports(tree, module)), "code": code}
     return _notes()[module]
+
+
+@cache
+def _own_text() -> bytes:
+    """This module's text: what it noted in another version of itself does not hold."""
+    return Path(_stripped.__code__.co_filename).read_bytes()
 
 
 @cache

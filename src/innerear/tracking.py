@@ -3,10 +3,11 @@
 import fcntl
 import logging
 import os
+import shutil
 import sys
 import traceback
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from glob import escape
 from pathlib import Path
 from typing import TextIO
@@ -62,11 +63,11 @@ def log_to(path: str | os.PathLike) -> Iterator[None]:
 def atomic(path: str | os.PathLike) -> Iterator[Path]:
     """Yield a temporary path beside `path`; on success fsync it and rename it to `path`.
 
-    A name that exists is therefore whole. On an exception the temporary file is removed and
-    whatever stood under `path` is untouched. A process killed on the way leaves its temporary file,
-    which the next one that writes `path` removes. The temporary name holds the process id, so two
-    processes that write the same file do not meet, and keeps the suffix, by which writers
-    choose their format.
+    The caller makes a file of it, or a folder; a folder replaces none but an empty one. A name that
+    exists is therefore whole. On an exception what is temporary is removed and whatever stood under
+    `path` is untouched. A process killed on the way leaves it, and the next one that writes `path`
+    removes it. The temporary name holds the process id, so two processes that write the same file do
+    not meet, and keeps the suffix, by which writers choose their format.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -74,12 +75,14 @@ def atomic(path: str | os.PathLike) -> Iterator[Path]:
     temporary = path.with_name(f".{path.stem}.{os.getpid()}.partial{path.suffix}")
     try:
         yield temporary
-        with open(temporary, "rb") as written:
-            os.fsync(written.fileno())
+        written = os.open(temporary, os.O_RDONLY)
+        try:
+            os.fsync(written)
+        finally:
+            os.close(written)
         os.replace(temporary, path)
     finally:
-        with suppress(FileNotFoundError):
-            temporary.unlink()
+        _remove(temporary)
 
 
 def _sweep(path: Path) -> None:
@@ -87,7 +90,14 @@ def _sweep(path: Path) -> None:
     for temporary in path.parent.glob(f".{escape(path.stem)}.*.partial{path.suffix}"):
         process = temporary.name.removeprefix(f".{path.stem}.").removesuffix(f".partial{path.suffix}")
         if process.isdigit() and not _is_alive(int(process)):
-            temporary.unlink(missing_ok=True)
+            _remove(temporary)
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def _is_alive(process: int) -> bool:

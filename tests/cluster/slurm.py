@@ -93,8 +93,8 @@ class Slurm:
         What waits is held until the node has reported what it has: to a job that begins earlier Slurm 22.05
         gives GPUs without noting which, so that its steps fail and the GPUs are never free again.
         """
-        waiting = ",".join(job for job, _ in self.queued("PD"))
-        self.run("scontrol", "hold", waiting)
+        # A job that begins just now cannot be held, and need not be.
+        held = [job for job, _ in self.queued("PD") if self._answers("scontrol", "hold", job)]
         # What slurmctld took in its last seconds it has not written down yet, and would lose.
         time.sleep(6)
         self.daemons["slurmctld"].kill()
@@ -106,7 +106,7 @@ class Slurm:
             120,
             "report of the node",
         )
-        self.run("scontrol", "release", waiting)
+        self.run("scontrol", "release", ",".join(held))
 
     def _start_all(self) -> None:
         munge, sql = self.folder / "munge", self.folder / "sql"

@@ -140,7 +140,9 @@ def story(slurm, tmp_path_factory) -> Story:
 
     (folder / "config.yaml").write_text(yaml.safe_dump(STUDY))
     ended = subprocess.run(
-        through_profile("--nolock", "--slurm-array-jobs", "generate", "--until", *TARGETS),
+        through_profile(
+            "--nolock", "--slurm-array-jobs", "generate", "--keep-incomplete", "--until", *TARGETS
+        ),
         cwd=folder,
         env=slurm.environment,
         stdout=subprocess.PIPE,

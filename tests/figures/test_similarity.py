@@ -77,6 +77,10 @@ def test_matrices_are_ordered_by_what_is_compared(study):
     ratings = np.random.default_rng(0).permutation(len(study.samples)) / 10 - 1
     samples = study.samples.assign(valence=ratings)
     figure = similarity_matrices(study.matrices, samples, model="nano", contrast="valence")
+    corner = panels(figure)[-2]
+    ends = [str(ratings.min()), str(ratings.max())]
+    assert [text.get_text() for text in corner.get_xticklabels()] == ends
+    assert not corner.lines
     assert "ordered valence → prompt → seed" in figure.get_suptitle()
     stored = study.matrices[0].read("matrices", measure=0, window=0)[0]
     order = np.argsort(ratings)

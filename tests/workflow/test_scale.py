@@ -1,5 +1,6 @@
 """The study files are ready to run, and a large study has a graph of N + L edges a stage."""
 
+import re
 import resource
 import subprocess
 import sys
@@ -36,6 +37,14 @@ def test_the_control_without_guidance_can_be_run(tmp_path):
     done = dry_run(tmp_path, "--quiet", "all", "--configfile", str(study))
     assert "Study emotions_nano_no_guidance with nano" in done.stderr
     assert "80 = 20 prompts × 4 seeds, 4 s each" in done.stderr
+
+
+def test_every_rule_that_asks_for_a_gpu_goes_to_the_partition_that_has_them():
+    profile = yaml.safe_load((ROOT / "workflow/profiles/slurm/profile.yaml").read_text())
+    text = "".join(path.read_text() for path in sorted((ROOT / "workflow/rules").glob("*.smk")))
+    rules = [rule for rule in re.split(r"^rule ", text, flags=re.MULTILINE)[1:] if "gpu=1" in rule]
+    assert len(rules) >= 3
+    assert {rule.partition(":")[0] for rule in rules} == set(profile["set-resources"])
 
 
 def test_there_is_a_study_for_each_size_of_musicgen():

@@ -46,6 +46,7 @@ rule cells:
         runtime=10,
     params:
         code=fingerprint("innerear.stacks"),
+        layers=STUDY.layers,
     script:
         "../../scripts/cells.py"
 

@@ -24,6 +24,7 @@ from innerear.gram import GramSource
 from innerear.similarity import CORRELATIONS, TESTED
 
 MAX_LAYERS = 6
+MAX_BLOCKS = 12
 # Colour says whose pairs, dashes say another seed.
 _CURVES = {
     "same prompt, other seed": ("#000000", "--"),
@@ -118,13 +119,17 @@ def _limit(values: np.ndarray) -> float:
 
 
 def _mark_blocks(axes: Axes, labels: Sequence[str], *, left: bool, below: bool) -> None:
+    """Part the labels by lines, and name them; of more than `MAX_BLOCKS` name the first and the last."""
     edges = [i for i in range(1, len(labels)) if labels[i] != labels[i - 1]]
-    for edge in edges:
+    crowded = len(edges) >= MAX_BLOCKS
+    for edge in [] if crowded else edges:
         axes.axhline(edge - 0.5, color="black", linewidth=0.6)
         axes.axvline(edge - 0.5, color="black", linewidth=0.6)
     starts = [0, *edges]
     middles = [(a + b - 1) / 2 for a, b in zip(starts, [*edges, len(labels)], strict=True)]
     names = [labels[start] for start in starts]
+    if crowded:
+        middles, names = [middles[0], middles[-1]], [names[0], names[-1]]
     axes.set_xticks(middles, names if below else [""] * len(names), rotation=45, ha="right", fontsize=7)
     axes.set_yticks(middles, names if left else [""] * len(names), fontsize=7)
     axes.tick_params(length=0)

@@ -17,7 +17,15 @@ Stack, one file per sample::
     likelihood/nll       float32 [distribution, codebook, frame], of replayed stacks
 """
 
-from innerear.stacks.gram import GramFile, GramWriter, open_layers, open_templates, part_name, template_files
+from innerear.stacks.gram import (
+    GramFile,
+    GramWriter,
+    open_layers,
+    open_templates,
+    part_name,
+    template_files,
+    template_part,
+)
 from innerear.stacks.layout import SCHEMA_VERSION
 from innerear.stacks.stack import BRANCHES, LayerReader, Stack, StackWriter, tokens_hash
 
@@ -33,5 +41,6 @@ __all__ = [
     "open_templates",
     "part_name",
     "template_files",
+    "template_part",
     "tokens_hash",
 ]

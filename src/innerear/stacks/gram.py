@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from innerear.errors import InputError
-from innerear.stacks.layout import Layout, Reader
+from innerear.stacks.layout import Layout, Reader, remake
 from innerear.tracking import atomic
 
 _KIND = "innerear-gram"
@@ -140,17 +140,35 @@ def part_name(layer: int | None = None) -> str:
     return "likelihood.h5" if layer is None else f"layer_{layer:02d}.h5"
 
 
-def template_files(folders: Sequence[str | PathLike]) -> pd.DataFrame:
+def template_part(folder: str | PathLike, layer: int | None = None) -> GramFile:
+    """Open a file in a template's counterfactual folder, as `part_name` names it.
+
+    Raises
+    ------
+    InputError: as `GramFile`.
+    """
+    return GramFile(Path(folder, part_name(layer)), target=folder)
+
+
+def template_files(folders: Sequence[str | PathLike], layers: Sequence[int]) -> pd.DataFrame:
     """List the counterfactual files of several templates.
 
     Returns
     -------
-    Table with the columns ``template``, ``part`` (file name), ``path`` and ``written`` (nanoseconds), so that
-    the list changes when a file does.
+    Table with the columns ``template``, ``part`` (file name), ``folder`` and ``written`` (nanoseconds): the
+    list changes when a file does.
+
+    Raises
+    ------
+    InputError: a folder without the file of a layer, or of the likelihood.
     """
-    paths = [path for folder in folders for path in sorted(Path(folder).glob("*.h5"))]
-    rows = [(path.parent.name, path.name, str(path), path.stat().st_mtime_ns) for path in paths]
-    return pd.DataFrame(rows, columns=["template", "part", "path", "written"])
+    rows = []
+    for folder in map(Path, folders):
+        for part in map(part_name, (*layers, None)):
+            if not (folder / part).is_file():
+                raise InputError(f"{folder} has no {part}; {remake(folder)}")
+            rows.append((folder.name, part, str(folder), (folder / part).stat().st_mtime_ns))
+    return pd.DataFrame(rows, columns=["template", "part", "folder", "written"])
 
 
 @contextmanager
@@ -164,6 +182,6 @@ def open_templates(files: pd.DataFrame, layer: int | None = None) -> Iterator[di
     wanted = files[files["part"] == part_name(layer)]
     with ExitStack() as opened:
         yield {
-            template: opened.enter_context(GramFile(path))
-            for template, path in zip(wanted["template"], wanted["path"], strict=True)
+            template: opened.enter_context(template_part(folder, layer))
+            for template, folder in zip(wanted["template"], wanted["folder"], strict=True)
         }

@@ -83,7 +83,13 @@ class Layout:
 
 
 class Reader:
-    """An HDF5 file of ours, opened for reading; whatever is wrong with it is an InputError."""
+    """An HDF5 file of ours, opened for reading; whatever is wrong with it is an InputError.
+
+    Parameters
+    ----------
+    path : of the file.
+    target : what the workflow makes it as, if that is not the file but its folder.
+    """
 
     kind: str
     made_by: str
@@ -91,17 +97,19 @@ class Reader:
     #: than reading a layer.
     checks_header = True
 
-    def __init__(self, path: str | PathLike) -> None:
-        self.path = Path(path)
+    def __init__(self, path: str | PathLike, target: str | PathLike | None = None) -> None:
+        self.path, self.target = Path(path), Path(target or path)
         try:
             # Any: what lies under a name is known to us, not to the types of h5py. No chunk is asked for
             # twice: without a cache for them, open files take less memory.
             self.file: Any = h5py.File(self.path, "r", rdcc_nbytes=0)
         except FileNotFoundError:
-            raise InputError(f"{path} does not exist; make it with: snakemake --cores 1 {path}") from None
+            raise InputError(
+                f"{path} does not exist; make it with: snakemake --cores 1 {self.target}"
+            ) from None
         except OSError as error:
             raise InputError(
-                f"{path} is truncated or not an HDF5 file ({error}); {remake(self.path)}"
+                f"{path} is truncated or not an HDF5 file ({error}); {remake(self.target)}"
             ) from None
         try:
             with self._intact("header"):
@@ -126,7 +134,7 @@ class Reader:
         except (OSError, RuntimeError, KeyError, ValueError, TypeError) as error:
             raise InputError(
                 f"{self.path}: {what} cannot be read, its checksum is broken or the file is "
-                f"truncated ({error}); {remake(self.path)}"
+                f"truncated ({error}); {remake(self.target)}"
             ) from None
 
     def _check_schema(self) -> None:
@@ -134,14 +142,14 @@ class Reader:
         if kind != self.kind:
             raise InputError(
                 f"{self.path} is an HDF5 file, but its 'schema' attribute is {kind!r} and not {self.kind!r}: "
-                f"it was not written by rule {self.made_by}; {remake(self.path)}"
+                f"it was not written by rule {self.made_by}; {remake(self.target)}"
             )
         version = int(self.file.attrs.get("schema_version", 0))
         if version != SCHEMA_VERSION:
             age = "an older" if version < SCHEMA_VERSION else "a newer"
             raise InputError(
                 f"{self.path} has {age} schema ({version}; this innerear reads {SCHEMA_VERSION}); "
-                f"{remake(self.path)}"
+                f"{remake(self.target)}"
             )
 
     def __enter__(self):
@@ -165,7 +173,7 @@ class Reader:
     def dataset(self, name: str) -> h5py.Dataset:
         with self._intact(f"dataset {name!r}"):
             if name not in self.file:
-                raise InputError(f"{self.path} has no dataset {name!r}; {remake(self.path)}")
+                raise InputError(f"{self.path} has no dataset {name!r}; {remake(self.target)}")
             return self.file[name]
 
     def values(self, name: str, selection: Any = ()) -> np.ndarray:
