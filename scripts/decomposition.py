@@ -6,17 +6,16 @@ from innerear.stored_design import read_design
 from innerear.tables import read_table, write_table
 from innerear.tracking import log_to
 
-with log_to(snakemake.log[0]):
-    layer = int(snakemake.wildcards.layer)
-    with open_templates(read_table(snakemake.input.cells), layer) as grams:
-        result = layer_decomposition(
-            grams,
-            read_design(read_table(snakemake.input.samples), snakemake.input.design, label="emotion"),
-            model=snakemake.params.model,
-            listener=snakemake.wildcards.listener,
-            layer=layer,
-            n_permutations=snakemake.params.statistics["permutations"],
-            n_bootstraps=snakemake.params.statistics["bootstraps"],
-        )
+layer = int(snakemake.wildcards.layer)
+with log_to(snakemake.log[0]), open_templates(read_table(snakemake.input.cells), layer) as grams:
+    result = layer_decomposition(
+        grams,
+        read_design(read_table(snakemake.input.samples), snakemake.input.design, label="emotion"),
+        model=snakemake.params.model,
+        listener=snakemake.wildcards.listener,
+        layer=layer,
+        n_permutations=snakemake.params.statistics["permutations"],
+        n_bootstraps=snakemake.params.statistics["bootstraps"],
+    )
     write_table(result.table, snakemake.output.table)
     write_table(result.null, snakemake.output.null)

@@ -12,13 +12,12 @@ with log_to(snakemake.log[0]), open_layers(snakemake.input.matrices) as layers:
         read_table(snakemake.input.map),
         snakemake.output,
     )
-    model = snakemake.params.model
+    model, contrast = snakemake.params.model, snakemake.params.contrast
     for measure, path, png in (
         ("centred", out.matrices, out.matrices_png),
         ("standardised", out.standardised, out.standardised_png),
         ("raw (diagnostic)", out.raw, out.raw_png),
     ):
-        contrast = snakemake.params.contrast
         save(similarity_matrices(layers, samples, model=model, measure=measure, contrast=contrast), path, png)
     save(strata_curves(table, model=model), out.strata, out.strata_png)
     save(effect_map(table, model=model), out.effect, out.effect_png)

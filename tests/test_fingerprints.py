@@ -15,7 +15,7 @@ def package(tmp_path, monkeypatch):
     (tmp_path / "middle.py").write_text("from innerear.base import ONE\nTWO = ONE + 1\n")
     (tmp_path / "top.py").write_text("import innerear.middle\nimport os\n")
     (tmp_path / "aside.py").write_text("THREE = 3\n")
-    monkeypatch.setattr(fingerprints, "__file__", str(tmp_path / "fingerprints.py"))
+    monkeypatch.setattr(fingerprints, "_PACKAGE", tmp_path)
     monkeypatch.chdir(tmp_path)
 
     def fingerprint(module):

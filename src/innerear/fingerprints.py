@@ -16,6 +16,7 @@ from pathlib import Path
 from innerear.errors import InputError
 from innerear.tracking import atomic
 
+_PACKAGE = Path(__file__).parent
 _NOTES = Path(".snakemake/innerear-code.json")
 
 
@@ -67,12 +68,9 @@ def _notes() -> dict[str, dict]:
 @cache
 def _read(module: str) -> dict:
     """Return what a module's text says, from the notes if the text is that of the note."""
-    root = Path(__file__).parent
-    path = root.joinpath(*module.split(".")[1:])
-    path = path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
-    if not path.is_file():
-        raise InputError(f"{module!r} is not a module of innerear: {path} does not exist")
-    text = path.read_bytes()
+    if not _is_module(module):
+        raise InputError(f"{module!r} is not a module of innerear: {_file(module)} does not exist")
+    text = _file(module).read_bytes()
     source = hashlib.sha256(text + _own_text()).hexdigest()
     noted = _notes().get(module)
     if noted and noted["source"] == source:
@@ -86,13 +84,18 @@ def _read(module: str) -> dict:
 @cache
 def _own_text() -> bytes:
     """This module's text: what it noted in another version of itself does not hold."""
-    return Path(_stripped.__code__.co_filename).read_bytes()
+    return Path(__file__).read_bytes()
 
 
 @cache
 def _is_module(name: str) -> bool:
-    root = Path(__file__).parent.joinpath(*name.split(".")[1:])
-    return root.is_dir() or root.with_suffix(".py").is_file()
+    return _file(name).is_file()
+
+
+def _file(module: str) -> Path:
+    """Return where the text of a module would lie."""
+    path = _PACKAGE.joinpath(*module.split(".")[1:])
+    return path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
 
 
 def _imports(tree: ast.Module, module: str) -> set[str]:
@@ -104,7 +107,8 @@ def _imports(tree: ast.Module, module: str) -> set[str]:
         elif isinstance(node, ast.ImportFrom):
             base = node.module or ""
             if node.level:
-                base = importlib.util.resolve_name("." * node.level + base, _package(module))
+                package = module if _file(module).stem == "__init__" else module.rpartition(".")[0]
+                base = importlib.util.resolve_name("." * node.level + base, package)
             names.add(base)
             names.update(f"{base}.{alias.name}" for alias in node.names)
     return {name for name in names if name.startswith("innerear.")}
@@ -116,11 +120,6 @@ def _statements(block: ast.AST) -> Iterator[ast.AST]:
         for node in getattr(block, part, ()):
             yield node
             yield from _statements(node)
-
-
-def _package(module: str) -> str:
-    is_package = Path(__file__).parent.joinpath(*module.split(".")[1:]).is_dir()
-    return module if is_package else module.rpartition(".")[0]
 
 
 def _stripped(tree: ast.Module) -> str:

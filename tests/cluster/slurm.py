@@ -106,7 +106,8 @@ class Slurm:
             120,
             "report of the node",
         )
-        self.run("scontrol", "release", ",".join(held))
+        for job in held:
+            self.run("scontrol", "release", job)
 
     def _start_all(self) -> None:
         munge, sql = self.folder / "munge", self.folder / "sql"

@@ -120,7 +120,7 @@ def draw_map(
         vmax=limits[1],
         interpolation="nearest",
     )
-    if p is not None and np.isfinite(p).any():
+    if p is not None:
         _mark(axes, p)
     shown = spread_evenly(range(len(layers)), 12)
     axes.set_yticks(shown, [str(layers[i]) for i in shown] if outer[0] else [""] * len(shown))

@@ -171,12 +171,14 @@ class Reader:
         }
 
     def dataset(self, name: str) -> h5py.Dataset:
+        """Return a dataset by name; an InputError if there is none."""
         with self._intact(f"dataset {name!r}"):
             if name not in self.file:
                 raise InputError(f"{self.path} has no dataset {name!r}; {remake(self.target)}")
             return self.file[name]
 
     def values(self, name: str, selection: Any = ()) -> np.ndarray:
+        """Return what a dataset holds, or a part of it."""
         dataset = self.dataset(name)
         with self._intact(f"dataset {name!r}"):
             return dataset[selection]
