@@ -16,7 +16,9 @@ from collections.abc import Callable
 import librosa
 import numpy as np
 
-from innerear.acoustics import clip_features, frame_features, mel_spectrogram
+from innerear.acoustics.clips import clip_features
+from innerear.acoustics.frames import frame_features
+from innerear.acoustics.spectrogram import mel_spectrogram
 
 FRAME_RATE = 50
 

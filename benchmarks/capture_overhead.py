@@ -15,7 +15,7 @@ from statistics import median
 import torch
 from shapes import asked
 
-from innerear.capture import capture
+from innerear.capture.hooks import capture
 
 
 @contextmanager

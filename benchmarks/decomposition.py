@@ -13,7 +13,7 @@ import time
 
 import numpy as np
 
-from innerear.crossing import HISTORY, PairProducts, contrasts
+from innerear.analyses.text_or_history.cells import HISTORY, PairProducts, contrasts
 
 E, R = 4, 4
 

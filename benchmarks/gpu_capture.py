@@ -15,7 +15,7 @@ from pathlib import Path
 import torch
 from omegaconf import OmegaConf
 
-from innerear.capture import capture
+from innerear.capture.hooks import capture
 from innerear.models import MusicModel, load_model
 from innerear.models.loading import checkpoint_loading
 

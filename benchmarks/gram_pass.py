@@ -18,7 +18,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 
-from innerear.gram import stacks_gram
+from innerear.gram.layer_pass import stacks_gram
 from innerear.stacks import StackWriter
 from innerear.timeline import Timeline
 

@@ -13,11 +13,11 @@ import time
 import numpy as np
 import pandas as pd
 
-from innerear.design import Design
-from innerear.discriminability import layer_discriminability
-from innerear.emergence import layer_emergence
-from innerear.generalisation import layer_generalisation
-from innerear.gram import layer_gram
+from innerear.analyses.discriminability import layer_discriminability
+from innerear.analyses.emergence import layer_emergence
+from innerear.analyses.generalisation import layer_generalisation
+from innerear.gram.layer_pass import layer_gram
+from innerear.statistics.design import Design
 
 ANALYSES = (layer_discriminability, layer_emergence, layer_generalisation)
 

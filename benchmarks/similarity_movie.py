@@ -16,7 +16,7 @@ from collections.abc import Callable
 import numpy as np
 from sklearn.metrics.pairwise import cosine_similarity as sklearn_cosine
 
-from innerear.similarity import cosine_similarity
+from innerear.analyses.similarity import cosine_similarity
 
 
 def ours(x: np.ndarray) -> np.ndarray:

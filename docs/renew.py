@@ -12,8 +12,8 @@ from pathlib import Path
 
 import yaml
 
-from innerear.settings import documented_keys
-from innerear.study import Study
+from innerear.study.config import documented_keys
+from innerear.study.study import Study
 
 ROOT = Path(__file__).parents[1]
 README = ROOT / "README.md"

@@ -1,8 +1,9 @@
 """Measure the clips of one template: features of each clip and of each codec frame."""
 
-from innerear.acoustics import measure_clips, write_frames
-from innerear.tables import write_table
-from innerear.tracking import log_to
+from innerear.acoustics.clips import measure_clips
+from innerear.acoustics.frame_files import write_frames
+from innerear.io.log import log_to
+from innerear.io.tables import write_table
 
 with log_to(snakemake.log[0]):
     clips, frames = measure_clips(

@@ -1,10 +1,10 @@
 """Test valence and arousal in one layer."""
 
-from innerear.affect import layer_affect
+from innerear.analyses.affect import layer_affect
+from innerear.io.log import log_to
+from innerear.io.tables import read_table, write_table
 from innerear.stacks import GramFile
-from innerear.stored_design import read_design
-from innerear.tables import read_table, write_table
-from innerear.tracking import log_to
+from innerear.statistics.design_file import read_design
 
 with log_to(snakemake.log[0]), GramFile(snakemake.input.gram) as gram:
     result = layer_affect(

@@ -1,10 +1,10 @@
 """Compare all layers with each other, and all time bins of each layer."""
 
-from innerear.alignment import alignment
+from innerear.analyses.alignment import alignment
+from innerear.io.log import log_to
+from innerear.io.tables import read_table, write_table
 from innerear.stacks import open_layers
-from innerear.stored_design import read_design
-from innerear.tables import read_table, write_table
-from innerear.tracking import log_to
+from innerear.statistics.design_file import read_design
 
 with log_to(snakemake.log[0]), open_layers(snakemake.input.grams) as grams:
     table = alignment(

@@ -2,9 +2,10 @@
 
 import pandas as pd
 
-from innerear.acoustics import frame_files, validity
-from innerear.tables import read_table, write_table
-from innerear.tracking import log_to
+from innerear.acoustics.frame_files import frame_files
+from innerear.acoustics.tables import validity
+from innerear.io.log import log_to
+from innerear.io.tables import read_table, write_table
 
 with log_to(snakemake.log[0]):
     clips = pd.concat([read_table(path) for path in snakemake.input.clips], ignore_index=True)

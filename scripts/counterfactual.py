@@ -1,10 +1,10 @@
 """Hear the clips of a template under every text of the template."""
 
-from innerear.counterfactual import replay_template
-from innerear.devices import lease_gpu
+from innerear.capture.counterfactual import replay_template
+from innerear.io.devices import lease_gpu
+from innerear.io.log import log_to
+from innerear.io.tables import read_table
 from innerear.models import load_model
-from innerear.tables import read_table
-from innerear.tracking import log_to
 
 with log_to(snakemake.log[0]):
     samples = read_table(snakemake.input.samples)

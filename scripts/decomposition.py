@@ -1,10 +1,10 @@
 """Divide one layer's variance between text, history and their interaction."""
 
-from innerear.decomposition import layer_decomposition
+from innerear.analyses.text_or_history.decomposition import layer_decomposition
+from innerear.io.log import log_to
+from innerear.io.tables import read_table, write_table
 from innerear.stacks import open_templates
-from innerear.stored_design import read_design
-from innerear.tables import read_table, write_table
-from innerear.tracking import log_to
+from innerear.statistics.design_file import read_design
 
 layer = int(snakemake.wildcards.layer)
 with log_to(snakemake.log[0]), open_templates(read_table(snakemake.input.cells), layer) as grams:

@@ -1,9 +1,9 @@
 """Draw the study's permutation table once, and write what the design allows."""
 
-from innerear.design import Design
-from innerear.stored_design import summary, write_design
-from innerear.tables import read_table, write_table
-from innerear.tracking import log_to
+from innerear.io.log import log_to
+from innerear.io.tables import read_table, write_table
+from innerear.statistics.design import Design
+from innerear.statistics.design_file import summary, write_design
 
 with log_to(snakemake.log[0]):
     settings = snakemake.params.statistics

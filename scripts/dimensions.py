@@ -1,10 +1,10 @@
 """Test every dimension of one layer for a difference between labels."""
 
-from innerear.dimensions import layer_dimensions
+from innerear.analyses.dimensions import layer_dimensions
+from innerear.io.log import log_to
+from innerear.io.tables import read_table, write_table
 from innerear.stacks import GramFile
-from innerear.stored_design import read_design
-from innerear.tables import read_table, write_table
-from innerear.tracking import log_to
+from innerear.statistics.design_file import read_design
 
 with log_to(snakemake.log[0]), GramFile(snakemake.input.gram) as gram:
     result = layer_dimensions(

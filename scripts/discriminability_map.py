@@ -1,10 +1,10 @@
 """Join the layers, correct over the whole map, and confirm the best layer on held-out templates."""
 
-from innerear.discriminability import best_layers, discriminability_map
+from innerear.analyses.discriminability import best_layers, discriminability_map
+from innerear.io.log import log_to
+from innerear.io.tables import read_table, write_table
 from innerear.stacks import open_layers
-from innerear.stored_design import read_design
-from innerear.tables import read_table, write_table
-from innerear.tracking import log_to
+from innerear.statistics.design_file import read_design
 
 with log_to(snakemake.log[0]), open_layers(snakemake.input.folds) as layers:
     design = read_design(read_table(snakemake.input.samples), snakemake.input.design)

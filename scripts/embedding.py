@@ -1,10 +1,10 @@
 """Lay out samples, and samples over time, by UMAP."""
 
-from innerear.embedding import embedding
+from innerear.analyses.embedding import embedding
+from innerear.io.log import log_to
+from innerear.io.tables import read_table, write_table
 from innerear.stacks import GramFile, open_layers
-from innerear.stored_design import read_design
-from innerear.tables import read_table, write_table
-from innerear.tracking import log_to
+from innerear.statistics.design_file import read_design
 
 with log_to(snakemake.log[0]), open_layers(snakemake.input.grams) as grams:
     result = embedding(

@@ -1,10 +1,10 @@
 """Locate the onset of the label in one layer, judge its shape, and compare late with early."""
 
-from innerear.emergence import layer_emergence
+from innerear.analyses.emergence import layer_emergence
+from innerear.io.log import log_to
+from innerear.io.tables import read_table, write_table
 from innerear.stacks import GramFile
-from innerear.stored_design import read_design
-from innerear.tables import read_table, write_table
-from innerear.tracking import log_to
+from innerear.statistics.design_file import read_design
 
 with log_to(snakemake.log[0]), GramFile(snakemake.input.gram) as gram:
     result = layer_emergence(

@@ -1,8 +1,9 @@
 """Answer the study's questions on one page."""
 
-from innerear.findings import findings, findings_page
-from innerear.tables import read_tables, write_table
-from innerear.tracking import atomic, log_to
+from innerear.io.files import atomic
+from innerear.io.log import log_to
+from innerear.io.tables import read_tables, write_table
+from innerear.pages.findings import findings, findings_page
 
 with log_to(snakemake.log[0]), atomic(snakemake.output.page) as page:
     tables = {name: read_tables(paths) for name, paths in snakemake.input.items()}

@@ -2,9 +2,9 @@
 
 import pandas as pd
 
-from innerear.qc import require_passed, summarise
-from innerear.tables import read_table, write_table
-from innerear.tracking import log_to
+from innerear.capture.checks import require_passed, summarise
+from innerear.io.log import log_to
+from innerear.io.tables import read_table, write_table
 
 with log_to(snakemake.log[0]):
     checks = pd.concat([read_table(path) for path in snakemake.input.checks], ignore_index=True)

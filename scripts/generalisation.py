@@ -1,10 +1,10 @@
 """Judge probes of one time bin (or branch) of a layer in every other."""
 
-from innerear.generalisation import layer_generalisation
+from innerear.analyses.generalisation import layer_generalisation
+from innerear.io.log import log_to
+from innerear.io.tables import read_table, write_table
 from innerear.stacks import GramFile
-from innerear.stored_design import read_design
-from innerear.tables import read_table, write_table
-from innerear.tracking import log_to
+from innerear.statistics.design_file import read_design
 
 with log_to(snakemake.log[0]), GramFile(snakemake.input.gram) as gram:
     result = layer_generalisation(

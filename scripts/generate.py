@@ -1,11 +1,11 @@
 """Generate the clips of one (prompt, seed) pair, or of all seeds of a prompt, and record every step."""
 
-from innerear.architectures import Architecture, check_architecture
-from innerear.conditions import Prompt, Sample, batches
-from innerear.devices import lease_gpu
-from innerear.generation import generate_samples
+from innerear.capture.generation import generate_samples
+from innerear.io.devices import lease_gpu
+from innerear.io.log import log_to
 from innerear.models import load_model
-from innerear.tracking import log_to
+from innerear.study.architectures import Architecture, check_architecture
+from innerear.study.prompts import Prompt, Sample, batches
 
 with log_to(snakemake.log[0]):
     lease_gpu(snakemake.params.model["device"])

@@ -1,9 +1,9 @@
 """Read one layer of every stack once and keep its Gram matrices."""
 
-from innerear.gram import stacks_gram
+from innerear.gram.layer_pass import stacks_gram
+from innerear.io.log import log_to
+from innerear.io.tables import read_table
 from innerear.stacks import GramFile
-from innerear.tables import read_table
-from innerear.tracking import log_to
 
 with log_to(snakemake.log[0]):
     samples = read_table(snakemake.input.samples)

@@ -1,8 +1,8 @@
 """List all samples with their content hashes."""
 
-from innerear.index import sample_table
-from innerear.tables import write_table
-from innerear.tracking import log_to
+from innerear.io.log import log_to
+from innerear.io.tables import write_table
+from innerear.stacks.index import sample_table
 
 with log_to(snakemake.log[0]):
     table = sample_table(snakemake.input, snakemake.params.audio, snakemake.params.labels)

@@ -1,10 +1,10 @@
 """Follow the sound in one layer's states, frame by frame, before and after."""
 
-from innerear.acoustics import read_frames
-from innerear.lags import followed, stacks_lags
-from innerear.stored_design import read_design
-from innerear.tables import read_table, write_table
-from innerear.tracking import log_to
+from innerear.acoustics.frame_files import read_frames
+from innerear.analyses.lags import followed, stacks_lags
+from innerear.io.log import log_to
+from innerear.io.tables import read_table, write_table
+from innerear.statistics.design_file import read_design
 
 with log_to(snakemake.log[0]):
     samples = read_table(snakemake.input.samples)

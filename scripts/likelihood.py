@@ -1,10 +1,10 @@
 """Compare the likelihood of every clip's codes under every text of its template."""
 
-from innerear.likelihood import likelihood_table
+from innerear.analyses.text_or_history.likelihood import likelihood_table
+from innerear.io.log import log_to
+from innerear.io.tables import read_table, write_table
 from innerear.stacks import open_templates
-from innerear.stored_design import read_design
-from innerear.tables import read_table, write_table
-from innerear.tracking import log_to
+from innerear.statistics.design_file import read_design
 
 with log_to(snakemake.log[0]), open_templates(read_table(snakemake.input.cells)) as files:
     table = likelihood_table(

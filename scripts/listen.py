@@ -1,11 +1,12 @@
 """Put all clips on one page, each with a player and, to look closer, its sound and states over time."""
 
-from innerear.acoustics import read_frames
-from innerear.listening import contact_sheet
-from innerear.panels import state_norms
+from innerear.acoustics.frame_files import read_frames
+from innerear.io.files import atomic
+from innerear.io.log import log_to
+from innerear.io.tables import read_table
+from innerear.pages.clips import contact_sheet
+from innerear.pages.strips import state_norms
 from innerear.stacks import open_layers
-from innerear.tables import read_table
-from innerear.tracking import atomic, log_to
 
 with log_to(snakemake.log[0]), open_layers(snakemake.input.grams) as grams:
     samples = read_table(snakemake.input.samples)

@@ -1,9 +1,10 @@
 """Put the clips of one template on a page, each with its likelihood under every text of the template."""
 
-from innerear.mismatch import mismatch_page
+from innerear.io.files import atomic
+from innerear.io.log import log_to
+from innerear.io.tables import read_table
+from innerear.pages.counterfactual import mismatch_page
 from innerear.stacks import template_part
-from innerear.tables import read_table
-from innerear.tracking import atomic, log_to
 
 with log_to(snakemake.log[0]), template_part(snakemake.input.heard[0]) as likelihood:
     page = mismatch_page(

@@ -1,9 +1,9 @@
 """Ask whether the audio itself differs between emotions."""
 
-from innerear.manipulation import manipulation
-from innerear.stored_design import read_design
-from innerear.tables import read_table, write_table
-from innerear.tracking import log_to
+from innerear.analyses.audio_check import manipulation
+from innerear.io.log import log_to
+from innerear.io.tables import read_table, write_table
+from innerear.statistics.design_file import read_design
 
 with log_to(snakemake.log[0]):
     result = manipulation(

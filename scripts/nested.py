@@ -1,10 +1,10 @@
 """Predict one layer's states from label, sound, and both, on templates held out."""
 
-from innerear.nested import layer_nested
+from innerear.analyses.sound_and_label import layer_nested
+from innerear.io.log import log_to
+from innerear.io.tables import read_table, write_table
 from innerear.stacks import GramFile
-from innerear.stored_design import read_design
-from innerear.tables import read_table, write_table
-from innerear.tracking import log_to
+from innerear.statistics.design_file import read_design
 
 with log_to(snakemake.log[0]), GramFile(snakemake.input.gram) as gram:
     result = layer_nested(

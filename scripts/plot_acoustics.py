@@ -1,11 +1,11 @@
 """Draw the acoustic features by emotion, and all clips as mel spectrograms."""
 
-from innerear.acoustics.files import read_frames
+from innerear.acoustics.frame_files import read_frames
 from innerear.figures.acoustics import features_by_emotion
 from innerear.figures.samples import spectrogram_sheet
 from innerear.figures.style import save
-from innerear.tables import read_table
-from innerear.tracking import log_to
+from innerear.io.log import log_to
+from innerear.io.tables import read_table
 
 with log_to(snakemake.log[0]):
     samples, clips = read_table(snakemake.input.samples), read_table(snakemake.input.clips)

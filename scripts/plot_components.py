@@ -4,9 +4,9 @@ import pandas as pd
 
 from innerear.figures.components import component_plane, scree, trajectories
 from innerear.figures.style import save
+from innerear.io.log import log_to
+from innerear.io.tables import read_table
 from innerear.stacks import open_layers
-from innerear.tables import read_table
-from innerear.tracking import log_to
 
 with log_to(snakemake.log[0]), open_layers(snakemake.input.scores) as scores:
     samples, out = read_table(snakemake.input.samples), snakemake.output

@@ -8,8 +8,8 @@ from innerear.figures.decomposition import (
     text_probes,
 )
 from innerear.figures.style import save
-from innerear.tables import read_table, read_tables
-from innerear.tracking import log_to
+from innerear.io.log import log_to
+from innerear.io.tables import read_table, read_tables
 
 with log_to(snakemake.log[0]):
     table, likelihood = read_table(snakemake.input.map), read_tables(snakemake.input.likelihood)

@@ -2,8 +2,8 @@
 
 from innerear.figures.discriminability import discriminability_curves, discriminability_maps, layer_ranks
 from innerear.figures.style import save
-from innerear.tables import read_table
-from innerear.tracking import log_to
+from innerear.io.log import log_to
+from innerear.io.tables import read_table
 
 with log_to(snakemake.log[0]):
     table, best = read_table(snakemake.input.map), read_table(snakemake.input.best)

@@ -2,9 +2,9 @@
 
 from innerear.figures.embedding import embedded_bins, embedded_samples
 from innerear.figures.style import save
+from innerear.io.log import log_to
+from innerear.io.tables import read_table
 from innerear.stacks import GramFile
-from innerear.tables import read_table
-from innerear.tracking import log_to
 
 with log_to(snakemake.log[0]), GramFile(snakemake.input.places) as places:
     samples, table = read_table(snakemake.input.samples), read_table(snakemake.input.table)

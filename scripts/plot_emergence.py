@@ -2,8 +2,8 @@
 
 from innerear.figures.emergence import early_late, emergence_curves
 from innerear.figures.style import save
-from innerear.tables import read_table
-from innerear.tracking import log_to
+from innerear.io.log import log_to
+from innerear.io.tables import read_table
 
 with log_to(snakemake.log[0]):
     table, curves = read_table(snakemake.input.map), read_table(snakemake.input.curves)

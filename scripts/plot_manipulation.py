@@ -1,9 +1,9 @@
 """Draw how far the audio differs between emotions, under the verdict."""
 
-from innerear.figures.manipulation import forest
+from innerear.figures.audio_check import forest
 from innerear.figures.style import save
-from innerear.tables import read_table
-from innerear.tracking import log_to
+from innerear.io.log import log_to
+from innerear.io.tables import read_table
 
 with log_to(snakemake.log[0]):
     effects, validity, verdict = (

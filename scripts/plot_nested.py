@@ -2,10 +2,10 @@
 
 import pandas as pd
 
-from innerear.figures.nested import shares
+from innerear.figures.sound_and_label import shares
 from innerear.figures.style import save
-from innerear.tables import read_table
-from innerear.tracking import log_to
+from innerear.io.log import log_to
+from innerear.io.tables import read_table
 
 with log_to(snakemake.log[0]):
     dimensions = pd.concat([read_table(path) for path in snakemake.input.dimensions], ignore_index=True)

@@ -2,9 +2,9 @@
 
 from innerear.figures.similarity import effect_map, similarity_matrices, strata_curves
 from innerear.figures.style import save
+from innerear.io.log import log_to
+from innerear.io.tables import read_table
 from innerear.stacks import open_layers
-from innerear.tables import read_table
-from innerear.tracking import log_to
 
 with log_to(snakemake.log[0]), open_layers(snakemake.input.matrices) as layers:
     samples, table, out = (

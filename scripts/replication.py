@@ -1,8 +1,8 @@
 """Compare the two prompts of the study, as published and then right."""
 
-from innerear.replication import stacks_replication
-from innerear.tables import read_table, write_table
-from innerear.tracking import log_to
+from innerear.analyses.replication import stacks_replication
+from innerear.io.log import log_to
+from innerear.io.tables import read_table, write_table
 
 with log_to(snakemake.log[0]):
     table, curves = stacks_replication(

@@ -1,8 +1,8 @@
 """Join the layers and correct every effect over the whole map of layers and steps."""
 
-from innerear.similarity import similarity_map
-from innerear.tables import read_table, write_table
-from innerear.tracking import log_to
+from innerear.analyses.similarity import similarity_map
+from innerear.io.log import log_to
+from innerear.io.tables import read_table, write_table
 
 with log_to(snakemake.log[0]):
     tables = [read_table(path) for path in snakemake.input.tables]

@@ -1,10 +1,10 @@
 """Replay one sample of each prompt and regenerate one: are the captures what the model did?"""
 
-from innerear.devices import lease_gpu
+from innerear.capture.verification import verify_samples
+from innerear.io.devices import lease_gpu
+from innerear.io.log import log_to
+from innerear.io.tables import read_table, write_table
 from innerear.models import load_model
-from innerear.tables import read_table, write_table
-from innerear.tracking import log_to
-from innerear.verification import verify_samples
 
 with log_to(snakemake.log[0]):
     lease_gpu(snakemake.params.model["device"])

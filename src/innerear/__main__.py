@@ -16,8 +16,8 @@ def main(arguments: list[str] | None = None) -> int:
     tracing.add_argument("--duration", type=float, default=0.2, help="seconds (default: %(default)s)")
     chosen = parser.parse_args(arguments)
     # Imported here, so that --help does not wait for torch.
+    from innerear.capture.trace import describe
     from innerear.models import load_model
-    from innerear.trace import describe
 
     try:
         print(describe(load_model(chosen.model), chosen.text, chosen.duration))

@@ -6,18 +6,18 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from innerear.alignment import alignment
-from innerear.components import layer_components
-from innerear.correlation import correlation_map, layer_correlation
-from innerear.design import Design
-from innerear.dimensions import dimensions_map, layer_dimensions
-from innerear.discriminability import best_layers, discriminability_map, layer_discriminability
-from innerear.emergence import emergence_map, layer_emergence
-from innerear.generalisation import generalisation_map, layer_generalisation
-from innerear.gram import layer_gram
-from innerear.similarity import layer_similarity, similarity_map
+from innerear.analyses.alignment import alignment
+from innerear.analyses.components import layer_components
+from innerear.analyses.dimensions import dimensions_map, layer_dimensions
+from innerear.analyses.discriminability import best_layers, discriminability_map, layer_discriminability
+from innerear.analyses.emergence import emergence_map, layer_emergence
+from innerear.analyses.generalisation import generalisation_map, layer_generalisation
+from innerear.analyses.similarity import layer_similarity, similarity_map
+from innerear.analyses.sound import correlation_map, layer_correlation
+from innerear.gram.layer_pass import layer_gram
+from innerear.io.tables import read_table, write_table
 from innerear.stacks import GramFile
-from innerear.tables import read_table, write_table
+from innerear.statistics.design import Design
 
 EMOTIONS = ("happy", "sad", "calm", "energetic")
 S, D, LAYERS = 33, 12, (0, 3)

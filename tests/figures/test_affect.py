@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 
-from innerear.affect import CROSSED, GRADED
+from innerear.analyses.affect import CROSSED, GRADED
 from innerear.figures.affect import affect_curves
 
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from innerear.alignment import ACROSS, OVER_LAYERS, OVER_TIME, SAME
+from innerear.analyses.alignment import ACROSS, OVER_LAYERS, OVER_TIME, SAME
 from innerear.figures.alignment import layer_alignment, time_alignment
 from innerear.figures.maps import rows_of
 

@@ -4,8 +4,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from innerear.crossing import HISTORY, INTERACTION, PARAPHRASE, SWAP, TEXT
-from innerear.decomposition import OVERTAKING
+from innerear.analyses.text_or_history.across_templates import PROBES
+from innerear.analyses.text_or_history.cells import HISTORY, INTERACTION, PARAPHRASE, SWAP, TEXT
+from innerear.analyses.text_or_history.decomposition import OVERTAKING
+from innerear.analyses.text_or_history.likelihood import COST, MISMATCH
+from innerear.analyses.text_or_history.shares import CLIP, LENGTH, SHUFFLED, probe_name
 from innerear.figures.decomposition import (
     likelihood_matrix,
     shares_over_layers,
@@ -13,9 +16,6 @@ from innerear.figures.decomposition import (
     text_maps,
     text_probes,
 )
-from innerear.general_codes import PROBES
-from innerear.likelihood import COST, MISMATCH
-from innerear.shares import CLIP, LENGTH, SHUFFLED, probe_name
 
 STEPS = np.arange(3, 23)
 SHARES = {TEXT: 0.2, HISTORY: 0.3, INTERACTION: -0.1, CLIP: 0.6, PARAPHRASE: 0.01, SWAP: 0.25}

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from innerear.dimensions import BEYOND, BY_DIMENSION, ROTATED
+from innerear.analyses.dimensions import BEYOND, BY_DIMENSION, ROTATED
 from innerear.figures.dimensions import SHOWN, dimension_shares
 from innerear.figures.maps import rows_of
 

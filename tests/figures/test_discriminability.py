@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from innerear.discriminability import DISTANCE, EVIDENCE
+from innerear.analyses.discriminability import DISTANCE, EVIDENCE
 from innerear.figures.discriminability import discriminability_curves, discriminability_maps, layer_ranks
 from innerear.figures.maps import Steps, by_layer_and_step, rows_of
 

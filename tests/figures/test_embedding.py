@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 from matplotlib.colors import to_rgba
 
-from innerear.embedding import BINS, SAMPLES
+from innerear.analyses.embedding import BINS, SAMPLES
 from innerear.figures.embedding import embedded_bins, embedded_samples
 from innerear.figures.style import palette
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from innerear.emergence import INTERACTION, ONSET
+from innerear.analyses.emergence import INTERACTION, ONSET
 from innerear.figures.emergence import early_late, emergence_curves
 from innerear.figures.maps import rows_of
 

@@ -2,8 +2,8 @@
 
 import numpy as np
 
+from innerear.analyses.replication import layer_curves
 from innerear.figures.replication import replication_curves
-from innerear.replication import layer_curves
 
 
 def test_replication_curves():

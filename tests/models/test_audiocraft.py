@@ -4,12 +4,11 @@ import warnings
 
 import pytest
 import torch
+from checkpoints import write_checkpoint
 
 from innerear.errors import InputError
 from innerear.models import MusicModel, load_model
 from innerear.models.audiocraft import AudiocraftModel
-
-from ..conftest import write_checkpoint
 
 SHORT, LONG = "happy music", "energetic music with a slow piano solo and the guitar"
 

@@ -17,7 +17,7 @@ rule affect:
         mem_mb=gram_mb,
         runtime=60,
     params:
-        code=fingerprint("innerear.affect"),
+        code=fingerprint("innerear.analyses.affect"),
         model=MODEL,
         statistics=config["statistics"],
     script:
@@ -46,7 +46,7 @@ rule affect_map:
         mem_mb=megabytes(2000),
         runtime=20,
     params:
-        code=fingerprint("innerear.affect"),
+        code=fingerprint("innerear.analyses.affect"),
     script:
         "../../scripts/affect_map.py"
 

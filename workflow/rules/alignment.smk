@@ -16,7 +16,7 @@ rule alignment:
         mem_mb=gram_mb,
         runtime=120,
     params:
-        code=fingerprint("innerear.alignment"),
+        code=fingerprint("innerear.analyses.alignment"),
         model=MODEL,
         statistics=config["statistics"],
     script:

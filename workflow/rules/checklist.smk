@@ -23,7 +23,7 @@ rule checklist:
         mem_mb=megabytes(1500),
         runtime=20,
     params:
-        code=fingerprint("innerear.checklist"),
+        code=fingerprint("innerear.pages.checklist"),
     script:
         "../../scripts/checklist.py"
 

@@ -13,12 +13,12 @@ from snakemake.exceptions import WorkflowError
 # A checkout works without being installed, as in the environments of --sdm conda.
 sys.path.insert(0, f"{workflow.basedir}/src")
 
-from innerear.conditions import Sample, is_name, own_label
+from innerear.study.prompts import Sample, is_name, own_label
 from innerear.errors import InputError
-from innerear.fingerprints import fingerprint
-from innerear.study import Study
-from innerear.tracking import hold
-from innerear.usage import (
+from innerear.io.fingerprints import fingerprint
+from innerear.study.study import Study
+from innerear.io.locks import hold
+from innerear.study.usage import (
     counterfactual_time,
     generation_time,
     memory_asked,

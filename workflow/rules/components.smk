@@ -17,7 +17,7 @@ rule components:
         mem_mb=gram_mb,
         runtime=60,
     params:
-        code=fingerprint("innerear.components"),
+        code=fingerprint("innerear.analyses.components"),
         model=MODEL,
     script:
         "../../scripts/components.py"

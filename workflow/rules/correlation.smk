@@ -18,7 +18,7 @@ rule correlation:
         mem_mb=gram_mb,
         runtime=60,
     params:
-        code=fingerprint("innerear.correlation"),
+        code=fingerprint("innerear.analyses.sound"),
         model=MODEL,
         statistics=config["statistics"],
     script:
@@ -47,7 +47,7 @@ rule correlation_map:
         mem_mb=megabytes(2000),
         runtime=20,
     params:
-        code=fingerprint("innerear.correlation"),
+        code=fingerprint("innerear.analyses.sound"),
     script:
         "../../scripts/correlation_map.py"
 
@@ -81,7 +81,7 @@ rule plot_correlation:
         mem_mb=megabytes(1500),
         runtime=20,
     params:
-        code=fingerprint("innerear.figures.correlation"),
+        code=fingerprint("innerear.figures.sound"),
         model=MODEL,
     script:
         "../../scripts/plot_correlation.py"

@@ -17,7 +17,7 @@ rule counterfactual:
         mem_mb=counterfactual_mb,
         runtime=120,
     params:
-        code=fingerprint("innerear.counterfactual"),
+        code=fingerprint("innerear.capture.counterfactual"),
         model=loading_of,
         texts=swapped_texts_of,
         layers=STUDY.layers,
@@ -76,7 +76,7 @@ rule listen_counterfactual:
         mem_mb=megabytes(1500),
         runtime=20,
     params:
-        code=fingerprint("innerear.mismatch"),
+        code=fingerprint("innerear.pages.counterfactual"),
         title=f"{config['study']}: {', '.join(EXAMPLE_BLOCK)}",
         model=MODEL,
     script:

@@ -17,7 +17,7 @@ rule decomposition:
         mem_mb=megabytes(3000),
         runtime=60,
     params:
-        code=fingerprint("innerear.decomposition"),
+        code=fingerprint("innerear.analyses.text_or_history.decomposition"),
         model=MODEL,
         statistics=config["statistics"],
     script:
@@ -54,7 +54,7 @@ rule decomposition_map:
         mem_mb=megabytes(2000),
         runtime=20,
     params:
-        code=fingerprint("innerear.decomposition"),
+        code=fingerprint("innerear.analyses.text_or_history.decomposition"),
     script:
         "../../scripts/decomposition_map.py"
 
@@ -82,7 +82,7 @@ rule likelihood:
         mem_mb=megabytes(2000),
         runtime=20,
     params:
-        code=fingerprint("innerear.likelihood"),
+        code=fingerprint("innerear.analyses.text_or_history.likelihood"),
         model=MODEL,
         statistics=config["statistics"],
     script:

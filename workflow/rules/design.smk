@@ -20,7 +20,7 @@ rule design:
         mem_mb=megabytes(1000),
         runtime=10,
     params:
-        code=fingerprint("innerear.stored_design"),
+        code=fingerprint("innerear.statistics.design_file"),
         contrast=config["contrast"],
         statistics=config["statistics"],
     script:

@@ -17,7 +17,7 @@ rule dimensions:
         mem_mb=gram_mb,
         runtime=60,
     params:
-        code=fingerprint("innerear.dimensions"),
+        code=fingerprint("innerear.analyses.dimensions"),
         model=MODEL,
         statistics=config["statistics"],
     script:
@@ -46,7 +46,7 @@ rule dimensions_map:
         mem_mb=megabytes(2000),
         runtime=20,
     params:
-        code=fingerprint("innerear.dimensions"),
+        code=fingerprint("innerear.analyses.dimensions"),
     script:
         "../../scripts/dimensions_map.py"
 

@@ -18,7 +18,7 @@ rule discriminability:
         mem_mb=gram_mb,
         runtime=60,
     params:
-        code=fingerprint("innerear.discriminability"),
+        code=fingerprint("innerear.analyses.discriminability"),
         model=MODEL,
         statistics=config["statistics"],
     script:
@@ -60,7 +60,7 @@ rule discriminability_map:
         mem_mb=megabytes(2000),
         runtime=20,
     params:
-        code=fingerprint("innerear.discriminability"),
+        code=fingerprint("innerear.analyses.discriminability"),
         model=MODEL,
     script:
         "../../scripts/discriminability_map.py"

@@ -17,7 +17,7 @@ rule embedding:
         mem_mb=gram_mb,
         runtime=120,
     params:
-        code=fingerprint("innerear.embedding"),
+        code=fingerprint("innerear.analyses.embedding"),
         model=MODEL,
     script:
         "../../scripts/embedding.py"

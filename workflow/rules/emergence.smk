@@ -18,7 +18,7 @@ rule emergence:
         mem_mb=gram_mb,
         runtime=60,
     params:
-        code=fingerprint("innerear.emergence"),
+        code=fingerprint("innerear.analyses.emergence"),
         model=MODEL,
         statistics=config["statistics"],
     script:
@@ -47,7 +47,7 @@ rule emergence_map:
         mem_mb=megabytes(2000),
         runtime=20,
     params:
-        code=fingerprint("innerear.emergence"),
+        code=fingerprint("innerear.analyses.emergence"),
     script:
         "../../scripts/emergence_map.py"
 

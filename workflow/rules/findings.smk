@@ -39,7 +39,7 @@ rule findings:
         mem_mb=megabytes(1500),
         runtime=20,
     params:
-        code=fingerprint("innerear.findings"),
+        code=fingerprint("innerear.pages.findings"),
         study=config["study"],
         model=MODEL,
         contrast=config["contrast"],

@@ -17,7 +17,7 @@ rule generalisation:
         mem_mb=gram_mb,
         runtime=60,
     params:
-        code=fingerprint("innerear.generalisation"),
+        code=fingerprint("innerear.analyses.generalisation"),
         model=MODEL,
         statistics=config["statistics"],
     script:
@@ -48,7 +48,7 @@ rule generalisation_map:
         mem_mb=megabytes(2000),
         runtime=20,
     params:
-        code=fingerprint("innerear.generalisation"),
+        code=fingerprint("innerear.analyses.generalisation"),
     script:
         "../../scripts/generalisation_map.py"
 

@@ -18,7 +18,7 @@ rule generate:
         mem_mb=generation_mb,
         runtime=30,
     params:
-        code=fingerprint("innerear.generation"),
+        code=fingerprint("innerear.capture.generation"),
         study=config["study"],
         prompt=prompt_of,
         model=LOADING,
@@ -47,7 +47,7 @@ rule index:
         mem_mb=megabytes(1000),
         runtime=30,
     params:
-        code=fingerprint("innerear.index"),
+        code=fingerprint("innerear.stacks.index"),
         audio=f"{RESULTS}/audio",
         labels=own_labels,
     script:

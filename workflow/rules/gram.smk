@@ -14,7 +14,7 @@ rule gram:
         mem_mb=gram_mb,
         runtime=120,
     params:
-        code=fingerprint("innerear.gram"),
+        code=fingerprint("innerear.gram.layer_pass"),
         bins=config["gram"]["bins"],
         steps_per_matrix=config["gram"]["steps_per_matrix"],
         site=config["capture"]["sites"][0],

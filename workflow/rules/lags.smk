@@ -17,7 +17,7 @@ rule lags:
         mem_mb=gram_mb,
         runtime=60,
     params:
-        code=fingerprint("innerear.lags"),
+        code=fingerprint("innerear.analyses.lags"),
         model=MODEL,
         statistics=config["statistics"],
     script:
@@ -46,7 +46,7 @@ rule lags_map:
         mem_mb=megabytes(2000),
         runtime=20,
     params:
-        code=fingerprint("innerear.lags"),
+        code=fingerprint("innerear.analyses.lags"),
     script:
         "../../scripts/lags_map.py"
 

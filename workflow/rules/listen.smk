@@ -22,7 +22,7 @@ rule listen:
         mem_mb=megabytes(1500),
         runtime=20,
     params:
-        code=fingerprint("innerear.listening"),
+        code=fingerprint("innerear.pages.clips"),
         study=config["study"],
         model=MODEL,
     script:

@@ -33,7 +33,7 @@ rule manipulation:
         mem_mb=megabytes(2000),
         runtime=20,
     params:
-        code=fingerprint("innerear.manipulation"),
+        code=fingerprint("innerear.analyses.audio_check"),
         model=MODEL,
         statistics=config["statistics"],
     script:
@@ -64,7 +64,7 @@ rule plot_manipulation:
         mem_mb=megabytes(1500),
         runtime=20,
     params:
-        code=fingerprint("innerear.figures.manipulation"),
+        code=fingerprint("innerear.figures.audio_check"),
         model=MODEL,
     script:
         "../../scripts/plot_manipulation.py"

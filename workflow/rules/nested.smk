@@ -19,7 +19,7 @@ rule nested:
         mem_mb=gram_mb,
         runtime=60,
     params:
-        code=fingerprint("innerear.nested"),
+        code=fingerprint("innerear.analyses.sound_and_label"),
         model=MODEL,
         statistics=config["statistics"],
     script:
@@ -48,7 +48,7 @@ rule nested_map:
         mem_mb=megabytes(2000),
         runtime=20,
     params:
-        code=fingerprint("innerear.nested"),
+        code=fingerprint("innerear.analyses.sound_and_label"),
     script:
         "../../scripts/nested_map.py"
 
@@ -78,7 +78,7 @@ rule plot_nested:
         mem_mb=megabytes(1500),
         runtime=20,
     params:
-        code=fingerprint("innerear.figures.nested"),
+        code=fingerprint("innerear.figures.sound_and_label"),
         model=MODEL,
     script:
         "../../scripts/plot_nested.py"

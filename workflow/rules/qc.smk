@@ -19,7 +19,7 @@ rule qc:
         mem_mb=megabytes(2000),
         runtime=60,
     params:
-        code=fingerprint("innerear.qc"),
+        code=fingerprint("innerear.capture.checks"),
     script:
         "../../scripts/qc.py"
 
@@ -47,7 +47,7 @@ rule verify:
         mem_mb=generation_mb,
         runtime=120,
     params:
-        code=fingerprint("innerear.verification"),
+        code=fingerprint("innerear.capture.verification"),
         model=LOADING,
         generation=SAMPLING,
     script:
@@ -77,7 +77,7 @@ rule gate:
         mem_mb=megabytes(500),
         runtime=10,
     params:
-        code=fingerprint("innerear.qc"),
+        code=fingerprint("innerear.capture.checks"),
     script:
         "../../scripts/gate.py"
 

@@ -16,7 +16,7 @@ rule replay:
         mem_mb=generation_mb,
         runtime=30,
     params:
-        code=fingerprint("innerear.replay"),
+        code=fingerprint("innerear.capture.replay"),
         model=LOADING,
         capture=lookup("{capture}", within=STUDY.captures),
     script:

@@ -20,7 +20,7 @@ rule replication:
         mem_mb=megabytes(2000),
         runtime=30,
     params:
-        code=fingerprint("innerear.replication"),
+        code=fingerprint("innerear.analyses.replication"),
         model=MODEL,
         layers=STUDY.layers,
     script:

@@ -18,7 +18,7 @@ rule similarity:
         mem_mb=gram_mb,
         runtime=60,
     params:
-        code=fingerprint("innerear.similarity"),
+        code=fingerprint("innerear.analyses.similarity"),
         model=MODEL,
         statistics=config["statistics"],
     script:
@@ -47,7 +47,7 @@ rule similarity_map:
         mem_mb=megabytes(2000),
         runtime=20,
     params:
-        code=fingerprint("innerear.similarity"),
+        code=fingerprint("innerear.analyses.similarity"),
     script:
         "../../scripts/similarity_map.py"
 

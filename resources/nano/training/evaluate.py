@@ -19,7 +19,7 @@ from sklearn.preprocessing import StandardScaler
 from synthesis import EMOTIONS, INSTRUMENTS, compose
 
 from innerear import load_model
-from innerear.acoustics import clip_features
+from innerear.acoustics.clips import clip_features
 
 DURATION = 5.0
 SEEDS = 4

@@ -1,14 +1,17 @@
-"""Timbre, after normalising loudness; frames that hold no sound do not count."""
+"""Dynamics of the clip as it is, and timbre after normalising loudness; silent frames do not count."""
 
 import librosa
 import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import median_filter
 
-from innerear.acoustics.dynamics import CLIPPED_SOUND
 from innerear.acoustics.features import MFCCS, Measured, Missing, missing
 from innerear.acoustics.sound import LOUDNESS_LUFS, Sound
 
+CLIPPED_PEAK = 1e-4
+"""Share of samples at full scale above which the peak is the converter's, not the music's."""
+CLIPPED_SOUND = 1e-2
+"""Share of samples at full scale above which level and timbre are audibly not the music's either."""
 N_MELS = 64
 MEL_TOP_HZ = 8000.0
 """Mel bands end here at every sample rate, so that MFCC compare."""
@@ -17,6 +20,22 @@ RANGE_DB = 80.0
 HP_KERNEL = 31
 HP_LIMIT = 1e-6
 """Share of the energy under which the harmonic or percussive part counts as none (60 dB)."""
+
+
+def dynamics(sound: Sound) -> Measured:
+    """Measure level, loudness and crest factor of a clip that is not silent."""
+    rms = np.sqrt(np.mean(np.square(sound.wave, dtype=float)))
+    values: Measured = {
+        "rms": float(20 * np.log10(rms)),
+        "loudness": sound.loudness,
+        "crest_factor": float(20 * np.log10(np.abs(sound.wave).max() / rms)),
+    }
+    reason = Missing(f"clipped: {100 * sound.clipped:.2g} % of samples at full scale")
+    if sound.clipped > CLIPPED_PEAK:
+        values["crest_factor"] = reason
+    if sound.clipped > CLIPPED_SOUND:
+        values |= {"rms": reason, "loudness": reason}
+    return values
 
 
 def timbre(sound: Sound) -> Measured:

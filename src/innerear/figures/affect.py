@@ -7,7 +7,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from innerear.affect import CROSSED, GRADED, SCALES
+from innerear.analyses.affect import CROSSED, GRADED, SCALES
 from innerear.figures.maps import distinct, rows_of, spread_evenly, why_not_tested
 from innerear.figures.style import BRANCHES, new_figure, styled
 

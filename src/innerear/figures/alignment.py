@@ -6,7 +6,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 
-from innerear.alignment import ACROSS, OVER_LAYERS, OVER_TIME, SAME
+from innerear.analyses.alignment import ACROSS, OVER_LAYERS, OVER_TIME, SAME
 from innerear.figures.maps import distinct, rows_of, spread_evenly
 from innerear.figures.style import BRANCHES, SEQUENTIAL, new_figure, styled
 

@@ -10,7 +10,7 @@ from matplotlib.lines import Line2D
 
 from innerear.figures.maps import distinct, rows_of, spread_evenly, why_not_tested
 from innerear.figures.style import BRANCHES, LabelColours, markers, new_figure, styled
-from innerear.gram import GramSource
+from innerear.gram.reading import GramSource
 
 MAX_LAYERS = 4
 SHOWN = 12  # components of a scree

@@ -5,8 +5,11 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from innerear.crossing import HISTORY, INTERACTION, PARAPHRASE, SWAP, TEXT
-from innerear.decomposition import OVERTAKING
+from innerear.analyses.text_or_history.across_templates import PROBES
+from innerear.analyses.text_or_history.cells import HISTORY, INTERACTION, PARAPHRASE, SWAP, TEXT
+from innerear.analyses.text_or_history.decomposition import OVERTAKING
+from innerear.analyses.text_or_history.likelihood import ALL, COST, MISMATCH
+from innerear.analyses.text_or_history.shares import CLIP, COMPONENTS, LENGTH, SHUFFLED, probe_name
 from innerear.figures.maps import (
     ALPHA,
     Steps,
@@ -19,9 +22,6 @@ from innerear.figures.maps import (
     why_not_tested,
 )
 from innerear.figures.style import SEQUENTIAL, new_figure, step_axis, styled
-from innerear.general_codes import PROBES
-from innerear.likelihood import ALL, COST, MISMATCH
-from innerear.shares import CLIP, COMPONENTS, LENGTH, SHUFFLED, probe_name
 
 MAX_LAYERS = 6
 _COLOURS = {TEXT: "#0072B2", HISTORY: "#D55E00", INTERACTION: "#CC79A7", CLIP: "0.85"}

@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 
 from innerear.figures.maps import Steps, draw_map
 from innerear.figures.style import BRANCHES, SEQUENTIAL, new_figure, styled
-from innerear.gram import GramSource, step_counts
+from innerear.gram.reading import GramSource, step_counts
 
 _ROWS = {
     "shared": "mean over samples",

@@ -7,7 +7,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from innerear.dimensions import ALPHA, BEYOND, BY_DIMENSION, ROTATED, TOP
+from innerear.analyses.dimensions import ALPHA, BEYOND, BY_DIMENSION, ROTATED, TOP
 from innerear.figures.maps import distinct, rows_of, spread_evenly, why_not_tested
 from innerear.figures.style import BRANCHES, SEQUENTIAL, new_figure, styled
 

@@ -5,14 +5,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from innerear.discriminability import (
-    AUC,
-    CONCORDANCE,
-    DISPERSION,
-    DISTANCE,
-    EVIDENCE,
-    OMEGA,
-)
+from innerear.analyses.discriminability import AUC, CONCORDANCE, DISPERSION, DISTANCE, EVIDENCE, OMEGA
 from innerear.figures.maps import (
     Steps,
     by_layer_and_step,

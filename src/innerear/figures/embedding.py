@@ -4,10 +4,10 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from innerear.embedding import BINS, SAMPLES
+from innerear.analyses.embedding import BINS, SAMPLES
 from innerear.figures.maps import rows_of, spread_evenly
 from innerear.figures.style import LabelColours, new_figure, styled
-from innerear.gram import GramSource
+from innerear.gram.reading import GramSource
 
 MAX_LAYERS = 6
 

@@ -5,8 +5,8 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from innerear.discriminability import EVIDENCE
-from innerear.emergence import INTERACTION, ONSET
+from innerear.analyses.discriminability import EVIDENCE
+from innerear.analyses.emergence import INTERACTION, ONSET
 from innerear.figures.maps import ALPHA, Steps, distinct, rows_of, spread_evenly, why_not_tested
 from innerear.figures.style import BRANCHES, new_figure, step_axis, styled
 

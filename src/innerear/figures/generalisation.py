@@ -4,9 +4,9 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
+from innerear.analyses.generalisation import EVIDENCE
 from innerear.figures.maps import ALPHA, distinct, how_tested, rows_of, spread_evenly
 from innerear.figures.style import DIVERGING, new_figure, styled
-from innerear.generalisation import EVIDENCE
 
 MAX_LAYERS = 6
 

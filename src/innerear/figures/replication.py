@@ -3,8 +3,8 @@
 import pandas as pd
 from matplotlib.figure import Figure
 
+from innerear.analyses.replication import FLATTENED, PAIRS, PUBLISHED
 from innerear.figures.style import new_figure, styled
-from innerear.replication import FLATTENED, PAIRS, PUBLISHED
 
 _COLOURS = {FLATTENED: "#000000", "cond": "#E69F00", "uncond": "#0072B2", "delta": "#009E73"}
 
@@ -15,7 +15,7 @@ def replication_curves(curves: pd.DataFrame, *, model: str, emotions: tuple[str,
 
     Parameters
     ----------
-    curves : of `innerear.replication.layer_curves`; the middle layer of those it holds is drawn.
+    curves : of `innerear.analyses.replication.layer_curves`; the middle layer of those it holds is drawn.
     model, emotions : for the title.
     """
     layers = sorted(curves["layer"].unique())

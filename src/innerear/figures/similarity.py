@@ -9,6 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from pandas.api.types import is_numeric_dtype
 
+from innerear.analyses.similarity import CORRELATIONS, TESTED
 from innerear.figures.maps import (
     Steps,
     by_layer_and_step,
@@ -20,8 +21,7 @@ from innerear.figures.maps import (
     why_not_tested,
 )
 from innerear.figures.style import BRANCHES, DIVERGING, new_figure, step_axis, styled
-from innerear.gram import GramSource
-from innerear.similarity import CORRELATIONS, TESTED
+from innerear.gram.reading import GramSource
 
 MAX_LAYERS = 6
 MAX_BLOCKS = 12

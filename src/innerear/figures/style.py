@@ -17,7 +17,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from pandas.api.types import is_numeric_dtype
 
-from innerear.tracking import atomic
+from innerear.io.files import atomic
 
 SEQUENTIAL = "cividis"
 DIVERGING = "RdBu_r"

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import nn
 
-from innerear.architectures import SITES
 from innerear.errors import InputError, did_you_mean
 from innerear.models.base import DISTRIBUTIONS, Generation, Observer, Pass, Progress
 from innerear.models.patching import replaced
 from innerear.models.sampling import own_noise
+from innerear.study.architectures import SITES
 from innerear.timeline import Timeline, Window, windows_of
 
 if TYPE_CHECKING:

@@ -73,7 +73,7 @@ class MusicModel(Protocol):
     device: torch.device
     dtype: torch.dtype
     has_cross_attention: bool
-    #: where states can be heard, within `innerear.architectures.SITES`
+    #: where states can be heard, within `innerear.study.architectures.SITES`
     sites: tuple[str, ...]
 
     #: the module whose calls are the model's steps, for those who want to look at everything in it

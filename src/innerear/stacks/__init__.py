@@ -17,10 +17,10 @@ Stack, one file per sample::
     likelihood/nll       float32 [distribution, codebook, frame], of replayed stacks
 """
 
-from innerear.stacks.gram import GramFile, GramWriter, open_layers
+from innerear.stacks.counterfactual_files import open_templates, part_name, template_files, template_part
+from innerear.stacks.gram_file import GramFile, GramWriter, open_layers
 from innerear.stacks.layout import SCHEMA_VERSION
 from innerear.stacks.stack import BRANCHES, LayerReader, Stack, StackWriter, tokens_hash
-from innerear.stacks.templates import open_templates, part_name, template_files, template_part
 
 __all__ = [
     "BRANCHES",

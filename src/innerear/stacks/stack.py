@@ -11,11 +11,11 @@ from typing import Any
 import h5py
 import numpy as np
 
-from innerear.architectures import SITES
 from innerear.errors import InputError, did_you_mean
+from innerear.io.files import atomic
 from innerear.stacks.layout import Layout, Reader, remake
+from innerear.study.architectures import SITES
 from innerear.timeline import Timeline, Window, chunk_steps
-from innerear.tracking import atomic
 
 BRANCHES = ("cond", "uncond")
 _KIND = "innerear-stack"

@@ -1,0 +1,450 @@
+"""Valence and arousal: are ratings of the prompts in the states, beyond the emotions that they come with?
+
+k emotion centroids span k − 1 dimensions, in which *any* assignment of ratings to emotions is linear. A
+fit to one rating per emotion therefore cannot fail, and is refused. Two tests can fail: ratings that differ
+between prompts of one emotion, predicted on held-out templates; and a direction learned on two emotions
+that orders two others.
+"""
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import combinations, permutations
+
+import numpy as np
+import pandas as pd
+
+from innerear.analyses.sound import layer_correlation
+from innerear.errors import InputError
+from innerear.gram.reading import GramSource
+from innerear.statistics.design import Design
+from innerear.statistics.significance import correct_over, null_table, percentile_interval, record
+
+SCALES = ("valence", "arousal")
+MAP_COLUMNS = ("statistic",)
+GRADED, CROSSED = "held-out R²", "cross-condition AUC"
+# Ratings that differ by less are equal.
+_EQUAL = 1e-6
+#: of more emotions than these, renamings are drawn
+MAX_NAMES = 6
+_RENAMINGS = 5  # a stream of random numbers of their own, beside `Design`'s
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class LayerAffect:
+    """What `layer_affect` returns.
+
+    Attributes
+    ----------
+    table : rows per branch and scale; common columns.
+    null : null maxima, for `affect_map`.
+    """
+
+    table: pd.DataFrame
+    null: pd.DataFrame
+
+
+@dataclass(frozen=True)
+class Pairing:
+    """Two pairs of emotions, four different ones: learned on the one, tested on the other, and back.
+
+    Attributes
+    ----------
+    first, second : each (the higher emotion, the lower one).
+    """
+
+    first: tuple[str, str]
+    second: tuple[str, str]
+
+    def __str__(self) -> str:
+        return f"{'/'.join(self.first)} ↔ {'/'.join(self.second)}"
+
+
+def layer_affect(
+    gram: GramSource,
+    design: Design,
+    *,
+    model: str,
+    layer: int,
+    window: str = "whole",
+    n_permutations: int = 1000,
+    n_bootstraps: int = 1000,
+) -> LayerAffect:
+    """Test valence and arousal in one layer's states, averaged over a window.
+
+    Parameters
+    ----------
+    gram : an open `GramFile` of `design`'s samples, in its order.
+    design : labels, folds, permutations, bootstraps; its sheet holds the ratings.
+    model, layer : for the table's columns.
+    window : of `window_gram`.
+    n_permutations, n_bootstraps : rows of the design's tables to use.
+
+    Returns
+    -------
+    See `LayerAffect`. Statistics:
+
+    - *held-out R²* of graded ratings (`correlation.layer_correlation`: dual ridge, folds of templates,
+      R² against the training mean). Where ratings lie close to one value per emotion, much of it can be
+      reached from the emotions alone. A scale with one rating per emotion is refused: NaN, with the reason.
+    - *cross-condition AUC* (after Bernardi et al. 2020): the difference of the mean states of two
+      emotions, learned on the training templates, orders samples of two other emotions in a held-out
+      template; 1 is always as rated, .5 is chance. Both directions and all `pairings`, averaged: pairs
+      are taken from the ratings, and each differs more in this scale than in the other. `p_labels`
+      permutes labels within templates: are the emotions told apart at all? Strong emotions without
+      any common axis pass that test too often (random centroids have some angle), so that `p` also asks
+      that few ways to rename the emotions, in all templates at once, do as well (`p_names`), and is
+      the larger of the two. Four emotions in one pairing can be renamed in 6 ways that differ, so that
+      p ≥ 1/6: they are not enough.
+
+    Raises
+    ------
+    InputError: the Gram file holds other samples than the design, or in another order.
+    """
+    design.check_order(gram.coords("sample"))
+    branches = [str(name) for name in gram.coords("branch")]
+    ratings = {scale: _ratings(design, scale) for scale in SCALES}
+    sizes = {"n_permutations": n_permutations, "n_bootstraps": n_bootstraps}
+    found = [
+        _graded(gram, design, ratings, branches, layer=layer, window=window, **sizes),
+        _crossed(gram, design, ratings, branches, window=window, **sizes),
+    ]
+    table = pd.concat([one for one, _ in found], ignore_index=True)
+    table = table.assign(model=model, layer=layer, window=window, n_prompts=design.n_prompts)
+    null = pd.concat([one for _, one in found], ignore_index=True)
+    return LayerAffect(_with_names(table.reindex(columns=_COLUMNS)), null)
+
+
+def affect_map(tables: Sequence[pd.DataFrame], nulls: Sequence[pd.DataFrame]) -> pd.DataFrame:
+    """Join the tables of all layers and correct `p_corrected` over layers × branches × targets.
+
+    Parameters
+    ----------
+    tables, nulls : of each layer, from `LayerAffect`.
+
+    Returns
+    -------
+    All rows. `p_labels` is corrected by max-T, `p_names` by the number of tests.
+    """
+    return _with_names(correct_over(tables, nulls, MAP_COLUMNS, "layers × branches × targets"))
+
+
+_COLUMNS = pd.Index(
+    [
+        *("model", "layer", "branch", "window", "target", "statistic", "pairing", "other_scale"),
+        *("estimate", "ci_lo", "ci_hi", "interval", "p_labels", "p_names", "n_names"),
+        *("p", "p_corrected", "score", "n_prompts", "n_perm", "min_p", "null", "family"),
+    ]
+)
+
+
+def _ratings(design: Design, scale: str) -> np.ndarray:
+    """Ratings [P]; NaN where there is none."""
+    if scale not in design.samples:
+        return np.full(design.n_prompts, np.nan)
+    return design.samples[scale].to_numpy(float)[design.rows[:, 0]]
+
+
+def _by_emotion(ratings: np.ndarray, design: Design) -> dict[str, float]:
+    labels = design.prompt_labels
+    return {str(name): float(ratings[labels == name].mean()) for name in np.unique(labels)}
+
+
+def why_not_graded(ratings: np.ndarray, design: Design) -> str:
+    """Say why ratings [P] cannot be predicted in earnest; empty where they can."""
+    missing = ~np.isfinite(ratings)
+    if missing.any():
+        return f"prompt {str(design.prompts[missing.argmax()])!r} has no rating"
+    spreads = [np.ptp(ratings[design.prompt_labels == name]) for name in np.unique(design.prompt_labels)]
+    if max(spreads) <= _EQUAL:
+        k = len(spreads)
+        return (
+            f"one rating per {design.label}: {k} centroids span {k - 1} dimensions, in which any ratings are "
+            "linear, so that a fit cannot fail; rate the prompts one by one"
+        )
+    return ""
+
+
+def _graded(
+    gram: GramSource,
+    design: Design,
+    ratings: dict[str, np.ndarray],
+    branches: list[str],
+    *,
+    layer: int,
+    window: str,
+    n_permutations: int,
+    n_bootstraps: int,
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Rows of the held-out R² of each scale, and their null maxima."""
+    kept, tables = {}, []
+    for scale, values in ratings.items():
+        why = why_not_graded(values, design)
+        if why:
+            tables += [_untested(GRADED, scale, why).assign(branch=branch) for branch in branches]
+            log.info("affect, layer %s: %s is not fitted: %s", layer, scale, why)
+        else:
+            kept[scale] = values
+    nulls = [null_table([], design.permutation_hash(n_permutations), MAP_COLUMNS, n_permutations)]
+    if kept:
+        result = layer_correlation(
+            gram,
+            _as_clips(kept, design),
+            design,
+            model="",
+            layer=layer,
+            windows=[window],
+            n_permutations=n_permutations,
+            n_bootstraps=n_bootstraps,
+            what="ratings",
+        )
+        # Beyond the label there is nothing to ask: ratings belong to emotions.
+        table = result.table.query("statistic == @GRADED").rename(columns={"feature": "target"})
+        tables.append(table.assign(family=table["family"].str.replace("features", "targets")))
+        nulls.append(result.null.query("statistic == @GRADED"))
+    return pd.concat(tables, ignore_index=True), pd.concat(nulls, ignore_index=True)
+
+
+def _as_clips(ratings: dict[str, np.ndarray], design: Design) -> pd.DataFrame:
+    """Ratings [P] as the long table of sample features that `layer_correlation` takes."""
+    columns = {"sample_id": design.samples["sample_id"], "unit": "", "reason": ""}
+    tables = [
+        pd.DataFrame(columns | {"feature": scale, "value": values[design.prompt_of]})
+        for scale, values in ratings.items()
+    ]
+    return pd.concat(tables, ignore_index=True)
+
+
+def pairings(ratings: dict[str, np.ndarray], scale: str, design: Design) -> list[Pairing]:
+    """Find pairs of pairs of emotions, each of which differs more in this scale than in any other.
+
+    Parameters
+    ----------
+    ratings : scale -> [P]; scales with a rating missing are left out.
+    """
+    whole = {name: values for name, values in ratings.items() if np.isfinite(values).all()}
+    rated = {name: _by_emotion(values, design) for name, values in whole.items()}
+    if scale not in rated:
+        return []
+    own, others = rated.pop(scale), rated.values()
+    pairs = []
+    for one, two in combinations(own, 2):
+        high, low = (one, two) if own[one] > own[two] else (two, one)
+        most = max((abs(other[high] - other[low]) for other in others), default=0.0)
+        if own[high] - own[low] > most + _EQUAL:
+            pairs.append((high, low))
+    return [Pairing(a, b) for a, b in combinations(pairs, 2) if not set(a) & set(b)]
+
+
+def _crossed(
+    gram: GramSource,
+    design: Design,
+    ratings: dict[str, np.ndarray],
+    branches: list[str],
+    *,
+    window: str,
+    n_permutations: int,
+    n_bootstraps: int,
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Rows of the cross-condition AUC of each scale and pairing, and their null maxima."""
+    position = [str(name) for name in gram.coords("window")].index(window)
+    chosen = {scale: pairings(ratings, scale, design) for scale in SCALES}
+    rows, observed, null = [], [], []
+    for number, branch in enumerate(branches):
+        kernel = gram.read("window_gram", branch=number, window=position).astype(float)
+        crossing = _Crossing(kernel, design)
+        for scale, found in chosen.items():
+            why = crossing.why_not or ("" if found else _why_no_pairing(ratings, scale, design))
+            if why:
+                rows.append(_untested(CROSSED, scale, why).assign(branch=branch))
+                continue
+            row = crossing.row(found, n_bootstraps).assign(branch=branch, target=scale)
+            row["other_scale"] = "; ".join(_others(ratings, scale, one, design) for one in found)
+            rows.append(row)
+            observed.append(float(row["estimate"].iloc[0]))
+            null.append(crossing.null(found, n_permutations))
+    table = pd.concat(rows, ignore_index=True)
+    maxima = []
+    if observed:
+        tested = np.flatnonzero(table["estimate"].notna())
+        result = design.test(np.array(observed), np.stack(null, axis=1), standardise=False)
+        why_not = [design.why_not(n_permutations)] * len(tested)
+        n_names = int(table["n_names"].to_numpy(float)[tested].min())
+        record(
+            table,
+            tested,
+            result,
+            min_p=max(design.smallest_p(n_permutations), 1 / n_names),
+            null=design.null_text(n_permutations, f"{design.label}s") + f"; and {design.label}s renamed",
+            family="branches × targets of this layer",
+            why_not=why_not,
+        )
+        table["p_labels"] = table["p"]
+        if np.isfinite(result.p).any():
+            maxima.append(({"statistic": CROSSED}, result.null_max))
+    hashed = design.permutation_hash(n_permutations)
+    return table, null_table(maxima, hashed, MAP_COLUMNS, n_permutations)
+
+
+def _why_no_pairing(ratings: dict[str, np.ndarray], scale: str, design: Design) -> str:
+    missing = ~np.isfinite(ratings[scale])
+    if missing.any():
+        return f"prompt {str(design.prompts[missing.argmax()])!r} has no rating"
+    return f"no four {design.label}s make two pairs that each differ more in {scale} than in the other scale"
+
+
+def _others(ratings: dict[str, np.ndarray], scale: str, pairing: Pairing, design: Design) -> str:
+    """Say how the two pairs differ in the other scales, which may explain what is found."""
+    parts = []
+    for name, values in ratings.items():
+        if name != scale and np.isfinite(values).all():
+            means = _by_emotion(values, design)
+            steps = [means[high] - means[low] for high, low in (pairing.first, pairing.second)]
+            parts.append(f"{name} {steps[0]:+.2g} and {steps[1]:+.2g}")
+    return "; ".join(parts)
+
+
+class _Crossing:
+    """Directions learned on two emotions, tried on two others, all in terms of one kernel [N, N]."""
+
+    def __init__(self, kernel: np.ndarray, design: Design) -> None:
+        self.kernel, self.design = kernel, design
+        self.why_not, self.folds = "", []
+        try:
+            self.folds = design.folds()
+        except InputError as error:
+            self.why_not = str(error)
+        if not kernel.any():
+            self.why_not = "all samples are equal (deterministic)"
+
+    def row(self, pairings: list[Pairing], n_bootstraps: int) -> pd.DataFrame:
+        """One row, without p from permutations."""
+        found = [self._comparisons(pairing) for pairing in pairings]
+        i, j, as_rated = (np.concatenate(one) for one in zip(*found, strict=True))
+        weights = self.design.bootstraps(n_bootstraps).pairs(i, j)
+        total = weights.sum(axis=1)
+        boots = np.divide(weights @ as_rated, total, out=np.full(len(total), np.nan), where=total > 0)
+        estimate = float(as_rated.mean())
+        low, high, interval = percentile_interval(np.array([estimate]), boots[:, None], self.design.resampled)
+        p_names, n_names = self._renamed(pairings)
+        return pd.DataFrame(
+            {
+                "statistic": [CROSSED],
+                "pairing": "; ".join(map(str, pairings)),
+                "estimate": estimate,
+                "ci_lo": low,
+                "ci_hi": high,
+                "interval": interval,
+                "p_names": p_names,
+                "n_names": n_names,
+                **_NO_TEST,
+            }
+        )
+
+    def null(self, pairings: list[Pairing], m: int) -> np.ndarray:
+        """AUC [m] under every permutation of the labels."""
+        labels = self.design.labels[self.design.permutations(m)]  # [m, N]
+        return np.mean([self._auc(pairing, labels) for pairing in pairings], axis=0)
+
+    @cached_property
+    def _of_sorted(self) -> dict[frozenset, float]:
+        """AUC of every two disjoint pairs of emotions, both in alphabetical order."""
+        names, labels = [str(name) for name in np.unique(self.design.labels)], self.design.labels[None]
+        pairs = list(combinations(names, 2))
+        return {
+            frozenset((one, two)): float(self._auc(Pairing(one, two), labels)[0])
+            for one, two in combinations(pairs, 2)
+            if not set(one) & set(two)
+        }
+
+    def _renamed(self, pairings: list[Pairing]) -> tuple[float, int]:
+        """Share of renamings of the emotions that give at least this AUC, and how many of them differ."""
+        names = [str(name) for name in np.unique(self.design.labels)]
+        renamings = [names, *permutations(names)]
+        if len(names) > MAX_NAMES:
+            rng = np.random.default_rng([self.design.seed, _RENAMINGS])
+            renamings = [names, *(rng.permutation(names).tolist() for _ in range(999))]
+        kinds, aucs = [], []
+        for one in renamings:
+            to = dict(zip(names, one, strict=True))
+            kind = [_sorted_pairs(pairing, to) for pairing in pairings]
+            kinds.append(frozenset(kind))
+            aucs.append(
+                np.mean([self._of_sorted[key] if same else 1 - self._of_sorted[key] for key, same in kind])
+            )
+        first = 1 if len(names) <= MAX_NAMES else 0  # all permutations hold the study's own names
+        as_good = np.mean(np.array(aucs[first:]) >= aucs[0] - _EQUAL)
+        return float(as_good), len(set(kinds))
+
+    def _auc(self, pairing: Pairing, labels: np.ndarray) -> np.ndarray:
+        """AUC [m] of labels [m, N], over both directions and all held-out pairs of samples of a fold."""
+        right, total = np.zeros(len(labels)), np.zeros(len(labels))
+        for learned, tried in ((pairing.first, pairing.second), (pairing.second, pairing.first)):
+            for fold in self.folds:
+                scores = self._scores(learned, labels, fold.train, fold.test)
+                high, low = ((labels[:, fold.test] == name).astype(float) for name in tried)  # [m, test]
+                order = np.sign(scores[:, :, None] - scores[:, None]) / 2 + 0.5  # [m, test, test]
+                right += np.einsum("mi,mij,mj->m", high, order, low, optimize=True)
+                total += high.sum(axis=1) * low.sum(axis=1)
+        return np.divide(right, total, out=np.full(len(labels), np.nan), where=total > 0)
+
+    def _scores(
+        self, learned: tuple[str, str], labels: np.ndarray, train: np.ndarray, test: np.ndarray
+    ) -> np.ndarray:
+        """Project test samples on the difference of two emotions' mean states, [m, test]."""
+        weights = np.zeros((len(labels), len(train)))
+        for name, sign in zip(learned, (1, -1), strict=True):
+            members = (labels[:, train] == name).astype(float)
+            weights += sign * members / np.maximum(members.sum(axis=1, keepdims=True), 1)
+        return weights @ self.kernel[np.ix_(train, test)]
+
+    def _comparisons(self, pairing: Pairing) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Pairs of held-out samples i, j, and whether they are ordered as rated: 1, 0, or ½ for a tie."""
+        labels, found = self.design.labels, []
+        for learned, (high, low) in ((pairing.first, pairing.second), (pairing.second, pairing.first)):
+            for fold in self.folds:
+                scores = self._scores(learned, labels[None], fold.train, fold.test)[0]
+                a, b = (np.flatnonzero(labels[fold.test] == name) for name in (high, low))
+                a, b = (one.ravel() for one in np.meshgrid(a, b))
+                found.append((fold.test[a], fold.test[b], np.sign(scores[a] - scores[b]) / 2 + 0.5))
+        i, j, as_rated = (np.concatenate(one) for one in zip(*found, strict=True))
+        return i, j, as_rated
+
+
+def _sorted_pairs(pairing: Pairing, to: dict[str, str]) -> tuple[frozenset, bool]:
+    """Rename a pairing; return its two pairs in alphabetical order, and whether both were or neither."""
+    one, two = (tuple(to[name] for name in pair) for pair in (pairing.first, pairing.second))
+    turned = (one[0] > one[1]) != (two[0] > two[1])
+    return frozenset((tuple(sorted(one)), tuple(sorted(two)))), not turned
+
+
+_NO_TEST = {
+    "p": np.nan,
+    "p_corrected": np.nan,
+    "score": np.nan,
+    "n_perm": 0,
+    "min_p": np.nan,
+    "null": "",
+    "family": "",
+}
+
+
+def _untested(statistic: str, scale: str, why: str) -> pd.DataFrame:
+    """One row that says why there is nothing in it."""
+    return pd.DataFrame([{"statistic": statistic, "target": scale, **_NO_TEST, "null": f"none: {why}"}])
+
+
+def _with_names(table: pd.DataFrame) -> pd.DataFrame:
+    """Make p the larger of `p_labels` and `p_names`, where both were tested; the same corrected."""
+    p, labels, ways, family_wise = (
+        table[name].to_numpy(float) for name in ("p", "p_labels", "p_names", "p_corrected")
+    )
+    both = np.isfinite(p) & np.isfinite(ways)
+    corrected = np.minimum(ways * both.sum(), 1)
+    return table.assign(
+        p=np.where(both, np.maximum(labels, ways), p),
+        p_corrected=np.where(both, np.maximum(family_wise, corrected), family_wise),
+    )

@@ -1,0 +1,222 @@
+"""Which layers, and which moments of a clip, arrange the samples alike: debiased CKA and its noise ceiling.
+
+CKA compares representations with each other, never emotions. Two layers at the same samples share the
+noise of the sampling: they read the same tokens. Whether they share more than that is told by prompt means
+over one half of the seeds in one layer against the other half in the other layer. There the diagonal,
+a layer against itself, is the noise ceiling: what agreement the number of seeds allows at all.
+"""
+
+from collections.abc import Mapping
+
+import numpy as np
+import pandas as pd
+
+from innerear.gram.reading import GramSource
+from innerear.statistics.design import Design
+from innerear.statistics.significance import percentile_interval
+
+SAME, ACROSS = "same samples", "across seed halves"
+OVER_LAYERS, OVER_TIME = "layer × layer", "time × time"
+#: the estimator divides by N − 3
+SMALLEST = 4
+# What is left of a Gram matrix after centring, below which it is rounding.
+_NOTHING = 1e-6
+
+
+def alignment(
+    grams: Mapping[int, GramSource], design: Design, *, model: str, n_bootstraps: int = 1000
+) -> pd.DataFrame:
+    """Compare all layers of a study with each other, and all time bins of each layer.
+
+    Parameters
+    ----------
+    grams : layer -> its open `GramFile`, with time bins, of `design`'s samples in its order.
+    design : prompts, seeds, bootstraps.
+    model : for the table's column.
+    n_bootstraps : rows of the design's table to use.
+
+    Returns
+    -------
+    Long table, one row per branch, statistic and pair with layer ≤ layer_2 or bin ≤ bin_2; common columns.
+    `estimate` is debiased linear CKA (`similarity.debiased_cka`) of the Gram matrices of one time bin;
+    ``layer × layer`` is its mean over bins, ``time × time`` that of two bins of one layer. Each is given
+    twice. *Same samples*: all N samples, noise included. *Across seed halves*: prompt means over half
+    of the seeds in the one against those over the other half in the other, averaged over splits and both
+    directions; `ceiling` is the geometric mean of the two cells' agreement with themselves, so that
+    estimate ÷ ceiling is 1 for cells that arrange the prompts alike. The ceiling is that of half the
+    seeds: more seeds raise it.
+
+    Intervals resample templates (or prompts) and, for the same samples, seeds; the centring of
+    the Gram matrices is kept as it was. Nothing is tested. Bins without variance are left out.
+
+    Raises
+    ------
+    InputError: a Gram file holds other samples than the design, or in another order.
+    """
+    for gram in grams.values():
+        design.check_order(gram.coords("sample"))
+    first = next(iter(grams.values()))
+    kinds = _weights(design, n_bootstraps)
+    tables = []
+    for number, branch in enumerate(str(name) for name in first.coords("branch")):
+        # One branch of one layer's file is held at a time; what stays of it is its diagonal blocks.
+        sides = [_sides(_bins(gram, number, design.n_samples), design) for gram in grams.values()]
+        for kind, (weights, resampled) in kinds.items():
+            vectors = [np.stack(halves) for halves in zip(*(side[kind] for side in sides), strict=True)]
+            table = _compare(vectors, weights, resampled, list(grams))
+            table = table.assign(branch=branch, samples=kind)
+            if kind == SAME:
+                table["ceiling"] = np.nan
+            why = np.where(table["estimate"].isna(), _why_nan(kind, design), "an estimate, not tested")
+            tables.append(table.assign(null=[f"none: {one}" for one in why]))
+    table = pd.concat(tables, ignore_index=True).assign(
+        model=model, p=np.nan, p_corrected=np.nan, n_prompts=design.n_prompts, n_perm=0, min_p=np.nan
+    )
+    seconds = pd.DataFrame({"seconds": _bin_seconds(first)}).rename_axis("bin").reset_index()
+    table = table.merge(seconds, "left", on="bin")
+    table = table.merge(seconds.add_suffix("_2"), "left", on="bin_2")
+    return table.reindex(columns=_COLUMNS)
+
+
+_COLUMNS = pd.Index(
+    [
+        *("model", "branch", "layer", "layer_2", "bin", "bin_2", "seconds", "seconds_2"),
+        *("statistic", "samples", "estimate", "ci_lo", "ci_hi", "interval", "ceiling"),
+        *("p", "p_corrected", "n_prompts", "n_perm", "min_p", "null"),
+    ]
+)
+
+
+def seed_halves(n_seeds: int) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Split seeds 0 … R − 1 into halves, in R ÷ 2 ways (R where it is odd), each seed equally often."""
+    half = n_seeds // 2
+    rolled = [np.roll(np.arange(n_seeds), -k) for k in range(half if n_seeds % 2 == 0 else n_seeds)]
+    return [(order[:half], order[half:]) for order in rolled] if half else []
+
+
+def _why_nan(kind: str, design: Design) -> str:
+    n = design.n_samples if kind == SAME else design.n_prompts
+    if n < SMALLEST:
+        return f"{n} {'samples' if kind == SAME else 'prompts'}: debiased CKA needs at least {SMALLEST}"
+    if kind == ACROSS and len(design.seeds) < 2:
+        return "one seed: there are no halves to compare"
+    return "all samples are equal (deterministic)"
+
+
+def _bins(gram: GramSource, branch: int, n_samples: int) -> np.ndarray:
+    """Gram matrices [bins, N, N] of every time bin: the diagonal blocks of `bin_gram`."""
+    inner = gram.read("bin_gram", branch=branch)
+    n_bins = len(inner) // n_samples
+    inner = inner.reshape(n_samples, n_bins, n_samples, n_bins)
+    return np.stack([inner[:, k, :, k] for k in range(n_bins)])
+
+
+def _bin_seconds(gram: GramSource) -> np.ndarray:
+    start, steps, seconds = gram.read("bin_start"), gram.read("bin_steps"), gram.read("seconds")
+    return (seconds[start] + seconds[start + steps - 1]) / 2
+
+
+def _sides(bins: np.ndarray, design: Design) -> dict[str, tuple[np.ndarray, ...]]:
+    """What is compared, of Gram matrices [bins, N, N]: pair vectors [bins, splits, pairs], of each half."""
+    same = _pair_vectors(bins)[:, None]  # one split: all samples
+    splits = seed_halves(len(design.seeds))
+    n_pairs = design.n_prompts * (design.n_prompts - 1) // 2
+    halves = np.full((2, len(bins), max(len(splits), 1), n_pairs), np.nan)
+    for number, split in enumerate(splits):
+        for side, seeds in enumerate(split):
+            rows = design.rows[:, seeds]  # [P, half of R]
+            # [bins, P, half, P, half] -> [bins, P, P]
+            means = bins[:, rows[:, :, None, None], rows[None, None]].mean(axis=(2, 4), dtype=float)
+            halves[side, :, number] = _pair_vectors(means)
+    return {SAME: (same,), ACROSS: tuple(halves.astype(np.float32))}
+
+
+def _pair_vectors(grams: np.ndarray) -> np.ndarray:
+    """Turn Gram matrices [..., N, N] into vectors [..., pairs] whose inner products are debiased CKA.
+
+    The unbiased HSIC is the inner product of U-centred matrices (Székely & Rizzo 2014): what is left of
+    the entries off the diagonal without the samples' additive effects. NaN where nothing is left.
+    """
+    n = grams.shape[-1]
+    i, j = np.triu_indices(n, 1)
+    if n < SMALLEST:
+        return np.full((*grams.shape[:-2], len(i)), np.nan, np.float32)
+    inner = np.array(grams, float)
+    inner[..., np.arange(n), np.arange(n)] = 0
+    size = np.linalg.norm(inner, axis=(-2, -1))[..., None]
+    sums = inner.sum(axis=-1)
+    vectors = inner[..., i, j] - (sums[..., i] + sums[..., j]) / (n - 2)
+    vectors += (sums.sum(axis=-1) / ((n - 1) * (n - 2)))[..., None]
+    length = np.linalg.norm(vectors, axis=-1, keepdims=True)
+    return np.divide(
+        vectors, length, out=np.full_like(vectors, np.nan), where=length > _NOTHING * size
+    ).astype(np.float32)
+
+
+def _weights(design: Design, n_bootstraps: int) -> dict[str, tuple[np.ndarray, str]]:
+    """Weights [m, pairs] of pairs of samples and of prompts in every resample, and what is resampled."""
+    bootstraps = design.bootstraps(n_bootstraps)
+    i, j = np.triu_indices(design.n_samples, 1)
+    p, q = np.triu_indices(design.n_prompts, 1)
+    units, unit_of = bootstraps.units, bootstraps.unit_of[design.rows[:, 0]]
+    # As in `Bootstraps.pairs`, without the seeds, which are averaged over.
+    of_prompts = units[:, unit_of[p]] * np.where(unit_of[p] == unit_of[q], 1, units[:, unit_of[q]])
+    return {
+        SAME: (bootstraps.pairs(i, j), design.resampled),
+        ACROSS: (of_prompts, design.resampled.removesuffix(", then seeds")),
+    }
+
+
+def _compare(sides: list[np.ndarray], weights: np.ndarray, resampled: str, layers: list[int]) -> pd.DataFrame:
+    """Compare vectors [L, bins, splits, pairs], over layers and over bins; with two sides, across them."""
+    by_layer = (len(layers), -1, sides[0].shape[-1])  # bins and splits are both averaged over
+    table, (a, b) = _upper_triangle([side.reshape(by_layer) for side in sides], weights, resampled)
+    numbers = np.array(layers)
+    tables = [table.assign(statistic=OVER_LAYERS, layer=numbers[a], layer_2=numbers[b])]
+    for number, layer in enumerate(layers):
+        table, (a, b) = _upper_triangle([side[number] for side in sides], weights, resampled)
+        tables.append(table.assign(statistic=OVER_TIME, layer=layer, layer_2=layer, bin=a, bin_2=b))
+    return pd.concat(tables, ignore_index=True)
+
+
+def _upper_triangle(
+    sides: list[np.ndarray], weights: np.ndarray, resampled: str
+) -> tuple[pd.DataFrame, tuple[np.ndarray, ...]]:
+    """Compare n cells [n, repeats, pairs] with each other, averaged over repeats and directions.
+
+    Returns
+    -------
+    One row per pair of cells, and the numbers of the two.
+    """
+    n_cells = len(sides[0])
+    places = np.triu_indices(n_cells)
+    directions = [(sides[0], sides[-1]), (sides[-1], sides[0])][: len(sides)]
+    estimate, boots = np.full((n_cells, n_cells), np.nan), np.full((len(weights), n_cells, n_cells), np.nan)
+    energies = [((one**2) @ weights.T, (two**2) @ weights.T) for one, two in directions]  # [n, repeats, m]
+    for a in range(n_cells):
+        found = []
+        for (one, two), (own, other) in zip(directions, energies, strict=True):
+            products = one[a] * two[a:]  # [n − a, repeats, pairs]
+            size = np.sqrt(own[a] * other[a:])
+            resamples = np.divide(products @ weights.T, size, out=np.full_like(size, np.nan), where=size > 0)
+            found.append(np.concatenate([products.sum(axis=-1, dtype=float)[..., None], resamples], axis=-1))
+        means = _mean(np.stack(found, axis=1).reshape(n_cells - a, -1, 1 + len(weights)))  # [n − a, 1 + m]
+        estimate[a, a:], boots[:, a, a:] = means[:, 0], means[:, 1:].T
+    low, high, interval = percentile_interval(estimate[places], boots[:, *places], resampled)
+    own = np.sqrt(np.maximum(np.diagonal(estimate), 0))
+    table = pd.DataFrame(
+        {
+            "estimate": estimate[places],
+            "ci_lo": low,
+            "ci_hi": high,
+            "interval": interval,
+            "ceiling": own[places[0]] * own[places[1]],
+        }
+    )
+    return table, places
+
+
+def _mean(values: np.ndarray) -> np.ndarray:
+    """Mean over axis 1 of what is not NaN; NaN where all is."""
+    n = np.isfinite(values).sum(axis=1)
+    return np.divide(np.nansum(values, axis=1), n, out=np.full(n.shape, np.nan), where=n > 0)

@@ -1,0 +1,238 @@
+"""The comparison that this project began with, "happy" against "sad": first as published, then right.
+
+Published was one pair of clips of MusicGen small at one layer, with both guidance branches flattened into
+one vector of 2 × D numbers a step. One of the branches never reads the prompt; raw cosines are near 1
+because of a mean that all clips share; and one pair says nothing of how alike two clips of *one* emotion are.
+"""
+
+from collections.abc import Sequence
+from types import MappingProxyType
+
+import numpy as np
+import pandas as pd
+from tqdm import tqdm
+
+from innerear.analyses.similarity import cosine_similarity
+from innerear.errors import InputError
+from innerear.stacks.stack import Stack
+
+FLATTENED = "both, flattened"
+BRANCHES = (FLATTENED, "cond", "uncond", "delta")
+PAIRS = ("two emotions, same seed", "two emotions, other seed", "one emotion, other seed")
+#: a unit differs when its means over the steps lie further apart than this
+THRESHOLD = 0.1
+
+#: statistic -> value, for MusicGen small
+PUBLISHED = MappingProxyType(
+    {
+        "steps captured": 153,
+        "rows a step": 2,
+        "dimensions a row": 1024,
+        "cosine of the last step only": 0.9999,
+        "cosine, mean over steps": 0.9461,
+        "cosine at the first step": 0.9997,
+        "cosine at the last step": 0.9463,
+        "cosine, standard deviation over steps": 0.0258,
+        "largest difference of a dimension": 0.5913,
+        f"share of dimensions that differ by more than {THRESHOLD}": 0.0806,
+        "dimension that differs most": 1932,
+        "dimension that differs second most": 908,
+    }
+)
+
+
+def raw_comparison(one: np.ndarray, other: np.ndarray) -> dict[str, float]:
+    """Compare two clips as was published: raw cosines, and differences of time averages.
+
+    Parameters
+    ----------
+    one, other : [S, D] states of two clips; D = 2 × d_model where the branches are flattened.
+
+    Returns
+    -------
+    Statistic → value, of the names of `PUBLISHED` that are about one pair.
+    """
+    cosine = cosine_similarity(_as_activations(one[None]), _as_activations(other[None]), center=False)[
+        :, 0, 0
+    ]
+    difference = np.abs(one.mean(axis=0) - other.mean(axis=0))
+    most = np.argsort(-difference, kind="stable")
+    values = [
+        cosine[-1],
+        cosine.mean(),
+        cosine[0],
+        cosine[-1],
+        cosine.std(),
+        difference[most[0]],
+        (difference > THRESHOLD).mean(),
+        most[0],
+        most[1],
+    ]
+    return dict(zip(list(PUBLISHED)[3:], map(float, values), strict=True))
+
+
+def _as_activations(states: np.ndarray) -> np.ndarray:
+    return states.transpose(1, 0, 2)[:, None]  # [B, S, D] -> [S, 1, B, D]
+
+
+def of_branch(states: np.ndarray, branch: str) -> np.ndarray:
+    """Return one of `BRANCHES` of states [B, C, S, D], C = (cond, uncond): [B, S, D], or [B, S, 2 D]."""
+    if branch == FLATTENED:
+        return states.transpose(0, 2, 1, 3).reshape(len(states), states.shape[2], -1)  # -> [B, S, C D]
+    cond, uncond = states[:, 0], states[:, 1]
+    return {"cond": cond, "uncond": uncond, "delta": cond - uncond}[branch]
+
+
+def layer_curves(one: np.ndarray, other: np.ndarray, *, model: str, layer: int) -> pd.DataFrame:
+    """Follow the cosine over the steps: raw and centred, per branch, for three kinds of pairs.
+
+    Parameters
+    ----------
+    one, other : [B, C, S, D] clips of two emotions, in one order of B ≥ 2 seeds; C = (cond, uncond).
+    model, layer : for the columns.
+
+    Returns
+    -------
+    Columns model, layer, branch, measure (raw or centred: the mean of all 2 B clips removed at each step),
+    pairs (of `PAIRS`), step, and the mean, lowest and highest cosine of such pairs. NaN where all clips are
+    equal, as uncond is at step 0.
+
+    Raises
+    ------
+    InputError: fewer than two seeds, or clips that do not match.
+    """
+    _check(one, other)
+    n = len(one)
+    emotion, seed = np.repeat([0, 1], n), np.tile(np.arange(n), 2)
+    alike, same_seed = emotion[:, None] == emotion, seed[:, None] == seed
+    masks = dict(zip(PAIRS, (~alike & same_seed, ~alike & ~same_seed, alike & ~same_seed), strict=True))
+    tables = []
+    for branch in BRANCHES:
+        activations = _as_activations(of_branch(np.concatenate([one, other]), branch))
+        for measure in ("raw", "centred"):
+            cosine = cosine_similarity(activations, activations, center=measure == "centred")  # [S, 2 B, 2 B]
+            for pairs, mask in masks.items():
+                values = cosine[:, mask]  # [S, pairs]
+                curve = {"estimate": values.mean(axis=1), "lowest": values.min(axis=1)}
+                curve |= {"highest": values.max(axis=1), "step": np.arange(len(values))}
+                names = {"model": model, "layer": layer, "branch": branch, "measure": measure, "pairs": pairs}
+                tables.append(pd.DataFrame(names | curve))
+    return pd.concat(tables, ignore_index=True)
+
+
+def _check(one: np.ndarray, other: np.ndarray) -> None:
+    if one.shape != other.shape or one.ndim != 4 or one.shape[1] != 2:
+        raise InputError(
+            f"clips of shapes {one.shape} and {other.shape}: both must be (seeds, 2 branches, steps, width);"
+            " give every prompt the same seeds, and capture both branches"
+        )
+    if len(one) < 2:
+        raise InputError(
+            "the replication needs two seeds or more, to compare clips of one emotion; add seeds"
+        )
+
+
+def layer_table(
+    one: np.ndarray, other: np.ndarray, complete: np.ndarray, *, model: str, layer: int
+) -> pd.DataFrame:
+    """Put the published figures beside ours: as published, then by branch, then centred.
+
+    Parameters
+    ----------
+    one, other : [B, C, S, D] clips of two emotions, in one order of seeds; C = (cond, uncond).
+    complete : bool [S], steps that are no padding: those over which centred cosines are averaged.
+    model, layer : for the columns.
+
+    Returns
+    -------
+    Columns model, layer, branch, statistic, published (NaN where nothing was), estimate, lowest, highest,
+    n_seeds, note. Raw statistics: `estimate` is of the first seed's pair, as one pair was published, and
+    `lowest` and `highest` are over the pairs of all seeds. Centred ones: means over pairs and steps; with
+    one prompt per emotion they have no p.
+
+    Raises
+    ------
+    InputError: as `layer_curves`.
+    """
+    _check(one, other)
+    n, _, n_steps, d_model = one.shape
+    sizes = dict(zip(list(PUBLISHED)[:3], (n_steps, 2, d_model), strict=True))
+    rows = [(FLATTENED, name, PUBLISHED[name], size, size, size, n, "") for name, size in sizes.items()]
+    for branch in BRANCHES:
+        pairs = [
+            raw_comparison(*pair)
+            for pair in zip(of_branch(one, branch), of_branch(other, branch), strict=True)
+        ]
+        for name, first in pairs[0].items():
+            is_dimension = name.startswith("dimension")
+            values = [np.nan] if is_dimension else [pair[name] for pair in pairs]
+            published = PUBLISHED[name] if branch == FLATTENED else np.nan
+            note = _unit(int(first), d_model, branch) if is_dimension else ""
+            rows.append((branch, name, published, first, min(values), max(values), n, note))
+    curves = layer_curves(one, other, model=model, layer=layer)
+    for branch in BRANCHES[1:]:
+        two, same = (_mean_centred(curves, branch, pairs, complete) for pairs in PAIRS[1:])
+        for name, value in ((PAIRS[1], two), (PAIRS[2], same), ("one emotion − two, other seed", same - two)):
+            rows.append((branch, f"centred cosine, {name}", np.nan, value, np.nan, np.nan, n, ""))
+    columns = ["branch", "statistic", "published", "estimate", "lowest", "highest", "n_seeds", "note"]
+    table = pd.DataFrame(rows, columns=columns)
+    table.insert(0, "layer", layer)
+    table.insert(0, "model", model)
+    return table
+
+
+def _mean_centred(curves: pd.DataFrame, branch: str, pairs: str, complete: np.ndarray) -> float:
+    rows = (curves["branch"] == branch) & (curves["measure"] == "centred") & (curves["pairs"] == pairs)
+    curve = curves.loc[rows].sort_values("step")["estimate"].to_numpy(float)  # [S]
+    return float(curve[complete].mean())
+
+
+def _unit(dimension: int, d_model: int, branch: str) -> str:
+    """Say which unit of which branch a dimension is."""
+    if branch == FLATTENED:
+        branch = ("cond", "uncond")[dimension // d_model]
+    return f"unit {dimension % d_model} of {branch}"
+
+
+def stacks_replication(
+    samples: pd.DataFrame, layers: Sequence[int], *, model: str
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Compare the first two emotions of a study, layer by layer.
+
+    Parameters
+    ----------
+    samples : the index: a row per sample with emotion, prompt_id, seed and stack.
+    layers : 0-based blocks.
+    model : for the columns.
+
+    Returns
+    -------
+    The tables of `layer_table` and of `layer_curves`, of all layers.
+
+    Raises
+    ------
+    InputError: not two emotions with one prompt each; clips that do not match; a broken stack.
+    """
+    emotions = dict(zip(samples["prompt_id"], samples["emotion"], strict=True))
+    if len(emotions) != 2 or len(set(emotions.values())) != 2:
+        raise InputError(
+            "replication compares two prompts of two emotions, but the study has the prompts "
+            f"{', '.join(emotions)}; set replication: false, or leave two"
+        )
+    ordered = samples.sort_values("seed")
+    paths = [ordered.loc[ordered["prompt_id"] == prompt, "stack"].tolist() for prompt in emotions]
+    tables, curves = [], []
+    for layer in tqdm(layers, desc="replication", unit="layer"):
+        one, other = (_read(stacks, layer) for stacks in paths)
+        with Stack(paths[0][0]) as stack:
+            tables.append(layer_table(one, other, stack.complete, model=model, layer=layer))
+        curves.append(layer_curves(one, other, model=model, layer=layer))
+    return pd.concat(tables, ignore_index=True), pd.concat(curves, ignore_index=True)
+
+
+def _read(paths: Sequence[str], layer: int) -> np.ndarray:
+    states = []
+    for path in paths:
+        with Stack(path) as stack:
+            states.append(stack.read(layer).astype(np.float32))
+    return np.stack(states)  # [B, C, S, D]

@@ -1,0 +1,1 @@
+"""Text against token history, from clips replayed under other texts."""

@@ -1,0 +1,294 @@
+"""The cells of a counterfactual replay as contrasts, and products of contrasts between two units.
+
+``x[a, r, b]`` is a state while the clip that was made for emotion a with seed r is read under text b of
+its template. Text, history (the clip so far) and their interaction are contrasts of these cells. A
+contrast is squared by multiplying it with itself *of another seed*: what only one clip has is in one of
+the two factors alone, so that the product has a true zero.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from innerear.errors import InputError
+from innerear.gram.reading import GramSource
+from innerear.statistics.design import Design
+
+#: the text "none" drops the condition; the others are beside the emotions' texts
+NO_TEXT, PARAPHRASED = "none", "paraphrase"
+TEXT, HISTORY, INTERACTION = "text", "history", "interaction"
+ON_POLICY, OFF_TEXT, OFF_HISTORY = "on-policy emotion", "text, off-policy", "history, off-policy"
+PARAPHRASE, SWAP = "paraphrase", "another emotion's text"
+MEAN = "mean"
+# Values of a Gram matrix that are held at once, so that float64 never doubles a large file.
+_PIECE = 2**24
+
+
+@dataclass(frozen=True)
+class PairProducts:
+    """Inner products of Q deviations between every two of U units (seeds, or templates).
+
+    Attributes
+    ----------
+    values : [pairs, Q, Q, cells] of units i < j: deviation q of unit i with deviation q′ of unit j.
+    n_units : U.
+    """
+
+    values: np.ndarray
+    n_units: int
+
+    @property
+    def matched(self) -> np.ndarray:
+        """Σ_q of each deviation with itself in the other unit, [pairs, cells]."""
+        return np.einsum("pqqc->pc", self.values)
+
+    @property
+    def estimate(self) -> np.ndarray:
+        """Mean of `matched` over pairs of units, [cells]."""
+        return self.matched.mean(axis=0)
+
+    def null(self, moved: np.ndarray) -> np.ndarray:
+        """Return `estimate` with the deviations of each unit exchanged, [m, cells].
+
+        Parameters
+        ----------
+        moved : int [m, U, Q], which deviation stands in for deviation q of a unit.
+        """
+        n_pairs, n_deviations = self.values.shape[:2]
+        i, j = np.triu_indices(self.n_units, 1)
+        flat = self.values.reshape(-1, self.values.shape[-1])
+        null = np.empty((len(moved), flat.shape[1]))
+        size = max(1, _PIECE // len(flat))
+        pair = np.arange(n_pairs)[None, :, None]
+        for start in range(0, len(moved), size):
+            rows = moved[start : start + size]
+            draw = np.arange(len(rows))[:, None, None]
+            weights = np.zeros((len(rows), n_pairs, n_deviations, n_deviations))
+            weights[draw, pair, rows[:, i], rows[:, j]] = 1
+            null[start : start + size] = weights.reshape(len(rows), -1) @ flat
+        return null / n_pairs
+
+
+def pair_products(deviations: np.ndarray) -> PairProducts:
+    """Return the products of deviations [cells, U, Q, D] that are known as such."""
+    n_units = deviations.shape[1]
+    pairs = zip(*np.triu_indices(n_units, 1), strict=True)
+    values = [deviations[:, i] @ deviations[:, j].swapaxes(1, 2) for i, j in pairs]  # pairs of [cells, Q, Q]
+    return PairProducts(np.stack(values).transpose(0, 2, 3, 1), n_units)
+
+
+class ReplayedTemplate:
+    """One template's Gram file of a layer, its cells in the order of the design.
+
+    Parameters
+    ----------
+    gram : an open file of rule ``counterfactual``.
+    design : of all clips, by emotion.
+
+    Attributes
+    ----------
+    emotions : the design's names of the E emotions, of codes and of texts; named : the file's, which differ
+        where labels were shuffled; texts : [B] the emotions, and what else there is.
+    prompts : [E] the design's number of each emotion's prompt in this template.
+    order : int [E, R, B] the file's cell of each (codes, seed, text).
+
+    Raises
+    ------
+    InputError: the file is of other clips than the design, or a cell is missing.
+    """
+
+    def __init__(self, gram: GramSource, design: Design) -> None:
+        self.gram, self.design = gram, design
+        codes, emotion, text = (gram.coords(name).tolist() for name in ("codes", "codes_emotion", "text"))
+        if NO_TEXT not in text:
+            raise InputError("the replay has no cells without text: make it again")
+        self.named = list(dict.fromkeys(emotion))
+        texts = self.named + [name for name in dict.fromkeys(text) if name not in self.named]
+        number = {sample: i for i, sample in enumerate(design.samples["sample_id"].astype(str))}
+        unknown = next((sample for sample in codes if sample not in number), None)
+        if unknown is not None:
+            raise InputError(
+                f"the replay holds the clip {unknown!r}, which is not in the sample sheet: make it again"
+            )
+        samples = np.array([number[sample] for sample in codes])
+        self.order = np.full((len(self.named), len(design.seeds), len(texts)), -1)
+        a = [self.named.index(name) for name in emotion]
+        b = [texts.index(name) for name in text]
+        self.order[a, design.seed_of[samples], b] = np.arange(len(samples))
+        if (self.order < 0).any():
+            i, r, j = np.argwhere(self.order < 0)[0]
+            raise InputError(
+                f"the replay has no cell of codes {self.named[i]!r}, seed {design.seeds[r]} under text "
+                f"{texts[j]!r}: make it again from the current index"
+            )
+        self.prompts = design.prompt_of[samples[self.order[:, 0, 0]]]
+        self.emotions = design.prompt_labels[self.prompts].tolist()
+        self.texts = self.emotions + texts[len(self.emotions) :]
+        if self.emotions != self.named and not design.is_shuffled:
+            raise InputError(
+                f"the replay calls its codes {', '.join(self.named)} where the sample sheet has "
+                f"{', '.join(self.emotions)}: make it again from the current index"
+            )
+
+    @property
+    def block(self) -> int:
+        """The design's number of the template."""
+        return int(self.design.block_of[self.prompts[0]])
+
+    def local(self, table: np.ndarray) -> np.ndarray:
+        """Turn `Design.clip_permutations` [m, N] into this template's emotions, int [m, R, E]."""
+        of_prompt = np.full(self.design.n_prompts, -1)
+        of_prompt[self.prompts] = np.arange(len(self.prompts))
+        return of_prompt[self.design.prompt_of[table[:, self.design.rows[self.prompts].T]]]
+
+    def kernels(self) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """Yield Gram matrices [cells, R, E, B, R, E, B] and raw squared lengths [cells, R, E, B] by pieces.
+
+        The complete steps in order, then the windows.
+        """
+        complete = np.flatnonzero(self.gram.read("complete"))
+        size = max(1, _PIECE // self.order.size**2)
+        for start in range(0, len(complete), size):
+            steps = complete[start : start + size]
+            span = slice(int(steps[0]), int(steps[-1]) + 1)
+            yield self._piece("", steps - steps[0], step=span)
+        n_windows = len(self.gram.coords("window"))
+        yield self._piece("window_", np.arange(n_windows))
+
+    def _piece(self, kind: str, kept: np.ndarray, **where: slice) -> tuple[np.ndarray, np.ndarray]:
+        gram, product, norm = (
+            self.gram.read(kind + name, **where)[kept].astype(float)
+            for name in ("gram", "mean_product", "mean_norm")
+        )
+        rows = self.order.swapaxes(0, 1)  # [R, E, B]
+        flat = rows.ravel()
+        length = np.diagonal(gram, axis1=1, axis2=2) + 2 * product + norm[:, None] ** 2
+        return gram[:, flat[:, None], flat].reshape(-1, *rows.shape, *rows.shape), length[:, rows]
+
+
+def check_alike(templates: Mapping[str, ReplayedTemplate]) -> None:
+    """Refuse templates that differ in their emotions.
+
+    Raises
+    ------
+    InputError: naming the first such template.
+    """
+    expected, first = None, ""
+    for name, template in templates.items():
+        if expected is None:
+            expected, first = sorted(template.emotions), name
+        if sorted(template.emotions) != expected:
+            raise InputError(
+                f"template {name!r} holds the emotions {', '.join(template.emotions)} where {first!r} "
+                f"holds {', '.join(expected)}: make the replay again"
+            )
+
+
+def relabeled(templates: Sequence[ReplayedTemplate], design: Design, m: int) -> np.ndarray:
+    """Return which emotion stands in for which in the study's permutations of prompts, int [m, T, E].
+
+    Emotions are numbered in the first template's order.
+    """
+    names = templates[0].emotions
+    prompts = np.stack([one.prompts[[one.emotions.index(name) for name in names]] for one in templates])
+    number = np.empty(design.n_prompts, int)
+    number[prompts] = np.arange(len(names))
+    return number[design.prompt_permutations(m)[:, prompts]]
+
+
+def contrasts(n_emotions: int, texts: list[str]) -> dict[str, np.ndarray]:
+    """Return the weights of each component's deviations over a seed's cells, name → [Q, E, B].
+
+    The squared lengths of a component's deviations, summed, are its share of the mean square of the E × E
+    cells about their mean: ``(1/E) Σ_b |t_b|²`` for text, alike for history, ``(1/E²) Σ_ab |i_ab|²`` for the
+    interaction. The off-policy components are those of an additive model fitted by least squares to the cells
+    whose text is not the codes' own; they need three emotions. `PARAPHRASE` and `SWAP` are half the mean
+    squared distance from the own text to its paraphrase, and to another emotion's text, in one clip.
+    """
+    n, n_texts = n_emotions, len(texts)
+    own, about = np.eye(n), np.eye(n) - 1 / n
+    found = {
+        TEXT: np.einsum("qb,a->qab", about, np.full(n, n**-1.5)),
+        HISTORY: np.einsum("qa,b->qab", about, np.full(n, n**-1.5)),
+        INTERACTION: np.einsum("pa,qb->pqab", about, about / n).reshape(n * n, n, n),
+        ON_POLICY: np.einsum("qa,ab->qab", about / n**0.5, own),
+        MEAN: np.full((1, n, n), n**-2.0),
+    }
+    if n > 2:
+        found |= _off_policy(n)
+    i, j = np.nonzero(1 - own)
+    swap = np.zeros((len(i), n, n))
+    swap[np.arange(len(i)), i, j], swap[np.arange(len(i)), i, i] = 1, -1
+    found[SWAP] = swap / np.sqrt(2 * len(i))
+    found = {name: np.pad(w, ((0, 0), (0, 0), (0, n_texts - n))) for name, w in found.items()}
+    if PARAPHRASED in texts:
+        other = np.zeros((n, n, n_texts))
+        other[np.arange(n), np.arange(n), texts.index(PARAPHRASED)] = 1
+        other[:, :, :n] -= np.einsum("qa,ab->qab", own, own)
+        found[PARAPHRASE] = other / np.sqrt(2 * n)
+    return found
+
+
+def _off_policy(n: int) -> dict[str, np.ndarray]:
+    """Weights [E, E, E] of the additive model's text and history deviations, from cells a ≠ b."""
+    a, b = np.nonzero(1 - np.eye(n))
+    model = np.column_stack([np.ones(len(a)), np.eye(n)[a], np.eye(n)[b]])
+    about = np.kron(np.eye(2), np.eye(n) - 1 / n)
+    weights = np.zeros((2 * n, n, n))
+    weights[:, a, b] = about @ np.linalg.pinv(model)[1:] / n**0.5
+    return {OFF_HISTORY: weights[:n], OFF_TEXT: weights[n:]}
+
+
+@dataclass(frozen=True)
+class TemplateProducts:
+    """What the shares of one template are made of; cells are the complete steps, then the windows.
+
+    Attributes
+    ----------
+    products : component → `PairProducts` of seeds.
+    energy : [R, cells] mean square of the E × E cells of a seed.
+    delta, cond : [R, cells] mean square of cond − uncond and of cond, under the clip's own text.
+    """
+
+    products: dict[str, PairProducts]
+    energy: np.ndarray
+    delta: np.ndarray
+    cond: np.ndarray
+
+    @property
+    def total(self) -> np.ndarray:
+        """Unbiased variance of the E × E cells over emotions of codes, of texts, and clips, [cells].
+
+        Half the mean squared distance between two cells of different seeds.
+        """
+        return self.energy.mean(axis=0) - self.products[MEAN].estimate
+
+
+def template_products(template: ReplayedTemplate) -> TemplateProducts:
+    """Read one template's Gram matrices once, in pieces, and contrast them."""
+    n, texts = len(template.emotions), template.texts
+    weights = {name: w.reshape(len(w), -1) for name, w in contrasts(n, texts).items()}
+    pairs = list(zip(*np.triu_indices(len(template.design.seeds), 1), strict=True))
+    values: dict[str, list[np.ndarray]] = {name: [] for name in weights}
+    energy, delta, cond = [], [], []
+    own, none = np.arange(n), texts.index(NO_TEXT)
+    for kernel, length in template.kernels():
+        diagonal = np.einsum("crabrab->crab", kernel)
+        energy.append(diagonal[..., :n].mean(axis=(-2, -1)))
+        cond.append(length[:, :, own, own].mean(axis=-1))
+        across = np.stack([kernel[:, r, own, own, r, own, none] for r in range(kernel.shape[1])], axis=1)
+        delta.append((diagonal[:, :, own, own] + diagonal[:, :, own, none] - 2 * across).mean(axis=-1))
+        flat = kernel.reshape(len(kernel), *2 * (kernel.shape[1], kernel.shape[2] * kernel.shape[3]))
+        for name, w in weights.items():
+            between = [w @ flat[:, i, :, j] @ w.T for i, j in pairs]  # pairs of [cells, Q, Q]
+            values[name].append(np.array(between).reshape(len(pairs), len(kernel), len(w), len(w)))
+    return TemplateProducts(
+        {
+            name: PairProducts(
+                np.concatenate(parts, axis=1).transpose(0, 2, 3, 1), len(template.design.seeds)
+            )
+            for name, parts in values.items()
+        },
+        *(np.concatenate(parts).T for parts in (energy, delta, cond)),
+    )

@@ -1,0 +1,260 @@
+"""Shares of a layer's variance over codes, texts and clips, with bootstraps and permutation nulls.
+
+Within a template everything follows from products between seeds, across templates from products between
+templates, so that every permutation is a row of one matrix product.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from innerear.analyses.text_or_history.across_templates import PROBES, CrossProbes, GeneralCodes
+from innerear.analyses.text_or_history.cells import (
+    HISTORY,
+    INTERACTION,
+    MEAN,
+    ON_POLICY,
+    TEXT,
+    ReplayedTemplate,
+    relabeled,
+    template_products,
+)
+from innerear.statistics.design import Design
+from innerear.statistics.significance import MAX_DROPPED
+
+CLIP, LEAD, LENGTH = "clip", "history − text", "‖delta‖ ÷ ‖cond‖"
+SHUFFLED, GENERAL = ", pairing shuffled", ", general"
+COMPONENTS = (TEXT, HISTORY, INTERACTION)
+SHARE, ACCURACY = "share of variance", "balanced accuracy"
+_ALONE = "permuted within template and seed, in each seed by itself"
+_MOVED = {
+    TEXT: f"texts {_ALONE}",
+    HISTORY: f"clips {_ALONE}",
+    INTERACTION: f"clips and texts {_ALONE}",
+    ON_POLICY: f"clips {_ALONE}",
+}
+
+
+@dataclass(frozen=True)
+class Measure:
+    """One statistic of all cells (the complete steps, then the windows).
+
+    Attributes
+    ----------
+    name, unit, branch, chance : for the table; chance is NaN where it is 0 or unknown.
+    estimate : [cells]; boots : [m, cells], none where there is no interval; resampled : what they resample.
+    null : [m, cells] under permutations, or None where it is not tested; moved : says what they exchange.
+    of : what the permutations exchange, as `Design.smallest_p` has it.
+    """
+
+    name: str
+    estimate: np.ndarray
+    boots: np.ndarray
+    resampled: str
+    null: np.ndarray | None = None
+    moved: str = ""
+    of: str = "clips"
+    unit: str = SHARE
+    branch: str = "cond"
+    chance: float = float("nan")
+
+
+def probe_name(trained: str, tested: str) -> str:
+    """Name the statistic of a probe."""
+    return f"probe {trained} → {tested}"
+
+
+class Resamples:
+    """Bootstraps of templates, then seeds, as weights that sum to 1; NaN where nothing is left.
+
+    Attributes
+    ----------
+    templates : [m, T]; seeds : [m, R]; seed_pairs, template_pairs : [m, pairs] of two different ones.
+    text : what is resampled. With so few seeds that many resamples would hold a single one, which cannot be
+        cross-validated, seeds stay as they are. n : m, or 0 where nothing is left to resample.
+    """
+
+    def __init__(self, design: Design, templates: Sequence[ReplayedTemplate], n_bootstraps: int) -> None:
+        boots = design.bootstraps(n_bootstraps)
+        blocks = [one.block for one in templates]
+        units = boots.units[:, blocks] if design.blocked else np.ones((n_bootstraps, len(templates)))
+        seeds = boots.seeds
+        fixed = ((seeds > 0).sum(axis=1) < 2).mean() > MAX_DROPPED
+        seeds = np.ones_like(seeds) if fixed else seeds
+        what = [*(["templates"] if design.blocked else []), *([] if fixed else ["seeds"])]
+        self.text, self.n = ", then ".join(what), n_bootstraps if what else 0
+        self.templates, self.seeds = _weights(units), _weights(seeds)
+        self.template_pairs, self.seed_pairs = _weights(_pairs(units)), _weights(_pairs(seeds))
+
+    def pooled(self, values: Sequence[np.ndarray]) -> np.ndarray:
+        """Average over templates in every bootstrap, [m, cells], of each one's [m, cells] (or [cells])."""
+        weighed = [self.templates[:, t, None] * one for t, one in enumerate(values)]
+        return np.sum(weighed, axis=0)
+
+
+def _pairs(counts: np.ndarray) -> np.ndarray:
+    i, j = np.triu_indices(counts.shape[1], 1)
+    return counts[:, i] * counts[:, j]
+
+
+def _weights(counts: np.ndarray) -> np.ndarray:
+    counts = counts.astype(float)
+    total = counts.sum(axis=1, keepdims=True)
+    return np.divide(counts, total, out=np.full_like(counts, np.nan), where=total > 0)
+
+
+class Shares:
+    """All components of one layer.
+
+    Parameters
+    ----------
+    templates : of the same emotions; design : of two seeds or more.
+    n_permutations, n_bootstraps : rows of the design's tables to use.
+    """
+
+    def __init__(
+        self, templates: Sequence[ReplayedTemplate], design: Design, n_permutations: int, n_bootstraps: int
+    ) -> None:
+        self.templates, self.design, self.m = templates, design, n_permutations
+        self.parts = [template_products(one) for one in templates]
+        self.resamples = Resamples(design, templates, n_bootstraps)
+        total = np.mean([part.total for part in self.parts], axis=0)
+        energy = np.mean([part.cond.mean(axis=0) for part in self.parts], axis=0)
+        # What float32 leaves of equal states is no variance.
+        self.total = np.where(total > 1e-9 * energy, total, np.nan)
+        pairs, seeds = self.resamples.seed_pairs, self.resamples.seeds
+        self.total_boots = self.resamples.pooled(
+            [seeds @ part.energy - pairs @ part.products[MEAN].matched for part in self.parts]
+        )
+        names = [name for name in self.parts[0].products if all(name in part.products for part in self.parts)]
+        #: estimate [cells] and bootstraps [m, cells] of each component that all templates have
+        self.found = {name: self._share(name) for name in names if name != MEAN}
+
+    def _share(self, name: str) -> tuple[np.ndarray, np.ndarray]:
+        """Estimate [cells] and bootstraps [m, cells] of one component."""
+        products = [part.products[name] for part in self.parts]
+        boots = self.resamples.pooled([self.resamples.seed_pairs @ one.matched for one in products])
+        return self._relative(np.mean([one.estimate for one in products], axis=0)), self._drawn(
+            boots / self.total_boots
+        )
+
+    def _relative(self, values: np.ndarray) -> np.ndarray:
+        # Rounded, so that what differs by the rounding of the stored products only is a tie.
+        return (values / self.total).round(6)
+
+    def _drawn(self, boots: np.ndarray) -> np.ndarray:
+        return boots[: self.resamples.n]
+
+    # ---- within templates ---------------------------------------------------------------------
+
+    def within(self) -> list[Measure]:
+        """Return the components within templates, and the length of delta."""
+        measures, nulls = [], self._moved()
+        for name, (estimate, boots) in self.found.items():
+            null = self._null(name, nulls[name]) if name in nulls else None
+            measures.append(Measure(name, estimate, boots, self.resamples.text, null, _MOVED.get(name, "")))
+        # A control: clips are paired with emotions anew, once.
+        table = self.design.clip_permutations(1, "control")
+        null = self._null(HISTORY, nulls[HISTORY])
+        control = self._null(HISTORY, [one.local(table) for one in self.templates])[0]
+        nothing = np.empty((0, len(control)))
+        measures.append(Measure(HISTORY + SHUFFLED, control, nothing, "", null, _MOVED[HISTORY]))
+        rest, rest_boots = (1 - np.sum([self.found[name][i] for name in COMPONENTS], axis=0) for i in (0, 1))
+        lead, lead_boots = (self.found[HISTORY][i] - self.found[TEXT][i] for i in (0, 1))
+        return [
+            *measures,
+            Measure(CLIP, rest, rest_boots, self.resamples.text),
+            Measure(LEAD, lead, lead_boots, self.resamples.text),
+            self._length(),
+        ]
+
+    def _moved(self) -> dict[str, list[np.ndarray]]:
+        """Which deviation stands in for which, component → int [m, R, Q] of each template."""
+        tables = {of: self.design.clip_permutations(self.m, of) for of in (HISTORY, TEXT)}
+        history, text = ([one.local(tables[of]) for one in self.templates] for of in (HISTORY, TEXT))
+        both = [_crossed(h, t) for h, t in zip(history, text, strict=True)]
+        return {TEXT: text, HISTORY: history, INTERACTION: both, ON_POLICY: history}
+
+    def _null(self, name: str, moved: Sequence[np.ndarray]) -> np.ndarray:
+        parts = [part.products[name].null(rows) for part, rows in zip(self.parts, moved, strict=True)]
+        return self._relative(np.mean(parts, axis=0))
+
+    def _length(self) -> Measure:
+        delta, cond = (
+            np.mean([getattr(p, n).mean(axis=0) for p in self.parts], axis=0) for n in ("delta", "cond")
+        )
+        boots = [
+            self.resamples.pooled([self.resamples.seeds @ getattr(p, n) for p in self.parts])
+            for n in ("delta", "cond")
+        ]
+        ratio = np.sqrt(boots[0] / boots[1])
+        return Measure(
+            LENGTH,
+            np.sqrt(delta / cond),
+            self._drawn(ratio),
+            self.resamples.text,
+            unit="ratio of root mean squares",
+            branch="delta",
+        )
+
+    # ---- across templates ---------------------------------------------------------------------
+
+    def general(self, codes: GeneralCodes) -> list[Measure]:
+        """Return the components that templates have in common."""
+        moved = relabeled(self.templates, self.design, self.m)  # [m, T, E]
+        rows = {TEXT: moved, HISTORY: moved, INTERACTION: _crossed(moved, moved)}
+        total = self.resamples.pooled([part.total for part in self.parts])
+        return [
+            Measure(
+                name + GENERAL,
+                self._relative(one.estimate),
+                _templates_only(self.resamples.template_pairs @ one.matched / total, self.design),
+                "templates",
+                self._relative(one.null(rows[name])),
+                self.design.null_text(self.m, f"{self.design.label}s"),
+                of="labels",
+            )
+            for name, one in codes.products.items()
+        ]
+
+    def probes(self, codes: GeneralCodes, n_steps: int) -> list[Measure]:
+        """Return how well emotions are read on held-out templates, in windows (NaN at the steps)."""
+        probes = CrossProbes(codes.windows, self.templates, self.design)
+        measures = []
+        for trained, tested in PROBES:
+            decoded = probes.decode(trained, tested, self.m)
+            same = trained == tested
+            boots = np.einsum("mt,tw->mw", self.resamples.templates, decoded.by_template)
+            measures.append(
+                Measure(
+                    probe_name(trained, tested),
+                    _in_windows(decoded.accuracy, n_steps),
+                    _templates_only(_in_windows(boots, n_steps), self.design),
+                    "templates",
+                    _in_windows(decoded.null, n_steps),
+                    self.design.null_text(self.m, f"{self.design.label}s")
+                    if same
+                    else f"{self.design.label}s of {tested} renamed alike in all templates",
+                    "labels" if same else "names",
+                    ACCURACY,
+                    "delta" if trained == "delta" else "cond",
+                    1 / len(self.templates[0].emotions),
+                )
+            )
+        return measures
+
+
+def _crossed(history: np.ndarray, text: np.ndarray) -> np.ndarray:
+    """Which of the E² cells stands in for cell (a, b), [..., E²], if history and text move thus, [..., E]."""
+    n = history.shape[-1]
+    return (history[..., :, None] * n + text[..., None, :]).reshape(*history.shape[:-1], n * n)
+
+
+def _in_windows(values: np.ndarray, n_steps: int) -> np.ndarray:
+    """Put values [..., W] behind steps that have none."""
+    return np.concatenate([np.full((*values.shape[:-1], n_steps), np.nan), values], axis=-1)
+
+
+def _templates_only(boots: np.ndarray, design: Design) -> np.ndarray:
+    return boots if design.blocked else boots[:0]

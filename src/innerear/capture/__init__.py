@@ -1,0 +1,1 @@
+"""Record hidden states: while generating, while replaying, and check them."""

@@ -1,0 +1,156 @@
+"""One job of the study: compose a batch of samples and write their stacks and audio."""
+
+import sys
+from collections.abc import Mapping, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from importlib.metadata import version
+from os import PathLike
+from typing import Any
+
+import numpy as np
+import soundfile
+from tqdm import tqdm
+
+from innerear import __version__
+from innerear.capture.hooks import Recording, check_layers, check_sites
+from innerear.capture.hooks import capture as listen
+from innerear.errors import InputError
+from innerear.io.files import atomic
+from innerear.models.base import MusicModel
+from innerear.stacks.stack import BRANCHES, StackWriter
+from innerear.study.prompts import Sample
+
+_PACKAGES = ("audiocraft", "torch", "transformers", "numpy", "h5py")
+
+
+def generate_samples(
+    model: MusicModel,
+    samples: Sequence[Sample],
+    stacks: Sequence[str | PathLike],
+    audio: Sequence[str | PathLike],
+    *,
+    study: str,
+    capture: Mapping[str, Any],
+    generation: Mapping[str, Any],
+) -> None:
+    """Compose the samples as one batch; write each one's audio, then its stack.
+
+    The audio comes first, so that a stack that exists has its audio. A sample's tokens are the same in
+    any batch.
+
+    Parameters
+    ----------
+    model : from `innerear.models.load_model`.
+    samples : B (prompt, seed) pairs.
+    stacks, audio : B paths of each; audio as .wav (16-bit PCM).
+    study : name, kept in the stacks.
+    capture : ``layers`` (list, or ``"all"``) and ``dtype``; optionally ``sites`` and ``branches``, which
+        are the residual stream and both branches otherwise.
+    generation : ``duration`` in seconds, and settings of `MusicModel.generate`: ``guidance``,
+        ``temperature``, ``top_k``, ``top_p``, ``stride``, ``two_step``.
+
+    Raises
+    ------
+    InputError: a layer, site, branch or duration that the model does not have, before anything is
+        generated; a state that cannot be stored.
+    """
+    if not len(samples) == len(stacks) == len(audio):
+        raise InputError(
+            f"{len(samples)} samples, {len(stacks)} stacks and {len(audio)} audio files must match"
+        )
+    layers = check_layers(None if capture["layers"] == "all" else capture["layers"], model.n_layers)
+    sites = check_sites(capture.get("sites", ["residual"]))
+    branches = _check_branches(capture.get("branches", BRANCHES))
+    settings = dict(generation)
+    duration = settings.pop("duration")
+    timeline = model.timeline(duration, stride=settings.get("stride", 0.6))
+    modules = {site: model.modules(site) for site in [*sites, "input"]}
+    with (
+        listen(modules, n_samples=len(samples), n_steps=timeline.n_steps, layers=layers) as recording,
+        _progress(samples) as progress,
+    ):
+        made = model.generate(
+            [sample.prompt.text for sample in samples],
+            [sample.seed for sample in samples],
+            duration,
+            observe=recording.run,
+            progress=progress,
+            **settings,
+        )
+    common = _provenance(model, study, generation)
+    for i, sample in enumerate(samples):
+        _write_wav(audio[i], made.audio[i].numpy(), model.sample_rate)
+        attrs = common | _identity(sample)
+        codes = made.codes[i].numpy()
+        kept = [branch for branch in branches if branch in recording.branches]
+        with StackWriter(stacks[i], attrs, codes, timeline, kept, capture["dtype"]) as stack:
+            write_states(stack, recording, i, sites)
+            if model.has_cross_attention and len(recording.branches) > 1:
+                cond, uncond = recording.sample("input", 0, i).float().numpy()
+                stack.write_input_gap(np.abs(cond - uncond).max(axis=-1))
+
+
+def write_states(stack: StackWriter, recording: Recording, sample: int, sites: Sequence[str]) -> None:
+    """Write a sample's recorded states, at these sites, of the branches that the stack keeps."""
+    which = [recording.branches.index(branch) for branch in stack.branches]
+    for site, layer in recording.places:
+        if site in sites:
+            stack.write(site, layer, recording.sample(site, layer, sample)[which].numpy())
+
+
+def _check_branches(branches: Sequence[str]) -> list[str]:
+    unknown = [branch for branch in branches if branch not in BRANCHES]
+    if unknown or not branches:
+        raise InputError(f"capture.branches: {list(branches)} is not within {', '.join(BRANCHES)}")
+    return [branch for branch in BRANCHES if branch in branches]
+
+
+@contextmanager
+def _progress(samples: Sequence[Sample]):
+    """Yield a progress callback: a bar on a terminal, a line every few seconds in a log."""
+    name = samples[0].id if len(samples) == 1 else f"{len(samples)} samples"
+    interval = 0.2 if sys.stderr.isatty() else 5.0
+    with tqdm(desc=name, unit="step", mininterval=interval, dynamic_ncols=True, leave=True) as bar:
+
+        def report(done: int, total: int) -> None:
+            bar.total = total
+            bar.update(done - bar.n)
+
+        yield report
+
+
+def _provenance(model: MusicModel, study: str, generation: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        "study": study,
+        "model": model.name,
+        "model_identity": model.identity(),
+        "backend": type(model).__module__.rpartition(".")[2],
+        "device": str(model.device),
+        "dtype": str(model.dtype).removeprefix("torch."),
+        "sample_rate": model.sample_rate,
+        **{f"generation_{name}": value for name, value in generation.items()},
+        "version_innerear": __version__,
+        **{f"version_{package}": version(package) for package in _PACKAGES},
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
+
+
+def _identity(sample: Sample) -> dict[str, Any]:
+    prompt = sample.prompt
+    return {
+        "sample_id": sample.id,
+        "prompt_id": prompt.id,
+        "text": prompt.text,
+        "template": prompt.template,
+        "emotion": prompt.emotion,
+        "valence": prompt.valence,
+        "arousal": prompt.arousal,
+        "seed": sample.seed,
+    }
+
+
+def _write_wav(path: str | PathLike, wave: np.ndarray, sample_rate: int) -> None:
+    """Write mono 16-bit PCM; what lies beyond full scale is clipped, not wrapped."""
+    with atomic(path) as temporary:
+        soundfile.write(temporary, np.clip(wave, -1.0, 1.0), sample_rate, subtype="PCM_16", format="WAV")

@@ -1,0 +1,1 @@
+"""The pass over a layer's stacks, and reading its result."""

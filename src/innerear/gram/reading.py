@@ -1,0 +1,80 @@
+"""Read a layer's Gram matrices: which windows and cells they have, and cosines from inner products."""
+
+from itertools import pairwise
+from typing import Protocol
+
+import numpy as np
+import pandas as pd
+
+#: name -> (axes, values), as `GramFile.write` and xarray take it
+Arrays = dict[str, tuple[tuple[str, ...], np.ndarray]]
+#: axis -> coordinates
+Coords = dict[str, np.ndarray]
+
+N_DECILES = 10
+
+
+class GramSource(Protocol):
+    """What the analyses ask of an open `GramFile`."""
+
+    def read(self, name: str, **where: int | slice) -> np.ndarray:
+        """Return a dataset, or the part of it that `where` selects by axis name."""
+        ...
+
+    def coords(self, axis: str) -> np.ndarray:
+        """Return the coordinates of an axis."""
+        ...
+
+    def __contains__(self, name: str) -> bool: ...
+
+
+def named_windows(complete: np.ndarray, n_bins: int = 0) -> dict[str, tuple[int, int]]:
+    """Name the windows and give each its first and past-the-last step; bins are called bin_0 …"""
+    begin, stop = int(complete.argmax()), int(len(complete) - complete[::-1].argmax())
+    windows = {"whole": (begin, stop)}
+    n_deciles = N_DECILES if stop - begin >= N_DECILES else 0
+    deciles = list(pairwise(np.linspace(begin, stop, n_deciles + 1).round().astype(int).tolist()))
+    if deciles:
+        windows |= {"first_10": deciles[0], "last_10": deciles[-1]}
+    windows |= {f"decile_{i + 1}": span for i, span in enumerate(deciles)}
+    edges = np.linspace(begin, stop, n_bins + 1).round().astype(int).tolist()
+    return windows | {f"bin_{i}": span for i, span in enumerate(pairwise(edges))}
+
+
+def cosine(gram: np.ndarray) -> np.ndarray:
+    """Divide Gram matrices [..., N, N] by the lengths of their samples; NaN where a length is 0."""
+    length = np.sqrt(np.maximum(np.diagonal(gram, axis1=-2, axis2=-1), 0))
+    inverse = np.divide(1, length, out=np.full_like(length, np.nan), where=length > 0)
+    return gram * inverse[..., :, None] * inverse[..., None, :]
+
+
+def raw_gram(gram: np.ndarray, mean_product: np.ndarray, mean_norm: np.ndarray) -> np.ndarray:
+    """Restore the raw inner products X Xᵀ [..., N, N] from the pieces that `layer_gram` returns.
+
+    Parameters
+    ----------
+    gram [..., N, N], mean_product [..., N], mean_norm [...] : of the same steps.
+    """
+    shift = mean_product[..., :, None] + mean_product[..., None, :]
+    return gram + shift + np.square(mean_norm)[..., None, None]
+
+
+def analysed_cells(gram: GramSource) -> pd.DataFrame:
+    """One row per analysed cell: the complete steps (or the first of each group), then the windows."""
+    steps = np.flatnonzero(gram.read("complete"))
+    first = np.asarray(gram.coords("step"))[steps].tolist()
+    windows = [str(name) for name in gram.coords("window")]
+    seconds = gram.read("seconds")[steps] if "seconds" in gram else np.full(len(steps), np.nan)
+    return pd.DataFrame(
+        {
+            "over": ["steps"] * len(steps) + ["windows"] * len(windows),
+            "step": pd.array([*first, *[None] * len(windows)], dtype="Int64"),
+            "seconds": np.r_[seconds, np.full(len(windows), np.nan)],
+            "window": [*[""] * len(steps), *windows],
+        }
+    )
+
+
+def step_counts(gram: GramSource) -> np.ndarray:
+    """Return how many steps each entry of the axis ``step`` averages, [S]."""
+    return gram.read("step_count") if "step_count" in gram else np.ones(len(gram.read("complete")), int)

@@ -1,0 +1,1 @@
+"""Files, logs, locks, devices and fingerprints."""

@@ -1,0 +1,1 @@
+"""Designs, permutations, tests, probes: statistics that know no files of states."""

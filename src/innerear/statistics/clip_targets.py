@@ -1,0 +1,117 @@
+"""Clip features as the columns of a matrix, for the analyses over samples."""
+
+from collections import Counter
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pandas as pd
+
+from innerear.errors import InputError
+from innerear.statistics.design import Design
+
+# A seed without a value may be filled from its prompt, as long as few are.
+MAX_MISSING = 0.1
+
+
+@dataclass(frozen=True)
+class Targets:
+    """Clip features, standardised.
+
+    Attributes
+    ----------
+    names, units : [F].
+    values : float32 [N, F] of unit variance, gaps filled.
+    valid : float32 [N, F], 1 where a value was measured; only those are scored.
+    reasons : [F] why a feature cannot be used; empty where it can.
+    """
+
+    names: list[str]
+    units: list[str]
+    values: np.ndarray
+    valid: np.ndarray
+    reasons: list[str]
+
+    @property
+    def usable(self) -> np.ndarray:
+        """Bool [F]."""
+        return np.array([not reason for reason in self.reasons], bool)
+
+    def without_folds(self, why: str) -> "Targets":
+        """Return the same with no feature usable, for one reason."""
+        return replace(self, reasons=[reason or why for reason in self.reasons])
+
+
+def clip_targets(clips: pd.DataFrame, design: Design) -> Targets:
+    """Lay the long table of clip features out, in the design's order.
+
+    Parameters
+    ----------
+    clips : one row per sample and feature: `sample_id`, `feature`, `unit`, `value` (NaN where not
+        measured) and `reason`.
+
+    Returns
+    -------
+    See `Targets`. A feature that a whole prompt lacks, that more than 10 % of samples lack, or that does
+    not vary is not usable; other gaps are filled with the mean of the prompt's seeds.
+
+    Raises
+    ------
+    InputError: `clips` lacks a sample or holds a feature of one twice.
+    """
+    ids = design.samples["sample_id"].astype(str).tolist()
+    names = list(dict.fromkeys(clips["feature"].astype(str)))
+    twice = clips.duplicated(["sample_id", "feature"]).to_numpy()
+    if twice.any():
+        sample, name = (clips[column].iloc[int(twice.argmax())] for column in ("sample_id", "feature"))
+        raise InputError(f"{sample!r} has {name!r} twice in the clip features: remake acoustics/clips.tsv")
+    wide = clips.pivot(index="sample_id", columns="feature", values="value").reindex(columns=names)
+    absent = [name for name in ids if name not in wide.index]
+    if absent:
+        raise InputError(
+            f"sample {absent[0]!r} has no clip features ({len(absent)} of {len(ids)} samples have none): "
+            "remake acoustics/clips.tsv"
+        )
+    values = wide.loc[ids].to_numpy(float)  # [N, F]
+    valid = np.isfinite(values)
+    unit_of = {
+        str(name): str(unit)
+        for name, unit in zip(clips["feature"], clips["unit"], strict=True)
+        if pd.notna(unit)
+    }
+    reasons = [_why_unusable(values[:, f], design, _reason(clips, name)) for f, name in enumerate(names)]
+    filled = np.where(valid, values, _prompt_means(values, design)[design.prompt_of])
+    centred = filled - filled.mean(axis=0)
+    spread = centred.std(axis=0)
+    scaled = np.divide(centred, spread, out=np.zeros_like(centred), where=spread > 0)
+    return Targets(
+        names,
+        [unit_of.get(name, "") for name in names],
+        np.where(np.isfinite(scaled), scaled, 0).astype(np.float32),
+        valid.astype(np.float32),
+        reasons,
+    )
+
+
+def _prompt_means(values: np.ndarray, design: Design) -> np.ndarray:
+    """Mean over each prompt's measured seeds, [P, F]; NaN where there are none."""
+    seeds = values[design.rows]  # [P, R, F]
+    n = np.isfinite(seeds).sum(axis=1)
+    return np.divide(np.nansum(seeds, axis=1), n, out=np.full(n.shape, np.nan), where=n > 0)
+
+
+def _reason(clips: pd.DataFrame, feature: str) -> str:
+    gaps = clips.loc[(clips["feature"] == feature) & clips["value"].isna(), "reason"]
+    given = Counter(str(reason) for reason in gaps if not pd.isna(reason))
+    return f" ({given.most_common(1)[0][0]})" if given else ""
+
+
+def _why_unusable(values: np.ndarray, design: Design, reason: str) -> str:
+    missing = ~np.isfinite(values)
+    whole = missing[design.rows].all(axis=1)
+    if whole.any():
+        return f"prompt {design.prompts[whole.argmax()]} has no value{reason}"
+    if missing.mean() > MAX_MISSING:
+        return f"{missing.sum()} of {len(missing)} samples have no value{reason}"
+    if np.ptp(values[~missing]) == 0:
+        return "all samples have one value"
+    return ""

@@ -1,0 +1,154 @@
+"""Linear probes in dual form: ridge regression of labels on features that are known by inner products only.
+
+A probe is fitted on some templates and judged on the others. Given the folds, its scores are linear in
+the labels, so that all relabelings are columns of one matrix product (Saunders et al. 1998).
+"""
+
+import numpy as np
+
+from innerear.statistics.design import Bootstraps, Design
+
+#: penalty, in units of the mean eigenvalue of the centred training kernel
+PENALTY = 1.0
+
+
+def held_out_operators(kernel: np.ndarray, design: Design, across: np.ndarray | None = None) -> np.ndarray:
+    """Return the operators that turn labels into held-out scores.
+
+    Parameters
+    ----------
+    kernel : [cells, N, N] inner products of the samples, centred or not.
+    design : folds.
+    across : [cells, ..., N, N] inner products of other features of the same samples (rows) with those
+        of `kernel` (columns): what the probes are judged on, in place of `kernel` itself.
+
+    Returns
+    -------
+    [cells, (...,) N, N]; ``operators @ targets`` are each sample's scores by a probe that was fitted on
+    the folds it is not in, relative to the training samples' mean target. Features are centred on
+    the training samples and the penalty is scaled by them; a per-dimension scaling is not possible
+    from inner products. Each row sums to 0.
+    """
+    across = kernel if across is None else across
+    operators = np.zeros(across.shape)
+    lift = (slice(None), *[None] * (across.ndim - kernel.ndim))
+    for fold in design.folds():
+        train, test, n = fold.train, fold.test, len(fold.train)
+        within = kernel[:, train[:, None], train].astype(float)  # [cells, n, n]
+        mean = within.mean(axis=1)  # [cells, n]
+        grand = mean.mean(axis=1)[:, None, None]
+        within += grand - mean[:, None, :] - mean[:, :, None]
+        penalty = PENALTY * np.trace(within, axis1=1, axis2=2) / n
+        diagonal = np.arange(n)
+        within[:, diagonal, diagonal] += np.where(penalty > 0, penalty, 1)[:, None]
+        tested = across[..., test[:, None], train].astype(float)
+        tested += grand[lift] - mean[:, None, :][lift] - tested.mean(axis=-1, keepdims=True)
+        hat = tested @ np.linalg.inv(within)[lift]
+        operators[..., test[:, None], train] = hat - hat.mean(axis=-1, keepdims=True)
+    return operators
+
+
+def centred_targets(design: Design) -> np.ndarray:
+    """Return the design's targets [P, Q] less their mean, scaled so that the mean sum of squares is 1.
+
+    NaN where all prompts have one label.
+    """
+    targets = design.targets - design.targets.mean(axis=0)
+    size = np.sqrt((targets**2).sum(axis=1).mean())
+    return targets / (size or np.nan)
+
+
+def evidence(operators: np.ndarray, design: Design) -> np.ndarray:
+    """Return how much each sample's held-out scores speak for its own label, [..., N].
+
+    The scores of the sample's own label against those of all labels, in units of what the labels
+    themselves would score: 0 in expectation without effect, 1 for a perfect probe.
+    """
+    targets = centred_targets(design)[design.prompt_of]  # [N, Q]
+    return ((operators @ targets) * targets).sum(axis=-1)
+
+
+def evidence_null(operators: np.ndarray, design: Design, n_permutations: int) -> np.ndarray:
+    """Return the mean evidence under each permutation, [m, ...], by one matrix product.
+
+    Mean evidence is Σ_ij O_ij t_i · t_j / N, so only the products of labels t change. Valid where
+    permutations leave folds as they are, that is where templates are blocks.
+    """
+    lead = operators.shape[:-2]
+    by_prompt = operators[..., design.rows[:, :, None, None], design.rows].sum(axis=(-3, -1))  # [..., P, P]
+    targets = centred_targets(design)[design.prompt_permutations(n_permutations)]  # [m, P, Q]
+    products = (targets @ targets.swapaxes(1, 2)).reshape(n_permutations, -1)  # [m, P * P]
+    null = products @ by_prompt.reshape(-1, products.shape[1]).T / design.n_samples
+    return null.reshape(n_permutations, *lead)
+
+
+def evidence_null_by_prompt(operators: np.ndarray, design: Design, n_permutations: int) -> np.ndarray:
+    """Return each prompt's mean evidence under each permutation, [m, P, cells].
+
+    As `evidence_null`, of operators [cells, N, N].
+    """
+    by_prompt = operators[..., design.rows[:, :, None, None], design.rows].sum(axis=(-3, -1))  # [cells, P, P]
+    targets = centred_targets(design)[design.prompt_permutations(n_permutations)]  # [m, P, Q]
+    products = targets @ targets.swapaxes(1, 2)  # [m, P, P]
+    null = np.einsum("mpq,cpq->mpc", products, by_prompt, optimize=True)
+    return null / len(design.seeds)
+
+
+class Ranking:
+    """How well scores order the samples of one fold: macro AUC, for ratings the concordance index.
+
+    The share of pairs of samples (of one fold, of different targets) that the scores put in the
+    order of the targets; ties count half. With indicators of labels as targets this is the area
+    under the one-against-rest ROC curve, averaged over labels.
+    """
+
+    def __init__(self, design: Design) -> None:
+        pairs = [np.stack(np.triu_indices(len(fold.test), 1)) for fold in design.folds()]
+        tests = [fold.test for fold in design.folds()]
+        self.i, self.j = np.concatenate([test[pair] for test, pair in zip(tests, pairs, strict=True)], axis=1)
+
+    def agreement(self, scores: np.ndarray, targets: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return +1, 0 or −1 for each pair [pairs, ...] of scores [N, ...], and whether it counts."""
+        order = np.sign(targets[self.i] - targets[self.j]).astype(np.int8)
+        return np.sign(scores[self.i] - scores[self.j]).astype(np.int8) * order, order != 0
+
+    def share(self, scores: np.ndarray, targets: np.ndarray) -> np.ndarray:
+        """Return the share of pairs in order, averaged over targets: [...] of scores [N, ..., Q]."""
+        agreement, counts = self.agreement(scores, targets)
+        total, n = agreement.sum(axis=0, dtype=float), counts.sum(axis=0)
+        return (0.5 + 0.5 * np.divide(total, n, out=np.full(total.shape, np.nan), where=n > 0)).mean(axis=-1)
+
+    def bootstrap(self, scores: np.ndarray, targets: np.ndarray, boots: Bootstraps) -> np.ndarray:
+        """Return `share` in every bootstrap, [m, cells], of scores [N, cells, Q] and targets [N, Q].
+
+        The fits are not repeated; held-out pairs are weighed. NaN where a target has no pair left.
+        """
+        agreement, counts = self.agreement(scores, targets[:, None])
+        weights = boots.pairs(self.i, self.j)  # [m, pairs]
+        total = (weights @ counts[:, 0].astype(np.float32))[:, None]  # [m, 1, Q]
+        summed = weights @ agreement.reshape(len(agreement), -1).astype(np.float32)
+        summed = summed.reshape(len(weights), *scores.shape[1:])
+        share = np.divide(summed, total, out=np.full_like(summed, np.nan), where=total > 0)
+        return (0.5 + 0.5 * share).mean(axis=-1)
+
+
+def hits(scores: np.ndarray, targets: np.ndarray) -> np.ndarray:
+    """Return whether the largest score is that of a sample's label, [N, ...] of scores [N, ..., Q]."""
+    return scores.argmax(axis=-1) == targets.argmax(axis=-1)
+
+
+def balanced_accuracy(right: np.ndarray, targets: np.ndarray) -> np.ndarray:
+    """Return the mean over labels of the share that was right [N, ...], for indicators [N, ..., Q]."""
+    weight = (targets / targets.sum(axis=0)).sum(axis=-1) / targets.shape[-1]  # 1 / (Q n_label)
+    return (right * weight).sum(axis=0)
+
+
+def balanced_accuracy_bootstrap(right: np.ndarray, targets: np.ndarray, boots: Bootstraps) -> np.ndarray:
+    """Return balanced accuracy in every bootstrap, [m, cells], of right [N, cells] and targets [N, Q]."""
+    counts = boots.samples()  # [m, N]
+    shares = np.zeros((len(counts), right.shape[1]))
+    for label in targets.T:
+        weights = counts * label
+        total = weights.sum(axis=1, keepdims=True)
+        shares += np.divide(weights, total, out=np.full_like(weights, np.nan), where=total > 0) @ right
+    return shares / targets.shape[1]

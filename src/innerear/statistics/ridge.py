@@ -1,0 +1,179 @@
+"""Dual ridge regression of held-out samples, from a kernel: fitted on some templates, judged on another.
+
+Predictions are linear in the targets once kernel, folds and penalty are given, so that all targets and
+all permutations of them are columns of one matrix product (Saunders et al. 1998).
+"""
+
+from collections.abc import Sequence
+from functools import cached_property
+
+import numpy as np
+
+from innerear.errors import InputError
+from innerear.statistics.design import Design, Fold
+
+#: penalties, in units of the mean eigenvalue of the training kernel
+PENALTIES = tuple(10.0**k for k in range(-3, 4))
+# Where there are too few templates for folds within the training set.
+_DEFAULT = PENALTIES.index(1.0)
+
+
+class DualRidge:
+    """Operators that turn targets into what is left of them after prediction.
+
+    Parameters
+    ----------
+    kernel : [N, N] inner products of the predictors; need not be centred.
+    folds : of `design`.
+    design : gives the folds within each training set, on which penalties are chosen.
+    covariates : [N, q] predictors without penalty, taken out of kernel and targets by least squares on
+        the training samples; the constant alone if not given.
+
+    Attributes
+    ----------
+    outer : [folds][penalties, test, N] prediction − target of the test samples.
+    base : [folds][test, N] the same with the covariates alone.
+    inner : [folds][penalties, train, train] the same over folds within the training set; None where
+        there are too few templates for them.
+    """
+
+    def __init__(
+        self,
+        kernel: np.ndarray,
+        folds: Sequence[Fold],
+        design: Design,
+        covariates: np.ndarray | None = None,
+    ) -> None:
+        kernel = np.asarray(kernel, float)
+        beside = np.ones((len(kernel), 1)) if covariates is None else np.asarray(covariates, float)
+        self.folds = folds
+        self.outer = [_residuals(kernel, beside, fold) for fold in folds]
+        self.base = [_residuals_of_covariates(beside, fold) for fold in folds]
+        self.inner = [_inner_residuals(kernel, beside, fold.train, design) for fold in folds]
+
+    def errors(self, targets: np.ndarray, valid: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Squared held-out errors of ridge and of the covariates alone.
+
+        Parameters
+        ----------
+        targets, valid : float32 [N, columns]; only samples of valid 1 are scored. Each column has a
+            penalty of its own, the one with the least error within the training set.
+
+        Returns
+        -------
+        Both [N, columns]; 0 where not valid.
+        """
+        errors, base = np.zeros_like(targets), np.zeros_like(targets)
+        for fold, outer, alone, inner in zip(self.folds, self.outer, self.base, self.inner, strict=True):
+            chosen = _penalties(inner, targets[fold.train], valid[fold.train])
+            # Every penalty for every column: one large product is faster than picking columns.
+            missed = (outer.reshape(-1, len(targets)) @ targets).reshape(*outer.shape[:2], -1)
+            errors[fold.test] = np.take_along_axis(missed, chosen[None, None], axis=0)[0] ** 2
+            base[fold.test] = (alone @ targets) ** 2
+        return errors * valid, base * valid
+
+    def joint(self, grams: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Sum squared held-out errors over samples and targets, with one penalty for all targets.
+
+        Parameters
+        ----------
+        grams : float32 [m, N, N] inner products of the samples' targets, Y Yᵀ, in m permutations of
+            them: the squared error of operator A is tr(A Y Yᵀ Aᵀ), so Y itself is not needed.
+
+        Returns
+        -------
+        errors, base : [m], of ridge and of the covariates alone.
+        chosen : int [folds, m], number of the penalty.
+        """
+        flat = grams.reshape(len(grams), -1)
+        errors, base = np.zeros((2, len(grams)))
+        chosen = np.empty((len(self.folds), len(grams)), int)
+        for number, forms in enumerate(self._forms):
+            every = flat @ forms  # [m, 1 + 2 * penalties]
+            inner, outer = np.split(every[:, 1:], 2, axis=1)
+            chosen[number] = inner.argmin(axis=1)
+            errors += np.take_along_axis(outer, chosen[number][:, None], axis=1)[:, 0]
+            base += every[:, 0]
+        return errors, base, chosen
+
+    def joint_base(self, grams: np.ndarray) -> np.ndarray:
+        """Sum squared held-out errors of the covariates alone [m], as `joint`."""
+        form = np.sum([forms[:, 0] for forms in self._forms], axis=0)
+        return grams.reshape(len(grams), -1) @ form
+
+    @cached_property
+    def _forms(self) -> list[np.ndarray]:
+        """Squares Aᵀ A of each fold's operators, [N * N, 1 + 2 * penalties]: base, inner, outer."""
+        forms = []
+        for fold, outer, alone, inner in zip(self.folds, self.outer, self.base, self.inner, strict=True):
+            within = np.zeros((len(PENALTIES), *[outer.shape[-1]] * 2), np.float32)
+            if inner is None:  # the least error is that of the penalty 1
+                within += (np.arange(len(PENALTIES)) != _DEFAULT)[:, None, None]
+                within *= np.eye(outer.shape[-1], dtype=np.float32)
+            else:
+                within[:, fold.train[:, None], fold.train] = inner.swapaxes(1, 2) @ inner
+            squares = np.concatenate([(alone.T @ alone)[None], within, outer.swapaxes(1, 2) @ outer])
+            forms.append(np.ascontiguousarray(squares.reshape(len(squares), -1).T))
+        return forms
+
+
+def errors_of_mean(folds: Sequence[Fold], targets: np.ndarray, valid: np.ndarray) -> np.ndarray:
+    """Squared held-out errors of the training mean, [N, columns]; 0 where not valid."""
+    errors, constant = np.zeros_like(targets), np.ones((len(targets), 1))
+    for fold in folds:
+        errors[fold.test] = (_residuals_of_covariates(constant, fold) @ targets) ** 2
+    return errors * valid
+
+
+def r2(errors: np.ndarray, base: np.ndarray) -> np.ndarray:
+    """Return 1 − errors ÷ base."""
+    return 1 - errors / np.maximum(base, np.finfo(np.float32).tiny)
+
+
+def _penalties(inner: np.ndarray | None, targets: np.ndarray, valid: np.ndarray) -> np.ndarray:
+    """Number of the penalty with the least inner held-out error, for each column."""
+    if inner is None:
+        return np.full(targets.shape[1], _DEFAULT)
+    missed = (inner.reshape(-1, len(targets)) @ targets).reshape(*inner.shape[:2], -1)
+    missed *= missed
+    missed *= valid
+    return missed.sum(axis=1).argmin(axis=0)
+
+
+def _residuals(kernel: np.ndarray, covariates: np.ndarray, fold: Fold) -> np.ndarray:
+    """Operators that turn targets into prediction − target of the test samples, [penalties, test, N]."""
+    train, test = fold.train, fold.test
+    fit = np.linalg.pinv(covariates[train])  # [q, train]
+    left = np.eye(len(train)) - covariates[train] @ fit  # takes covariates out of training samples
+    among = covariates[test] @ fit  # [test, train] what they predict of test samples
+    within = left @ kernel[np.ix_(train, train)]
+    across = (kernel[np.ix_(test, train)] - among @ kernel[np.ix_(train, train)]) @ left
+    values, vectors = np.linalg.eigh(within @ left)
+    scale = max(float(values.mean()), np.finfo(float).tiny)
+    projected, back = across @ vectors, vectors.T @ left
+    operators = np.zeros((len(PENALTIES), len(test), len(kernel)), np.float32)
+    for number, penalty in enumerate(PENALTIES):
+        operators[number][:, train] = (projected / (np.maximum(values, 0) + penalty * scale)) @ back + among
+    operators[:, np.arange(len(test)), test] -= 1
+    return operators
+
+
+def _residuals_of_covariates(covariates: np.ndarray, fold: Fold) -> np.ndarray:
+    operator = np.zeros((len(fold.test), len(covariates)), np.float32)
+    operator[:, fold.train] = covariates[fold.test] @ np.linalg.pinv(covariates[fold.train])
+    operator[np.arange(len(fold.test)), fold.test] -= 1
+    return operator
+
+
+def _inner_residuals(
+    kernel: np.ndarray, covariates: np.ndarray, train: np.ndarray, design: Design
+) -> np.ndarray | None:
+    """Residual operators over folds within a training set, [penalties, train, train]."""
+    try:
+        folds = design.subset(train).folds()
+    except InputError:
+        return None
+    operators = np.zeros((len(PENALTIES), len(train), len(train)), np.float32)
+    for fold in folds:
+        operators[:, fold.test] = _residuals(kernel[np.ix_(train, train)], covariates[train], fold)
+    return operators

@@ -1,0 +1,228 @@
+"""p-values of families of cells against a permutation null, and max-T over maps of them.
+
+Where the null comes from is not known here: only `innerear.statistics.design.Design` makes permutations.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from innerear.errors import InputError
+
+# A relabeling that only renames gives the observed value again, up to rounding: that is a tie.
+_TIE = 1e-5
+CONFIDENCE = 0.95
+#: share of bootstraps that may lack a statistic and be dropped; with more there is no interval
+MAX_DROPPED = 0.05
+
+
+@dataclass(frozen=True)
+class Significance:
+    """A family of cells tested together against one permutation null.
+
+    Attributes
+    ----------
+    p, p_corrected : [cells] one-sided p-values (larger is more extreme), and the same by max-T over
+        the family; NaN where a cell cannot be tested.
+    score : [cells] what max-T compares: the observed statistic, standardised or not (`against_null`).
+    null_max : [m] the largest of these over the family under each permutation. The elementwise maximum of
+        several families' `null_max` is the null of their union, which is how maps over layers are
+        corrected after layers were computed apart (`correct_over`).
+    """
+
+    p: np.ndarray
+    p_corrected: np.ndarray
+    score: np.ndarray
+    null_max: np.ndarray
+
+
+def against_null(
+    observed: np.ndarray, null: np.ndarray, *, smallest: float = 0.0, standardise: bool = True
+) -> Significance:
+    """Test a family of cells, one-sided, with max-T.
+
+    Parameters
+    ----------
+    observed : [cells]; NaN where a cell is not to be tested.
+    null : [m, cells].
+    smallest : the smallest p that the design can reach, below which no p is reported although a
+        drawn null may hold few ties by luck; NaN where there is no null. That, and a null without
+        permutations, make every p NaN.
+    standardise : compare cells by z, the statistic in units of its own permutation distribution with
+        the observed one included (after Westfall & Young 1993): for cells that differ in spread.
+        False compares the statistics as they are: for those on one scale, such as R², whose nulls
+        may be narrow with a heavy tail, so that a z would mean little.
+
+    Notes
+    -----
+    p = (b + 1) / (m + 1).
+    """
+    observed, null = np.asarray(observed, float), np.asarray(null, float)
+    usable = np.isfinite(observed) & np.isfinite(null).all(axis=0)
+    p, score = np.full(observed.shape, np.nan), np.full(observed.shape, np.nan)
+    if np.isnan(smallest) or not len(null) or not usable.any():
+        return Significance(p, p.copy(), score, np.full(len(null), -np.inf))
+    pooled = np.vstack([observed[None, usable], null[:, usable]])  # [1 + m, cells]
+    scores = pooled
+    if standardise:
+        spread = pooled.std(axis=0)
+        scores = (pooled - pooled.mean(axis=0)) / np.where(spread > 0, spread, 1)
+    score[usable] = scores[0]
+    p[usable] = np.maximum((1 + (scores[1:] >= scores[0] - _TIE).sum(axis=0)) / (len(null) + 1), smallest)
+    null_max = scores[1:].max(axis=1)
+    return Significance(p, np.maximum(max_t(score, null_max), smallest), score, null_max)
+
+
+def record(
+    table: pd.DataFrame,
+    rows: np.ndarray,
+    result: Significance,
+    *,
+    min_p: float,
+    null: str,
+    family: str,
+    why_not: Sequence[str],
+) -> None:
+    """Write a family's results into the common columns of a table.
+
+    Parameters
+    ----------
+    table : with a row per cell, changed in place; its `n_perm` is 0 and its `min_p` NaN so far.
+    rows : [cells] the positions of the family's rows; the table's index counts its rows.
+    result : of these cells.
+    min_p, null, family : for the cells that were tested; `n_perm` is the length of `null_max`.
+    why_not : [cells] reasons, for the `null` of those that were not.
+    """
+    scores = ["p", "p_corrected", "score"]
+    table.loc[rows, scores] = np.stack([result.p, result.p_corrected, result.score], axis=1)
+    tested = np.isfinite(result.p)
+    table.loc[rows[tested], "n_perm"] = len(result.null_max)
+    table.loc[rows[tested], "min_p"] = min_p
+    table.loc[rows[tested], "null"] = null
+    table.loc[rows[tested], "family"] = family
+    reasons = [f"none: {why}" for why, done in zip(why_not, tested, strict=True) if not done]
+    table.loc[rows[~tested], "null"] = reasons
+
+
+def percentile_interval(
+    estimate: np.ndarray, boots: np.ndarray, resampled: str
+) -> tuple[np.ndarray, np.ndarray, str]:
+    """Return the ends of 95 % bootstrap intervals, and what they are of.
+
+    Parameters
+    ----------
+    estimate : [cells]; cells that are NaN get no interval.
+    boots : [m, cells] the same in every bootstrap; NaN where a resample holds nothing to compute it from.
+    resampled : what was resampled, for the text.
+
+    Returns
+    -------
+    low, high : [cells]; NaN where more than 5 % of resamples were dropped: those left would speak for
+        a larger design than there is.
+    text : the number of bootstraps, or ``"none: …"`` with the reason.
+    """
+    low, high = np.full((2, len(estimate)), np.nan)
+    cells = np.isfinite(estimate)
+    if not cells.any() or not len(boots):
+        return low, high, "none: nothing to resample"
+    whole = np.isfinite(boots[:, cells]).all(axis=1)
+    dropped = 1 - whole.mean()
+    if dropped > MAX_DROPPED:
+        return low, high, f"none: {dropped:.0%} of resamples hold no such pairs"
+    tails = [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2]
+    low[cells], high[cells] = np.quantile(boots[np.ix_(whole, cells)], tails, axis=0)
+    return low, high, f"{CONFIDENCE:.0%} of {len(boots)} bootstraps of {resampled}"
+
+
+def max_t(score: np.ndarray, null_max: np.ndarray) -> np.ndarray:
+    """Return each cell's p against the largest score of the family, NaN where it has none.
+
+    Parameters
+    ----------
+    score : [cells] observed; null_max : [m] from `Significance`; NaN stands for permutations not used.
+    """
+    score, null_max = np.asarray(score, float), null_max[~np.isnan(null_max)]
+    at_least = len(null_max) - np.searchsorted(np.sort(null_max), score - _TIE)
+    return np.where(np.isnan(score), np.nan, (1 + at_least) / (len(null_max) + 1))
+
+
+def correct_over(
+    tables: Sequence[pd.DataFrame], nulls: Sequence[pd.DataFrame], by: Sequence[str], family: str
+) -> pd.DataFrame:
+    """Join per-layer tables and correct them over the whole map.
+
+    Parameters
+    ----------
+    tables : one per layer, with columns `score`, `p_corrected`, `min_p`, `family` and those of `by`.
+    nulls : one per layer, as `null_table` makes them.
+    by : columns that name a map, such as branch and statistic; layers × cells within it are one family.
+    family : text for the `family` column, in place of the per-layer one.
+
+    Returns
+    -------
+    All rows, with `p_corrected` by max-T over all layers.
+
+    Raises
+    ------
+    InputError: the layers were tested against different permutation tables.
+    """
+    table = pd.concat(tables, ignore_index=True)
+    null = pd.concat(nulls, ignore_index=True)
+    used = sorted(set(null["permutations"]))
+    if len(used) > 1:
+        raise InputError(
+            f"layers were tested against different permutation tables ({', '.join(used)}): "
+            "remake them with one study seed, one index and one number of permutations"
+        )
+    maps = _keys(table, by)
+    null_maps = _keys(null, by)
+    values = null.drop(columns=[*by, "permutations"]).to_numpy(float)  # [layers * maps, m]
+    score, corrected = table["score"].to_numpy(float), table["p_corrected"].to_numpy(float, copy=True)
+    for key in set(null_maps):
+        rows = np.array([one == key for one in maps])
+        largest = values[[one == key for one in null_maps]].max(axis=0)
+        corrected[rows] = max_t(score[rows], largest)
+    corrected = np.maximum(corrected, table["min_p"].to_numpy(float))
+    return table.assign(p_corrected=corrected, family=np.where(np.isnan(score), "", family))
+
+
+def correct_over_cells(
+    tables: Sequence[pd.DataFrame], nulls: Sequence[pd.DataFrame], by: Sequence[str]
+) -> pd.DataFrame:
+    """`correct_over` for tables of steps and windows, told apart by their column `over`: two families."""
+    table = correct_over(tables, nulls, by, "layers × ")
+    tested = table["family"] != ""
+    return table.assign(
+        family=table["family"].where(~tested, table["family"] + table["over"] + " of a branch")
+    )
+
+
+def null_table(
+    rows: Sequence[tuple[dict[str, str], np.ndarray]], permutations: str, by: Sequence[str], m: int
+) -> pd.DataFrame:
+    """Table the null maxima of one layer's families, for `correct_over`.
+
+    Parameters
+    ----------
+    rows : for each family the values of the columns that name its map, and `Significance.null_max` of
+        the first of the m permutations, as a rule all; none where the design has no null.
+    permutations : `Design.permutation_hash` of the table behind them.
+    by : the naming columns.
+    m : number of permutations.
+
+    Returns
+    -------
+    The naming columns, `permutations`, and a column per permutation, NaN where it was not used.
+    """
+    names = pd.DataFrame([name for name, _ in rows], columns=list(by))
+    names["permutations"] = permutations
+    values = np.full((len(rows), m), np.nan)
+    for row, (_, null_max) in zip(values, rows, strict=True):
+        row[: len(null_max)] = null_max
+    return pd.concat([names, pd.DataFrame(values, columns=[str(k) for k in range(m)])], axis=1)
+
+
+def _keys(table: pd.DataFrame, by: Sequence[str]) -> list[tuple[str, ...]]:
+    return list(zip(*(map(str, table[column]) for column in by), strict=True))

@@ -1,0 +1,306 @@
+"""What a study will take, in samples, steps, bytes: computed from its settings before any work.
+
+Light on purpose: the Snakefile imports this each time it is parsed.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from math import ceil
+
+from innerear.errors import InputError
+from innerear.study.architectures import Architecture
+from innerear.timeline import Timeline, chunk_steps
+
+GIB = 2**30
+_BYTES = {"float16": 2, "float32": 4}
+_GRAM_BRANCHES = 3  # cond, uncond, delta
+_WINDOWS = 13  # whole, first and last tenth, ten deciles
+# What HDF5 keeps beside the values, measured: of a stack, of a layer in it, of a chunk with its checksum.
+_FILE_BYTES, _DATASET_BYTES, _CHUNK_BYTES = 15_500, 500, 22
+_FEWEST_GROUPS = 10  # of steps, so that a tenth holds one
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """Sizes of one study. Bytes are of the files as written."""
+
+    n_prompts: int
+    n_seeds: int
+    n_layers: int
+    n_steps: int
+    seconds: float
+    stack_bytes: int
+    audio_bytes: int
+    gram_bytes: int
+    weight_bytes: int
+    cells: "CellEstimate | None" = None
+
+    @property
+    def n_samples(self) -> int:
+        """Number N of (prompt, seed) pairs."""
+        return self.n_prompts * self.n_seeds
+
+    @property
+    def disk_bytes(self) -> int:
+        """Stacks, audio, Gram files and counterfactual cells of the whole study."""
+        cells = self.cells.disk_bytes if self.cells else 0
+        captured = self.n_samples * (self.stack_bytes + self.audio_bytes)
+        return captured + self.n_layers * self.gram_bytes + cells
+
+    def __str__(self) -> str:
+        return "\n".join(
+            [
+                f"  samples   {self.n_samples:,} = {self.n_prompts:,} prompts × {self.n_seeds:,} seeds, "
+                f"{self.seconds:g} s each",
+                f"  steps     {self.n_samples * self.n_steps:,} = {self.n_steps:,} a sample, "
+                f"recorded at {self.n_layers} layers",
+                f"  disk      {bytes_text(self.disk_bytes)}: "
+                f"stacks {bytes_text(self.n_samples * self.stack_bytes)}, "
+                f"audio {bytes_text(self.n_samples * self.audio_bytes)}, "
+                f"Gram {bytes_text(self.n_layers * self.gram_bytes)}"
+                + (f", counterfactual {bytes_text(self.cells.disk_bytes)}" if self.cells else ""),
+                f"  memory    {bytes_text(self.gram_bytes)} for a layer's Gram, "
+                "the largest array of the fan-in",
+                *([str(self.cells)] if self.cells else []),
+            ]
+        )
+
+
+@dataclass(frozen=True)
+class CellEstimate:
+    """Sizes of the counterfactual replay, in which a cell is one clip under one text.
+
+    Attributes
+    ----------
+    n_jobs : one for each template and listener: the model, and its random twin if asked for.
+    n_clips : of the study.
+    passes_per_group : texts read in all, over all jobs, for one group of layers.
+    n_cells : of the largest template, with the cells without text, which take no pass.
+    n_layers, layers_at_once : that are kept, and whose states are held together.
+    state_bytes, gram_bytes : of one layer: the states of the cells and of the batch under way, in float32
+        (half of that where the model runs in float16); the largest array of its file.
+    file_bytes : of all files of one layer, over templates and listeners; token_bytes : of all likelihoods.
+    """
+
+    n_jobs: int
+    n_listeners: int
+    n_clips: int
+    passes_per_group: int
+    n_cells: int
+    n_layers: int
+    layers_at_once: int
+    state_bytes: int
+    gram_bytes: int
+    file_bytes: int
+    token_bytes: int
+
+    @property
+    def n_groups(self) -> int:
+        """Groups of layers, each of which takes all passes once more."""
+        return ceil(self.n_layers / self.layers_at_once)
+
+    @property
+    def n_passes(self) -> int:
+        """Teacher-forced passes of one clip under one text, in all."""
+        return self.passes_per_group * self.n_groups
+
+    @property
+    def disk_bytes(self) -> int:
+        """All files."""
+        return self.n_layers * self.file_bytes + self.token_bytes
+
+    @property
+    def memory_bytes(self) -> int:
+        """States of a group of layers, and twice one layer's Gram: step by step, and whole."""
+        return self.layers_at_once * self.state_bytes + 2 * self.gram_bytes
+
+    def __str__(self) -> str:
+        texts = self.passes_per_group / (self.n_clips * self.n_listeners)
+        times = " × 2 listeners" if self.n_listeners > 1 else ""
+        if self.n_groups > 1:
+            times += f" × {self.n_groups} groups of up to {self.layers_at_once} layers"
+        return (
+            f"  swapped   {self.n_passes:,} passes = {self.n_clips:,} clips × {texts:.3g} texts of their "
+            f"template{times}, in {self.n_jobs:,} jobs\n"
+            f"            memory {bytes_text(self.memory_bytes)} at most: states of {self.layers_at_once} "
+            f"layers, and the Gram of one, {bytes_text(self.gram_bytes)} for {self.n_cells:,} cells"
+        )
+
+
+def estimate_cells(
+    architecture: Architecture,
+    n_texts: Sequence[int],
+    n_emotions: int,
+    n_seeds: int,
+    n_listeners: int,
+    n_layers: int,
+    duration: float,
+    stride: float,
+    settings: Mapping,
+    dtype: str,
+) -> CellEstimate | None:
+    """Compute the sizes of the counterfactual replay; None where no template's texts are swapped.
+
+    Parameters
+    ----------
+    n_texts : of each template, how many texts each of its clips is read under.
+    n_listeners : the model, and its twin with random weights if asked for.
+    settings : ``counterfactual``: batch_size, max_gib, keep_states.
+    dtype : of states as kept, with the means over seeds.
+    """
+    if not n_texts:
+        return None
+    timeline, width = architecture.timeline(duration, stride), architecture.d_model
+    clips, steps, rows = n_emotions * n_seeds, timeline.n_steps, timeline.n_steps + _WINDOWS
+    # Beside the cells, the batch under way: both branches, on the device and twice here.
+    cells = [clips * (texts + 1) for texts in n_texts]
+    held = max(cells) + 6 * min(settings["batch_size"], clips)
+    state_bytes = 4 * steps * width * held
+    means = _BYTES[dtype] * rows * n_emotions * (n_emotions + 2) * width
+    kept = _BYTES[dtype] * steps * width if settings["keep_states"] else 0
+    files = sum(4 * rows * (n * n + n + 1) + means + kept * n for n in cells)
+    tokens = sum(4 * 2 * n * architecture.n_codebooks * timeline.n_frames for n in cells)
+    return CellEstimate(
+        n_jobs=n_listeners * len(n_texts),
+        n_listeners=n_listeners,
+        n_clips=clips * len(n_texts),
+        passes_per_group=n_listeners * clips * sum(n_texts),
+        n_cells=max(cells),
+        n_layers=n_layers,
+        layers_at_once=min(n_layers, max(1, int(settings["max_gib"] * GIB // state_bytes))),
+        state_bytes=state_bytes,
+        gram_bytes=4 * rows * max(cells) ** 2,
+        file_bytes=n_listeners * files,
+        token_bytes=n_listeners * tokens,
+    )
+
+
+def estimate(
+    architecture: Architecture,
+    n_prompts: int,
+    n_seeds: int,
+    capture: Mapping,
+    captures: Sequence[Mapping],
+    duration: float,
+    stride: float,
+    n_bins: int,
+    steps_per_matrix: int = 1,
+) -> Estimate:
+    """Compute the sizes of a study.
+
+    Parameters
+    ----------
+    architecture : of the model.
+    capture : sites, layers (numbers), branches and dtype of what is recorded; captures : of what is
+        replayed from it.
+    duration : seconds of a clip; stride : of its windows, if it has several.
+    n_bins : time bins of the stacked Gram matrix; steps_per_matrix : steps that its other matrices cover.
+    """
+    timeline, width = architecture.timeline(duration, stride), architecture.d_model
+    n, steps = n_prompts * n_seeds, timeline.n_steps
+    pads = 2 * (architecture.n_codebooks - 1)
+    return Estimate(
+        n_prompts=n_prompts,
+        n_seeds=n_seeds,
+        n_layers=len(capture["layers"]),
+        n_steps=steps,
+        seconds=duration,
+        stack_bytes=_stack_bytes(architecture, timeline, capture)
+        + sum(_stack_bytes(architecture, timeline, one, replayed=True) for one in captures),
+        audio_bytes=2 * int(duration * architecture.sample_rate),
+        gram_bytes=_gram_bytes(n, pads + ceil((steps - pads) / steps_per_matrix), n_bins, width),
+        # A block holds 16 d² weights (self- and cross-attention 4 d² each, feed-forward 8 d²); while they
+        # load, in float32 and beside it the checkpoint's float16.
+        weight_bytes=(4 + 2) * 16 * architecture.n_layers * width**2,
+    )
+
+
+def _gram_bytes(n_samples: int, n_matrices: int, n_bins: int, width: int) -> int:
+    """Bytes of a layer's Gram: float32 inner products and standardised cosines of each step (or group of
+    steps) and window, inner products of all bins; features of the windows, products with each step's mean."""
+    pairs = n_samples**2 * (2 * (n_matrices + _WINDOWS) + n_bins**2)
+    return 4 * _GRAM_BRANCHES * (pairs + n_samples * (_WINDOWS * width + n_matrices))
+
+
+def _stack_bytes(
+    architecture: Architecture, timeline: Timeline, capture: Mapping, *, replayed: bool = False
+) -> int:
+    """Bytes of a stack of one capture: states in chunks, coordinates, and what HDF5 adds to them."""
+    steps, frames, n_codebooks = timeline.n_steps, timeline.n_frames, timeline.n_codebooks
+    places = sum(1 if site == "input" else len(capture["layers"]) for site in capture["sites"])
+    chunk = chunk_steps(steps)
+    n_chunks = len(capture["branches"]) * places * ceil(steps / chunk)
+    states = n_chunks * (chunk * architecture.d_model * _BYTES[capture["dtype"]] + _CHUNK_BYTES)
+    # Of each step its number, window, position, second, completeness and input gap, and of its codebooks
+    # frame and whether it was there; of each frame its number and tokens.
+    times = steps * (25 + 5 * n_codebooks) + frames * (8 + 2 * n_codebooks)
+    axes = 8 * len(capture["sites"]) * (steps + architecture.d_model)
+    likelihood = 12 * n_codebooks * frames if replayed else 0  # three distributions, float32
+    return states + times + axes + likelihood + _FILE_BYTES + _DATASET_BYTES * places
+
+
+def refuse_what_cannot_run(
+    study: Estimate, architecture: Architecture, duration: float, gram: Mapping
+) -> None:
+    """Refuse clips without a complete step, fewer matrices than a tenth needs, and a Gram above its limit.
+
+    Parameters
+    ----------
+    gram : that section of the settings.
+
+    Raises
+    ------
+    InputError: with the setting to change.
+    """
+    complete = architecture.n_frames(duration) - architecture.n_codebooks + 1
+    if complete < 1:
+        raise InputError(
+            f"generation.duration: {duration:g} s is {architecture.n_frames(duration)} codec frames; "
+            f"at least {architecture.n_codebooks} are needed for one step that lies outside the padding"
+        )
+    most = max(1, (complete - 1) // (_FEWEST_GROUPS - 1))
+    if gram["steps_per_matrix"] > most:
+        raise InputError(
+            f"gram.steps_per_matrix: {gram['steps_per_matrix']} leaves fewer than {_FEWEST_GROUPS} matrices "
+            f"of the {complete} complete steps, too few for windows of a tenth; the most is {most}"
+        )
+    if study.gram_bytes > gram["max_gib"] * GIB:
+        raise InputError(
+            f"a layer's Gram of {study.n_samples:,} samples × {study.n_steps:,} steps takes "
+            f"{bytes_text(study.gram_bytes)}, more than gram.max_gib = {gram['max_gib']:g}; "
+            f"{_way_out(study, architecture, most, gram)}; raise gram.max_gib if your machine has the "
+            "memory, or use shorter clips, fewer prompts or fewer seeds"
+        )
+    if study.cells and study.cells.gram_bytes > gram["max_gib"] * GIB:
+        raise InputError(
+            f"the counterfactual's Gram of {study.cells.n_cells:,} cells × {study.n_steps:,} steps takes "
+            f"{bytes_text(study.cells.gram_bytes)} a layer, more than gram.max_gib = {gram['max_gib']:g}; "
+            "raise gram.max_gib if your machine has the memory, use fewer seeds, or set "
+            "counterfactual.enabled: false"
+        )
+
+
+def _way_out(study: Estimate, architecture: Architecture, most: int, gram: Mapping) -> str:
+    """Say which settings make a layer's Gram fit: steps taken together, and only then fewer bins."""
+    pads = 2 * (architecture.n_codebooks - 1)
+
+    def fits(steps_per_matrix: int, n_bins: int) -> bool:
+        matrices = pads + ceil((study.n_steps - pads) / steps_per_matrix)
+        size = _gram_bytes(study.n_samples, matrices, n_bins, architecture.d_model)
+        return size <= gram["max_gib"] * GIB
+
+    for n_bins in range(gram["bins"], 1, -1):
+        if fits(most, n_bins):
+            size = next(k for k in range(1, most + 1) if fits(k, n_bins))
+            bins = "" if n_bins == gram["bins"] else f" with gram.bins: {n_bins}"
+            return f"gram.steps_per_matrix: {size}{bins} fits, which compares averages over {size} steps"
+    return f"even gram.steps_per_matrix: {most} with gram.bins: 2 does not fit, so split the study"
+
+
+def bytes_text(n_bytes: float) -> str:
+    """Return a number of bytes with three digits and a binary unit."""
+    for unit in ("B", "KiB", "MiB", "GiB"):
+        if n_bytes < 1000:
+            return f"{n_bytes:.3g} {unit}"
+        n_bytes /= 1024
+    return f"{n_bytes:,.1f} TiB"

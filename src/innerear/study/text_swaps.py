@@ -1,0 +1,141 @@
+"""Which texts the clips of a template are heard under once more: the blocks of the counterfactual replay.
+
+Light on purpose: the Snakefile imports this each time it is parsed.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from innerear.errors import InputError
+from innerear.study.prompts import Prompt, is_name, read_sheet
+
+#: Texts beside those of the emotions: the template without an emotion, no text at all, and another wording
+#: of the clip's own prompt.
+NEUTRAL, NONE, PARAPHRASE = "neutral", "none", "paraphrase"
+
+
+@dataclass(frozen=True)
+class Block:
+    """A template, within which texts are swapped between clips.
+
+    Attributes
+    ----------
+    template : its id.
+    prompts : one for each emotion of the study, in the order of the study.
+    neutral : the template's text without an emotion; None where none is known.
+    paraphrases : by emotion another wording of its prompt; none, or one for each.
+    """
+
+    template: str
+    prompts: tuple[Prompt, ...]
+    neutral: str | None = None
+    paraphrases: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def texts(self) -> tuple[str, ...]:
+        """Names of the texts that each clip is read under, no text (which needs no pass) left out."""
+        return (
+            *(prompt.emotion for prompt in self.prompts),
+            *([NEUTRAL] if self.neutral else []),
+            *([PARAPHRASE] if self.paraphrases else []),
+        )
+
+
+@dataclass(frozen=True)
+class Swaps:
+    """The blocks of a study, by template, and why anything was left out."""
+
+    blocks: Mapping[str, Block]
+    left_out: tuple[str, ...] = ()
+
+
+def study_swaps(prompts: Sequence[Prompt], section: Mapping, label: str = "") -> Swaps:
+    """Find the templates whose texts can be swapped.
+
+    Parameters
+    ----------
+    prompts : of the study, in its order.
+    section : the setting ``prompts``, with the schema's defaults.
+    label : column of the sheet that is allowed beside the known ones.
+
+    Raises
+    ------
+    InputError: a paraphrase that does not name the emotion, or that is the prompt itself; a neutral text
+        that does.
+    """
+    emotions = list(dict.fromkeys(prompt.emotion for prompt in prompts))
+    taken = sorted({NEUTRAL, NONE, PARAPHRASE} & set(emotions))
+    if len(emotions) < 2 or taken:
+        reason = f"the emotion id {taken[0]!r} is also the name of a control" if taken else "only one emotion"
+        return Swaps({}, (f"all templates: {reason}",))
+    neutral, paraphrases = _of_sheet(section["sheet"], label) if section["sheet"] else _of_templates(section)
+    by_template: dict[str, list[Prompt]] = {}
+    for prompt in prompts:
+        by_template.setdefault(prompt.template, []).append(prompt)
+    blocks, left_out = {}, []
+    for template, own in by_template.items():
+        reason = _unfit(template, own, emotions)
+        if reason:
+            left_out.append(f"template {template or '(none)'}: {reason}")
+            continue
+        worded = {prompt.emotion: paraphrases.get(prompt.id, "") for prompt in own}
+        _check_paraphrases(own, worded)
+        complete = all(worded.values())
+        blocks[template] = Block(template, tuple(own), neutral.get(template), worded if complete else {})
+        left_out += [] if neutral.get(template) else [f"neutral text of {template}: none is given"]
+        left_out += [] if complete else [f"paraphrase control of {template}: none is given"]
+    return Swaps(blocks, tuple(left_out))
+
+
+def _unfit(template: str, prompts: Sequence[Prompt], emotions: Sequence[str]) -> str:
+    """Say why a template's texts cannot be swapped; empty if they can."""
+    if not template:
+        return "prompts without a template have no counterparts"
+    if not is_name(template):
+        return "its id cannot name a folder"
+    if sorted(prompt.emotion for prompt in prompts) != sorted(emotions):
+        return "it does not hold each emotion once"
+    return ""
+
+
+def _of_templates(section: Mapping) -> tuple[dict[str, str], dict[str, str]]:
+    """Return the neutral text by template and the paraphrase by prompt id, of crossed templates."""
+    neutral, paraphrases = {}, {}
+    for template in section["templates"]:
+        without = " ".join(template["text"].replace("{emotion}", " ").split())
+        neutral[template["id"]] = template.get("neutral", without).strip()
+        if "{emotion}" in neutral[template["id"]]:
+            raise InputError(
+                f"prompts.templates, {template['id']!r}: the neutral text {template['neutral']!r} holds "
+                "{emotion}; write it without an emotion, or leave it out"
+            )
+        other = template.get("paraphrase")
+        if other is not None and "{emotion}" not in other:
+            raise InputError(
+                f"prompts.templates, {template['id']!r}: the paraphrase {other!r} has no {{emotion}}, so it "
+                "says something else than the text; put {emotion} where the word belongs"
+            )
+        for emotion in section["emotions"]:
+            worded = (other or "").replace("{emotion}", emotion["id"])
+            paraphrases[f"{template['id']}-{emotion['id']}"] = worded
+    return neutral, paraphrases
+
+
+def _of_sheet(path: str, label: str) -> tuple[dict[str, str], dict[str, str]]:
+    """Return the neutral text by template (of its first row that has one) and the paraphrase by prompt id."""
+    neutral: dict[str, str] = {}
+    paraphrases = {}
+    for row in read_sheet(path, label):
+        template = (row.get("template") or "").strip()
+        neutral[template] = neutral.get(template) or (row.get(NEUTRAL) or "").strip()
+        paraphrases[row["id"].strip()] = (row.get(PARAPHRASE) or "").strip()
+    return neutral, paraphrases
+
+
+def _check_paraphrases(prompts: Sequence[Prompt], worded: Mapping[str, str]) -> None:
+    for prompt in prompts:
+        if worded[prompt.emotion] == prompt.text:
+            raise InputError(
+                f"prompt {prompt.id!r}: its paraphrase {prompt.text!r} is the prompt itself, which would "
+                "control for nothing; word it otherwise, or leave it out"
+            )

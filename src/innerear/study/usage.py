@@ -1,0 +1,147 @@
+"""What a study has used so far, from its files and benchmarks, beside what was estimated and asked for.
+
+Light on purpose: the Snakefile imports this each time it is parsed.
+"""
+
+import csv
+from collections.abc import Mapping
+from os import PathLike
+from pathlib import Path
+from statistics import median
+
+from innerear.study.estimate import Estimate, bytes_text
+
+_JOBS_READ = 200  # enough for a median; a study may have a million
+
+
+def generation_time(size: Estimate, benchmarks: str | PathLike) -> str:
+    """Say how long all samples take to generate, at the rate of the jobs that are done.
+
+    Parameters
+    ----------
+    size : of the study.
+    benchmarks : the study's folder of benchmark files; those of the rule generate are read, of which a
+        job of all seeds is named ``all-seeds.tsv``.
+    """
+    rates = _generation_rates(size, benchmarks)
+    if not rates:
+        return "  time      is known after the first generation job: ask again with snakemake -n"
+    rate = median(rates)
+    return (
+        f"  time      {duration_text(rate * size.n_samples)} of one device for all samples, "
+        f"at {rate:.3g} s each, the median of {len(rates)} jobs done"
+    )
+
+
+def counterfactual_time(size: Estimate, benchmarks: str | PathLike) -> str:
+    """Say how long the counterfactual replay takes, at the best rate that was measured so far.
+
+    That is the rate of its own jobs; else that of the rule replay, whose passes are the same; else that of
+    generating, which a pass stays below. Empty where nothing is swapped.
+    """
+    if not size.cells:
+        return ""
+    passes = size.cells.n_passes
+    own, replayed = (_seconds(Path(benchmarks, rule)) for rule in ("counterfactual", "replay"))
+    generated = _generation_rates(size, benchmarks)
+    if own:
+        rate = median(own) * size.cells.n_jobs / passes
+        said = f"at {rate:.3g} s a pass, the median of {len(own)} jobs done"
+    elif replayed:
+        rate = median(replayed) / size.n_seeds
+        said = f"at {rate:.3g} s a pass, the median of {len(replayed)} jobs of rule replay"
+    elif generated:
+        rate = median(generated)
+        said = "as if a pass took as long as generating; better known after the first such job"
+    else:
+        return "            that of the swapped texts after the first job too"
+    bound = "" if own or replayed else "less than "
+    return f"            {bound}{duration_text(rate * passes)} for the swapped texts, {said}"
+
+
+def memory_asked(asked: Mapping[str, float], most: int = 4) -> str:
+    """Say which rules ask for most memory, in MB (10⁶ bytes), at the first attempt."""
+    largest = sorted(asked.items(), key=lambda rule: -rule[1])[:most]
+    listed = ", ".join(f"{rule} {bytes_text(mb * 1e6)}" for rule, mb in largest)
+    return f"  asked     {listed} of memory for a job; the other rules less"
+
+
+def usage_report(size: Estimate, results: str | PathLike, asked: Mapping[str, float]) -> str:
+    """Compare a finished study with its estimate, and its jobs with the memory that they asked for.
+
+    Parameters
+    ----------
+    size : what was estimated.
+    results : the study's folder.
+    asked : MB of memory by rule, at the first attempt.
+
+    Returns
+    -------
+    Lines: bytes on disk, estimated and used; then for each rule the jobs, their time, and the largest
+    resident memory beside what was asked for.
+    """
+    results = Path(results)
+    disk = {
+        "stacks": (size.n_samples * size.stack_bytes, (results / "stacks", results / "captures")),
+        "audio": (size.n_samples * size.audio_bytes, (results / "audio",)),
+        "gram": (size.n_layers * size.gram_bytes, (results / "gram",)),
+    }
+    if size.cells:
+        disk["counterfactual"] = (size.cells.disk_bytes, (results / "counterfactual",))
+    lines = ["  on disk          estimated        used"]
+    for name, (expected, folders) in disk.items():
+        used = sum(file.stat().st_size for folder in folders for file in folder.rglob("*") if file.is_file())
+        lines.append(f"  {name:<14} {bytes_text(expected):>11} {bytes_text(used):>11}")
+    lines.append("  rule                 jobs     in all   memory asked       used")
+    for rule, jobs in sorted(_jobs_by_rule(results / "benchmarks").items()):
+        seconds = sum(float(job["s"]) for job in jobs)
+        # A job shorter than the first measurement has no number.
+        peaks = [float(job["max_rss"]) for job in jobs if job["max_rss"] not in ("-", "NA", "")]
+        used = bytes_text(max(peaks) * 2**20) if peaks else "–"
+        wanted = bytes_text(asked[rule] * 1e6) if rule in asked else "–"
+        over = (
+            "  more than asked" if peaks and rule in asked and max(peaks) * 2**20 > asked[rule] * 1e6 else ""
+        )
+        lines.append(
+            f"  {rule:<18} {len(jobs):>6} {duration_text(seconds):>10} {wanted:>14} {used:>10}{over}"
+        )
+    return "\n".join(lines)
+
+
+def duration_text(seconds: float) -> str:
+    """Return a duration in the largest unit that keeps it above one."""
+    for unit, length in (("days", 86400), ("h", 3600), ("min", 60)):
+        if seconds >= length:
+            return f"{seconds / length:.3g} {unit}"
+    return f"{seconds:.3g} s"
+
+
+def _generation_rates(size: Estimate, benchmarks: str | PathLike) -> list[float]:
+    """Return seconds a sample of each generation job."""
+    rates = []
+    for path in _first(Path(benchmarks, "generate"), _JOBS_READ):
+        samples = size.n_seeds if path.stem == "all-seeds" else 1
+        rates += [float(job["s"]) / samples for job in _benchmark(path)]
+    return rates
+
+
+def _seconds(folder: Path) -> list[float]:
+    return [float(job["s"]) for path in _first(folder, _JOBS_READ) for job in _benchmark(path)]
+
+
+def _jobs_by_rule(benchmarks: Path) -> dict[str, list[dict[str, str]]]:
+    jobs: dict[str, list[dict[str, str]]] = {}
+    for path in sorted(benchmarks.rglob("*.tsv")):
+        rule = path.relative_to(benchmarks).parts[0].removesuffix(".tsv")
+        jobs.setdefault(rule, []).extend(_benchmark(path))
+    return jobs
+
+
+def _first(folder: Path, number: int) -> list[Path]:
+    files = folder.rglob("*.tsv")
+    return [path for path, _ in zip(files, range(number), strict=False)]
+
+
+def _benchmark(path: Path) -> list[dict[str, str]]:
+    with open(path, newline="") as file:
+        return list(csv.DictReader(file, delimiter="\t"))

@@ -1,0 +1,171 @@
+"""CKA between layers and moments: the textbook formula, its invariances, its zero, and its ceiling."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from innerear.analyses.alignment import ACROSS, OVER_LAYERS, OVER_TIME, SAME, alignment, seed_halves
+from innerear.analyses.similarity import debiased_cka
+from innerear.errors import InputError
+from innerear.gram.layer_pass import layer_gram
+from innerear.statistics.design import Design
+
+S, BINS = 12, 3
+
+
+class Measured:
+    """An open Gram file, in memory."""
+
+    def __init__(self, x, design):
+        arrays, self.axes = layer_gram(lambda i, steps: x[i][:, steps], len(x), np.ones(S, bool), n_bins=BINS)
+        self.arrays = arrays | {"seconds": (("step",), np.arange(S) / 50)}
+        self.axes["sample"] = np.array(design.samples["sample_id"])
+
+    def read(self, name, **where):
+        axes, values = self.arrays[name]
+        return values[tuple(where.get(axis, slice(None)) for axis in axes)]
+
+    def coords(self, axis):
+        return self.axes[axis]
+
+    def __contains__(self, name):
+        return name in self.arrays
+
+
+def make_design(n_templates=3, n_seeds=4, emotions=("happy", "sad", "calm", "energetic")):
+    rows = [
+        (f"t{t}-{emotion}/seed-{seed}", f"t{t}-{emotion}", f"t{t}", emotion, seed)
+        for emotion in emotions
+        for t in range(n_templates)
+        for seed in range(n_seeds)
+    ]
+    return Design(pd.DataFrame(rows, columns=["sample_id", "prompt_id", "template", "emotion", "seed"]))
+
+
+def data(design, seed, d=40, prompt=1.0, noise=1.0):
+    """[N, 2, S, D]: a prompt's own state, and noise that lasts for the clip."""
+    rng = np.random.default_rng(seed)
+    of_prompts = prompt * rng.normal(size=(design.n_prompts, 2, 1, d))[design.prompt_of]
+    return (of_prompts + noise * rng.normal(size=(design.n_samples, 2, 1, d)) + np.zeros((S, 1))) + 3
+
+
+def compared(layers, design, **options):
+    grams = {number: Measured(x, design) for number, x in enumerate(layers)}
+    return alignment(grams, design, model="nano", **{"n_bootstraps": 50} | options)
+
+
+def rows(table, **where):
+    for column, value in where.items():
+        table = table[table[column] == value]
+    return table
+
+
+def test_equals_the_textbook_formula_from_features():
+    design = make_design()
+    rng = np.random.default_rng(0)
+    x, y = (data(design, k) + rng.normal(size=(design.n_samples, 2, S, 40)) for k in (1, 1))
+    table = rows(compared([x, y], design), branch="uncond", samples=SAME)
+    means = [[one[:, 1, 4 * k : 4 * k + 4].mean(axis=1) for k in range(BINS)] for one in (x, y)]
+    by_bin = [debiased_cka(a @ a.T, b @ b.T) for a, b in zip(*means, strict=True)]
+    found = rows(table, statistic=OVER_LAYERS, layer=0, layer_2=1)["estimate"].item()
+    assert found == pytest.approx(np.mean(by_bin), abs=1e-4)
+    time = rows(table, statistic=OVER_TIME, layer=1, bin=0, bin_2=2)["estimate"].item()
+    assert time == pytest.approx(debiased_cka(*(means[1][k] @ means[1][k].T for k in (0, 2))), abs=1e-4)
+
+
+def test_across_seed_halves_equals_the_formula_on_prompt_means():
+    design = make_design(n_seeds=2)
+    x, y = data(design, 1), data(design, 2)
+    found = rows(compared([x, y], design), branch="cond", samples=ACROSS, statistic=OVER_LAYERS)
+    features = [[one[design.rows[:, seed], 0, 0] for seed in (0, 1)] for one in (x, y)]
+    expected = [debiased_cka(a @ a.T, b @ b.T) for a, b in (features[0], features[1])]
+    cross = [(features[0][k], features[1][1 - k]) for k in (0, 1)]
+    expected.append(np.mean([debiased_cka(a @ a.T, b @ b.T) for a, b in cross]))
+    table = found.set_index(["layer", "layer_2"])
+    assert table.loc[(0, 0), "estimate"] == pytest.approx(expected[0], abs=1e-4)
+    assert table.loc[(1, 1), "estimate"] == pytest.approx(expected[1], abs=1e-4)
+    assert table.loc[(0, 1), "estimate"] == pytest.approx(expected[2], abs=1e-4)
+    assert table.loc[(0, 1), "ceiling"] == pytest.approx(np.sqrt(expected[0] * expected[1]), abs=1e-4)
+
+
+def test_a_rotated_layer_is_the_same_and_reaches_the_ceiling():
+    design = make_design()
+    x = data(design, 1)
+    rotation = np.linalg.qr(np.random.default_rng(2).normal(size=(40, 40)))[0]
+    table = rows(compared([x, 5 * x @ rotation + 2], design), branch="uncond", statistic=OVER_LAYERS)
+    same = rows(table, samples=SAME, layer=0, layer_2=1)
+    assert same["estimate"].item() == pytest.approx(1, abs=1e-4)
+    assert same["ci_lo"].item() == pytest.approx(1, abs=1e-3)
+    across = rows(table, samples=ACROSS, layer=0, layer_2=1)
+    assert across["estimate"].item() == pytest.approx(across["ceiling"].item(), abs=1e-3)
+    assert 0.2 < across["ceiling"].item() < 0.9
+
+
+def test_independent_layers_of_many_dimensions_are_not_alike():
+    """Biased CKA of these reads above .9. No prompt states: layers that keep prompts apart *are* alike."""
+    design, values = make_design(n_seeds=2), {SAME: [], ACROSS: []}
+    for k in range(12):
+        layers = [data(design, 2 * k + one, d=400, prompt=0) for one in (0, 1)]
+        table = rows(compared(layers, design, n_bootstraps=2), statistic=OVER_LAYERS, layer=0, layer_2=1)
+        for kind, found in values.items():
+            found += rows(table, samples=kind, branch="cond")["estimate"].tolist()
+    # 66 pairs of 12 prompts, 276 of 24 samples: standard errors of the mean of 12.
+    assert abs(np.mean(values[SAME])) < 3 / np.sqrt(12 * 276)
+    assert abs(np.mean(values[ACROSS])) < 3 / np.sqrt(12 * 66)
+
+
+def test_the_ceiling_falls_with_the_noise_of_the_seeds():
+    design = make_design(n_templates=6)
+    means = []
+    for noise in (0.1, 1, 30):
+        table = compared([data(design, 3, noise=noise)], design, n_bootstraps=2)
+        means.append(rows(table, samples=ACROSS, statistic=OVER_LAYERS, branch="cond")["estimate"].item())
+    assert means[0] > 0.95
+    assert means[0] > means[1] > means[2]
+    assert abs(means[2]) < 0.25
+
+
+def test_intervals_hold_the_estimate_of_a_larger_study():
+    """Two layers that share half of their prompt states: the interval's rate of holding the truth."""
+    design, truth = make_design(n_templates=6, n_seeds=2), []
+    for seed in range(40):
+        x, other = data(design, 2 * seed, noise=0.2, d=60), data(design, 2 * seed + 1, noise=0.2, d=60)
+        table = compared([x, x + other], design, n_bootstraps=100)
+        row = rows(table, samples=SAME, statistic=OVER_LAYERS, branch="cond", layer=0, layer_2=1)
+        truth.append((row["estimate"].item(), row["ci_lo"].item(), row["ci_hi"].item()))
+    centre = np.mean([one for one, _, _ in truth])
+    held = sum(low <= centre <= high for _, low, high in truth)
+    assert held >= 32, held
+
+
+@pytest.mark.parametrize("n_seeds", [1, 2, 3, 4, 7])
+def test_halves_are_disjoint_and_use_each_seed_as_often(n_seeds):
+    halves = seed_halves(n_seeds)
+    assert bool(halves) == (n_seeds > 1)
+    for first, second in halves:
+        assert sorted([*first, *second]) == list(range(n_seeds))
+    counts = np.bincount(np.array([first for first, _ in halves], int).ravel(), minlength=n_seeds)
+    assert n_seeds < 4 or n_seeds % 2 == 0 or len(set(counts.tolist())) == 1
+
+
+def test_what_cannot_be_compared_says_why():
+    one_seed = compared([data(make_design(n_seeds=1), 1)], make_design(n_seeds=1))
+    lacking = rows(one_seed, samples=ACROSS)
+    assert lacking[["estimate", "ci_lo", "ceiling"]].isna().all(axis=None)
+    assert lacking["null"].str.contains("no halves").all()
+    few = make_design(n_templates=1, n_seeds=2, emotions=("happy", "sad", "calm"))
+    assert rows(compared([data(few, 1)], few), samples=ACROSS)["null"].str.contains("needs at least 4").all()
+    design = make_design()
+    x = data(design, 1)
+    x[:, 1] = x[0, 1]
+    dead = rows(compared([x], design), branch="uncond")
+    assert dead["estimate"].isna().all()
+    assert dead["null"].str.contains("deterministic").all()
+
+
+def test_another_order_of_samples_is_refused():
+    design = make_design()
+    gram = Measured(data(design, 1), design)
+    gram.axes["sample"] = gram.axes["sample"][::-1]
+    with pytest.raises(InputError, match="stands where"):
+        alignment({0: gram}, design, model="nano")

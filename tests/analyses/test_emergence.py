@@ -1,0 +1,286 @@
+"""Emergence: planted onsets and shapes are recovered, null data have none, interactions keep their level."""
+
+from functools import partial
+
+import fakes
+import numpy as np
+import pytest
+import ruptures
+from fakes import make_design, rows
+from scipy.stats import binom
+
+from innerear.analyses.emergence import (
+    CLIPS,
+    INTERACTION,
+    ONSET,
+    RISE,
+    RISE_TIME,
+    emergence_map,
+    fit_shape,
+    layer_emergence,
+    logistic_shapes,
+    onsets,
+    step_shapes,
+)
+from innerear.errors import InputError
+from innerear.statistics.design import Design
+
+S, PADS = 66, 3
+STEP = np.arange(S)
+Measured = partial(fakes.Measured, pads=PADS)
+
+
+def data(design, strength, *, d=12, within=0.5, seed=0, n_steps=S, smooth=1, turn=False):
+    """Noise of a share `within` per prompt, and emotion in uncond as strong as `strength` [S].
+
+    `smooth` averages the noise over so many steps; `turn` gives the emotion another direction in the
+    second half.
+    """
+    rng = np.random.default_rng(seed)
+
+    def noise(n):
+        white = rng.normal(size=(n, 2, n_steps + smooth - 1, d))
+        return np.sqrt(smooth) * np.lib.stride_tricks.sliding_window_view(white, smooth, axis=2).mean(axis=-1)
+
+    x = np.sqrt(within) * noise(design.n_prompts)[design.prompt_of]
+    x += np.sqrt(1 - within) * noise(design.n_samples)
+    codes = np.unique(design.labels, return_inverse=True)[1]
+    first, second = rng.normal(size=(2, 4, d))
+    late = (np.arange(n_steps) >= n_steps / 2)[:, None] & turn
+    pattern = np.where(late, second[:, None], first[:, None])  # [4, S, D]
+    x[:, 1] += (np.asarray(strength)[:, None] * pattern)[codes]
+    return x.astype(np.float32)
+
+
+def emergence(strength, design=None, m=49, steps_per_matrix=1, **options):
+    design = design or make_design()
+    gram = Measured(data(design, strength, **options), design, steps_per_matrix=steps_per_matrix)
+    return layer_emergence(gram, design, model="m", layer=0, n_permutations=m, n_bootstraps=200)
+
+
+def one(table, statistic, branch="uncond", **where):
+    return rows(table, statistic=statistic, branch=branch, **where).iloc[0]
+
+
+@pytest.fixture(scope="module")
+def sudden():
+    return emergence(1.5 * (STEP >= 30)).table
+
+
+@pytest.fixture(scope="module")
+def gradual():
+    return emergence(1.5 / (1 + np.exp(-(STEP - 33) / 5))).table
+
+
+def test_a_sudden_onset_is_recovered_with_its_interval(sudden):
+    onset = one(sudden, ONSET, unit="step")
+    assert onset["estimate"] == pytest.approx(30, abs=1)
+    assert onset["ci_lo"] <= 30 <= onset["ci_hi"]
+    assert onset["ci_hi"] - onset["ci_lo"] <= 8
+    assert one(sudden, ONSET, unit="s")["estimate"] == pytest.approx(onset["estimate"] / 50)
+    assert one(sudden, CLIPS, unit="step")["estimate"] == pytest.approx(30, abs=4)
+    assert one(sudden, RISE)["ci_lo"] > 0
+    assert one(sudden, RISE)["p"] <= 0.02
+
+
+def test_sudden_and_gradual_are_told_apart(sudden, gradual):
+    assert one(sudden, "held-out error, step")["preferred"] > 0.5
+    assert one(gradual, "held-out error, step")["preferred"] < 0.1
+    assert (
+        one(gradual, "held-out error, logistic")["estimate"]
+        < one(gradual, "held-out error, step")["estimate"]
+    )
+    assert one(sudden, RISE_TIME)["estimate"] < 5
+    # A logistic of scale 5 rises in 2 ln 9 × 5 = 22 steps; evidence saturates, so it rises faster.
+    assert 8 <= one(gradual, RISE_TIME)["estimate"] <= 30
+    shares = sudden[sudden["statistic"].str.startswith("held-out error") & (sudden["branch"] == "uncond")]
+    assert shares["preferred"].sum() == pytest.approx(1)
+
+
+def test_steps_taken_together_leave_onset_and_rise_time_in_steps(sudden, gradual):
+    together = emergence(1.5 * (STEP >= 30), steps_per_matrix=3)
+    onset = one(together.table, ONSET, unit="step")
+    assert onset["estimate"] == pytest.approx(30, abs=3)
+    assert one(together.table, ONSET, unit="s")["estimate"] == pytest.approx(onset["estimate"] / 50)
+    assert together.coords["step"].tolist() == list(range(PADS, S - PADS, 3))
+    slow = emergence(1.5 / (1 + np.exp(-(STEP - 33) / 5)), steps_per_matrix=3).table
+    times = [one(table, RISE_TIME)["estimate"] for table in (gradual, slow)]
+    assert times[1] == pytest.approx(times[0], rel=0.35)
+
+
+@pytest.mark.parametrize("within", [0.2, 0.5, 0.8])
+def test_the_rise_keeps_its_level_on_smooth_null_data(within):
+    """Smooth noise drifts by itself, in all folds together: only relabeling knows how far."""
+    design, found, n = make_design(n_templates=4, n_seeds=2), 0, 35
+    for k in range(n):
+        gram = Measured(data(design, np.zeros(40), d=6, seed=k, n_steps=40, smooth=12, within=within), design)
+        options = {"model": "0", "layer": 0, "n_permutations": 99, "n_bootstraps": 2}
+        table = layer_emergence(gram, design, branches=("uncond",), **options).table
+        found += bool(one(table, RISE)["p"] <= 0.05)
+    assert found <= binom.ppf(0.999, n, 0.05), found
+
+
+def test_without_templates_the_rise_is_tested_with_probes_fitted_anew():
+    table, found, n = Design(make_design(n_templates=3).samples.assign(template="")), 0, 20
+    for k in range(n):
+        gram = Measured(
+            data(table, np.zeros(16), d=6, seed=k, n_steps=16, smooth=6, within=0.8), table, pads=0
+        )
+        options = {"model": "0", "layer": 0, "n_permutations": 39, "n_bootstraps": 2}
+        result = layer_emergence(gram, table, branches=("uncond",), **options).table
+        found += bool(one(result, RISE)["p"] <= 0.05)
+    assert found <= binom.ppf(0.999, n, 0.05), found
+    planted = emergence(1.5 * (np.arange(24) >= 12), table, m=39, n_steps=24).table
+    assert one(planted, RISE)["p"] <= 0.05
+    assert abs(one(planted, ONSET, unit="step")["estimate"] - 12) <= 1
+
+
+def test_an_effect_that_is_there_from_the_start_has_no_onset():
+    design, found, n = make_design(n_templates=4, n_seeds=1), 0, 35
+    for k in range(n):
+        x = data(design, np.ones(40), d=6, seed=k, n_steps=40, smooth=12, within=0.8)
+        result = layer_emergence(
+            Measured(x, design),
+            design,
+            model="0",
+            layer=0,
+            branches=("uncond",),
+            n_permutations=99,
+            n_bootstraps=20,
+        )
+        table = emergence_map([result.table], [result.null])
+        found += bool(np.isfinite(one(table, ONSET, unit="step")["estimate"]))
+    assert found <= binom.ppf(0.999, n, 0.05), found
+
+
+def test_an_onset_without_significant_rise_is_withheld(sudden):
+    result = emergence(1.5 * (STEP >= 30))
+    table = result.table
+    table.loc[table["statistic"] == RISE, "score"] = -9.0
+    withheld = one(emergence_map([table], [result.null]), ONSET, unit="step")
+    assert np.isnan(withheld["estimate"])
+    assert withheld["interval"] == "none: the rise is not significant"
+
+
+def test_emergence_in_cond_is_refused_and_never_reported(sudden):
+    design = make_design()
+    gram = Measured(data(design, np.zeros(S)), design)
+    with pytest.raises(InputError, match="reads the text from step 0"):
+        layer_emergence(gram, design, model="m", layer=0, branches=("cond", "delta"))
+    assert set(rows(sudden, branch="cond")["statistic"]) == {
+        INTERACTION,
+        "distance",
+        "difference of distances",
+    }
+
+
+def test_onsets_equal_binary_segmentation():
+    rng = np.random.default_rng(0)
+    curves = rng.normal(size=(30, 50)) + np.linspace(0, 3, 30)[:, None] * (np.arange(50) >= 17)
+    expected = [
+        ruptures.Binseg(model="l2", min_size=2, jump=1).fit(curve[:, None]).predict(n_bkps=1)[0]
+        for curve in curves
+    ]
+    assert onsets(curves).tolist() == expected
+
+
+def test_a_shape_is_fitted_by_least_squares():
+    rng = np.random.default_rng(1)
+    curve, shapes = rng.normal(size=40), step_shapes(40)
+    chosen, height = fit_shape(curve[None], shapes)
+    errors = []
+    for shape in shapes:
+        basis = np.stack([np.ones(40), shape], axis=1)
+        solution, error = np.linalg.lstsq(basis, curve, rcond=None)[:2]
+        errors.append((error[0], solution[1]))
+    assert min(errors) == (pytest.approx(errors[chosen[0]][0]), pytest.approx(height[0]))
+
+
+def test_a_logistic_rises_from_10_to_90_percent_in_its_rise_time():
+    shapes, scales = logistic_shapes(400)
+    middle = shapes[(np.abs(shapes - 0.5).argmin(axis=1) > 150) & (scales < 20)]
+    for shape, scale in zip(middle[:5], scales[scales < 20], strict=False):
+        rise = (shape > 0.1).argmax(), (shape > 0.9).argmax()
+        assert 0 <= rise[0] <= rise[1]
+        assert scale >= 2
+
+
+# ---- early and late ----------------------------------------------------------------------------------
+
+
+def test_another_code_late_is_an_interaction_and_the_same_code_is_not():
+    turned = emergence(np.full(S, 1.0), m=199, turn=True).table
+    assert one(turned, INTERACTION)["p"] <= 0.01
+    assert one(turned, INTERACTION)["ci_lo"] > 0
+    more = one(turned, "difference of distances")
+    assert more["ci_lo"] < 0 < more["ci_hi"]
+    same = emergence(np.full(S, 1.0), m=199, seed=2).table
+    assert one(same, INTERACTION)["p"] > 0.05
+    assert one(same, "distance", window="last_10")["ci_lo"] > 0
+
+
+def test_more_of_the_same_is_a_difference_of_distances(sudden):
+    more = one(sudden, "difference of distances")
+    assert more["ci_lo"] > 0
+    expected = (
+        one(sudden, "distance", window="last_10")["estimate"]
+        - one(sudden, "distance", window="first_10")["estimate"]
+    )
+    assert more["estimate"] == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("within", [0.2, 0.5, 0.8])
+def test_the_interaction_keeps_its_level_under_a_constant_effect(within):
+    """A strong main effect of emotion, the same at all times, is no interaction."""
+    design, found, n = make_design(n_templates=4), 0, 50
+    for k in range(n):
+        x = data(design, np.full(20, 2.0), d=5, within=within, seed=k, n_steps=20)
+        gram = Measured(x, design, pads=0)
+        options = {"model": "0", "layer": 0, "n_permutations": 99, "n_bootstraps": 2}
+        table = layer_emergence(gram, design, branches=(), **options).table
+        found += bool(one(table, INTERACTION)["p"] <= 0.05)
+    assert found <= binom.ppf(0.999, n, 0.05), found
+
+
+def test_the_map_corrects_the_interaction_over_layers():
+    design = make_design()
+    results = [
+        layer_emergence(
+            Measured(data(design, np.full(S, 1.0), turn=layer == 1, seed=layer), design),
+            design,
+            model="m",
+            layer=layer,
+            n_permutations=99,
+            n_bootstraps=20,
+        )
+        for layer in range(2)
+    ]
+    table = emergence_map([r.table for r in results], [r.null for r in results])
+    tested = rows(table, statistic=INTERACTION)
+    assert (tested["p_corrected"] >= tested["p"]).all()
+    assert (tested["family"] == "layers of a branch").all()
+    untested = table[~table["statistic"].isin([INTERACTION, RISE])]
+    assert untested["p"].isna().all()
+    assert untested["null"].str.startswith("none: ").all()
+
+
+def test_evidence_of_single_clips_is_kept():
+    design = make_design()
+    result = layer_emergence(
+        Measured(data(design, 1.5 * (STEP >= 30)), design), design, model="m", layer=0, n_permutations=1
+    )
+    axes, values = result.arrays["evidence"]
+    assert axes == ("branch", "step", "sample")
+    assert values.shape == (2, S - 2 * PADS, design.n_samples)
+    late = values[0, 30:].mean(axis=0)
+    assert (late > 0.2).mean() > 0.9
+    assert abs(values[0, :25].mean()) < 0.1
+
+
+def test_a_clip_too_short_for_windows_says_so():
+    design = make_design()
+    x = data(design, np.zeros(9), n_steps=9)
+    table = layer_emergence(
+        Measured(x, design, pads=0), design, model="m", layer=0, n_permutations=9, n_bootstraps=20
+    ).table
+    assert (rows(table, statistic=INTERACTION)["null"].str.contains("too few complete steps")).all()

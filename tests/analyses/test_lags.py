@@ -1,0 +1,172 @@
+"""States and sound over time: planted lags are found where they are, drifting series find nothing."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy.stats import binom
+
+from innerear.analyses.lags import followed, lags_map, layer_lags
+from innerear.errors import InputError
+from innerear.statistics.design import Design
+from innerear.timeline import Timeline
+
+EMOTIONS = ("happy", "sad", "calm", "energetic")
+K, T = 4, 90
+CLIP = Timeline(T, K, 50.0)
+
+
+def make_design(n_templates=4, n_seeds=2, templates=True):
+    rows = [
+        (f"t{t}-{emotion}/seed-{seed}", f"t{t}-{emotion}", f"t{t}" if templates else "", emotion, seed)
+        for emotion in EMOTIONS
+        for t in range(n_templates)
+        for seed in range(n_seeds)
+    ]
+    return Design(pd.DataFrame(rows, columns=["sample_id", "prompt_id", "template", "emotion", "seed"]))
+
+
+def smooth(rng, *shape, n=T):
+    """Series [..., n] whose neighbours are alike."""
+    noise = rng.normal(size=(*shape, n + 8))
+    return sum(noise[..., k : k + n] for k in range(9)) / 3
+
+
+def run(design, states, sound, groups=None, **options):
+    groups = groups or {name: (name,) for name in sound}
+    options = {"n_permutations": 99, "n_bootstraps": 50, "branches": ["uncond"]} | options
+    return layer_lags(
+        lambda i: states[i], followed(sound, groups), CLIP, design, model="nano", layer=0, **options
+    )
+
+
+def states_of(rng, design, signal, d_model=6):
+    """States [N, 1, S, D] that hold a series by frame [N, T], each frame where it is complete."""
+    states = 0.3 * rng.normal(size=(design.n_samples, 1, CLIP.n_steps, d_model))
+    states[:, 0, K - 1 :] += signal[..., None] * rng.normal(size=d_model)
+    return states.astype(np.float16)
+
+
+@pytest.mark.parametrize("lag", [-9, 0, 7])
+def test_a_planted_lag_is_recovered(lag):
+    """The sound at frame f + lag follows the states at the step after which frame f is whole."""
+    design, rng = make_design(), np.random.default_rng(lag + 20)
+    series = smooth(rng, design.n_samples, n=T + 40)
+    states = states_of(rng, design, series[:, 20 : 20 + T])
+    sound = series[:, 20 - lag : 20 - lag + T] + 0.3 * rng.normal(size=(design.n_samples, T))
+    result = run(design, states, {"rms": sound, "flux": smooth(rng, design.n_samples)})
+    table = result.table[result.table["feature"] == "rms"].set_index("lag")
+    best = table["estimate"].idxmax()
+    assert best == lag
+    assert table.loc[best, "estimate"] > 0.7
+    assert table.loc[best, "ci_lo"] < table.loc[best, "estimate"] < table.loc[best, "ci_hi"]
+    assert table.loc[best, "p_corrected"] <= 0.05
+    assert table.loc[best, "seconds"] == lag / 50
+    # Nine frames on, none of the smoothed noise is shared.
+    assert table["estimate"].drop(range(best - 9, best + 10), errors="ignore").abs().max() < 0.3
+    others = result.table[result.table["feature"] == "flux"]
+    assert (others["p_corrected"] > 0.05).all()
+
+
+def drifting(rng, design):
+    """Random walks that every clip begins anew, with a course common to all, and a level of the prompt."""
+    walk = np.cumsum(rng.normal(size=(design.n_samples, T)), axis=1)
+    return (
+        walk + 20 * np.sin(np.arange(T) / 15) + 10 * rng.normal(size=design.n_prompts)[design.prompt_of, None]
+    )
+
+
+@pytest.mark.parametrize("templates", [True, False])
+def test_drifting_series_give_five_percent(templates):
+    rng, hits, family, n = np.random.default_rng(templates), 0, 0, 40
+    design = make_design(templates=templates)
+    naive = 0
+    for _ in range(n):
+        walks = [drifting(rng, design) for _ in range(2)]
+        states = states_of(rng, design, walks[0], d_model=3).astype(np.float32)
+        table = run(design, states, {"rms": walks[1]}, n_permutations=59, n_bootstraps=2).table
+        hits += int(table["p"][table["lag"] == 0].item() <= 0.05)
+        family += int((table["p_corrected"] <= 0.05).any())
+        # What would be found clip by clip, were frames independent.
+        r = np.corrcoef(walks[0][0], walks[1][0])[0, 1]
+        naive += abs(r) > 0.21  # p < .05 at 90 frames
+    assert naive > 0.5 * n
+    assert hits <= binom.ppf(0.995, n, 0.05)
+    assert family <= binom.ppf(0.995, n, 0.05)
+
+
+def test_the_null_is_the_same_pipeline_with_other_pairs():
+    design, rng = make_design(), np.random.default_rng(3)
+    series = smooth(rng, design.n_samples)
+    states, m = states_of(rng, design, smooth(rng, design.n_samples) + 0.3 * series), 9
+    found = run(design, states, {"rms": series}, n_permutations=m).table
+    moved = [
+        run(design, states, {"rms": series[row]}, n_permutations=1).table for row in design.permutations(m)
+    ]
+    null = np.array([table["estimate"] for table in moved])
+    expected = (1 + (null >= found["estimate"].to_numpy()).sum(axis=0)) / (m + 1)
+    assert len(set(expected)) > 2
+    np.testing.assert_allclose(found["p"], expected)
+
+
+def test_what_all_clips_share_and_what_a_clip_keeps_does_not_count():
+    design, rng = make_design(), np.random.default_rng(4)
+    series = smooth(rng, design.n_samples)
+    states = states_of(rng, design, series)
+    sound = {"rms": series + 0.5 * smooth(rng, design.n_samples)}
+    plain = run(design, states, sound).table["estimate"]
+    course, level = 30 * np.sin(np.arange(T) / 9), 9 * rng.normal(size=(design.n_samples, 1))
+    shifted = states.astype(np.float32)
+    shifted[:, 0, K - 1 :] += 5 * course[:, None] + level[..., None]
+    with_both = run(design, shifted, {"rms": 3 * sound["rms"] + course + level}).table["estimate"]
+    np.testing.assert_allclose(with_both, plain, atol=2e-3)
+
+
+def test_columns_of_a_feature_are_scored_together_and_gaps_as_their_mean():
+    design, rng = make_design(), np.random.default_rng(5)
+    series = smooth(rng, 2, design.n_samples)
+    states = states_of(rng, design, series[0])
+    series[0, 3, :40] = np.nan
+    columns = {"a": series[0], "b": series[1], "silent": np.full((design.n_samples, T), np.nan)}
+    table = run(design, states, columns, {"both": ("a", "b"), "a": ("a",), "silent": ("silent",)}).table
+    at = table[table["lag"] == 0].set_index("feature")
+    assert at.loc["a", "estimate"] > 0.8
+    # Of two columns of equal variance one is predicted, and r² is the share.
+    assert at.loc["both", "estimate"] == pytest.approx(at.loc["a", "estimate"] / np.sqrt(2), abs=0.05)
+    assert at.loc["silent", "null"] == "none: 100% of frames have no value"
+    assert np.isnan(at.loc["silent", "estimate"])
+
+
+def test_delta_and_a_branch_without_variance():
+    design, rng = make_design(), np.random.default_rng(6)
+    series = smooth(rng, design.n_samples)
+    cond = states_of(rng, design, series)
+    states = np.concatenate([cond, np.ones_like(cond)], axis=1)
+    result = run(design, states, {"rms": series}, branches=["cond", "uncond"])
+    at = result.table[result.table["lag"] == 0].set_index("branch")
+    assert at.loc["delta", "estimate"] == pytest.approx(at.loc["cond", "estimate"], abs=1e-3)
+    assert "deterministic" in at.loc["uncond", "null"]
+    joined = lags_map([result.table, result.table.assign(layer=1)], [result.null, result.null])
+    assert joined["family"][0] == "layers × branches × features × lags"
+
+
+def test_what_does_not_fit_is_refused_or_said():
+    design, rng = make_design(), np.random.default_rng(7)
+    series = smooth(rng, design.n_samples)
+    states = states_of(rng, design, series)
+    with pytest.raises(InputError, match="were sound and states made together"):
+        run(design, states[:, :, :-1], {"rms": series})
+    with pytest.raises(InputError, match="lack 'flux'"):
+        followed({"rms": series}, {"flux": ("flux",)})
+    with pytest.raises(InputError, match=r"generation\.duration"):
+        layer_lags(
+            lambda i: states[i],
+            followed({"rms": series[:, :6]}, {"rms": ("rms",)}),
+            Timeline(6, K, 50.0),
+            design,
+            model="",
+            layer=0,
+        )
+    single = make_design(n_templates=1)
+    table = run(single, states[:8], {"rms": series[:8]}).table
+    assert table["estimate"].isna().all()
+    assert table["null"].str.contains("no folds").all()

@@ -1,0 +1,114 @@
+"""Mismatch: zero where texts do not matter, found where they do, free of what a text or a clip has anyway."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy.stats import binom
+
+from innerear.analyses.text_or_history.likelihood import COST, MISMATCH, NLL, likelihood_table
+from innerear.statistics.design import Design
+
+EMOTIONS = ("happy", "sad", "calm", "energetic")
+TEXTS = (*EMOTIONS, "neutral", "none")
+
+
+class Likelihoods:
+    """An open likelihood file, in memory, of values [E, R, B, dist, K, T]."""
+
+    def __init__(self, nll, template):
+        cells = [
+            (a, r, b) for a in range(nll.shape[0]) for r in range(nll.shape[1]) for b in range(nll.shape[2])
+        ]
+        self.arrays = {
+            "codes": np.array([f"{template}-{EMOTIONS[a]}/seed-{r}" for a, r, _ in cells]),
+            "codes_emotion": np.array([EMOTIONS[a] for a, _, _ in cells]),
+            "text": np.array([TEXTS[b] for _, _, b in cells]),
+            "distribution": np.array(["cond", "guided"]),
+            "codebook": np.arange(nll.shape[4]),
+        }
+        self.nll = nll.reshape(len(cells), *nll.shape[3:]).astype(np.float32)
+
+    def read(self, name, **where):
+        assert name == "nll"
+        return self.nll
+
+    def coords(self, axis):
+        return self.arrays[axis]
+
+    def __contains__(self, name):
+        return name in self.arrays
+
+
+def make_design(n_templates=4, n_seeds=3):
+    rows = [
+        (f"t{t}-{e}/seed-{seed}", f"t{t}-{e}", f"t{t}", e, seed)
+        for e in EMOTIONS
+        for t in range(n_templates)
+        for seed in range(n_seeds)
+    ]
+    return Design(pd.DataFrame(rows, columns=["sample_id", "prompt_id", "template", "emotion", "seed"]))
+
+
+def likelihoods(design, cost=0.0, seed=0, n_frames=20):
+    """Values [T][E, R, B, 2, 2, frames]: clips and texts differ, and another emotion's text costs `cost`."""
+    rng = np.random.default_rng(seed)
+    shape = (design.n_blocks, 4, len(design.seeds), len(TEXTS), 2, 2, n_frames)
+    nll = 3 + rng.normal(size=(*shape[:3], 1, 1, 1, 1)) + rng.normal(size=(shape[0], 1, 1, shape[3], 1, 1, 1))
+    nll = nll + 0.2 * rng.normal(size=shape)
+    other = np.ones((4, len(TEXTS)))
+    other[np.arange(4), np.arange(4)] = 0
+    nll += cost * other[:, None, :, None, None, None]
+    return nll
+
+
+def table_of(design, values, m=99, boots=60):
+    files = {f"t{t}": Likelihoods(nll, f"t{t}") for t, nll in enumerate(values)}
+    return likelihood_table(
+        files, design, model="synthetic", listener="model", n_permutations=m, n_bootstraps=boots
+    )
+
+
+def row(table, **where):
+    for column, value in where.items():
+        table = table[table[column] == value]
+    assert len(table) == 1
+    return table.iloc[0]
+
+
+def test_costs_are_differences_of_means():
+    design = make_design()
+    values = likelihoods(design, cost=0.3)
+    table = table_of(design, values)
+    mean = values.mean(axis=(0, 2, -2, -1))  # [E, B, dist]
+    where = {"codes": "sad", "text_read": "calm", "distribution": "guided"}
+    assert row(table, statistic=NLL, **where)["estimate"] == pytest.approx(mean[1, 2, 1], abs=1e-5)
+    assert row(table, statistic=COST, **where)["estimate"] == pytest.approx(
+        mean[1, 2, 1] - mean[1, 1, 1], abs=1e-5
+    )
+    part = values[..., 1, 1, 4:6].mean(axis=(0, 2, -1))[:, :4]
+    off = (part.sum() - np.trace(part)) / 12 - np.trace(part) / 4
+    found = row(table, statistic=MISMATCH, distribution="guided", codebook="1", window="decile_3")
+    assert found["estimate"] == pytest.approx(off, abs=1e-5)
+
+
+def test_a_mismatch_is_found_and_no_mismatch_is_not():
+    design = make_design()
+    whole = {"statistic": MISMATCH, "distribution": "cond", "codebook": "all", "window": "whole"}
+    found = row(table_of(design, likelihoods(design, cost=0.3)), **whole)
+    assert found["estimate"] == pytest.approx(0.3, abs=0.02)
+    assert found["p_corrected"] == 0.01
+    assert found["ci_lo"] <= 0.3 <= found["ci_hi"]
+    p = [row(table_of(design, likelihoods(design, seed=s), boots=20), **whole)["p"] for s in range(120)]
+    low, high = binom.ppf([0.0005, 0.9995], len(p), 0.05)
+    assert low <= np.sum(np.array(p) <= 0.05) <= high
+    low, high = binom.ppf([0.0005, 0.9995], len(p), 0.5)
+    assert low <= np.sum(np.array(p) <= 0.5) <= high
+
+
+def test_one_seed_can_be_tested_and_no_template_says_so():
+    design = make_design(n_seeds=1)
+    table = table_of(design, likelihoods(design, cost=0.5))
+    assert row(table, statistic=MISMATCH, distribution="cond", codebook="all", window="whole")["p"] == 0.01
+    none = table_of(design, [])
+    assert none["null"].str.contains("no texts were swapped").all()
+    assert none["estimate"].isna().all()

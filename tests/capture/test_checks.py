@@ -1,0 +1,294 @@
+"""qc passes a good capture, and names what is wrong with a bad one."""
+
+import h5py
+import numpy as np
+import pandas as pd
+import pytest
+import soundfile
+
+from innerear.capture.checks import MEANING, check_samples, require_passed, summarise
+from innerear.capture.generation import generate_samples
+from innerear.capture.verification import verify_samples
+from innerear.errors import InputError
+from innerear.stacks import Stack, tokens_hash
+from innerear.study.prompts import Prompt, Sample
+
+SAMPLES = [
+    Sample(Prompt(f"{template}-{emotion}", f"{emotion} music {words}", template, emotion), seed)
+    for template, words in (("piano", "with a piano"), ("plain", ""))
+    for emotion in ("happy", "sad")
+    for seed in (0, 1)
+]
+GENERATION = {"duration": 0.4, "guidance": 3.0, "temperature": 1.0, "top_k": 250, "top_p": 0.0}
+
+
+@pytest.fixture(scope="session")
+def captured(tiny_model, tmp_path_factory):
+    """Folder of good captures, each sample of a job of its own."""
+    folder = tmp_path_factory.mktemp("captured")
+    for i, sample in enumerate(SAMPLES):
+        generate_samples(
+            tiny_model,
+            [sample],
+            [folder / f"{i}.h5"],
+            [folder / f"{i}.wav"],
+            study="emotions",
+            capture={"layers": "all", "dtype": "float16"},
+            generation=GENERATION,
+        )
+    return folder
+
+
+@pytest.fixture
+def index(captured, tmp_path):
+    """Index of a copy of the captures, to be broken."""
+    rows = []
+    for i, sample in enumerate(SAMPLES):
+        for suffix in ("h5", "wav"):
+            (tmp_path / f"{i}.{suffix}").write_bytes((captured / f"{i}.{suffix}").read_bytes())
+        with Stack(tmp_path / f"{i}.h5") as stack:
+            tokens = stack.attrs["tokens_sha256"]
+        rows.append(
+            {
+                "sample_id": sample.id,
+                "prompt_id": sample.prompt.id,
+                "seed": sample.seed,
+                "stack": str(tmp_path / f"{i}.h5"),
+                "audio": str(tmp_path / f"{i}.wav"),
+                "tokens_sha256": tokens,
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def unseal(file):
+    """Let what a test changes in a file pass for what was written: the seal over its header goes."""
+    del file.attrs["header_sha256"]
+
+
+def failures(index):
+    checks = check_samples(index)
+    return {tuple(row) for row in checks.loc[~checks["pass"], ["check", "sample"]].values}
+
+
+def change(index, i, layer, function):
+    """Rewrite the states of a layer of sample i."""
+    with h5py.File(index["stack"][i], "a") as file:
+        data = file[f"residual/layer_{layer:02d}"]
+        values = data[...]
+        function(values)
+        data[...] = values
+
+
+def test_good_captures_pass_every_check(index):
+    checks = check_samples(index)
+    assert checks["pass"].all(), checks[~checks["pass"]]
+    assert set(checks["sample"]) == {sample.id for sample in SAMPLES}
+    assert checks.groupby("check").size().eq(len(SAMPLES)).all()
+    assert np.isfinite(checks["value"]).all()
+    require_passed(checks, "checks.tsv")
+
+
+def test_the_overwrite_bug_is_found(index):
+    def overwrite(states):
+        states[:] = states[:, -1:]
+
+    change(index, 3, 1, overwrite)
+    # A layer that keeps the last step only also has the wrong first step.
+    found = failures(index)
+    assert ("varies", SAMPLES[3].id) in found
+    assert {sample for _, sample in found} == {SAMPLES[3].id}
+
+
+def test_nan_is_found(index):
+    def spoil(states):
+        states[0, 5, 3] = np.nan
+
+    change(index, 2, 2, spoil)
+    assert failures(index) == {("finite", SAMPLES[2].id)}
+
+
+def test_uncond_that_knows_its_prompt_is_found(index):
+    def leak(states):
+        states[1, 0] += 0.1
+
+    change(index, 4, 0, leak)
+    assert ("uncond_start", SAMPLES[4].id) in failures(index)
+
+
+def test_cond_that_knows_its_seed_is_found(index):
+    def leak(states):
+        states[0, 0] += 0.1
+
+    change(index, 5, 0, leak)
+    assert failures(index) == {("cond_start", SAMPLES[5].id)}
+
+
+def test_uncond_that_differs_before_its_tokens_do_is_found(index):
+    # Give sample 2 the first frames' tokens and states of sample 0, of the same seed, but for step 3.
+    with h5py.File(index["stack"][0]) as source, h5py.File(index["stack"][2], "a") as target:
+        codes = target["codes"][...]
+        codes[:, :8] = source["codes"][:, :8]
+        target["codes"][...] = codes
+        target.attrs["tokens_sha256"] = tokens_hash(codes)
+        unseal(target)
+        for layer in range(3):
+            states = source[f"residual/layer_{layer:02d}"][...]
+            states[0, 0] = target[f"residual/layer_{layer:02d}"][0, 0]
+            target[f"residual/layer_{layer:02d}"][...] = states
+    index.loc[2, "tokens_sha256"] = tokens_hash(codes)
+
+    def remember(states):
+        states[1, 3] += 0.1
+
+    # As it is, cond of sample 2 differs from sample 3's only past step 0, which no check compares.
+    assert failures(index) == set()
+    change(index, 2, 1, remember)
+    assert failures(index) == {("uncond_prefix", SAMPLES[2].id)}
+
+
+def test_tokens_that_are_not_those_of_the_index_are_found(index):
+    with h5py.File(index["stack"][6], "a") as file:
+        file["codes"][0, 3] = (file["codes"][0, 3] + 1) % 16
+    assert ("tokens", SAMPLES[6].id) in failures(index)
+
+
+def test_a_clip_of_another_length_is_found(index):
+    wave, rate = soundfile.read(index["audio"][1])
+    soundfile.write(index["audio"][1], wave[:-32], rate)
+    assert failures(index) == {("audio", SAMPLES[1].id)}
+
+
+def test_a_missing_layer_is_found(index):
+    with h5py.File(index["stack"][7], "a") as file:
+        del file["residual/layer_02"]
+    assert failures(index) == {("layers", SAMPLES[7].id)}
+
+
+def test_missing_steps_are_found(index):
+    with h5py.File(index["stack"][7], "a") as file:
+        states = file["residual/layer_01"][:, :-3]
+        del file["residual/layer_01"]
+        file["residual/layer_01"] = states
+        unseal(file)
+    assert failures(index) == {("steps", SAMPLES[7].id)}
+
+
+def test_failures_are_named_with_the_command_that_remakes_them(index):
+    wave, rate = soundfile.read(index["audio"][1])
+    soundfile.write(index["audio"][1], wave[:-32], rate)
+    with pytest.raises(InputError, match=r"audio: piano-happy/seed-1 has 0\.02(.|\n)*snakemake"):
+        require_passed(check_samples(index), "checks.tsv")
+
+
+def test_an_empty_index_is_refused(index):
+    with pytest.raises(InputError, match="no samples"):
+        check_samples(index[:0])
+
+
+def test_wrong_labels_are_found(index):
+    with h5py.File(index["stack"][3], "a") as file:
+        file["step/frame"][...] = np.roll(file["step/frame"][...], 1, axis=0)
+    assert failures(index) == {("labels", SAMPLES[3].id)}
+
+
+def test_branches_that_read_different_tokens_are_found(index):
+    with h5py.File(index["stack"][1], "a") as file:
+        file["step/input_gap"][7] = 0.5
+    assert failures(index) == {("same_input", SAMPLES[1].id)}
+
+
+def refuted(index, model):
+    """Samples whose replay does not give what is stored."""
+    checks = verify_samples(index, model, GENERATION)
+    return set(checks.loc[~checks["pass"] & (checks["check"] == "replay"), "sample"])
+
+
+def test_replay_and_regeneration_confirm_good_captures(index, tiny_model):
+    checks = verify_samples(index, tiny_model, GENERATION)
+    assert checks["pass"].all(), checks
+    assert checks["check"].value_counts().to_dict() == {"replay": 4, "regenerate": 1}
+
+
+@pytest.mark.parametrize(
+    "break_states",
+    [
+        lambda states: states.__setitem__(slice(None), states[:, -1:]),  # overwritten: only the last step
+        lambda states: states.__setitem__(slice(None), states[::-1].copy()),  # branches swapped
+        lambda states: states.__setitem__(slice(None), np.roll(states, 1, axis=1)),  # shifted by one step
+        lambda states: states.__setitem__((0, 9), states[0, 8].copy()),  # one step twice
+    ],
+    ids=["overwritten", "swapped", "shifted", "repeated"],
+)
+def test_replay_finds_what_was_recorded_wrongly(index, tiny_model, break_states):
+    change(index, 2, 1, break_states)
+    assert refuted(index, tiny_model) == {SAMPLES[2].id}
+
+
+def test_branches_swapped_in_every_sample_are_found_without_the_model(index):
+    """Uncond that is really cond differs between prompts at step 0, although all samples agree in form."""
+    for i in range(len(SAMPLES)):
+        for layer in range(3):
+            change(index, i, layer, lambda states: states.__setitem__(slice(None), states[::-1].copy()))
+    assert {check for check, _ in failures(index)} == {"uncond_start", "uncond_prefix"}
+
+
+def test_tokens_that_are_not_what_the_seed_gives_are_found(index, tiny_model):
+    with h5py.File(index["stack"][0], "a") as file:
+        file.attrs["seed"] = 5
+        unseal(file)
+    checks = verify_samples(index, tiny_model, GENERATION).set_index("check")
+    assert not checks.loc["regenerate", "pass"]
+    assert checks.loc["regenerate", "value"] > 0
+
+
+def test_other_weights_are_refused(index, tiny_model):
+    with h5py.File(index["stack"][0], "a") as file:
+        file.attrs["model_identity"] = "sha256:other"
+        unseal(file)
+    with pytest.raises(InputError, match="was made with weights sha256:other"):
+        verify_samples(index, tiny_model, GENERATION)
+
+
+def test_the_summary_has_a_line_for_each_check_and_the_worst_of_it(index, tiny_model):
+    def spoil(states):
+        states[0, 5, 3:6] = np.nan
+
+    change(index, 2, 2, spoil)
+    checks = check_samples(index)
+    summary = summarise(checks).set_index("check")
+    assert list(summary.index) == list(MEANING)
+    assert set(checks["check"]) <= set(MEANING)
+    assert summary.loc["finite", "verdict"] == "1 failed"
+    assert summary.loc["finite", ["worst value", "of sample"]].tolist() == [3, SAMPLES[2].id]
+    assert summary.loc["steps", "verdict"] == "passed"
+    assert summary.loc["replay", "verdict"] == "not compared"
+
+
+def test_every_site_is_checked(tiny_model, tmp_path):
+    capture = {"layers": [0, 2], "dtype": "float32", "sites": list(tiny_model.sites)}
+    rows = []
+    for sample in SAMPLES[:2]:
+        stack, audio = tmp_path / f"{sample.id}.h5", tmp_path / f"{sample.id}.wav"
+        generate_samples(
+            tiny_model, [sample], [stack], [audio], study="s", capture=capture, generation=GENERATION
+        )
+        with Stack(stack) as opened:
+            tokens = opened.attrs["tokens_sha256"]
+            assert len(opened.places) == 9
+        rows.append(
+            {
+                "sample_id": sample.id,
+                "prompt_id": sample.prompt.id,
+                "seed": sample.seed,
+                "stack": str(stack),
+                "audio": str(audio),
+                "tokens_sha256": tokens,
+            }
+        )
+    index = pd.DataFrame(rows)
+    assert failures(index) == set()
+    assert refuted(index, tiny_model) == set()
+    with h5py.File(index["stack"][1], "a") as file:
+        file["mlp/layer_02"][0, 5, 3] = np.nan
+    assert failures(index) == {("finite", SAMPLES[1].id)}

@@ -1,0 +1,72 @@
+"""Studies made up for tests: a design of fully crossed prompts, and its Gram files in memory."""
+
+import numpy as np
+import pandas as pd
+
+from innerear.gram.layer_pass import layer_gram
+from innerear.statistics.design import Design
+
+EMOTIONS = ("happy", "sad", "calm", "energetic")
+
+
+class Measured:
+    """An open Gram file, in memory, of features [N, 2, S, D]; the first and last `pads` steps are pads."""
+
+    def __init__(self, x, design, *, pads=0, n_bins=4, steps_per_matrix=1):
+        complete = np.ones(x.shape[2], bool)
+        complete[:pads] = complete[len(complete) - pads :] = False
+        self.arrays, self.axes = layer_gram(
+            lambda i, steps: x[i][:, steps],
+            len(x),
+            complete,
+            n_bins=n_bins,
+            steps_per_matrix=steps_per_matrix,
+        )
+        self.arrays["seconds"] = (("step",), self.axes["step"] / 50)
+        self.axes["sample"] = self.axes["sample_2"] = np.array(design.samples["sample_id"])
+
+    def read(self, name, **where):
+        axes, values = self.arrays[name]
+        return values[tuple(where.get(axis, slice(None)) for axis in axes)]
+
+    def coords(self, axis):
+        return self.axes[axis]
+
+    def __contains__(self, name):
+        return name in self.arrays
+
+
+def sheet(n_templates=5, n_seeds=2, emotions=EMOTIONS, *, templates=True, ratings=None):
+    """Emotions × templates × seeds; `ratings` maps an emotion to (valence, arousal)."""
+    table = pd.DataFrame(
+        [
+            (f"t{t}-{emotion}/seed-{seed}", f"t{t}-{emotion}", f"t{t}" if templates else "", emotion, seed)
+            for emotion in emotions
+            for t in range(n_templates)
+            for seed in range(n_seeds)
+        ],
+        columns=["sample_id", "prompt_id", "template", "emotion", "seed"],
+    )
+    if ratings is None:
+        return table
+    rated = np.array([ratings[emotion] for emotion in table["emotion"]])
+    return table.assign(valence=rated[:, 0], arousal=rated[:, 1])
+
+
+def make_design(*args, label="emotion", **options):
+    """The design of a `sheet`."""
+    return Design(sheet(*args, **options), label)
+
+
+def clustered(design, shape, within, rng):
+    """Null data [N, *shape] of which a share `within` is of the prompt, beside its template's effect."""
+    template = rng.normal(size=(design.n_blocks, *shape))[design.block_of]
+    prompt = np.sqrt(within) * rng.normal(size=(design.n_prompts, *shape)) + template
+    return prompt[design.prompt_of] + np.sqrt(1 - within) * rng.normal(size=(design.n_samples, *shape))
+
+
+def rows(table, **where):
+    """The rows whose columns have these values."""
+    for column, value in where.items():
+        table = table[table[column] == value]
+    return table

@@ -1,0 +1,46 @@
+"""The forest plot fills what differs, draws intervals where they are, and has the verdict at its head."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from innerear.analyses.audio_check import manipulation
+from innerear.figures.audio_check import forest
+
+EMOTIONS = ("happy", "sad", "calm", "energetic")
+
+
+@pytest.fixture(scope="module")
+def drawn(study):
+    clips = study.clips
+    result = manipulation(clips, study.design, model="nano", n_permutations=99, n_bootstraps=50)
+    names = ["loudness", "noise", "tempo"]
+    shares = pd.DataFrame(
+        [(name, emotion, name != "tempo") for name in names for emotion in EMOTIONS],
+        columns=["feature", "emotion", "share"],
+    )
+    return result, forest(result.effects, shares, result.verdict, model="nano", features=names)
+
+
+def test_marks_and_intervals_are_those_of_the_table(drawn):
+    result, figure = drawn
+    panel = figure.axes[0]
+    rows = result.effects[(result.effects["label_1"] == "happy") & (result.effects["label_2"] == "sad")]
+    marks = {line.get_ydata()[0]: line for line in panel.lines if line.get_marker() == "o"}
+    for y, name in enumerate(["loudness", "noise"]):
+        assert marks[y].get_xdata()[0] == rows["estimate"][rows["feature"] == name].item()
+    assert marks[0].get_markerfacecolor() == "black"
+    assert marks[1].get_markerfacecolor() == "white"
+    spans = [
+        line.get_xdata() for line in panel.lines if line.get_marker() == "None" and len(line.get_xdata()) == 2
+    ]
+    assert any(np.allclose(span, rows[["ci_lo", "ci_hi"]].iloc[0]) for span in spans)
+    assert [text.get_text() for text in panel.texts] == ["no value"]
+    assert len(figure.axes) == 7
+
+
+def test_the_verdict_is_the_heading(drawn):
+    result, figure = drawn
+    heading = " ".join(figure.get_suptitle().split())
+    assert result.verdict["verdict"][0] in heading
+    assert "99 permutations" in heading

@@ -1,0 +1,67 @@
+"""Every line of the checklist can pass, can fail, and says when the tables do not tell."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from innerear.pages.checklist import CRITERIA, NO, UNKNOWN, YES, checklist
+
+
+def tables(good=True):
+    """Tables of a study that shows everything, or nothing."""
+    emotions = ("happy", "sad", "calm", "energetic")
+    samples = pd.DataFrame({"emotion": np.repeat(emotions, 20 if good else 19)})
+    checks = {"check": "steps", "sample": range(len(samples)), "pass": good}
+    raw = {"over": "steps", "window": "", "measure": "raw (diagnostic)"}
+    raw |= {"statistic": "other emotion, other seed", "branch": "cond"}
+    steps = [
+        raw | {"layer": layer, "estimate": 0.995 - good * 0.1 * step} for layer in (0, 1) for step in range(4)
+    ]
+    effect = {"over": "windows", "window": "whole", "measure": "centred", "branch": "uncond"}
+    effect |= {"statistic": "emotion effect, other seed"}
+    p = 0.001 if good else 0.3
+    lead = [effect | {"layer": layer, "p_corrected": value} for layer, value in enumerate((0.4, p))]
+    anova = {"statistic": "ANOVA F", "feature": ["tempo", "loudness"], "p_corrected": [np.nan, p]}
+    rank = {"branch": "uncond", "statistic": "rank of the layer", "layer": [0, 1], "estimate": [2.0, 1.0]}
+    rank = pd.DataFrame(rank).assign(ci_lo=1, ci_hi=2, p_corrected=np.nan)
+    held_out = {"branch": ["cond", "uncond"], "statistic": "held-out distance of the chosen layer"}
+    held_out = pd.DataFrame(held_out).assign(layer=-1, p_corrected=[1 - p, p])
+    return {
+        "samples": samples,
+        "checks": pd.DataFrame(checks),
+        "manipulation": pd.DataFrame(anova),
+        "similarity": pd.DataFrame(steps + lead),
+        "best_layers": pd.concat([rank, held_out]),
+    }
+
+
+def outcomes(found):
+    return checklist(found).set_index("criterion")["outcome"].to_dict()
+
+
+def test_a_study_that_shows_everything_passes_every_line():
+    assert outcomes(tables()) == {line.name: YES for line in CRITERIA}
+
+
+def test_a_study_that_shows_nothing_fails_every_line():
+    assert outcomes(tables(good=False)) == {line.name: NO for line in CRITERIA}
+
+
+def test_empty_tables_establish_nothing_but_the_number_of_samples():
+    empty = {name: table.iloc[: None if name == "samples" else 0] for name, table in tables().items()}
+    found = outcomes(empty)
+    assert found.pop("samples an emotion") == YES
+    assert set(found.values()) == {UNKNOWN}
+
+
+def test_the_answers_name_what_they_are_of():
+    what = checklist(tables()).set_index("criterion")["what"]
+    assert what["acoustics differ"].endswith("loudness")
+    assert what["best layers known"].endswith("layer 1 (rank 1 to 2 in bootstraps)")
+
+
+@pytest.mark.parametrize("line", CRITERIA, ids=lambda line: line.name)
+def test_a_line_says_what_it_measures(line):
+    found = checklist(tables()).set_index("criterion")
+    assert len(found.loc[line.name, "what"]) > 20
+    assert found.loc[line.name, "needed"].endswith(f"{line.threshold:g}")

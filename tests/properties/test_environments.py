@@ -1,0 +1,67 @@
+"""One lock for all: what is installed, and what each stage's conda environment asks for, is what it says."""
+
+import os
+import re
+import subprocess
+import sys
+from importlib.metadata import version
+from pathlib import Path
+
+import pytest
+import yaml
+from packaging.requirements import Requirement
+
+ENVS = Path(__file__).parents[2] / "envs"
+
+
+def lock():
+    pins = [Requirement(line) for line in (ENVS / "lock.txt").read_text().splitlines()]
+    return {pin.name: str(pin.specifier) for pin in pins if pin.marker is None or pin.marker.evaluate()}
+
+
+def test_the_lock_is_what_is_installed():
+    installed = {name: f"=={version(name)}" for name in lock()}
+    assert installed == lock()
+
+
+def test_the_lock_names_no_package_index():
+    assert not re.search(r"https?:|file:|--", (ENVS / "lock.txt").read_text())
+
+
+@pytest.mark.parametrize("stage", ["generate", "analysis", "acoustics"])
+def test_a_stage_pins_what_the_lock_pins(stage):
+    dependencies = yaml.safe_load((ENVS / f"{stage}.yaml").read_text())["dependencies"]
+    pins = [Requirement(pin) for part in dependencies if isinstance(part, dict) for pin in part["pip"]]
+    assert len(pins) > 5
+    assert {pin.name: str(pin.specifier) for pin in pins} == {pin.name: lock()[pin.name] for pin in pins}
+
+
+def test_audiocraft_is_installed_last_and_at_the_locked_release():
+    script = (ENVS / "generate.post-deploy.sh").read_text()
+    assert f"--no-deps audiocraft{lock()['audiocraft']}" in script
+
+
+def test_audiocraft_imports_from_the_lock():
+    code = "from audiocraft.models import MusicGen; print(MusicGen.__name__)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "MusicGen"
+
+
+def test_measuring_a_clip_compiles_nothing_that_the_installation_did_not():
+    code = """
+import numpy as np
+from innerear.acoustics.clips import clip_features
+from innerear.acoustics.frames import frame_features
+wave = np.sin(np.arange(32000, dtype=np.float32) / 9) * np.repeat([0.1, 0.8], 16000).astype(np.float32)
+clip_features(wave, 16000, 50.0)
+frame_features(wave, 16000, 50.0, 100)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env=os.environ | {"NUMBA_DEBUG_CACHE": "1"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert "data loaded from" in done.stdout
+    assert "data saved to" not in done.stdout

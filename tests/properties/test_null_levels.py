@@ -1,0 +1,199 @@
+"""Null simulations of the p-values that no other test file counts, and effects of text or history alone.
+
+No effect, prompts that resemble themselves by .2, .5 or .8: every p must be small as rarely as it says.
+"""
+
+import numpy as np
+import pandas as pd
+import pytest
+from fakes import EMOTIONS, Measured, clustered, make_design, rows
+from scipy.stats import binom
+
+from innerear.analyses.audio_check import SLOPE, manipulation
+from innerear.analyses.discriminability import (
+    CONCORDANCE,
+    DISTANCE,
+    EVIDENCE,
+    best_layers,
+    layer_discriminability,
+)
+from innerear.analyses.generalisation import EVIDENCE as TRANSFER
+from innerear.analyses.generalisation import layer_generalisation
+from innerear.analyses.lags import followed, layer_lags
+from innerear.analyses.similarity import CORRELATIONS, layer_similarity
+from innerear.analyses.sound import BEYOND, layer_correlation
+from innerear.analyses.sound_and_label import BEYOND_LABEL, LABEL, SOUND, layer_nested
+from innerear.statistics.design import Design
+from innerear.statistics.label_distance import Distance, prompt_means
+from innerear.timeline import Timeline
+
+RATINGS = dict(zip(EMOTIONS, ((0.8, 0.5), (-0.7, -0.5), (0.5, -0.7), (0.4, 0.9)), strict=True))
+QUICK = {"model": "m", "layer": 0, "n_permutations": 99, "n_bootstraps": 2}
+
+pytestmark = pytest.mark.parametrize("within", [0.2, 0.5, 0.8])
+
+
+def assert_level(p, *, below=True):
+    """As many p ≤ .05 as independent tests of level .05 give; not too few either, where `below`."""
+    p = np.asarray(p, float)
+    assert np.isfinite(p).all()
+    low, high = binom.interval(0.999, p.size, 0.05)
+    rejected = int((p <= 0.05).sum())
+    assert rejected <= high, (rejected, p.size)
+    assert rejected >= low or not below, (rejected, p.size)
+
+
+def as_clips(design, values):
+    return pd.concat(
+        pd.DataFrame(
+            {
+                "sample_id": design.samples["sample_id"],
+                "feature": f"f{k}",
+                "unit": "",
+                "value": column,
+                "reason": "",
+            }
+        )
+        for k, column in enumerate(values.T)
+    )
+
+
+def test_a_rating_in_similarity_and_discriminability(within):
+    """Steps are independent data: one call tests 200 null studies."""
+    n, design = 200, make_design(5, 2, ratings=RATINGS, label="valence")
+    x = clustered(design, (2, n, 6), within, np.random.default_rng(int(10 * within)))
+    gram = Measured(x.astype(np.float32), design)
+    table = layer_similarity(gram, design, **QUICK).table
+    for statistic in CORRELATIONS:
+        assert_level(rows(table, statistic=statistic, over="steps", measure="centred", branch="cond")["p"])
+    table = layer_discriminability(gram, design, **QUICK).table
+    for statistic in (DISTANCE, EVIDENCE):
+        assert_level(rows(table, statistic=statistic, over="steps", branch="cond")["p"])
+    deciles = table[table["window"].str.startswith("decile") & (table["branch"] != "delta")]
+    assert_level(rows(deciles, statistic=CONCORDANCE)["p"], below=False)
+
+
+def test_the_best_of_many_layers(within):
+    design, found = make_design(4), []
+    relabelings = np.vstack([np.arange(design.n_prompts), design.prompt_permutations(99)])
+    for k in range(30):
+        x = clustered(design, (5, 5), within, np.random.default_rng(k)).swapaxes(0, 1)  # [L, N, D]
+        kernels = prompt_means(x @ x.swapaxes(1, 2), design)
+        layers = {
+            i: Products(Distance(design).fold_products(one, relabelings)) for i, one in enumerate(kernels)
+        }
+        found.append(rows(best_layers(layers, design, model="m"), layer=-1)["p"].item())
+    assert_level(found)
+
+
+class Products:
+    """What `best_layers` reads of one layer and one branch."""
+
+    def __init__(self, products):
+        self.values = {"fold_products": products[None], "bootstraps": np.zeros((1, 2))}
+
+    def read(self, name):
+        return self.values[name]
+
+    def coords(self, axis):
+        return np.array(["uncond"])
+
+
+def test_transfer_between_branches(within):
+    """Tenths are independent data, the two directions are not."""
+    design, found = make_design(4), []
+    for k in range(8):
+        x = clustered(design, (2, 20, 5), within, np.random.default_rng(k)).astype(np.float32)
+        table = layer_generalisation(Measured(x, design, n_bins=2), design, **QUICK).table
+        table = rows(table, branch="cond → uncond", statistic=TRANSFER)
+        found += table[table["train"].str.startswith("decile")]["p"].tolist()
+    assert_level(found)
+
+
+def test_label_and_sound_in_nested_models(within):
+    design, rng, found = make_design(4), np.random.default_rng(int(10 * within)), []
+    for _ in range(10):
+        x = clustered(design, (2, 4, 5), within, rng).astype(np.float32)
+        sound = clustered(design, (3,), within, rng)
+        gram = Measured(x, design, n_bins=0)
+        table = layer_nested(gram, as_clips(design, sound), design, windows=["whole"], **QUICK).table
+        found.append(table[table["branch"] != "delta"])
+    table = pd.concat(found)
+    for statistic in (LABEL, SOUND, BEYOND_LABEL):
+        assert_level(rows(table, statistic=statistic)["p"], below=False)
+
+
+def test_sound_beyond_the_label(within):
+    """Sound and states both follow the label, and have nothing else to do with each other."""
+    design, rng, found = make_design(4), np.random.default_rng(int(10 * within)), []
+    codes = np.unique(design.labels, return_inverse=True)[1]
+    for _ in range(8):
+        x = clustered(design, (2, 4, 5), within, rng) + rng.normal(size=(4, 1, 1, 5))[codes]
+        sound = clustered(design, (8,), within, rng) + rng.normal(size=(4, 8))[codes]
+        gram, clips = Measured(x, design, n_bins=0), as_clips(design, sound)
+        table = layer_correlation(gram, clips, design, windows=["whole"], **QUICK).table
+        found.append(rows(table, statistic=BEYOND, branch="cond")["p"])
+    assert_level(np.concatenate(found))
+
+
+def test_the_sound_of_emotions_and_of_a_rating(within):
+    rng, by = (
+        np.random.default_rng(int(10 * within)),
+        {"ANOVA F": [], "Hedges g": [], "accuracy": [], SLOPE: []},
+    )
+    options = {"model": "m", "n_permutations": 99, "n_bootstraps": 2}
+    for _ in range(12):
+        design = make_design(4, 2, ratings=RATINGS)
+        rated = Design(design.samples, "arousal")
+        clips = as_clips(design, clustered(design, (6,), within, rng))
+        named, found = manipulation(clips, design, **options), manipulation(clips, rated, **options)
+        by["ANOVA F"] += rows(named.effects, statistic="ANOVA F")["p"].tolist()
+        pair = rows(named.effects, statistic="Hedges g", label_1="happy", label_2="sad")
+        by["Hedges g"] += pair["p"].tolist()
+        by["accuracy"].append(named.classification["p"][0])
+        by[SLOPE] += rows(found.effects, statistic=SLOPE)["p"].tolist()
+    for name in ("ANOVA F", SLOPE):
+        assert_level(by[name])
+    assert_level(by["accuracy"], below=False)
+    # Four templates give a pair 8 relabelings: no p can be below 1 / 8.
+    smallest = int((np.array(by["Hedges g"]) < 0.13).sum())
+    assert smallest <= binom.ppf(0.999, len(by["Hedges g"]), 1 / 8)
+
+
+def test_states_and_sound_frame_by_frame(within):
+    """Random walks of the prompt and of the clip: as smooth as music, and unrelated."""
+    design, rng, found = make_design(3), np.random.default_rng(int(10 * within)), []
+    timeline = Timeline(40, 4, 50.0)
+    for _ in range(16):
+        states, sound = (
+            clustered(design, (timeline.n_steps, 2), within, rng).cumsum(axis=1) for _ in range(2)
+        )
+        states = states[:, None].astype(np.float32)
+        table = layer_lags(
+            lambda i, x=states: x[i],
+            followed({"rms": sound[:, : timeline.n_frames, 0]}, {"rms": ("rms",)}),
+            timeline,
+            design,
+            branches=["cond"],
+            **QUICK,
+        ).table
+        found.append(rows(table, lag=0)["p"].item())
+    assert_level(found, below=False)
+
+
+def test_text_alone_is_in_delta_and_history_alone_in_uncond(within):
+    """The map of delta shows what only the text tells, that of uncond what the music so far tells."""
+    design, rng = make_design(5), np.random.default_rng(3)
+    codes = np.unique(design.labels, return_inverse=True)[1]
+    shared = clustered(design, (1, 12, 6), within, rng)  # what both branches read: the same tokens
+    emotion = 2.5 * rng.normal(size=(4, 6))[codes][:, None]
+    for planted, seen, unseen in (("text", "delta", "uncond"), ("history", "uncond", "delta")):
+        x = shared + 0.3 * clustered(design, (2, 12, 6), within, rng)
+        x[:, 0] += emotion
+        if planted == "history":
+            x[:, 1] += emotion
+        result = layer_discriminability(Measured(x.astype(np.float32), design), design, **QUICK).table
+        steps = rows(result, over="steps", statistic=DISTANCE)
+        assert (rows(steps, branch=seen)["p_corrected"] <= 0.05).all(), planted
+        assert (rows(steps, branch="cond")["p_corrected"] <= 0.05).all(), planted
+        assert (rows(steps, branch=unseen)["p_corrected"] > 0.05).all(), planted

@@ -1,0 +1,59 @@
+import numpy as np
+import pytest
+
+from innerear.errors import InputError
+from innerear.stacks import StackWriter
+from innerear.stacks.index import sample_table
+from innerear.timeline import Timeline
+
+
+def write_stack(path, prompt, model="nano", weights="sha256:1", value=0.0):
+    timeline = Timeline(n_frames=5, n_codebooks=4, frame_rate=50.0)
+    attrs = {"sample_id": f"{prompt}/seed-0", "prompt_id": prompt, "seed": 0}
+    attrs |= {"model": model, "model_identity": weights}
+    with StackWriter(path, attrs, np.zeros((4, 5), int), timeline) as stack:
+        stack.write("residual", 0, np.full((2, 8, 3), value, np.float32))
+    clip = path.parent / prompt / "seed-0.wav"
+    clip.parent.mkdir(exist_ok=True)
+    clip.touch()
+    return path
+
+
+def test_samples_are_listed_in_the_order_given_with_what_their_stacks_say(tmp_path):
+    stacks = [write_stack(tmp_path / f"{prompt}.h5", prompt) for prompt in ("b", "a")]
+    table = sample_table(stacks, tmp_path)
+    assert table["sample_id"].tolist() == ["b/seed-0", "a/seed-0"]
+    assert table["audio"].tolist() == [str(tmp_path / f"{prompt}/seed-0.wav") for prompt in "ba"]
+    assert table["n_steps"].tolist() == [8, 8]
+    assert table["valence"].isna().all()
+
+
+def test_a_label_that_the_stacks_do_not_hold_is_added_by_prompt(tmp_path):
+    stacks = [write_stack(tmp_path / f"{prompt}.h5", prompt) for prompt in ("b", "a")]
+    labels = {"family": {"a": "bright", "b": "dark"}}
+    assert sample_table(stacks, tmp_path, labels)["family"].tolist() == ["dark", "bright"]
+
+
+def test_a_stack_without_its_clip_is_refused(tmp_path):
+    stack = write_stack(tmp_path / "a.h5", "a")
+    (tmp_path / "a/seed-0.wav").unlink()
+    with pytest.raises(InputError, match=r"a\.h5 has no clip .*a/seed-0\.wav; remake it with"):
+        sample_table([stack], tmp_path)
+
+
+def test_the_content_hash_follows_the_activations(tmp_path):
+    stacks = [write_stack(tmp_path / f"{value}.h5", "a", value=value) for value in (0.0, 1.0)]
+    first, second = sample_table(stacks, tmp_path)["content_sha256"]
+    assert first != second
+
+
+def test_stacks_of_two_models_are_refused(tmp_path):
+    stacks = [write_stack(tmp_path / f"{model}.h5", "a", model=model) for model in ("nano", "small")]
+    with pytest.raises(InputError, match=r"one study is one model, but .*nano .* and .*small"):
+        sample_table(stacks, tmp_path)
+
+
+def test_stacks_of_one_model_with_two_weights_are_refused(tmp_path):
+    stacks = [write_stack(tmp_path / f"{n}.h5", "a", weights=f"sha256:{n}") for n in (1, 2)]
+    with pytest.raises(InputError, match=r"nano \(sha256:1\) and .*nano \(sha256:2\)"):
+        sample_table(stacks, tmp_path)

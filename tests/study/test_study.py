@@ -1,0 +1,206 @@
+"""Settings, architectures, estimate and study: what the Snakefile knows before any model is loaded."""
+
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+
+from innerear.errors import InputError
+from innerear.study.architectures import KNOWN, architecture_of, resolve_layers
+from innerear.study.config import documented_keys
+from innerear.study.study import Study
+
+ROOT = Path(__file__).parents[2]
+SCHEMA = yaml.safe_load((ROOT / "workflow/schemas/config.schema.yaml").read_text())
+
+
+@pytest.fixture
+def settings():
+    return yaml.safe_load((ROOT / "config.yaml").read_text())
+
+
+def test_the_default_study_has_eighty_samples_of_all_layers(settings):
+    study = Study.from_settings(settings, SCHEMA)
+    assert len(study.samples) == study.estimate.n_samples == 80
+    assert study.layers == list(range(study.architecture.n_layers))
+    assert study.samples[0].id == "piano-happy/seed-0"
+
+
+def test_defaults_are_filled_in(settings):
+    del settings["capture"], settings["generation"]
+    study = Study.from_settings(settings, SCHEMA)
+    assert study.settings["capture"]["dtype"] == "float16"
+    assert study.settings["generation"]["top_k"] == 250
+
+
+def test_every_key_of_the_schema_is_described_and_optional_ones_have_a_default():
+    for key, part in documented_keys(SCHEMA):
+        assert part.get("description"), key
+        assert "default" in part or key in SCHEMA["required"], key
+
+
+@pytest.mark.parametrize(
+    ("section", "key", "value", "message"),
+    [
+        (None, "sedes", [1], r"sedes: unknown key \(did you mean 'seeds'\?\); known here: .*generation"),
+        ("generation", "guidence", 3, r"generation\.guidence: unknown key \(did you mean 'guidance'\?\)"),
+        ("generation", "duration", "long", r"generation\.duration: 'long' is not allowed; give number"),
+        ("generation", "duration", -1, r"generation\.duration: -1 is not allowed; it must be above 0"),
+        ("generation", "top_p", 2, r"generation\.top_p: 2 is not allowed; the most is 1"),
+        ("capture", "dtype", "float8", r"capture\.dtype: 'float8' .*choose one of 'float16', 'float32'"),
+        ("capture", "layers", [5, 6], r"\[6\] cannot be captured; the model has the layers 0 to 5"),
+        ("capture", "layers", "first", "'first' is not understood; give all, a range like 0-5, or a list"),
+        ("model", "name", "facebook/musicgen-smal", r"did you mean 'facebook/musicgen-small'\?"),
+        ("generation", "stride", 1, r"generation\.stride: 1 is not allowed; it must be below 1"),
+        ("capture", "sites", ["residul"], r"capture\.sites\.0: 'residul'"),
+        ("capture", "sites", ["input", "mlp"], "begins with input"),
+        ("captures", "more", {"layers": [7]}, r"\[7\] cannot be captured"),
+        ("captures", "more", {"sitse": ["mlp"]}, "unknown key .did you mean 'sites'"),
+        ("generation", "duration", 0.05, "is 2 codec frames; at least 4 are needed"),
+        ("gram", "max_gib", 0.001, r"more than gram\.max_gib = 0\.001"),
+        ("prompts", "sheet", "prompts.tsv", "both a sheet .* and templates or emotions are given"),
+        ("model", "architecture", "facebook/musicgen-small", "nano is known, so leave it null"),
+        ("capture", "layers", [1, 1], r"\[1\] stand there twice"),
+        ("generation", "duration", float("nan"), r"generation\.duration: nan is not a finite number"),
+        (None, "seeds", [1, 2, 1], "entries 1 and 3 are both 1"),
+        ("gram", "steps_per_matrix", 22, r"steps_per_matrix: 22 leaves fewer than 10 .* the most is 21"),
+        (None, "study", "a/b", r"study: 'a/b' is not allowed; it must match"),
+    ],
+)
+def test_a_bad_setting_is_named_with_what_is_allowed(settings, section, key, value, message):
+    (settings.setdefault(section, {}) if section else settings)[key] = value
+    with pytest.raises(InputError, match=message):
+        Study.from_settings(settings, SCHEMA)
+
+
+def test_all_bad_settings_are_named_at_once(settings):
+    settings["generation"] = {"duration": -1, "top_k": -2}
+    with pytest.raises(InputError) as error:
+        Study.from_settings(settings, SCHEMA)
+    assert "generation.duration" in str(error.value)
+    assert "generation.top_k" in str(error.value)
+
+
+def test_what_is_missing_is_named():
+    with pytest.raises(InputError, match="the top level: study, seeds must be given"):
+        Study.from_settings({"prompts": {}}, SCHEMA)
+
+
+def test_steps_follow_from_duration_as_in_the_delay_pattern():
+    small = KNOWN["facebook/musicgen-small"]
+    assert small.timeline(3, 0.6).n_steps == 153
+    assert small.timeline(8, 0.6).n_steps == 403
+
+
+def test_a_clip_beyond_the_window_takes_the_steps_of_its_windows():
+    timeline = KNOWN["facebook/musicgen-small"].timeline(40, 0.6)
+    assert timeline.windows == ((0, 1500, 0), (900, 1100, 600))
+    assert timeline.n_steps == 1503 + 1103
+
+
+def test_melody_has_no_cross_attention_to_capture(settings):
+    settings["model"]["name"] = "facebook/musicgen-melody"
+    settings["capture"] = {"sites": ["cross_attention"]}
+    with pytest.raises(InputError, match="no cross_attention; its sites are residual"):
+        Study.from_settings(settings, SCHEMA)
+
+
+def test_a_local_checkpoint_is_built_like_a_known_model_or_has_its_own_numbers():
+    assert architecture_of("checkpoints/mine", "facebook/musicgen-large").n_layers == 48
+    assert architecture_of("checkpoints/mine", {"n_layers": 2, "d_model": 8}).n_codebooks == 4
+    with pytest.raises(InputError, match=r"model\.architecture"):
+        architecture_of("checkpoints/mine")
+
+
+def test_layers_are_a_range_a_list_or_all():
+    assert resolve_layers("all", 3) == [0, 1, 2]
+    assert resolve_layers("1-2", 3) == [1, 2]
+    assert resolve_layers([2, 0], 3) == [0, 2]
+
+
+def test_the_estimate_agrees_with_the_arithmetic_of_the_largest_model(settings):
+    settings["model"] = {"name": "facebook/musicgen-large"}
+    settings["generation"] = {"duration": 30}
+    settings["gram"] = {"max_gib": 1000}
+    size = Study.from_settings(settings, SCHEMA).estimate
+    # MiB a branch: 48 × 1503 × 2048 × 2 B, and a little for chunks of equal size
+    assert size.stack_bytes / 2 / 2**20 == pytest.approx(282, rel=0.01)
+    assert size.disk_bytes > size.n_samples * size.stack_bytes
+    assert "80 = 20 prompts × 4 seeds, 30 s each" in str(size)
+
+
+def test_a_gram_that_cannot_fit_is_refused_with_settings_that_make_it_fit(settings):
+    settings["seeds"] = list(range(60))  # 1,200 samples
+    with pytest.raises(InputError, match=r"gram\.steps_per_matrix: (\d+) fits") as refused:
+        Study.from_settings(settings | {"gram": {"bins": 5}}, SCHEMA)
+    size = int(re.search(r"steps_per_matrix: (\d+)", str(refused.value))[1])
+    study = Study.from_settings(settings | {"gram": {"bins": 5, "steps_per_matrix": size}}, SCHEMA)
+    assert study.estimate.gram_bytes <= 4 * 2**30
+    with pytest.raises(InputError, match="fits"):
+        Study.from_settings(settings | {"gram": {"bins": 5, "steps_per_matrix": size - 1}}, SCHEMA)
+    with pytest.raises(InputError, match=r"steps_per_matrix: \d+ with gram\.bins: (\d+) fits") as refused:
+        Study.from_settings(settings | {"gram": {"bins": 30}}, SCHEMA)
+    size, bins = map(int, re.search(r"matrix: (\d+) with gram\.bins: (\d+)", str(refused.value)).groups())
+    Study.from_settings(settings | {"gram": {"bins": bins, "steps_per_matrix": size}}, SCHEMA)
+    with pytest.raises(InputError, match=r"even gram\.steps_per_matrix: 21 with gram\.bins: 2 does not fit"):
+        Study.from_settings(settings | {"gram": {"max_gib": 0.1}}, SCHEMA)
+
+
+def test_half_precision_on_a_cpu_is_refused_before_any_work(settings):
+    settings["model"] = {"name": "nano", "device": "cpu", "dtype": "float16"}
+    with pytest.raises(InputError, match="float16 is for GPUs"):
+        Study.from_settings(settings, SCHEMA)
+
+
+def test_the_nearest_key_is_named_within_an_architecture(settings):
+    settings["model"] = {"name": "checkpoints/mine", "architecture": {"n_layer": 4, "d_model": 8}}
+    with pytest.raises(InputError, match=r"architecture\.n_layer: unknown key \(did you mean 'n_layers'\?\)"):
+        Study.from_settings(settings, SCHEMA)
+
+
+def test_the_estimate_of_the_swapped_texts_states_passes_disk_and_memory(settings):
+    settings["model"] = {"name": "facebook/musicgen-large"}
+    settings["generation"] = {"duration": 8}
+    cells = Study.from_settings(settings, SCHEMA).estimate.cells
+    assert cells.n_passes == 80 * 6 * cells.n_groups
+    # 4 emotions × 4 seeds × (6 texts and none); beside them a batch of 16 clips, both branches, three times.
+    assert cells.state_bytes == 4 * 403 * 2048 * (112 + 6 * 16)
+    assert cells.gram_bytes == 4 * (403 + 13) * 112**2
+    assert cells.layers_at_once * cells.state_bytes <= 8 * 2**30
+    assert cells.n_groups == 4
+    settings["counterfactual"] = {"control": True, "max_gib": 0.1}
+    alone = Study.from_settings(settings, SCHEMA).estimate.cells
+    assert alone.layers_at_once == 1
+    assert alone.n_passes == 2 * 48 * 80 * 6
+    assert alone.disk_bytes == 2 * cells.disk_bytes
+
+
+def test_a_counterfactual_gram_beyond_its_limit_is_refused(settings):
+    settings["seeds"] = list(range(200))
+    settings["gram"] = {"max_gib": 1e3}
+    Study.from_settings(settings, SCHEMA)
+    settings["prompts"] = {
+        "templates": settings["prompts"]["templates"][:1],
+        "emotions": settings["prompts"]["emotions"],
+    }
+    settings["gram"] = {"max_gib": 20}
+    with pytest.raises(InputError, match=r"5,600 cells × 203 steps .* counterfactual\.enabled: false"):
+        Study.from_settings(settings, SCHEMA)
+
+
+def test_a_random_study_has_no_random_twin(settings):
+    settings["counterfactual"] = {"control": True}
+    assert Study.from_settings(settings, SCHEMA).listeners == ["model", "random_init"]
+    settings["model"]["random_init"] = True
+    assert Study.from_settings(settings, SCHEMA).listeners == ["model"]
+
+
+def test_what_is_not_swapped_is_announced(settings):
+    for template in settings["prompts"]["templates"]:
+        template.pop("paraphrase")
+    said = Study.from_settings(settings, SCHEMA).announcement
+    assert "not swapped paraphrase control of piano: none is given; " in said
+    assert "and 3 more" in said
+    settings["counterfactual"] = {"enabled": False}
+    assert "swapped" not in Study.from_settings(settings, SCHEMA).announcement
