@@ -27,7 +27,13 @@ class Measured:
 
     def read(self, name, **where):
         axes, values = self.arrays[name]
-        return values[tuple(where.get(axis, slice(None)) for axis in axes)]
+        places = {
+            axis: self.labels(axis).index(one) if isinstance(one, str) else one for axis, one in where.items()
+        }
+        return values[tuple(places.get(axis, slice(None)) for axis in axes)]
+
+    def labels(self, axis):
+        return [str(label) for label in self.axes[axis]]
 
     def coords(self, axis):
         return self.axes[axis]

@@ -11,7 +11,8 @@ import numpy as np
 import pandas as pd
 
 from innerear.errors import InputError
-from innerear.gram.reading import Arrays, Coords, GramSource
+from innerear.gram.reading import GramSource
+from innerear.stacks.gram_file import Arrays, Coords
 from innerear.statistics.design import Design
 
 N_COMPONENTS = 10

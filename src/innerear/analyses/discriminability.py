@@ -13,7 +13,8 @@ import numpy as np
 import pandas as pd
 
 from innerear.errors import InputError
-from innerear.gram.reading import Arrays, Coords, GramSource, analysed_cells
+from innerear.gram.reading import GramSource, analysed_cells
+from innerear.stacks.gram_file import Arrays, Coords
 from innerear.statistics.design import Design
 from innerear.statistics.label_distance import Distance, Explained, permuted_sums, prompt_means
 from innerear.statistics.probes import (

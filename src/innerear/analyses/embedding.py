@@ -15,7 +15,8 @@ import pandas as pd
 from sklearn.manifold import trustworthiness
 
 from innerear.errors import InputError
-from innerear.gram.reading import Arrays, Coords, GramSource
+from innerear.gram.reading import GramSource
+from innerear.stacks.gram_file import Arrays, Coords
 from innerear.statistics.design import Design
 
 N_SEEDS = 3

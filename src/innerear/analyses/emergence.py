@@ -12,7 +12,8 @@ import pandas as pd
 from scipy.special import expit, stdtrit
 
 from innerear.errors import InputError
-from innerear.gram.reading import Arrays, Coords, GramSource
+from innerear.gram.reading import GramSource
+from innerear.stacks.gram_file import Arrays, Coords
 from innerear.statistics.design import Design
 from innerear.statistics.label_distance import Distance, permuted_sums, prompt_means
 from innerear.statistics.probes import evidence, evidence_null_by_prompt, held_out_operators

@@ -14,7 +14,8 @@ import numpy as np
 import pandas as pd
 
 from innerear.errors import InputError
-from innerear.gram.reading import Arrays, Coords, GramSource, analysed_cells, cosine, raw_gram
+from innerear.gram.reading import GramSource, analysed_cells, cosine, raw_gram
+from innerear.stacks.gram_file import Arrays, Coords
 from innerear.statistics.design import STRATA, Design
 from innerear.statistics.significance import correct_over_cells, null_table, percentile_interval, record
 

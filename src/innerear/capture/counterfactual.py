@@ -19,10 +19,11 @@ from tqdm import tqdm
 
 from innerear.capture.hooks import capture as listen
 from innerear.errors import InputError
-from innerear.gram.reading import Arrays, Coords, named_windows
+from innerear.gram.reading import named_windows
 from innerear.io.files import atomic
 from innerear.models import DISTRIBUTIONS, MusicModel
 from innerear.stacks import GramFile, Stack, part_name
+from innerear.stacks.gram_file import Arrays, Coords
 from innerear.study.prompts import batches
 from innerear.study.text_swaps import NEUTRAL, NONE, PARAPHRASE
 from innerear.timeline import Timeline

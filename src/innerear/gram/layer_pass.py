@@ -18,9 +18,10 @@ from os import PathLike
 import numpy as np
 
 from innerear.errors import InputError
-from innerear.gram.reading import Arrays, Coords, cosine, named_windows
+from innerear.gram.reading import cosine, named_windows
 from innerear.gram.step_groups import CoarseSteps
 from innerear.stacks import LayerReader, Stack
+from innerear.stacks.gram_file import Arrays, Coords
 from innerear.timeline import chunk_steps
 
 #: reads samples' features: (sample number, slice of steps) -> [C, S, D] as stored

@@ -6,19 +6,18 @@ from typing import Protocol
 import numpy as np
 import pandas as pd
 
-#: name -> (axes, values), as `GramFile.write` and xarray take it
-Arrays = dict[str, tuple[tuple[str, ...], np.ndarray]]
-#: axis -> coordinates
-Coords = dict[str, np.ndarray]
-
 N_DECILES = 10
 
 
 class GramSource(Protocol):
     """What the analyses ask of an open `GramFile`."""
 
-    def read(self, name: str, **where: int | slice) -> np.ndarray:
-        """Return a dataset, or the part of it that `where` selects by axis name."""
+    def read(self, name: str, **where: str | int | slice) -> np.ndarray:
+        """Return what `where` selects of a dataset, by axis: a label, a position or a slice."""
+        ...
+
+    def labels(self, axis: str) -> list[str]:
+        """Return the coordinates of an axis as texts."""
         ...
 
     def coords(self, axis: str) -> np.ndarray:

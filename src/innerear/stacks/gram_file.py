@@ -13,6 +13,11 @@ from innerear.errors import InputError
 from innerear.io.files import atomic
 from innerear.stacks.layout import Layout, Reader
 
+#: name -> (axes, values), as `GramFile.write` and xarray take it
+Arrays = dict[str, tuple[tuple[str, ...], np.ndarray]]
+#: axis -> coordinates
+Coords = dict[str, np.ndarray]
+
 _KIND = "innerear-gram"
 _CHUNK_VALUES = 2**18
 
@@ -111,14 +116,38 @@ class GramFile(Reader):
         values = self.values(axis)
         return np.array([text.decode() for text in values]) if values.dtype.kind in "SO" else values
 
-    def read(self, name: str, **where: int | slice) -> np.ndarray:
-        """Return a dataset, or the part of it that `where` selects by axis name."""
-        unknown = set(where) - set(self.dims(name))
+    def read(self, name: str, **where: str | int | slice) -> np.ndarray:
+        """Return a dataset, or the part of it that `where` selects by axis: a label, a position or a slice.
+
+        Examples
+        --------
+        ``gram.read("window_gram", branch="uncond", window="whole")``
+        """
+        dims = self.dims(name)
+        unknown = set(where) - set(dims)
         if unknown:
-            raise InputError(
-                f"{name!r} has no axis {sorted(unknown)[0]!r}; it has {', '.join(self.dims(name))}"
-            )
-        return self.values(name, tuple(where.get(dim, slice(None)) for dim in self.dims(name)))
+            raise InputError(f"{name!r} has no axis {sorted(unknown)[0]!r}; it has {', '.join(dims)}")
+        places = {dim: self._position(dim, place) for dim, place in where.items()}
+        return self.values(name, tuple(places.get(dim, slice(None)) for dim in dims))
+
+    def _position(self, axis: str, place: str | int | slice) -> int | slice:
+        return position(axis, self.labels(axis), place) if isinstance(place, str) else place
+
+    def labels(self, axis: str) -> list[str]:
+        """Return the coordinates of an axis as texts."""
+        return [str(label) for label in self.coords(axis)]
+
+
+def position(axis: str, labels: Sequence[str], label: str) -> int:
+    """Return where a label stands on an axis.
+
+    Raises
+    ------
+    InputError: the axis has no such label.
+    """
+    if label not in labels:
+        raise InputError(f"{axis} {label!r} is not there; the file has {', '.join(labels)}")
+    return labels.index(label)
 
 
 @contextmanager

@@ -14,6 +14,8 @@ from innerear.errors import InputError
 # A relabeling that only renames gives the observed value again, up to rounding: that is a tie.
 _TIE = 1e-5
 CONFIDENCE = 0.95
+#: p at or below it is significant, in tables, findings and figures
+ALPHA = 0.05
 #: share of bootstraps that may lack a statistic and be dropped; with more there is no interval
 MAX_DROPPED = 0.05
 
@@ -75,7 +77,7 @@ def against_null(
     return Significance(p, np.maximum(max_t(score, null_max), smallest), score, null_max)
 
 
-def record(
+def write_test(
     table: pd.DataFrame,
     rows: np.ndarray,
     result: Significance,
@@ -158,7 +160,7 @@ def correct_over(
     tables : one per layer, with columns `score`, `p_corrected`, `min_p`, `family` and those of `by`.
     nulls : one per layer, as `null_table` makes them.
     by : columns that name a map, such as branch and statistic; layers × cells within it are one family.
-    family : text for the `family` column, in place of the per-layer one.
+    family : text for the `family` column, in place of the per-layer one; may name columns in braces.
 
     Returns
     -------
@@ -185,18 +187,11 @@ def correct_over(
         largest = values[[one == key for one in null_maps]].max(axis=0)
         corrected[rows] = max_t(score[rows], largest)
     corrected = np.maximum(corrected, table["min_p"].to_numpy(float))
-    return table.assign(p_corrected=corrected, family=np.where(np.isnan(score), "", family))
-
-
-def correct_over_cells(
-    tables: Sequence[pd.DataFrame], nulls: Sequence[pd.DataFrame], by: Sequence[str]
-) -> pd.DataFrame:
-    """`correct_over` for tables of steps and windows, told apart by their column `over`: two families."""
-    table = correct_over(tables, nulls, by, "layers × ")
-    tested = table["family"] != ""
-    return table.assign(
-        family=table["family"].where(~tested, table["family"] + table["over"] + " of a branch")
-    )
+    families = [
+        "" if untested else family.format_map(row)
+        for untested, row in zip(np.isnan(score), table.to_dict("records"), strict=True)
+    ]
+    return table.assign(p_corrected=corrected, family=families)
 
 
 def null_table(

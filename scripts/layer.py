@@ -1,0 +1,22 @@
+"""Run the analysis that the rule is named after on one layer."""
+
+from importlib import import_module
+
+from innerear.io.log import log_to
+from innerear.io.tables import read_table
+from innerear.stacks.inputs import open_inputs
+from innerear.statistics.design_file import read_design
+
+analysis = import_module(f"innerear.analyses.{snakemake.rule}")
+named = dict(snakemake.input.items())
+with log_to(snakemake.log[0]):
+    design = read_design(read_table(named.pop("samples")), named.pop("design"), snakemake.params.label)
+    with open_inputs(named) as inputs:
+        result = analysis.of_layer(
+            **inputs,
+            design=design,
+            model=snakemake.params.model,
+            layer=int(snakemake.wildcards.layer),
+            **snakemake.params.options,
+        )
+        result.write(dict(snakemake.output.items()), inputs["gram"].attrs)

@@ -1,0 +1,157 @@
+"""Tables of results: the columns that all analyses share, and tests written into them."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from types import ModuleType
+
+import numpy as np
+import pandas as pd
+
+from innerear.io.tables import write_table
+from innerear.stacks.gram_file import Arrays, Coords, GramFile
+from innerear.statistics.design import Design
+from innerear.statistics.significance import against_null, correct_over, write_test
+
+#: what a test says of a row, and what it was tested against
+TEST = ("p", "p_corrected", "score", "n_prompts", "n_perm", "min_p", "null", "family")
+_UNTESTED = {
+    "p": np.nan,
+    "p_corrected": np.nan,
+    "score": np.nan,
+    "n_perm": 0,
+    "min_p": np.nan,
+    "null": "",
+    "family": "",
+}
+
+
+@dataclass(frozen=True)
+class LayerResult:
+    """What an analysis found in one layer.
+
+    Attributes
+    ----------
+    table : long, one row per estimate, with the common columns.
+    null : null maxima of each tested family, as `null_table` makes them; for the map over layers.
+    arrays, coords : arrays for later jobs, as `GramFile.write` takes them.
+    further : name → another table.
+    """
+
+    table: pd.DataFrame
+    null: pd.DataFrame | None = None
+    arrays: Arrays = field(default_factory=dict)
+    coords: Coords = field(default_factory=dict)
+    further: Mapping[str, pd.DataFrame] = field(default_factory=dict)
+
+    def write(self, outputs: Mapping[str, str], attrs: Mapping[str, object] | None = None) -> None:
+        """Write each named output: ``table``, ``null``, a further table, or (``.h5``) the arrays.
+
+        Parameters
+        ----------
+        outputs : name → path.
+        attrs : provenance of the arrays.
+        """
+        tables = {"table": self.table, "null": self.null, **self.further}
+        for name, path in outputs.items():
+            if name in tables:
+                write_table(tables[name], path)
+            else:
+                GramFile.write(path, self.arrays, self.coords, attrs)
+
+
+def columns(*own: str) -> pd.Index:
+    """Order a table's columns: model and layer, its own ones, then what `TEST` names."""
+    return pd.Index(["model", "layer", *own, *TEST])
+
+
+def blank(rows: pd.DataFrame | Mapping[str, object], design: Design, **values: object) -> pd.DataFrame:
+    """Return rows without a test yet: p NaN, `n_perm` 0, and no null unless `values` says why.
+
+    Parameters
+    ----------
+    rows : columns that say what each row is of; scalars are repeated.
+    design : for `n_prompts`.
+    values : further columns.
+
+    Examples
+    --------
+    >>> samples = pd.DataFrame({"sample_id": ["a/0", "b/0"], "prompt_id": ["a", "b"], "template": "t",
+    ...                         "emotion": ["happy", "sad"], "seed": 0})
+    >>> blank({"branch": ["cond", "uncond"]}, Design(samples, "emotion"), estimate=0.5)[["branch", "p"]]
+       branch   p
+    0    cond NaN
+    1  uncond NaN
+    """
+    own = set(rows) if isinstance(rows, Mapping) else set(rows.columns)
+    common = {"n_prompts": design.n_prompts, **_UNTESTED}
+    filled = {name: value for name, value in common.items() if name not in own} | values
+    return pd.DataFrame(rows).assign(**filled)
+
+
+def record(
+    table: pd.DataFrame,
+    rows: np.ndarray,
+    design: Design,
+    observed: np.ndarray,
+    null: np.ndarray,
+    *,
+    m: int,
+    family: str,
+    moved: str = "",
+    of: str = "labels",
+    why_not: str | Sequence[str] = "",
+    standardise: bool = True,
+) -> list[np.ndarray]:
+    """Test a family of rows against its permutation null, and write the results into the common columns.
+
+    Parameters
+    ----------
+    table : from `blank`, changed in place; its index counts its rows.
+    rows : [cells] positions of the family's rows.
+    design : what was permuted.
+    observed : [cells], larger is more extreme; NaN where a row is not to be tested.
+    null : [≤ m, cells] the same under the first of the design's m permutations, as a rule all of them.
+    m : number of permutations of the study.
+    family : what was corrected together, for the column.
+    moved : what a permutation moves; the labels unless said.
+    of : which permutations they were, see `Design.smallest_p`.
+    why_not : why rows were not tested, where the design would allow it.
+    standardise : see `against_null`.
+
+    Returns
+    -------
+    The null maxima [m] of the family, one array; none where nothing was tested.
+    """
+    used = len(null)
+    smallest = design.smallest_p(used, of=of)
+    result = against_null(observed, null, smallest=smallest, standardise=standardise)
+    reasons = [why_not] * len(rows) if isinstance(why_not, str) else list(why_not)
+    write_test(
+        table,
+        rows,
+        result,
+        min_p=smallest,
+        null=design.null_text(m, moved or f"{design.label}s", used),
+        family=family,
+        why_not=[design.why_not(m, of=of) or reason for reason in reasons],
+    )
+    return [result.null_max] if np.isfinite(result.p).any() else []
+
+
+def layer_map(
+    analysis: ModuleType, tables: Sequence[pd.DataFrame], nulls: Sequence[pd.DataFrame]
+) -> pd.DataFrame:
+    """Join an analysis's tables of all layers and correct `p_corrected` over the whole map.
+
+    Parameters
+    ----------
+    analysis : a module of `innerear.analyses`; its MAP_COLUMNS name a map, its FAMILY says what is corrected
+        together, and its `finish`, if it has one, completes the joined table.
+    tables, nulls : of each layer, from `LayerResult`.
+
+    Raises
+    ------
+    InputError: the layers were tested against different permutation tables.
+    """
+    table = correct_over(tables, nulls, analysis.MAP_COLUMNS, analysis.FAMILY)
+    return analysis.finish(table) if hasattr(analysis, "finish") else table
