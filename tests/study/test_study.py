@@ -191,9 +191,9 @@ def test_a_counterfactual_gram_beyond_its_limit_is_refused(settings):
 
 def test_a_random_study_has_no_random_twin(settings):
     settings["counterfactual"] = {"control": True}
-    assert Study.from_settings(settings, SCHEMA).listeners == ["model", "random_init"]
+    assert Study.from_settings(settings, SCHEMA).replayed_by == ["trained", "random_init"]
     settings["model"]["random_init"] = True
-    assert Study.from_settings(settings, SCHEMA).listeners == ["model"]
+    assert Study.from_settings(settings, SCHEMA).replayed_by == ["trained"]
 
 
 def test_what_is_not_swapped_is_announced(settings):

@@ -30,7 +30,7 @@ SWAPPED = replace(
     SIZE,
     cells=CellEstimate(
         n_jobs=2,
-        n_listeners=1,
+        n_models=1,
         n_clips=6,
         passes_per_group=30,
         n_cells=18,

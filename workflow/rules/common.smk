@@ -61,12 +61,19 @@ CHECKPOINT = Path(
     if LOADING["name"] == "nano"
     else LOADING["name"]
 )
-WEIGHTS = [str(path) for path in sorted(CHECKPOINT.glob("*.bin"))]
+CHECKPOINT_FILES = [str(path) for path in sorted(CHECKPOINT.glob("*.bin"))]
 LAYERS = [f"{layer:02d}" for layer in STUDY.layers]
-# Templates whose texts are swapped between clips, and who hears that; none where it is not asked for.
+# Templates whose texts are swapped between clips, and the weights that replay them; none where not asked for.
 BLOCKS = STUDY.swaps.blocks
 EXAMPLE_BLOCK = list(BLOCKS)[:1]
-LISTENERS = STUDY.listeners
+WEIGHTS = STUDY.replayed_by
+# The site that analyses read.
+SITE = config["capture"]["sites"][0]
+# What every figure names, and how many resamples every analysis draws.
+NAMED = {"model": MODEL, "contrast": config["contrast"]}
+SIZES = {
+    f"n_{name}": config["statistics"][name] for name in ("permutations", "bootstraps")
+}
 # Clips that one job measures, since loading librosa takes as long as measuring a few: those of a template,
 # or of a prompt where templates cannot name a file.
 MEASURED_BY_TEMPLATE = all(is_name(prompt.template) for prompt in STUDY.prompts)
@@ -144,8 +151,8 @@ def swapped_texts_of(wildcards):
 
 
 def loading_of(wildcards):
-    """How the listener is loaded: the model, or its twin with random weights."""
-    twin = wildcards.listener == "random_init"
+    """How the replaying model is loaded: with its trained weights, or its twin with random ones."""
+    twin = wildcards.weights == "random_init"
     return LOADING | ({"random_init": True} if twin else {})
 
 
@@ -172,12 +179,12 @@ def seeds_of(wildcards, output):
 
 
 def batch_size_of(wildcards, output):
-    """How many clips a job makes at a time; on it, too, no result depends."""
+    """How many clips a job makes at a time; no result depends on it."""
     return config["generation"]["batch_size"]
 
 
 def counterfactual_run(wildcards, output):
-    """How many clips and layers a job hears at a time; on neither, no result depends."""
+    """How many clips and layers a job replays at a time; no result depends on either."""
     cells = STUDY.estimate.cells
     return {
         "batch_size": config["counterfactual"]["batch_size"],
@@ -186,7 +193,7 @@ def counterfactual_run(wildcards, output):
 
 
 def gram_mb(wildcards, attempt):
-    """Memory of a job that holds one layer's Gram, beside the interpreter; doubled at each retry."""
+    """Memory of a job that holds one layer's Gram and the interpreter; it grows with each attempt."""
     return int((1000 + 3 * STUDY.estimate.gram_bytes / 2**20) * attempt)
 
 
@@ -200,7 +207,7 @@ def generation_mb(wildcards, attempt):
 
 
 def counterfactual_mb(wildcards, attempt):
-    """Memory of a job that hears a template's cells: interpreter, weights, states of a group of layers, a Gram."""
+    """Memory of a job that replays a template's cells: interpreter, weights, a group of layers' states, a Gram."""
     size = STUDY.estimate
     cells = size.cells.memory_bytes if size.cells else 0
     return int((2500 + (size.weight_bytes + cells) / 1e6) * attempt)
@@ -213,6 +220,70 @@ def megabytes(base):
         return base * attempt
 
     return grown
+
+
+def results_of_layer(*arrays):
+    """Files that an analysis writes for one layer: its table, its null maxima, and arrays for later rules."""
+    files = {
+        "table": "<results>/<analysis>/tables/layer_{layer}.tsv",
+        "null": "<results>/<analysis>/nulls/layer_{layer}.tsv",
+    }
+    return files | {
+        name: f"<results>/<analysis>/{name}/layer_{{layer}}.h5" for name in arrays
+    }
+
+
+def mapped(category, caption, label):
+    """The table of all layers of an analysis, in the report."""
+    return report(
+        "<results>/<analysis>/map.tsv",
+        caption=f"../report/{caption}.rst",
+        category=category,
+        labels={"table": label},
+    )
+
+
+def figures(category, **labels):
+    """Figures by name: an SVG for the report, with the caption of that name, and a PNG."""
+    files = {}
+    for name, label in labels.items():
+        files[name] = report(
+            f"<results>/figures/{name}.svg",
+            caption=f"../report/{name}.rst",
+            category=category,
+            labels={"figure": label},
+        )
+        files[f"{name}_png"] = f"<results>/figures/{name}.png"
+    return files
+
+
+def outputs_of(group):
+    """What all rules of a group's file make, but for the files of single samples, layers or templates."""
+
+    def outputs(wildcards):
+        return [
+            output
+            for made in workflow.rules
+            if Path(made.snakefile).stem == group and not made.wildcard_names
+            for output in made.output
+        ]
+
+    return outputs
+
+
+def follow_code():
+    """Run rules again after an edit of the code that their scripts import."""
+    for made in workflow.rules:
+        if made.script:
+            script = Path(workflow.basedir, "scripts", Path(made.script).name)
+            analysis = made.pathvars.items.get("analysis")
+            # These scripts import the module that their rule is named after.
+            named = {
+                "layer.py": [f"innerear.analyses.{analysis}"],
+                "map.py": [f"innerear.analyses.{analysis}"],
+                "plot.py": [f"innerear.figures.{analysis}"],
+            }
+            made.set_params(code=fingerprint(script, *named.get(script.name, [])))
 
 
 def memory_by_rule():
@@ -283,4 +354,4 @@ wildcard_constraints:
     capture=r"[A-Za-z0-9][A-Za-z0-9_-]*",
     clips=r"[A-Za-z0-9][A-Za-z0-9_-]*",
     template=r"[A-Za-z0-9][A-Za-z0-9_-]*",
-    listener=r"model|random_init",
+    weights=r"trained|random_init",

@@ -1,7 +1,7 @@
 """The fingerprint of the code behind a rule: it changes when an edit can change a result, and only then.
 
-To parse every module takes half a second, and a job on a cluster plans twice before it begins. What a text
-says is therefore noted in Snakemake's own folder, beside the hash of the text.
+Parsing every module takes half a second, and a job on a cluster plans twice before it begins. What each module
+says is therefore noted in Snakemake's own folder, with the hash of its text.
 """
 
 import ast
@@ -20,40 +20,46 @@ _PACKAGE = Path(__file__).parents[1]
 _NOTES = Path(".snakemake/innerear-code.json")
 
 
-def fingerprint(module: str) -> str:
-    """Hash the code of an innerear module and of every innerear module that it imports.
+# What these do changes no result: an edit there runs nothing again.
+_NO_RESULT = {"innerear.io.log", "innerear.io.locks", "innerear.io.devices"}
 
-    Comments, docstrings and layout are stripped, so that only an edit that can change a result
-    changes the fingerprint. The modules are parsed, never imported.
+
+def fingerprint(script: Path, *modules: str) -> str:
+    """Hash the code of every innerear module that a rule's script imports, directly or through others.
+
+    Comments, docstrings and layout are stripped: only an edit that can change a result changes the
+    fingerprint. The modules are parsed, never imported.
 
     Parameters
     ----------
-    module : dotted name, such as ``"innerear.analyses.similarity"``.
+    script : the rule's script; its own text is Snakemake's to follow.
+    modules : dotted names of modules that it imports by a name that it computes.
 
     Returns
     -------
-    The module's name, so that Snakemake's reason for a rerun says whose code changed, and 16 hexadecimal
-    digits.
+    The first of `modules`, or else the script's name, and 16 hexadecimal digits: Snakemake's reason for a rerun
+    then says whose code changed.
 
     Raises
     ------
-    InputError: the module does not exist.
+    InputError: a module does not exist.
     """
     notes = _notes()
     known = dict(notes)
-    digest, found, waiting = hashlib.sha256(), set(), [module]
+    direct = {name for name in _imports(ast.parse(script.read_text("utf-8")), "") if _is_module(name)}
+    digest, found, waiting = hashlib.sha256(), set(_NO_RESULT), [*modules, *direct]
     while waiting:
         name = waiting.pop()
         if name not in found:
             found.add(name)
             waiting.extend(one for one in _read(name)["imports"] if _is_module(one))
-    for name in sorted(found):
+    for name in sorted(found - _NO_RESULT):
         digest.update(f"{name} {_read(name)['code']}\n".encode())
     if notes != known:
         # Notes save time and nothing else: where none can be kept, each plan parses anew.
         with suppress(OSError), atomic(_NOTES) as temporary:
             temporary.write_text(json.dumps(notes))
-    return f"{module} {digest.hexdigest()[:16]}"
+    return f"{modules[0] if modules else script.name} {digest.hexdigest()[:16]}"
 
 
 @cache

@@ -72,18 +72,18 @@ class CellEstimate:
 
     Attributes
     ----------
-    n_jobs : one for each template and listener: the model, and its random twin if asked for.
+    n_jobs : one for each template and model: the model, and its random twin if asked for.
     n_clips : of the study.
     passes_per_group : texts read in all, over all jobs, for one group of layers.
     n_cells : of the largest template, with the cells without text, which take no pass.
     n_layers, layers_at_once : that are kept, and whose states are held together.
     state_bytes, gram_bytes : of one layer: the states of the cells and of the batch under way, in float32
         (half of that where the model runs in float16); the largest array of its file.
-    file_bytes : of all files of one layer, over templates and listeners; token_bytes : of all likelihoods.
+    file_bytes : of all files of one layer, over templates and models; token_bytes : of all likelihoods.
     """
 
     n_jobs: int
-    n_listeners: int
+    n_models: int
     n_clips: int
     passes_per_group: int
     n_cells: int
@@ -115,8 +115,8 @@ class CellEstimate:
         return self.layers_at_once * self.state_bytes + 2 * self.gram_bytes
 
     def __str__(self) -> str:
-        texts = self.passes_per_group / (self.n_clips * self.n_listeners)
-        times = " × 2 listeners" if self.n_listeners > 1 else ""
+        texts = self.passes_per_group / (self.n_clips * self.n_models)
+        times = " × 2 models" if self.n_models > 1 else ""
         if self.n_groups > 1:
             times += f" × {self.n_groups} groups of up to {self.layers_at_once} layers"
         return (
@@ -132,7 +132,7 @@ def estimate_cells(
     n_texts: Sequence[int],
     n_emotions: int,
     n_seeds: int,
-    n_listeners: int,
+    n_models: int,
     n_layers: int,
     duration: float,
     stride: float,
@@ -144,7 +144,7 @@ def estimate_cells(
     Parameters
     ----------
     n_texts : of each template, how many texts each of its clips is read under.
-    n_listeners : the model, and its twin with random weights if asked for.
+    n_models : the model, and its twin with random weights if asked for.
     settings : ``counterfactual``: batch_size, max_gib, keep_states.
     dtype : of states as kept, with the means over seeds.
     """
@@ -161,17 +161,17 @@ def estimate_cells(
     files = sum(4 * rows * (n * n + n + 1) + means + kept * n for n in cells)
     tokens = sum(4 * 2 * n * architecture.n_codebooks * timeline.n_frames for n in cells)
     return CellEstimate(
-        n_jobs=n_listeners * len(n_texts),
-        n_listeners=n_listeners,
+        n_jobs=n_models * len(n_texts),
+        n_models=n_models,
         n_clips=clips * len(n_texts),
-        passes_per_group=n_listeners * clips * sum(n_texts),
+        passes_per_group=n_models * clips * sum(n_texts),
         n_cells=max(cells),
         n_layers=n_layers,
         layers_at_once=min(n_layers, max(1, int(settings["max_gib"] * GIB // state_bytes))),
         state_bytes=state_bytes,
         gram_bytes=4 * rows * max(cells) ** 2,
-        file_bytes=n_listeners * files,
-        token_bytes=n_listeners * tokens,
+        file_bytes=n_models * files,
+        token_bytes=n_models * tokens,
     )
 
 

@@ -74,7 +74,7 @@ class Study:
             n_texts=[len(block.texts) for block in swaps.blocks.values()],
             n_emotions=len({prompt.emotion for prompt in prompts}),
             n_seeds=len(settings["seeds"]),
-            n_listeners=len(_listeners(settings)),
+            n_models=len(_replayed_by(settings)),
             n_layers=len(capture["layers"]),
             duration=settings["generation"]["duration"],
             stride=settings["generation"]["stride"],
@@ -91,9 +91,9 @@ class Study:
         return self.capture["layers"]
 
     @property
-    def listeners(self) -> list[str]:
-        """Who hears the clips under swapped texts: the model, and its random twin if asked for."""
-        return _listeners(self.settings)
+    def replayed_by(self) -> list[str]:
+        """The weights that replay clips under swapped texts: trained, and the random twin's if asked for."""
+        return _replayed_by(self.settings)
 
     @property
     def announcement(self) -> str:
@@ -106,10 +106,10 @@ class Study:
         return "\n".join(lines)
 
 
-def _listeners(settings: Mapping) -> list[str]:
+def _replayed_by(settings: Mapping) -> list[str]:
     # A study of random weights is its own control.
     twin = settings["counterfactual"]["control"] and not settings["model"]["random_init"]
-    return ["model", "random_init"] if twin else ["model"]
+    return ["trained", "random_init"] if twin else ["trained"]
 
 
 def _prompts(section: Mapping, label: str) -> list[Prompt]:

@@ -1,0 +1,130 @@
+rule replication:
+    """Repeat the published comparison of two prompts, then the corrected one: by branch, centred, against chance."""
+    input:
+        samples=rules.gate.output.samples,
+    output:
+        table=report(
+            "<results>/replication/table.tsv",
+            caption="../report/replication.rst",
+            category="Answers",
+            labels={"table": "published figures beside ours"},
+        ),
+        curves="<results>/replication/curves.tsv",
+    log:
+        "<logs>/replication.log",
+    benchmark:
+        "<benchmarks>/replication.tsv"
+    conda:
+        "../../envs/analysis.yaml"
+    resources:
+        mem_mb=megabytes(2000),
+        runtime=30,
+    params:
+        model=MODEL,
+        layers=STUDY.layers,
+        site=SITE,
+    script:
+        "../../scripts/replication.py"
+
+
+use rule plot_similarity as plot_replication with:
+    input:
+        samples=rules.gate.output.samples,
+        curves=rules.replication.output.curves,
+    output:
+        **figures(
+            "Answers", replication="cosine over the steps, as published and right"
+        ),
+    pathvars:
+        analysis="replication",
+
+
+rule checklist:
+    """Answer the checklist of the founding notes: what the study shows, and what it does not."""
+    input:
+        samples=rules.gate.output.samples,
+        checks=rules.qc.output[0],
+        similarity=rules.similarity_map.output[0],
+        audio_check=rules.audio_check.output.effects,
+        best_layers=rules.best_layers.output[0],
+    output:
+        report(
+            "<results>/checklist.tsv",
+            caption="../report/checklist.rst",
+            category="Answers",
+            labels={"table": "what the study shows"},
+        ),
+    log:
+        "<logs>/checklist.log",
+    benchmark:
+        "<benchmarks>/checklist.tsv"
+    conda:
+        "../../envs/analysis.yaml"
+    resources:
+        mem_mb=megabytes(1500),
+        runtime=20,
+    script:
+        "../../scripts/checklist.py"
+
+
+rule findings:
+    """Answer the study's questions on one page: what is established, and what is not."""
+    input:
+        # The page answers in this order.
+        audio_check=rules.audio_check.output.effects,
+        discriminability=rules.discriminability_map.output[0],
+        best_layers=rules.best_layers.output[0],
+        emergence=rules.emergence_map.output[0],
+        generalisation=rules.generalisation_map.output[0],
+        lags=rules.lags_map.output[0],
+        similarity=rules.similarity_map.output[0],
+        components=collect(
+            "<results>/components/tables/layer_{layer}.tsv", layer=LAYERS
+        ),
+        dimensions=rules.dimensions_map.output[0],
+        decomposition=rules.decomposition_map.output[0],
+        likelihood=rules.plot_decomposition.input.likelihood,
+        sound=rules.sound_map.output[0],
+        sound_and_label=rules.sound_and_label_map.output[0],
+        embedding=rules.embedding.output.table,
+        alignment=rules.alignment.output[0],
+        affect=rules.affect_map.output[0],
+    output:
+        page=report(
+            "<results>/findings.html",
+            caption="../report/findings.rst",
+            category="Answers",
+            labels={"page": "findings"},
+        ),
+        table=report(
+            "<results>/findings.tsv",
+            caption="../report/findings.rst",
+            category="Answers",
+            labels={"page": "findings, as a table"},
+        ),
+    log:
+        "<logs>/findings.log",
+    benchmark:
+        "<benchmarks>/findings.tsv"
+    conda:
+        "../../envs/analysis.yaml"
+    resources:
+        mem_mb=megabytes(1500),
+        runtime=20,
+    params:
+        study=config["study"],
+        model=MODEL,
+        contrast=config["contrast"],
+    script:
+        "../../scripts/findings.py"
+
+
+rule all_answers:
+    """All answers on one page, and the comparison that the project began with where the study asks for it."""
+    input:
+        rules.findings.output,
+        rules.checklist.output,
+        branch(
+            config["replication"],
+            then=[rules.replication.output, rules.plot_replication.output],
+        ),

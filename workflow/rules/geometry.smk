@@ -1,0 +1,106 @@
+use rule similarity as components with:
+    output:
+        table="<results>/<analysis>/tables/layer_{layer}.tsv",
+        scores="<results>/<analysis>/scores/layer_{layer}.h5",
+    pathvars:
+        analysis="components",
+    params:
+        options={},
+
+
+use rule plot_similarity as plot_components with:
+    input:
+        samples=rules.gate.output.samples,
+        table=collect("<results>/<analysis>/tables/layer_{layer}.tsv", layer=LAYERS),
+        scores=collect("<results>/<analysis>/scores/layer_{layer}.h5", layer=LAYERS),
+    output:
+        **figures(
+            "Geometry",
+            scree="scree with parallel analysis",
+            pca_plane="samples in the plane of PC 1 and 2",
+            trajectories="prompt-mean trajectories",
+        ),
+    pathvars:
+        analysis="components",
+
+
+rule embedding:
+    """Run UMAP on samples and on samples × time bins. One job: UMAP's compilation takes longer than a layer."""
+    input:
+        samples=rules.gate.output.samples,
+        design=rules.design.output.permutations,
+        grams=collect("<results>/gram/layer_{layer}.h5", layer=LAYERS),
+    output:
+        table="<results>/embedding/table.tsv",
+        places="<results>/embedding/places.h5",
+    log:
+        "<logs>/embedding.log",
+    benchmark:
+        "<benchmarks>/embedding.tsv"
+    conda:
+        "../../envs/analysis.yaml"
+    resources:
+        mem_mb=gram_mb,
+        runtime=120,
+    params:
+        model=MODEL,
+    script:
+        "../../scripts/embedding.py"
+
+
+use rule plot_similarity as plot_embedding with:
+    input:
+        samples=rules.gate.output.samples,
+        table=rules.embedding.output.table,
+        places=rules.embedding.output.places,
+    output:
+        **figures(
+            "Geometry",
+            umap_samples="UMAP of samples",
+            umap_bins="UMAP of samples × time bins",
+        ),
+    pathvars:
+        analysis="embedding",
+
+
+rule alignment:
+    """Compare all layers with each other, and all time bins of each layer, by debiased CKA."""
+    input:
+        samples=rules.gate.output.samples,
+        design=rules.design.output.permutations,
+        grams=collect("<results>/gram/layer_{layer}.h5", layer=LAYERS),
+    output:
+        "<results>/alignment/table.tsv",
+    log:
+        "<logs>/alignment.log",
+    benchmark:
+        "<benchmarks>/alignment.tsv"
+    conda:
+        "../../envs/analysis.yaml"
+    resources:
+        mem_mb=gram_mb,
+        runtime=120,
+    params:
+        model=MODEL,
+        statistics=config["statistics"],
+    script:
+        "../../scripts/alignment.py"
+
+
+use rule plot_similarity as plot_alignment with:
+    input:
+        table=rules.alignment.output[0],
+    output:
+        **figures(
+            "Geometry",
+            alignment_layers="layer × layer, debiased CKA",
+            alignment_time="time × time, debiased CKA",
+        ),
+    pathvars:
+        analysis="alignment",
+
+
+rule all_geometry:
+    """How samples, layers and moments lie to each other."""
+    input:
+        outputs_of("geometry"),

@@ -1,0 +1,252 @@
+"""Whether, where and when the states tell labels apart. The first analysis of a layer, its map and its figures
+are written out; the others inherit from them (`use rule … as … with`) and differ in the pathvar `analysis`.
+"""
+
+
+rule similarity:
+    """Run the analysis that the rule is named after on one layer."""
+    input:
+        samples=rules.gate.output.samples,
+        design=rules.design.output.permutations,
+        gram="<results>/gram/layer_{layer}.h5",
+    output:
+        **results_of_layer("matrices"),
+    log:
+        "<logs>/<analysis>/layer_{layer}.log",
+    benchmark:
+        "<benchmarks>/<analysis>/layer_{layer}.tsv"
+    pathvars:
+        analysis="similarity",
+    conda:
+        "../../envs/analysis.yaml"
+    resources:
+        mem_mb=gram_mb,
+        runtime=60,
+    params:
+        model=MODEL,
+        label="",
+        options=SIZES,
+    script:
+        "../../scripts/layer.py"
+
+
+rule similarity_map:
+    """Join the layers of an analysis and correct over the whole map."""
+    input:
+        tables=collect("<results>/<analysis>/tables/layer_{layer}.tsv", layer=LAYERS),
+        nulls=collect("<results>/<analysis>/nulls/layer_{layer}.tsv", layer=LAYERS),
+    output:
+        mapped(
+            "Labels", "emotion_effect", "similarity: strata and effects, layer × step"
+        ),
+    log:
+        "<logs>/<analysis>/map.log",
+    benchmark:
+        "<benchmarks>/<analysis>_map.tsv"
+    pathvars:
+        analysis="similarity",
+    conda:
+        "../../envs/analysis.yaml"
+    resources:
+        mem_mb=megabytes(2000),
+        runtime=20,
+    script:
+        "../../scripts/map.py"
+
+
+rule plot_similarity:
+    """Draw the figures of an analysis."""
+    input:
+        samples=rules.gate.output.samples,
+        table="<results>/<analysis>/map.tsv",
+        matrices=collect("<results>/<analysis>/matrices/layer_{layer}.h5", layer=LAYERS),
+    output:
+        **figures(
+            "Labels",
+            similarity_matrices="similarity matrices, centred cosine",
+            similarity_standardised="similarity matrices, standardised cosine",
+            similarity_raw="similarity matrices, raw cosine (diagnostic)",
+            similarity_strata="five strata over the steps",
+            emotion_effect="emotion effect, layer × step",
+        ),
+    log:
+        "<logs>/<analysis>/plot.log",
+    benchmark:
+        "<benchmarks>/plot_<analysis>.tsv"
+    pathvars:
+        analysis="similarity",
+    conda:
+        "../../envs/analysis.yaml"
+    resources:
+        mem_mb=megabytes(1500),
+        runtime=20,
+    params:
+        named=NAMED,
+    script:
+        "../../scripts/plot.py"
+
+
+use rule similarity as discriminability with:
+    output:
+        **results_of_layer("folds"),
+    pathvars:
+        analysis="discriminability",
+
+
+use rule similarity_map as discriminability_map with:
+    output:
+        mapped(
+            "Labels",
+            "discriminability_maps",
+            "discriminability: layer × step × branch",
+        ),
+    pathvars:
+        analysis="discriminability",
+
+
+rule best_layers:
+    """Rank the layers, and confirm the best one on templates that did not choose it."""
+    input:
+        samples=rules.gate.output.samples,
+        design=rules.design.output.permutations,
+        folds=collect("<results>/discriminability/folds/layer_{layer}.h5", layer=LAYERS),
+    output:
+        report(
+            "<results>/best_layers/table.tsv",
+            caption="../report/layer_ranks.rst",
+            category="Labels",
+            labels={"table": "ranks of the layers, and the best one confirmed"},
+        ),
+    log:
+        "<logs>/best_layers.log",
+    benchmark:
+        "<benchmarks>/best_layers.tsv"
+    conda:
+        "../../envs/analysis.yaml"
+    resources:
+        mem_mb=megabytes(2000),
+        runtime=20,
+    params:
+        model=MODEL,
+    script:
+        "../../scripts/best_layers.py"
+
+
+use rule plot_similarity as plot_discriminability with:
+    input:
+        table="<results>/<analysis>/map.tsv",
+        best=rules.best_layers.output[0],
+    output:
+        **figures(
+            "Labels",
+            discriminability_maps="discriminability, layer × step",
+            discriminability_curves="discriminability over the steps",
+            layer_ranks="ranks of the layers",
+        ),
+    pathvars:
+        analysis="discriminability",
+
+
+use rule similarity as emergence with:
+    output:
+        **results_of_layer("evidence"),
+    pathvars:
+        analysis="emergence",
+
+
+use rule similarity_map as emergence_map with:
+    output:
+        mapped("Labels", "emergence", "emergence: onsets, shapes, early against late"),
+    pathvars:
+        analysis="emergence",
+
+
+use rule plot_similarity as plot_emergence with:
+    input:
+        table="<results>/<analysis>/map.tsv",
+        curves=rules.discriminability_map.output[0],
+    output:
+        **figures(
+            "Labels",
+            emergence="evidence and onsets",
+            early_late="first against last 10 % of steps",
+        ),
+    pathvars:
+        analysis="emergence",
+
+
+use rule similarity as generalisation with:
+    output:
+        **results_of_layer(),
+    pathvars:
+        analysis="generalisation",
+
+
+use rule similarity_map as generalisation_map with:
+    output:
+        mapped("Labels", "generalisation", "generalisation: train window × test window"),
+    pathvars:
+        analysis="generalisation",
+
+
+use rule plot_similarity as plot_generalisation with:
+    input:
+        table="<results>/<analysis>/map.tsv",
+    output:
+        **figures(
+            "Labels",
+            generalisation="temporal generalisation",
+            transfer="transfer between branches",
+        ),
+    pathvars:
+        analysis="generalisation",
+
+
+use rule similarity as dimensions with:
+    output:
+        **results_of_layer(),
+    pathvars:
+        analysis="dimensions",
+
+
+use rule similarity_map as dimensions_map with:
+    output:
+        mapped("Labels", "dimensions", "single dimensions, by layer"),
+    pathvars:
+        analysis="dimensions",
+
+
+use rule plot_generalisation as plot_dimensions with:
+    output:
+        **figures("Labels", dimensions="single dimensions, by layer"),
+    pathvars:
+        analysis="dimensions",
+
+
+use rule similarity as affect with:
+    output:
+        **results_of_layer(),
+    pathvars:
+        analysis="affect",
+    params:
+        label="emotion",
+
+
+use rule similarity_map as affect_map with:
+    output:
+        mapped("Labels", "affect", "valence and arousal, by layer"),
+    pathvars:
+        analysis="affect",
+
+
+use rule plot_generalisation as plot_affect with:
+    output:
+        **figures("Labels", affect="valence and arousal, by layer"),
+    pathvars:
+        analysis="affect",
+
+
+rule all_label:
+    """Whether, where and when the states tell labels apart."""
+    input:
+        outputs_of("label"),

@@ -1,0 +1,271 @@
+rule acoustics:
+    """Measure the clips of one template: features of each clip and of each codec frame."""
+    input:
+        audio=audio_measured_together,
+    output:
+        clips="<results>/acoustics/clips/{clips}.tsv",
+        frames="<results>/acoustics/frames/{clips}.nc",
+    log:
+        "<logs>/acoustics/{clips}.log",
+    benchmark:
+        "<benchmarks>/acoustics/{clips}.tsv"
+    conda:
+        "../../envs/acoustics.yaml"
+    resources:
+        mem_mb=megabytes(1500),
+        runtime=30,
+    params:
+        frame_rate=STUDY.architecture.frame_rate,
+        samples=samples_measured_together,
+    script:
+        "../../scripts/acoustics.py"
+
+
+rule clip_features:
+    """Join the clip features of all samples, and list the files of their frame features."""
+    input:
+        samples=rules.gate.output.samples,
+        clips=all_clip_features,
+        frames=all_frame_features,
+    output:
+        clips=report(
+            "<results>/acoustics/clips.tsv",
+            caption="../report/acoustics.rst",
+            category="Sound",
+            labels={"table": "clip features"},
+        ),
+        validity=report(
+            "<results>/acoustics/validity.tsv",
+            caption="../report/validity.rst",
+            category="Sound",
+            labels={"table": "validity by emotion"},
+        ),
+        frames="<results>/acoustics/frames.tsv",
+    log:
+        "<logs>/clip_features.log",
+    benchmark:
+        "<benchmarks>/clip_features.tsv"
+    conda:
+        "../../envs/acoustics.yaml"
+    resources:
+        mem_mb=megabytes(1000),
+        runtime=10,
+    script:
+        "../../scripts/clip_features.py"
+
+
+rule plot_acoustics:
+    """Draw the acoustic features by emotion, and all clips as mel spectrograms."""
+    input:
+        samples=rules.gate.output.samples,
+        clips=rules.clip_features.output.clips,
+        frames=rules.clip_features.output.frames,
+    output:
+        **figures(
+            "Sound",
+            acoustic_features="clip features by emotion",
+            spectrograms="mel spectrograms",
+        ),
+    log:
+        "<logs>/<analysis>/plot.log",
+    benchmark:
+        "<benchmarks>/plot_<analysis>.tsv"
+    pathvars:
+        analysis="acoustics",
+    conda:
+        "../../envs/analysis.yaml"
+    resources:
+        mem_mb=megabytes(1500),
+        runtime=20,
+    params:
+        named={**NAMED, "seconds": config["generation"]["duration"]},
+    script:
+        "../../scripts/plot.py"
+
+
+rule audio_check:
+    """Ask whether the audio itself differs between emotions: by feature, by contrast, and as a whole."""
+    input:
+        samples=rules.gate.output.samples,
+        design=rules.design.output.permutations,
+        clips=rules.clip_features.output.clips,
+    output:
+        verdict=report(
+            "<results>/audio_check/verdict.tsv",
+            caption="../report/audio_check.rst",
+            category="Sound",
+            labels={"table": "the verdict"},
+        ),
+        effects=report(
+            "<results>/audio_check/effects.tsv",
+            caption="../report/audio_check.rst",
+            category="Sound",
+            labels={"table": "ANOVA and Hedges g by feature"},
+        ),
+        classification=report(
+            "<results>/audio_check/classification.tsv",
+            caption="../report/audio_check.rst",
+            category="Sound",
+            labels={"table": "classification from sound alone"},
+        ),
+    log:
+        "<logs>/audio_check.log",
+    benchmark:
+        "<benchmarks>/audio_check.tsv"
+    conda:
+        "../../envs/acoustics.yaml"
+    resources:
+        mem_mb=megabytes(2000),
+        runtime=20,
+    params:
+        model=MODEL,
+        statistics=config["statistics"],
+    script:
+        "../../scripts/audio_check.py"
+
+
+use rule plot_similarity as plot_audio_check with:
+    input:
+        effects=rules.audio_check.output.effects,
+        verdict=rules.audio_check.output.verdict,
+        validity=rules.clip_features.output.validity,
+    output:
+        **figures(
+            "Sound", audio_check="does the audio differ? The verdict, and effect sizes"
+        ),
+    pathvars:
+        analysis="audio_check",
+
+
+use rule similarity as sound with:
+    input:
+        samples=rules.gate.output.samples,
+        design=rules.design.output.permutations,
+        gram="<results>/gram/layer_{layer}.h5",
+        clips=rules.clip_features.output.clips,
+    output:
+        **results_of_layer(),
+    pathvars:
+        analysis="sound",
+
+
+use rule similarity_map as sound_map with:
+    output:
+        mapped("Sound", "sound", "layer × acoustic feature, held-out R²"),
+    pathvars:
+        analysis="sound",
+
+
+use rule plot_generalisation as plot_sound with:
+    output:
+        **figures(
+            "Sound",
+            sound="layer × acoustic feature, held-out R²",
+            sound_beyond="layer × acoustic feature, beyond the label",
+        ),
+    pathvars:
+        analysis="sound",
+
+
+use rule sound as sound_and_label with:
+    output:
+        **results_of_layer(),
+        dimensions="<results>/<analysis>/dimensions/layer_{layer}.tsv",
+    pathvars:
+        analysis="sound_and_label",
+
+
+use rule similarity_map as sound_and_label_map with:
+    output:
+        mapped("Sound", "sound_and_label", "states from label and sound"),
+    pathvars:
+        analysis="sound_and_label",
+
+
+use rule plot_similarity as plot_sound_and_label with:
+    input:
+        table="<results>/<analysis>/map.tsv",
+        dimensions=collect(
+            "<results>/<analysis>/dimensions/layer_{layer}.tsv", layer=LAYERS
+        ),
+    output:
+        **figures("Sound", sound_and_label="states from label and sound"),
+    pathvars:
+        analysis="sound_and_label",
+
+
+rule lags:
+    """Correlate one layer's states with the sound, frame by frame, at lags before and after."""
+    input:
+        samples=rules.gate.output.samples,
+        design=rules.design.output.permutations,
+        frames=rules.clip_features.output.frames,
+    output:
+        **results_of_layer(),
+    log:
+        "<logs>/lags/layer_{layer}.log",
+    benchmark:
+        "<benchmarks>/lags/layer_{layer}.tsv"
+    pathvars:
+        analysis="lags",
+    conda:
+        "../../envs/acoustics.yaml"
+    resources:
+        mem_mb=gram_mb,
+        runtime=60,
+    params:
+        model=MODEL,
+        site=SITE,
+        statistics=config["statistics"],
+    script:
+        "../../scripts/lags.py"
+
+
+use rule similarity_map as lags_map with:
+    output:
+        mapped("Sound", "lags", "layer × lag × feature"),
+    pathvars:
+        analysis="lags",
+
+
+use rule plot_generalisation as plot_lags with:
+    output:
+        **figures("Sound", lags="states and sound, lag by lag"),
+    pathvars:
+        analysis="lags",
+
+
+rule clips:
+    """Put all clips on one page, ordered emotion → prompt → seed, each with a player."""
+    input:
+        samples=rules.gate.output.samples,
+        clips=rules.clip_features.output.clips,
+        frames=rules.clip_features.output.frames,
+        grams=collect("<results>/gram/layer_{layer}.h5", layer=LAYERS),
+    output:
+        report(
+            "<results>/listen.html",
+            caption="../report/listen.rst",
+            category="Sound",
+            labels={"page": "the clips"},
+        ),
+    log:
+        "<logs>/clips.log",
+    benchmark:
+        "<benchmarks>/clips.tsv"
+    conda:
+        "../../envs/acoustics.yaml"
+    resources:
+        mem_mb=megabytes(1500),
+        runtime=20,
+    params:
+        study=config["study"],
+        model=MODEL,
+    script:
+        "../../scripts/clips.py"
+
+
+rule all_sound:
+    """The clips, what they sound like, and what the states know of it."""
+    input:
+        outputs_of("sound"),

@@ -1,0 +1,195 @@
+rule counterfactual:
+    """Replay the clips of a template under every text of the template; keep Gram matrices and likelihoods."""
+    input:
+        checkpoint=CHECKPOINT_FILES,
+        samples=rules.gate.output.samples,
+    output:
+        # One folder of a file per layer: each file that is listed takes time to plan.
+        directory("<results>/counterfactual/{weights}/{template}"),
+    log:
+        "<logs>/counterfactual/{weights}/{template}.log",
+    benchmark:
+        "<benchmarks>/counterfactual/{weights}/{template}.tsv"
+    conda:
+        "../../envs/generate.yaml"
+    resources:
+        gpu=1,
+        mem_mb=counterfactual_mb,
+        runtime=120,
+    params:
+        model=loading_of,
+        texts=swapped_texts_of,
+        layers=STUDY.layers,
+        site=config["capture"]["sites"][0],
+        keep_states=config["counterfactual"]["keep_states"],
+        dtype=config["capture"]["dtype"],
+        run=counterfactual_run,
+    script:
+        "../../scripts/counterfactual.py"
+
+
+rule cells:
+    """List the replayed files of all templates, layer by layer."""
+    input:
+        collect("<results>/counterfactual/{{weights}}/{template}", template=BLOCKS),
+    output:
+        "<results>/counterfactual/{weights}.tsv",
+    log:
+        "<logs>/cells/{weights}.log",
+    benchmark:
+        "<benchmarks>/cells/{weights}.tsv"
+    conda:
+        "../../envs/analysis.yaml"
+    resources:
+        mem_mb=megabytes(500),
+        runtime=10,
+    params:
+        layers=STUDY.layers,
+    script:
+        "../../scripts/cells.py"
+
+
+rule decomposition:
+    """Divide one layer's variance between text, history and their interaction."""
+    input:
+        samples=rules.gate.output.samples,
+        design=rules.design.output.permutations,
+        cells=rules.cells.output[0],
+    output:
+        table="<results>/decomposition/tables/{weights}/layer_{layer}.tsv",
+        null="<results>/decomposition/nulls/{weights}/layer_{layer}.tsv",
+    log:
+        "<logs>/decomposition/{weights}/layer_{layer}.log",
+    benchmark:
+        "<benchmarks>/decomposition/{weights}/layer_{layer}.tsv"
+    conda:
+        "../../envs/analysis.yaml"
+    resources:
+        mem_mb=megabytes(3000),
+        runtime=60,
+    params:
+        model=MODEL,
+        statistics=config["statistics"],
+    script:
+        "../../scripts/decomposition.py"
+
+
+rule decomposition_map:
+    """Join layers and models, and correct over the whole map."""
+    input:
+        tables=collect(
+            "<results>/decomposition/tables/{weights}/layer_{layer}.tsv",
+            weights=WEIGHTS,
+            layer=LAYERS,
+        ),
+        nulls=collect(
+            "<results>/decomposition/nulls/{weights}/layer_{layer}.tsv",
+            weights=WEIGHTS,
+            layer=LAYERS,
+        ),
+    output:
+        report(
+            "<results>/decomposition/map.tsv",
+            caption="../report/text_or_history.rst",
+            category="Text or history",
+            labels={"table": "shares, layer × step"},
+        ),
+    log:
+        "<logs>/decomposition_map.log",
+    benchmark:
+        "<benchmarks>/decomposition_map.tsv"
+    conda:
+        "../../envs/analysis.yaml"
+    resources:
+        mem_mb=megabytes(2000),
+        runtime=20,
+    script:
+        "../../scripts/decomposition_map.py"
+
+
+rule likelihood:
+    """Compare the likelihood of every clip's codes under every text of its template."""
+    input:
+        samples=rules.gate.output.samples,
+        design=rules.design.output.permutations,
+        cells=rules.cells.output[0],
+    output:
+        report(
+            "<results>/decomposition/likelihood/{weights}.tsv",
+            caption="../report/likelihood_matrix.rst",
+            category="Text or history",
+            labels={"table": "likelihood of codes under texts, {weights}"},
+        ),
+    log:
+        "<logs>/likelihood/{weights}.log",
+    benchmark:
+        "<benchmarks>/likelihood/{weights}.tsv"
+    conda:
+        "../../envs/analysis.yaml"
+    resources:
+        mem_mb=megabytes(2000),
+        runtime=20,
+    params:
+        model=MODEL,
+        statistics=config["statistics"],
+    script:
+        "../../scripts/likelihood.py"
+
+
+use rule plot_similarity as plot_decomposition with:
+    input:
+        table=rules.decomposition_map.output[0],
+        likelihood=collect(
+            "<results>/decomposition/likelihood/{weights}.tsv", weights=WEIGHTS
+        ),
+    output:
+        **figures(
+            "Text or history",
+            text_or_history="shares over the layers",
+            text_or_history_steps="shares over the steps",
+            text_maps="maps, layer × step, and overtaking",
+            text_probes="one code for text and history?",
+            likelihood_matrix="likelihood of codes under texts",
+        ),
+    pathvars:
+        analysis="decomposition",
+
+
+rule counterfactual_page:
+    """Put the clips of the first template on a page, with their likelihood under every text of the template."""
+    input:
+        samples=rules.gate.output.samples,
+        likelihood=collect(
+            "<results>/counterfactual/trained/{template}", template=EXAMPLE_BLOCK
+        ),
+        audio=audio_of_example,
+    output:
+        report(
+            "<results>/counterfactual.html",
+            caption="../report/listen_counterfactual.rst",
+            category="Sound",
+            labels={"page": "clips under other texts"},
+        ),
+    log:
+        "<logs>/counterfactual_page.log",
+    benchmark:
+        "<benchmarks>/counterfactual_page.tsv"
+    conda:
+        "../../envs/acoustics.yaml"
+    resources:
+        mem_mb=megabytes(1500),
+        runtime=20,
+    params:
+        title=f"{config['study']}: {', '.join(EXAMPLE_BLOCK)}",
+        model=MODEL,
+    script:
+        "../../scripts/counterfactual_page.py"
+
+
+rule all_text_or_history:
+    """Where the emotion in the states comes from: the text that is read, or the music so far."""
+    input:
+        collect("<results>/counterfactual/{weights}.tsv", weights=WEIGHTS),
+        branch(bool(BLOCKS), then=rules.counterfactual_page.output),
+        rules.decomposition_map.output,
+        rules.plot_decomposition.output,
