@@ -12,74 +12,26 @@ from innerear.stacks import GramFile, Stack
 
 ROOT = Path(__file__).parents[2]
 LAYERS = 2
-FAN_IN_ONCE = {
-    "index": 1,
-    "qc": 1,
-    "verify": 1,
-    "gate": 1,
-    "gram": LAYERS,
-    "plot_gram": 1,
-    "design": 1,
-    "similarity": LAYERS,
-    "similarity_map": 1,
-    "plot_similarity": 1,
-    **{name: LAYERS for name in ("discriminability", "emergence", "generalisation")},
-    **{f"{name}_map": 1 for name in ("discriminability", "emergence", "generalisation")},
-    **{f"plot_{name}": 1 for name in ("discriminability", "emergence", "generalisation")},
-    "components": LAYERS,
-    "plot_components": 1,
-    "embedding": 1,
-    "plot_embedding": 1,
-    "correlation": LAYERS,
-    "correlation_map": 1,
-    "plot_correlation": 1,
-    "nested": LAYERS,
-    "nested_map": 1,
-    "plot_nested": 1,
-    "lags": LAYERS,
-    "lags_map": 1,
-    "plot_lags": 1,
-    "alignment": 1,
-    "plot_alignment": 1,
-    "dimensions": LAYERS,
-    "dimensions_map": 1,
-    "plot_dimensions": 1,
-    "affect": LAYERS,
-    "affect_map": 1,
-    "plot_affect": 1,
-    "cells": 1,
-    "decomposition": LAYERS,
-    "decomposition_map": 1,
-    "likelihood": 1,
-    "plot_decomposition": 1,
-    "findings": 1,
-    "clip_features": 1,
-    "plot_acoustics": 1,
-    "manipulation": 1,
-    "plot_manipulation": 1,
-    "listen": 1,
-    "checklist": 1,
-    "listen_counterfactual": 1,
-}
-TEMPLATES = 2
-
-
-# What is remade when the design is another one: all but the capture and what is measured of the sound.
-BEFORE_THE_DESIGN = (
-    "index",
-    "qc",
-    "verify",
-    "gate",
-    "gram",
-    "plot_gram",
-    "clip_features",
-    "plot_acoustics",
-    "cells",
+MAPPED = (
+    *("similarity", "discriminability", "emergence", "generalisation", "dimensions", "affect"),
+    *("sound", "sound_and_label", "lags", "decomposition"),
 )
-TO_LISTEN_TO = ("listen", "listen_counterfactual")
-OF_THE_DESIGN = {
-    rule: n for rule, n in FAN_IN_ONCE.items() if rule not in (*BEFORE_THE_DESIGN, *TO_LISTEN_TO)
+# What stays when the design is another one: the capture, what is measured of the sound, and the pages of clips.
+BEFORE_THE_DESIGN = {
+    **dict.fromkeys(
+        ("index", "qc", "verify", "gate", "plot_diagnostics", "clip_features", "plot_acoustics"), 1
+    ),
+    **{"gram": LAYERS, "cells": 1, "clips": 1, "counterfactual_page": 1},
 }
+OF_THE_DESIGN = {
+    **{name: LAYERS for name in (*MAPPED, "components")},
+    **{f"{name}_map": 1 for name in MAPPED},
+    **{f"plot_{name}": 1 for name in (*MAPPED, "components", "embedding", "alignment", "audio_check")},
+    **dict.fromkeys(("design", "best_layers", "embedding", "alignment", "audio_check", "likelihood"), 1),
+    **dict.fromkeys(("checklist", "findings"), 1),
+}
+FAN_IN_ONCE = BEFORE_THE_DESIGN | OF_THE_DESIGN
+TEMPLATES = 2
 
 
 def test_the_tiny_study_runs_from_text_to_figures(finished):
@@ -96,8 +48,8 @@ def test_the_tiny_study_runs_from_text_to_figures(finished):
     assert (finished.results / "listen.html").read_text().count("data:audio/ogg") == 8
 
 
-def test_every_clip_is_heard_under_every_text_of_its_template(finished):
-    folder = finished.results / "counterfactual/model"
+def test_every_clip_is_replayed_under_every_text_of_its_template(finished):
+    folder = finished.results / "counterfactual/trained"
     assert sorted(path.name for path in folder.iterdir()) == ["band", "piano"]
     for template, texts in (("piano", 5), ("band", 4)):
         for layer in finished.config["capture"]["layers"]:
@@ -116,13 +68,32 @@ def test_every_clip_is_heard_under_every_text_of_its_template(finished):
 
 
 def test_a_map_is_corrected_over_its_layers(finished):
-    for stage in ("similarity", "correlation", "nested", "lags"):
+    for stage in ("similarity", "sound", "sound_and_label", "lags"):
         table = pd.read_csv(finished.results / stage / "map.tsv", sep="\t")
         assert set(table["layer"]) == set(finished.config["capture"]["layers"])
         tested = table.dropna(subset=["p"])
         assert len(tested)
         assert (tested["p_corrected"] >= tested["p"] - 1e-9).all()
         assert tested["min_p"].notna().all()
+
+
+def test_every_finding_finds_its_rows(finished):
+    answers = pd.read_csv(finished.results / "findings.tsv", sep="\t")
+    assert len(answers) >= 20
+    assert not answers["answer"].str.contains("no such rows").any()
+    assert set(answers["source"].str.split(":").str[0]) == {
+        *(
+            "audio_check",
+            "discriminability",
+            "best_layers",
+            "emergence",
+            "generalisation",
+            "lags",
+            "similarity",
+        ),
+        *("components", "dimensions", "decomposition", "likelihood", "sound", "sound_and_label", "embedding"),
+        *("alignment", "affect"),
+    }
 
 
 def test_tokens_do_not_depend_on_the_job(finished):
@@ -240,7 +211,7 @@ def test_an_extra_capture_replays_the_clips_and_runs_nothing_else(changed):
         assert replayed.values("likelihood/nll").shape == (3, 4, 50)
 
 
-def test_a_random_listener_hears_the_clips_that_are_there(changed):
+def test_the_random_twin_replays_the_clips_that_are_there(changed):
     changed.configure(counterfactual={"control": True})
     planned = changed.planned()
     assert planned["counterfactual"] == TEMPLATES
@@ -248,7 +219,7 @@ def test_a_random_listener_hears_the_clips_that_are_there(changed):
     done = changed.snakemake("--cores", "2", "--until", "counterfactual")
     assert done.returncode == 0, done.stderr
     with GramFile(changed.results / "counterfactual/random_init/piano/layer_00.h5") as gram:
-        assert gram.attrs["listener"] == "random_init"
+        assert gram.attrs["weights"] == "random_init"
 
 
 def test_a_study_without_templates_goes_without_swapped_texts(fresh):
@@ -291,7 +262,7 @@ def test_a_broken_stack_stops_the_fan_in_with_its_name_and_remedy(finished, fres
     assert "remake it with: snakemake" in done.stderr
 
 
-def test_the_report_holds_figures_tables_and_the_listening_page(finished):
+def test_the_report_holds_figures_tables_and_the_pages(finished):
     done = finished.snakemake("--report", "report.zip")
     assert done.returncode == 0, done.stderr
     assert (finished.folder / "report.zip").stat().st_size > 100_000
