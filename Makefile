@@ -14,7 +14,7 @@ RESUME := --rerun-incomplete --nolock
 run: $(INSTALLED)  ## The study of config.yaml from text to report: results/<study>/
 	$(BIN)/snakemake --cores $(CORES) --scheduler greedy $(RESUME)
 	$(BIN)/snakemake --cores 1 --report results/$(STUDY)/report.zip
-	@echo "Open results/$(STUDY)/listen.html and the report in results/$(STUDY)/report.zip"
+	@echo "Open results/$(STUDY)/findings.html first; clips are in listen.html, all figures in report.zip"
 
 test: check  ## All tests, as continuous integration runs them
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --ignore tests/cluster
