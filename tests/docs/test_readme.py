@@ -1,19 +1,71 @@
+"""The README's code blocks run as they stand, its links lead somewhere, and it stays short."""
+
 import re
-import subprocess
-import sys
 from pathlib import Path
 
-ROOT = Path(__file__).parents[2]
+import pytest
+
+from .conftest import ROOT, Block, Tree, blocks_of
+
+README = ROOT / "README.md"
+BLOCKS = list(blocks_of(README))
+PAGES = [README, ROOT / "results/README.md", ROOT / "benchmarks/README.md", *sorted((ROOT / "docs").glob("*.md"))]
 
 
-def test_the_readme_says_what_the_schema_and_the_workflow_say():
-    done = subprocess.run(
-        [sys.executable, "docs/renew.py", "--check"], cwd=ROOT, capture_output=True, text=True
-    )
-    assert done.returncode == 0, done.stderr
+def targets_of_make(block: Block) -> None:
+    """Check that the Makefile has each target."""
+    known = re.findall(r"^([\w-]+):", (ROOT / "Makefile").read_text(), re.M)
+    for line in block.text.splitlines():
+        command, target, *_ = line.split()
+        assert (command, target in known) == ("make", True), line
 
 
-def test_every_file_that_the_readme_links_to_exists():
-    links = re.findall(r"\]\((?!https?:)([^)#]+)\)", (ROOT / "README.md").read_text())
-    assert links
-    assert [link for link in links if not (ROOT / link).exists()] == []
+def try_block(block: Block, tree: Tree) -> None:
+    """Run a block, in the way that the comment above it says."""
+    if block.how.startswith("needs "):
+        tree.make(block.how.removeprefix("needs "))
+    match block.language, block.how:
+        case "bash", "make":
+            targets_of_make(block)
+        case "bash", "dry run":
+            said = tree.bash(block.text, DRY_RUN="yes").stderr
+            assert "Study " in said
+        case "bash", _:
+            tree.bash(block.text)
+        case "python", _:
+            tree.run(".venv/bin/python", "-c", block.text)
+        case "yaml", _:
+            tree.folder.joinpath(block.text.splitlines()[0].removeprefix("# ")).write_text(block.text)
+        case language, _:
+            pytest.fail(f"no way to try a block of {language!r}")
+
+
+@pytest.mark.parametrize("number", range(len(BLOCKS)), ids=lambda i: f"{i}-{BLOCKS[i].language}")
+def test_a_block_of_the_readme_runs(number, tree):
+    try_block(BLOCKS[number], tree)
+
+
+def test_every_kind_of_block_is_there():
+    kinds = {(block.language, block.how.partition(" ")[0]) for block in BLOCKS}
+    assert kinds >= {("bash", "make"), ("bash", "dry"), ("bash", ""), ("python", ""), ("yaml", "")}
+
+
+def test_a_newcomer_reads_it_in_three_minutes():
+    text = README.read_text()
+    assert len(text.splitlines()) <= 150
+    assert text.count("![") == 1
+
+
+def test_generated_parts_say_what_the_schema_and_the_workflow_say(tree):
+    tree.run(".venv/bin/python", "docs/renew.py", "--check")
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_every_file_that_a_page_links_to_exists(page):
+    links = re.findall(r"\]\((?!https?:)([^)#]+)\)", page.read_text())
+    assert [link for link in links if not (page.parent / link).exists()] == []
+
+
+def test_every_page_is_reached_from_the_readme():
+    reached = set(re.findall(r"\]\((?!https?:)([^)#]+)\)", README.read_text()))
+    assert {str(Path("docs", page.name)) for page in (ROOT / "docs").glob("*.md")} <= reached
