@@ -13,7 +13,7 @@ import time
 
 import numpy as np
 
-from innerear.analyses.text_or_history.cells import HISTORY, PairProducts, contrasts
+from innerear.analyses.text_or_history.cells import HISTORY, PairProducts, coefficients
 
 E, R = 4, 4
 
@@ -25,7 +25,7 @@ def permutations(m: int) -> np.ndarray:
 
 def from_products(kernel: np.ndarray, moved: np.ndarray) -> np.ndarray:
     """Null of history [m, S], kernel [S, R, E, E, R, E, E]."""
-    weights = contrasts(E, ["a", "b", "c", "d"])[HISTORY].reshape(E, -1)
+    weights = coefficients(E, ["a", "b", "c", "d"])[HISTORY].reshape(E, -1)
     flat = kernel.reshape(len(kernel), R, E * E, R, E * E)
     between = [weights @ flat[:, i, :, j] @ weights.T for i, j in zip(*np.triu_indices(R, 1), strict=True)]
     return PairProducts(np.stack(between).transpose(0, 2, 3, 1), R).null(moved)

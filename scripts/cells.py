@@ -1,4 +1,4 @@
-"""List the files of all templates as one listener heard them."""
+"""List the files of all templates that one model replayed."""
 
 from innerear.io.log import log_to
 from innerear.io.tables import write_table

@@ -1,4 +1,4 @@
-"""Hear the clips of a template under every text of the template."""
+"""Replay the clips of a template under every text of the template."""
 
 from innerear.capture.counterfactual import replay_template
 from innerear.io.devices import lease_gpu

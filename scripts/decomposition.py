@@ -1,21 +1,20 @@
 """Divide one layer's variance between text, history and their interaction."""
 
-from innerear.analyses.text_or_history.decomposition import layer_decomposition
+from innerear.analyses.text_or_history.decomposition import of_layer
 from innerear.io.log import log_to
-from innerear.io.tables import read_table, write_table
+from innerear.io.tables import read_table
 from innerear.stacks import open_templates
 from innerear.statistics.design_file import read_design
 
 layer = int(snakemake.wildcards.layer)
 with log_to(snakemake.log[0]), open_templates(read_table(snakemake.input.cells), layer) as grams:
-    result = layer_decomposition(
+    result = of_layer(
         grams,
         read_design(read_table(snakemake.input.samples), snakemake.input.design, label="emotion"),
         model=snakemake.params.model,
-        listener=snakemake.wildcards.listener,
+        weights=snakemake.wildcards.weights,
         layer=layer,
         n_permutations=snakemake.params.statistics["permutations"],
         n_bootstraps=snakemake.params.statistics["bootstraps"],
     )
-    write_table(result.table, snakemake.output.table)
-    write_table(result.null, snakemake.output.null)
+    result.write(dict(snakemake.output.items()))

@@ -11,7 +11,7 @@ with log_to(snakemake.log[0]), open_templates(read_table(snakemake.input.cells))
         files,
         read_design(read_table(snakemake.input.samples), snakemake.input.design, label="emotion"),
         model=snakemake.params.model,
-        listener=snakemake.wildcards.listener,
+        weights=snakemake.wildcards.weights,
         n_permutations=snakemake.params.statistics["permutations"],
         n_bootstraps=snakemake.params.statistics["bootstraps"],
     )

@@ -3,6 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
+from fakes import EMOTIONS
 
 from innerear.analyses.text_or_history.across_templates import PROBES
 from innerear.analyses.text_or_history.cells import HISTORY, INTERACTION, PARAPHRASE, SWAP, TEXT
@@ -10,12 +11,17 @@ from innerear.analyses.text_or_history.decomposition import OVERTAKING
 from innerear.analyses.text_or_history.likelihood import COST, MISMATCH
 from innerear.analyses.text_or_history.shares import CLIP, LENGTH, SHUFFLED, probe_name
 from innerear.figures.decomposition import (
+    _COLOURS,
+    _CONTROLS,
+    _PROBES,
+    draw,
     likelihood_matrix,
     shares_over_layers,
     shares_over_steps,
     text_maps,
     text_probes,
 )
+from innerear.figures.style import palette
 
 STEPS = np.arange(3, 23)
 SHARES = {TEXT: 0.2, HISTORY: 0.3, INTERACTION: -0.1, CLIP: 0.6, PARAPHRASE: 0.01, SWAP: 0.25}
@@ -39,9 +45,9 @@ TESTED = {"n_perm": 99, "min_p": 0.01, "null": "clips permuted", "family": "laye
 @pytest.fixture
 def table():
     rows = []
-    for listener in ("model", "random_init"):
+    for weights in ("trained", "random_init"):
         for layer in (0, 3):
-            where = {"listener": listener, "layer": layer}
+            where = {"weights": weights, "layer": layer}
             for name, value in (SHARES | OTHERS).items():
                 tested = TESTED | {"p_corrected": 0.01} if name in (TEXT, HISTORY) or "probe" in name else {}
                 numbers = {"estimate": value, "ci_lo": value - 0.01, "ci_hi": value + 0.01}
@@ -86,7 +92,7 @@ def likelihood():
             | {"statistic": MISMATCH, "distribution": distribution, "codes": ""}
             | {"text_read": "", "codebook": "all", "window": "whole"}
         )
-    return pd.DataFrame(rows).assign(listener="model")
+    return pd.DataFrame(rows).assign(weights="trained")
 
 
 def test_stacks_hold_the_shares_and_nothing_below_zero(table):
@@ -137,7 +143,18 @@ def test_the_matrix_is_that_of_the_table(likelihood):
 def test_nothing_measured_says_why(table, likelihood):
     why = "none: there is one seed"
     refused = table[table["over"] != "steps"].assign(estimate=np.nan, p_corrected=np.nan, null=why)
-    for draw in (shares_over_layers, shares_over_steps, text_maps, text_probes):
-        assert "there is one seed" in [text.get_text() for text in draw(refused, model="nano").axes[0].texts]
     none = likelihood[likelihood["statistic"] == MISMATCH].assign(estimate=np.nan, null=why)
-    assert "there is one seed" in [t.get_text() for t in likelihood_matrix(none, model="nano").axes[0].texts]
+    figures = draw(refused, none, model="nano", contrast="emotion")
+    assert set(figures) == {
+        "text_or_history",
+        "text_or_history_steps",
+        "text_maps",
+        "text_probes",
+        "likelihood_matrix",
+    }
+    for figure in figures.values():
+        assert "there is one seed" in [text.get_text() for text in figure.axes[0].texts]
+
+
+def test_shares_are_not_coloured_like_emotions():
+    assert not set(palette(EMOTIONS).values()) & {*_COLOURS.values(), *_CONTROLS.values(), *_PROBES.values()}

@@ -1,4 +1,6 @@
-"""Shares of text and history over layers and steps, when one overtakes the other, and likelihoods."""
+"""Shares of text and history over layers and steps, when one overtakes the other, probes, and likelihoods."""
+
+from collections.abc import Iterable
 
 import numpy as np
 import pandas as pd
@@ -11,7 +13,6 @@ from innerear.analyses.text_or_history.decomposition import OVERTAKING
 from innerear.analyses.text_or_history.likelihood import ALL, COST, MISMATCH
 from innerear.analyses.text_or_history.shares import CLIP, COMPONENTS, LENGTH, SHUFFLED, probe_name
 from innerear.figures.maps import (
-    ALPHA,
     Steps,
     by_layer_and_step,
     distinct,
@@ -21,19 +22,52 @@ from innerear.figures.maps import (
     spread_evenly,
     why_not_tested,
 )
-from innerear.figures.style import SEQUENTIAL, new_figure, step_axis, styled
+from innerear.figures.style import DIVERGING, SEQUENTIAL, new_figure, step_axis, styled
+from innerear.statistics.significance import ALPHA
 
 MAX_LAYERS = 6
-_COLOURS = {TEXT: "#0072B2", HISTORY: "#D55E00", INTERACTION: "#CC79A7", CLIP: "0.85"}
+# Paul Tol's muted palette: none of these is the colour of an emotion or a branch.
+_COLOURS = {TEXT: "#332288", HISTORY: "#CC6677", INTERACTION: "#999933", CLIP: "0.85"}
 _CONTROLS = {
-    TEXT: "#0072B2",
-    SWAP: "#56B4E9",
-    PARAPHRASE: "#000000",
-    HISTORY: "#D55E00",
-    HISTORY + SHUFFLED: "#E69F00",
+    TEXT: _COLOURS[TEXT],
+    SWAP: "#88CCEE",
+    PARAPHRASE: "0.3",
+    HISTORY: _COLOURS[HISTORY],
+    HISTORY + SHUFFLED: "#DDCC77",
 }
-_PROBES = dict(zip(PROBES, ("#D55E00", "#0072B2", "#000000", "#009E73", "#CC79A7"), strict=True))
-_LISTENERS = {"model": "the model", "random_init": "random twin (same codes)"}
+_PROBES = dict(
+    zip(
+        (probe_name(*pair) for pair in PROBES),
+        (_COLOURS[HISTORY], _COLOURS[TEXT], "0.3", "#44AA99", "#AA4499"),
+        strict=True,
+    )
+)
+_WEIGHTS = {"trained": "the model", "random_init": "random twin (same codes)"}
+
+
+def draw(
+    table: pd.DataFrame, likelihood: pd.DataFrame, *, model: str, contrast: str = "emotion"
+) -> dict[str, Figure]:
+    """Draw the figures of text or history.
+
+    Parameters
+    ----------
+    table : map of `innerear.analyses.text_or_history.decomposition`.
+    likelihood : `likelihood_table` of all weights.
+    model : for the titles.
+    contrast : not used; texts differ in the emotion.
+
+    Returns
+    -------
+    File name → figure. Each has a column (the matrix a row) for the trained model and for its random twin.
+    """
+    return {
+        "text_or_history": shares_over_layers(table, model=model),
+        "text_or_history_steps": shares_over_steps(table, model=model),
+        "text_maps": text_maps(table, model=model),
+        "text_probes": text_probes(table, model=model),
+        "likelihood_matrix": likelihood_matrix(likelihood, model=model),
+    }
 
 
 def _nothing(table: pd.DataFrame, title: str) -> Figure:
@@ -44,143 +78,121 @@ def _nothing(table: pd.DataFrame, title: str) -> Figure:
     return figure
 
 
-def _width(listeners: list[str]) -> float:
-    """Inches of a panel: one alone must hold the title."""
-    return 7.5 if len(listeners) == 1 else 4.6
+def _panels(
+    table: pd.DataFrame, rows: int, height: float, title: str, subtitle: str, **shared
+) -> tuple[Figure, np.ndarray, list[str]]:
+    """Make a figure with a column for each of the weights; return these too."""
+    weights = distinct(table, "weights")
+    # One panel alone must hold the title.
+    panel = (7.5 if len(weights) == 1 else 4.6, height)
+    figure, axes = new_figure(rows, len(weights), title=title, subtitle=subtitle, panel=panel, **shared)
+    for column, one in enumerate(weights):
+        axes[0, column].set_title(_WEIGHTS[one])
+    return figure, axes, weights
 
 
 def _measured(table: pd.DataFrame) -> pd.DataFrame:
     return table.iloc[np.flatnonzero(np.isfinite(table["estimate"].to_numpy(float)))]
 
 
-def _bands(table: pd.DataFrame) -> str:
-    found = [text for text in distinct(table, "interval") if text and not text.startswith("none: ")]
-    return max(found, key=len, default="none")
+def _of(table: pd.DataFrame, statistics: Iterable[str]) -> pd.DataFrame:
+    return table.iloc[np.flatnonzero(table["statistic"].isin(list(statistics)))]
+
+
+def _heights(rows: pd.DataFrame, statistic: str, by: str) -> tuple[np.ndarray, np.ndarray]:
+    """Return a share along a column, and what it is drawn as: nothing below 0."""
+    mine = rows_of(rows, statistic=statistic).sort_values(by)
+    return mine[by].to_numpy(int), np.nan_to_num(np.maximum(mine["estimate"].to_numpy(float), 0))
+
+
+def _layer_axis(axes: Axes, table: pd.DataFrame) -> None:
+    axes.set_xlabel("layer")
+    axes.set_xticks(spread_evenly(distinct(table, "layer"), 12))
+
+
+def _legend(row: np.ndarray) -> None:
+    """Explain a row of panels to its right."""
+    handles, labels = row[0].get_legend_handles_labels()
+    row[-1].legend(handles, labels, loc="center left", bbox_to_anchor=(1.01, 0.5))
+
+
+def _points(axes: Axes, rows: pd.DataFrame, colour: str, shift: float, label: str, *, hollow=False) -> None:
+    """Draw estimates and intervals by layer; with `hollow`, fill only what is significant."""
+    rows = _measured(rows)
+    if rows.empty:
+        return
+    layer = rows["layer"].to_numpy(float) + shift
+    significant = rows["p_corrected"].to_numpy(float) <= ALPHA
+    filled = np.where(significant | (not hollow), colour, "white")
+    axes.vlines(layer, rows["ci_lo"], rows["ci_hi"], color=colour, linewidth=1)
+    axes.scatter(layer, rows["estimate"], s=12, c=filled, edgecolors=colour, zorder=3)
+    axes.plot([], [], "o", color=colour, markersize=3.5, label=label)
 
 
 @styled
 def shares_over_layers(table: pd.DataFrame, *, model: str) -> Figure:
-    """Draw stacked shares of the whole clip by layer, and below them the controls with their intervals.
-
-    Parameters
-    ----------
-    table : `decomposition_map`; model : for the title.
-
-    Returns
-    -------
-    One column per listener. Shares below 0 are drawn as 0 in the stack.
-    """
+    """Draw stacked shares of the whole clip by layer, and below them the controls with their intervals."""
     title = f"Text or history? Shares of the states' variance over the whole clip, {model}"
     table = rows_of(table, window="whole")
-    if _measured(rows_of(table, statistic=TEXT)).empty:
-        return _nothing(table, title)
-    listeners = distinct(table, "listener")
     tested = _measured(rows_of(table, statistic=TEXT))
-    figure, axes = new_figure(
-        2,
-        len(listeners),
-        title=title,
-        subtitle=f"{how_tested(tested, marked='')}\nbars below: {_bands(tested)}",
-        panel=(_width(listeners), 2.3),
-        sharex=True,
-        sharey="row",
-    )
-    for column, listener in enumerate(listeners):
-        mine = rows_of(table, listener=listener)
-        _stack(axes[0, column], mine)
+    if tested.empty:
+        return _nothing(rows_of(table, statistic=TEXT), title)
+    bands = [text for text in distinct(tested, "interval") if text and not text.startswith("none: ")]
+    subtitle = f"{how_tested(tested, marked='')}\nbars below: {max(bands, key=len, default='none')}"
+    figure, axes, weights = _panels(table, 2, 2.3, title, subtitle, sharex=True, sharey="row")
+    lowest = float(np.nanmin(_of(table, _CONTROLS)[["estimate", "ci_lo"]].to_numpy(float)))
+    for (upper, lower), one in zip(axes.T, weights, strict=True):
+        mine = rows_of(table, weights=one)
+        base = 0
+        for name, colour in _COLOURS.items():
+            layer, height = _heights(mine, name, "layer")
+            upper.bar(layer, height, bottom=base, color=colour, width=0.8, label=name)
+            base = base + height
+        upper.set_ylim(0, 1.02)
         for offset, (name, colour) in enumerate(_CONTROLS.items()):
-            _points(axes[1, column], rows_of(mine, statistic=name), colour, 0.12 * (offset - 2), name)
-        axes[0, column].set_title(_LISTENERS[listener])
-        axes[1, column].axhline(0, color="0.6", linewidth=0.6)
-        axes[1, column].set_yscale("symlog", linthresh=1e-3, linscale=0.5)
-        axes[1, column].set_ylim(min(1.5 * _lowest(table), -3e-4), 1.5)
-        axes[1, column].set_xlabel("layer")
-        axes[1, column].set_xticks(spread_evenly(distinct(mine, "layer"), 12))
+            _points(lower, rows_of(mine, statistic=name), colour, 0.12 * (offset - 2), name)
+        lower.axhline(0, color="0.6", linewidth=0.6)
+        lower.set_yscale("symlog", linthresh=1e-3, linscale=0.5)
+        lower.set_ylim(min(1.5 * lowest, -3e-4), 1.5)
+        _layer_axis(lower, mine)
     axes[0, 0].set_ylabel("share of variance")
     axes[1, 0].set_ylabel("share of variance\n(log away from 0)")
     for row in axes:
-        handles, labels = row[0].get_legend_handles_labels()
-        row[-1].legend(handles, labels, loc="center left", bbox_to_anchor=(1.01, 0.5))
+        _legend(row)
     return figure
-
-
-def _lowest(table: pd.DataFrame) -> float:
-    controls = table.iloc[np.flatnonzero(table["statistic"].isin(list(_CONTROLS)))]
-    return float(np.nanmin(controls[["estimate", "ci_lo"]].to_numpy(float)))
-
-
-def _stack(axes: Axes, rows: pd.DataFrame) -> None:
-    base = np.zeros(len(distinct(rows, "layer")))
-    for name, colour in _COLOURS.items():
-        mine = rows_of(rows, statistic=name).sort_values("layer")
-        height = np.nan_to_num(np.maximum(mine["estimate"].to_numpy(float), 0))
-        axes.bar(mine["layer"].to_numpy(int), height, bottom=base, color=colour, width=0.8, label=name)
-        base = base + height
-    axes.set_ylim(0, 1.02)
-
-
-def _points(axes: Axes, rows: pd.DataFrame, colour: str, shift: float, label: str) -> None:
-    rows = _measured(rows)
-    if rows.empty:
-        return
-    layer, estimate = rows["layer"].to_numpy(float) + shift, rows["estimate"].to_numpy(float)
-    axes.vlines(layer, rows["ci_lo"], rows["ci_hi"], color=colour, linewidth=1)
-    axes.plot(layer, estimate, "o", markersize=3, color=colour, label=label)
 
 
 @styled
 def shares_over_steps(table: pd.DataFrame, *, model: str) -> Figure:
     """Draw stacked shares of text, history and interaction over the steps, and when history overtakes text.
 
-    Parameters
-    ----------
-    table : `decomposition_map`; model : for the title.
-
-    Returns
-    -------
-    One row per layer (six at most, spread evenly), one column per listener. The rest up to 1 is of the
-    single clip, and is not drawn.
+    One row per layer (six at most, spread evenly). The rest up to 1 is of the single clip, and is not drawn.
     """
     title = f"Text or history? Shares of the states' variance over the steps, {model}"
-    steps_only = rows_of(table, over="steps")
-    if steps_only.empty:
+    at_steps = rows_of(table, over="steps")
+    if at_steps.empty:
         return _nothing(table, title)
-    layers, listeners = spread_evenly(distinct(table, "layer"), MAX_LAYERS), distinct(table, "listener")
-    steps = Steps.of(steps_only)
-    figure, axes = new_figure(
-        len(layers),
-        len(listeners),
-        title=title,
-        subtitle=f"n: {distinct(table, 'n_prompts')[0]} prompts; the rest up to 1 is of the single clip",
-        panel=(_width(listeners), 1.25),
-        sharex=True,
-        sharey=True,
-    )
+    layers, steps = spread_evenly(distinct(table, "layer"), MAX_LAYERS), Steps.of(at_steps)
+    subtitle = f"n: {distinct(table, 'n_prompts')[0]} prompts; the rest up to 1 is of the single clip"
+    figure, axes, weights = _panels(table, len(layers), 1.25, title, subtitle, sharex=True, sharey=True)
     for row, layer in enumerate(layers):
-        for column, listener in enumerate(listeners):
-            panel, where = axes[row, column], {"layer": layer, "listener": listener}
-            _area(panel, rows_of(steps_only, **where))
-            _crossing(panel, rows_of(table, statistic=OVERTAKING, unit="step", **where), steps)
+        axes[row, 0].set_ylabel(f"layer {layer}")
+        for panel, one in zip(axes[row], weights, strict=True):
+            where = {"layer": layer, "weights": one}
+            drawn = [_heights(rows_of(at_steps, **where), name, "step") for name in COMPONENTS]
+            colours = [_COLOURS[name] for name in COMPONENTS]
+            heights = [height for _, height in drawn]
+            panel.stackplot(drawn[0][0], heights, colors=colours, labels=list(COMPONENTS), linewidth=0)
+            _overtaking(panel, rows_of(table, statistic=OVERTAKING, unit="step", **where), steps)
             step_axis(panel, steps.seconds, steps.complete, bottom=row == len(layers) - 1, top=row == 0)
             panel.set_ylim(bottom=0)
-            if row == 0:
-                panel.set_title(_LISTENERS[listener])
-            if column == 0:
-                panel.set_ylabel(f"layer {layer}")
     handles, labels = axes[0, 0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=4)
     return figure
 
 
-def _area(axes: Axes, rows: pd.DataFrame) -> None:
-    values = [rows_of(rows, statistic=name).sort_values("step") for name in COMPONENTS]
-    step = values[0]["step"].to_numpy(float)
-    heights = [np.nan_to_num(np.maximum(mine["estimate"].to_numpy(float), 0)) for mine in values]
-    colours = [_COLOURS[name] for name in COMPONENTS]
-    axes.stackplot(step, heights, colors=colours, labels=list(COMPONENTS), linewidth=0)
-
-
-def _crossing(axes: Axes, rows: pd.DataFrame, steps: Steps) -> None:
+def _overtaking(axes: Axes, rows: pd.DataFrame, steps: Steps) -> None:
+    """Mark the step at which history overtakes text, and say it."""
     text = "neither is established"
     found = _measured(rows)
     if len(found):
@@ -196,37 +208,25 @@ def _crossing(axes: Axes, rows: pd.DataFrame, steps: Steps) -> None:
 
 @styled
 def text_maps(table: pd.DataFrame, *, model: str) -> Figure:
-    """Draw the shares of text and of history, layer × step, with the line where history overtakes text.
+    """Draw the shares of text (above) and history, layer × step, and where history overtakes text.
 
-    Parameters
-    ----------
-    table : `decomposition_map`; model : for the title.
-
-    Returns
-    -------
-    Text above, history below, one column per listener; each panel has a colour scale of its own.
+    Each panel has a colour scale of its own.
     """
     title = f"Where text and history are in the states, {model}"
-    steps_only = rows_of(table, over="steps")
-    if steps_only.empty:
+    at_steps = rows_of(table, over="steps")
+    if at_steps.empty:
         return _nothing(table, title)
-    layers, listeners = sorted(distinct(table, "layer")), distinct(table, "listener")
-    steps = Steps.of(steps_only)
-    figure, axes = new_figure(
-        2,
-        len(listeners),
-        title=title,
-        subtitle=f"{how_tested(rows_of(steps_only, statistic=TEXT))}\n"
-        "white line: the step at which history overtakes text, dotted its interval",
-        panel=(_width(listeners), 2.0),
-    )
+    layers, steps = sorted(distinct(table, "layer")), Steps.of(at_steps)
+    line = "white line: the step at which history overtakes text, dotted its interval"
+    subtitle = f"{how_tested(rows_of(at_steps, statistic=TEXT))}\n{line}"
+    figure, axes, weights = _panels(table, 2, 2.0, title, subtitle)
     for row, name in enumerate((TEXT, HISTORY)):
-        for column, listener in enumerate(listeners):
-            mine = rows_of(steps_only, statistic=name, listener=listener)
+        for column, one in enumerate(weights):
+            panel, mine = axes[row, column], rows_of(at_steps, statistic=name, weights=one)
             values = by_layer_and_step(mine, "estimate", layers, steps)
             largest = float(np.nanmax(values)) if np.isfinite(values).any() else 1.0
             image = draw_map(
-                axes[row, column],
+                panel,
                 values,
                 layers,
                 steps,
@@ -235,140 +235,91 @@ def text_maps(table: pd.DataFrame, *, model: str) -> Figure:
                 p=by_layer_and_step(mine, "p_corrected", layers, steps),
                 outer=(column == 0, row == 1, row == 0),
             )
-            _overtaking_line(axes[row, column], table, listener, layers)
-            figure.colorbar(image, ax=axes[row, column], label=f"share of {name}", pad=0.01)
-            if row == 0:
-                axes[row, column].set_title(_LISTENERS[listener])
+            _overtaking_line(panel, rows_of(table, weights=one), layers)
+            figure.colorbar(image, ax=panel, label=f"share of {name}", pad=0.01)
     return figure
 
 
-def _overtaking_line(axes: Axes, table: pd.DataFrame, listener: str, layers: list[int]) -> None:
-    rows = _measured(rows_of(table, statistic=OVERTAKING, unit="step", listener=listener))
+def _overtaking_line(axes: Axes, table: pd.DataFrame, layers: list[int]) -> None:
+    rows = _measured(rows_of(table, statistic=OVERTAKING, unit="step"))
+    y = np.array([layers.index(layer) for layer in rows["layer"]]) + np.array([[-0.45], [0.45]])
     for column, style in (("ci_lo", ":"), ("estimate", "-"), ("ci_hi", ":")):
-        for layer, value in zip(rows["layer"].tolist(), rows[column].to_numpy(float), strict=True):
-            row = layers.index(layer)
-            axes.plot(
-                [value - 0.5] * 2, [row - 0.45, row + 0.45], style, color="white", linewidth=2, zorder=4
-            )
-            axes.plot(
-                [value - 0.5] * 2, [row - 0.45, row + 0.45], style, color="black", linewidth=1, zorder=5
-            )
+        x = np.tile(rows[column].to_numpy(float) - 0.5, (2, 1))
+        axes.plot(x, y, style, color="white", linewidth=2, zorder=4)
+        axes.plot(x, y, style, color="black", linewidth=1, zorder=5)
 
 
 @styled
 def text_probes(table: pd.DataFrame, *, model: str) -> Figure:
-    """Draw what probes of one kind read in the other, and the length of delta, by layer.
+    """Draw what probes of one kind read in the other on held-out templates, and the length of delta below.
 
-    Parameters
-    ----------
-    table : `decomposition_map`; model : for the title.
-
-    Returns
-    -------
-    Accuracies on held-out templates above, ‖delta‖ ÷ ‖cond‖ below, one column per listener; filled points
-    are significant by max-T.
+    Filled points are significant by max-T.
     """
     title = f"One code for text and history? Probes on held-out templates, {model}, whole clip"
     table = rows_of(table, window="whole")
-    names = {probe_name(*pair): colour for pair, colour in _PROBES.items()}
-    probes = table.iloc[np.flatnonzero(table["statistic"].isin(list(names)))]
-    if _measured(probes).empty:
-        return _nothing(probes, title)
-    listeners = distinct(table, "listener")
+    probes = _of(table, _PROBES)
     tested = _measured(probes)
-    smallest = tested["min_p"].to_numpy(float)
-    smallest = smallest[np.isfinite(smallest)]
-    reached = (
-        f"smallest p {smallest.min():.2g} … {smallest.max():.2g} by kind" if len(smallest) else "not tested"
-    )
-    figure, axes = new_figure(
-        2,
-        len(listeners),
-        title=title,
-        subtitle=f"n: {distinct(table, 'n_prompts')[0]} prompts; {reached}; "
-        f"filled: p ≤ {ALPHA} by max-T over layers × windows",
-        panel=(_width(listeners), 2.2),
-        sharex=True,
-        sharey="row",
-    )
-    for column, listener in enumerate(listeners):
-        mine = rows_of(table, listener=listener)
-        for offset, (name, colour) in enumerate(names.items()):
-            rows = _measured(rows_of(mine, statistic=name))
-            layer = rows["layer"].to_numpy(float) + 0.1 * (offset - 2)
-            filled = np.where(rows["p_corrected"].to_numpy(float) <= ALPHA, colour, "white")
-            axes[0, column].vlines(layer, rows["ci_lo"], rows["ci_hi"], color=colour, linewidth=1)
-            axes[0, column].scatter(layer, rows["estimate"], s=16, c=filled, edgecolors=colour, zorder=3)
-            axes[0, column].plot([], [], "o", color=colour, label=name)
-        axes[0, column].axhline(_chance(tested), color="0.6", linewidth=0.6)
-        axes[0, column].set_title(_LISTENERS[listener])
-        _points(axes[1, column], rows_of(mine, statistic=LENGTH), "#000000", 0, LENGTH)
-        axes[1, column].set_xlabel("layer")
-        axes[1, column].set_xticks(spread_evenly(distinct(mine, "layer"), 12))
+    if tested.empty:
+        return _nothing(probes, title)
+    smallest = tested["min_p"].dropna()
+    reached = "not tested"
+    if len(smallest):
+        reached = f"smallest p {smallest.min():.2g} … {smallest.max():.2g} by kind"
+    n = f"n: {distinct(table, 'n_prompts')[0]} prompts"
+    subtitle = f"{n}; {reached}; filled: p ≤ {ALPHA} by max-T over layers × windows"
+    figure, axes, weights = _panels(table, 2, 2.2, title, subtitle, sharex=True, sharey="row")
+    for (upper, lower), one in zip(axes.T, weights, strict=True):
+        mine = rows_of(table, weights=one)
+        for offset, (name, colour) in enumerate(_PROBES.items()):
+            _points(upper, rows_of(mine, statistic=name), colour, 0.1 * (offset - 2), name, hollow=True)
+        upper.axhline(float(tested["chance"].iloc[0]), color="0.6", linewidth=0.6)
+        _points(lower, rows_of(mine, statistic=LENGTH), "black", 0, LENGTH)
+        _layer_axis(lower, mine)
     axes[0, 0].set_ylabel("balanced accuracy")
     axes[1, 0].set_ylabel(LENGTH)
     axes[1, 0].set_ylim(bottom=0)
-    handles, labels = axes[0, 0].get_legend_handles_labels()
-    axes[0, -1].legend(handles, labels, loc="center left", bbox_to_anchor=(1.01, 0.5))
+    _legend(axes[0])
     return figure
-
-
-def _chance(probes: pd.DataFrame) -> float:
-    return float(probes["chance"].iloc[0])
 
 
 @styled
 def likelihood_matrix(table: pd.DataFrame, *, model: str) -> Figure:
     """Draw what each text costs the codes of each emotion, codes × text.
 
-    Parameters
-    ----------
-    table : `likelihood_table` of all listeners; model : for the title.
-
-    Returns
-    -------
-    One row per listener, one column per distribution; each panel has a colour scale of its own.
+    One column per distribution; each panel has a colour scale of its own.
     """
-    title = f"Does {model} hear that a text does not go with the music?"
+    title = f"Does another emotion's text make the clip's own tokens less likely? {model}"
     matrix = rows_of(table, statistic=COST)
     if matrix.empty:
         return _nothing(table, title)
-    listeners, distributions = distinct(matrix, "listener"), distinct(matrix, "distribution")
-    codes, texts = distinct(matrix, "codes"), distinct(matrix, "text_read")
-    tested = how_tested(rows_of(table, statistic=MISMATCH), marked="")
-    figure, axes = new_figure(
-        len(listeners),
-        len(distributions),
-        title=title,
-        subtitle=f"nats per token more than under the own text; {tested}",
-        panel=(4.6, 2.3),
-    )
-    for row, listener in enumerate(listeners):
+    weights, distributions = distinct(matrix, "weights"), distinct(matrix, "distribution")
+    mismatch = rows_of(table, statistic=MISMATCH)
+    subtitle = f"nats per token more than under the own text; {how_tested(mismatch, marked='')}"
+    panels = {"title": title, "subtitle": subtitle, "panel": (4.6, 2.3)}
+    figure, axes = new_figure(len(weights), len(distributions), **panels)
+    for row, one in enumerate(weights):
         for column, distribution in enumerate(distributions):
-            panel = axes[row, column]
-            mine = rows_of(matrix, listener=listener, distribution=distribution)
-            values = mine["estimate"].to_numpy(float).reshape(len(codes), len(texts))
-            _matrix(panel, values, codes, texts)
-            whole = {"codebook": ALL, "window": "whole", "statistic": MISMATCH}
-            found = rows_of(table, listener=listener, distribution=distribution, **whole).iloc[0]
+            panel, where = axes[row, column], {"weights": one, "distribution": distribution}
+            _matrix(panel, rows_of(matrix, **where))
+            found = rows_of(mismatch, codebook=ALL, window="whole", **where).iloc[0]
             panel.set_title(
-                f"{_LISTENERS[listener]}, {distribution}\nmismatch {found['estimate']:.3f} "
+                f"{_WEIGHTS[one]}, {distribution}\nmismatch {found['estimate']:.3f} "
                 f"({found['ci_lo']:.3f} … {found['ci_hi']:.3f}), p = {found['p_corrected']:.2g}"
             )
-            if column == 0:
-                panel.set_ylabel("codes made for")
-            if row == len(listeners) - 1:
-                panel.set_xlabel("read under the text")
+        axes[row, 0].set_ylabel("codes made for")
+    for panel in axes[-1]:
+        panel.set_xlabel("read under the text")
     return figure
 
 
-def _matrix(axes: Axes, values: np.ndarray, codes: list[str], texts: list[str]) -> None:
+def _matrix(axes: Axes, rows: pd.DataFrame) -> None:
+    codes, texts = distinct(rows, "codes"), distinct(rows, "text_read")
+    values = rows["estimate"].to_numpy(float).reshape(len(codes), len(texts))
     limit = float(np.abs(values).max()) or 1.0
-    axes.imshow(values, cmap="RdBu_r", vmin=-limit, vmax=limit, aspect="auto")
+    axes.imshow(values, cmap=DIVERGING, vmin=-limit, vmax=limit, aspect="auto")
     axes.set_xticks(range(len(texts)), texts, rotation=30, ha="right")
     axes.set_yticks(range(len(codes)), codes)
     for (i, j), value in np.ndenumerate(values):
         colour = "white" if abs(value) > 0.6 * limit else "black"
-        axes.text(
-            j, i, f"{value:.2f}".replace("-0.00", "0.00"), ha="center", va="center", fontsize=7, color=colour
-        )
+        shown = f"{value:.2f}".replace("-0.00", "0.00")
+        axes.text(j, i, shown, ha="center", va="center", fontsize=7, color=colour)

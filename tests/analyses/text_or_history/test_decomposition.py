@@ -3,8 +3,10 @@
 import numpy as np
 import pandas as pd
 import pytest
+from fakes import EMOTIONS, Measured, make_design, rows
 from scipy.stats import binom
 
+from innerear.analyses.text_or_history import decomposition
 from innerear.analyses.text_or_history.cells import (
     HISTORY,
     INTERACTION,
@@ -16,8 +18,7 @@ from innerear.analyses.text_or_history.cells import (
     TEXT,
     ReplayedTemplate,
 )
-from innerear.analyses.text_or_history.decomposition import OVERTAKING, decomposition_map, layer_decomposition
-from innerear.analyses.text_or_history.overtaking import overtaken
+from innerear.analyses.text_or_history.decomposition import OVERTAKING, of_layer, overtaken
 from innerear.analyses.text_or_history.shares import (
     CLIP,
     COMPONENTS,
@@ -29,13 +30,13 @@ from innerear.analyses.text_or_history.shares import (
 )
 from innerear.errors import InputError
 from innerear.statistics.design import Design
+from innerear.statistics.table import layer_map
 
-EMOTIONS = ("happy", "sad", "calm", "energetic")
 EXTRA = ("neutral", "none", "paraphrase")
 PADS = 3
 
 
-class Replayed:
+class Replayed(Measured):
     """An open file of rule counterfactual, in memory, of states [E, R, B, S, D]."""
 
     def __init__(self, x, emotions, seeds, template, texts=EXTRA):
@@ -49,50 +50,29 @@ class Replayed:
         windows = np.stack([x[:, :, :, span].mean(axis=3) for span in spans.values()], axis=3)
         cells = [(a, r, b) for a in range(n) for r in range(len(seeds)) for b in range(n_texts)]
         self.arrays = {
-            "codes": np.array([f"{template}-{emotions[a]}/seed-{seeds[r]}" for a, r, _ in cells]),
-            "codes_emotion": np.array([emotions[a] for a, _, _ in cells]),
-            "seed": np.array([seeds[r] for _, r, _ in cells]),
-            "text": np.array([names[b] for _, _, b in cells]),
-            "complete": complete,
-            "seconds": np.arange(len(complete)) / 50,
-            "cell_mean": np.moveaxis(x[:, :, core].mean(axis=1), 2, 0),
-            "window_cell_mean": np.moveaxis(windows[:, :, core].mean(axis=1), 2, 0),
+            "complete": (("step",), complete),
+            "seconds": (("step",), np.arange(len(complete)) / 50),
         }
-        for kind, states in (("", x), ("window_", windows)):
-            flat = np.moveaxis(states, 3, 0)  # [S, E, R, B, D]
-            mean = flat[:, :, :, core].mean(axis=(1, 2, 3))
-            about = (flat - mean[:, None, None, None]).reshape(len(flat), len(cells), -1)
-            self.arrays |= {
-                f"{kind}gram": (about @ about.swapaxes(1, 2)).astype(np.float32),
-                f"{kind}mean_product": (about @ mean[:, :, None])[..., 0].astype(np.float32),
-                f"{kind}mean_norm": np.sqrt((mean**2).sum(axis=1)).astype(np.float32),
-            }
         self.axes = {
             "step": np.arange(len(complete)),
             "window": np.array(list(spans)),
             "text_of_all": np.array([names[b] for b in core]),
+            "codes": np.array([f"{template}-{emotions[a]}/seed-{seeds[r]}" for a, r, _ in cells]),
+            "codes_emotion": np.array([emotions[a] for a, _, _ in cells]),
+            "text": np.array([names[b] for _, _, b in cells]),
         }
-
-    def read(self, name, **where):
-        values = self.arrays[name]
-        (selection,) = where.values() or (slice(None),)
-        return values[selection]
-
-    def coords(self, axis):
-        return self.arrays[axis] if axis in self.arrays else self.axes[axis]
-
-    def __contains__(self, name):
-        return name in self.arrays
-
-
-def make_design(n_templates=4, n_seeds=4, emotions=EMOTIONS):
-    rows = [
-        (f"t{t}-{e}/seed-{seed}", f"t{t}-{e}", f"t{t}", e, seed)
-        for e in emotions
-        for t in range(n_templates)
-        for seed in range(n_seeds)
-    ]
-    return Design(pd.DataFrame(rows, columns=["sample_id", "prompt_id", "template", "emotion", "seed"]))
+        for axis, prefix, states in (("step", "", x), ("window", "window_", windows)):
+            flat = np.moveaxis(states, 3, 0)  # [S, E, R, B, D]
+            mean = flat[:, :, :, core].mean(axis=(1, 2, 3))
+            about = (flat - mean[:, None, None, None]).reshape(len(flat), len(cells), -1)
+            of_seeds = flat[:, :, :, core].mean(axis=2)
+            for name, dims, values in (
+                ("gram", (axis, "cell", "cell_2"), about @ about.swapaxes(1, 2)),
+                ("mean_product", (axis, "cell"), (about @ mean[:, :, None])[..., 0]),
+                ("mean_norm", (axis,), np.sqrt((mean**2).sum(axis=1))),
+            ):
+                self.arrays[prefix + name] = (dims, values.astype(np.float32))
+            self.arrays[f"{prefix}cell_mean"] = ((axis, "emotion", "text_of_all", "d_model"), of_seeds)
 
 
 def directions(rng, n, d, general):
@@ -158,21 +138,15 @@ def decompose(design, states, m=99, boots=100, layer=0, **options):
     grams = {
         f"t{t}": Replayed(x, emotions, list(design.seeds), f"t{t}", **options) for t, x in enumerate(states)
     }
-    return layer_decomposition(
+    return of_layer(
         grams,
         design,
         model="synthetic",
-        listener="model",
+        weights="trained",
         layer=layer,
         n_permutations=m,
         n_bootstraps=boots,
     )
-
-
-def rows(table, **where):
-    for column, value in where.items():
-        table = table[table[column] == value]
-    return table
 
 
 def whole(table, statistic):
@@ -477,15 +451,16 @@ def test_cells_are_found_by_name_not_by_place(mixed):
     shuffled = {}
     for t, x in enumerate(states):
         one = Replayed(x, EMOTIONS, list(design.seeds), f"t{t}")
-        order = np.random.default_rng(t).permutation(len(one.arrays["codes"]))
-        for name in ("codes", "seed", "text", "codes_emotion"):
-            one.arrays[name] = one.arrays[name][order]
-        for kind in ("", "window_"):
-            one.arrays[f"{kind}gram"] = one.arrays[f"{kind}gram"][:, order[:, None], order]
-            one.arrays[f"{kind}mean_product"] = one.arrays[f"{kind}mean_product"][:, order]
+        order = np.random.default_rng(t).permutation(len(one.axes["codes"]))
+        for name in ("codes", "text", "codes_emotion"):
+            one.axes[name] = one.axes[name][order]
+        for name, (dims, values) in one.arrays.items():
+            for axis in ("cell", "cell_2"):
+                values = values.take(order, axis=dims.index(axis)) if axis in dims else values
+            one.arrays[name] = (dims, values)
         shuffled[f"t{t}"] = one
-    options = {"model": "synthetic", "listener": "model", "layer": 0, "n_permutations": 99}
-    again = layer_decomposition(shuffled, design, n_bootstraps=20, **options).table
+    options = {"model": "synthetic", "weights": "trained", "layer": 0, "n_permutations": 99}
+    again = of_layer(shuffled, design, n_bootstraps=20, **options).table
     for name in (*COMPONENTS, PARAPHRASE):
         assert at_steps(again, name) == pytest.approx(at_steps(table, name), abs=1e-6)
 
@@ -532,7 +507,7 @@ def test_the_map_corrects_over_layers_and_asks_for_an_effect_before_it_is_overta
     design = make_design(3, 3)
     states = [network(design, n_steps=16, seed=50), network(design, text=1.5, n_steps=16, seed=51)]
     results = [decompose(design, x, layer=layer) for layer, x in enumerate(states)]
-    table = decomposition_map([r.table for r in results], [r.null for r in results])
+    table = layer_map(decomposition, [r.table for r in results], [r.null for r in results])
     for layer, found in ((0, False), (1, True)):
         overtaking = rows(table, statistic=OVERTAKING, layer=layer)
         assert overtaking["estimate"].notna().all() == found
@@ -548,10 +523,9 @@ def test_shuffled_labels_leave_what_is_within_templates_and_hide_what_is_general
     states = network(design, text=0.8, history=0.8, general=True, n_steps=20, d=30, seed=2)
     emotions = list(dict.fromkeys(design.labels))
     grams = {f"t{t}": Replayed(x, emotions, list(design.seeds), f"t{t}") for t, x in enumerate(states)}
-    options = {"model": "synthetic", "listener": "model", "layer": 0, "n_permutations": 99}
+    options = {"model": "synthetic", "weights": "trained", "layer": 0, "n_permutations": 99}
     true, control = (
-        layer_decomposition(grams, one, n_bootstraps=20, **options).table
-        for one in (design, design.shuffled())
+        of_layer(grams, one, n_bootstraps=20, **options).table for one in (design, design.shuffled())
     )
     for name in COMPONENTS:
         assert at_steps(control, name) == pytest.approx(at_steps(true, name), abs=1e-6)
@@ -566,7 +540,7 @@ def test_a_replay_of_other_emotions_than_the_sheets_is_refused(mixed):
     design, states, _ = mixed
     file = Replayed(states[0], EMOTIONS, list(design.seeds), "t0")
     names = {"happy": "glad"}
-    file.arrays["codes_emotion"] = np.array([names.get(e, e) for e in file.arrays["codes_emotion"]])
-    file.arrays["text"] = np.array([names.get(e, e) for e in file.arrays["text"]])
+    for axis in ("codes_emotion", "text"):
+        file.axes[axis] = np.array([names.get(e, e) for e in file.axes[axis]])
     with pytest.raises(InputError, match="calls its codes glad, sad"):
         ReplayedTemplate(file, design)

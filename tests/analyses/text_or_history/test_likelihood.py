@@ -1,52 +1,30 @@
 """Mismatch: zero where texts do not matter, found where they do, free of what a text or a clip has anyway."""
 
 import numpy as np
-import pandas as pd
 import pytest
+from fakes import EMOTIONS, Measured, make_design, rows
 from scipy.stats import binom
 
 from innerear.analyses.text_or_history.likelihood import COST, MISMATCH, NLL, likelihood_table
-from innerear.statistics.design import Design
 
-EMOTIONS = ("happy", "sad", "calm", "energetic")
 TEXTS = (*EMOTIONS, "neutral", "none")
 
 
-class Likelihoods:
+class Likelihoods(Measured):
     """An open likelihood file, in memory, of values [E, R, B, dist, K, T]."""
 
     def __init__(self, nll, template):
-        cells = [
-            (a, r, b) for a in range(nll.shape[0]) for r in range(nll.shape[1]) for b in range(nll.shape[2])
-        ]
-        self.arrays = {
+        n, n_seeds, n_texts, *rest = nll.shape
+        cells = [(a, r, b) for a in range(n) for r in range(n_seeds) for b in range(n_texts)]
+        values = nll.reshape(len(cells), *rest).astype(np.float32)
+        self.arrays = {"nll": (("cell", "distribution", "codebook", "frame"), values)}
+        self.axes = {
             "codes": np.array([f"{template}-{EMOTIONS[a]}/seed-{r}" for a, r, _ in cells]),
             "codes_emotion": np.array([EMOTIONS[a] for a, _, _ in cells]),
             "text": np.array([TEXTS[b] for _, _, b in cells]),
             "distribution": np.array(["cond", "guided"]),
             "codebook": np.arange(nll.shape[4]),
         }
-        self.nll = nll.reshape(len(cells), *nll.shape[3:]).astype(np.float32)
-
-    def read(self, name, **where):
-        assert name == "nll"
-        return self.nll
-
-    def coords(self, axis):
-        return self.arrays[axis]
-
-    def __contains__(self, name):
-        return name in self.arrays
-
-
-def make_design(n_templates=4, n_seeds=3):
-    rows = [
-        (f"t{t}-{e}/seed-{seed}", f"t{t}-{e}", f"t{t}", e, seed)
-        for e in EMOTIONS
-        for t in range(n_templates)
-        for seed in range(n_seeds)
-    ]
-    return Design(pd.DataFrame(rows, columns=["sample_id", "prompt_id", "template", "emotion", "seed"]))
 
 
 def likelihoods(design, cost=0.0, seed=0, n_frames=20):
@@ -64,19 +42,18 @@ def likelihoods(design, cost=0.0, seed=0, n_frames=20):
 def table_of(design, values, m=99, boots=60):
     files = {f"t{t}": Likelihoods(nll, f"t{t}") for t, nll in enumerate(values)}
     return likelihood_table(
-        files, design, model="synthetic", listener="model", n_permutations=m, n_bootstraps=boots
+        files, design, model="synthetic", weights="trained", n_permutations=m, n_bootstraps=boots
     )
 
 
 def row(table, **where):
-    for column, value in where.items():
-        table = table[table[column] == value]
-    assert len(table) == 1
-    return table.iloc[0]
+    found = rows(table, **where)
+    assert len(found) == 1
+    return found.iloc[0]
 
 
 def test_costs_are_differences_of_means():
-    design = make_design()
+    design = make_design(4, 3)
     values = likelihoods(design, cost=0.3)
     table = table_of(design, values)
     mean = values.mean(axis=(0, 2, -2, -1))  # [E, B, dist]
@@ -92,7 +69,7 @@ def test_costs_are_differences_of_means():
 
 
 def test_a_mismatch_is_found_and_no_mismatch_is_not():
-    design = make_design()
+    design = make_design(4, 3)
     whole = {"statistic": MISMATCH, "distribution": "cond", "codebook": "all", "window": "whole"}
     found = row(table_of(design, likelihoods(design, cost=0.3)), **whole)
     assert found["estimate"] == pytest.approx(0.3, abs=0.02)
@@ -106,7 +83,7 @@ def test_a_mismatch_is_found_and_no_mismatch_is_not():
 
 
 def test_one_seed_can_be_tested_and_no_template_says_so():
-    design = make_design(n_seeds=1)
+    design = make_design(4, 1)
     table = table_of(design, likelihoods(design, cost=0.5))
     assert row(table, statistic=MISMATCH, distribution="cond", codebook="all", window="whole")["p"] == 0.01
     none = table_of(design, [])

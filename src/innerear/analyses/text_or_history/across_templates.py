@@ -1,8 +1,7 @@
-"""What text and history do alike in all templates: a general code of emotions, from means over seeds.
+"""Effects of text and history that are shared across templates, from seed means.
 
-Within one template an emotion is one word in one sentence. What its text (or the clips made with it) does
-in one template is multiplied with what the same emotion's does in *another*, so that only what is common
-to templates is left.
+Within one template an emotion is one word in one sentence. What an emotion's text (or its clips) does in one
+template is multiplied with what it does in *another*: only what templates share is left.
 """
 
 from collections.abc import Sequence
@@ -17,6 +16,8 @@ from innerear.analyses.text_or_history.cells import (
     TEXT,
     PairProducts,
     ReplayedTemplate,
+    complete_steps,
+    joined,
     pair_products,
 )
 from innerear.statistics.design import Design
@@ -25,8 +26,6 @@ from innerear.statistics.probes import held_out_operators
 DELTA = "delta"
 #: (trained on, tested on) of the probes
 PROBES = ((HISTORY, HISTORY), (TEXT, TEXT), (DELTA, DELTA), (HISTORY, TEXT), (TEXT, HISTORY))
-# Values of the states of all templates that are held at once.
-_PIECE = 2**24
 
 
 @dataclass(frozen=True)
@@ -35,7 +34,7 @@ class GeneralCodes:
 
     Attributes
     ----------
-    products : component → `PairProducts` of templates, all cells.
+    products : component → `PairProducts` of templates, of the complete steps, then the windows.
     windows : HISTORY, TEXT, DELTA → deviations [W, T, E, D] from the template's mean, of the windows.
     """
 
@@ -46,7 +45,7 @@ class GeneralCodes:
 def deviations(mean: np.ndarray) -> dict[str, np.ndarray]:
     """Return text [..., E, D], history [..., E, D] and interaction [..., E², D] of cells [..., E, E, D].
 
-    Deviations from the mean of the E × E cells, scaled so that squared lengths sum to a mean over cells.
+    Deviations from the mean of the E × E cells, scaled: their squared lengths sum to a mean over cells.
     """
     n = mean.shape[-2]
     about = mean - mean.mean(axis=(-3, -2), keepdims=True)
@@ -57,45 +56,33 @@ def deviations(mean: np.ndarray) -> dict[str, np.ndarray]:
 
 
 def general_codes(templates: Sequence[ReplayedTemplate]) -> GeneralCodes:
-    """Read the seeds' means of T templates, and multiply those of different templates.
-
-    Parameters
-    ----------
-    templates : two or more, of the same emotions.
-    """
-    complete = np.flatnonzero(templates[0].gram.read("complete"))
-    shape = templates[0].gram.read("cell_mean", step=slice(0, 1)).shape
-    size = max(1, _PIECE // (len(templates) * int(np.prod(shape))))
+    """Read the seed means of two or more templates of the same emotions, and multiply across templates."""
+    first = templates[0]
+    size = len(templates) * first.gram.read("cell_mean", step=slice(0, 1)).size
     parts = []
-    for start in range(0, len(complete), size):
-        steps = complete[start : start + size]
-        span = slice(int(steps[0]), int(steps[-1]) + 1)
-        means = [_cells(one, "cell_mean", templates[0].emotions, step=span) for one in templates]
-        of_texts = deviations(np.stack([mean[steps - steps[0]] for mean, _ in means], axis=1))
-        parts.append({name: pair_products(one).values for name, one in of_texts.items()})
-    means = [_cells(one, "window_cell_mean", templates[0].emotions) for one in templates]
-    windows = deviations(np.stack([mean for mean, _ in means], axis=1))  # [W, T, Q, D]
-    parts.append({name: pair_products(one).values for name, one in windows.items()})
-    delta = np.stack([own for _, own in means], axis=1)
-    products = {
-        name: PairProducts(np.concatenate([part[name] for part in parts], axis=-1), len(templates))
-        for name in windows
-    }
+    for span, kept in complete_steps(first.gram, size):
+        means = [_cells(one, "cell_mean", first.emotions, step=span)[0][kept] for one in templates]
+        of_steps = deviations(np.stack(means, axis=1))  # [S, T, Q, D]
+        parts.append({name: pair_products(one) for name, one in of_steps.items()})
+    means, deltas = zip(*(_cells(one, "window_cell_mean", first.emotions) for one in templates), strict=True)
+    windows = deviations(np.stack(means, axis=1))  # [W, T, Q, D]
+    parts.append({name: pair_products(one) for name, one in windows.items()})
+    delta = np.stack(deltas, axis=1)
     del windows[INTERACTION]
-    return GeneralCodes(products, windows | {DELTA: delta - delta.mean(axis=2, keepdims=True)})
+    return GeneralCodes(joined(parts), windows | {DELTA: delta - delta.mean(axis=2, keepdims=True)})
 
 
 def _cells(
     template: ReplayedTemplate, name: str, emotions: Sequence[str], **where: slice
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Means of the cells [cells, E, E, D] in this order of emotions, and of delta under the own text."""
-    stored = template.gram.read(name, **where).astype(float)  # [cells, E, B, D]
+    """Seed means of cells [times, E, E, D] in this order of emotions, and of delta under the own text."""
+    stored = template.gram.read(name, **where).astype(float)  # [times, E, B, D]
     rows = np.array([template.emotions.index(emotion) for emotion in emotions])
-    texts = [str(text) for text in template.gram.coords("text_of_all")]
+    texts = template.gram.labels("text_of_all")
     columns = np.array([texts.index(template.named[row]) for row in rows])
     cells = stored[:, rows[:, None], columns]
-    own = cells[:, np.arange(len(rows)), np.arange(len(rows))]
-    return cells, own - stored[:, rows, texts.index(NO_TEXT)]
+    own = np.arange(len(rows))
+    return cells, cells[:, own, own] - stored[:, rows, texts.index(NO_TEXT)]
 
 
 @dataclass(frozen=True)
@@ -108,7 +95,7 @@ class Decoded:
 
 
 class CrossProbes:
-    """Ridge probes of emotions, fitted on all templates but one, on what text or history does.
+    """Ridge probes of emotions, fitted on what text or history does in all templates but one.
 
     Parameters
     ----------
@@ -133,18 +120,18 @@ class CrossProbes:
         }
 
     def decode(self, trained: str, tested: str, n_permutations: int) -> Decoded:
-        """Fit on one kind of deviations, and name the emotions of another in the template held out.
+        """Fit on one kind of deviations, and name the emotions of another in the held-out template.
 
-        Chance is 1/E. Of one kind, the null relabels prompts within templates. Of two kinds, each may have
-        a code of its own that all templates share; the null then renames the emotions of the
-        tested kind, alike in all templates: is it the *same* code?
+        Chance is 1/E. Within one kind, the null relabels prompts within templates. Between two kinds, each
+        may have a code of its own that all templates share. The null then renames the emotions of the tested
+        kind, alike in all templates: is it the *same* code?
         """
         left, right = self.features[tested], self.features[trained]
         kernel, across = right @ right.swapaxes(1, 2), left @ right.swapaxes(1, 2)
         operators = held_out_operators(kernel, self.means, across)  # [W, P, P]
         label = self.targets.argmax(axis=1)  # [P]
         said = (operators @ self.targets).argmax(axis=-1)  # [W, P]
-        right_ones = said == label
+        hits = said == label
         if trained == tested:
             number = np.empty(self.design.n_prompts, int)
             number[self.prompts] = np.arange(len(self.prompts))
@@ -154,5 +141,5 @@ class CrossProbes:
         else:
             renamed = self.design.renamings(n_permutations)[:, label]  # [m, P]
             null = (said == renamed[:, None]).mean(axis=-1)
-        by_template = [right_ones[:, self.template_of == t].mean(axis=1) for t in np.unique(self.template_of)]
-        return Decoded(right_ones.mean(axis=1), np.stack(by_template), null)
+        by_template = [hits[:, self.template_of == t].mean(axis=1) for t in np.unique(self.template_of)]
+        return Decoded(hits.mean(axis=1), np.stack(by_template), null)

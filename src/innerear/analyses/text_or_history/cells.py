@@ -1,13 +1,14 @@
-"""The cells of a counterfactual replay as contrasts, and products of contrasts between two units.
+"""The cells of a counterfactual replay, and what text and history do in them.
 
-``x[a, r, b]`` is a state while the clip that was made for emotion a with seed r is read under text b of
-its template. Text, history (the clip so far) and their interaction are contrasts of these cells. A
-contrast is squared by multiplying it with itself *of another seed*: what only one clip has is in one of
-the two factors alone, so that the product has a true zero.
+Cell ``x[a, r, b]`` is the state while the clip made for emotion a with seed r is read under text b of its
+template. A component (text, history, their interaction …) consists of deviations, each a linear combination
+of the cells of one seed. A deviation is squared by multiplying it with itself *of another seed*: what one
+clip alone has stands in one factor only, and the product's expectation is free of noise.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import combinations
 
 import numpy as np
 
@@ -15,13 +16,13 @@ from innerear.errors import InputError
 from innerear.gram.reading import GramSource
 from innerear.statistics.design import Design
 
-#: the text "none" drops the condition; the others are beside the emotions' texts
+#: texts other than the emotions': no text at all, and the clip's own prompt in other words
 NO_TEXT, PARAPHRASED = "none", "paraphrase"
 TEXT, HISTORY, INTERACTION = "text", "history", "interaction"
 ON_POLICY, OFF_TEXT, OFF_HISTORY = "on-policy emotion", "text, off-policy", "history, off-policy"
 PARAPHRASE, SWAP = "paraphrase", "another emotion's text"
 MEAN = "mean"
-# Values of a Gram matrix that are held at once, so that float64 never doubles a large file.
+# Values that are held at once as float64.
 _PIECE = 2**24
 
 
@@ -31,7 +32,7 @@ class PairProducts:
 
     Attributes
     ----------
-    values : [pairs, Q, Q, cells] of units i < j: deviation q of unit i with deviation q′ of unit j.
+    values : [pairs, Q, Q, times] of units i < j: deviation q of unit i with deviation q′ of unit j.
     n_units : U.
     """
 
@@ -40,16 +41,16 @@ class PairProducts:
 
     @property
     def matched(self) -> np.ndarray:
-        """Σ_q of each deviation with itself in the other unit, [pairs, cells]."""
+        """Σ_q of each deviation with itself in the other unit, [pairs, times]."""
         return np.einsum("pqqc->pc", self.values)
 
     @property
     def estimate(self) -> np.ndarray:
-        """Mean of `matched` over pairs of units, [cells]."""
+        """Mean of `matched` over pairs of units, [times]."""
         return self.matched.mean(axis=0)
 
     def null(self, moved: np.ndarray) -> np.ndarray:
-        """Return `estimate` with the deviations of each unit exchanged, [m, cells].
+        """Return `estimate` with the deviations of each unit exchanged, [m, times].
 
         Parameters
         ----------
@@ -59,23 +60,49 @@ class PairProducts:
         i, j = np.triu_indices(self.n_units, 1)
         flat = self.values.reshape(-1, self.values.shape[-1])
         null = np.empty((len(moved), flat.shape[1]))
-        size = max(1, _PIECE // len(flat))
         pair = np.arange(n_pairs)[None, :, None]
-        for start in range(0, len(moved), size):
-            rows = moved[start : start + size]
-            draw = np.arange(len(rows))[:, None, None]
-            weights = np.zeros((len(rows), n_pairs, n_deviations, n_deviations))
-            weights[draw, pair, rows[:, i], rows[:, j]] = 1
-            null[start : start + size] = weights.reshape(len(rows), -1) @ flat
+        for rows in _pieces(len(moved), len(flat)):
+            some = moved[rows]
+            draw = np.arange(len(some))[:, None, None]
+            chosen = np.zeros((len(some), n_pairs, n_deviations, n_deviations))
+            chosen[draw, pair, some[:, i], some[:, j]] = 1
+            null[rows] = chosen.reshape(len(some), -1) @ flat
         return null / n_pairs
 
 
 def pair_products(deviations: np.ndarray) -> PairProducts:
-    """Return the products of deviations [cells, U, Q, D] that are known as such."""
+    """Multiply deviations [times, U, Q, D] of every two units.
+
+    Examples
+    --------
+    >>> pair_products(np.ones((5, 3, 2, 4))).estimate
+    array([8., 8., 8., 8., 8.])
+    """
     n_units = deviations.shape[1]
-    pairs = zip(*np.triu_indices(n_units, 1), strict=True)
-    values = [deviations[:, i] @ deviations[:, j].swapaxes(1, 2) for i, j in pairs]  # pairs of [cells, Q, Q]
-    return PairProducts(np.stack(values).transpose(0, 2, 3, 1), n_units)
+    values = [deviations[:, i] @ deviations[:, j].swapaxes(1, 2) for i, j in combinations(range(n_units), 2)]
+    return PairProducts(np.stack(values).transpose(0, 2, 3, 1), n_units)  # pairs of [times, Q, Q]
+
+
+def joined(parts: Sequence[Mapping[str, PairProducts]]) -> dict[str, PairProducts]:
+    """Join the products of successive times, by component."""
+    return {
+        name: PairProducts(np.concatenate([part[name].values for part in parts], axis=-1), one.n_units)
+        for name, one in parts[0].items()
+    }
+
+
+def _pieces(count: int, size: int) -> Iterator[slice]:
+    """Split `count` items of `size` values each into slices that are held at once."""
+    step = max(1, _PIECE // size)
+    return (slice(start, start + step) for start in range(0, count, step))
+
+
+def complete_steps(gram: GramSource, size: int) -> Iterator[tuple[slice, np.ndarray]]:
+    """Yield slices of steps of `size` values each, and the numbers of the complete steps in each slice."""
+    complete = np.flatnonzero(gram.read("complete"))
+    for rows in _pieces(len(complete), size):
+        steps = complete[rows]
+        yield slice(int(steps[0]), int(steps[-1]) + 1), steps - steps[0]
 
 
 class ReplayedTemplate:
@@ -89,7 +116,7 @@ class ReplayedTemplate:
     Attributes
     ----------
     emotions : the design's names of the E emotions, of codes and of texts; named : the file's, which differ
-        where labels were shuffled; texts : [B] the emotions, and what else there is.
+        where labels were shuffled; texts : [B] the emotions, then the other texts.
     prompts : [E] the design's number of each emotion's prompt in this template.
     order : int [E, R, B] the file's cell of each (codes, seed, text).
 
@@ -100,7 +127,7 @@ class ReplayedTemplate:
 
     def __init__(self, gram: GramSource, design: Design) -> None:
         self.gram, self.design = gram, design
-        codes, emotion, text = (gram.coords(name).tolist() for name in ("codes", "codes_emotion", "text"))
+        codes, emotion, text = (gram.labels(name) for name in ("codes", "codes_emotion", "text"))
         if NO_TEXT not in text:
             raise InputError("the replay has no cells without text: make it again")
         self.named = list(dict.fromkeys(emotion))
@@ -136,27 +163,22 @@ class ReplayedTemplate:
         """The design's number of the template."""
         return int(self.design.block_of[self.prompts[0]])
 
-    def local(self, table: np.ndarray) -> np.ndarray:
+    def local(self, permutations: np.ndarray) -> np.ndarray:
         """Turn `Design.clip_permutations` [m, N] into this template's emotions, int [m, R, E]."""
         of_prompt = np.full(self.design.n_prompts, -1)
         of_prompt[self.prompts] = np.arange(len(self.prompts))
-        return of_prompt[self.design.prompt_of[table[:, self.design.rows[self.prompts].T]]]
+        return of_prompt[self.design.prompt_of[permutations[:, self.design.rows[self.prompts].T]]]
 
     def kernels(self) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        """Yield Gram matrices [cells, R, E, B, R, E, B] and raw squared lengths [cells, R, E, B] by pieces.
+        """Yield Gram matrices [times, R, E, B, R, E, B] and raw squared lengths [times, R, E, B] by pieces.
 
         The complete steps in order, then the windows.
         """
-        complete = np.flatnonzero(self.gram.read("complete"))
-        size = max(1, _PIECE // self.order.size**2)
-        for start in range(0, len(complete), size):
-            steps = complete[start : start + size]
-            span = slice(int(steps[0]), int(steps[-1]) + 1)
-            yield self._piece("", steps - steps[0], step=span)
-        n_windows = len(self.gram.coords("window"))
-        yield self._piece("window_", np.arange(n_windows))
+        for span, kept in complete_steps(self.gram, self.order.size**2):
+            yield self._kernel("", kept, step=span)
+        yield self._kernel("window_", np.arange(len(self.gram.labels("window"))))
 
-    def _piece(self, kind: str, kept: np.ndarray, **where: slice) -> tuple[np.ndarray, np.ndarray]:
+    def _kernel(self, kind: str, kept: np.ndarray, **where: slice) -> tuple[np.ndarray, np.ndarray]:
         gram, product, norm = (
             self.gram.read(kind + name, **where)[kept].astype(float)
             for name in ("gram", "mean_product", "mean_norm")
@@ -167,22 +189,22 @@ class ReplayedTemplate:
         return gram[:, flat[:, None], flat].reshape(-1, *rows.shape, *rows.shape), length[:, rows]
 
 
-def check_alike(templates: Mapping[str, ReplayedTemplate]) -> None:
-    """Refuse templates that differ in their emotions.
+def replayed_templates(grams: Mapping[str, GramSource], design: Design) -> list[ReplayedTemplate]:
+    """Read the cells of every template.
 
     Raises
     ------
-    InputError: naming the first such template.
+    InputError: as `ReplayedTemplate`, or a template that holds other emotions than the first.
     """
-    expected, first = None, ""
+    templates = {name: ReplayedTemplate(gram, design) for name, gram in grams.items()}
+    first, expected = next((name, sorted(one.emotions)) for name, one in templates.items())
     for name, template in templates.items():
-        if expected is None:
-            expected, first = sorted(template.emotions), name
         if sorted(template.emotions) != expected:
             raise InputError(
                 f"template {name!r} holds the emotions {', '.join(template.emotions)} where {first!r} "
                 f"holds {', '.join(expected)}: make the replay again"
             )
+    return list(templates.values())
 
 
 def relabeled(templates: Sequence[ReplayedTemplate], design: Design, m: int) -> np.ndarray:
@@ -197,14 +219,19 @@ def relabeled(templates: Sequence[ReplayedTemplate], design: Design, m: int) -> 
     return number[design.prompt_permutations(m)[:, prompts]]
 
 
-def contrasts(n_emotions: int, texts: list[str]) -> dict[str, np.ndarray]:
-    """Return the weights of each component's deviations over a seed's cells, name → [Q, E, B].
+def coefficients(n_emotions: int, texts: Sequence[str]) -> dict[str, np.ndarray]:
+    """Return the coefficients of each component's deviations over a seed's cells, name → [Q, E, B].
 
-    The squared lengths of a component's deviations, summed, are its share of the mean square of the E × E
-    cells about their mean: ``(1/E) Σ_b |t_b|²`` for text, alike for history, ``(1/E²) Σ_ab |i_ab|²`` for the
+    The squared lengths of a component's deviations sum to its share of the mean square of the E × E cells
+    about their mean: ``(1/E) Σ_b |t_b|²`` for text, likewise for history, ``(1/E²) Σ_ab |i_ab|²`` for the
     interaction. The off-policy components are those of an additive model fitted by least squares to the cells
     whose text is not the codes' own; they need three emotions. `PARAPHRASE` and `SWAP` are half the mean
     squared distance from the own text to its paraphrase, and to another emotion's text, in one clip.
+
+    Examples
+    --------
+    >>> {name: one.shape for name, one in coefficients(2, ["happy", "sad", "none"]).items()}[TEXT]
+    (2, 2, 3)
     """
     n, n_texts = n_emotions, len(texts)
     own, about = np.eye(n), np.eye(n) - 1 / n
@@ -231,24 +258,24 @@ def contrasts(n_emotions: int, texts: list[str]) -> dict[str, np.ndarray]:
 
 
 def _off_policy(n: int) -> dict[str, np.ndarray]:
-    """Weights [E, E, E] of the additive model's text and history deviations, from cells a ≠ b."""
+    """Coefficients [E, E, E] of the additive model's text and history deviations, from cells a ≠ b."""
     a, b = np.nonzero(1 - np.eye(n))
     model = np.column_stack([np.ones(len(a)), np.eye(n)[a], np.eye(n)[b]])
     about = np.kron(np.eye(2), np.eye(n) - 1 / n)
-    weights = np.zeros((2 * n, n, n))
-    weights[:, a, b] = about @ np.linalg.pinv(model)[1:] / n**0.5
-    return {OFF_HISTORY: weights[:n], OFF_TEXT: weights[n:]}
+    found = np.zeros((2 * n, n, n))
+    found[:, a, b] = about @ np.linalg.pinv(model)[1:] / n**0.5
+    return {OFF_HISTORY: found[:n], OFF_TEXT: found[n:]}
 
 
 @dataclass(frozen=True)
 class TemplateProducts:
-    """What the shares of one template are made of; cells are the complete steps, then the windows.
+    """What the shares of one template are made of; times are the complete steps, then the windows.
 
     Attributes
     ----------
     products : component → `PairProducts` of seeds.
-    energy : [R, cells] mean square of the E × E cells of a seed.
-    delta, cond : [R, cells] mean square of cond − uncond and of cond, under the clip's own text.
+    energy : [R, times] mean square of the E × E cells of a seed.
+    delta, cond : [R, times] mean square of cond − uncond and of cond, under the clip's own text.
     """
 
     products: dict[str, PairProducts]
@@ -258,7 +285,7 @@ class TemplateProducts:
 
     @property
     def total(self) -> np.ndarray:
-        """Unbiased variance of the E × E cells over emotions of codes, of texts, and clips, [cells].
+        """Unbiased variance of the E × E cells over emotions of codes, of texts, and clips, [times].
 
         Half the mean squared distance between two cells of different seeds.
         """
@@ -266,29 +293,23 @@ class TemplateProducts:
 
 
 def template_products(template: ReplayedTemplate) -> TemplateProducts:
-    """Read one template's Gram matrices once, in pieces, and contrast them."""
-    n, texts = len(template.emotions), template.texts
-    weights = {name: w.reshape(len(w), -1) for name, w in contrasts(n, texts).items()}
-    pairs = list(zip(*np.triu_indices(len(template.design.seeds), 1), strict=True))
-    values: dict[str, list[np.ndarray]] = {name: [] for name in weights}
-    energy, delta, cond = [], [], []
-    own, none = np.arange(n), texts.index(NO_TEXT)
+    """Read one template's Gram matrices once, in pieces, and multiply its components' deviations."""
+    n, n_seeds = len(template.emotions), len(template.design.seeds)
+    flattened = {name: w.reshape(len(w), -1) for name, w in coefficients(n, template.texts).items()}
+    pairs = list(combinations(range(n_seeds), 2))
+    own, none = np.arange(n), template.texts.index(NO_TEXT)
+    parts, energy, delta, cond = [], [], [], []
     for kernel, length in template.kernels():
         diagonal = np.einsum("crabrab->crab", kernel)
         energy.append(diagonal[..., :n].mean(axis=(-2, -1)))
         cond.append(length[:, :, own, own].mean(axis=-1))
-        across = np.stack([kernel[:, r, own, own, r, own, none] for r in range(kernel.shape[1])], axis=1)
+        across = np.stack([kernel[:, r, own, own, r, own, none] for r in range(n_seeds)], axis=1)
         delta.append((diagonal[:, :, own, own] + diagonal[:, :, own, none] - 2 * across).mean(axis=-1))
-        flat = kernel.reshape(len(kernel), *2 * (kernel.shape[1], kernel.shape[2] * kernel.shape[3]))
-        for name, w in weights.items():
-            between = [w @ flat[:, i, :, j] @ w.T for i, j in pairs]  # pairs of [cells, Q, Q]
-            values[name].append(np.array(between).reshape(len(pairs), len(kernel), len(w), len(w)))
-    return TemplateProducts(
-        {
-            name: PairProducts(
-                np.concatenate(parts, axis=1).transpose(0, 2, 3, 1), len(template.design.seeds)
-            )
-            for name, parts in values.items()
-        },
-        *(np.concatenate(parts).T for parts in (energy, delta, cond)),
-    )
+        flat = kernel.reshape(len(kernel), *2 * (n_seeds, kernel.shape[2] * kernel.shape[3]))
+        part = {}
+        for name, w in flattened.items():
+            between = [w @ flat[:, i, :, j] @ w.T for i, j in pairs]  # pairs of [times, Q, Q]
+            values = np.array(between).reshape(-1, len(kernel), len(w), len(w))
+            part[name] = PairProducts(values.transpose(0, 2, 3, 1), n_seeds)
+        parts.append(part)
+    return TemplateProducts(joined(parts), *(np.concatenate(part).T for part in (energy, delta, cond)))

@@ -1,13 +1,12 @@
 """Text or history: how much of a layer's states comes from the text, how much from the music so far.
 
 Every clip was read again under every emotion's text of its template. The variance of the states over codes
-and texts is divided, without bias, among text, history, their interaction, and the single clip
+and texts is divided, without bias, into shares of text, history, their interaction, and the single clip
 (`docs/text_or_history.md`).
 """
 
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
@@ -18,10 +17,8 @@ from innerear.analyses.text_or_history.cells import (
     ON_POLICY,
     PARAPHRASE,
     TEXT,
-    ReplayedTemplate,
-    check_alike,
+    replayed_templates,
 )
-from innerear.analyses.text_or_history.overtaking import overtaken, told
 from innerear.analyses.text_or_history.shares import (
     CLIP,
     COMPONENTS,
@@ -34,63 +31,62 @@ from innerear.analyses.text_or_history.shares import (
 )
 from innerear.gram.reading import GramSource, analysed_cells
 from innerear.statistics.design import Design
+from innerear.statistics.finding import Finding
 from innerear.statistics.significance import (
+    ALPHA,
     CONFIDENCE,
     MAX_DROPPED,
-    against_null,
-    correct_over,
     null_table,
     percentile_interval,
-    record,
+    write_test,
 )
+from innerear.statistics.table import LayerResult, blank, columns
 
 OVERTAKING = "history overtakes text"
-MAP_COLUMNS = ("listener", "statistic", "over")
-ALPHA = 0.05
+MAP_COLUMNS = ("weights", "statistic", "over")
+FAMILY = "layers × {over}"
+NO_SWAPS = "no texts were swapped: counterfactual is off, or no template holds every emotion once"
+_COLUMNS = columns(
+    *("weights", "branch", "over", "step", "seconds", "window", "statistic", "unit"),
+    *("estimate", "chance", "ci_lo", "ci_hi", "interval", "reading"),
+)
 _GENERAL = (*(name + GENERAL for name in COMPONENTS), *(probe_name(*pair) for pair in PROBES))
 
 log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True)
-class LayerDecomposition:
-    """A long table with the common columns, and null maxima for `decomposition_map`."""
-
-    table: pd.DataFrame
-    null: pd.DataFrame
-
-
-def layer_decomposition(
+def of_layer(
     grams: Mapping[str, GramSource],
     design: Design,
     *,
     model: str,
-    listener: str,
+    weights: str,
     layer: int,
     n_permutations: int = 1000,
     n_bootstraps: int = 1000,
-) -> LayerDecomposition:
+) -> LayerResult:
     """Divide one layer's variance over codes and texts, at every complete step and in every window.
 
     Parameters
     ----------
     grams : template → its open file of rule ``counterfactual``, of this layer.
     design : of all clips, by emotion.
-    model, listener, layer : for the table's columns; the listener is the model, or its random twin.
+    model, layer : for the table's columns.
+    weights : of the model that read the clips: ``"trained"`` or ``"random_init"``.
     n_permutations, n_bootstraps : rows of the design's tables to use.
 
     Returns
     -------
-    Rows of these statistics; shares are relative to half the mean squared distance of two cells of
-    different seeds.
+    Rows of these statistics. Shares are relative to half the mean squared distance of two cells of different
+    seeds.
 
-    - text, history, interaction, clip: shares that sum to 1. The first three are cross-validated over seeds,
-      so that they may be slightly negative, and tested; history once more with the pairing of clips and
-      emotions shuffled: a control.
+    - text, history, interaction, clip: shares that sum to 1. The first three are cross-validated over seeds
+      (and may be slightly negative), and tested. A control: history with the pairing of clips and emotions
+      shuffled.
     - on-policy emotion: of clips that are read under their own texts (tested); text and history,
       off-policy: of all other cells.
-    - paraphrase, another emotion's text: half the squared distance that swapping the own text for either
-      makes.
+    - paraphrase, another emotion's text: half the squared distance between the states under the own text
+      and under the paraphrase, or another emotion's text.
     - text, history, interaction, general: what templates have in common (tested), of the same total.
     - probe A → B: balanced accuracy of probes trained on what A does in all templates but one, for what B
       does in that one; chance 1/E; in windows only (tested).
@@ -102,70 +98,55 @@ def layer_decomposition(
     ------
     InputError: files of other clips than the design's, or of other emotions in one template than in another.
     """
-    why_not = _refusal(grams, design)
-    nulls: list[tuple[dict[str, str], np.ndarray]] = []
+    why_not, nulls = _why_not(grams, design), []
     if why_not:
         log.warning("decomposition, layer %s: %s", layer, why_not)
-        table = _blank([*COMPONENTS, CLIP, ON_POLICY, LEAD, *_GENERAL, OVERTAKING], why_not)
+        names = [*COMPONENTS, CLIP, ON_POLICY, LEAD, *_GENERAL, OVERTAKING]
+        frames = [_unmeasured(names, why_not, design)]
     else:
-        by_name = {name: ReplayedTemplate(gram, design) for name, gram in grams.items()}
-        check_alike(by_name)
-        templates = list(by_name.values())
-        cells = analysed_cells(templates[0].gram)
-        n_steps = int(np.count_nonzero(cells["over"] == "steps"))
+        templates = replayed_templates(grams, design)
+        times = analysed_cells(templates[0].gram)
+        steps = times.iloc[: np.count_nonzero(times["over"] == "steps")]
         shares = Shares(templates, design, n_permutations, n_bootstraps)
         measures = shares.within()
-        frames = [_overtaking(shares, cells.iloc[:n_steps])]
+        frames = [_overtaking(shares, steps)]
         if len(templates) > 1:
             codes = general_codes(templates)
-            measures += [*shares.general(codes), *shares.probes(codes, n_steps)]
+            measures += [*shares.general(codes), *shares.probes(codes, len(steps))]
         else:
-            frames.append(_blank(_GENERAL, "there is one template, and a general code needs two"))
+            frames.append(
+                _unmeasured(_GENERAL, "there is one template, and a general code needs two", design)
+            )
         if PARAPHRASE not in shares.found:
-            frames.append(_blank([PARAPHRASE], "not every template has a paraphrase of its texts"))
+            frames.append(
+                _unmeasured([PARAPHRASE], "not every template has a paraphrase of its texts", design)
+            )
         for measure in measures:
-            frame, maxima = _tabled(measure, cells, design, n_permutations)
+            frame, maxima = _tested(measure, times, design, n_permutations)
             frames.append(frame)
-            nulls += [({"listener": listener} | name, null_max) for name, null_max in maxima]
-        table = pd.concat(frames, ignore_index=True)
-    table = table.assign(model=model, listener=listener, layer=layer, n_prompts=design.n_prompts)
+            nulls += [
+                ({"weights": weights, "statistic": measure.name, "over": over}, null_max)
+                for over, null_max in maxima.items()
+            ]
+    table = pd.concat(frames, ignore_index=True).assign(model=model, weights=weights, layer=layer)
     estimates = ["estimate", "ci_lo", "ci_hi"]
     table[estimates] = table[estimates].round(6)
-    return LayerDecomposition(
-        table.reindex(columns=_COLUMNS),
-        null_table(nulls, design.permutation_hash(n_permutations), list(MAP_COLUMNS), n_permutations),
+    return LayerResult(
+        table.reindex(columns=_COLUMNS).astype({"step": "Int64"}),
+        null_table(nulls, design.permutation_hash(n_permutations), MAP_COLUMNS, n_permutations),
     )
 
 
-_COLUMNS = pd.Index(
-    [
-        *("model", "listener", "layer", "branch", "over", "step", "seconds", "window", "statistic", "unit"),
-        *("estimate", "chance", "ci_lo", "ci_hi", "interval", "reading", "p", "p_corrected", "score"),
-        *("n_prompts", "n_perm", "min_p", "null", "family"),
-    ]
-)
+def finish(table: pd.DataFrame) -> pd.DataFrame:
+    """Drop `OVERTAKING` where neither text nor history is significant over the whole clip.
 
-
-def decomposition_map(tables: Sequence[pd.DataFrame], nulls: Sequence[pd.DataFrame]) -> pd.DataFrame:
-    """Join layers and listeners, and correct `p_corrected` over layers × steps (or windows) of a listener.
-
-    Parameters
-    ----------
-    tables, nulls : of each listener and layer, from `LayerDecomposition`.
-
-    Returns
-    -------
-    All rows; `OVERTAKING` is NaN, with the reason, in layers where neither text nor history is significant
-    over the whole clip: where there is nothing, nothing is overtaken.
+    Its estimate is then NaN, with the reason: where there is nothing, nothing is overtaken.
     """
-    table = correct_over(tables, nulls, MAP_COLUMNS, "layers × ")
-    tested = table["family"] != ""
-    table["family"] = table["family"].where(~tested, table["family"] + table["over"])
     whole = table["statistic"].isin([TEXT, HISTORY]) & (table["window"] == "whole")
-    found = table.iloc[np.flatnonzero(whole & (table["p_corrected"] <= ALPHA))]
-    places = set(zip(found["listener"], found["layer"], strict=True))
-    lacking = [place not in places for place in zip(table["listener"], table["layer"], strict=True)]
-    gated = (table["statistic"] == OVERTAKING) & table["estimate"].notna() & np.array(lacking)
+    layers = table.set_index(["weights", "layer"]).index
+    found = np.flatnonzero(whole & (table["p_corrected"] <= ALPHA))
+    established = layers.isin(layers[found])
+    gated = (table["statistic"] == OVERTAKING) & table["estimate"].notna() & ~established
     table.loc[gated, ["estimate", "ci_lo", "ci_hi"]] = np.nan
     reason = "none: neither text nor history is significant over the whole clip"
     table.loc[gated, ["interval", "null"]] = reason
@@ -173,9 +154,9 @@ def decomposition_map(tables: Sequence[pd.DataFrame], nulls: Sequence[pd.DataFra
     return table
 
 
-def _refusal(grams: Mapping[str, GramSource], design: Design) -> str:
+def _why_not(grams: Mapping[str, GramSource], design: Design) -> str:
     if not grams:
-        return "no texts were swapped: counterfactual is off, or no template holds every emotion once"
+        return NO_SWAPS
     if len(design.seeds) < 2:
         return "there is one seed, and only what two seeds share is counted (cross-validation)"
     if len(set(design.prompt_labels)) < 2:
@@ -183,73 +164,154 @@ def _refusal(grams: Mapping[str, GramSource], design: Design) -> str:
     return ""
 
 
-def _row(statistic: str, **columns: object) -> dict[str, object]:
-    row: dict[str, object] = dict.fromkeys(
-        ("estimate", "chance", "ci_lo", "ci_hi", "seconds", "p", "p_corrected", "score", "min_p"), np.nan
-    )
-    row |= {"over": "windows", "window": "whole", "step": pd.NA, "branch": "cond", "unit": SHARE}
-    row |= {"interval": "", "reading": "", "n_perm": 0, "null": "", "family": ""}
-    return row | {"statistic": statistic} | columns
+def _rows(rows: pd.DataFrame, design: Design, **values: object) -> pd.DataFrame:
+    """Return rows without a test; of the whole clip in cond unless `rows` or `values` says otherwise."""
+    usual = {
+        **{"branch": "cond", "over": "windows", "window": "whole", "unit": SHARE, "chance": np.nan},
+        **{"estimate": np.nan, "ci_lo": np.nan, "ci_hi": np.nan, "seconds": np.nan, "reading": ""},
+    }
+    usual = {name: value for name, value in usual.items() if name not in rows}
+    return blank(rows, design, **usual | values)
 
 
-def _blank(names: Sequence[str], why_not: str) -> pd.DataFrame:
+def _unmeasured(names: Sequence[str], why_not: str, design: Design) -> pd.DataFrame:
     """Rows of the whole clip without values, and the reason."""
-    rows = [_row(name, null=f"none: {why_not}", interval=f"none: {why_not}") for name in names]
-    return pd.DataFrame(rows).astype({"step": "Int64"})
+    reason = f"none: {why_not}"
+    return _rows(pd.DataFrame({"statistic": names}), design, null=reason, interval=reason)
 
 
-def _tabled(
-    measure: Measure, cells: pd.DataFrame, design: Design, m: int
-) -> tuple[pd.DataFrame, list[tuple[dict[str, str], np.ndarray]]]:
-    """Table one statistic, with p-values over steps and over windows; return the null maxima too."""
+def _tested(
+    measure: Measure, times: pd.DataFrame, design: Design, m: int
+) -> tuple[pd.DataFrame, dict[str, np.ndarray]]:
+    """Table one statistic, tested over steps and over windows; return the null maxima of each too."""
     low, high, interval = percentile_interval(measure.estimate, measure.boots, measure.resampled)
-    row = _row(
-        measure.name, branch=measure.branch, unit=measure.unit, chance=measure.chance, interval=interval
+    table = _rows(
+        times.assign(statistic=measure.name, branch=measure.branch, unit=measure.unit, chance=measure.chance),
+        design,
+        estimate=measure.estimate,
+        ci_lo=low,
+        ci_hi=high,
+        interval=interval,
+        null="none: an estimate",
     )
-    row |= {"estimate": measure.estimate, "ci_lo": low, "ci_hi": high, "null": "none: an estimate"}
-    table = cells.assign(**{name: value for name, value in row.items() if name not in cells})
-    maxima = []
+    maxima = {}
     for over in ("steps", "windows"):
         mine = np.flatnonzero(table["over"] == over)
         if measure.null is None or not np.isfinite(measure.estimate[mine]).any():
             continue
-        min_p = design.smallest_p(m, of=measure.of)
-        result = against_null(measure.estimate[mine], measure.null[:, mine], smallest=min_p)
+        result = design.test(measure.estimate[mine], measure.null[:, mine], of=measure.of)
         why_not = design.why_not(m, of=measure.of) or "no variance between cells (deterministic)"
-        record(
+        write_test(
             table,
             mine,
             result,
-            min_p=min_p,
+            min_p=design.smallest_p(m, of=measure.of),
             null=measure.moved,
             family=f"{over} of this layer",
             why_not=[why_not] * len(mine),
         )
         if np.isfinite(result.p).any():
-            maxima.append(({"statistic": measure.name, "over": over}, result.null_max))
-    return table.iloc[np.flatnonzero(np.isfinite(measure.estimate) | (measure.unit == SHARE))], maxima
+            maxima[over] = result.null_max
+    shown = np.isfinite(measure.estimate) | (measure.unit == SHARE)
+    return table.iloc[np.flatnonzero(shown)], maxima
 
 
-def _overtaking(shares: Shares, cells: pd.DataFrame) -> pd.DataFrame:
-    """Rows of the step at which history overtakes text, of cells that are the complete steps."""
-    n_steps = len(cells)
+# ---- overtaking -------------------------------------------------------------------------------
+
+
+def overtaken(text: np.ndarray, history: np.ndarray) -> np.ndarray:
+    """Return the step at which history starts to explain more variance than text, [...] of curves [..., S].
+
+    0: history leads from the start; S: never. The k that makes Σ_{s < k} (text − history) largest: the one
+    change from text to history that agrees with as much of both curves as possible. A single noisy step does
+    not move it, as it moves the first crossing. Of equal ones the earliest; steps without a value count for
+    neither.
+
+    Examples
+    --------
+    >>> overtaken(np.array([3, 1, 0, 3, 0, 0, 1]), np.ones(7))
+    4
+    """
+    lead = np.nan_to_num(np.asarray(text, float) - history)
+    lead = np.concatenate([np.zeros((*lead.shape[:-1], 1)), np.cumsum(lead, axis=-1)], axis=-1)
+    return lead.argmax(axis=-1)
+
+
+def _in_words(k: int, steps: np.ndarray) -> str:
+    """Say when, for a number that `overtaken` returned of these steps [S]."""
+    if k == 0:
+        return "from the start"
+    return "never within the clip" if k == len(steps) else f"at step {steps[k]}"
+
+
+def _overtaking(shares: Shares, times: pd.DataFrame) -> pd.DataFrame:
+    """Table the step, and the second, at which history overtakes text; `times` are the complete steps."""
+    n_steps, steps = len(times), times["step"].to_numpy(int)
     (text, text_boots), (history, history_boots) = shares.found[TEXT], shares.found[HISTORY]
     k = int(overtaken(text[:n_steps], history[:n_steps]))
     whole = np.flatnonzero(np.isfinite(text_boots).any(axis=1))  # resamples with two seeds
-    steps = cells["step"].to_numpy(int)
-    reading, interval, ends = told(k, steps), "none: nothing to resample", (None, None)
+    reading, interval, ends = _in_words(k, steps), "none: nothing to resample", ()
     if len(whole) and len(whole) >= (1 - MAX_DROPPED) * len(text_boots):
         drawn = overtaken(text_boots[whole, :n_steps], history_boots[whole, :n_steps])
         tails = [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2]
-        ends = tuple(int(end) for end in np.quantile(drawn, tails, method="nearest"))
+        ends = np.quantile(drawn, tails, method="nearest").astype(int)
         interval = f"{CONFIDENCE:.0%} of {len(text_boots)} bootstraps of {shares.resamples.text}"
-        reading += f" ({told(ends[0], steps)} – {told(ends[1], steps)})"
-    null = "none: an estimate; text and history are tested"
-    rows = []
-    for unit, axis in (("step", steps.astype(float)), ("s", cells["seconds"].to_numpy(float))):
-        # Never is told as the step after the last.
-        places = np.append(axis, 2 * axis[-1] - axis[-2] if n_steps > 1 else np.nan)
-        low, high = (np.nan if end is None else places[end] for end in ends)
-        row = _row(OVERTAKING, unit=unit, interval=interval, reading=reading, null=null)
-        rows.append(row | {"over": "clip", "window": "", "estimate": places[k], "ci_lo": low, "ci_hi": high})
-    return pd.DataFrame(rows).astype({"step": "Int64"})
+        reading += f" ({' – '.join(_in_words(end, steps) for end in ends)})"
+    # "Never" stands in the table as the step after the last.
+    axes = [times[name].to_numpy(float) for name in ("step", "seconds")]
+    places = [np.append(one, 2 * one[-1] - one[-2] if n_steps > 1 else np.nan) for one in axes]
+    low, high = zip(*(one[ends] if len(ends) else (np.nan, np.nan) for one in places), strict=True)
+    return _rows(
+        pd.DataFrame({"unit": ["step", "s"], "over": "clip", "window": "", "statistic": OVERTAKING}),
+        shares.design,
+        estimate=[one[k] for one in places],
+        ci_lo=low,
+        ci_hi=high,
+        interval=interval,
+        reading=reading,
+        null="none: an estimate; text and history are tested",
+    )
+
+
+_TRAINED = {"weights": "trained", "window": "whole"}
+FINDINGS = (
+    Finding(
+        "Does the text that is read change the states, given the same music so far?",
+        "Yes: in layer {layer} text explains a share of {estimate:.3f} of the variance over clips and texts.",
+        _TRAINED | {"statistic": TEXT},
+        "text_or_history",
+        "decomposition",
+        aside="Within a template texts differ only in the emotion's word.",
+    ),
+    Finding(
+        "Does the music so far change the states, given the same text?",
+        "Yes: in layer {layer} the emotion that a clip was made for explains a share of {estimate:.3f}.",
+        _TRAINED | {"statistic": HISTORY},
+        "text_or_history",
+        "decomposition",
+    ),
+    Finding(
+        "Which holds more of the emotion, the text or the music so far?",
+        "History leads most in layer {layer}: its share less the text's is {estimate:+.3f}.",
+        _TRAINED | {"statistic": LEAD},
+        "text_or_history",
+        "decomposition",
+        tested=False,
+    ),
+    Finding(
+        "When along the clip does history overtake text?",
+        "Latest in layer {layer}: {reading}.",
+        {"weights": "trained", "statistic": OVERTAKING, "unit": "s"},
+        "text_maps",
+        "decomposition",
+        tested=False,
+    ),
+    Finding(
+        "Do text and history share one code: does a probe of one read the other?",
+        "Yes: {statistic} in layer {layer} names {estimate:.0%} of emotions on held-out templates.",
+        _TRAINED | {"statistic": [probe_name(HISTORY, TEXT), probe_name(TEXT, HISTORY)]},
+        "text_probes",
+        "decomposition",
+        aside="The null renames the emotions of the tested kind, alike in all templates.",
+    ),
+)

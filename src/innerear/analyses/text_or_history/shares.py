@@ -1,7 +1,7 @@
 """Shares of a layer's variance over codes, texts and clips, with bootstraps and permutation nulls.
 
-Within a template everything follows from products between seeds, across templates from products between
-templates, so that every permutation is a row of one matrix product.
+Within a template all follows from products between seeds, across templates from products between templates;
+every permutation is a row of one matrix product.
 """
 
 from collections.abc import Sequence
@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from innerear.analyses.text_or_history.across_templates import PROBES, CrossProbes, GeneralCodes
+from innerear.analyses.text_or_history.across_templates import DELTA, PROBES, CrossProbes, GeneralCodes
 from innerear.analyses.text_or_history.cells import (
     HISTORY,
     INTERACTION,
@@ -38,14 +38,14 @@ _MOVED = {
 
 @dataclass(frozen=True)
 class Measure:
-    """One statistic of all cells (the complete steps, then the windows).
+    """One statistic at all times: the complete steps, then the windows.
 
     Attributes
     ----------
     name, unit, branch, chance : for the table; chance is NaN where it is 0 or unknown.
-    estimate : [cells]; boots : [m, cells], none where there is no interval; resampled : what they resample.
-    null : [m, cells] under permutations, or None where it is not tested; moved : says what they exchange.
-    of : what the permutations exchange, as `Design.smallest_p` has it.
+    estimate : [times]; boots : [m, times], none where there is no interval; resampled : what they resample.
+    null : [m, times] under permutations, or None where it is not tested; moved : says what they exchange.
+    of : which permutations they are, as for `Design.smallest_p`.
     """
 
     name: str
@@ -61,7 +61,13 @@ class Measure:
 
 
 def probe_name(trained: str, tested: str) -> str:
-    """Name the statistic of a probe."""
+    """Name the statistic of a probe.
+
+    Examples
+    --------
+    >>> probe_name(HISTORY, TEXT)
+    'probe history → text'
+    """
     return f"probe {trained} → {tested}"
 
 
@@ -84,21 +90,20 @@ class Resamples:
         seeds = np.ones_like(seeds) if fixed else seeds
         what = [*(["templates"] if design.blocked else []), *([] if fixed else ["seeds"])]
         self.text, self.n = ", then ".join(what), n_bootstraps if what else 0
-        self.templates, self.seeds = _weights(units), _weights(seeds)
-        self.template_pairs, self.seed_pairs = _weights(_pairs(units)), _weights(_pairs(seeds))
+        self.templates, self.seeds = _normalised(units), _normalised(seeds)
+        self.template_pairs, self.seed_pairs = (_normalised(_pair_counts(one)) for one in (units, seeds))
 
     def pooled(self, values: Sequence[np.ndarray]) -> np.ndarray:
-        """Average over templates in every bootstrap, [m, cells], of each one's [m, cells] (or [cells])."""
-        weighed = [self.templates[:, t, None] * one for t, one in enumerate(values)]
-        return np.sum(weighed, axis=0)
+        """Average over templates in every bootstrap, [m, times], of each one's [m, times] (or [times])."""
+        return np.sum([self.templates[:, t, None] * one for t, one in enumerate(values)], axis=0)
 
 
-def _pairs(counts: np.ndarray) -> np.ndarray:
+def _pair_counts(counts: np.ndarray) -> np.ndarray:
     i, j = np.triu_indices(counts.shape[1], 1)
     return counts[:, i] * counts[:, j]
 
 
-def _weights(counts: np.ndarray) -> np.ndarray:
+def _normalised(counts: np.ndarray) -> np.ndarray:
     counts = counts.astype(float)
     total = counts.sum(axis=1, keepdims=True)
     return np.divide(counts, total, out=np.full_like(counts, np.nan), where=total > 0)
@@ -128,51 +133,45 @@ class Shares:
             [seeds @ part.energy - pairs @ part.products[MEAN].matched for part in self.parts]
         )
         names = [name for name in self.parts[0].products if all(name in part.products for part in self.parts)]
-        #: estimate [cells] and bootstraps [m, cells] of each component that all templates have
+        #: estimate [times] and bootstraps [m, times] of each component that all templates have
         self.found = {name: self._share(name) for name in names if name != MEAN}
 
     def _share(self, name: str) -> tuple[np.ndarray, np.ndarray]:
-        """Estimate [cells] and bootstraps [m, cells] of one component."""
         products = [part.products[name] for part in self.parts]
         boots = self.resamples.pooled([self.resamples.seed_pairs @ one.matched for one in products])
-        return self._relative(np.mean([one.estimate for one in products], axis=0)), self._drawn(
-            boots / self.total_boots
-        )
+        estimate = self._relative(np.mean([one.estimate for one in products], axis=0))
+        return estimate, (boots / self.total_boots)[: self.resamples.n]
 
     def _relative(self, values: np.ndarray) -> np.ndarray:
-        # Rounded, so that what differs by the rounding of the stored products only is a tie.
+        # Rounded: what differs only by the rounding of the stored products is a tie.
         return (values / self.total).round(6)
-
-    def _drawn(self, boots: np.ndarray) -> np.ndarray:
-        return boots[: self.resamples.n]
 
     # ---- within templates ---------------------------------------------------------------------
 
     def within(self) -> list[Measure]:
         """Return the components within templates, and the length of delta."""
-        measures, nulls = [], self._moved()
+        measures, moved, resampled = [], self._moved(), self.resamples.text
+        nulls = {name: self._null(name, rows) for name, rows in moved.items()}
         for name, (estimate, boots) in self.found.items():
-            null = self._null(name, nulls[name]) if name in nulls else None
-            measures.append(Measure(name, estimate, boots, self.resamples.text, null, _MOVED.get(name, "")))
+            measures.append(Measure(name, estimate, boots, resampled, nulls.get(name), _MOVED.get(name, "")))
         # A control: clips are paired with emotions anew, once.
-        table = self.design.clip_permutations(1, "control")
-        null = self._null(HISTORY, nulls[HISTORY])
-        control = self._null(HISTORY, [one.local(table) for one in self.templates])[0]
+        anew = self.design.clip_permutations(1, "control")
+        control = self._null(HISTORY, [one.local(anew) for one in self.templates])[0]
         nothing = np.empty((0, len(control)))
-        measures.append(Measure(HISTORY + SHUFFLED, control, nothing, "", null, _MOVED[HISTORY]))
         rest, rest_boots = (1 - np.sum([self.found[name][i] for name in COMPONENTS], axis=0) for i in (0, 1))
         lead, lead_boots = (self.found[HISTORY][i] - self.found[TEXT][i] for i in (0, 1))
         return [
             *measures,
-            Measure(CLIP, rest, rest_boots, self.resamples.text),
-            Measure(LEAD, lead, lead_boots, self.resamples.text),
+            Measure(HISTORY + SHUFFLED, control, nothing, "", nulls[HISTORY], _MOVED[HISTORY]),
+            Measure(CLIP, rest, rest_boots, resampled),
+            Measure(LEAD, lead, lead_boots, resampled),
             self._length(),
         ]
 
     def _moved(self) -> dict[str, list[np.ndarray]]:
         """Which deviation stands in for which, component → int [m, R, Q] of each template."""
-        tables = {of: self.design.clip_permutations(self.m, of) for of in (HISTORY, TEXT)}
-        history, text = ([one.local(tables[of]) for one in self.templates] for of in (HISTORY, TEXT))
+        drawn = {of: self.design.clip_permutations(self.m, of) for of in (HISTORY, TEXT)}
+        history, text = ([one.local(drawn[of]) for one in self.templates] for of in (HISTORY, TEXT))
         both = [_crossed(h, t) for h, t in zip(history, text, strict=True)]
         return {TEXT: text, HISTORY: history, INTERACTION: both, ON_POLICY: history}
 
@@ -181,18 +180,15 @@ class Shares:
         return self._relative(np.mean(parts, axis=0))
 
     def _length(self) -> Measure:
-        delta, cond = (
-            np.mean([getattr(p, n).mean(axis=0) for p in self.parts], axis=0) for n in ("delta", "cond")
-        )
+        delta, cond = [part.delta for part in self.parts], [part.cond for part in self.parts]  # [R, times]
+        estimate = [np.mean([one.mean(axis=0) for one in values], axis=0) for values in (delta, cond)]
         boots = [
-            self.resamples.pooled([self.resamples.seeds @ getattr(p, n) for p in self.parts])
-            for n in ("delta", "cond")
+            self.resamples.pooled([self.resamples.seeds @ one for one in values]) for values in (delta, cond)
         ]
-        ratio = np.sqrt(boots[0] / boots[1])
         return Measure(
             LENGTH,
-            np.sqrt(delta / cond),
-            self._drawn(ratio),
+            np.sqrt(estimate[0] / estimate[1]),
+            np.sqrt(boots[0] / boots[1])[: self.resamples.n],
             self.resamples.text,
             unit="ratio of root mean squares",
             branch="delta",
@@ -209,7 +205,7 @@ class Shares:
             Measure(
                 name + GENERAL,
                 self._relative(one.estimate),
-                _templates_only(self.resamples.template_pairs @ one.matched / total, self.design),
+                self._of_templates(self.resamples.template_pairs @ one.matched / total),
                 "templates",
                 self._relative(one.null(rows[name])),
                 self.design.null_text(self.m, f"{self.design.label}s"),
@@ -221,28 +217,31 @@ class Shares:
     def probes(self, codes: GeneralCodes, n_steps: int) -> list[Measure]:
         """Return how well emotions are read on held-out templates, in windows (NaN at the steps)."""
         probes = CrossProbes(codes.windows, self.templates, self.design)
-        measures = []
+        label, measures = self.design.label, []
         for trained, tested in PROBES:
             decoded = probes.decode(trained, tested, self.m)
-            same = trained == tested
             boots = np.einsum("mt,tw->mw", self.resamples.templates, decoded.by_template)
+            moved, of = f"{label}s of {tested} renamed alike in all templates", "names"
+            if trained == tested:
+                moved, of = self.design.null_text(self.m, f"{label}s"), "labels"
             measures.append(
                 Measure(
                     probe_name(trained, tested),
-                    _in_windows(decoded.accuracy, n_steps),
-                    _templates_only(_in_windows(boots, n_steps), self.design),
+                    _after_steps(decoded.accuracy, n_steps),
+                    self._of_templates(_after_steps(boots, n_steps)),
                     "templates",
-                    _in_windows(decoded.null, n_steps),
-                    self.design.null_text(self.m, f"{self.design.label}s")
-                    if same
-                    else f"{self.design.label}s of {tested} renamed alike in all templates",
-                    "labels" if same else "names",
+                    _after_steps(decoded.null, n_steps),
+                    moved,
+                    of,
                     ACCURACY,
-                    "delta" if trained == "delta" else "cond",
+                    "delta" if trained == DELTA else "cond",
                     1 / len(self.templates[0].emotions),
                 )
             )
         return measures
+
+    def _of_templates(self, boots: np.ndarray) -> np.ndarray:
+        return boots if self.design.blocked else boots[:0]
 
 
 def _crossed(history: np.ndarray, text: np.ndarray) -> np.ndarray:
@@ -251,10 +250,6 @@ def _crossed(history: np.ndarray, text: np.ndarray) -> np.ndarray:
     return (history[..., :, None] * n + text[..., None, :]).reshape(*history.shape[:-1], n * n)
 
 
-def _in_windows(values: np.ndarray, n_steps: int) -> np.ndarray:
-    """Put values [..., W] behind steps that have none."""
+def _after_steps(values: np.ndarray, n_steps: int) -> np.ndarray:
+    """Put values [..., W] of the windows after NaN for the steps, [..., times]."""
     return np.concatenate([np.full((*values.shape[:-1], n_steps), np.nan), values], axis=-1)
-
-
-def _templates_only(boots: np.ndarray, design: Design) -> np.ndarray:
-    return boots if design.blocked else boots[:0]
