@@ -10,14 +10,22 @@ from innerear.models import MusicModel, load_model, nano_directory
 from innerear.models.audiocraft import AudiocraftModel
 from innerear.models.loading import checkpoint_loading
 
-#: (layers, d_model, heads) of the released models
-SHAPES = {"small": (24, 1024, 16), "medium": (48, 1536, 24), "large": (48, 2048, 32)}
+#: (layers, d_model, heads) of the released models, and of one for a dry run
+SHAPES = {
+    "tiny": (3, 64, 4),
+    "small": (24, 1024, 16),
+    "medium": (48, 1536, 24),
+    "large": (48, 2048, 32),
+}
 
 
-def random_musicgen(shape: str, device: str = "cpu", dtype: str = "auto") -> AudiocraftModel:
+def random_musicgen(
+    shape: str, device: str = "cpu", dtype: str = "auto", card: int | None = None
+) -> AudiocraftModel:
     """Return nano's text encoder and codec around a random language model of a released shape.
 
-    Its codebooks hold nano's 256 tokens instead of 2048, which is a matter of the last layer alone.
+    Its codebooks hold nano's 256 tokens instead of 2048, which is a matter of the last layer alone; with
+    another `card` nano's codec cannot turn the tokens into sound.
     """
     model: Any = load_model("nano", device=device, dtype=dtype)
     from audiocraft.models import builders  # after load_model, which imports audiocraft without its ballast
@@ -26,6 +34,7 @@ def random_musicgen(shape: str, device: str = "cpu", dtype: str = "auto") -> Aud
     cfg: Any = OmegaConf.create(OmegaConf.to_container(musicgen.cfg))
     n_layers, d_model, n_heads = SHAPES[shape]
     cfg.transformer_lm.update(num_layers=n_layers, dim=d_model, num_heads=n_heads, hidden_scale=4)
+    cfg.transformer_lm.card = card or cfg.transformer_lm.card
     cfg.device = device
     torch.manual_seed(0)
     with checkpoint_loading(nano_directory(), model.dtype):

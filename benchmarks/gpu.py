@@ -1,0 +1,63 @@
+"""All that is claimed of a GPU, in one table: run it through `gpu.sh`.
+
+The language model has MusicGen-large's shape and random weights, so that no checkpoint is needed; tokens are
+not turned into sound. Sections, in order of importance, each a function of its name below:
+
+machine     which card, and how fast it copies
+overhead    milliseconds a step with and without capture of all layers, against reading the weights once
+replay      a teacher-forced pass against generating
+deviation   states of a replay against those captured, and deliberate faults, so that a tolerance can be set
+rows        draws that differ between numbers of rows a call, and whether a fixed number pins them
+float32     tokens between batch sizes with TF32 off
+static      a step with static caches as one CUDA graph
+
+    bash benchmarks/gpu.sh [--output gpu.tsv] [--seconds 450] [--sections overhead rows] [--tiny]
+
+Without a GPU only `--tiny` runs: three layers, in float32, to see that every section works.
+"""
+
+import argparse
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from gpu_bench import REAL, TINY, Bench
+from gpu_speed import machine, overhead, replay, static
+from gpu_states import deviation
+from gpu_table import Table
+from gpu_tokens import float32, rows
+
+SECTIONS = (machine, overhead, replay, deviation, rows, float32, static)
+
+
+def main(arguments: Sequence[str] | None = None) -> Table:
+    """Measure the sections asked for, and return the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    names = [section.__name__ for section in SECTIONS]
+    parser.add_argument("--sections", nargs="+", choices=names, default=names)
+    parser.add_argument("--output", type=Path, help="TSV to write")
+    parser.add_argument("--seconds", type=float, default=450, help="after these no section begins")
+    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    parser.add_argument("--tiny", action="store_true", help="a dry run at a tiny size")
+    options = parser.parse_args(arguments)
+    if options.device == "cpu" and not options.tiny:
+        raise SystemExit("this benchmark needs a GPU, and torch sees none; --tiny runs it dry")
+    start = time.perf_counter()
+    bench, table = Bench(TINY if options.tiny else REAL, options.device), Table(options.output)
+    for section in SECTIONS:
+        name, spent = section.__name__, time.perf_counter() - start
+        if name not in options.sections:
+            continue
+        late = f"{spent:.0f} of {options.seconds:.0f} s were spent"
+        if spent > options.seconds:
+            table.guarded(name, lambda late=late: table.add("skipped", "", "", late))
+            continue
+        table.guarded(name, lambda section=section: section(bench, table))
+        print(f"{name}: {time.perf_counter() - start - spent:.0f} s", file=sys.stderr)
+    return table
+
+
+if __name__ == "__main__":
+    main()
