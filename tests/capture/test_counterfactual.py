@@ -98,7 +98,7 @@ def test_cells_are_ordered_by_emotion_then_seed_then_text(files):
         ]
         assert gram.coords("emotion").tolist() == ["happy", "sad"]
         assert gram.coords("text_of_all").tolist() == TEXTS[:-1]
-        assert (gram.attrs["listener"], gram.attrs["layer"], gram.attrs["template"]) == ("model", 2, "piano")
+        assert (gram.attrs["weights"], gram.attrs["layer"], gram.attrs["template"]) == ("trained", 2, "piano")
 
 
 def test_the_gram_is_that_of_each_clip_read_by_hand_under_each_text(files, by_hand):
@@ -176,8 +176,8 @@ def test_the_random_twin_reads_the_models_codes_and_says_so(tiny_checkpoint, sta
     twin = load_model(tiny_checkpoint, device="cpu", random_init=True, seed=1)
     outputs, _ = replay(twin, stacks, tmp_path, layers=[2])
     with GramFile(outputs[2]) as gram:
-        assert gram.attrs["listener"] == "random_init"
-        assert gram.attrs["listener_identity"] == f"{gram.attrs['model_identity']};random_init:1"
+        assert gram.attrs["weights"] == "random_init"
+        assert gram.attrs["weights_identity"] == f"{gram.attrs['model_identity']};random_init:1"
 
 
 def test_a_clip_of_another_length_is_refused(tiny_model, stacks, tmp_path):

@@ -1,4 +1,4 @@
-"""Which texts the clips of a template are heard under, and why not."""
+"""Which texts the clips of a template are replayed under, and why not."""
 
 import pytest
 

@@ -1,9 +1,8 @@
-"""Text or history: read every clip of a template under every text of the template, and compare the states.
+"""Read every clip of a template under every text of the template, and compare the states.
 
-A cell is one clip's codes under one text. A teacher-forced pass gives the states of all steps at once, and
-nothing is generated. Of a layer's states only inner products between cells are kept, and means over seeds.
-Layers are gone through in groups, so that memory holds the states of a group and one layer's Gram; each
-group is one more pass over all cells.
+A cell is one clip's codes under one text. One teacher-forced pass gives the states of all steps; nothing is
+generated. A layer's file keeps the inner products between cells and the means over seeds, not the states.
+Memory holds the states of a group of layers and one layer's Gram; each group is one more pass over all cells.
 """
 
 import sys
@@ -12,29 +11,29 @@ from dataclasses import dataclass
 from os import PathLike
 from typing import Any, NamedTuple
 
-import h5py
 import numpy as np
 import torch
 from tqdm import tqdm
 
-from innerear.capture.hooks import capture as listen
+from innerear.capture.hooks import capture as record
 from innerear.errors import InputError
 from innerear.gram.reading import named_windows
 from innerear.io.files import atomic
 from innerear.models import DISTRIBUTIONS, MusicModel
 from innerear.stacks import GramFile, Stack, part_name
+from innerear.stacks.counterfactual_files import fixed_texts
 from innerear.stacks.gram_file import Arrays, Coords
 from innerear.study.prompts import batches
 from innerear.study.text_swaps import NEUTRAL, NONE, PARAPHRASE
 from innerear.timeline import Timeline
 
-#: Of the likelihood of each cell; no text has one distribution, that of the uncond branch.
+#: distributions of each cell's likelihood; without a text both are that of the uncond branch
 KEPT = ("cond", "guided")
 
 
 @dataclass(frozen=True)
 class Clip:
-    """A finished clip whose codes are read again."""
+    """A finished clip, whose codes are read again."""
 
     sample: str
     emotion: str
@@ -43,8 +42,8 @@ class Clip:
     codes: np.ndarray  # int16 [K, T]
 
 
-class Pass(NamedTuple):
-    """Some clips, by number, that are read under one text each; `text` names it."""
+class TextPass(NamedTuple):
+    """Clips, by number, that are run together under one text each; `text` names it."""
 
     text: str
     clips: tuple[int, ...]
@@ -106,35 +105,29 @@ class Cells:
         """Return the cells of some clips under a text."""
         return [clip * len(self.texts) + self.texts.index(text) for clip in clips]
 
-    def passes(self, batch_size: int) -> Iterator[Pass]:
-        """Yield what is run: every clip under every text but none, at most so many clips at a time.
+    def passes(self, batch_size: int) -> Iterator[TextPass]:
+        """Yield what is run: every clip under every text, at most so many clips at a time.
 
-        Each clip's own prompt comes in one pass of the clips of its emotion, which give the states without
-        text as well: the uncond branch.
+        No text needs no pass: a clip's states without text are the uncond branch of the pass under its own
+        prompt.
         """
         for text in self.texts:
             if text == NONE:
                 continue
             for clips in batches(range(len(self.clips)), batch_size):
-                yield Pass(text, clips, tuple(self._by_text[text][clip] for clip in clips))
+                yield TextPass(text, clips, tuple(self._by_text[text][clip] for clip in clips))
 
     def coordinates(self) -> tuple[Arrays, Coords]:
         """Return what a file says of each cell, and the coordinates of the cell axes."""
         of_cell = [(clip, text) for clip in self.clips for text in self.texts]
         arrays: Arrays = {
-            "codes": (("cell",), _texts([clip.sample for clip, _ in of_cell])),
-            "codes_emotion": (("cell",), _texts([clip.emotion for clip, _ in of_cell])),
+            "codes": (("cell",), fixed_texts([clip.sample for clip, _ in of_cell])),
+            "codes_emotion": (("cell",), fixed_texts([clip.emotion for clip, _ in of_cell])),
             "seed": (("cell",), np.array([clip.seed for clip, _ in of_cell], np.int64)),
-            "text": (("cell",), _texts([text for _, text in of_cell])),
-            "prompt": (("cell",), _texts(self.prompts)),
+            "text": (("cell",), fixed_texts([text for _, text in of_cell])),
+            "prompt": (("cell",), fixed_texts(self.prompts)),
         }
         return arrays, {"cell": np.arange(len(self), dtype=np.int32)}
-
-
-def _texts(values: Sequence[str]) -> np.ndarray:
-    """Return texts as HDF5 keeps them with a checksum: UTF-8 of one length."""
-    encoded = [value.encode() for value in values]
-    return np.array(encoded, h5py.string_dtype("utf-8", max(1, *map(len, encoded))))
 
 
 def replay_template(
@@ -151,21 +144,20 @@ def replay_template(
     keep_states: bool = False,
     dtype: str = "float16",
 ) -> None:
-    """Read the clips of a template under all of its texts, and write what the layers and tokens say.
+    """Read the clips of a template under all of its texts, and write each layer's Gram and the likelihoods.
 
     Parameters
     ----------
-    model : that composed the clips, or its twin with random weights, which reads the same codes.
+    model : that composed the clips, or its twin with random weights.
     stacks : of the template's clips: emotion by emotion, seed by seed.
-    folder : appears once it is whole, with files named by `innerear.stacks.part_name`: one of `cell_gram` for
+    folder : appears once it is whole. Its files, named by `innerear.stacks.part_name`: one of `cell_gram` for
         each layer, and the tokens' negative log-likelihood, float32 [cell, distribution, codebook, frame] in
         nats, of the distributions `KEPT`.
-    layers : which ones.
+    layers, site : whose states.
     neutral, paraphrases : as `Cells` takes them.
-    site : where in a block.
     batch_size : clips of a pass at most.
     layers_at_once : layers whose states are held in memory together; all if not given.
-    keep_states : keep the cells' states as well, [cell, step, d_model] in the layers' files.
+    keep_states : keep the cells' states too, [cell, step, d_model] in the layers' files.
     dtype : of states, and of their means over seeds, as kept: ``"float16"`` or ``"float32"``.
 
     Raises
@@ -179,8 +171,8 @@ def replay_template(
     seconds, complete = timeline.seconds[steps], timeline.complete[steps]
     attrs = {name: stored[name] for name in ("study", "template", "frame_rate", "model_identity")} | {
         "model": model.name,
-        "listener": "model" if model.identity() == stored["model_identity"] else "random_init",
-        "listener_identity": model.identity(),
+        "weights": "trained" if model.identity() == stored["model_identity"] else "random_init",
+        "weights_identity": model.identity(),
         "guidance": float(stored.get("generation_guidance", 1.0)),
         "site": site,
     }
@@ -190,8 +182,10 @@ def replay_template(
             print(f"layers {group[0]} to {group[-1]}, group {number} of {len(groups)}", file=sys.stderr)
             states, nll = _read(model, cells, timeline, group, site, batch_size, attrs["guidance"])
             if number == 1:
-                arrays, axes = _likelihood(nll)
-                GramFile.write(parts / part_name(), arrays | where, coords | axes, attrs)
+                arrays = where | {"nll": (("cell", "distribution", "codebook", "frame"), nll)}
+                axes = dict(zip(("codebook", "frame"), map(np.arange, nll.shape[2:]), strict=True))
+                axes |= coords | {"distribution": np.array(KEPT)}
+                GramFile.write(parts / part_name(), arrays, axes, attrs)
             for layer in group:
                 of_layer = states.pop(layer)
                 arrays, axes = cell_gram(of_layer, cells, complete, dtype)
@@ -205,16 +199,15 @@ def replay_template(
 def _read_clips(
     stacks: Sequence[str | PathLike], model: MusicModel
 ) -> tuple[list[Clip], Timeline, dict[str, Any]]:
-    """Return the clips, and the timeline and the attributes of the first, after which all others are made."""
-    clips, timelines, attributes = [], [], []
+    """Return the clips, and the timeline (the same for all) and attributes of the first."""
+    clips, found = [], []
     for path in stacks:
         with Stack(path) as source:
             attrs = source.attrs
             clips.append(
                 Clip(attrs["sample_id"], attrs["emotion"], int(attrs["seed"]), attrs["text"], source.codes)
             )
-            timelines.append(source.timeline)
-            attributes.append(attrs)
+            found.append((source.timeline, attrs))
         # A twin's identity names the weights that it replaces.
         if attrs["model_identity"] not in (model.identity(), model.identity().partition(";random_init:")[0]):
             raise InputError(
@@ -222,22 +215,12 @@ def _read_clips(
                 f"{model.identity()}; replay clips with the model that composed them, or with its "
                 "random_init twin"
             )
-        if timelines[-1] != timelines[0]:
+        if found[-1][0] != found[0][0]:
             raise InputError(
                 f"{path} has another timeline than {stacks[0]}: clips that are compared must be of one "
                 "length; generate the study again with one duration"
             )
-    return clips, timelines[0], attributes[0]
-
-
-def _likelihood(nll: np.ndarray) -> tuple[Arrays, Coords]:
-    """Name the axes of the likelihood [cell, distribution, K, T]."""
-    axes = {
-        "distribution": np.array(KEPT),
-        "codebook": np.arange(nll.shape[2]),
-        "frame": np.arange(nll.shape[3]),
-    }
-    return {"nll": (("cell", "distribution", "codebook", "frame"), nll)}, axes
+    return clips, *found[0]
 
 
 def _read(
@@ -249,7 +232,7 @@ def _read(
     batch_size: int,
     guidance: float,
 ) -> tuple[dict[int, np.ndarray], np.ndarray]:
-    """Run all passes; return states [S, cell, D] by layer, as the model has them, and the likelihood."""
+    """Run all passes; return states [S, cell, D] by layer, as the model has them, and nll [cell, 2, K, T]."""
     states: dict[int, np.ndarray] = {}
     shape = (len(cells), len(KEPT), timeline.n_codebooks, timeline.n_frames)
     nll = np.empty(shape, np.float32)
@@ -260,9 +243,9 @@ def _read(
     for run in tqdm(list(cells.passes(batch_size)), desc="replay", unit="batch"):
         codes = torch.from_numpy(np.stack([cells.clips[clip].codes for clip in run.clips])).long()
         n = len(run.clips)
-        with listen(modules, n_samples=n, n_steps=timeline.n_steps, layers=layers) as recording:
+        with record(modules, n_samples=n, n_steps=timeline.n_steps, layers=layers) as recording:
             replayed = model.replay(codes, run.prompts, timeline, guidance=guidance, observe=recording.run)
-        losses = replayed.numpy()
+        losses = replayed.numpy()  # [B, distribution, K, T]
         into = cells.of(run.text, run.clips)
         own = [i for i, clip in enumerate(run.clips) if cells.clips[clip].emotion == run.text]
         into_none = cells.of(NONE, [run.clips[i] for i in own])
@@ -270,22 +253,22 @@ def _read(
         nll[into_none] = losses[own, without][:, None]
         cond, uncond = (recording.branches.index(branch) for branch in ("cond", "uncond"))
         for layer in layers:
-            heard = recording.all(site, layer).numpy()[steps]  # [S, C, B, D]
+            recorded = recording.all(site, layer).numpy()[steps]  # [S, C, B, D]
             if layer not in states:
-                states[layer] = np.empty((len(steps), len(cells), heard.shape[-1]), heard.dtype)
-            states[layer][:, into] = heard[:, cond]
-            states[layer][:, into_none] = heard[:, uncond][:, own]
+                states[layer] = np.empty((len(steps), len(cells), recorded.shape[-1]), recorded.dtype)
+            states[layer][:, into] = recorded[:, cond]
+            states[layer][:, into_none] = recorded[:, uncond][:, own]
     return states, nll
 
 
 def cell_gram(
     states: np.ndarray, cells: Cells, complete: np.ndarray, dtype: str = "float32"
 ) -> tuple[Arrays, Coords]:
-    """Return the inner products between the cells of a layer.
+    """Return the inner products between a layer's cells.
 
     Parameters
     ----------
-    states : [S, cell, D], cond states of each cell; of the text none those of uncond.
+    states : [S, cell, D], cond states of each cell; without text those of uncond.
     cells : of the template.
     complete : bool [S]; windows cover the complete steps only.
     dtype : of the means over seeds.
@@ -293,10 +276,10 @@ def cell_gram(
     Returns
     -------
     Arrays, each with the names of its axes, and the coordinates of the axes. Products are float32, of states
-    about the mean over the core's cells (all but the paraphrases), summed in float64.
+    about the mean over the core (all cells but the paraphrases), summed in float64.
 
     - `gram` [step, cell, cell_2], `mean_product` [step, cell], `mean_norm` [step]: from these three
-      `innerear.gram.layer_pass.raw_gram` restores the products of the states as they are.
+      `innerear.gram.reading.raw_gram` restores the products of the states as they are.
     - `window_gram`, `window_mean_product`, `window_mean_norm`: the same of states averaged over a window.
     - `cell_mean` [step, emotion, text_of_all, d_model], `window_cell_mean`: states averaged over seeds, not
       centred, by the emotion of the codes and the text; without the paraphrases.

@@ -217,7 +217,7 @@ def text_maps(table: pd.DataFrame, *, model: str) -> Figure:
     if at_steps.empty:
         return _nothing(table, title)
     layers, steps = sorted(distinct(table, "layer")), Steps.of(at_steps)
-    line = "white line: the step at which history overtakes text, dotted its interval"
+    line = "line: the step at which history overtakes text, dotted its interval"
     subtitle = f"{how_tested(rows_of(at_steps, statistic=TEXT))}\n{line}"
     figure, axes, weights = _panels(table, 2, 2.0, title, subtitle)
     for row, name in enumerate((TEXT, HISTORY)):

@@ -5,11 +5,19 @@ from contextlib import ExitStack, contextmanager
 from os import PathLike
 from pathlib import Path
 
+import h5py
+import numpy as np
 import pandas as pd
 
 from innerear.errors import InputError
 from innerear.stacks.gram_file import GramFile
 from innerear.stacks.layout import remake
+
+
+def fixed_texts(values: Sequence[str]) -> np.ndarray:
+    """Return texts as UTF-8 of one length: HDF5 keeps no checksum of texts of any length."""
+    encoded = [value.encode() for value in values]
+    return np.array(encoded, h5py.string_dtype("utf-8", max(1, *map(len, encoded))))
 
 
 def part_name(layer: int | None = None) -> str:

@@ -1,4 +1,4 @@
-"""Which texts the clips of a template are heard under once more: the blocks of the counterfactual replay.
+"""Which texts the clips of a template are replayed under: the blocks of the counterfactual replay.
 
 Light on purpose: the Snakefile imports this each time it is parsed.
 """
@@ -9,21 +9,20 @@ from dataclasses import dataclass, field
 from innerear.errors import InputError
 from innerear.study.prompts import Prompt, is_name, read_sheet
 
-#: Texts beside those of the emotions: the template without an emotion, no text at all, and another wording
-#: of the clip's own prompt.
+#: texts other than the emotions': the template without an emotion, no text, the clip's prompt in other words
 NEUTRAL, NONE, PARAPHRASE = "neutral", "none", "paraphrase"
 
 
 @dataclass(frozen=True)
 class Block:
-    """A template, within which texts are swapped between clips.
+    """A template whose texts are swapped between clips.
 
     Attributes
     ----------
     template : its id.
     prompts : one for each emotion of the study, in the order of the study.
-    neutral : the template's text without an emotion; None where none is known.
-    paraphrases : by emotion another wording of its prompt; none, or one for each.
+    neutral : the template's text without an emotion; None if none is known.
+    paraphrases : another wording of each emotion's prompt; none, or one for each emotion.
     """
 
     template: str
@@ -33,7 +32,7 @@ class Block:
 
     @property
     def texts(self) -> tuple[str, ...]:
-        """Names of the texts that each clip is read under, no text (which needs no pass) left out."""
+        """Names of the texts that each clip is read under, but for `NONE`, which needs no pass."""
         return (
             *(prompt.emotion for prompt in self.prompts),
             *([NEUTRAL] if self.neutral else []),
@@ -43,7 +42,7 @@ class Block:
 
 @dataclass(frozen=True)
 class Swaps:
-    """The blocks of a study, by template, and why anything was left out."""
+    """A study's blocks by template, and why anything was left out."""
 
     blocks: Mapping[str, Block]
     left_out: tuple[str, ...] = ()
@@ -56,7 +55,7 @@ def study_swaps(prompts: Sequence[Prompt], section: Mapping, label: str = "") ->
     ----------
     prompts : of the study, in its order.
     section : the setting ``prompts``, with the schema's defaults.
-    label : column of the sheet that is allowed beside the known ones.
+    label : a further column that the sheet may have.
 
     Raises
     ------
@@ -69,17 +68,14 @@ def study_swaps(prompts: Sequence[Prompt], section: Mapping, label: str = "") ->
         reason = f"the emotion id {taken[0]!r} is also the name of a control" if taken else "only one emotion"
         return Swaps({}, (f"all templates: {reason}",))
     neutral, paraphrases = _of_sheet(section["sheet"], label) if section["sheet"] else _of_templates(section)
-    by_template: dict[str, list[Prompt]] = {}
-    for prompt in prompts:
-        by_template.setdefault(prompt.template, []).append(prompt)
     blocks, left_out = {}, []
-    for template, own in by_template.items():
+    for template in dict.fromkeys(prompt.template for prompt in prompts):
+        own = [prompt for prompt in prompts if prompt.template == template]
         reason = _unfit(template, own, emotions)
         if reason:
             left_out.append(f"template {template or '(none)'}: {reason}")
             continue
-        worded = {prompt.emotion: paraphrases.get(prompt.id, "") for prompt in own}
-        _check_paraphrases(own, worded)
+        worded = {prompt.emotion: _paraphrase(prompt, paraphrases) for prompt in own}
         complete = all(worded.values())
         blocks[template] = Block(template, tuple(own), neutral.get(template), worded if complete else {})
         left_out += [] if neutral.get(template) else [f"neutral text of {template}: none is given"]
@@ -132,10 +128,11 @@ def _of_sheet(path: str, label: str) -> tuple[dict[str, str], dict[str, str]]:
     return neutral, paraphrases
 
 
-def _check_paraphrases(prompts: Sequence[Prompt], worded: Mapping[str, str]) -> None:
-    for prompt in prompts:
-        if worded[prompt.emotion] == prompt.text:
-            raise InputError(
-                f"prompt {prompt.id!r}: its paraphrase {prompt.text!r} is the prompt itself, which would "
-                "control for nothing; word it otherwise, or leave it out"
-            )
+def _paraphrase(prompt: Prompt, paraphrases: Mapping[str, str]) -> str:
+    worded = paraphrases.get(prompt.id, "")
+    if worded == prompt.text:
+        raise InputError(
+            f"prompt {prompt.id!r}: its paraphrase {worded!r} is the prompt itself, which would control for "
+            "nothing; word it otherwise, or leave it out"
+        )
+    return worded
