@@ -68,9 +68,11 @@ def study_swaps(prompts: Sequence[Prompt], section: Mapping, label: str = "") ->
         reason = f"the emotion id {taken[0]!r} is also the name of a control" if taken else "only one emotion"
         return Swaps({}, (f"all templates: {reason}",))
     neutral, paraphrases = _of_sheet(section["sheet"], label) if section["sheet"] else _of_templates(section)
+    by_template: dict[str, list[Prompt]] = {}
+    for prompt in prompts:
+        by_template.setdefault(prompt.template, []).append(prompt)
     blocks, left_out = {}, []
-    for template in dict.fromkeys(prompt.template for prompt in prompts):
-        own = [prompt for prompt in prompts if prompt.template == template]
+    for template, own in by_template.items():
         reason = _unfit(template, own, emotions)
         if reason:
             left_out.append(f"template {template or '(none)'}: {reason}")
