@@ -119,14 +119,15 @@ class Cells:
 
     def coordinates(self) -> tuple[Arrays, Coords]:
         """Return what a file says of each cell, and the coordinates of the cell axes."""
-        of_cell = [(clip, text) for clip in self.clips for text in self.texts]
-        arrays: Arrays = {
-            "codes": (("cell",), fixed_texts([clip.sample for clip, _ in of_cell])),
-            "codes_emotion": (("cell",), fixed_texts([clip.emotion for clip, _ in of_cell])),
-            "seed": (("cell",), np.array([clip.seed for clip, _ in of_cell], np.int64)),
-            "text": (("cell",), fixed_texts([text for _, text in of_cell])),
-            "prompt": (("cell",), fixed_texts(self.prompts)),
+        clips = [clip for clip in self.clips for _ in self.texts]
+        texts = {
+            "codes": [clip.sample for clip in clips],
+            "codes_emotion": [clip.emotion for clip in clips],
+            "text": self.texts * len(self.clips),
+            "prompt": self.prompts,
         }
+        arrays: Arrays = {name: (("cell",), fixed_texts(values)) for name, values in texts.items()}
+        arrays["seed"] = (("cell",), np.array([clip.seed for clip in clips], np.int64))
         return arrays, {"cell": np.arange(len(self), dtype=np.int32)}
 
 

@@ -1,4 +1,4 @@
-"""Text or history: planted effects are told apart and measured, null data keep their level."""
+"""Text or history: planted effects are separated and measured, null data keep their level."""
 
 import numpy as np
 import pandas as pd

@@ -12,13 +12,7 @@ import numpy as np
 import pandas as pd
 
 from innerear.analyses.text_or_history.across_templates import PROBES, general_codes
-from innerear.analyses.text_or_history.cells import (
-    HISTORY,
-    ON_POLICY,
-    PARAPHRASE,
-    TEXT,
-    replayed_templates,
-)
+from innerear.analyses.text_or_history.cells import HISTORY, ON_POLICY, PARAPHRASE, TEXT, replayed_templates
 from innerear.analyses.text_or_history.shares import (
     CLIP,
     COMPONENTS,
@@ -102,7 +96,7 @@ def of_layer(
     if why_not:
         log.warning("decomposition, layer %s: %s", layer, why_not)
         names = [*COMPONENTS, CLIP, ON_POLICY, LEAD, *_GENERAL, OVERTAKING]
-        frames = [_unmeasured(names, why_not, design)]
+        frames = [_absent(names, why_not, design)]
     else:
         templates = replayed_templates(grams, design)
         times = analysed_cells(templates[0].gram)
@@ -114,13 +108,9 @@ def of_layer(
             codes = general_codes(templates)
             measures += [*shares.general(codes), *shares.probes(codes, len(steps))]
         else:
-            frames.append(
-                _unmeasured(_GENERAL, "there is one template, and a general code needs two", design)
-            )
+            frames.append(_absent(_GENERAL, "there is one template, and a general code needs two", design))
         if PARAPHRASE not in shares.found:
-            frames.append(
-                _unmeasured([PARAPHRASE], "not every template has a paraphrase of its texts", design)
-            )
+            frames.append(_absent([PARAPHRASE], "not every template has a paraphrase of its texts", design))
         for measure in measures:
             frame, maxima = _tested(measure, times, design, n_permutations)
             frames.append(frame)
@@ -174,7 +164,7 @@ def _rows(rows: pd.DataFrame, design: Design, **values: object) -> pd.DataFrame:
     return blank(rows, design, **usual | values)
 
 
-def _unmeasured(names: Sequence[str], why_not: str, design: Design) -> pd.DataFrame:
+def _absent(names: Sequence[str], why_not: str, design: Design) -> pd.DataFrame:
     """Rows of the whole clip without values, and the reason."""
     reason = f"none: {why_not}"
     return _rows(pd.DataFrame({"statistic": names}), design, null=reason, interval=reason)
@@ -229,7 +219,7 @@ def overtaken(text: np.ndarray, history: np.ndarray) -> np.ndarray:
 
     Examples
     --------
-    >>> overtaken(np.array([3, 1, 0, 3, 0, 0, 1]), np.ones(7))
+    >>> int(overtaken(np.array([3, 1, 0, 3, 0, 0, 1]), np.ones(7)))
     4
     """
     lead = np.nan_to_num(np.asarray(text, float) - history)
@@ -285,14 +275,14 @@ FINDINGS = (
     ),
     Finding(
         "Does the music so far change the states, given the same text?",
-        "Yes: in layer {layer} the emotion that a clip was made for explains a share of {estimate:.3f}.",
+        "Yes: in layer {layer} the clip's own emotion explains a share of {estimate:.3f} of the variance.",
         _TRAINED | {"statistic": HISTORY},
         "text_or_history",
         "decomposition",
     ),
     Finding(
         "Which holds more of the emotion, the text or the music so far?",
-        "History leads most in layer {layer}: its share less the text's is {estimate:+.3f}.",
+        "History's share less the text's is largest in layer {layer}: {estimate:+.3f}.",
         _TRAINED | {"statistic": LEAD},
         "text_or_history",
         "decomposition",

@@ -135,11 +135,7 @@ def _matrix(
 
 
 def _mismatch(
-    values: np.ndarray,
-    templates: Sequence[ReplayedTemplate],
-    design: Design,
-    resamples: Resamples,
-    m: int,
+    values: np.ndarray, templates: Sequence[ReplayedTemplate], design: Design, resamples: Resamples, m: int
 ) -> pd.DataFrame:
     """Rows of the mean cost of other emotions' texts, from values [T, R, E, E, dist, 1 + K, windows]."""
     n_templates, n_seeds, n = values.shape[:3]

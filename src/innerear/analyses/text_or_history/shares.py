@@ -180,19 +180,13 @@ class Shares:
         return self._relative(np.mean(parts, axis=0))
 
     def _length(self) -> Measure:
-        delta, cond = [part.delta for part in self.parts], [part.cond for part in self.parts]  # [R, times]
-        estimate = [np.mean([one.mean(axis=0) for one in values], axis=0) for values in (delta, cond)]
-        boots = [
-            self.resamples.pooled([self.resamples.seeds @ one for one in values]) for values in (delta, cond)
-        ]
-        return Measure(
-            LENGTH,
-            np.sqrt(estimate[0] / estimate[1]),
-            np.sqrt(boots[0] / boots[1])[: self.resamples.n],
-            self.resamples.text,
-            unit="ratio of root mean squares",
-            branch="delta",
-        )
+        means, boots = [], []
+        for values in ([part.delta for part in self.parts], [part.cond for part in self.parts]):  # [R, times]
+            means.append(np.mean([one.mean(axis=0) for one in values], axis=0))
+            boots.append(self.resamples.pooled([self.resamples.seeds @ one for one in values]))
+        ratio, drawn = np.sqrt(means[0] / means[1]), np.sqrt(boots[0] / boots[1])[: self.resamples.n]
+        unit = "ratio of root mean squares"
+        return Measure(LENGTH, ratio, drawn, self.resamples.text, unit=unit, branch="delta")
 
     # ---- across templates ---------------------------------------------------------------------
 
@@ -201,42 +195,31 @@ class Shares:
         moved = relabeled(self.templates, self.design, self.m)  # [m, T, E]
         rows = {TEXT: moved, HISTORY: moved, INTERACTION: _crossed(moved, moved)}
         total = self.resamples.pooled([part.total for part in self.parts])
-        return [
-            Measure(
-                name + GENERAL,
-                self._relative(one.estimate),
-                self._of_templates(self.resamples.template_pairs @ one.matched / total),
-                "templates",
-                self._relative(one.null(rows[name])),
-                self.design.null_text(self.m, f"{self.design.label}s"),
-                of="labels",
+        moved_text, measures = self.design.null_text(self.m, f"{self.design.label}s"), []
+        for name, one in codes.products.items():
+            boots = self._of_templates(self.resamples.template_pairs @ one.matched / total)
+            estimate, null = self._relative(one.estimate), self._relative(one.null(rows[name]))
+            measures.append(
+                Measure(name + GENERAL, estimate, boots, "templates", null, moved_text, of="labels")
             )
-            for name, one in codes.products.items()
-        ]
+        return measures
 
     def probes(self, codes: GeneralCodes, n_steps: int) -> list[Measure]:
         """Return how well emotions are read on held-out templates, in windows (NaN at the steps)."""
         probes = CrossProbes(codes.windows, self.templates, self.design)
-        label, measures = self.design.label, []
+        label, measures = f"{self.design.label}s", []
+        chance = 1 / len(self.templates[0].emotions)
         for trained, tested in PROBES:
             decoded = probes.decode(trained, tested, self.m)
             boots = np.einsum("mt,tw->mw", self.resamples.templates, decoded.by_template)
-            moved, of = f"{label}s of {tested} renamed alike in all templates", "names"
+            at_windows = (decoded.accuracy, self._of_templates(boots), decoded.null)
+            accuracy, boots, null = (_after_steps(values, n_steps) for values in at_windows)
+            moved, of = f"{label} of {tested} renamed alike in all templates", "names"
             if trained == tested:
-                moved, of = self.design.null_text(self.m, f"{label}s"), "labels"
+                moved, of = self.design.null_text(self.m, label), "labels"
+            name, branch = probe_name(trained, tested), "delta" if trained == DELTA else "cond"
             measures.append(
-                Measure(
-                    probe_name(trained, tested),
-                    _after_steps(decoded.accuracy, n_steps),
-                    self._of_templates(_after_steps(boots, n_steps)),
-                    "templates",
-                    _after_steps(decoded.null, n_steps),
-                    moved,
-                    of,
-                    ACCURACY,
-                    "delta" if trained == DELTA else "cond",
-                    1 / len(self.templates[0].emotions),
-                )
+                Measure(name, accuracy, boots, "templates", null, moved, of, ACCURACY, branch, chance)
             )
         return measures
 
