@@ -1,7 +1,7 @@
 """Renew what the pages in docs/ take from the schema, from the default study and from the workflow.
 
-In a page, a part stands between ``<!-- name -->`` and ``<!-- /name -->``. With ``--check``, nothing is written
-and the exit status tells whether all is up to date.
+In a page, a part stands between ``<!-- name -->`` and ``<!-- /name -->``. With ``--check``, nothing is
+written and the exit status tells whether all is up to date.
 """
 
 import json
@@ -56,7 +56,7 @@ def rules_by_group() -> dict[str, list[str]]:
 
 
 def needs(groups: dict[str, list[str]]) -> set[tuple[str, str]]:
-    """Pairs of groups of which the second reads what the first makes, without those that follow from others."""
+    """Pairs of groups: the second reads what the first makes. Those that follow from others are left out."""
     command = [sys.executable, "-m", "snakemake", "--rulegraph", "mermaid-js", "--forceall"]
     graph = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
     rule = dict(re.findall(r"(id\d+)\[(\w+)\]", graph))
@@ -84,7 +84,8 @@ def picture_of_rules() -> str:
         for group in some:
             places[group] = (_PAD + i * (_WIDTH + _GAP), y)
             y += heights[group] + _PAD
-    shapes = [_arrow(places[one], heights[one], places[other], heights[other]) for one, other in sorted(arrows)]
+    ends = sorted(arrows)
+    shapes = [_arrow(places[one], heights[one], places[other], heights[other]) for one, other in ends]
     shapes += [_box(group, places[group], heights[group], texts[group]) for group in groups]
     size = f'width="{len(members) * (_WIDTH + _GAP) - _GAP + 2 * _PAD}" height="{tall + _PAD:.0f}"'
     return "\n".join([_HEAD.format(size=size), *shapes, "</svg>\n"])
@@ -97,7 +98,7 @@ _HEAD = """<svg xmlns="http://www.w3.org/2000/svg" {size} font-family="sans-seri
 
 
 def _box_lines(group: str, names: Iterable[str]) -> list[tuple[str, str]]:
-    """Style and text of each line: what `rule all_…` of the group says, and its rules that compute something."""
+    """Colour and text of each line: what the group's `rule all_…` says, and its rules that compute."""
     text = (ROOT / f"workflow/rules/{group}.smk").read_text()
     said = re.search(rf'rule all_{group}:\n    """(.*?)"""', text, re.S)
     computing = [name for name in names if not re.search(r"^all_|^plot_|_map$", name)]
@@ -110,13 +111,14 @@ def _box(group: str, place: tuple[float, float], height: float, lines: list[tupl
     text = [f'<text x="{left}" y="{y + 22:.0f}" font-size="14" font-weight="bold">{group}</text>']
     for i, (colour, line) in enumerate(lines, start=1):
         text.append(f'<text x="{left}" y="{y + 22 + i * _LINE:.0f}" fill="{colour}">{escape(line)}</text>')
-    frame = f'<rect x="{x}" y="{y:.0f}" width="{_WIDTH}" height="{height}" rx="6" fill="#f4f6f8" stroke="#555"/>'
+    size = f'width="{_WIDTH}" height="{height}" rx="6"'
+    frame = f'<rect x="{x}" y="{y:.0f}" {size} fill="#f4f6f8" stroke="#555"/>'
     return "\n".join([frame, *text])
 
 
 def _arrow(one: tuple[float, float], tall: float, other: tuple[float, float], high: float) -> str:
     start, end = (one[0] + _WIDTH, one[1] + tall / 2), (other[0], other[1] + high / 2)
-    ends = " ".join(f'{name}="{value:.0f}"' for name, value in zip(("x1", "y1", "x2", "y2"), (*start, *end)))
+    ends = 'x1="{:.0f}" y1="{:.0f}" x2="{:.0f}" y2="{:.0f}"'.format(*start, *end)
     return f'<line {ends} stroke="#555" marker-end="url(#tip)"/>'
 
 

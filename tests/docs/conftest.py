@@ -2,9 +2,9 @@
 
 How a block is tried stands in a comment above it:
 
-- nothing: ``bash`` and ``python`` are run; a ``yaml`` block that begins with ``# name`` is written to that file;
-- ``<!-- make -->``: each command is a target of the Makefile; they are not run here, since one of them runs this test;
-- ``<!-- dry run -->``: Snakemake is given ``--dry-run``, for what needs a GPU, a cluster, a network or too long;
+- nothing: ``bash`` and ``python`` are run; a ``yaml`` block that begins with ``# name`` goes into that file;
+- ``<!-- make -->``: each command is a target of the Makefile; not run here, since one of them runs this test;
+- ``<!-- dry run -->``: Snakemake gets ``--dry-run``, for what needs a GPU, a cluster, a network or too long;
 - ``<!-- needs PATH -->``: run after the workflow has made PATH.
 """
 
@@ -69,7 +69,8 @@ def tree(tmp_path_factory) -> Tree:
     """The working tree as git sees it, copied."""
     folder = tmp_path_factory.mktemp("tree")
     listing = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
-    for name in subprocess.run(listing, cwd=ROOT, capture_output=True, text=True, check=True).stdout.split("\0"):
+    listed = subprocess.run(listing, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    for name in listed.split("\0"):
         if name and (ROOT / name).exists():
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(ROOT / name, folder / name, follow_symlinks=False)

@@ -1,4 +1,4 @@
-"""The code blocks of the README and of docs/ run as they stand, links lead somewhere, and the README stays short."""
+"""Code blocks of the README and of docs/ run as they stand, links lead somewhere, and the README is short."""
 
 import re
 

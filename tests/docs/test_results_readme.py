@@ -21,8 +21,8 @@ def pattern(path):
 def made(tree):
     """Every file of the default study, relative to its folder."""
     study = yaml.safe_load((ROOT / "config.yaml").read_text())["study"]
-    lines = tree.make("--summary").stdout.splitlines()
-    return [line.split("\t")[0].removeprefix(f"results/{study}/") for line in lines if line.startswith("results/")]
+    files = [line.split("\t")[0] for line in tree.make("--summary").stdout.splitlines()]
+    return [path.removeprefix(f"results/{study}/") for path in files if path.startswith("results/")]
 
 
 @pytest.fixture(scope="module")
