@@ -4,7 +4,7 @@ import matplotlib
 import numpy as np
 import pytest
 
-from innerear.figures.style import markers, new_figure, palette, save, step_axis
+from innerear.figures.style import BRANCH_COLOURS, BRANCHES, markers, new_figure, palette, save, step_axis
 
 
 def test_emotions_keep_their_colours():
@@ -17,6 +17,13 @@ def test_other_labels_get_colours_apart_from_each_other():
     assert len(set(palette([f"genre {i}" for i in range(8)]).values())) == 8
     assert len(set(palette([f"genre {i}" for i in range(20)]))) == 20
     assert len(set(markers(["a", "b", "a", "c"]).values())) == 3
+
+
+def test_a_branch_never_has_the_colour_of_a_label():
+    labels = palette(["happy", "sad", "calm", "energetic", *"abcdefgh"])
+    assert not set(BRANCH_COLOURS.values()) & set(labels.values())
+    assert set(BRANCH_COLOURS) == set(BRANCHES)
+    assert len(set(BRANCH_COLOURS.values())) == len(BRANCH_COLOURS)
 
 
 def test_step_axis_counts_seconds_and_greys_out_pads():

@@ -33,6 +33,8 @@ BRANCHES = MappingProxyType(
 # default emotions have fixed colours, so that a reader learns them once for all figures.
 _EMOTIONS = {"happy": "#E69F00", "sad": "#0072B2", "calm": "#009E73", "energetic": "#D55E00"}
 _OTHERS = ("#CC79A7", "#56B4E9", "#000000", "#F0E442")
+#: from Paul Tol's muted scheme: none is an emotion's colour, and all stay apart under the same deficiencies
+BRANCH_COLOURS = MappingProxyType({"cond": "#332288", "uncond": "#999933", "delta": "#882255"})
 _MARKERS = "osD^vPX*<>hp"
 
 _RC: dict[Any, Any] = {
