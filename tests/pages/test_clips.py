@@ -12,7 +12,7 @@ import soundfile
 from PIL import Image
 
 from innerear.errors import InputError
-from innerear.pages.clips import contact_sheet
+from innerear.pages.clips import clips_page
 
 RATE = 16000
 SECONDS = 1.3
@@ -80,7 +80,7 @@ def html(samples, audio):
         ],
         columns=["sample_id", "feature", "value", "reason"],
     )
-    return contact_sheet(samples, audio, title="a <study>", model="nano", clips=clips)
+    return clips_page(samples, audio, title="a <study>", model="nano", clips=clips)
 
 
 @pytest.fixture(scope="module")
@@ -136,7 +136,7 @@ def test_features_stand_beside_the_clip_and_what_is_missing_says_why(page):
 def test_each_clip_can_be_looked_at_closer(samples, audio):
     rng, n = np.random.default_rng(0), len(samples)
     chroma, norms = rng.uniform(size=(n, 12, 65)), rng.normal(size=(n, 3, 68))
-    closer = Page(contact_sheet(samples, audio, title="", model="", chroma=chroma, norms=norms))
+    closer = Page(clips_page(samples, audio, title="", model="", chroma=chroma, norms=norms))
     assert len(closer.all("details")) == n
     names = [image["alt"] for image in closer.all("img")]
     for sample in samples["sample_id"]:
@@ -157,15 +157,15 @@ def test_nothing_comes_from_elsewhere(page, html):
 def test_a_clip_of_minutes_is_encoded_whole(samples, tmp_path):
     path = tmp_path / "long.wav"
     soundfile.write(path, 0.1 * np.random.default_rng(0).normal(size=(120 * RATE, 2)), RATE)
-    player = Page(contact_sheet(samples.iloc[:1], [path], title="", model="")).players[0]
+    player = Page(clips_page(samples.iloc[:1], [path], title="", model="")).players[0]
     wave, _ = soundfile.read(decoded(player["data-sound"], "audio/ogg"))
     assert wave.shape == (120 * RATE, 2)
 
 
 def test_wrong_files_are_named(samples, audio, tmp_path):
     with pytest.raises(InputError, match="7 sound files for 8 samples"):
-        contact_sheet(samples, audio[1:], title="", model="")
+        clips_page(samples, audio[1:], title="", model="")
     broken = tmp_path / "broken.wav"
     broken.write_bytes(b"RIFF")
     with pytest.raises(InputError, match=r"broken\.wav"):
-        contact_sheet(samples, [broken, *audio[1:]], title="", model="")
+        clips_page(samples, [broken, *audio[1:]], title="", model="")

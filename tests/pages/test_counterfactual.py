@@ -1,4 +1,4 @@
-"""The page of swapped texts says of each clip how likely it is under each text, beside its own."""
+"""The counterfactual page says how likely each clip is under each text, relative to its own prompt."""
 
 import numpy as np
 import pandas as pd
@@ -6,7 +6,7 @@ import pytest
 import soundfile
 
 from innerear.capture.counterfactual import KEPT, Cells, Clip
-from innerear.pages.counterfactual import excess, mismatch_page
+from innerear.pages.counterfactual import counterfactual_page, excess
 from innerear.stacks import GramFile
 
 FRAMES, RATE = 20, 16000
@@ -38,7 +38,7 @@ def likelihood(tmp_path):
         yield file
 
 
-def test_the_excess_is_beside_the_clips_own_prompt(likelihood):
+def test_the_excess_is_relative_to_the_clips_own_prompt(likelihood):
     found = excess(likelihood)
     assert list(found) == ["t-calm/seed-0", "t-sad/seed-0"]
     assert list(found["t-calm/seed-0"]) == ["sad", "neutral", "none", "paraphrase"]
@@ -57,7 +57,9 @@ def test_the_page_shows_each_clip_of_the_template_with_its_bars_and_curves(likel
     for *_, path in rows:
         soundfile.write(path, np.zeros(RATE // 2), RATE)
     columns = ["sample_id", "prompt_id", "emotion", "text", "seed", "audio"]
-    page = mismatch_page(pd.DataFrame(rows, columns=columns), likelihood, title="study: t", model="nano")
+    page = counterfactual_page(
+        pd.DataFrame(rows, columns=columns), likelihood, title="study: t", model="nano"
+    )
     assert page.count('class="player"') == 2
     assert "u-calm" not in page
     assert "2 clips of 2 prompts, made by nano" in page

@@ -5,31 +5,15 @@ import io
 
 import numpy as np
 import pytest
+from fakes import Measured, make_design
 from PIL import Image
 
 from innerear.errors import InputError
-from innerear.gram.layer_pass import layer_gram
-from innerear.pages.strips import GREY, by_frame, html, png, spread, state_norms, strips
+from innerear.pages.strips import GREY, by_frame, png, spread, state_norms, strips, ticks
+from innerear.pages.templates import fill
 
 K, T = 4, 40
 S = T + K - 1
-
-
-class Measured:
-    """An open Gram file, in memory."""
-
-    def __init__(self, states, complete):
-        self.arrays, self.axes = layer_gram(lambda i, steps: states[i][:, steps], len(states), complete)
-
-    def read(self, name, **where):
-        axes, values = self.arrays[name]
-        return values[tuple(where.get(axis, slice(None)) for axis in axes)]
-
-    def coords(self, axis):
-        return self.axes[axis]
-
-    def __contains__(self, name):
-        return name in self.arrays
 
 
 def picture(uri):
@@ -44,11 +28,13 @@ def complete():
     return (step >= K - 1) & (step < T)
 
 
-def test_norms_are_the_lengths_of_the_states_beside_their_median(complete):
+def test_norms_are_the_lengths_of_the_states_relative_to_their_median(complete):
     rng = np.random.default_rng(0)
-    states = [100 + 5 * rng.normal(size=(5, 2, S, 8)), 3 * rng.normal(size=(5, 2, S, 8))]
-    norms = state_norms({layer: Measured(x, complete) for layer, x in enumerate(states)})
-    assert norms.shape == (5, 2, S)
+    design = make_design(n_seeds=1, emotions=("happy", "sad"))
+    states = [100 + 5 * rng.normal(size=(10, 2, S, 8)), 3 * rng.normal(size=(10, 2, S, 8))]
+    grams = {layer: Measured(x, design, pads=K - 1) for layer, x in enumerate(states)}
+    norms = state_norms(grams)
+    assert norms.shape == (10, 2, S)
     assert np.isnan(norms[:, :, ~complete]).all()
     for layer, x in enumerate(states):
         length = np.linalg.norm(x[:, 1], axis=-1)[:, complete]  # uncond
@@ -107,9 +93,9 @@ def test_one_scale_serves_all_clips():
 
 
 def test_strips_are_folded_and_named():
-    text = html({"waveform": png(np.eye(2))}, 4.0, "a-sad/seed-0")
+    clip = {"name": "a-sad/seed-0", "strips": {"waveform": png(np.eye(2))}, "ticks": ticks(4.0)}
+    text = fill("strips.html", clip=clip)
     assert text.startswith("<details><summary>")
     assert 'alt="waveform of a-sad/seed-0"' in text
-    assert [f'style="left:{left:.2f}%">{s:g}<' in text for left, s in ((0, 0), (25, 1), (87.5, 3.5))] == [
-        True
-    ] * 3
+    for left, second in ((0, 0), (25, 1), (87.5, 3.5)):
+        assert f'style="left:{left:.2f}%">{second:g}<' in text

@@ -8,12 +8,18 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from innerear.analyses.audio_check import ANOVA
+from innerear.analyses.best_layers import HELD_OUT, RANK
+from innerear.analyses.similarity import CENTRED, OTHER_SEED, RATING_OTHER_SEED, RAW
+from innerear.statistics.design import STRATA
+from innerear.statistics.significance import ALPHA
+
 COLUMNS = ("criterion", "outcome", "value", "needed", "what")
 YES, NO, UNKNOWN = "yes", "no", "not established"
-#: a criterion's value from the study's tables, NaN where they do not say, and words on what it is
-Measure = Callable[["Tables"], tuple[float, str]]
-# Any: what pandas selects from a table is a table to us, and one of many things to its types.
+# Any: pandas types what it selects from a table as many things.
 Tables = Mapping[str, Any]
+#: a criterion's value from the study's tables, NaN where they do not say, and what the value is
+Measure = Callable[[Tables], tuple[float, str]]
 
 
 @dataclass(frozen=True)
@@ -31,7 +37,7 @@ def checklist(tables: Tables) -> pd.DataFrame:
 
     Parameters
     ----------
-    tables : ``samples``, ``checks`` (of qc), ``similarity`` (its map), ``manipulation`` (its effects) and
+    tables : ``samples``, ``checks`` (of rule qc), ``similarity`` (its map), ``audio_check`` (its effects) and
         ``best_layers``.
 
     Returns
@@ -57,20 +63,21 @@ def _steps(tables: Tables) -> tuple[float, str]:
 
 
 def _raw(tables: Tables) -> Any:
+    """Raw cosines of two emotions over steps, by layer and branch."""
     table = tables["similarity"]
-    pairs = (table["statistic"] == "other emotion, other seed") & (table["branch"] != "delta")
-    return table[pairs & (table["over"] == "steps") & (table["measure"] == "raw (diagnostic)")]
+    pairs = (table["statistic"] == STRATA[5]) & (table["branch"] != "delta")
+    raw = table[pairs & (table["over"] == "steps") & (table["measure"] == RAW)]
+    return raw.groupby(["layer", "branch"])["estimate"]
 
 
 def _similarity(tables: Tables) -> tuple[float, str]:
-    means = _raw(tables).groupby(["layer", "branch"])["estimate"].mean()
     what = "highest raw cosine of two emotions, mean over steps, of any layer in cond or uncond"
-    return float(means.max()), what
+    return float(_raw(tables).mean().max()), what
 
 
 def _variation(tables: Tables) -> tuple[float, str]:
-    spread = _raw(tables).groupby(["layer", "branch"])["estimate"].std()
-    return float(spread.min()), "smallest standard deviation over steps of that cosine, any layer"
+    what = "smallest standard deviation over steps of that cosine, any layer"
+    return float(_raw(tables).std().min()), what
 
 
 def _samples(tables: Tables) -> tuple[float, str]:
@@ -78,35 +85,29 @@ def _samples(tables: Tables) -> tuple[float, str]:
 
 
 def _acoustics(tables: Tables) -> tuple[float, str]:
-    effects = tables["manipulation"]
-    p = effects[effects["statistic"] == "ANOVA F"].dropna(subset=["p_corrected"])
+    effects = tables["audio_check"]
+    p = effects[effects["statistic"] == ANOVA].dropna(subset=["p_corrected"])
     what = "smallest p of any clip feature's ANOVA of prompt means, corrected over features"
     if p.empty:
         return np.nan, what
     return float(p["p_corrected"].min()), f"{what}: {p['feature'][p['p_corrected'].idxmin()]}"
 
 
-def _effects(tables: Tables) -> Any:
-    table = tables["similarity"]
-    whole = (table["over"] == "windows") & (table["window"] == "whole") & (table["measure"] == "centred")
-    return table[
-        whole & table["statistic"].isin(["emotion effect, other seed", "rating correlation, other seed"])
-    ]
-
-
 def _clusters(tables: Tables) -> tuple[float, str]:
-    effects = _effects(tables)
+    table = tables["similarity"]
+    effect = table["statistic"].isin([OTHER_SEED, RATING_OTHER_SEED]) & (table["measure"] == CENTRED)
+    whole = (table["over"] == "windows") & (table["window"] == "whole") & (table["branch"] == "uncond")
     what = "smallest corrected p of the emotion effect (centred cosine, other seed, whole clip), any layer"
-    return float(effects[effects["branch"] == "uncond"]["p_corrected"].min()), f"{what}, in uncond"
+    return float(table[effect & whole]["p_corrected"].min()), f"{what}, in uncond"
 
 
 def _best_layer(tables: Tables) -> tuple[float, str]:
     table = tables["best_layers"]
     table = table[table["branch"] == "uncond"]
-    chosen = table[table["statistic"] == "held-out distance of the chosen layer"]
-    best = table[(table["statistic"] == "rank of the layer") & (table["estimate"] == 1)]
+    chosen = table[table["statistic"] == HELD_OUT]
+    best = table[(table["statistic"] == RANK) & (table["estimate"] == 1)]
     what = (
-        "p of the labels' distance in uncond, on templates held out, in the layer that is best on the others"
+        "p of the labels' distance in uncond on held-out templates, in the layer that is best on the others"
     )
     if chosen.empty or best.empty:
         return np.nan, what
@@ -115,13 +116,15 @@ def _best_layer(tables: Tables) -> tuple[float, str]:
     return float(chosen["p_corrected"].iloc[0]), f"{what}; best of all: layer {first['layer']} ({ranks})"
 
 
-_RELATIONS = MappingProxyType({"<": np.less, ">": np.greater, "≥": np.greater_equal, "=": np.equal})
+_RELATIONS = MappingProxyType(
+    {"<": np.less, "≤": np.less_equal, ">": np.greater, "≥": np.greater_equal, "=": np.equal}
+)
 CRITERIA = (
     Criterion("all steps captured", _steps, "=", 0),
     Criterion("similarity of two emotions", _similarity, "<", 0.99),
     Criterion("variation over steps", _variation, ">", 0.01),
     Criterion("samples an emotion", _samples, "≥", 20),
-    Criterion("acoustics differ", _acoustics, "<", 0.05),
-    Criterion("clusters visible", _clusters, "<", 0.05),
-    Criterion("best layers known", _best_layer, "<", 0.05),
+    Criterion("acoustics differ", _acoustics, "≤", ALPHA),
+    Criterion("clusters visible", _clusters, "≤", ALPHA),
+    Criterion("best layers known", _best_layer, "≤", ALPHA),
 )

@@ -1,8 +1,8 @@
-"""What a clip looks like and what the layers did meanwhile, on one time axis, for the listening page."""
+"""Strips of a clip, for its page: how it looks and what the layers do meanwhile, on one time axis."""
 
 import base64
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import matplotlib
 import numpy as np
@@ -22,11 +22,11 @@ GREY = 217
 
 
 def state_norms(grams: Mapping[int, GramSource], branch: str = "uncond") -> NDArray[np.float32]:
-    """Return how long each layer's states are at each step, beside their usual length in that layer.
+    """Return the length of each layer's states at each step, relative to the layer's median length.
 
     Parameters
     ----------
-    grams : layer -> its open `GramFile`.
+    grams : layer → its open `GramFile`.
     branch : which branch; the first of the file if it has no such branch.
 
     Returns
@@ -36,11 +36,10 @@ def state_norms(grams: Mapping[int, GramSource], branch: str = "uncond") -> NDAr
     """
     levels = []
     for gram in grams.values():
-        names = [str(name) for name in gram.coords("branch")]
-        where = {"branch": names.index(branch) if branch in names else 0}
-        mean, product = gram.read("mean_norm", **where), gram.read("mean_product", **where)
+        one = branch if branch in gram.labels("branch") else 0
+        mean, product = gram.read("mean_norm", branch=one), gram.read("mean_product", branch=one)
         # Step by step: of each matrix [N, N] only the diagonal is wanted.
-        centred = [np.diagonal(gram.read("gram", step=step, **where)) for step in range(len(mean))]
+        centred = [np.diagonal(gram.read("gram", step=step, branch=one)) for step in range(len(mean))]
         squared = np.stack(centred) + 2 * product + np.square(mean)[:, None]  # [S, N]
         length = np.sqrt(np.maximum(squared, np.finfo(np.float32).tiny))
         complete = np.asarray(gram.read("complete"), bool)
@@ -50,10 +49,7 @@ def state_norms(grams: Mapping[int, GramSource], branch: str = "uncond") -> NDAr
 
 
 def by_frame(steps: NDArray, n_frames: int) -> NDArray:
-    """Move steps [..., S] to the frames that are whole after them, [..., T]; NaN where none is.
-
-    Frame f is whole after step f + K − 1.
-    """
+    """Move steps [..., S] to the frames that they complete, [..., T]: step f + K − 1 completes frame f."""
     lag = steps.shape[-1] - n_frames  # K − 1
     if lag < 0:
         raise InputError(f"{steps.shape[-1]} steps are fewer than {n_frames} frames: one clip, one timeline")
@@ -74,7 +70,7 @@ def strips(
 
     Returns
     -------
-    Name -> PNG as a data URI; low bands, C and the lowest layer at the bottom. NaN is grey.
+    Name → PNG as a data URI; low bands, C and the lowest layer at the bottom. NaN is grey.
     """
     shares = chroma / np.maximum(np.nanmax(chroma, initial=1e-9), 1e-9)
     return {
@@ -93,6 +89,11 @@ def png(values: NDArray, colours: str = SEQUENTIAL, *, rows: int = 1) -> str:
     picture = Image.fromarray(np.where(known, shade, SHADES).astype(np.uint8))
     if picture.width > WIDTH:
         picture = picture.resize((WIDTH, picture.height), Image.Resampling.NEAREST)
+    return data_uri(picture, colours)
+
+
+def data_uri(picture: Image.Image, colours: str) -> str:
+    """Return a picture of shades 0 … `SHADES` − 1, and `SHADES` for grey, as a PNG data URI."""
     table = matplotlib.colormaps[colours](np.linspace(0, 1, SHADES))[:, :3]
     picture.putpalette([*(255 * table).astype(np.uint8).ravel().tolist(), GREY, GREY, GREY])
     buffer = io.BytesIO()
@@ -101,7 +102,7 @@ def png(values: NDArray, colours: str = SEQUENTIAL, *, rows: int = 1) -> str:
 
 
 def _envelope(wave: NDArray) -> NDArray:
-    """Draw a waveform as 0 and 1 [row, column]: from the least to the largest sample of each column."""
+    """Draw a waveform as 0 and 1 [row, column]: each column from its smallest to its largest sample."""
     mono = wave.mean(axis=1) if wave.ndim == 2 else wave
     columns = min(WIDTH, len(mono))
     edges = np.linspace(0, len(mono), columns + 1).astype(int)[:-1]
@@ -113,29 +114,19 @@ def _envelope(wave: NDArray) -> NDArray:
 
 
 def spread(norms: NDArray) -> float:
-    """Return the level that all but 1 % of norms stay within, for a scale that all clips share."""
+    """Return the level that 99 % of norms stay within, for a scale that all clips share."""
     known = np.abs(norms[np.isfinite(norms)])
     return float(np.quantile(known, 0.99)) if known.size and known.max() > 0 else 1.0
 
 
-def html(images: Mapping[str, str], seconds: float, name: str) -> str:
-    """Return the strips as HTML that is folded until asked for, over a scale in seconds.
+def ticks(seconds: float) -> dict[float, float]:
+    """Return at most eight round seconds of a clip, each with its place in % of the clip.
 
-    Parameters
-    ----------
-    images : from `strips`.
-    name : of the clip, escaped.
+    Examples
+    --------
+    >>> ticks(4.0)
+    {0.0: 0.0, 0.5: 12.5, 1.0: 25.0, 1.5: 37.5, 2.0: 50.0, 2.5: 62.5, 3.0: 75.0, 3.5: 87.5}
     """
-    rows = "".join(
-        f'<div><span>{title}</span><b><img alt="{title} of {name}" src="{image}" loading="lazy">'
-        '<i class="head"></i></b></div>'
-        for title, image in images.items()
-    )
-    ticks = "".join(f'<i style="left:{100 * s / seconds:.2f}%">{s:g}</i>' for s in _ticks(seconds))
-    scale = f'<div class="scale"><span>seconds</span><b>{ticks}</b></div>'
-    return f'<details><summary>look closer</summary><div class="strips">{rows}{scale}</div></details>'
-
-
-def _ticks(seconds: float) -> Sequence[float]:
     step = next(step for step in (0.25, 0.5, 1, 2, 5, 10, 30, 60, np.inf) if seconds / step <= 8)
-    return np.arange(0, seconds, step).tolist() if np.isfinite(step) else [0.0]
+    marks = np.arange(0, seconds, step).tolist() if np.isfinite(step) else [0.0]
+    return {float(mark): 100 * mark / seconds for mark in marks}

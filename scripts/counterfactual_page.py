@@ -3,15 +3,15 @@
 from innerear.io.files import atomic
 from innerear.io.log import log_to
 from innerear.io.tables import read_table
-from innerear.pages.counterfactual import mismatch_page
+from innerear.pages.counterfactual import counterfactual_page
 from innerear.stacks import template_part
 
-with log_to(snakemake.log[0]), template_part(snakemake.input.heard[0]) as likelihood:
-    page = mismatch_page(
+with log_to(snakemake.log[0]), template_part(snakemake.input.likelihood[0]) as likelihood:
+    text = counterfactual_page(
         read_table(snakemake.input.samples),
         likelihood,
         title=snakemake.params.title,
         model=snakemake.params.model,
     )
-    with atomic(snakemake.output[0]) as file:
-        file.write_text(page, encoding="utf-8")
+    with atomic(snakemake.output[0]) as page:
+        page.write_text(text, encoding="utf-8")

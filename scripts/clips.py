@@ -4,14 +4,14 @@ from innerear.acoustics.frame_files import read_frames
 from innerear.io.files import atomic
 from innerear.io.log import log_to
 from innerear.io.tables import read_table
-from innerear.pages.clips import contact_sheet
+from innerear.pages.clips import clips_page
 from innerear.pages.strips import state_norms
 from innerear.stacks import open_layers
 
 with log_to(snakemake.log[0]), open_layers(snakemake.input.grams) as grams:
     samples = read_table(snakemake.input.samples)
     frames = read_frames(read_table(snakemake.input.frames)["path"], samples["sample_id"].tolist())
-    sheet = contact_sheet(
+    text = clips_page(
         samples,
         samples["audio"],
         title=snakemake.params.study,
@@ -22,4 +22,4 @@ with log_to(snakemake.log[0]), open_layers(snakemake.input.grams) as grams:
         norms=state_norms(grams),
     )
     with atomic(snakemake.output[0]) as page:
-        page.write_text(sheet, encoding="utf-8")
+        page.write_text(text, encoding="utf-8")
