@@ -43,7 +43,7 @@ class Sizes:
     capacities: tuple[int, ...]
 
 
-REAL = Sizes("large", 2048, (1, 4, 16, 32), 1.5, 2.0, 1.0, 3, 20, (128, 448))
+REAL = Sizes("large", 2048, (1, 4, 16, 32), 0.7, 2.0, 1.0, 3, 20, (128, 448))
 TINY = Sizes("tiny", 256, (1, 4), 0.2, 0.4, 0.2, 1, 3, (64,))
 
 
