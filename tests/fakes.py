@@ -42,6 +42,20 @@ class Measured:
         return name in self.arrays
 
 
+class Stored(Measured):
+    """Arrays of a `LayerResult` as their file would give them back."""
+
+    def __init__(self, arrays, coords):
+        self.arrays, self.axes = arrays, coords
+
+
+def stored_products(products):
+    """What `best_layers` reads of one layer with one branch: fold products [1 + m, F, F]."""
+    axes = ("branch", "relabeling", "fold", "fold_2")
+    boots = (("branch", "bootstrap"), np.zeros((1, 2)))
+    return Stored({"fold_products": (axes, products[None]), "bootstraps": boots}, {"branch": ["uncond"]})
+
+
 def sheet(n_templates=5, n_seeds=2, emotions=EMOTIONS, *, templates=True, ratings=None):
     """Emotions × templates × seeds; `ratings` maps an emotion to (valence, arousal)."""
     table = pd.DataFrame(

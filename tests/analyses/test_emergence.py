@@ -9,21 +9,22 @@ import ruptures
 from fakes import make_design, rows
 from scipy.stats import binom
 
+from innerear.analyses import emergence
 from innerear.analyses.emergence import (
     CLIPS,
     INTERACTION,
     ONSET,
     RISE,
     RISE_TIME,
-    emergence_map,
     fit_shape,
-    layer_emergence,
     logistic_shapes,
+    of_layer,
     onsets,
     step_shapes,
 )
 from innerear.errors import InputError
 from innerear.statistics.design import Design
+from innerear.statistics.table import layer_map
 
 S, PADS = 66, 3
 STEP = np.arange(S)
@@ -52,10 +53,10 @@ def data(design, strength, *, d=12, within=0.5, seed=0, n_steps=S, smooth=1, tur
     return x.astype(np.float32)
 
 
-def emergence(strength, design=None, m=49, steps_per_matrix=1, **options):
+def analysed(strength, design=None, m=49, steps_per_matrix=1, **options):
     design = design or make_design()
     gram = Measured(data(design, strength, **options), design, steps_per_matrix=steps_per_matrix)
-    return layer_emergence(gram, design, model="m", layer=0, n_permutations=m, n_bootstraps=200)
+    return of_layer(gram, design, model="m", layer=0, n_permutations=m, n_bootstraps=200)
 
 
 def one(table, statistic, branch="uncond", **where):
@@ -64,12 +65,12 @@ def one(table, statistic, branch="uncond", **where):
 
 @pytest.fixture(scope="module")
 def sudden():
-    return emergence(1.5 * (STEP >= 30)).table
+    return analysed(1.5 * (STEP >= 30)).table
 
 
 @pytest.fixture(scope="module")
 def gradual():
-    return emergence(1.5 / (1 + np.exp(-(STEP - 33) / 5))).table
+    return analysed(1.5 / (1 + np.exp(-(STEP - 33) / 5))).table
 
 
 def test_a_sudden_onset_is_recovered_with_its_interval(sudden):
@@ -98,12 +99,12 @@ def test_sudden_and_gradual_are_told_apart(sudden, gradual):
 
 
 def test_steps_taken_together_leave_onset_and_rise_time_in_steps(sudden, gradual):
-    together = emergence(1.5 * (STEP >= 30), steps_per_matrix=3)
+    together = analysed(1.5 * (STEP >= 30), steps_per_matrix=3)
     onset = one(together.table, ONSET, unit="step")
     assert onset["estimate"] == pytest.approx(30, abs=3)
     assert one(together.table, ONSET, unit="s")["estimate"] == pytest.approx(onset["estimate"] / 50)
     assert together.coords["step"].tolist() == list(range(PADS, S - PADS, 3))
-    slow = emergence(1.5 / (1 + np.exp(-(STEP - 33) / 5)), steps_per_matrix=3).table
+    slow = analysed(1.5 / (1 + np.exp(-(STEP - 33) / 5)), steps_per_matrix=3).table
     times = [one(table, RISE_TIME)["estimate"] for table in (gradual, slow)]
     assert times[1] == pytest.approx(times[0], rel=0.35)
 
@@ -115,7 +116,7 @@ def test_the_rise_keeps_its_level_on_smooth_null_data(within):
     for k in range(n):
         gram = Measured(data(design, np.zeros(40), d=6, seed=k, n_steps=40, smooth=12, within=within), design)
         options = {"model": "0", "layer": 0, "n_permutations": 99, "n_bootstraps": 2}
-        table = layer_emergence(gram, design, branches=("uncond",), **options).table
+        table = of_layer(gram, design, branches=("uncond",), **options).table
         found += bool(one(table, RISE)["p"] <= 0.05)
     assert found <= binom.ppf(0.999, n, 0.05), found
 
@@ -127,10 +128,10 @@ def test_without_templates_the_rise_is_tested_with_probes_fitted_anew():
             data(table, np.zeros(16), d=6, seed=k, n_steps=16, smooth=6, within=0.8), table, pads=0
         )
         options = {"model": "0", "layer": 0, "n_permutations": 39, "n_bootstraps": 2}
-        result = layer_emergence(gram, table, branches=("uncond",), **options).table
+        result = of_layer(gram, table, branches=("uncond",), **options).table
         found += bool(one(result, RISE)["p"] <= 0.05)
     assert found <= binom.ppf(0.999, n, 0.05), found
-    planted = emergence(1.5 * (np.arange(24) >= 12), table, m=39, n_steps=24).table
+    planted = analysed(1.5 * (np.arange(24) >= 12), table, m=39, n_steps=24).table
     assert one(planted, RISE)["p"] <= 0.05
     assert abs(one(planted, ONSET, unit="step")["estimate"] - 12) <= 1
 
@@ -139,7 +140,7 @@ def test_an_effect_that_is_there_from_the_start_has_no_onset():
     design, found, n = make_design(n_templates=4, n_seeds=1), 0, 35
     for k in range(n):
         x = data(design, np.ones(40), d=6, seed=k, n_steps=40, smooth=12, within=0.8)
-        result = layer_emergence(
+        result = of_layer(
             Measured(x, design),
             design,
             model="0",
@@ -148,16 +149,16 @@ def test_an_effect_that_is_there_from_the_start_has_no_onset():
             n_permutations=99,
             n_bootstraps=20,
         )
-        table = emergence_map([result.table], [result.null])
+        table = layer_map(emergence, [result.table], [result.null])
         found += bool(np.isfinite(one(table, ONSET, unit="step")["estimate"]))
     assert found <= binom.ppf(0.999, n, 0.05), found
 
 
 def test_an_onset_without_significant_rise_is_withheld(sudden):
-    result = emergence(1.5 * (STEP >= 30))
+    result = analysed(1.5 * (STEP >= 30))
     table = result.table
     table.loc[table["statistic"] == RISE, "score"] = -9.0
-    withheld = one(emergence_map([table], [result.null]), ONSET, unit="step")
+    withheld = one(layer_map(emergence, [table], [result.null]), ONSET, unit="step")
     assert np.isnan(withheld["estimate"])
     assert withheld["interval"] == "none: the rise is not significant"
 
@@ -166,7 +167,7 @@ def test_emergence_in_cond_is_refused_and_never_reported(sudden):
     design = make_design()
     gram = Measured(data(design, np.zeros(S)), design)
     with pytest.raises(InputError, match="reads the text from step 0"):
-        layer_emergence(gram, design, model="m", layer=0, branches=("cond", "delta"))
+        of_layer(gram, design, model="m", layer=0, branches=("cond", "delta"))
     assert set(rows(sudden, branch="cond")["statistic"]) == {
         INTERACTION,
         "distance",
@@ -209,12 +210,12 @@ def test_a_logistic_rises_from_10_to_90_percent_in_its_rise_time():
 
 
 def test_another_code_late_is_an_interaction_and_the_same_code_is_not():
-    turned = emergence(np.full(S, 1.0), m=199, turn=True).table
+    turned = analysed(np.full(S, 1.0), m=199, turn=True).table
     assert one(turned, INTERACTION)["p"] <= 0.01
     assert one(turned, INTERACTION)["ci_lo"] > 0
     more = one(turned, "difference of distances")
     assert more["ci_lo"] < 0 < more["ci_hi"]
-    same = emergence(np.full(S, 1.0), m=199, seed=2).table
+    same = analysed(np.full(S, 1.0), m=199, seed=2).table
     assert one(same, INTERACTION)["p"] > 0.05
     assert one(same, "distance", window="last_10")["ci_lo"] > 0
 
@@ -237,7 +238,7 @@ def test_the_interaction_keeps_its_level_under_a_constant_effect(within):
         x = data(design, np.full(20, 2.0), d=5, within=within, seed=k, n_steps=20)
         gram = Measured(x, design, pads=0)
         options = {"model": "0", "layer": 0, "n_permutations": 99, "n_bootstraps": 2}
-        table = layer_emergence(gram, design, branches=(), **options).table
+        table = of_layer(gram, design, branches=(), **options).table
         found += bool(one(table, INTERACTION)["p"] <= 0.05)
     assert found <= binom.ppf(0.999, n, 0.05), found
 
@@ -245,7 +246,7 @@ def test_the_interaction_keeps_its_level_under_a_constant_effect(within):
 def test_the_map_corrects_the_interaction_over_layers():
     design = make_design()
     results = [
-        layer_emergence(
+        of_layer(
             Measured(data(design, np.full(S, 1.0), turn=layer == 1, seed=layer), design),
             design,
             model="m",
@@ -255,7 +256,7 @@ def test_the_map_corrects_the_interaction_over_layers():
         )
         for layer in range(2)
     ]
-    table = emergence_map([r.table for r in results], [r.null for r in results])
+    table = layer_map(emergence, [r.table for r in results], [r.null for r in results])
     tested = rows(table, statistic=INTERACTION)
     assert (tested["p_corrected"] >= tested["p"]).all()
     assert (tested["family"] == "layers of a branch").all()
@@ -266,7 +267,7 @@ def test_the_map_corrects_the_interaction_over_layers():
 
 def test_evidence_of_single_clips_is_kept():
     design = make_design()
-    result = layer_emergence(
+    result = of_layer(
         Measured(data(design, 1.5 * (STEP >= 30)), design), design, model="m", layer=0, n_permutations=1
     )
     axes, values = result.arrays["evidence"]
@@ -280,7 +281,7 @@ def test_evidence_of_single_clips_is_kept():
 def test_a_clip_too_short_for_windows_says_so():
     design = make_design()
     x = data(design, np.zeros(9), n_steps=9)
-    table = layer_emergence(
+    table = of_layer(
         Measured(x, design, pads=0), design, model="m", layer=0, n_permutations=9, n_bootstraps=20
     ).table
     assert (rows(table, statistic=INTERACTION)["null"].str.contains("too few complete steps")).all()

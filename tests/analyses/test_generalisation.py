@@ -9,9 +9,11 @@ from mne.decoding import GeneralizingEstimator
 from scipy.stats import binom
 from sklearn.linear_model import Ridge
 
-from innerear.analyses.generalisation import AUC, EVIDENCE, generalisation_map, layer_generalisation
+from innerear.analyses import generalisation
+from innerear.analyses.generalisation import AUC, EVIDENCE, of_layer
 from innerear.errors import InputError
 from innerear.statistics.probes import Ranking, held_out_operators
+from innerear.statistics.table import layer_map
 
 Measured = partial(fakes.Measured, n_bins=5)
 make_design = partial(fakes.make_design, n_templates=4)
@@ -31,9 +33,7 @@ def data(design, *, n_steps=20, d=10, within=0.5, emotion=0.0, turn=True, seed=0
 
 def measure(design, n_permutations=99, n_bins=5, **options):
     gram = Measured(data(design, **options), design, n_bins=n_bins)
-    return layer_generalisation(
-        gram, design, model="m", layer=0, n_permutations=n_permutations, n_bootstraps=30
-    )
+    return of_layer(gram, design, model="m", layer=0, n_permutations=n_permutations, n_bootstraps=30)
 
 
 def square(table, column, statistic=EVIDENCE, branch="uncond"):
@@ -75,9 +75,7 @@ def test_scores_equal_mne_generalizing_estimator():
 def test_transfer_between_branches_equals_ridge_on_features():
     design = make_design()
     x = data(design, emotion=0.5)
-    result = layer_generalisation(
-        Measured(x, design), design, model="m", layer=0, n_permutations=9, n_bootstraps=9
-    )
+    result = of_layer(Measured(x, design), design, model="m", layer=0, n_permutations=9, n_bootstraps=9)
     cond, uncond = x.astype(float).mean(axis=2).swapaxes(0, 1)
     targets, scores = design.targets[design.prompt_of], np.empty((design.n_samples, 4))
     for fold in design.folds():
@@ -136,7 +134,7 @@ def test_max_t_keeps_the_family_wise_rate():
 def test_the_map_is_corrected_over_layers():
     design = make_design()
     results = [measure(design, emotion=0.4, seed=k) for k in range(2)]
-    table = generalisation_map([r.table for r in results], [r.null for r in results])
+    table = layer_map(generalisation, [r.table for r in results], [r.null for r in results])
     tested = table[table["p"].notna()]
     assert (tested["p_corrected"] >= tested["p"]).all()
     assert set(tested["family"]) == {"layers × windows of a branch"}
@@ -167,4 +165,4 @@ def test_one_prompt_per_emotion_gives_a_reason_and_no_estimate():
 def test_without_bins_it_is_refused():
     design = make_design()
     with pytest.raises(InputError, match=r"gram\.bins"):
-        layer_generalisation(Measured(data(design), design, n_bins=0), design, model="m", layer=0)
+        of_layer(Measured(data(design), design, n_bins=0), design, model="m", layer=0)

@@ -9,15 +9,11 @@ import pytest
 from fakes import EMOTIONS, rows
 from scipy.stats import binom
 
-from innerear.analyses.similarity import (
-    MAP_COLUMNS,
-    cosine_similarity,
-    debiased_cka,
-    layer_similarity,
-    similarity_map,
-)
+from innerear.analyses import similarity
+from innerear.analyses.similarity import MAP_COLUMNS, cka_vectors, cosine_similarity, debiased_cka, of_layer
 from innerear.errors import InputError
 from innerear.statistics.design import Design
+from innerear.statistics.table import layer_map
 
 S = 20
 COMPLETE = np.r_[np.zeros(3), np.ones(S - 6), np.zeros(3)].astype(bool)
@@ -43,7 +39,7 @@ def planted():
     return (
         design,
         gram,
-        layer_similarity(gram, design, model="nano", layer=1, n_permutations=199, n_bootstraps=200),
+        of_layer(gram, design, model="nano", layer=1, n_permutations=199, n_bootstraps=200),
     )
 
 
@@ -110,7 +106,7 @@ def test_every_tested_row_says_how(planted):
 
 def test_map_over_layers_is_corrected_as_one_family(planted):
     design, _, first = planted
-    second = layer_similarity(
+    second = of_layer(
         Measured(data(design, emotion=0.3, seed=4), design),
         design,
         model="nano",
@@ -118,7 +114,7 @@ def test_map_over_layers_is_corrected_as_one_family(planted):
         n_permutations=199,
         n_bootstraps=20,
     )
-    joined = similarity_map([first.table, second.table], [first.null, second.null])
+    joined = layer_map(similarity, [first.table, second.table], [first.null, second.null])
     tested = joined[joined["p"].notna()]
     assert (
         tested["p_corrected"] >= pd.concat([first.table, second.table])["p_corrected"].dropna().min()
@@ -134,7 +130,7 @@ def test_false_positive_rate_on_null_data(within):
     n = 300
     design = make_design(n_templates=5)
     gram = Measured(data(design, d=8, within=within, n_steps=n, seed=int(10 * within)), design, pads=0)
-    result = layer_similarity(gram, design, model="null", layer=0, n_permutations=199, n_bootstraps=2)
+    result = of_layer(gram, design, model="null", layer=0, n_permutations=199, n_bootstraps=2)
     for statistic in ("emotion effect, same seed", "emotion effect, other seed"):
         table = rows(result.table, branch="uncond", measure="centred", over="steps", statistic=statistic)
         rejected = int((table["p"] <= 0.05).sum())
@@ -165,7 +161,7 @@ def test_max_t_keeps_the_family_wise_rate():
     design, found, n = make_design(n_templates=3), 0, 25
     for k in range(n):
         gram = Measured(data(design, d=6, seed=100 + k), design)
-        result = layer_similarity(gram, design, model="null", layer=0, n_permutations=99, n_bootstraps=2)
+        result = of_layer(gram, design, model="null", layer=0, n_permutations=99, n_bootstraps=2)
         table = rows(result.table, branch="uncond", measure="centred", over="steps")
         found += bool((rows(table, statistic="emotion effect, other seed")["p_corrected"] <= 0.05).any())
     assert found <= binom.ppf(0.995, n, 0.05)
@@ -173,7 +169,7 @@ def test_max_t_keeps_the_family_wise_rate():
 
 def test_one_prompt_per_emotion_gives_estimates_without_p():
     design = make_design(n_templates=1, n_seeds=3)
-    result = layer_similarity(
+    result = of_layer(
         Measured(data(design), design), design, model="nano", layer=0, n_permutations=50, n_bootstraps=20
     )
     assert result.table["p"].isna().all()
@@ -196,11 +192,11 @@ def says_no_test(table):
 
 def test_one_seed_leaves_other_seed_strata_untested_with_the_reason():
     design = make_design(n_seeds=1)
-    result = layer_similarity(
+    result = of_layer(
         Measured(data(design), design), design, model="nano", layer=0, n_permutations=50, n_bootstraps=20
     )
     says_no_test(result.table)
-    joined = similarity_map([result.table], [result.null])
+    joined = layer_map(similarity, [result.table], [result.null])
     says_no_test(joined)
     effects = rows(joined, measure="centred", over="windows")
     other = rows(effects, statistic="emotion effect, other seed")
@@ -214,7 +210,7 @@ def test_one_seed_leaves_other_seed_strata_untested_with_the_reason():
 def test_without_permutations_nothing_is_tested():
     design = make_design()
     gram = Measured(data(design), design)
-    table = layer_similarity(gram, design, model="nano", layer=0, n_permutations=0, n_bootstraps=20).table
+    table = of_layer(gram, design, model="nano", layer=0, n_permutations=0, n_bootstraps=20).table
     assert table["p"].isna().all()
     says_no_test(table)
     effect = rows(table, measure="centred", over="steps", statistic="emotion effect, same seed")
@@ -225,7 +221,7 @@ def test_bootstraps_that_often_lack_a_stratum_give_no_interval():
     """Two seeds are drawn alike in half of all resamples, which then hold no pair of two seeds."""
     design = make_design(n_templates=5, n_seeds=2)
     gram = Measured(data(design), design)
-    table = layer_similarity(gram, design, model="nano", layer=0, n_permutations=19, n_bootstraps=200).table
+    table = of_layer(gram, design, model="nano", layer=0, n_permutations=19, n_bootstraps=200).table
     table = rows(table, measure="centred", over="windows")
     for name in ("same prompt, other seed", "other emotion, other seed", "seed effect"):
         mine = rows(table, statistic=name)
@@ -242,7 +238,7 @@ def test_no_p_is_smaller_than_the_design_can_reach(n_templates, emotions):
     """Relabelings that only rename tie with the observed effect, whatever the rounding."""
     design = make_design(n_templates=n_templates, emotions=emotions)
     gram = Measured(data(design, emotion=1), design)
-    table = layer_similarity(gram, design, model="nano", layer=0, n_permutations=500, n_bootstraps=2).table
+    table = of_layer(gram, design, model="nano", layer=0, n_permutations=500, n_bootstraps=2).table
     p = table["p"].dropna()
     assert len(p)
     assert p.min() >= 1 / design.relabelings
@@ -254,9 +250,7 @@ def test_steps_without_variance_are_not_tested():
     design = make_design()
     x = data(design)
     x[:, 1, 3] = x[0, 1, 3]
-    result = layer_similarity(
-        Measured(x, design), design, model="nano", layer=0, n_permutations=50, n_bootstraps=20
-    )
+    result = of_layer(Measured(x, design), design, model="nano", layer=0, n_permutations=50, n_bootstraps=20)
     table = rows(result.table, branch="uncond", measure="centred", statistic="emotion effect, same seed")
     assert np.isnan(table.set_index("step").loc[3, "p"])
     assert table.set_index("step").loc[4:5, "p"].notna().all()
@@ -269,7 +263,7 @@ def test_another_order_of_samples_is_refused():
     gram = Measured(data(design), design)
     gram.axes["sample"] = gram.axes["sample"][::-1]
     with pytest.raises(InputError, match="stands where"):
-        layer_similarity(gram, design, model="nano", layer=0)
+        of_layer(gram, design, model="nano", layer=0)
 
 
 # ---- the public function ---------------------------------------------------------------------------
@@ -341,3 +335,27 @@ def test_debiased_cka_refuses_too_few_samples():
         debiased_cka(np.eye(3), np.eye(3))
     with pytest.raises(InputError, match="shapes"):
         debiased_cka(np.eye(5), np.eye(4))
+
+
+def test_debiased_cka_is_the_ratio_of_unbiased_hsic():
+    """Song et al. 2012, eq. 5, written out."""
+    rng = np.random.default_rng(1)
+    x, y = rng.normal(size=(2, 9, 4))
+    y = x + y
+    grams = [x @ x.T + 3, y @ y.T]
+
+    def hsic(k, l):
+        n, (k, l) = len(k), (one - np.diag(np.diag(one)) for one in (k, l))
+        ones = np.ones(n)
+        sums = (ones @ k @ ones) * (ones @ l @ ones) / ((n - 1) * (n - 2))
+        return (np.trace(k @ l) + sums - 2 / (n - 2) * ones @ k @ l @ ones) / (n * (n - 3))
+
+    expected = hsic(*grams) / np.sqrt(hsic(grams[0], grams[0]) * hsic(grams[1], grams[1]))
+    assert debiased_cka(*grams) == pytest.approx(expected)
+    vectors = cka_vectors(np.stack(grams))
+    assert vectors[0] @ vectors[1] == pytest.approx(expected)
+
+
+def test_debiased_cka_of_equal_samples_is_not_a_number():
+    assert np.isnan(debiased_cka(np.eye(5), np.full((5, 5), 2.0)))
+    assert np.isnan(cka_vectors(np.eye(3))).all()

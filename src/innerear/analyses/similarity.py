@@ -1,13 +1,11 @@
-"""How alike samples are inside the model: cosine matrices, curves over five strata of pairs, CKA.
+"""How similar samples are inside the model: cosine matrices, curves over five strata of pairs, CKA.
 
-Raw cosines of residual streams are near 1 because of a mean that all samples share, so they are kept
-as a *diagnostic* only. What is tested is centred or standardised, and compares pairs of prompts with
-each other within one seed relation, since a seed shared by two prompts couples their sampling.
+Raw cosines of residual streams are near 1, because all samples share a large mean. They are kept as a
+*diagnostic* only. The tests use centred or standardised features. They compare pairs of prompts within one
+seed relation, since two prompts with the same seed share their sampling noise.
 """
 
 import logging
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -15,47 +13,32 @@ import pandas as pd
 
 from innerear.errors import InputError
 from innerear.gram.reading import GramSource, analysed_cells, cosine, raw_gram
-from innerear.stacks.gram_file import Arrays, Coords
+from innerear.statistics.cells import estimates, record_by_over
 from innerear.statistics.design import STRATA, Design
-from innerear.statistics.significance import correct_over_cells, null_table, percentile_interval, record
+from innerear.statistics.finding import Finding
+from innerear.statistics.pieces import pieces
+from innerear.statistics.significance import null_table
+from innerear.statistics.table import LayerResult, columns
 
-MEASURES = ("centred", "standardised", "raw (diagnostic)")
-#: columns that name a map of layers × cells, within which `similarity_map` corrects
+MEASURES = CENTRED, STANDARDISED, RAW = "centred", "standardised", "raw (diagnostic)"
+#: columns that name a map of layers × cells
 MAP_COLUMNS = ("branch", "measure", "statistic", "over")
-#: effect -> the strata whose difference it is
-EFFECTS = {
-    "emotion effect, same seed": (2, 4),
-    "emotion effect, other seed": (3, 5),
-    "prompt effect": (1, 3),
-    "seed effect": (2, 3),
-}
-#: the same for labels that are ratings: −r of the cosine of two prompts with the distance of their ratings
-CORRELATIONS = {"rating correlation, same seed": (2, 4), "rating correlation, other seed": (3, 5)}
-#: the effects of which labels, not prompts or seeds, are the cause, and which a permutation can test
-TESTED = ("emotion effect, same seed", "emotion effect, other seed", *CORRELATIONS)
-# Weights of pairs [permutations, pairs] are made in pieces of at most this many numbers.
-_PIECE = 2**24
-# Steps of activations are compared in blocks of about this many numbers, to stay in cache.
+FAMILY = "layers × {over} of a branch"
+SAME_SEED, OTHER_SEED = "emotion effect, same seed", "emotion effect, other seed"
+RATING_SAME_SEED, RATING_OTHER_SEED = "rating correlation, same seed", "rating correlation, other seed"
+#: effect → the strata whose difference it is
+EFFECTS = {SAME_SEED: (2, 4), OTHER_SEED: (3, 5), "prompt effect": (1, 3), "seed effect": (2, 3)}
+#: the same for ratings: −r of two prompts' cosine with the distance of their ratings
+CORRELATIONS = {RATING_SAME_SEED: (2, 4), RATING_OTHER_SEED: (3, 5)}
+#: effects of the label; only these can be tested by permuting labels
+TESTED = (SAME_SEED, OTHER_SEED, *CORRELATIONS)
+# Steps of activations are compared in blocks of about this many numbers, to stay in the processor's cache.
 _BLOCK = 2**18
+# Share of a Gram matrix's size below which what U-centring leaves is rounding.
+_NOTHING = 1e-6
+_FEWEST = 4
 
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class LayerSimilarity:
-    """What `layer_similarity` returns.
-
-    Attributes
-    ----------
-    table : long, one row per branch, measure, statistic and step or window; common columns.
-    null : null maxima of each tested family, for `similarity_map`.
-    arrays, coords : `matrices` [measure, branch, window, sample, sample_2], as `GramFile.write` takes them.
-    """
-
-    table: pd.DataFrame
-    null: pd.DataFrame
-    arrays: Arrays
-    coords: Coords
 
 
 def cosine_similarity(
@@ -163,31 +146,49 @@ def debiased_cka(gram_x: np.ndarray, gram_y: np.ndarray) -> float:
     Returns
     -------
     1 for representations equal up to rotation, shift and scale; 0 in expectation for independent
-    ones (may be slightly negative); NaN if either varies no more than chance.
+    ones (may be slightly negative); NaN if either does not vary.
 
     Raises
     ------
     InputError: fewer than 4 samples, or shapes that differ.
+
+    Examples
+    --------
+    >>> x = np.random.default_rng(0).normal(size=(10, 3))
+    >>> round(debiased_cka(x @ x.T, 4 * x @ x.T), 6)
+    1.0
     """
     x, y = np.asarray(gram_x, float), np.asarray(gram_y, float)
     if x.shape != y.shape or x.ndim != 2 or x.shape[0] != x.shape[1]:
         raise InputError(
             f"Gram matrices of shapes {x.shape} and {y.shape}: both must be (N, N) of the same samples"
         )
-    if len(x) < 4:
-        raise InputError(f"debiased CKA of {len(x)} samples: its estimator needs at least 4")
-    own = _unbiased_hsic(x, x) * _unbiased_hsic(y, y)
-    return _unbiased_hsic(x, y) / float(np.sqrt(own)) if own > 0 else float("nan")
+    if len(x) < _FEWEST:
+        raise InputError(f"debiased CKA of {len(x)} samples: its estimator needs at least {_FEWEST}")
+    return float(cka_vectors(x) @ cka_vectors(y))
 
 
-def _unbiased_hsic(x: np.ndarray, y: np.ndarray) -> float:
-    n = len(x)
-    x, y = x - np.diag(np.diag(x)), y - np.diag(np.diag(y))
-    sums = x.sum() * y.sum() / ((n - 1) * (n - 2))
-    return float((x * y).sum() + sums - 2 / (n - 2) * (x.sum(axis=0) @ y.sum(axis=1))) / (n * (n - 3))
+def cka_vectors(grams: np.ndarray) -> np.ndarray:
+    """Turn Gram matrices [..., N, N] into unit vectors [..., pairs] whose inner products are debiased CKA.
+
+    The unbiased HSIC is the inner product of U-centred matrices (Székely & Rizzo 2014): entries off the
+    diagonal without the samples' additive effects. NaN where nothing is left, and for fewer than 4 samples.
+    """
+    n = grams.shape[-1]
+    i, j = np.triu_indices(n, 1)
+    if n < _FEWEST:
+        return np.full((*grams.shape[:-2], len(i)), np.nan)
+    inner = np.array(grams, float)
+    inner[..., np.arange(n), np.arange(n)] = 0
+    size = np.linalg.norm(inner, axis=(-2, -1))[..., None]
+    sums = inner.sum(axis=-1)
+    vectors = inner[..., i, j] - (sums[..., i] + sums[..., j]) / (n - 2)
+    vectors += (sums.sum(axis=-1) / ((n - 1) * (n - 2)))[..., None]
+    length = np.linalg.norm(vectors, axis=-1, keepdims=True)
+    return np.divide(vectors, length, out=np.full_like(vectors, np.nan), where=length > _NOTHING * size)
 
 
-def layer_similarity(
+def of_layer(
     gram: GramSource,
     design: Design,
     *,
@@ -195,7 +196,7 @@ def layer_similarity(
     layer: int,
     n_permutations: int = 1000,
     n_bootstraps: int = 1000,
-) -> LayerSimilarity:
+) -> LayerResult:
     """Compute one layer's cosine matrices, strata curves and tested effects.
 
     Parameters
@@ -207,18 +208,19 @@ def layer_similarity(
 
     Returns
     -------
-    See `LayerSimilarity`. Rows of the table: the mean cosine of each stratum, and the effects in
-    `EFFECTS`, each with a 95 % percentile interval over bootstraps of templates (or prompts), then
-    seeds. Where the label is a rating, the strata are those of the emotions, and in place of the emotion
-    effects stand `CORRELATIONS` of cosines with distances between ratings, over the same pairs (the
-    statistic of Mantel 1967): positive where prompts of near ratings are alike.
+    One row per branch, measure, statistic and complete step or window; and `matrices`
+    [measure, branch, window, sample, sample_2], the cosines.
 
-    A resample of few templates or seeds may hold no pair of a stratum. Where more than 5 % of
-    them do, the others would speak for the design as if it were larger, so the interval is NaN and
-    `interval` says why; fewer are dropped. Emotion effects and correlations are tested, one-sided, by
-    permuting labels within templates; `p_corrected` is max-T over the steps (or windows) of this layer
-    and branch until `similarity_map` replaces it by max-T over layers too. Pads are left out. Cells
-    without variance (`deterministic`) and those without pairs are NaN with the reason in `null`.
+    Statistics are the mean cosine of each stratum and the effects in `EFFECTS`, with 95 % percentile
+    intervals over bootstraps of templates (or prompts), then seeds. For a rating the strata are those of the
+    emotions, and `CORRELATIONS` replace the emotion effects: correlations of cosines with distances between
+    ratings over the same pairs (the statistic of Mantel 1967), positive if near ratings go with high cosines.
+
+    A resample of few templates or seeds may hold no pair of a stratum. Up to 5 % of such resamples are
+    dropped. With more there is no interval, and `interval` says why: the remaining resamples would speak
+    for a larger design. Emotion effects and correlations are tested, one-sided, by permuting labels within
+    templates; `p_corrected` is max-T over the steps (or windows) of this layer and branch. Cells without
+    variance (`deterministic`) or without pairs are NaN, with the reason in `null`.
 
     Raises
     ------
@@ -226,18 +228,16 @@ def layer_similarity(
     """
     design.check_order(gram.coords("sample"))
     pairs = _Pairs(design, n_permutations, n_bootstraps)
-    steps = np.flatnonzero(gram.read("complete"))
     cells = analysed_cells(gram)
     frames, nulls, matrices = [], [], []
     for measure in MEASURES:
-        matrices.append([])
-        for number, branch in enumerate(str(name) for name in gram.coords("branch")):
-            by_step, by_window = _cosines(gram, measure, number)
-            matrices[-1].append(by_window)
-            values = np.concatenate([by_step[steps], by_window])  # [cells, N, N]
-            table, maxima = pairs.summary(values, cells, tests=measure in MEASURES[:2])
-            frames.append(table.assign(branch=branch, measure=measure))
-            nulls += [({"branch": branch, "measure": measure} | name, null_max) for name, null_max in maxima]
+        for branch in gram.labels("branch"):
+            by_step, by_window = _cosines(gram, measure, branch)
+            matrices.append(by_window)
+            table, maxima = pairs.summary(np.concatenate([by_step, by_window]), cells, tests=measure != RAW)
+            names = {"branch": branch, "measure": measure}
+            frames.append(table.assign(**names))
+            nulls += [(names | name, null_max) for name, null_max in maxima]
     if design.why_not(n_permutations):
         log.warning("similarity, layer %s: estimates without p: %s", layer, design.why_not(n_permutations))
     table = pd.concat(frames, ignore_index=True).assign(model=model, layer=layer)
@@ -245,49 +245,39 @@ def layer_similarity(
     table[["estimate", "ci_lo", "ci_hi"]] = table[["estimate", "ci_lo", "ci_hi"]].round(6)
     axes = ("measure", "branch", "window", "sample", "sample_2")
     coords = {name: np.asarray(gram.coords(name)) for name in axes[1:]} | {"measure": np.array(MEASURES)}
-    return LayerSimilarity(
+    by_window = np.array(matrices, np.float32)  # [measures * C, W, N, N]
+    by_window = by_window.reshape(len(MEASURES), -1, *by_window.shape[1:])
+    return LayerResult(
         table.reindex(columns=_COLUMNS),
-        null_table(nulls, design.permutation_hash(n_permutations), list(MAP_COLUMNS), n_permutations),
-        {"matrices": (axes, np.array(matrices, np.float32))},
+        null_table(nulls, design.permutation_hash(n_permutations), MAP_COLUMNS, n_permutations),
+        {"matrices": (axes, by_window)},
         coords,
     )
 
 
-_COLUMNS = pd.Index(
-    [
-        *("model", "layer", "branch", "over", "step", "seconds", "window", "measure", "statistic"),
-        *("estimate", "ci_lo", "ci_hi", "interval", "p", "p_corrected", "score"),
-        *("n_prompts", "n_perm", "min_p", "null", "family"),
-    ]
+_COLUMNS = columns(
+    *("branch", "over", "step", "seconds", "window", "measure", "statistic"),
+    *("estimate", "ci_lo", "ci_hi", "interval"),
 )
 
 
-def similarity_map(tables: Sequence[pd.DataFrame], nulls: Sequence[pd.DataFrame]) -> pd.DataFrame:
-    """Join the tables of all layers and correct `p_corrected` over layers × steps (or windows).
-
-    Parameters
-    ----------
-    tables, nulls : of each layer, from `LayerSimilarity`.
-    """
-    return correct_over_cells(tables, nulls, MAP_COLUMNS)
-
-
-def _cosines(gram: GramSource, measure: str, branch: int) -> tuple[np.ndarray, np.ndarray]:
-    """Cosine matrices of one branch, by step [S, N, N] and by window [W, N, N]."""
-    if measure == "standardised":
+def _cosines(gram: GramSource, measure: str, branch: str) -> tuple[np.ndarray, np.ndarray]:
+    """Cosine matrices of one branch, by complete step [S, N, N] and by window [W, N, N]."""
+    if measure == STANDARDISED:
         by_step = gram.read("standardised", branch=branch)
         by_window = gram.read("window_standardised", branch=branch)
-    elif measure == "centred":
+    elif measure == CENTRED:
         by_step = cosine(gram.read("gram", branch=branch))
         by_window = cosine(gram.read("window_gram", branch=branch))
     else:
-        pieces = (gram.read(name, branch=branch) for name in ("gram", "mean_product", "mean_norm"))
-        by_step = cosine(raw_gram(*pieces))
+        by_step = cosine(
+            raw_gram(*(gram.read(name, branch=branch) for name in ("gram", "mean_product", "mean_norm")))
+        )
         means = gram.read("window_mean", branch=branch)  # [W, N, D]
         by_window = cosine(means @ means.swapaxes(-1, -2))
-    if measure != "raw (diagnostic)":
+    if measure != RAW:
         by_step = np.where(gram.read("deterministic", branch=branch)[:, None, None], np.nan, by_step)
-    return by_step, by_window
+    return by_step[np.flatnonzero(gram.read("complete"))], by_window
 
 
 class _Pairs:
@@ -299,9 +289,8 @@ class _Pairs:
         self.members = {k: np.nonzero(strata == k) for k in STRATA}
         self.bootstraps = design.bootstraps(n_bootstraps)
         codes = np.unique(design.labels, return_inverse=True)[1]
-        values = design.targets[design.prompt_of, 0] if design.numeric else codes
-        self.observed = values  # [N]
-        self.labels = values[design.permutations(n_permutations)]  # [m, N]
+        self.observed = design.targets[design.prompt_of, 0] if design.numeric else codes  # [N]
+        self.labels = self.observed[design.permutations(n_permutations)]  # [m, N]
         self.n_permutations = n_permutations
 
     def summary(
@@ -311,43 +300,32 @@ class _Pairs:
         values = {k: matrices[:, i, j].T for k, (i, j) in self.members.items()}  # [pairs, cells]
         means = {k: _mean(pairs) for k, pairs in values.items()}
         boots = {k: self._bootstrap(k, pairs) for k, pairs in values.items()}  # [m, cells]
-        rows, maxima = [], []
-        for k, name in STRATA.items():
-            rows.append(self._row(cells, name, (k,), means[k], boots[k]))
-        for name, (a, b) in EFFECTS.items() if tests else ():
-            if self.design.numeric and name in TESTED:
-                continue
-            row = self._row(cells, name, (a, b), means[a] - means[b], boots[a] - boots[b])
-            if name in TESTED:
-                maxima += self._test(row, self._null(values[a], values[b], a, b), cells)
-            rows.append(row)
-        for name, (a, b) in CORRELATIONS.items() if tests and self.design.numeric else ():
-            estimate, null, resampled = self._correlation(np.concatenate([values[a], values[b]]), a, b)
-            row = self._row(cells, name, (a, b), estimate, resampled)
-            maxima += self._test(row, null, cells)
-            rows.append(row)
+        rows = [self._rows(cells, name, (k,), means[k], boots[k]) for k, name in STRATA.items()]
+        maxima = []
+        for name, (a, b) in self._effects().items() if tests else ():
+            if name in CORRELATIONS:
+                of_both = np.concatenate([values[a], values[b]])
+                estimate, null, resampled = self._correlation(of_both, a, b)
+            else:
+                estimate, resampled = means[a] - means[b], boots[a] - boots[b]
+                null = self._null(values[a], values[b], a, b) if name in TESTED else None
+            rows.append(self._rows(cells, name, (a, b), estimate, resampled))
+            if null is not None:
+                why_not = "under some relabelings no two prompts are alike, or all are"
+                maxima += record_by_over(rows[-1], self.design, null, m=self.n_permutations, why_not=why_not)
         return pd.concat(rows, ignore_index=True), maxima
 
-    def _row(
+    def _effects(self) -> dict[str, tuple[int, int]]:
+        if not self.design.numeric:
+            return EFFECTS
+        return {name: strata for name, strata in EFFECTS.items() if name not in TESTED} | CORRELATIONS
+
+    def _rows(
         self, cells: pd.DataFrame, name: str, strata: tuple[int, ...], estimate: np.ndarray, boots: np.ndarray
     ) -> pd.DataFrame:
-        low, high, interval = percentile_interval(estimate, boots, self.design.resampled)
         why = np.where(np.isfinite(estimate), "an estimate, not tested", self._why_nan(strata))
-        return cells.assign(
-            statistic=name,
-            estimate=estimate,
-            ci_lo=low,
-            ci_hi=high,
-            interval=interval,
-            p=np.nan,
-            p_corrected=np.nan,
-            score=np.nan,
-            n_prompts=self.design.n_prompts,
-            n_perm=0,
-            min_p=np.nan,
-            null=[f"none: {one}" for one in why],
-            family="",
-        )
+        null = [f"none: {one}" for one in why]
+        return estimates(cells, self.design, estimate, boots, statistic=name, null=null)
 
     def _why_nan(self, strata: tuple[int, ...]) -> str:
         """Say why an estimate from these strata is NaN."""
@@ -356,38 +334,11 @@ class _Pairs:
             return f"no pairs of prompts that differ in {self.design.label}, or all samples are equal"
         return f"no two samples are {empty[0]!r}" if empty else "all samples are equal (deterministic)"
 
-    def _test(
-        self, row: pd.DataFrame, null: np.ndarray, cells: pd.DataFrame
-    ) -> list[tuple[dict[str, str], np.ndarray]]:
-        """Fill in the p-values of an emotion effect; return the null maxima of its families."""
-        m = self.n_permutations
-        untested = self.design.why_not(m) or "under some relabelings no two prompts are alike, or all are"
-        estimate, maxima = row["estimate"].to_numpy(), []
-        why_not = [
-            untested if np.isfinite(value) else text.removeprefix("none: ")
-            for value, text in zip(estimate, row["null"], strict=True)
-        ]
-        for over in ("steps", "windows"):
-            mine = np.flatnonzero(cells["over"] == over)
-            result = self.design.test(estimate[mine], null[:, mine])
-            record(
-                row,
-                mine,
-                result,
-                min_p=self.design.smallest_p(m),
-                null=self.design.null_text(m, f"{self.design.label}s"),
-                family=f"{over} of this layer and branch",
-                why_not=[why_not[i] for i in mine],
-            )
-            if np.isfinite(result.p).any():
-                maxima.append(({"statistic": row["statistic"].iloc[0], "over": over}, result.null_max))
-        return maxima
-
     def _bootstrap(self, stratum: int, values: np.ndarray) -> np.ndarray:
         """Mean of a stratum's pairs [pairs, cells] in every bootstrap, [m, cells]."""
         i, j = self.members[stratum]
         means = np.full((len(self.bootstraps), values.shape[1]), np.nan, np.float32)
-        for rows in _pieces(len(means), len(i)):
+        for rows in pieces(len(means), len(i)):
             weights = self.bootstraps.pairs(i, j, rows)  # [m, pairs]
             total = weights.sum(axis=1, keepdims=True)
             np.divide(weights @ values, total, out=means[rows], where=total > 0)
@@ -404,9 +355,9 @@ class _Pairs:
             return np.full(values.shape[1], np.nan), null, boots
         size = np.linalg.norm(values, axis=0)
         unit = np.divide(values, size, out=np.full(values.shape, np.nan), where=size > 0)
-        for rows in _pieces(len(null), len(i)):
+        for rows in pieces(len(null), len(i)):
             null[rows] = -_unit(_centred(np.abs(self.labels[rows][:, i] - self.labels[rows][:, j]))) @ unit
-        for rows in _pieces(len(boots), len(i)):
+        for rows in pieces(len(boots), len(i)):
             weights = self.bootstraps.pairs(i, j, rows).astype(float)  # [m, pairs]
             weights /= np.maximum(weights.sum(axis=1, keepdims=True), 1)
             away = distance - weights @ distance[:, None]
@@ -425,7 +376,7 @@ class _Pairs:
         if not len(same) or not len(other) or not self.design.can_test:
             return null
         total = values.sum(axis=0)
-        for rows in _pieces(len(self.labels), len(i)):
+        for rows in pieces(len(self.labels), len(i)):
             alike = (self.labels[rows][:, i] == self.labels[rows][:, j]).astype(float)  # [m, pairs]
             n_alike = alike.sum(axis=1, keepdims=True)
             summed, n_other = alike @ values, len(i) - n_alike
@@ -442,7 +393,22 @@ def _mean(values: np.ndarray) -> np.ndarray:
     return values.mean(axis=0, dtype=float) if len(values) else np.full(values.shape[1], np.nan)
 
 
-def _pieces(n_rows: int, n_columns: int) -> Iterator[slice]:
-    size = max(1, _PIECE // max(n_columns, 1))
-    for start in range(0, n_rows, size):
-        yield slice(start, start + size)
+_TESTED_WHOLE = {
+    "measure": CENTRED,
+    "window": "whole",
+    "statistic": [OTHER_SEED, RATING_OTHER_SEED],
+}
+FINDINGS = (
+    Finding(
+        "Are clips of similar {contrasts} similar in uncond, which reads no text?",
+        "Yes, most clearly in layer {layer}: the more similar the {contrasts}, the closer the states.",
+        _TESTED_WHOLE | {"branch": "uncond"},
+        "emotion_effect",
+    ),
+    Finding(
+        "Are clips of similar {contrasts} similar in the text's direct effect, delta?",
+        "Yes, most clearly in layer {layer} of cond − uncond.",
+        _TESTED_WHOLE | {"branch": "delta"},
+        "emotion_effect",
+    ),
+)

@@ -4,7 +4,6 @@ Both are linear in the Gram matrix of the prompts, so that every relabeling is a
 product: relabeling permutes the weights of the matrix's entries.
 """
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import combinations
@@ -12,8 +11,7 @@ from itertools import combinations
 import numpy as np
 
 from innerear.statistics.design import Design
-
-_PIECE = 2**24
+from innerear.statistics.pieces import pieces
 
 
 def prompt_means(kernel: np.ndarray, design: Design) -> np.ndarray:
@@ -30,7 +28,7 @@ def permuted_sums(weights: np.ndarray, kernel: np.ndarray, permutations: np.ndar
     """
     flat = kernel.reshape(len(kernel), -1).T
     sums = np.empty((len(permutations), len(kernel)))
-    for rows in _pieces(len(permutations), weights.size):
+    for rows in pieces(len(permutations), weights.size):
         moved = permutations[rows]
         sums[rows] = weights[moved[:, :, None], moved[:, None, :]].reshape(len(moved), -1) @ flat
     return sums
@@ -90,7 +88,7 @@ class Distance:
         prompts = self.design.prompt_of[i], self.design.prompt_of[j]
         values = np.ascontiguousarray(kernel[:, i, j].T, np.float32)  # [pairs, cells]
         result = np.empty((n_bootstraps, len(kernel)), np.float32)
-        for rows in _pieces(n_bootstraps, len(i)):
+        for rows in pieces(n_bootstraps, len(i)):
             counts = boots.pairs(i, j, rows)  # [m, pairs]
             combined = np.zeros_like(counts)
             for sign, weights in self._terms:
@@ -187,9 +185,3 @@ class Explained:
         explained = np.einsum("...p,pq,...q", z, self.label, z, optimize=True)
         unexplained = np.maximum((z**2).sum(axis=-1) - explained, np.finfo(float).tiny)
         return explained / self.between / (unexplained / self.within)
-
-
-def _pieces(n_rows: int, n_columns: int) -> Iterator[slice]:
-    size = max(1, _PIECE // max(n_columns, 1))
-    for start in range(0, n_rows, size):
-        yield slice(start, start + size)

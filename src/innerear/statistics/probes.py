@@ -94,6 +94,12 @@ def evidence_null_by_prompt(operators: np.ndarray, design: Design, n_permutation
     return null / len(design.seeds)
 
 
+def evidence_bootstrap(own: np.ndarray, boots: Bootstraps) -> np.ndarray:
+    """Return the mean evidence of samples [cells, N] in every bootstrap, [m, cells], without new fits."""
+    counts = boots.samples()
+    return counts @ own.T / counts.sum(axis=1, keepdims=True)
+
+
 class Ranking:
     """How well scores order the samples of one fold: macro AUC, for ratings the concordance index.
 

@@ -1,0 +1,116 @@
+"""Which layer distinguishes labels best, confirmed on templates that did not choose it."""
+
+from collections.abc import Mapping
+
+import numpy as np
+import pandas as pd
+
+from innerear.gram.reading import GramSource
+from innerear.statistics.design import Design
+from innerear.statistics.finding import Finding
+from innerear.statistics.significance import CONFIDENCE
+from innerear.statistics.table import blank, columns, record
+
+RANK, HELD_OUT = "rank of the layer", "held-out distance of the chosen layer"
+
+
+def best_layers(layers: Mapping[int, GramSource], design: Design, *, model: str) -> pd.DataFrame:
+    """Rank layers by the cross-validated distance of the whole clip, and confirm the best one.
+
+    Parameters
+    ----------
+    layers : layer → its open file of arrays from `discriminability.of_layer`.
+    design : permutations.
+    model : for the table's columns.
+
+    Returns
+    -------
+    Common columns. Each branch and layer has its rank (1 is best) with the interval of its ranks over
+    bootstraps. Each branch has the distance of the layer that was *chosen on the other templates*, measured
+    on the template held out, averaged over templates (layer −1; `chosen` lists the choices). Choosing
+    the best of many layers does not inflate it. Its null chooses anew under every relabeling;
+    `p_corrected` is max-T over branches.
+    """
+    numbers = sorted(layers)
+    branches = layers[numbers[0]].labels("branch")
+    products = np.array([layers[n].read("fold_products") for n in numbers], float)  # [L, C, 1 + m, F, F]
+    boots = np.array([layers[n].read("bootstraps") for n in numbers], float)  # [L, C, m]
+    ranks = _ranks(products[:, :, 0], boots, numbers, branches)
+    confirmed, chosen = np.full((products.shape[2], len(branches)), np.nan), [""] * len(branches)
+    if products.shape[-1] > 2:
+        confirmed, choices = _confirmed(products)
+        chosen = [", ".join(str(numbers[l]) for l in of_branch) for of_branch in choices.T]
+    held_out = pd.DataFrame({"layer": -1, "branch": branches, "estimate": confirmed[0], "chosen": chosen})
+    table = blank(
+        pd.concat([ranks, held_out.assign(statistic=HELD_OUT)], ignore_index=True),
+        design,
+        model=model,
+        window="whole",
+        null="none: an estimate, confirmed below",
+    )
+    record(
+        table,
+        np.arange(len(ranks), len(table)),
+        design,
+        confirmed[0],
+        confirmed[1:],
+        m=products.shape[2] - 1,
+        family="branches",
+        why_not="confirming needs three folds that hold every label",
+    )
+    return table[columns("branch", "window", "statistic", "estimate", "ci_lo", "ci_hi", "chosen")]
+
+
+def _ranks(observed: np.ndarray, boots: np.ndarray, numbers: list[int], branches: list[str]) -> pd.DataFrame:
+    """Rank the layers of each branch by their distance, from [L, C, F, F], with intervals from [L, C, m]."""
+    off = ~np.eye(observed.shape[-1], dtype=bool)
+    distances = observed[..., off].mean(axis=-1) if off.any() else np.full(observed.shape[:2], np.nan)
+    ranks = 1.0 + (distances[None] > distances[:, None]).sum(axis=1)  # [L, C]
+    usable = np.isfinite(boots).all(axis=(0, 1))
+    low, high = np.full((2, *ranks.shape), np.nan)
+    if usable.any():
+        resampled = 1 + (boots[None] > boots[:, None]).sum(axis=1)[..., usable]  # [L, C, m]
+        tails = [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2]
+        low, high = np.quantile(resampled, tails, axis=-1, method="nearest")
+    known = (np.isfinite(distances) & usable.any()).T.ravel()
+    table = pd.DataFrame(
+        {
+            "layer": np.tile(numbers, len(branches)),
+            "branch": np.repeat(branches, len(numbers)),
+            "statistic": RANK,
+            "chosen": np.tile([str(number) for number in numbers], len(branches)),
+        }
+    )
+    for name, values in (("estimate", ranks), ("ci_lo", low), ("ci_hi", high)):
+        table[name] = np.where(known, values.T.ravel(), np.nan)
+    return table
+
+
+def _confirmed(products: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Distance on each held-out fold of the layer that is best on the others, averaged, [1 + m, C].
+
+    The second value is the observed choice of each fold, [F, C]. `products` is [L, C, 1 + m, F, F].
+    """
+    n_folds = products.shape[-1]
+    values, choices = [], []
+    for fold in range(n_folds):
+        others = np.flatnonzero(np.arange(n_folds) != fold)
+        among = products[..., others[:, None], others]
+        n_pairs = len(others) * (len(others) - 1)
+        score = (among.sum(axis=(-2, -1)) - np.trace(among, axis1=-2, axis2=-1)) / n_pairs  # [L, C, 1 + m]
+        choice = np.nan_to_num(score, nan=-np.inf).argmax(axis=0)[None]
+        held_out = products[..., fold, others].mean(axis=-1)  # [L, C, 1 + m]
+        values.append(np.take_along_axis(held_out, choice, axis=0)[0])
+        choices.append(choice[0, :, 0])
+    return np.mean(values, axis=0).T, np.array(choices)
+
+
+FINDINGS = (
+    Finding(
+        "Does the layer that is best on some templates distinguish {contrasts} on another?",
+        "Yes, in uncond: layers {chosen}, each chosen without the template that it is measured on.",
+        {"statistic": HELD_OUT, "branch": "uncond"},
+        "layer_ranks",
+        table="best_layers",
+    ),
+)

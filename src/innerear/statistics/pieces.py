@@ -1,0 +1,22 @@
+"""Work through many rows a few at a time, so that memory stays bounded."""
+
+from collections.abc import Iterator
+
+
+def pieces(n_rows: int, row_size: int, at_most: int = 2**24) -> Iterator[slice]:
+    """Yield slices that together cover all rows; one holds at most so many numbers, and at least one row.
+
+    Parameters
+    ----------
+    n_rows : how many rows there are.
+    row_size : numbers that a row takes.
+    at_most : numbers at a time.
+
+    Examples
+    --------
+    >>> list(pieces(5, 10, at_most=20))
+    [slice(0, 2, None), slice(2, 4, None), slice(4, 6, None)]
+    """
+    size = max(1, at_most // max(row_size, 1))
+    for start in range(0, n_rows, size):
+        yield slice(start, start + size)

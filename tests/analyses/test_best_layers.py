@@ -1,0 +1,43 @@
+"""The best layer: ranked, and confirmed on templates that did not choose it."""
+
+import numpy as np
+from fakes import Measured, Stored, clustered, make_design, rows, stored_products
+from scipy.stats import binom
+
+from innerear.analyses.best_layers import best_layers
+from innerear.analyses.discriminability import of_layer
+from innerear.statistics.label_distance import Distance, prompt_means
+
+
+def test_the_planted_layer_is_best_and_confirmed_elsewhere_than_where_it_was_chosen():
+    design, layers = make_design(n_templates=5), {}
+    codes = np.unique(design.labels, return_inverse=True)[1]
+    for layer, emotion in enumerate((0.0, 1.2, 0.5)):
+        rng = np.random.default_rng(layer)
+        x = clustered(design, (2, 20, 8), 0.5, rng)
+        x[:, 1, 10:] += emotion * rng.normal(size=(4, 8))[codes][:, None]
+        gram = Measured(x.astype(np.float32), design)
+        result = of_layer(gram, design, model="m", layer=layer, n_permutations=199, n_bootstraps=100)
+        layers[layer] = Stored(result.arrays, result.coords)
+    best = best_layers(layers, design, model="m")
+    uncond = rows(best, branch="uncond")
+    assert rows(uncond, layer=1)["estimate"].item() == 1
+    assert rows(uncond, layer=1)["ci_hi"].item() == 1
+    held_out = rows(uncond, layer=-1).iloc[0]
+    assert held_out["chosen"] == "1, 1, 1, 1, 1"
+    assert held_out["p_corrected"] <= 0.01
+    assert rows(best, branch="cond", layer=-1)["p_corrected"].item() > 0.05
+
+
+def test_choosing_the_best_of_many_null_layers_is_not_confirmed():
+    design, found, n = make_design(n_templates=4), 0, 40
+    for k in range(n):
+        distance, layers = Distance(design), {}
+        relabelings = np.vstack([np.arange(design.n_prompts), design.prompt_permutations(99)])
+        for layer in range(6):
+            x = clustered(design, (5,), 0.8, np.random.default_rng(1000 * k + layer))
+            products = distance.fold_products(prompt_means((x @ x.T)[None], design)[0], relabelings)
+            layers[layer] = stored_products(products)
+        best = best_layers(layers, design, model="0")
+        found += bool(rows(best, layer=-1)["p"].item() <= 0.05)
+    assert found <= binom.ppf(0.999, n, 0.05)
