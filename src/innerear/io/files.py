@@ -1,4 +1,4 @@
-"""Files and folders that appear under their names only when they are whole."""
+"""Write files and folders atomically: a name that exists is whole."""
 
 import os
 import shutil
@@ -10,13 +10,12 @@ from pathlib import Path
 
 @contextmanager
 def atomic(path: str | os.PathLike) -> Iterator[Path]:
-    """Yield a temporary path beside `path`; on success fsync it and rename it to `path`.
+    """Yield a temporary path in the same folder; on success fsync it and rename it to `path`.
 
-    The caller makes a file of it, or a folder; a folder replaces none but an empty one. A name that
-    exists is therefore whole. On an exception what is temporary is removed and whatever stood under
-    `path` is untouched. A process killed on the way leaves it, and the next one that writes `path`
-    removes it. The temporary name holds the process id, so two processes that write the same file do
-    not meet, and keeps the suffix, by which writers choose their format.
+    The caller writes a file or a folder there. A folder replaces only an empty folder. After an exception
+    the temporary file is removed and `path` is untouched. What a killed process left behind is removed by
+    the next one that writes `path`. The temporary name holds the process id, so two processes can write the
+    same path, and keeps the suffix, by which writers choose the format.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -35,7 +34,7 @@ def atomic(path: str | os.PathLike) -> Iterator[Path]:
 
 
 def _sweep(path: Path) -> None:
-    """Remove the temporary files of `path` whose writers are no more."""
+    """Remove temporary files of `path` whose writers have ended."""
     for temporary in path.parent.glob(f".{escape(path.stem)}.*.partial{path.suffix}"):
         process = temporary.name.removeprefix(f".{path.stem}.").removesuffix(f".partial{path.suffix}")
         if process.isdigit() and not _is_alive(int(process)):
@@ -54,6 +53,6 @@ def _is_alive(process: int) -> bool:
         os.kill(process, 0)
     except ProcessLookupError:
         return False
-    except PermissionError:  # it is someone else's
-        return True
+    except PermissionError:  # another user's process
+        pass
     return True

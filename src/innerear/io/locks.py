@@ -7,28 +7,36 @@ from pathlib import Path
 from innerear.errors import InputError
 
 
-def hold(path: str | os.PathLike) -> None:
-    """Lock the file `path` for as long as this process lives, however it ends.
+def lock(path: str | os.PathLike) -> bool:
+    """Lock a file until this process ends; False if another process holds it.
 
-    The operating system lets go of the lock, also after ``kill -9``, so that nobody has to unlock. The file
-    stays and holds the id of the last process. A file system without locks locks nothing.
+    Reading is enough to lock, so users can share a lock file. A file system without locks locks nothing.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if not path.exists():
+        path.touch(0o644)
+    file = os.open(path, os.O_RDONLY)  # never closed: closing releases the lock
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(file)
+        return False
+    except OSError:
+        pass
+    return True
+
+
+def hold(path: str | os.PathLike) -> None:
+    """Lock a file until this process ends, and write the process id into it.
 
     Raises
     ------
     InputError: another process holds it.
     """
-    Path(path).parent.mkdir(parents=True, exist_ok=True)
-    file = os.open(path, os.O_RDWR | os.O_CREAT)  # never closed: closing lets go
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        holder = os.read(file, 20).decode() or "unknown"
-        os.close(file)
+    if not lock(path):
         raise InputError(
-            f"process {holder} is at work and holds {path}: two at once would undo each other's files; "
-            "wait for it, or stop it"
-        ) from None
-    except OSError:
-        return
-    os.truncate(file, 0)
-    os.write(file, str(os.getpid()).encode())
+            f"process {Path(path).read_text() or 'unknown'} is at work and holds {path}: two at once would "
+            "undo each other's files; wait for it, or stop it"
+        )
+    Path(path).write_text(str(os.getpid()))

@@ -1,4 +1,4 @@
-"""A job's log: what it prints, logs or raises, also in a file."""
+"""Copy what a job prints, logs or raises into its log file."""
 
 import logging
 import os
@@ -13,7 +13,7 @@ from innerear.errors import InputError
 
 
 class _Tee:
-    """A text stream that also writes to a log file, so that progress shows in both."""
+    """A text stream that also writes to a log file."""
 
     def __init__(self, stream: TextIO, log: TextIO) -> None:
         self.stream, self.log = stream, log
@@ -34,8 +34,8 @@ class _Tee:
 def log_to(path: str | os.PathLike) -> Iterator[None]:
     """Copy what is printed, logged or raised to the file `path`, line by line.
 
-    An `InputError` ends the process with its message alone: the message says what to do,
-    and a traceback would bury it. Any other exception keeps its traceback.
+    An `InputError` ends the process with its message alone, which says what to do. Any other exception
+    keeps its traceback.
     """
     Path(path).parent.mkdir(parents=True, exist_ok=True)
     with open(path, "w", buffering=1) as log:

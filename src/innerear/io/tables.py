@@ -8,12 +8,12 @@ import pandas as pd
 from innerear.errors import InputError
 from innerear.io.files import atomic
 
-# Ids and labels stay as they were written, though they may look like numbers: 007 is not 7.
+# Columns read as text, even where values look like numbers: 007 is not 7.
 _TEXT = ("sample_id", "prompt_id", "template", "emotion", "text", "sample", "reason", "null")
 
 
 def write_table(table: pd.DataFrame, path: str | PathLike) -> None:
-    """Write a table as tab-separated text; NaN becomes ``nan``, so that it cannot pass for empty text.
+    """Write a table as tab-separated text; NaN becomes ``nan``, which differs from empty text.
 
     Raises
     ------
