@@ -4,7 +4,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from innerear.analyses import audio_check, best_layers, similarity
 from innerear.pages.checklist import CRITERIA, NO, UNKNOWN, YES, checklist
+from innerear.statistics.design import STRATA
+from innerear.statistics.significance import ALPHA
 
 
 def tables(good=True):
@@ -12,24 +15,24 @@ def tables(good=True):
     emotions = ("happy", "sad", "calm", "energetic")
     samples = pd.DataFrame({"emotion": np.repeat(emotions, 20 if good else 19)})
     checks = {"check": "steps", "sample": range(len(samples)), "pass": good}
-    raw = {"over": "steps", "window": "", "measure": "raw (diagnostic)"}
-    raw |= {"statistic": "other emotion, other seed", "branch": "cond"}
+    raw = {"over": "steps", "window": "", "measure": similarity.RAW}
+    raw |= {"statistic": STRATA[5], "branch": "cond"}
     steps = [
         raw | {"layer": layer, "estimate": 0.995 - good * 0.1 * step} for layer in (0, 1) for step in range(4)
     ]
-    effect = {"over": "windows", "window": "whole", "measure": "centred", "branch": "uncond"}
-    effect |= {"statistic": "emotion effect, other seed"}
+    effect = {"over": "windows", "window": "whole", "measure": similarity.CENTRED, "branch": "uncond"}
+    effect |= {"statistic": similarity.OTHER_SEED}
     p = 0.001 if good else 0.3
     lead = [effect | {"layer": layer, "p_corrected": value} for layer, value in enumerate((0.4, p))]
-    anova = {"statistic": "ANOVA F", "feature": ["tempo", "loudness"], "p_corrected": [np.nan, p]}
-    rank = {"branch": "uncond", "statistic": "rank of the layer", "layer": [0, 1], "estimate": [2.0, 1.0]}
+    anova = {"statistic": audio_check.ANOVA, "feature": ["tempo", "loudness"], "p_corrected": [np.nan, p]}
+    rank = {"branch": "uncond", "statistic": best_layers.RANK, "layer": [0, 1], "estimate": [2.0, 1.0]}
     rank = pd.DataFrame(rank).assign(ci_lo=1, ci_hi=2, p_corrected=np.nan)
-    held_out = {"branch": ["cond", "uncond"], "statistic": "held-out distance of the chosen layer"}
+    held_out = {"branch": ["cond", "uncond"], "statistic": best_layers.HELD_OUT}
     held_out = pd.DataFrame(held_out).assign(layer=-1, p_corrected=[1 - p, p])
     return {
         "samples": samples,
         "checks": pd.DataFrame(checks),
-        "manipulation": pd.DataFrame(anova),
+        "audio_check": pd.DataFrame(anova),
         "similarity": pd.DataFrame(steps + lead),
         "best_layers": pd.concat([rank, held_out]),
     }
@@ -45,6 +48,13 @@ def test_a_study_that_shows_everything_passes_every_line():
 
 def test_a_study_that_shows_nothing_fails_every_line():
     assert outcomes(tables(good=False)) == {line.name: NO for line in CRITERIA}
+
+
+def test_a_p_of_a_twentieth_passes():
+    found = tables()
+    for name in ("audio_check", "similarity", "best_layers"):
+        found[name].loc[found[name]["p_corrected"] == 0.001, "p_corrected"] = ALPHA
+    assert outcomes(found) == {line.name: YES for line in CRITERIA}
 
 
 def test_empty_tables_establish_nothing_but_the_number_of_samples():
