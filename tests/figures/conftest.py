@@ -1,27 +1,19 @@
 """A small study with an emotion planted in uncond from step 15 on, analysed once for all figure tests."""
 
-from types import SimpleNamespace
+from functools import cached_property
+from importlib import import_module
 
 import numpy as np
 import pandas as pd
 import pytest
+from fakes import Measured, Stored, make_design
 
-from innerear.analyses.alignment import alignment
-from innerear.analyses.components import layer_components
-from innerear.analyses.dimensions import dimensions_map, layer_dimensions
-from innerear.analyses.discriminability import best_layers, discriminability_map, layer_discriminability
-from innerear.analyses.emergence import emergence_map, layer_emergence
-from innerear.analyses.generalisation import generalisation_map, layer_generalisation
-from innerear.analyses.similarity import layer_similarity, similarity_map
-from innerear.analyses.sound import correlation_map, layer_correlation
-from innerear.gram.layer_pass import layer_gram
 from innerear.io.tables import read_table, write_table
-from innerear.stacks import GramFile
-from innerear.statistics.design import Design
+from innerear.statistics.table import layer_map
 
-EMOTIONS = ("happy", "sad", "calm", "energetic")
 S, D, LAYERS = 33, 12, (0, 3)
 ONSET = 15
+SIZES = {"n_permutations": 99, "n_bootstraps": 50}
 
 
 def features(design, layer):
@@ -49,101 +41,108 @@ def clip_table(design):
     return pd.DataFrame(rows, columns=["sample_id", "feature", "unit", "value", "reason"])
 
 
-def analyse(folder, design, layer):
-    """Write one layer's files; return its tables."""
-    x, complete = features(design, layer), np.r_[np.zeros(3), np.ones(S - 6), np.zeros(3)].astype(bool)
-    arrays, coords = layer_gram(lambda i, steps: x[i][:, steps], len(x), complete, n_bins=5)
-    arrays["seconds"] = (("step",), np.arange(S, dtype=np.float32) / 50)
-    coords["sample"] = coords["sample_2"] = np.array(design.samples["sample_id"])
-    GramFile.write(folder / f"gram_{layer}.h5", arrays, coords)
-    options = {"model": "nano", "layer": layer}
-    with GramFile(folder / f"gram_{layer}.h5") as gram:
-        similarity = layer_similarity(gram, design, n_permutations=99, n_bootstraps=50, **options)
-        components = layer_components(gram, design, n_permutations=20, **options)
-        correlation = layer_correlation(
-            gram, clip_table(design), design, n_permutations=99, n_bootstraps=50, **options
-        )
-    GramFile.write(folder / f"similarity_{layer}.nc", similarity.arrays, similarity.coords)
-    GramFile.write(folder / f"components_{layer}.nc", components.arrays, components.coords)
-    return similarity, components, correlation
+class Study:
+    """Tables as read from their files, and arrays by layer; each analysis runs when it is first asked for."""
+
+    onset, n_steps, layers = ONSET, S, LAYERS
+
+    def __init__(self, folder):
+        self.folder, self.design = folder, make_design(4)
+        self.samples, self.clips = self.design.samples, clip_table(self.design)
+        self.grams = {
+            layer: Measured(features(self.design, layer), self.design, pads=3, n_bins=5) for layer in LAYERS
+        }
+        self._results = {}
+
+    def results(self, name, **options):
+        """Results of an analysis, by layer."""
+        if name not in self._results:
+            analysis = import_module(f"innerear.analyses.{name}")
+            self._results[name] = {
+                layer: analysis.of_layer(gram, design=self.design, model="nano", layer=layer, **options)
+                for layer, gram in self.grams.items()
+            }
+        return self._results[name]
+
+    def arrays(self, name, **options):
+        """Arrays of an analysis as their files would give them, by layer."""
+        return {
+            layer: Stored(result.arrays, result.coords)
+            for layer, result in self.results(name, **options).items()
+        }
+
+    def mapped(self, name, **options):
+        """The map of an analysis, as read from its file."""
+        results = self.results(name, **options or SIZES).values()
+        tables, nulls = [result.table for result in results], [result.null for result in results]
+        analysis = import_module(f"innerear.analyses.{name}")
+        joined = hasattr(analysis, "MAP_COLUMNS")
+        return self.stored(name, layer_map(analysis, tables, nulls) if joined else pd.concat(tables))
+
+    def stored(self, name, table):
+        write_table(table, self.folder / f"{name}.tsv")
+        return read_table(self.folder / f"{name}.tsv")
+
+    @cached_property
+    def similarity(self):
+        return self.mapped("similarity")
+
+    @cached_property
+    def matrices(self):
+        return self.arrays("similarity", **SIZES)
+
+    @cached_property
+    def components(self):
+        return self.mapped("components", n_permutations=20)
+
+    @cached_property
+    def scores(self):
+        return self.arrays("components", n_permutations=20)
+
+    @cached_property
+    def sound(self):
+        return self.mapped("sound", clips=self.clips, **SIZES)
+
+    @property
+    def correlation(self):
+        return self.sound
+
+    @cached_property
+    def discriminability(self):
+        return self.mapped("discriminability")
+
+    @cached_property
+    def best(self):
+        from innerear.analyses.best_layers import best_layers
+
+        folds = self.arrays("discriminability", **SIZES)
+        return self.stored("best_layers", best_layers(folds, self.design, model="nano"))
+
+    @cached_property
+    def emergence(self):
+        return self.mapped("emergence")
+
+    @cached_property
+    def generalisation(self):
+        return self.mapped("generalisation")
+
+    @cached_property
+    def dimensions(self):
+        return self.mapped("dimensions")
+
+    @cached_property
+    def alignment(self):
+        from innerear.analyses.alignment import alignment
+
+        return alignment(self.grams, self.design, model="nano", n_bootstraps=20)
 
 
 @pytest.fixture(scope="session")
 def study(tmp_path_factory):
-    """Tables as read from their files, and open files by layer."""
-    folder = tmp_path_factory.mktemp("study")
-    rows = [
-        (f"t{t}-{emotion}/seed-{seed}", f"t{t}-{emotion}", f"t{t}", emotion, seed)
-        for emotion in EMOTIONS
-        for t in range(4)
-        for seed in range(2)
-    ]
-    design = Design(pd.DataFrame(rows, columns=["sample_id", "prompt_id", "template", "emotion", "seed"]))
-    results = [analyse(folder, design, layer) for layer in LAYERS]
-    similarity, components, correlation = zip(*results, strict=True)
-    tables = {
-        "similarity": similarity_map([r.table for r in similarity], [r.null for r in similarity]),
-        "components": pd.concat([r.table for r in components]),
-        "correlation": correlation_map([r.table for r in correlation], [r.null for r in correlation]),
-    }
-    for name, table in tables.items():
-        write_table(table, folder / f"{name}.tsv")
-
-    def opened(kind, suffix):
-        return {layer: GramFile(folder / f"{kind}_{layer}.{suffix}") for layer in LAYERS}
-
-    return SimpleNamespace(
-        design=design,
-        samples=design.samples,
-        clips=clip_table(design),
-        onset=ONSET,
-        n_steps=S,
-        layers=LAYERS,
-        grams=opened("gram", "h5"),
-        matrices=opened("similarity", "nc"),
-        scores=opened("components", "nc"),
-        **{name: read_table(folder / f"{name}.tsv") for name in tables},
-    )
+    return Study(tmp_path_factory.mktemp("study"))
 
 
 @pytest.fixture(scope="session")
 def answers(study):
-    """Maps of the analyses of the label, as read from their files, and what goes with them."""
-    options = {"model": "nano", "n_permutations": 99, "n_bootstraps": 50}
-    found = {name: [] for name in ("discriminability", "emergence", "generalisation", "dimensions")}
-    for layer, gram in study.grams.items():
-        for name, analyse_layer in (
-            ("discriminability", layer_discriminability),
-            ("emergence", layer_emergence),
-            ("generalisation", layer_generalisation),
-            ("dimensions", layer_dimensions),
-        ):
-            found[name].append(analyse_layer(gram, study.design, layer=layer, **options))
-    join = {
-        "discriminability": discriminability_map,
-        "emergence": emergence_map,
-        "generalisation": generalisation_map,
-        "dimensions": dimensions_map,
-    }
-    tables = {
-        name: join[name]([r.table for r in all_], [r.null for r in all_]) for name, all_ in found.items()
-    }
-    folds = {
-        layer: InMemory(result) for layer, result in zip(study.layers, found["discriminability"], strict=True)
-    }
-    tables["best"] = best_layers(folds, study.design, model="nano")
-    tables["alignment"] = alignment(study.grams, study.design, model="nano", n_bootstraps=20)
-    return SimpleNamespace(**tables)
-
-
-class InMemory:
-    """`LayerDiscriminability.arrays` as its file would give them."""
-
-    def __init__(self, result):
-        self.arrays, self.axes = result.arrays, result.coords
-
-    def read(self, name):
-        return self.arrays[name][1]
-
-    def coords(self, axis):
-        return self.axes[axis]
+    """The same study, whose maps tell what was planted."""
+    return study

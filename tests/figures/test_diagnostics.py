@@ -2,11 +2,11 @@
 
 import numpy as np
 
-from innerear.figures.diagnostics import residual_diagnostics
+from innerear.figures.diagnostics import draw
 
 
 def test_diagnostics(study):
-    figure = residual_diagnostics(study.grams, model="nano")
+    figure = draw(study.grams, model="nano")["diagnostics"]
     assert "diagnostic" in figure.get_suptitle()
     uncond = np.ma.filled(figure.axes[1].images[0].get_array(), np.nan)
     assert np.isnan(uncond[:, 0]).all()

@@ -15,7 +15,7 @@ def panels(figure):
 def test_maps_show_the_estimates_and_outline_what_is_significant(study, answers):
     figure = discriminability_maps(answers.discriminability, model="nano", contrast="emotion")
     title = figure.get_suptitle()
-    assert "How far layers tell emotion apart, nano" in title
+    assert "How far apart emotion lies in the layers, nano" in title
     assert "n: 16 prompts; 99 permutations, smallest p 0.01" in title
     assert "max-T over layers × steps" in title
     cond, uncond, _ = panels(figure)[:3]

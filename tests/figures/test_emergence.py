@@ -34,7 +34,7 @@ def test_without_a_rise_there_is_no_onset(answers):
 def test_early_and_late_fill_what_is_significant(answers):
     figure = early_late(answers.emergence, model="nano", contrast="emotion")
     assert "Last against first 10 % of steps: emotion, nano" in figure.get_suptitle()
-    assert "by max-T over layers" in figure.get_suptitle()
+    assert "filled: p ≤ 0.05 by max-T over layers" in figure.get_suptitle()
     for panel, branch in zip(figure.axes, ("cond", "uncond", "delta"), strict=False):
         rows = rows_of(answers.emergence, statistic=INTERACTION, branch=branch)
         points = panel.collections[-1]

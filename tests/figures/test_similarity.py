@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from innerear.figures.maps import Steps, by_layer_and_step, rows_of, spread_evenly
-from innerear.figures.similarity import effect_map, similarity_matrices, strata_curves
+from innerear.figures.similarity import draw, effect_map, similarity_matrices, strata_curves
 
 
 def panels(figure):
@@ -100,6 +100,15 @@ def test_strata_have_five_curves_with_bands(study):
     assert len(panel.collections) == 5
     assert "95% of 50 bootstraps of templates, then seeds" in figure.get_suptitle()
     assert "no band where too many resamples hold no such pairs" in figure.get_suptitle()
+
+
+def test_every_figure_is_drawn_under_its_file_name(study):
+    figures = draw(study.samples, study.similarity, study.matrices, model="nano", contrast="emotion")
+    assert list(figures) == [
+        *("similarity_matrices", "similarity_standardised", "similarity_raw"),
+        *("similarity_strata", "emotion_effect"),
+    ]
+    assert "diagnostic" in figures["similarity_raw"].get_suptitle()
 
 
 def test_layers_are_chosen_evenly_with_both_ends():

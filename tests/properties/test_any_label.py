@@ -6,12 +6,10 @@ import pytest
 from fakes import Measured, clustered, make_design, rows, sheet
 from scipy.stats import linregress, pearsonr
 
+from innerear.analyses import discriminability, emergence, generalisation, similarity
 from innerear.analyses.audio_check import SLOPE, manipulation
 from innerear.analyses.dimensions import BY_DIMENSION, layer_dimensions
-from innerear.analyses.discriminability import layer_discriminability
-from innerear.analyses.emergence import layer_emergence
-from innerear.analyses.generalisation import layer_generalisation
-from innerear.analyses.similarity import CORRELATIONS, layer_similarity
+from innerear.analyses.similarity import CORRELATIONS
 from innerear.analyses.sound import BEYOND, layer_correlation
 from innerear.analyses.sound_and_label import layer_nested
 from innerear.statistics.design import Design
@@ -55,10 +53,10 @@ def per_layer(design, gram):
     """Table of every per-layer analysis that is of the contrast."""
     of_sound = {"clips": clips(design), "layer": 0}
     return {
-        "similarity": layer_similarity(gram, design, layer=0, **SIZES).table,
-        "discriminability": layer_discriminability(gram, design, layer=0, **SIZES).table,
-        "emergence": layer_emergence(gram, design, layer=0, **SIZES).table,
-        "generalisation": layer_generalisation(gram, design, layer=0, **SIZES).table,
+        "similarity": similarity.of_layer(gram, design, layer=0, **SIZES).table,
+        "discriminability": discriminability.of_layer(gram, design, layer=0, **SIZES).table,
+        "emergence": emergence.of_layer(gram, design, layer=0, **SIZES).table,
+        "generalisation": generalisation.of_layer(gram, design, layer=0, **SIZES).table,
         "dimensions": layer_dimensions(gram, design, layer=0, **SIZES).table,
         "correlation": layer_correlation(gram, design=design, **of_sound, **SIZES).table,
         "nested": layer_nested(gram, design=design, **of_sound, **SIZES).table,

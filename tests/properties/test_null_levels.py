@@ -6,21 +6,15 @@ No effect, prompts that resemble themselves by .2, .5 or .8: every p must be sma
 import numpy as np
 import pandas as pd
 import pytest
-from fakes import EMOTIONS, Measured, clustered, make_design, rows
+from fakes import EMOTIONS, Measured, clustered, make_design, rows, stored_products
 from scipy.stats import binom
 
+from innerear.analyses import discriminability, generalisation, similarity
 from innerear.analyses.audio_check import SLOPE, manipulation
-from innerear.analyses.discriminability import (
-    CONCORDANCE,
-    DISTANCE,
-    EVIDENCE,
-    best_layers,
-    layer_discriminability,
-)
-from innerear.analyses.generalisation import EVIDENCE as TRANSFER
-from innerear.analyses.generalisation import layer_generalisation
+from innerear.analyses.best_layers import best_layers
+from innerear.analyses.discriminability import CONCORDANCE, DISTANCE, EVIDENCE
 from innerear.analyses.lags import followed, layer_lags
-from innerear.analyses.similarity import CORRELATIONS, layer_similarity
+from innerear.analyses.similarity import CORRELATIONS
 from innerear.analyses.sound import BEYOND, layer_correlation
 from innerear.analyses.sound_and_label import BEYOND_LABEL, LABEL, SOUND, layer_nested
 from innerear.statistics.design import Design
@@ -63,10 +57,10 @@ def test_a_rating_in_similarity_and_discriminability(within):
     n, design = 200, make_design(5, 2, ratings=RATINGS, label="valence")
     x = clustered(design, (2, n, 6), within, np.random.default_rng(int(10 * within)))
     gram = Measured(x.astype(np.float32), design)
-    table = layer_similarity(gram, design, **QUICK).table
+    table = similarity.of_layer(gram, design, **QUICK).table
     for statistic in CORRELATIONS:
         assert_level(rows(table, statistic=statistic, over="steps", measure="centred", branch="cond")["p"])
-    table = layer_discriminability(gram, design, **QUICK).table
+    table = discriminability.of_layer(gram, design, **QUICK).table
     for statistic in (DISTANCE, EVIDENCE):
         assert_level(rows(table, statistic=statistic, over="steps", branch="cond")["p"])
     deciles = table[table["window"].str.startswith("decile") & (table["branch"] != "delta")]
@@ -80,23 +74,11 @@ def test_the_best_of_many_layers(within):
         x = clustered(design, (5, 5), within, np.random.default_rng(k)).swapaxes(0, 1)  # [L, N, D]
         kernels = prompt_means(x @ x.swapaxes(1, 2), design)
         layers = {
-            i: Products(Distance(design).fold_products(one, relabelings)) for i, one in enumerate(kernels)
+            i: stored_products(Distance(design).fold_products(one, relabelings))
+            for i, one in enumerate(kernels)
         }
         found.append(rows(best_layers(layers, design, model="m"), layer=-1)["p"].item())
     assert_level(found)
-
-
-class Products:
-    """What `best_layers` reads of one layer and one branch."""
-
-    def __init__(self, products):
-        self.values = {"fold_products": products[None], "bootstraps": np.zeros((1, 2))}
-
-    def read(self, name):
-        return self.values[name]
-
-    def coords(self, axis):
-        return np.array(["uncond"])
 
 
 def test_transfer_between_branches(within):
@@ -104,8 +86,8 @@ def test_transfer_between_branches(within):
     design, found = make_design(4), []
     for k in range(8):
         x = clustered(design, (2, 20, 5), within, np.random.default_rng(k)).astype(np.float32)
-        table = layer_generalisation(Measured(x, design, n_bins=2), design, **QUICK).table
-        table = rows(table, branch="cond → uncond", statistic=TRANSFER)
+        table = generalisation.of_layer(Measured(x, design, n_bins=2), design, **QUICK).table
+        table = rows(table, branch="cond → uncond", statistic=EVIDENCE)
         found += table[table["train"].str.startswith("decile")]["p"].tolist()
     assert_level(found)
 
@@ -192,7 +174,7 @@ def test_text_alone_is_in_delta_and_history_alone_in_uncond(within):
         x[:, 0] += emotion
         if planted == "history":
             x[:, 1] += emotion
-        result = layer_discriminability(Measured(x.astype(np.float32), design), design, **QUICK).table
+        result = discriminability.of_layer(Measured(x.astype(np.float32), design), design, **QUICK).table
         steps = rows(result, over="steps", statistic=DISTANCE)
         assert (rows(steps, branch=seen)["p_corrected"] <= 0.05).all(), planted
         assert (rows(steps, branch="cond")["p_corrected"] <= 0.05).all(), planted

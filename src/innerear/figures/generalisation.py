@@ -2,31 +2,49 @@
 
 import numpy as np
 import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from innerear.analyses.generalisation import EVIDENCE
-from innerear.figures.maps import ALPHA, distinct, how_tested, rows_of, spread_evenly
-from innerear.figures.style import DIVERGING, new_figure, styled
+from innerear.analyses.generalisation import BINS, EVIDENCE, WINDOWS
+from innerear.figures.maps import (
+    MAX_LAYERS,
+    distinct,
+    draw_band,
+    draw_points,
+    how_tested,
+    name_grid,
+    rows_of,
+    spread_evenly,
+)
+from innerear.figures.style import BRANCH_COLOURS, DIVERGING, new_figure, styled
+from innerear.statistics.significance import ALPHA
 
-MAX_LAYERS = 6
+
+def draw(table: pd.DataFrame, *, model: str, contrast: str) -> dict[str, Figure]:
+    """Draw all figures of `innerear.analyses.generalisation`, by file name.
+
+    Parameters
+    ----------
+    table : the map of all layers.
+    model, contrast : for the titles.
+    """
+    return {
+        "generalisation": time_squares(table, model=model, contrast=contrast),
+        "transfer": transfer_curves(table, model=model, contrast=contrast),
+    }
 
 
 @styled
 def time_squares(table: pd.DataFrame, *, model: str, contrast: str) -> Figure:
     """Draw held-out evidence, train bin × test bin; max-T significance is outlined.
 
-    Parameters
-    ----------
-    table : `generalisation_map`.
-    model, contrast : for the title.
-
     Returns
     -------
     One row per branch, one column per layer (six at most, spread evenly).
     """
-    mine = rows_of(table, statistic=EVIDENCE, over="bins")
+    mine = rows_of(table, statistic=EVIDENCE, over=BINS)
     layers, branches = spread_evenly(distinct(table, "layer"), MAX_LAYERS), distinct(mine, "branch")
-    bins = distinct(mine, "train")
+    n_bins = len(distinct(mine, "train"))
     estimates = np.abs(mine["estimate"].to_numpy(float))
     limit = float(max(estimates[np.isfinite(estimates)], default=1.0)) or 1.0
     figure, axes = new_figure(
@@ -40,24 +58,25 @@ def time_squares(table: pd.DataFrame, *, model: str, contrast: str) -> Figure:
     )
     image = None
     for row, branch in enumerate(branches):
-        for column, layer in enumerate(layers):
-            panel, cells = axes[row, column], rows_of(mine, branch=branch, layer=layer)
-            square = cells["estimate"].to_numpy(float).reshape(len(bins), len(bins))
+        for panel, layer in zip(axes[row], layers, strict=True):
+            cells = rows_of(mine, branch=branch, layer=layer)
+            square = cells["estimate"].to_numpy(float).reshape(n_bins, n_bins)
             image = panel.imshow(square, origin="lower", cmap=DIVERGING, vmin=-limit, vmax=limit)
-            found = cells["p_corrected"].to_numpy(float).reshape(square.shape) <= ALPHA
-            _outline(panel, found)
-            if row == 0:
-                panel.set_title(f"layer {layer}")
-            if row == len(branches) - 1:
-                panel.set_xlabel("judged in bin")
-            if column == 0:
-                panel.set_ylabel(f"{branch}\nfitted in bin")
+            _outline(panel, cells["p_corrected"].to_numpy(float).reshape(square.shape) <= ALPHA)
+    _name(axes, layers, [f"{branch}\nfitted in bin" for branch in branches], "judged in bin")
     if image is not None:
         figure.colorbar(image, ax=axes, label="probe evidence", shrink=0.6, pad=0.01)
     return figure
 
 
-def _outline(axes, found: np.ndarray) -> None:
+def _name(axes: np.ndarray, layers: list[int], sides: list[str], below: str) -> None:
+    if sides:
+        name_grid(axes, [f"layer {layer}" for layer in layers], sides)
+        for panel in axes[-1]:
+            panel.set_xlabel(below)
+
+
+def _outline(axes: Axes, found: np.ndarray) -> None:
     """Draw the edges between cells that are and cells that are not."""
     padded = np.pad(found.astype(int), 1)
     for row, column in zip(*np.nonzero(np.diff(padded, axis=0)), strict=True):
@@ -70,18 +89,12 @@ def _outline(axes, found: np.ndarray) -> None:
 def transfer_curves(table: pd.DataFrame, *, model: str, contrast: str) -> Figure:
     """Draw the evidence of probes that were fitted in the other branch, by tenth of the clip.
 
-    Parameters
-    ----------
-    table : `generalisation_map`.
-    model, contrast : for the title.
-
     Returns
     -------
     One row per direction, one column per layer (six at most); filled points are significant.
     """
-    mine = rows_of(table, statistic=EVIDENCE, over="windows")
-    tenths = [str(name).startswith("decile_") for name in mine["train"]]
-    mine = mine.iloc[np.flatnonzero(tenths)]
+    mine = rows_of(table, statistic=EVIDENCE, over=WINDOWS)
+    mine = mine.iloc[np.flatnonzero([str(name).startswith("decile_") for name in mine["train"]])]
     layers, directions = spread_evenly(distinct(table, "layer"), MAX_LAYERS), distinct(mine, "branch")
     figure, axes = new_figure(
         max(len(directions), 1),
@@ -93,19 +106,12 @@ def transfer_curves(table: pd.DataFrame, *, model: str, contrast: str) -> Figure
         sharey=True,
     )
     for row, direction in enumerate(directions):
-        for column, layer in enumerate(layers):
-            panel, cells = axes[row, column], rows_of(mine, branch=direction, layer=layer)
-            x, y = np.arange(1, len(cells) + 1), cells["estimate"].to_numpy(float)
-            low, high = cells["ci_lo"].to_numpy(float), cells["ci_hi"].to_numpy(float)
+        colour = BRANCH_COLOURS[direction.split(" → ")[0]]
+        for panel, layer in zip(axes[row], layers, strict=True):
+            cells = rows_of(mine, branch=direction, layer=layer)
+            tenth = np.arange(1, len(cells) + 1)
             panel.axhline(0, color="0.6", linewidth=0.6)
-            panel.fill_between(x, low, high, color="#0072B2", alpha=0.2, linewidth=0)
-            panel.plot(x, y, color="#0072B2", linewidth=0.9)
-            filled = np.where(cells["p_corrected"].to_numpy(float) <= ALPHA, "#0072B2", "white")
-            panel.scatter(x, y, s=14, c=filled, edgecolors="#0072B2", zorder=3)
-            if row == 0:
-                panel.set_title(f"layer {layer}")
-            if row == len(directions) - 1:
-                panel.set_xlabel("tenth of the clip")
-            if column == 0:
-                panel.set_ylabel(f"{direction}\nevidence")
+            draw_band(panel, tenth, cells, colour)
+            draw_points(panel, tenth, cells, colour)
+    _name(axes, layers, [f"{direction}\nevidence" for direction in directions], "tenth of the clip")
     return figure

@@ -8,10 +8,13 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
+from matplotlib.typing import ColorType as Colour
 
 from innerear.figures.style import step_axis, styled
+from innerear.statistics.significance import ALPHA
 
-ALPHA = 0.05
+__all__ = ["ALPHA"]  # until all figures take it from significance
+MAX_LAYERS = 6
 
 
 @dataclass(frozen=True)
@@ -89,6 +92,58 @@ def by_layer_and_step(table: pd.DataFrame, column: str, layers: Sequence[int], s
     for step in range(group_of(first)):
         values[rows, first + step] = table[column].to_numpy(float)
     return values
+
+
+def name_grid(axes: np.ndarray, titles: Sequence[str], sides: Sequence[str]) -> None:
+    """Write a title above each column of axes [rows, columns], and a label beside each row."""
+    for panel, title in zip(axes[0], titles, strict=False):
+        panel.set_title(title)
+    for panel, side in zip(axes[:, 0], sides, strict=False):
+        panel.set_ylabel(side)
+
+
+def draw_band(
+    axes: Axes, x: np.ndarray, rows: pd.DataFrame, colour: Colour, dashes: str = "-", label: str = ""
+) -> None:
+    """Draw the estimates of `rows` along x, over a band of their intervals."""
+    low, high = rows["ci_lo"].to_numpy(float), rows["ci_hi"].to_numpy(float)
+    axes.fill_between(x, low, high, color=colour, alpha=0.15, linewidth=0)
+    estimate = rows["estimate"].to_numpy(float)
+    axes.plot(x, estimate, dashes, color=colour, linewidth=0.9, label=label or None)
+
+
+def draw_points(axes: Axes, x: np.ndarray, rows: pd.DataFrame, colour: Colour) -> None:
+    """Draw the estimates of `rows` at x as points, filled where significant after correction."""
+    filled = np.where(rows["p_corrected"].to_numpy(float) <= ALPHA, colour, "white")
+    axes.scatter(x, rows["estimate"].to_numpy(float), s=16, c=filled, edgecolors=colour, zorder=3)
+
+
+def draw_map_row(
+    axes: np.ndarray,
+    table: pd.DataFrame,
+    branches: Sequence[str],
+    steps: Steps,
+    *,
+    limits: tuple[float, float],
+    colours: str,
+    outer: tuple[bool, bool],
+) -> ScalarMappable | None:
+    """Draw a map of estimates, layer × step, of each branch; returns what a colour bar explains.
+
+    Parameters
+    ----------
+    axes : [branches].
+    table : rows of one statistic.
+    limits, colours : see `draw_map`.
+    outer : whether to label the bottom and the top.
+    """
+    layers, image = sorted(distinct(table, "layer")), None
+    for panel, branch in zip(axes, branches, strict=True):
+        rows = rows_of(table, branch=branch)
+        values, p = (by_layer_and_step(rows, name, layers, steps) for name in ("estimate", "p_corrected"))
+        sides = (panel is axes[0], *outer)
+        image = draw_map(panel, values, layers, steps, limits=limits, colours=colours, p=p, outer=sides)
+    return image
 
 
 @styled

@@ -1,4 +1,4 @@
-"""Similarity matrices, the five strata over the steps, and the map of the emotion effect."""
+"""Similarity matrices, the five strata over the steps, and the map of the label's effect."""
 
 import textwrap
 from collections.abc import Mapping, Sequence
@@ -9,30 +9,65 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from pandas.api.types import is_numeric_dtype
 
-from innerear.analyses.similarity import CORRELATIONS, TESTED
+from innerear.analyses.similarity import CENTRED, CORRELATIONS, RAW, STANDARDISED, TESTED
 from innerear.figures.maps import (
+    MAX_LAYERS,
     Steps,
-    by_layer_and_step,
     distinct,
-    draw_map,
+    draw_band,
+    draw_map_row,
     how_tested,
+    name_grid,
     rows_of,
     spread_evenly,
     why_not_tested,
 )
 from innerear.figures.style import BRANCHES, DIVERGING, new_figure, step_axis, styled
 from innerear.gram.reading import GramSource
+from innerear.statistics.design import STRATA
 
-MAX_LAYERS = 6
 MAX_BLOCKS = 12
 # Colour says whose pairs, dashes say another seed.
-_CURVES = {
-    "same prompt, other seed": ("#000000", "--"),
-    "same emotion, same seed": ("#D55E00", "-"),
-    "same emotion, other seed": ("#D55E00", "--"),
-    "other emotion, same seed": ("#0072B2", "-"),
-    "other emotion, other seed": ("#0072B2", "--"),
+_CURVES = dict(
+    zip(
+        STRATA.values(),
+        (("#000000", "--"), ("#AA4499", "-"), ("#AA4499", "--"), ("#117733", "-"), ("#117733", "--")),
+        strict=True,
+    )
+)
+_WINDOWS = {
+    "whole": "the whole clip",
+    "first_10": "the first 10 % of steps",
+    "last_10": "the last 10 % of steps",
 }
+
+
+def draw(
+    samples: pd.DataFrame,
+    table: pd.DataFrame,
+    matrices: Mapping[int, GramSource],
+    *,
+    model: str,
+    contrast: str,
+) -> dict[str, Figure]:
+    """Draw all figures of `innerear.analyses.similarity`, by file name.
+
+    Parameters
+    ----------
+    samples : the sample sheet, in the order of the matrices.
+    table : the map of all layers.
+    matrices : layer → its open file of arrays.
+    model, contrast : for the titles; samples are ordered by the contrast.
+    """
+    measures = {"matrices": CENTRED, "standardised": STANDARDISED, "raw": RAW}
+    figures = {
+        f"similarity_{name}": similarity_matrices(
+            matrices, samples, model=model, measure=measure, contrast=contrast
+        )
+        for name, measure in measures.items()
+    }
+    curves, effect = strata_curves(table, model=model), effect_map(table, model=model)
+    return figures | {"similarity_strata": curves, "emotion_effect": effect}
 
 
 @styled
@@ -41,7 +76,7 @@ def similarity_matrices(
     samples: pd.DataFrame,
     *,
     model: str,
-    measure: str = "centred",
+    measure: str = CENTRED,
     window: str = "whole",
     contrast: str = "emotion",
 ) -> Figure:
@@ -49,58 +84,40 @@ def similarity_matrices(
 
     Parameters
     ----------
-    matrices : layer -> its open file of `LayerSimilarity.arrays`.
-    samples : the sample sheet, in the order of the matrices.
-    model : for the title.
-    measure, window : which matrices; the raw measure is named a diagnostic in the title.
-    contrast : the column of `samples` that comes first in the order.
+    matrices, samples, model, contrast : see `draw`.
+    measure, window : which matrices; the title calls the raw measure a diagnostic.
 
     Returns
     -------
-    One row per branch, one column per layer (six at most, spread evenly). Lines part the labels.
+    One row per branch, one column per layer (six at most, spread evenly). Lines separate the labels.
     """
     layers = spread_evenly(list(matrices), MAX_LAYERS)
-    first = matrices[layers[0]]
-    branches = [str(name) for name in first.coords("branch")]
-    where = {"measure": _position(first, "measure", measure), "window": _position(first, "window", window)}
+    branches = matrices[layers[0]].labels("branch")
     order, labels = _order(samples, contrast)
-    values = {layer: matrices[layer].read("matrices", **where)[:, order][:, :, order] for layer in layers}
-    limit = _limit(np.array(list(values.values()))) if "raw" not in measure else 1.0
+    values = {
+        layer: matrices[layer].read("matrices", measure=measure, window=window)[:, order][:, :, order]
+        for layer in layers
+    }
+    limit = _limit(np.array(list(values.values()))) if measure != RAW else 1.0
     figure, axes = new_figure(
         len(branches),
         len(layers),
-        title=f"{measure.capitalize()} cosine between samples of {model}, mean of {_named(window)}",
+        title=f"{measure.capitalize()} cosine between samples of {model}, "
+        f"mean of {_WINDOWS.get(window, window)}",
         subtitle=f"n: {samples['prompt_id'].nunique()} prompts × {samples['seed'].nunique()} seeds, "
         f"ordered {contrast} → prompt → seed",
         panel=(1.75, 1.65),
     )
     image = None
-    for row, branch in enumerate(branches):
-        for column, layer in enumerate(layers):
-            panel = axes[row, column]
-            image = panel.imshow(
-                values[layer][row], cmap=DIVERGING, vmin=-limit, vmax=limit, interpolation="nearest"
-            )
-            _mark_blocks(panel, labels, left=column == 0, below=row == len(branches) - 1)
-            if row == 0:
-                panel.set_title(f"layer {layer}")
-            if column == 0:
-                panel.set_ylabel(branch)
+    for (row, column), panel in np.ndenumerate(axes):
+        image = panel.imshow(
+            values[layers[column]][row], cmap=DIVERGING, vmin=-limit, vmax=limit, interpolation="nearest"
+        )
+        _mark_blocks(panel, labels, left=column == 0, below=row == len(branches) - 1)
+    name_grid(axes, [f"layer {layer}" for layer in layers], branches)
     if image is not None:
         figure.colorbar(image, ax=axes, label="cosine", shrink=0.5, pad=0.01, extend="max")
     return figure
-
-
-def _position(source: GramSource, axis: str, name: str) -> int:
-    return [str(one) for one in source.coords(axis)].index(name)
-
-
-def _named(window: str) -> str:
-    return {
-        "whole": "the whole clip",
-        "first_10": "the first 10 % of steps",
-        "last_10": "the last 10 % of steps",
-    }.get(window, window)
 
 
 def _order(samples: pd.DataFrame, contrast: str) -> tuple[np.ndarray, list[str]]:
@@ -119,7 +136,7 @@ def _limit(values: np.ndarray) -> float:
 
 
 def _mark_blocks(axes: Axes, labels: Sequence[str], *, left: bool, below: bool) -> None:
-    """Part the labels by lines, and name them; of more than `MAX_BLOCKS` name the first and the last."""
+    """Separate the labels by lines and name them; of more than `MAX_BLOCKS` name the first and the last."""
     edges = [i for i in range(1, len(labels)) if labels[i] != labels[i - 1]]
     crowded = len(edges) >= MAX_BLOCKS
     for edge in [] if crowded else edges:
@@ -137,14 +154,13 @@ def _mark_blocks(axes: Axes, labels: Sequence[str], *, left: bool, below: bool) 
 
 
 @styled
-def strata_curves(table: pd.DataFrame, *, model: str, measure: str = "centred") -> Figure:
+def strata_curves(table: pd.DataFrame, *, model: str, measure: str = CENTRED) -> Figure:
     """Draw the mean cosine of each stratum of pairs over the steps, with bootstrap bands.
 
     Parameters
     ----------
-    table : rows of `similarity_map`.
-    model : for the title.
-    measure : which cosine; the raw one is named a diagnostic in the title.
+    table, model : see `draw`.
+    measure : which cosine; the title calls the raw one a diagnostic.
 
     Returns
     -------
@@ -162,15 +178,16 @@ def strata_curves(table: pd.DataFrame, *, model: str, measure: str = "centred") 
         sharex=True,
         sharey="row",
     )
-    for row, layer in enumerate(layers):
-        for column, branch in enumerate(branches):
-            panel = axes[row, column]
-            _draw_curves(panel, rows_of(table, layer=layer, branch=branch))
-            step_axis(panel, steps.seconds, steps.complete, bottom=row == len(layers) - 1, top=row == 0)
-            if row == 0:
-                panel.set_title(BRANCHES.get(branch, branch))
-            if column == 0:
-                panel.set_ylabel(f"layer {layer}\ncosine")
+    for (row, column), panel in np.ndenumerate(axes):
+        mine = rows_of(table, layer=layers[row], branch=branches[column])
+        panel.axhline(0, color="0.7", linewidth=0.6)
+        for name, (colour, dashes) in _CURVES.items():
+            curve = rows_of(mine, statistic=name).sort_values("step")
+            draw_band(panel, curve["step"].to_numpy(float), curve, colour, dashes, name)
+        step_axis(panel, steps.seconds, steps.complete, bottom=row == len(layers) - 1, top=row == 0)
+    name_grid(
+        axes, [BRANCHES.get(one, one) for one in branches], [f"layer {layer}\ncosine" for layer in layers]
+    )
     handles, names = axes[0, 0].get_legend_handles_labels()
     figure.legend(handles, names, loc="outside lower center", ncols=3)
     return figure
@@ -178,37 +195,20 @@ def strata_curves(table: pd.DataFrame, *, model: str, measure: str = "centred") 
 
 def _bands(table: pd.DataFrame) -> str:
     """Say what the bands are, and why curves have none."""
-    told = distinct(table, "interval")
-    bands = [text for text in told if not text.startswith("none: ")]
+    intervals = distinct(table, "interval")
+    bands = [text for text in intervals if not text.startswith("none: ")]
     text = f"n: {distinct(table, 'n_prompts')[0]} prompts; bands: {', '.join(bands) or 'none'}"
-    lacking = any("resamples" in one for one in told)
+    lacking = any("resamples" in one for one in intervals)
     return text + "\nno band where too many resamples hold no such pairs" * lacking
 
 
-def _draw_curves(axes: Axes, table: pd.DataFrame) -> None:
-    axes.axhline(0, color="0.7", linewidth=0.6)
-    for name, (colour, dashes) in _CURVES.items():
-        rows = rows_of(table, statistic=name).sort_values("step")
-        step = rows["step"].to_numpy(float)
-        axes.fill_between(
-            step,
-            rows["ci_lo"].to_numpy(float),
-            rows["ci_hi"].to_numpy(float),
-            color=colour,
-            alpha=0.15,
-            linewidth=0,
-        )
-        axes.plot(step, rows["estimate"].to_numpy(float), dashes, color=colour, linewidth=1, label=name)
-
-
 @styled
-def effect_map(table: pd.DataFrame, *, model: str, measure: str = "centred") -> Figure:
+def effect_map(table: pd.DataFrame, *, model: str, measure: str = CENTRED) -> Figure:
     """Draw the effect of the labels, layer × step, same and other seed; what is not significant is hatched.
 
     Parameters
     ----------
-    table : rows of `similarity_map`, whose `p_corrected` is over layers × steps.
-    model : for the title.
+    table, model : see `draw`; `p_corrected` is over layers × steps.
     measure : a tested one, ``"centred"`` or ``"standardised"``.
 
     Returns
@@ -217,8 +217,7 @@ def effect_map(table: pd.DataFrame, *, model: str, measure: str = "centred") -> 
     """
     table = rows_of(table, measure=measure, over="steps")
     table = table.iloc[np.flatnonzero(np.isin(table["statistic"].to_numpy(str), TESTED))]
-    layers, steps = sorted(distinct(table, "layer")), Steps.of(table)
-    branches, effects = distinct(table, "branch"), distinct(table, "statistic")
+    branches, effects, steps = distinct(table, "branch"), distinct(table, "statistic"), Steps.of(table)
     limit = max(np.abs(table["estimate"].to_numpy(float)[np.isfinite(table["estimate"])]), default=1.0)
     rated = effects[0] in CORRELATIONS
     of_rating = f"Correlation of {measure} cosine with nearness of ratings, {model}"
@@ -232,26 +231,21 @@ def effect_map(table: pd.DataFrame, *, model: str, measure: str = "centred") -> 
     )
     image = None
     for row, effect in enumerate(effects):
-        for column, branch in enumerate(branches):
-            panel = axes[row, column]
-            rows = rows_of(table, statistic=effect, branch=branch)
-            image = draw_map(
-                panel,
-                by_layer_and_step(rows, "estimate", layers, steps),
-                layers,
-                steps,
-                limits=(-limit, limit),
-                colours=DIVERGING,
-                p=by_layer_and_step(rows, "p_corrected", layers, steps),
-                outer=(column == 0, row == len(effects) - 1, row == 0),
-            )
-            if not np.isfinite(rows["estimate"].to_numpy(float)).any():
-                reason = textwrap.fill(why_not_tested(rows), 32)
-                panel.text(0.5, 0.5, reason, transform=panel.transAxes, ha="center", va="center", fontsize=8)
-            if row == 0:
-                panel.set_title(BRANCHES.get(branch, branch))
-            if column == 0:
-                panel.set_ylabel(f"{effect.split(', ')[1]}\nlayer")
+        mine, outer = rows_of(table, statistic=effect), (row == len(effects) - 1, row == 0)
+        image = draw_map_row(
+            axes[row], mine, branches, steps, limits=(-limit, limit), colours=DIVERGING, outer=outer
+        )
+        for panel, branch in zip(axes[row], branches, strict=True):
+            _say_why_not(panel, rows_of(mine, branch=branch))
+    sides = [f"{effect.split(', ')[1]}\nlayer" for effect in effects]
+    name_grid(axes, [BRANCHES.get(one, one) for one in branches], sides)
     if image is not None:
         figure.colorbar(image, ax=axes, label="r" if rated else "difference of mean cosines", pad=0.01)
     return figure
+
+
+def _say_why_not(axes: Axes, rows: pd.DataFrame) -> None:
+    """Write on a panel without estimates why there are none."""
+    if not np.isfinite(rows["estimate"].to_numpy(float)).any():
+        reason = textwrap.fill(why_not_tested(rows), 32)
+        axes.text(0.5, 0.5, reason, transform=axes.transAxes, ha="center", va="center", fontsize=8)
