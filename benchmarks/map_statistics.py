@@ -13,13 +13,11 @@ import time
 import numpy as np
 import pandas as pd
 
-from innerear.analyses.discriminability import layer_discriminability
-from innerear.analyses.emergence import layer_emergence
-from innerear.analyses.generalisation import layer_generalisation
+from innerear.analyses import discriminability, emergence, generalisation
 from innerear.gram.layer_pass import layer_gram
 from innerear.statistics.design import Design
 
-ANALYSES = (layer_discriminability, layer_emergence, layer_generalisation)
+ANALYSES = (discriminability, emergence, generalisation)
 
 
 class InMemory:
@@ -39,7 +37,14 @@ class InMemory:
     def read(self, name, **where):
         """Return an array or a part of it."""
         axes, values = self.arrays[name]
-        return values[tuple(where.get(axis, slice(None)) for axis in axes)].copy()
+        places = {
+            axis: self.labels(axis).index(one) if isinstance(one, str) else one for axis, one in where.items()
+        }
+        return values[tuple(places.get(axis, slice(None)) for axis in axes)].copy()
+
+    def labels(self, axis):
+        """Return the coordinates of an axis as texts."""
+        return [str(label) for label in self.axes[axis]]
 
     def coords(self, axis):
         """Return the coordinates of an axis."""
@@ -70,7 +75,7 @@ def main() -> None:
     for _ in range(options.rounds):
         for analysis in ANALYSES:
             start = time.perf_counter()
-            analysis(
+            analysis.of_layer(
                 gram, design, model="made up", layer=0, n_permutations=options.permutations, n_bootstraps=1000
             )
             took[analysis.__name__].append(time.perf_counter() - start)
