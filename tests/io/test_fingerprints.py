@@ -118,6 +118,13 @@ def test_notes_that_cannot_be_read_or_kept_cost_time_only(package, damage):
     assert fingerprint() == before
 
 
+def test_fingerprint_follows_the_templates_of_pages(package):
+    folder, fingerprint = package
+    before = fingerprint()
+    (folder / "page.html").write_text("<p>")
+    assert fingerprint() != before
+
+
 def test_notes_of_another_version_of_this_module_do_not_count(package, monkeypatch):
     _, fingerprint = package
     before = fingerprint()

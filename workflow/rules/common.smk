@@ -67,6 +67,13 @@ LAYERS = [f"{layer:02d}" for layer in STUDY.layers]
 BLOCKS = STUDY.swaps.blocks
 EXAMPLE_BLOCK = list(BLOCKS)[:1]
 WEIGHTS = STUDY.replayed_by
+# Modules that may have rows on the page of findings.
+ANALYSES = [
+    ".".join(path.relative_to(f"{workflow.basedir}/src").with_suffix("").parts)
+    for path in sorted(
+        Path(workflow.basedir, "src/innerear/analyses").rglob("[a-z]*.py")
+    )
+]
 # The site that analyses read.
 SITE = config["capture"]["sites"][0]
 # What every figure names, and how many resamples every analysis draws.
@@ -277,11 +284,12 @@ def follow_code():
         if made.script:
             script = Path(workflow.basedir, "scripts", Path(made.script).name)
             analysis = made.pathvars.items.get("analysis")
-            # These scripts import the module that their rule is named after.
+            # These scripts import modules by names that they compute.
             named = {
                 "layer.py": [f"innerear.analyses.{analysis}"],
                 "map.py": [f"innerear.analyses.{analysis}"],
                 "plot.py": [f"innerear.figures.{analysis}"],
+                "findings.py": ANALYSES,
             }
             made.set_params(code=fingerprint(script, *named.get(script.name, [])))
 

@@ -20,6 +20,8 @@ _PACKAGE = Path(__file__).parents[1]
 _NOTES = Path(".snakemake/innerear-code.json")
 
 
+# Templates of pages: what a module reads from its own folder.
+_PAGES = {".html", ".css", ".js"}
 # What these do changes no result: an edit there runs nothing again.
 _NO_RESULT = {"innerear.io.log", "innerear.io.locks", "innerear.io.devices"}
 
@@ -53,8 +55,12 @@ def fingerprint(script: Path, *modules: str) -> str:
         if name not in found:
             found.add(name)
             waiting.extend(one for one in _read(name)["imports"] if _is_module(one))
-    for name in sorted(found - _NO_RESULT):
+    found -= _NO_RESULT
+    for name in sorted(found):
         digest.update(f"{name} {_read(name)['code']}\n".encode())
+    for folder in sorted({_file(name).parent for name in found}):
+        for page in sorted(path for path in folder.iterdir() if path.suffix in _PAGES):
+            digest.update(page.name.encode() + page.read_bytes())
     if notes != known:
         # Notes save time and nothing else: where none can be kept, each plan parses anew.
         with suppress(OSError), atomic(_NOTES) as temporary:
