@@ -57,7 +57,7 @@ def read_design(samples: pd.DataFrame, path: str | PathLike, label: str = "") ->
     design = Design(samples, label, seed)
     design.check_order(ids)
     design = design.shuffled() if shuffled else design
-    design.share(table)
+    design.use_table(table)
     found = design.permutation_hash(len(table))
     if found != promised:
         raise InputError(

@@ -1,0 +1,79 @@
+"""Bootstraps: resampled templates or prompts, crossed with resampled seeds."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from innerear.statistics.sheet import BOOTSTRAPS, Sheet
+
+
+@dataclass(frozen=True)
+class Bootstraps:
+    """How often each of m resamples holds each unit (template or prompt), and each seed.
+
+    Attributes
+    ----------
+    units : float32 [m, units]; unit_of : [N] each sample's unit.
+    seeds : float32 [m, R]; seed_of : [N] each sample's seed.
+    """
+
+    units: np.ndarray
+    unit_of: np.ndarray
+    seeds: np.ndarray
+    seed_of: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.units)
+
+    def samples(self) -> np.ndarray:
+        """Return float32 [m, N], how often each resample holds each sample."""
+        return self.units[:, self.unit_of] * self.seeds[:, self.seed_of]
+
+    def pairs(self, i: np.ndarray, j: np.ndarray, rows: slice = slice(None)) -> np.ndarray:
+        """Return float32 [m, pairs], the weight of the pairs of samples i ≠ j in these resamples.
+
+        The product of the counts of the pair's units and of its seeds. What both samples share
+        counts once: a template that was drawn twice holds two copies of a prompt's pair of seeds,
+        not four, since samples of one copy are never compared with those of another.
+        """
+        seeds = shared_once(self.seeds[rows], self.seed_of[i], self.seed_of[j])
+        return shared_once(self.units[rows], self.unit_of[i], self.unit_of[j]) * seeds
+
+
+def shared_once(counts: np.ndarray, one: np.ndarray, other: np.ndarray) -> np.ndarray:
+    """Return [m, pairs] products of counts [m, n] of two units; a unit paired with itself counts once.
+
+    Examples
+    --------
+    >>> shared_once(np.array([[2, 3]]), np.array([0, 0]), np.array([0, 1])).tolist()
+    [[2, 6]]
+    """
+    return counts[:, one] * np.where(one == other, 1, counts[:, other])
+
+
+class Resampling(Sheet):
+    """A sheet whose templates (or prompts) and seeds can be resampled."""
+
+    def bootstraps(self, m: int) -> Bootstraps:
+        """Resample templates (without templates: the prompts of each label, or all with ratings), then seeds.
+
+        Seeds are crossed with prompts: one draw of seeds serves all prompts.
+        """
+        rng = np.random.default_rng(self.stream(BOOTSTRAPS))
+        unit = self.block_of if self.blocked else np.arange(self.n_prompts)
+        stratum = np.zeros(self.n_prompts, int)
+        if not (self.blocked or self.numeric):
+            stratum = np.unique(self.prompt_labels, return_inverse=True)[1]
+        units = np.zeros((m, int(unit.max()) + 1), np.float32)
+        for one in np.unique(stratum):
+            members = np.unique(unit[stratum == one])
+            units[:, members] = rng.multinomial(len(members), np.full(len(members), 1 / len(members)), size=m)
+        n_seeds = len(self.seeds)
+        seeds = rng.multinomial(n_seeds, np.full(n_seeds, 1 / n_seeds), size=m).astype(np.float32)
+        return Bootstraps(units, unit[self.prompt_of], seeds, self.seed_of)
+
+    @property
+    def resampled(self) -> str:
+        """What bootstraps resample, for captions."""
+        prompts = "prompts" if self.numeric else f"the prompts of each {self.label}"
+        return f"{'templates' if self.blocked else prompts}, then seeds"

@@ -1,0 +1,160 @@
+"""The sample sheet as prompts × seeds, in blocks of templates."""
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from functools import cached_property
+
+import numpy as np
+import pandas as pd
+from pandas.api.types import is_numeric_dtype
+
+from innerear.errors import InputError
+
+# Each use of the study's seed has a stream of its own: asking for bootstraps first does not change the
+# permutations.
+PERMUTATIONS, BOOTSTRAPS, SHUFFLES, CONTROL, CLIPS, NAMES = range(1, 7)
+
+
+class Sheet:
+    """Which samples there are: prompts crossed with seeds, one label per prompt.
+
+    Parameters
+    ----------
+    samples : one row per sample, in the order of every [N] axis, with columns `sample_id`,
+        `prompt_id`, `seed`, the label, and optionally `template`.
+    label : the column whose effect is asked about; constant within a prompt. A column of numbers
+        (ratings) is taken as a number, every other one as categories.
+    seed : the study's seed, from which all permutations and bootstraps are drawn.
+
+    Raises
+    ------
+    InputError: a column is missing, a (prompt, seed) pair occurs twice or is absent, a prompt has
+    two labels, two templates or no rating, or only some prompts have a template.
+    """
+
+    def __init__(self, samples: pd.DataFrame, label: str = "emotion", seed: int = 0) -> None:
+        self.samples = _checked(samples, label)
+        self.label, self.seed = label, int(seed)
+        self.labels = texts(self.samples[label])  # [N]
+        self.numeric = is_numeric_dtype(self.samples[label])
+        prompt_ids = texts(self.samples["prompt_id"])
+        self.prompts = np.array(list(dict.fromkeys(prompt_ids.tolist())))  # [P] in order of appearance
+        number = {prompt: i for i, prompt in enumerate(self.prompts.tolist())}
+        #: [N] number of each sample's prompt, and of its seed
+        self.prompt_of = np.array([number[prompt] for prompt in prompt_ids.tolist()])
+        self.seeds, self.seed_of = np.unique(np.asarray(self.samples["seed"]), return_inverse=True)
+        #: [P, R] the sample of each prompt and seed
+        self.rows = np.empty((len(self.prompts), len(self.seeds)), np.intp)
+        self.rows[self.prompt_of, self.seed_of] = np.arange(len(self.samples))
+        self.prompt_labels = self.labels[self.rows[:, 0]]  # [P]
+        templates = texts(self.samples["template"])[self.rows[:, 0]]
+        names, block_of = np.unique(templates, return_inverse=True)
+        #: templates are blocks where there are at least two and one of them holds more than one prompt
+        self.blocked = 1 < len(names) < len(templates)
+        #: [P] number of the block within which each prompt may be exchanged
+        self.block_of = block_of if self.blocked else np.zeros_like(block_of)
+
+    @property
+    def n_samples(self) -> int:
+        """N."""
+        return len(self.samples)
+
+    @property
+    def n_prompts(self) -> int:
+        """P, the n of every claim."""
+        return len(self.prompts)
+
+    @property
+    def n_blocks(self) -> int:
+        """Number of templates where they are blocks, else 1."""
+        return int(self.block_of.max()) + 1
+
+    @cached_property
+    def targets(self) -> np.ndarray:
+        """What a probe is to predict, [P, Q]: an indicator of each of Q labels (sorted), or one rating."""
+        if self.numeric:
+            return self.prompt_labels.astype(float)[:, None]
+        return np.equal.outer(self.prompt_labels, np.unique(self.prompt_labels)).astype(float)
+
+    @cached_property
+    def covariates(self) -> np.ndarray:
+        """What the labels can explain, [N, Q]: an indicator of each label, or a constant and the rating."""
+        constant = np.ones((self.n_prompts, int(self.numeric)))
+        return np.hstack([constant, self.targets])[self.prompt_of]
+
+    def check_order(self, sample_ids: Iterable[str]) -> None:
+        """Refuse measurements in another order of samples, since positions carry the labels.
+
+        Raises
+        ------
+        InputError: the ids are not the sheet's, in its order.
+        """
+        expected, given = texts(self.samples["sample_id"]).tolist(), [str(name) for name in sample_ids]
+        if given != expected:
+            wrong = next((pair for pair in zip(given, expected, strict=False) if pair[0] != pair[1]), None)
+            found = f"{wrong[0]!r} stands where {wrong[1]!r} should" if wrong else f"{len(given)} samples"
+            raise InputError(
+                f"the measurements are not of the sheet's {len(expected)} samples in its order: {found}; "
+                "remake them from the current index"
+            )
+
+    def stream(self, *of: int) -> np.random.SeedSequence:
+        """Return the stream of random numbers of one use of the study's seed, such as ``PERMUTATIONS``."""
+        return np.random.SeedSequence([self.seed, *of])
+
+    def members(self) -> list[np.ndarray]:
+        """Return the numbers of each block's prompts."""
+        return [np.flatnonzero(self.block_of == block) for block in range(self.n_blocks)]
+
+
+def texts(column: Iterable) -> np.ndarray:
+    """Return values as text."""
+    return np.array([str(value) for value in column])
+
+
+def _checked(samples: pd.DataFrame, label: str) -> pd.DataFrame:
+    """Return the sheet with a column `template`, or refuse it."""
+    missing = [c for c in ("sample_id", "prompt_id", "seed", label) if c not in samples.columns]
+    if missing:
+        raise InputError(
+            f"the sample sheet has no column {missing[0]!r}; it has {', '.join(samples.columns)}"
+        )
+    if samples.empty:
+        raise InputError("the sample sheet is empty: a study needs at least one sample")
+    samples = samples.reset_index(drop=True)
+    if "template" not in samples.columns:
+        samples["template"] = ""
+    templates = ["" if pd.isna(value) else str(value) for value in samples["template"]]
+    samples = samples.assign(template=templates)
+    prompts = texts(samples["prompt_id"]).tolist()
+    if "" in templates and any(templates):
+        prompt = prompts[templates.index("")]
+        raise InputError(
+            f"prompt {prompt!r} has no template but others do: name one for each prompt or for none"
+        )
+    for column in (label, "template"):
+        first: dict[str, str] = {}
+        for prompt, value in zip(prompts, texts(samples[column]).tolist(), strict=True):
+            if first.setdefault(prompt, value) != value:
+                raise InputError(
+                    f"prompt {prompt!r} has two values of {column!r}, {first[prompt]!r} and {value!r}"
+                )
+    unrated = samples[label].isna().to_numpy(bool)
+    if is_numeric_dtype(samples[label]) and unrated.any():
+        prompt = prompts[int(unrated.argmax())]
+        raise InputError(
+            f"prompt {prompt!r} has no {label!r}: rate every prompt, or set contrast to another column"
+        )
+    _check_crossed(prompts, list(samples["seed"]))
+    return samples
+
+
+def _check_crossed(prompts: Sequence[str], seeds: Sequence[int]) -> None:
+    counts = Counter(zip(prompts, seeds, strict=True))
+    for prompt in dict.fromkeys(prompts):
+        for seed in dict.fromkeys(seeds):
+            if counts[prompt, seed] != 1:
+                raise InputError(
+                    f"prompt {prompt!r} has {counts[prompt, seed]} samples with seed {seed}, not 1: "
+                    "seeds are crossed with prompts, so every prompt needs each seed once"
+                )

@@ -1,0 +1,31 @@
+"""The design as a file is the design that was drawn."""
+
+from functools import partial
+
+import fakes
+import numpy as np
+import pytest
+
+from innerear.errors import InputError
+from innerear.statistics.design import Design
+from innerear.statistics.design_file import read_design, summary, write_design
+
+sheet = partial(fakes.sheet, n_seeds=4)
+RATING = {"happy": 0.8, "sad": -0.7, "calm": 0.5, "energetic": 0.4}
+rated = partial(sheet, ratings={emotion: (rating, 0) for emotion, rating in RATING.items()})
+
+
+@pytest.mark.parametrize(("label", "shuffle"), [("emotion", False), ("valence", False), ("emotion", True)])
+def test_the_stored_design_is_the_drawn_one(tmp_path, label, shuffle):
+    design = Design(rated(), label=label, seed=5)
+    design = design.shuffled() if shuffle else design
+    write_design(design, 99, tmp_path / "design.h5")
+    again = read_design(rated(), tmp_path / "design.h5")
+    np.testing.assert_array_equal(again.labels, design.labels)
+    np.testing.assert_array_equal(again.permutations(99), design.permutations(99))
+    assert again.permutation_hash(50) == design.permutation_hash(50)
+    values = summary(again, 99).set_index("property")["value"]
+    assert values["smallest p"] == "0.01"
+    assert values["folds"] == "5"
+    with pytest.raises(InputError, match="stands where"):
+        read_design(rated().iloc[::-1], tmp_path / "design.h5")

@@ -1,0 +1,57 @@
+"""Bootstraps: templates, then seeds, never rows."""
+
+from functools import partial
+
+import fakes
+import numpy as np
+import pytest
+from fakes import EMOTIONS
+
+from innerear.statistics.design import Design
+
+sheet = partial(fakes.sheet, n_seeds=4)
+
+
+def test_bootstraps_resample_templates_then_seeds_never_rows():
+    design = Design(sheet())
+    counts = design.bootstraps(300).samples()
+    np.testing.assert_array_equal(counts.sum(axis=1), 80)
+    cube = counts[:, design.rows]  # [m, P, R]
+    for block in range(design.n_blocks):
+        members = cube[:, design.block_of == block]
+        assert (members == members[:, :1]).all()
+    # Each count is a product of a template's and a seed's, so the tables have rank one.
+    first = cube.reshape(300, -1, 4)
+    assert all(np.linalg.matrix_rank(one) == 1 for one in first)
+    assert (counts == 0).any()
+
+
+def test_bootstraps_without_templates_keep_every_label():
+    design = Design(sheet(3, templates=False))
+    counts = design.bootstraps(200).samples()
+    for emotion in EMOTIONS:
+        np.testing.assert_array_equal(counts[:, design.labels == emotion].sum(axis=1), 12)
+
+
+@pytest.mark.parametrize("templates", [True, False])
+def test_pairs_weigh_what_they_share_once(templates):
+    """Build each resample copy by copy, and count the pairs within copies of what is shared."""
+    design = Design(sheet(3, n_seeds=3, emotions=("happy", "sad"), templates=templates))
+    bootstraps, strata = design.bootstraps(20), np.triu(design.strata())
+    i, j = np.nonzero(strata)
+    weights = bootstraps.pairs(i, j)
+    units, seeds = bootstraps.units.astype(int), bootstraps.seeds.astype(int)
+    for m in range(20):
+        for k in range(len(i)):
+            copies = [
+                (a, b, r, s)
+                for a in range(units[m, bootstraps.unit_of[i[k]]])
+                for b in range(units[m, bootstraps.unit_of[j[k]]])
+                for r in range(seeds[m, design.seed_of[i[k]]])
+                for s in range(seeds[m, design.seed_of[j[k]]])
+                if (a == b or bootstraps.unit_of[i[k]] != bootstraps.unit_of[j[k]])
+                and (r == s or design.seed_of[i[k]] != design.seed_of[j[k]])
+            ]
+            assert weights[m, k] == len(copies)
+    np.testing.assert_array_equal(bootstraps.pairs(i, j, slice(3, 5)), weights[3:5])
+    assert set(strata[i, j]) == {1, 2, 3, 4, 5}
