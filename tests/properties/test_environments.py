@@ -41,8 +41,16 @@ def test_audiocraft_is_installed_last_and_at_the_locked_release():
     assert f"--no-deps audiocraft{lock()['audiocraft']}" in script
 
 
-def test_audiocraft_imports_from_the_lock():
-    code = "from audiocraft.models import MusicGen; print(MusicGen.__name__)"
+def test_audiocraft_imports_from_the_lock_which_has_no_xformers():
+    assert "xformers" not in lock()
+    code = """
+import sys
+from innerear.models.imports import import_audiocraft
+import_audiocraft()
+from audiocraft.models import MusicGen
+assert sys.modules["xformers"].__spec__.origin is None, "the real one"
+print(MusicGen.__name__)
+"""
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "MusicGen"
 

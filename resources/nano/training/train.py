@@ -16,6 +16,7 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
+import audiocraft_import  # noqa: F401
 import codec
 import language_model
 import numpy as np
