@@ -32,9 +32,7 @@ use rule plot_similarity as plot_replication with:
         samples=rules.gate.output.samples,
         curves=rules.replication.output.curves,
     output:
-        **figures(
-            "Answers", replication="cosine over the steps, as published and right"
-        ),
+        **figures("Answers", replication="cosine over the steps, as published and right"),
     pathvars:
         analysis="replication",
 
@@ -78,9 +76,7 @@ rule findings:
         generalisation=rules.generalisation_map.output[0],
         lags=rules.lags_map.output[0],
         similarity=rules.similarity_map.output[0],
-        components=collect(
-            "<results>/components/tables/layer_{layer}.tsv", layer=LAYERS
-        ),
+        components=collect("<results>/components/tables/layer_{layer}.tsv", layer=LAYERS),
         dimensions=rules.dimensions_map.output[0],
         decomposition=rules.decomposition_map.output[0],
         likelihood=rules.plot_decomposition.input.likelihood,

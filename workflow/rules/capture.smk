@@ -3,9 +3,7 @@ rule generate:
     input:
         checkpoint=CHECKPOINT_FILES,
     output:
-        stacks=collect(
-            "<results>/stacks/{{prompt}}/seed-{seed}.h5", seed=SEEDS_OF_A_JOB
-        ),
+        stacks=collect("<results>/stacks/{{prompt}}/seed-{seed}.h5", seed=SEEDS_OF_A_JOB),
         audio=collect("<results>/audio/{{prompt}}/seed-{seed}.wav", seed=SEEDS_OF_A_JOB),
     log:
         f"<logs>/generate/{GENERATION_JOB}.log",

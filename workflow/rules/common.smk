@@ -35,9 +35,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 try:
     STUDY = Study.from_settings(
         config,
-        yaml.safe_load(
-            Path(workflow.basedir, "workflow/schemas/config.schema.yaml").read_text()
-        ),
+        yaml.safe_load(Path(workflow.basedir, "workflow/schemas/config.schema.yaml").read_text()),
     )
 except InputError as error:
     raise WorkflowError(str(error)) from None
@@ -47,19 +45,13 @@ PROMPTS = {prompt.id: prompt for prompt in STUDY.prompts}
 SEEDS = config["seeds"]
 RESULTS = f"results/{config['study']}"
 # A control says so in every table and title.
-MODEL = config["model"]["name"] + (
-    " (random weights)" if config["model"]["random_init"] else ""
-)
+MODEL = config["model"]["name"] + (" (random weights)" if config["model"]["random_init"] else "")
 if config["statistics"]["shuffle_labels"]:
     MODEL += " (labels shuffled)"
-LOADING = {
-    key: value for key, value in config["model"].items() if key != "architecture"
-}
+LOADING = {key: value for key, value in config["model"].items() if key != "architecture"}
 # A local checkpoint is an input like any other: new weights make new samples.
 CHECKPOINT = Path(
-    os.path.relpath(f"{workflow.basedir}/resources/nano")
-    if LOADING["name"] == "nano"
-    else LOADING["name"]
+    os.path.relpath(f"{workflow.basedir}/resources/nano") if LOADING["name"] == "nano" else LOADING["name"]
 )
 CHECKPOINT_FILES = [str(path) for path in sorted(CHECKPOINT.glob("*.bin"))]
 LAYERS = [f"{layer:02d}" for layer in STUDY.layers]
@@ -70,17 +62,13 @@ WEIGHTS = STUDY.replayed_by
 # Modules that may have rows on the page of findings.
 ANALYSES = [
     ".".join(path.relative_to(f"{workflow.basedir}/src").with_suffix("").parts)
-    for path in sorted(
-        Path(workflow.basedir, "src/innerear/analyses").rglob("[a-z]*.py")
-    )
+    for path in sorted(Path(workflow.basedir, "src/innerear/analyses").rglob("[a-z]*.py"))
 ]
 # The site that analyses read.
 SITE = config["capture"]["sites"][0]
 # What every figure names, and how many resamples every analysis draws.
 NAMED = {"model": MODEL, "contrast": config["contrast"]}
-SIZES = {
-    f"n_{name}": config["statistics"][name] for name in ("permutations", "bootstraps")
-}
+SIZES = {f"n_{name}": config["statistics"][name] for name in ("permutations", "bootstraps")}
 # Clips that one job measures, since loading librosa takes as long as measuring a few: those of a template,
 # or of a prompt where templates cannot name a file.
 MEASURED_BY_TEMPLATE = all(is_name(prompt.template) for prompt in STUDY.prompts)
@@ -90,9 +78,7 @@ for prompt in STUDY.prompts:
     MEASURED.setdefault(name, []).append(prompt)
 # How the clips are sampled, apart from how they are shared out among jobs, on which nothing depends.
 JOB_SIZE = {"batch", "batch_size"}
-SAMPLING = {
-    key: value for key, value in config["generation"].items() if key not in JOB_SIZE
-}
+SAMPLING = {key: value for key, value in config["generation"].items() if key not in JOB_SIZE}
 BY_PROMPT = config["generation"]["batch"] == "prompt"
 GENERATION_JOB = "{prompt}/all-seeds" if BY_PROMPT else "{prompt}/seed-{seed}"
 SEEDS_OF_A_JOB = SEEDS if BY_PROMPT else "{seed}"
@@ -102,16 +88,12 @@ SEEDS_OF_A_JOB = SEEDS if BY_PROMPT else "{seed}"
 # which at 10,000 samples takes longer than all else together.
 def all_stacks(wildcards):
     """The stacks of all samples."""
-    return collect(
-        "<results>/stacks/{prompt}/seed-{seed}.h5", prompt=PROMPTS, seed=SEEDS
-    )
+    return collect("<results>/stacks/{prompt}/seed-{seed}.h5", prompt=PROMPTS, seed=SEEDS)
 
 
 def all_audio(wildcards):
     """The clips of all samples."""
-    return collect(
-        "<results>/audio/{prompt}/seed-{seed}.wav", prompt=PROMPTS, seed=SEEDS
-    )
+    return collect("<results>/audio/{prompt}/seed-{seed}.wav", prompt=PROMPTS, seed=SEEDS)
 
 
 def audio_of_example(wildcards):
@@ -144,11 +126,7 @@ def audio_measured_together(wildcards):
 
 def samples_measured_together(wildcards):
     """The ids of these samples, in that order."""
-    return [
-        Sample(prompt, seed).id
-        for prompt in MEASURED[wildcards.clips]
-        for seed in SEEDS
-    ]
+    return [Sample(prompt, seed).id for prompt in MEASURED[wildcards.clips] for seed in SEEDS]
 
 
 def swapped_texts_of(wildcards):
@@ -208,9 +186,7 @@ def generation_mb(wildcards, attempt):
     """Memory of a job that runs the model: interpreter and codec, weights, and a batch's hidden states twice."""
     batch = min(config["generation"]["batch_size"], len(SEEDS)) if BY_PROMPT else 1
     size = STUDY.estimate
-    return int(
-        (2500 + (size.weight_bytes + 2 * batch * size.stack_bytes) / 1e6) * attempt
-    )
+    return int((2500 + (size.weight_bytes + 2 * batch * size.stack_bytes) / 1e6) * attempt)
 
 
 def counterfactual_mb(wildcards, attempt):
@@ -235,9 +211,7 @@ def results_of_layer(*arrays):
         "table": "<results>/<analysis>/tables/layer_{layer}.tsv",
         "null": "<results>/<analysis>/nulls/layer_{layer}.tsv",
     }
-    return files | {
-        name: f"<results>/<analysis>/{name}/layer_{{layer}}.h5" for name in arrays
-    }
+    return files | {name: f"<results>/<analysis>/{name}/layer_{{layer}}.h5" for name in arrays}
 
 
 def mapped(category, caption, label):
@@ -305,10 +279,7 @@ def memory_by_rule():
 
 def announce():
     """Say what the study takes."""
-    times = [
-        said(STUDY.estimate, f"{RESULTS}/benchmarks")
-        for said in (generation_time, counterfactual_time)
-    ]
+    times = [said(STUDY.estimate, f"{RESULTS}/benchmarks") for said in (generation_time, counterfactual_time)]
     print(
         STUDY.announcement,
         memory_asked(memory_by_rule()),

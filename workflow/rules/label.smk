@@ -36,9 +36,7 @@ rule similarity_map:
         tables=collect("<results>/<analysis>/tables/layer_{layer}.tsv", layer=LAYERS),
         nulls=collect("<results>/<analysis>/nulls/layer_{layer}.tsv", layer=LAYERS),
     output:
-        mapped(
-            "Labels", "emotion_effect", "similarity: strata and effects, layer × step"
-        ),
+        mapped("Labels", "emotion_effect", "similarity: strata and effects, layer × step"),
     log:
         "<logs>/<analysis>/map.log",
     benchmark:

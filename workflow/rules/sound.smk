@@ -130,9 +130,7 @@ use rule plot_similarity as plot_audio_check with:
         verdict=rules.audio_check.output.verdict,
         validity=rules.clip_features.output.validity,
     output:
-        **figures(
-            "Sound", audio_check="does the audio differ? The verdict, and effect sizes"
-        ),
+        **figures("Sound", audio_check="does the audio differ? The verdict, and effect sizes"),
     pathvars:
         analysis="audio_check",
 
@@ -185,9 +183,7 @@ use rule similarity_map as sound_and_label_map with:
 use rule plot_similarity as plot_sound_and_label with:
     input:
         table="<results>/<analysis>/map.tsv",
-        dimensions=collect(
-            "<results>/<analysis>/dimensions/layer_{layer}.tsv", layer=LAYERS
-        ),
+        dimensions=collect("<results>/<analysis>/dimensions/layer_{layer}.tsv", layer=LAYERS),
     output:
         **figures("Sound", sound_and_label="states from label and sound"),
     pathvars:

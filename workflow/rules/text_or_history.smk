@@ -139,9 +139,7 @@ rule likelihood:
 use rule plot_similarity as plot_decomposition with:
     input:
         table=rules.decomposition_map.output[0],
-        likelihood=collect(
-            "<results>/decomposition/likelihood/{weights}.tsv", weights=WEIGHTS
-        ),
+        likelihood=collect("<results>/decomposition/likelihood/{weights}.tsv", weights=WEIGHTS),
     output:
         **figures(
             "Text or history",
@@ -159,9 +157,7 @@ rule counterfactual_page:
     """Put the clips of the first template on a page, with their likelihood under every text of the template."""
     input:
         samples=rules.gate.output.samples,
-        likelihood=collect(
-            "<results>/counterfactual/trained/{template}", template=EXAMPLE_BLOCK
-        ),
+        likelihood=collect("<results>/counterfactual/trained/{template}", template=EXAMPLE_BLOCK),
         audio=audio_of_example,
     output:
         report(
