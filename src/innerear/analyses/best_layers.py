@@ -58,7 +58,8 @@ def best_layers(layers: Mapping[int, GramSource], design: Design, *, model: str)
         family="branches",
         why_not="confirming needs three folds that hold every label",
     )
-    return table[columns("branch", "window", "statistic", "estimate", "ci_lo", "ci_hi", "chosen")]
+    own = columns("branch", "window", "statistic", "estimate", "ci_lo", "ci_hi", "chosen")
+    return table.reindex(columns=own)
 
 
 def _ranks(observed: np.ndarray, boots: np.ndarray, numbers: list[int], branches: list[str]) -> pd.DataFrame:

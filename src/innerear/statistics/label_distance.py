@@ -1,7 +1,7 @@
 """How far apart labels are, from inner products: cross-validated distance and explained variance.
 
-Both are linear in the Gram matrix of the prompts, so that every relabeling is a row of one matrix
-product: relabeling permutes the weights of the matrix's entries.
+Both are linear in the Gram matrix of the prompts, and relabeling permutes the weights of its entries. All
+relabelings are the rows of one matrix product.
 """
 
 from dataclasses import dataclass
@@ -37,10 +37,10 @@ def permuted_sums(weights: np.ndarray, kernel: np.ndarray, permutations: np.ndar
 class Distance:
     """Cross-validated squared distance between labels (Walther et al. 2016), folds whole templates.
 
-    For each pair of labels, the difference of their means in one fold times that in another,
-    averaged over all pairs of folds that hold both labels, then over pairs of labels. Noise of two
-    folds is independent, so the expectation is the true squared distance, 0 without effect; it may
-    be negative. For a rating: the squared length of the change per unit of the rating.
+    For each pair of labels, the difference of their means in one fold times that in another, averaged over
+    all pairs of folds that hold both labels, then over pairs of labels. Two folds' noise is independent,
+    so the expectation is the true squared distance, 0 without effect; an estimate may be negative.
+    For a rating: the squared length of the change per unit of the rating.
 
     Parameters
     ----------
@@ -131,7 +131,7 @@ def _between(x: np.ndarray, y: np.ndarray) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Explained:
-    """Variance of prompt means that labels explain, beside templates: PERMANOVA (Anderson 2001).
+    """Variance of prompt means that labels explain within templates: PERMANOVA (Anderson 2001).
 
     Attributes
     ----------
@@ -171,9 +171,9 @@ class Explained:
         """Return the F ratio of prompts' distances to the mean of their label, [m, cells] (Anderson 2006).
 
         Labels that differ in dispersion can look like labels that differ in mean. Residuals, free of
-        template and label means, are permuted and their distances to the label means taken anew:
-        permuting the distances themselves finds too much, since each label's few distances were
-        made by one mean.
+        template and label means, are permuted, and their distances to the label means computed anew.
+        Permuting the distances themselves finds too much, since one mean made all of a label's few
+        distances.
         """
         rest = self.remove - self.label
         residual = rest @ kernel @ rest

@@ -1,12 +1,13 @@
-"""Linear probes in dual form: ridge regression of labels on features that are known by inner products only.
+"""Linear probes in dual form: ridge regression of labels on features given as inner products.
 
-A probe is fitted on some templates and judged on the others. Given the folds, its scores are linear in
-the labels, so that all relabelings are columns of one matrix product (Saunders et al. 1998).
+A probe is fitted on some templates and judged on the others. For given folds its scores are linear in
+the labels: all relabelings are columns of one matrix product (Saunders et al. 1998).
 """
 
 import numpy as np
 
 from innerear.statistics.design import Bootstraps, Design
+from innerear.statistics.ridge import ridge_operators
 
 #: penalty, in units of the mean eigenvalue of the centred training kernel
 PENALTY = 1.0
@@ -31,20 +32,13 @@ def held_out_operators(kernel: np.ndarray, design: Design, across: np.ndarray | 
     """
     across = kernel if across is None else across
     operators = np.zeros(across.shape)
-    lift = (slice(None), *[None] * (across.ndim - kernel.ndim))
     for fold in design.folds():
-        train, test, n = fold.train, fold.test, len(fold.train)
-        within = kernel[:, train[:, None], train].astype(float)  # [cells, n, n]
-        mean = within.mean(axis=1)  # [cells, n]
-        grand = mean.mean(axis=1)[:, None, None]
-        within += grand - mean[:, None, :] - mean[:, :, None]
-        penalty = PENALTY * np.trace(within, axis1=1, axis2=2) / n
-        diagonal = np.arange(n)
-        within[:, diagonal, diagonal] += np.where(penalty > 0, penalty, 1)[:, None]
-        tested = across[..., test[:, None], train].astype(float)
-        tested += grand[lift] - mean[:, None, :][lift] - tested.mean(axis=-1, keepdims=True)
-        hat = tested @ np.linalg.inv(within)[lift]
-        operators[..., test[:, None], train] = hat - hat.mean(axis=-1, keepdims=True)
+        tested = across[..., fold.test[:, None], fold.train]  # [cells, (...,) test, train]
+        rows = tested.reshape(len(kernel), -1, len(fold.train)).astype(float)
+        constants = np.ones((len(fold.train), 1)), np.ones((rows.shape[1], 1))
+        within = kernel[:, fold.train[:, None], fold.train].astype(float)
+        (found,) = ridge_operators(within, rows, constants, [PENALTY])
+        operators[..., fold.test[:, None], fold.train] = found.reshape(tested.shape)
     return operators
 
 
@@ -59,9 +53,9 @@ def centred_targets(design: Design) -> np.ndarray:
 
 
 def evidence(operators: np.ndarray, design: Design) -> np.ndarray:
-    """Return how much each sample's held-out scores speak for its own label, [..., N].
+    """Return how much each sample's held-out scores support its own label, [..., N].
 
-    The scores of the sample's own label against those of all labels, in units of what the labels
+    The score of the sample's own label relative to those of all labels, in units of what the labels
     themselves would score: 0 in expectation without effect, 1 for a perfect probe.
     """
     targets = centred_targets(design)[design.prompt_of]  # [N, Q]
@@ -103,9 +97,9 @@ def evidence_bootstrap(own: np.ndarray, boots: Bootstraps) -> np.ndarray:
 class Ranking:
     """How well scores order the samples of one fold: macro AUC, for ratings the concordance index.
 
-    The share of pairs of samples (of one fold, of different targets) that the scores put in the
-    order of the targets; ties count half. With indicators of labels as targets this is the area
-    under the one-against-rest ROC curve, averaged over labels.
+    The share of pairs of samples (of one fold, with different targets) whose scores have the order of
+    their targets; ties count half. With indicators of labels as targets this is the area under the
+    one-against-rest ROC curve, averaged over labels.
     """
 
     def __init__(self, design: Design) -> None:
@@ -139,12 +133,24 @@ class Ranking:
 
 
 def hits(scores: np.ndarray, targets: np.ndarray) -> np.ndarray:
-    """Return whether the largest score is that of a sample's label, [N, ...] of scores [N, ..., Q]."""
+    """Return whether the largest score is that of a sample's label, [N, ...] of scores [N, ..., Q].
+
+    Examples
+    --------
+    >>> hits(np.array([[0.9, 0.1], [0.6, 0.4]]), np.array([[1, 0], [0, 1]]))
+    array([ True, False])
+    """
     return scores.argmax(axis=-1) == targets.argmax(axis=-1)
 
 
 def balanced_accuracy(right: np.ndarray, targets: np.ndarray) -> np.ndarray:
-    """Return the mean over labels of the share that was right [N, ...], for indicators [N, ..., Q]."""
+    """Return the mean over labels of the share that was right [N, ...], for indicators [N, ..., Q].
+
+    Examples
+    --------
+    >>> float(balanced_accuracy(np.array([True, True, False]), np.array([[1, 0], [1, 0], [0, 1]])))
+    0.5
+    """
     weight = (targets / targets.sum(axis=0)).sum(axis=-1) / targets.shape[-1]  # 1 / (Q n_label)
     return (right * weight).sum(axis=0)
 

@@ -1,6 +1,6 @@
 """p-values of families of cells against a permutation null, and max-T over maps of them.
 
-Where the null comes from is not known here: only `innerear.statistics.design.Design` makes permutations.
+Only `innerear.statistics.design.Design` makes permutations; this module takes the null as given.
 """
 
 from collections.abc import Sequence
@@ -11,7 +11,7 @@ import pandas as pd
 
 from innerear.errors import InputError
 
-# A relabeling that only renames gives the observed value again, up to rounding: that is a tie.
+# A relabeling that only renames gives the observed value again, up to rounding: a tie.
 _TIE = 1e-5
 CONFIDENCE = 0.95
 #: p at or below it is significant, in tables, findings and figures
@@ -29,9 +29,8 @@ class Significance:
     p, p_corrected : [cells] one-sided p-values (larger is more extreme), and the same by max-T over
         the family; NaN where a cell cannot be tested.
     score : [cells] what max-T compares: the observed statistic, standardised or not (`against_null`).
-    null_max : [m] the largest of these over the family under each permutation. The elementwise maximum of
-        several families' `null_max` is the null of their union, which is how maps over layers are
-        corrected after layers were computed apart (`correct_over`).
+    null_max : [m] the family's largest score under each permutation. The elementwise maximum of
+        several families' `null_max` is the null of their union; `correct_over` joins layers by it.
     """
 
     p: np.ndarray
@@ -49,17 +48,21 @@ def against_null(
     ----------
     observed : [cells]; NaN where a cell is not to be tested.
     null : [m, cells].
-    smallest : the smallest p that the design can reach, below which no p is reported although a
-        drawn null may hold few ties by luck; NaN where there is no null. That, and a null without
-        permutations, make every p NaN.
+    smallest : the smallest p that the design can reach; no smaller p is reported, although a drawn
+        null may hold few ties by luck. If it is NaN, or the null is empty, every p is NaN.
     standardise : compare cells by z, the statistic in units of its own permutation distribution with
         the observed one included (after Westfall & Young 1993): for cells that differ in spread.
-        False compares the statistics as they are: for those on one scale, such as R², whose nulls
-        may be narrow with a heavy tail, so that a z would mean little.
+        False compares the statistics as they are: for those on one scale, such as R². Their nulls
+        may be narrow with a heavy tail, where a z means little.
 
     Notes
     -----
-    p = (b + 1) / (m + 1).
+    p = (b + 1) / (m + 1) for b permutations at least as extreme.
+
+    Examples
+    --------
+    >>> against_null(np.array([2.0, 0.0]), np.array([[0.0, 1.0], [1.0, 0.0], [1.0, 1.0]])).p
+    array([0.25, 1.  ])
     """
     observed, null = np.asarray(observed, float), np.asarray(null, float)
     usable = np.isfinite(observed) & np.isfinite(null).all(axis=0)
@@ -97,13 +100,12 @@ def write_test(
     min_p, null, family : for the cells that were tested; `n_perm` is the length of `null_max`.
     why_not : [cells] reasons, for the `null` of those that were not.
     """
-    scores = ["p", "p_corrected", "score"]
-    table.loc[rows, scores] = np.stack([result.p, result.p_corrected, result.score], axis=1)
+    for name in ("p", "p_corrected", "score"):
+        table.loc[rows, name] = getattr(result, name)
     tested = np.isfinite(result.p)
-    table.loc[rows[tested], "n_perm"] = len(result.null_max)
-    table.loc[rows[tested], "min_p"] = min_p
-    table.loc[rows[tested], "null"] = null
-    table.loc[rows[tested], "family"] = family
+    common = {"n_perm": len(result.null_max), "min_p": min_p, "null": null, "family": family}
+    for name, value in common.items():
+        table.loc[rows[tested], name] = value
     reasons = [f"none: {why}" for why, done in zip(why_not, tested, strict=True) if not done]
     table.loc[rows[~tested], "null"] = reasons
 
@@ -121,9 +123,14 @@ def percentile_interval(
 
     Returns
     -------
-    low, high : [cells]; NaN where more than 5 % of resamples were dropped: those left would speak for
-        a larger design than there is.
+    low, high : [cells]; NaN if more than 5 % of resamples were dropped, since the others would speak for
+        a larger design.
     text : the number of bootstraps, or ``"none: …"`` with the reason.
+
+    Examples
+    --------
+    >>> percentile_interval(np.array([0.5]), np.linspace(0, 1, 101)[:, None], "templates")
+    (array([0.025]), array([0.975]), '95% of 101 bootstraps of templates')
     """
     low, high = np.full((2, len(estimate)), np.nan)
     cells = np.isfinite(estimate)
@@ -144,6 +151,11 @@ def max_t(score: np.ndarray, null_max: np.ndarray) -> np.ndarray:
     Parameters
     ----------
     score : [cells] observed; null_max : [m] from `Significance`; NaN stands for permutations not used.
+
+    Examples
+    --------
+    >>> max_t(np.array([3.0, 1.0]), np.array([0.0, 1.0, 2.0, 2.0]))
+    array([0.2, 0.8])
     """
     score, null_max = np.asarray(score, float), null_max[~np.isnan(null_max)]
     at_least = len(null_max) - np.searchsorted(np.sort(null_max), score - _TIE)
@@ -160,7 +172,7 @@ def correct_over(
     tables : one per layer, with columns `score`, `p_corrected`, `min_p`, `family` and those of `by`.
     nulls : one per layer, as `null_table` makes them.
     by : columns that name a map, such as branch and statistic; layers × cells within it are one family.
-    family : text for the `family` column, in place of the per-layer one; may name columns in braces.
+    family : text for the `family` column, in place of the per-layer one; may name columns of `by` in braces.
 
     Returns
     -------
@@ -178,20 +190,15 @@ def correct_over(
             f"layers were tested against different permutation tables ({', '.join(used)}): "
             "remake them with one study seed, one index and one number of permutations"
         )
-    maps = _keys(table, by)
-    null_maps = _keys(null, by)
     values = null.drop(columns=[*by, "permutations"]).to_numpy(float)  # [layers * maps, m]
     score, corrected = table["score"].to_numpy(float), table["p_corrected"].to_numpy(float, copy=True)
-    for key in set(null_maps):
-        rows = np.array([one == key for one in maps])
-        largest = values[[one == key for one in null_maps]].max(axis=0)
-        corrected[rows] = max_t(score[rows], largest)
-    corrected = np.maximum(corrected, table["min_p"].to_numpy(float))
-    families = [
-        "" if untested else family.format_map(row)
-        for untested, row in zip(np.isnan(score), table.to_dict("records"), strict=True)
-    ]
-    return table.assign(p_corrected=corrected, family=families)
+    families, null_rows = np.full(len(table), "", object), _rows_by(null, by)
+    for key, rows in _rows_by(table, by).items():
+        families[rows] = family.format_map(dict(zip(by, key, strict=True)))
+        if key in null_rows:
+            corrected[rows] = max_t(score[rows], values[null_rows[key]].max(axis=0))
+    families[np.isnan(score)] = ""
+    return table.assign(p_corrected=np.maximum(corrected, table["min_p"].to_numpy(float)), family=families)
 
 
 def null_table(
@@ -201,8 +208,8 @@ def null_table(
 
     Parameters
     ----------
-    rows : for each family the values of the columns that name its map, and `Significance.null_max` of
-        the first of the m permutations, as a rule all; none where the design has no null.
+    rows : for each family the values of the naming columns, and its `Significance.null_max`; shorter
+        than m if fewer permutations were used, empty without a null.
     permutations : `Design.permutation_hash` of the table behind them.
     by : the naming columns.
     m : number of permutations.
@@ -219,5 +226,8 @@ def null_table(
     return pd.concat([names, pd.DataFrame(values, columns=[str(k) for k in range(m)])], axis=1)
 
 
-def _keys(table: pd.DataFrame, by: Sequence[str]) -> list[tuple[str, ...]]:
-    return list(zip(*(map(str, table[column]) for column in by), strict=True))
+def _rows_by(table: pd.DataFrame, by: Sequence[str]) -> dict[tuple[str, ...], np.ndarray]:
+    """Positions of the rows of each map, by the values of its columns as texts."""
+    named = table[list(by)].astype(str).groupby(list(by)).indices
+    keys = [key if isinstance(key, tuple) else (key,) for key in named]
+    return {tuple(map(str, key)): rows for key, rows in zip(keys, named.values(), strict=True)}
