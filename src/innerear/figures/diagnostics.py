@@ -6,7 +6,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from innerear.figures.maps import Steps, draw_map, name_grid
-from innerear.figures.style import BRANCHES, SEQUENTIAL, new_figure, styled
+from innerear.figures.style import SEQUENTIAL, new_figure, styled
 from innerear.gram.reading import GramSource, step_counts
 
 _ROWS = {"shared": "mean over samples", "top3_share": "3 largest dimensions"}
@@ -29,14 +29,12 @@ def draw(grams: Mapping[int, GramSource], *, model: str, contrast: str = "") -> 
     layers, first = sorted(grams), grams[min(grams)]
     branches = first.labels("branch")
     steps = Steps(*(np.repeat(first.read(name), step_counts(first)) for name in ("seconds", "complete")))
-    figure, axes = new_figure(
-        2,
-        len(branches),
-        title=f"States of {model}: what a raw cosine is made of (diagnostic)",
-        subtitle="share of all energy that lies in the mean over samples, and in the 3 largest dimensions\n"
-        f"n: {len(first.coords('sample'))} samples; white: equal for all samples; grey: pads",
-        panel=(3.3, 2.0),
+    title = f"States of {model}: what a raw cosine is made of (diagnostic)"
+    subtitle = (
+        "share of all energy that lies in the mean over samples, and in the 3 largest dimensions\n"
+        f"n: {len(first.coords('sample'))} samples; white: equal for all samples; grey: pads"
     )
+    figure, axes = new_figure(2, len(branches), title=title, subtitle=subtitle, panel=(3.3, 2.0))
     for row, (name, label) in enumerate(_ROWS.items()):
         image = None
         for panel, branch in zip(axes[row], branches, strict=True):
@@ -45,7 +43,7 @@ def draw(grams: Mapping[int, GramSource], *, model: str, contrast: str = "") -> 
             image = draw_map(panel, values, layers, steps, limits=(0, 1), colours=SEQUENTIAL, outer=outer)
         if image is not None:
             figure.colorbar(image, ax=list(axes[row]), label=f"energy share of\n{label}", pad=0.01)
-    name_grid(axes, [BRANCHES.get(one, one) for one in branches], ["layer"] * 2)
+    name_grid(axes, branches, ["layer"] * 2)
     return {"diagnostics": figure}
 
 

@@ -66,13 +66,8 @@ def discriminability_maps(table: pd.DataFrame, *, model: str, contrast: str) -> 
     table = rows_of(table, over="steps")
     branches, steps = distinct(table, "branch"), Steps.of(table)
     names = [name for name in (DISTANCE, OMEGA, DISPERSION, EVIDENCE) if name in distinct(table, "statistic")]
-    figure, axes = new_figure(
-        len(names),
-        len(branches),
-        title=f"How far apart {contrast} lies in the layers, {model}",
-        subtitle=how_tested(table),
-        panel=(3.3, 1.8),
-    )
+    title, how = f"How far apart {contrast} lies in the layers, {model}", how_tested(table)
+    figure, axes = new_figure(len(names), len(branches), title=title, subtitle=how, panel=(3.3, 1.8))
     for row, name in enumerate(names):
         mine, outer = rows_of(table, statistic=name), (row == len(names) - 1, row == 0)
         colours = SEQUENTIAL if name == DISPERSION else DIVERGING
@@ -81,13 +76,12 @@ def discriminability_maps(table: pd.DataFrame, *, model: str, contrast: str) -> 
         )
         if image is not None:
             figure.colorbar(image, ax=axes[row], label=_UNITS[name], pad=0.01)
-    name_grid(axes, [BRANCHES.get(one, one) for one in branches], ["layer"] * len(names))
+    name_grid(axes, branches, ["layer"] * len(names))
     return figure
 
 
 def _limits(table: pd.DataFrame) -> tuple[float, float]:
-    values = table["estimate"].to_numpy(float)
-    values = np.abs(values[np.isfinite(values)])
+    values = np.abs(table["estimate"].dropna().to_numpy(float))
     limit = float(np.quantile(values, 0.995)) if len(values) else 1.0
     limit = limit or 1.0
     return (0.0 if table["statistic"].iloc[0] == DISPERSION else -limit, limit)
@@ -106,15 +100,10 @@ def discriminability_curves(table: pd.DataFrame, *, model: str, contrast: str) -
     steps, present = Steps.of(table), distinct(table, "statistic")
     names = [name for name in (DISTANCE, EVIDENCE, AUC, CONCORDANCE) if name in present]
     bands = [text for text in distinct(table, "interval") if not text.startswith("none: ")]
-    figure, axes = new_figure(
-        len(names),
-        len(branches),
-        title=f"How far apart {contrast} lies in the layers over the steps, {model}",
-        subtitle=f"n: {distinct(table, 'n_prompts')[0]} prompts; bands: {', '.join(bands) or 'none'}",
-        panel=(3.3, 1.9),
-        sharex=True,
-        sharey="row",
-    )
+    title = f"How far apart {contrast} lies in the layers over the steps, {model}"
+    n = f"n: {distinct(table, 'n_prompts')[0]} prompts; bands: {', '.join(bands) or 'none'}"
+    look = {"subtitle": n, "panel": (3.3, 1.9), "sharex": True, "sharey": "row"}
+    figure, axes = new_figure(len(names), len(branches), title=title, **look)
     shades = matplotlib.colormaps[SEQUENTIAL](np.linspace(0, 0.9, len(layers)))
     for (row, column), panel in np.ndenumerate(axes):
         mine = rows_of(table, statistic=names[row], branch=branches[column])
@@ -123,7 +112,7 @@ def discriminability_curves(table: pd.DataFrame, *, model: str, contrast: str) -
             curve = rows_of(mine, layer=layer).sort_values("step")
             draw_band(panel, curve["step"].to_numpy(float), curve, shade, label=f"layer {layer}")
         step_axis(panel, steps.seconds, steps.complete, bottom=row == len(names) - 1, top=row == 0)
-    name_grid(axes, [BRANCHES.get(one, one) for one in branches], [_UNITS[name] for name in names])
+    name_grid(axes, branches, [_UNITS[name] for name in names])
     handles, labels = axes[0, 0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=min(len(layers), 6))
     return figure
@@ -141,15 +130,10 @@ def layer_ranks(table: pd.DataFrame, best: pd.DataFrame, *, model: str, contrast
     branches = distinct(table, "branch")
     n_prompts, n_perm = distinct(best, "n_prompts")[0], best["n_perm"].to_numpy(int).max()
     tested = f"; confirmation: {n_perm} permutations, corrected over branches" if n_perm else ""
-    figure, axes = new_figure(
-        2,
-        len(branches),
-        title=f"Which layer distinguishes {contrast} best? {model}, whole clip",
-        subtitle=f"n: {n_prompts} prompts; bars: 95 % of hierarchical bootstraps{tested}",
-        panel=(3.2, 1.9),
-        sharex=True,
-        sharey="row",
-    )
+    title = f"Which layer distinguishes {contrast} best? {model}, whole clip"
+    n = f"n: {n_prompts} prompts; bars: 95 % of hierarchical bootstraps{tested}"
+    look = {"subtitle": n, "panel": (3.2, 1.9), "sharex": True, "sharey": "row"}
+    figure, axes = new_figure(2, len(branches), title=title, **look)
     for (above, below), branch in zip(axes.T, branches, strict=True):
         _bars(above, rows_of(table, branch=branch), BRANCH_COLOURS.get(branch, "0.3"))
         above.axhline(0, color="0.6", linewidth=0.6)

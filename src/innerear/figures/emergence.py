@@ -48,15 +48,10 @@ def emergence_curves(table: pd.DataFrame, curves: pd.DataFrame, *, model: str, c
     branches = [branch for branch in distinct(table, "branch") if branch != "cond"]
     curves = rows_of(curves, statistic=EVIDENCE, over="steps")
     layers, steps = spread_evenly(distinct(curves, "layer"), MAX_LAYERS), Steps.of(curves)
-    figure, axes = new_figure(
-        len(layers),
-        max(len(branches), 1),
-        title=f"When {contrast} emerges, {model}: evidence of held-out probes",
-        subtitle=f"n: {distinct(table, 'n_prompts')[0]} prompts; bands: 95 % of hierarchical bootstraps",
-        panel=(4.2, 1.25),
-        sharex=True,
-        sharey=True,
-    )
+    title = f"When {contrast} emerges, {model}: evidence of held-out probes"
+    n = f"n: {distinct(table, 'n_prompts')[0]} prompts; bands: 95 % of hierarchical bootstraps"
+    look = {"subtitle": n, "panel": (4.2, 1.25), "sharex": True, "sharey": True}
+    figure, axes = new_figure(len(layers), max(len(branches), 1), title=title, **look)
     for row, layer in enumerate(layers):
         for panel, branch in zip(axes[row], branches, strict=False):
             curve = rows_of(curves, layer=layer, branch=branch).sort_values("step")
@@ -64,7 +59,7 @@ def emergence_curves(table: pd.DataFrame, curves: pd.DataFrame, *, model: str, c
             draw_band(panel, curve["step"].to_numpy(float), curve, BRANCH_COLOURS[branch])
             _onset(panel, rows_of(onsets, layer=layer, branch=branch))
             step_axis(panel, steps.seconds, steps.complete, bottom=row == len(layers) - 1, top=row == 0)
-    name_grid(axes, [BRANCHES[branch] for branch in branches], [f"layer {layer}" for layer in layers])
+    name_grid(axes, branches, [f"layer {layer}" for layer in layers])
     return figure
 
 
@@ -90,22 +85,17 @@ def early_late(table: pd.DataFrame, *, model: str, contrast: str) -> Figure:
     questions = {INTERACTION: "another code?\ndistance² ÷ variance", DIFFERENCE: "more of it?\ndifference"}
     branches = sorted(distinct(table, "branch"), key=list(BRANCHES).index)
     how = how_tested(rows_of(table, statistic=INTERACTION), marked=f"upper row filled: p ≤ {ALPHA}")
-    figure, axes = new_figure(
-        len(questions),
-        len(branches),
-        title=f"Last against first 10 % of steps: {contrast}, {model}",
-        subtitle=f"{how}\nbars: 95 % of hierarchical bootstraps",
-        panel=(3.2, 1.9),
-        sharex=True,
-        sharey="row",
-    )
+    title = f"Last against first 10 % of steps: {contrast}, {model}"
+    how = f"{how}\nbars: 95 % of hierarchical bootstraps"
+    look = {"subtitle": how, "panel": (3.2, 1.9), "sharex": True, "sharey": "row"}
+    figure, axes = new_figure(len(questions), len(branches), title=title, **look)
     for (row, column), panel in np.ndenumerate(axes):
         rows = rows_of(table, statistic=list(questions)[row], branch=branches[column])
         layer, colour = rows["layer"].to_numpy(int), BRANCH_COLOURS[branches[column]]
         panel.axhline(0, color="0.6", linewidth=0.6)
         panel.vlines(layer, rows["ci_lo"], rows["ci_hi"], color=colour, linewidth=1)
         draw_points(panel, layer, rows, colour)
-    name_grid(axes, [BRANCHES[branch] for branch in branches], list(questions.values()))
+    name_grid(axes, branches, list(questions.values()))
     for panel in axes[-1]:
         panel.set_xlabel("layer")
         panel.set_xticks(spread_evenly(distinct(table, "layer"), 12))

@@ -47,15 +47,10 @@ def time_squares(table: pd.DataFrame, *, model: str, contrast: str) -> Figure:
     n_bins = len(distinct(mine, "train"))
     estimates = np.abs(mine["estimate"].to_numpy(float))
     limit = float(max(estimates[np.isfinite(estimates)], default=1.0)) or 1.0
-    figure, axes = new_figure(
-        max(len(branches), 1),
-        len(layers),
-        title=f"Probes of {contrast} judged at other times, {model}",
-        subtitle=how_tested(mine, marked=f"outlined: p ≤ {ALPHA}") if len(mine) else "no folds are possible",
-        panel=(1.9, 1.8),
-        sharex=True,
-        sharey=True,
-    )
+    how = how_tested(mine, marked=f"outlined: p ≤ {ALPHA}") if len(mine) else "no folds are possible"
+    look = {"subtitle": how, "panel": (1.9, 1.8), "sharex": True, "sharey": True}
+    title = f"Probes of {contrast} judged at other times, {model}"
+    figure, axes = new_figure(max(len(branches), 1), len(layers), title=title, **look)
     image = None
     for row, branch in enumerate(branches):
         for panel, layer in zip(axes[row], layers, strict=True):
@@ -96,15 +91,10 @@ def transfer_curves(table: pd.DataFrame, *, model: str, contrast: str) -> Figure
     mine = rows_of(table, statistic=EVIDENCE, over=WINDOWS)
     mine = mine.iloc[np.flatnonzero([str(name).startswith("decile_") for name in mine["train"]])]
     layers, directions = spread_evenly(distinct(table, "layer"), MAX_LAYERS), distinct(mine, "branch")
-    figure, axes = new_figure(
-        max(len(directions), 1),
-        len(layers),
-        title=f"Probes of {contrast} fitted in one branch and judged in the other, {model}",
-        subtitle=how_tested(mine, marked=f"filled: p ≤ {ALPHA}") if len(mine) else "nothing to transfer",
-        panel=(1.9, 1.7),
-        sharex=True,
-        sharey=True,
-    )
+    how = how_tested(mine, marked=f"filled: p ≤ {ALPHA}") if len(mine) else "nothing to transfer"
+    look = {"subtitle": how, "panel": (1.9, 1.7), "sharex": True, "sharey": True}
+    title = f"Probes of {contrast} fitted in one branch and judged in the other, {model}"
+    figure, axes = new_figure(max(len(directions), 1), len(layers), title=title, **look)
     for row, direction in enumerate(directions):
         colour = BRANCH_COLOURS[direction.split(" → ")[0]]
         for panel, layer in zip(axes[row], layers, strict=True):

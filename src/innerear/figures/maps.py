@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.typing import ColorType as Colour
 
-from innerear.figures.style import step_axis, styled
+from innerear.figures.style import BRANCHES, step_axis, styled
 from innerear.statistics.significance import ALPHA
 
 __all__ = ["ALPHA"]  # until all figures take it from significance
@@ -95,9 +95,9 @@ def by_layer_and_step(table: pd.DataFrame, column: str, layers: Sequence[int], s
 
 
 def name_grid(axes: np.ndarray, titles: Sequence[str], sides: Sequence[str]) -> None:
-    """Write a title above each column of axes [rows, columns], and a label beside each row."""
+    """Write a title (a branch's name is explained) above each column of axes, and a label at each row."""
     for panel, title in zip(axes[0], titles, strict=False):
-        panel.set_title(title)
+        panel.set_title(BRANCHES.get(title, title))
     for panel, side in zip(axes[:, 0], sides, strict=False):
         panel.set_ylabel(side)
 

@@ -22,24 +22,14 @@ from innerear.figures.maps import (
     spread_evenly,
     why_not_tested,
 )
-from innerear.figures.style import BRANCHES, DIVERGING, new_figure, step_axis, styled
+from innerear.figures.style import DIVERGING, new_figure, step_axis, styled
 from innerear.gram.reading import GramSource
 from innerear.statistics.design import STRATA
 
 MAX_BLOCKS = 12
 # Colour says whose pairs, dashes say another seed.
-_CURVES = dict(
-    zip(
-        STRATA.values(),
-        (("#000000", "--"), ("#AA4499", "-"), ("#AA4499", "--"), ("#117733", "-"), ("#117733", "--")),
-        strict=True,
-    )
-)
-_WINDOWS = {
-    "whole": "the whole clip",
-    "first_10": "the first 10 % of steps",
-    "last_10": "the last 10 % of steps",
-}
+_LINES = ("#000000", "--"), ("#AA4499", "-"), ("#AA4499", "--"), ("#117733", "-"), ("#117733", "--")
+_CURVES = dict(zip(STRATA.values(), _LINES, strict=True))
 
 
 def draw(
@@ -77,7 +67,6 @@ def similarity_matrices(
     *,
     model: str,
     measure: str = CENTRED,
-    window: str = "whole",
     contrast: str = "emotion",
 ) -> Figure:
     """Draw cosine matrices of all pairs of samples, ordered contrast → prompt → seed.
@@ -85,7 +74,7 @@ def similarity_matrices(
     Parameters
     ----------
     matrices, samples, model, contrast : see `draw`.
-    measure, window : which matrices; the title calls the raw measure a diagnostic.
+    measure : which cosine; the title calls the raw one a diagnostic.
 
     Returns
     -------
@@ -95,19 +84,14 @@ def similarity_matrices(
     branches = matrices[layers[0]].labels("branch")
     order, labels = _order(samples, contrast)
     values = {
-        layer: matrices[layer].read("matrices", measure=measure, window=window)[:, order][:, :, order]
+        layer: matrices[layer].read("matrices", measure=measure, window="whole")[:, order][:, :, order]
         for layer in layers
     }
     limit = _limit(np.array(list(values.values()))) if measure != RAW else 1.0
-    figure, axes = new_figure(
-        len(branches),
-        len(layers),
-        title=f"{measure.capitalize()} cosine between samples of {model}, "
-        f"mean of {_WINDOWS.get(window, window)}",
-        subtitle=f"n: {samples['prompt_id'].nunique()} prompts × {samples['seed'].nunique()} seeds, "
-        f"ordered {contrast} → prompt → seed",
-        panel=(1.75, 1.65),
-    )
+    title = f"{measure.capitalize()} cosine between samples of {model}, mean of the whole clip"
+    n = f"n: {samples['prompt_id'].nunique()} prompts × {samples['seed'].nunique()} seeds"
+    subtitle, panel = f"{n}, ordered {contrast} → prompt → seed", (1.75, 1.65)
+    figure, axes = new_figure(len(branches), len(layers), title=title, subtitle=subtitle, panel=panel)
     image = None
     for (row, column), panel in np.ndenumerate(axes):
         image = panel.imshow(
@@ -154,30 +138,19 @@ def _mark_blocks(axes: Axes, labels: Sequence[str], *, left: bool, below: bool) 
 
 
 @styled
-def strata_curves(table: pd.DataFrame, *, model: str, measure: str = CENTRED) -> Figure:
+def strata_curves(table: pd.DataFrame, *, model: str) -> Figure:
     """Draw the mean cosine of each stratum of pairs over the steps, with bootstrap bands.
-
-    Parameters
-    ----------
-    table, model : see `draw`.
-    measure : which cosine; the title calls the raw one a diagnostic.
 
     Returns
     -------
     One row per layer (six at most, spread evenly), one column per branch.
     """
-    table = rows_of(table, measure=measure, over="steps")
+    table = rows_of(table, measure=CENTRED, over="steps")
     layers, branches = spread_evenly(distinct(table, "layer"), MAX_LAYERS), distinct(table, "branch")
     steps = Steps.of(table)
-    figure, axes = new_figure(
-        len(layers),
-        len(branches),
-        title=f"{measure.capitalize()} cosine in five strata of pairs, {model}",
-        subtitle=_bands(table),
-        panel=(3.2, 1.5),
-        sharex=True,
-        sharey="row",
-    )
+    look = {"subtitle": _bands(table), "panel": (3.2, 1.5), "sharex": True, "sharey": "row"}
+    title = f"Centred cosine in five strata of pairs, {model}"
+    figure, axes = new_figure(len(layers), len(branches), title=title, **look)
     for (row, column), panel in np.ndenumerate(axes):
         mine = rows_of(table, layer=layers[row], branch=branches[column])
         panel.axhline(0, color="0.7", linewidth=0.6)
@@ -185,9 +158,7 @@ def strata_curves(table: pd.DataFrame, *, model: str, measure: str = CENTRED) ->
             curve = rows_of(mine, statistic=name).sort_values("step")
             draw_band(panel, curve["step"].to_numpy(float), curve, colour, dashes, name)
         step_axis(panel, steps.seconds, steps.complete, bottom=row == len(layers) - 1, top=row == 0)
-    name_grid(
-        axes, [BRANCHES.get(one, one) for one in branches], [f"layer {layer}\ncosine" for layer in layers]
-    )
+    name_grid(axes, branches, [f"layer {layer}\ncosine" for layer in layers])
     handles, names = axes[0, 0].get_legend_handles_labels()
     figure.legend(handles, names, loc="outside lower center", ncols=3)
     return figure
@@ -203,32 +174,22 @@ def _bands(table: pd.DataFrame) -> str:
 
 
 @styled
-def effect_map(table: pd.DataFrame, *, model: str, measure: str = CENTRED) -> Figure:
+def effect_map(table: pd.DataFrame, *, model: str) -> Figure:
     """Draw the effect of the labels, layer × step, same and other seed; what is not significant is hatched.
-
-    Parameters
-    ----------
-    table, model : see `draw`; `p_corrected` is over layers × steps.
-    measure : a tested one, ``"centred"`` or ``"standardised"``.
 
     Returns
     -------
     One row per effect (for ratings, their correlation), one column per branch.
     """
-    table = rows_of(table, measure=measure, over="steps")
+    table = rows_of(table, measure=CENTRED, over="steps")
     table = table.iloc[np.flatnonzero(np.isin(table["statistic"].to_numpy(str), TESTED))]
     branches, effects, steps = distinct(table, "branch"), distinct(table, "statistic"), Steps.of(table)
     limit = max(np.abs(table["estimate"].to_numpy(float)[np.isfinite(table["estimate"])]), default=1.0)
     rated = effects[0] in CORRELATIONS
-    of_rating = f"Correlation of {measure} cosine with nearness of ratings, {model}"
-    of_emotion = f"Emotion effect in {measure} cosine, {model}: same emotion − other emotion"
-    figure, axes = new_figure(
-        len(effects),
-        len(branches),
-        title=of_rating if rated else of_emotion,
-        subtitle=how_tested(table),
-        panel=(3.3, 1.9),
-    )
+    of_rating = f"Correlation of centred cosine with nearness of ratings, {model}"
+    of_emotion = f"Emotion effect in centred cosine, {model}: same emotion − other emotion"
+    title, how = of_rating if rated else of_emotion, how_tested(table)
+    figure, axes = new_figure(len(effects), len(branches), title=title, subtitle=how, panel=(3.3, 1.9))
     image = None
     for row, effect in enumerate(effects):
         mine, outer = rows_of(table, statistic=effect), (row == len(effects) - 1, row == 0)
@@ -237,8 +198,7 @@ def effect_map(table: pd.DataFrame, *, model: str, measure: str = CENTRED) -> Fi
         )
         for panel, branch in zip(axes[row], branches, strict=True):
             _say_why_not(panel, rows_of(mine, branch=branch))
-    sides = [f"{effect.split(', ')[1]}\nlayer" for effect in effects]
-    name_grid(axes, [BRANCHES.get(one, one) for one in branches], sides)
+    name_grid(axes, branches, [f"{effect.split(', ')[1]}\nlayer" for effect in effects])
     if image is not None:
         figure.colorbar(image, ax=axes, label="r" if rated else "difference of mean cosines", pad=0.01)
     return figure

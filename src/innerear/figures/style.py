@@ -29,11 +29,11 @@ BRANCHES = MappingProxyType(
         "delta": "delta (cond − uncond)",
     }
 )
-# Okabe & Ito's palette, which stays apart under the common colour-vision deficiencies. The four
-# default emotions have fixed colours, so that a reader learns them once for all figures.
+# Okabe & Ito's palette, distinct under the common colour-vision deficiencies. The four default emotions have
+# fixed colours, which a reader learns once for all figures.
 _EMOTIONS = {"happy": "#E69F00", "sad": "#0072B2", "calm": "#009E73", "energetic": "#D55E00"}
 _OTHERS = ("#CC79A7", "#56B4E9", "#000000", "#F0E442")
-#: from Paul Tol's muted scheme: none is an emotion's colour, and all stay apart under the same deficiencies
+#: from Paul Tol's muted scheme: distinct from each other and from the emotions
 BRANCH_COLOURS = MappingProxyType({"cond": "#332288", "uncond": "#999933", "delta": "#882255"})
 _MARKERS = "osD^vPX*<>hp"
 
@@ -51,8 +51,7 @@ _RC: dict[Any, Any] = {
     "font.family": "DejaVu Sans",
 }
 
-# Decorates every function that draws: matplotlib reads its defaults at each call, and a reader's
-# own notebook settings must stay as they are.
+# Decorates every function that draws: it leaves the settings of a reader's own notebook alone.
 styled = matplotlib.rc_context(_RC)
 
 
@@ -101,7 +100,7 @@ def palette(labels: Sequence[str]) -> dict[str, str]:
 
 
 class LabelColours:
-    """What colour stands for what label of a contrast: names apart, ratings along a scale.
+    """The colour of each label of a contrast: distinct ones for names, a scale for ratings.
 
     Parameters
     ----------
@@ -146,7 +145,7 @@ def markers(labels: Sequence[str]) -> dict[str, str]:
 def step_axis(
     axes: Axes, seconds: np.ndarray, complete: np.ndarray, *, top: bool = True, bottom: bool = True
 ) -> None:
-    """Label a step axis in steps (below) and seconds (above), and grey out the pads.
+    """Label a step axis in steps (below) and seconds (above), and draw pads grey.
 
     Parameters
     ----------
@@ -186,9 +185,9 @@ def caption_counts(counts: Mapping[str, object]) -> str:
 def save(figure: Figure, *paths: str | os.PathLike) -> None:
     """Write the figure to each path, as SVG or PNG by its suffix.
 
-    The files hold no date, so that equal input gives equal bytes.
+    The files hold no date: equal input gives equal bytes.
     """
-    # The layout is solved once, and each format drawn once: `Figure.savefig` draws each of them twice.
+    # Solve the layout once and draw each format once; `Figure.savefig` draws each of them twice.
     layout = figure.get_layout_engine()
     if layout is not None:
         layout.execute(figure)
