@@ -1,4 +1,4 @@
-"""Clip features as the columns of a matrix, for the analyses over samples."""
+"""Clip features as the columns of a matrix, for analyses over samples."""
 
 from collections import Counter
 from dataclasses import dataclass, replace
@@ -9,7 +9,7 @@ import pandas as pd
 from innerear.errors import InputError
 from innerear.statistics.design import Design
 
-# A seed without a value may be filled from its prompt, as long as few are.
+# A few seeds without a value are filled from their prompt; with more the feature is not used.
 MAX_MISSING = 0.1
 
 
@@ -36,8 +36,13 @@ class Targets:
         """Bool [F]."""
         return np.array([not reason for reason in self.reasons], bool)
 
-    def without_folds(self, why: str) -> "Targets":
-        """Return the same with no feature usable, for one reason."""
+    @property
+    def nulls(self) -> list[str]:
+        """Entries of a table's column `null` before any test, [F]."""
+        return [f"none: {reason}" if reason else "" for reason in self.reasons]
+
+    def without(self, why: str) -> "Targets":
+        """Return the same with no feature usable, for one reason; unchanged where there is none."""
         return replace(self, reasons=[reason or why for reason in self.reasons])
 
 
@@ -51,12 +56,21 @@ def clip_targets(clips: pd.DataFrame, design: Design) -> Targets:
 
     Returns
     -------
-    See `Targets`. A feature that a whole prompt lacks, that more than 10 % of samples lack, or that does
-    not vary is not usable; other gaps are filled with the mean of the prompt's seeds.
+    See `Targets`. A feature is not usable if a whole prompt lacks it, if more than 10 % of samples lack it,
+    or if it does not vary. Other gaps are filled with the mean of the prompt's seeds.
 
     Raises
     ------
     InputError: `clips` lacks a sample or holds a feature of one twice.
+
+    Examples
+    --------
+    >>> samples = pd.DataFrame({"sample_id": ["a/0", "b/0"], "prompt_id": ["a", "b"], "template": "t",
+    ...                         "emotion": ["happy", "sad"], "seed": 0})
+    >>> clips = pd.DataFrame({"sample_id": ["b/0", "a/0"], "feature": "rms", "unit": "dBFS",
+    ...                       "value": [-10.0, -20.0], "reason": ""})
+    >>> clip_targets(clips, Design(samples, "emotion")).values.tolist()
+    [[-1.0], [1.0]]
     """
     ids = design.samples["sample_id"].astype(str).tolist()
     names = list(dict.fromkeys(clips["feature"].astype(str)))
@@ -72,14 +86,11 @@ def clip_targets(clips: pd.DataFrame, design: Design) -> Targets:
             "remake acoustics/clips.tsv"
         )
     values = wide.loc[ids].to_numpy(float)  # [N, F]
-    valid = np.isfinite(values)
-    unit_of = {
-        str(name): str(unit)
-        for name, unit in zip(clips["feature"], clips["unit"], strict=True)
-        if pd.notna(unit)
-    }
+    measured = clips.dropna(subset=["unit"])
+    unit_of = dict(zip(measured["feature"].astype(str), measured["unit"].astype(str), strict=True))
     reasons = [_why_unusable(values[:, f], design, _reason(clips, name)) for f, name in enumerate(names)]
-    filled = np.where(valid, values, _prompt_means(values, design)[design.prompt_of])
+    valid = np.isfinite(values)
+    filled = np.where(valid, values, prompt_means(values, design)[design.prompt_of])
     centred = filled - filled.mean(axis=0)
     spread = centred.std(axis=0)
     scaled = np.divide(centred, spread, out=np.zeros_like(centred), where=spread > 0)
@@ -92,17 +103,25 @@ def clip_targets(clips: pd.DataFrame, design: Design) -> Targets:
     )
 
 
-def _prompt_means(values: np.ndarray, design: Design) -> np.ndarray:
-    """Mean over each prompt's measured seeds, [P, F]; NaN where there are none."""
+def prompt_means(values: np.ndarray, design: Design) -> np.ndarray:
+    """Return the mean of values [N, F] over each prompt's seeds, [P, F]; NaN values are left out."""
     seeds = values[design.rows]  # [P, R, F]
     n = np.isfinite(seeds).sum(axis=1)
     return np.divide(np.nansum(seeds, axis=1), n, out=np.full(n.shape, np.nan), where=n > 0)
 
 
+def why_no_folds(design: Design) -> str:
+    """Say why nothing can be held out; empty where something can."""
+    try:
+        design.folds()
+    except InputError as error:
+        return str(error)
+    return ""
+
+
 def _reason(clips: pd.DataFrame, feature: str) -> str:
-    gaps = clips.loc[(clips["feature"] == feature) & clips["value"].isna(), "reason"]
-    given = Counter(str(reason) for reason in gaps if not pd.isna(reason))
-    return f" ({given.most_common(1)[0][0]})" if given else ""
+    gaps = clips.loc[(clips["feature"] == feature) & clips["value"].isna(), "reason"].dropna()
+    return f" ({Counter(gaps.astype(str)).most_common(1)[0][0]})" if len(gaps) else ""
 
 
 def _why_unusable(values: np.ndarray, design: Design, reason: str) -> str:

@@ -1,7 +1,7 @@
-"""Dual ridge regression of held-out samples, from a kernel: fitted on some templates, judged on another.
+"""Dual ridge regression from a kernel: fitted on some templates, judged on another.
 
-Predictions are linear in the targets once kernel, folds and penalty are given, so that all targets and
-all permutations of them are columns of one matrix product (Saunders et al. 1998).
+Given kernel, folds and penalty, predictions are linear in the targets. All targets and all permutations of
+them are therefore columns of one matrix product (Saunders et al. 1998).
 """
 
 from collections.abc import Sequence
@@ -18,16 +18,60 @@ PENALTIES = tuple(10.0**k for k in range(-3, 4))
 _DEFAULT = PENALTIES.index(1.0)
 
 
+def ridge_operators(
+    kernel: np.ndarray,
+    across: np.ndarray,
+    covariates: tuple[np.ndarray, np.ndarray],
+    penalties: Sequence[float] = PENALTIES,
+) -> np.ndarray:
+    """Return the operators that turn targets of training samples into predictions of test samples.
+
+    Parameters
+    ----------
+    kernel : [..., n, n] inner products of the training samples' features; need not be centred.
+    across : [..., t, n] those of the test samples with the training samples.
+    covariates : [n, q] of the training and [t, q] of the test samples. Least squares on the training samples
+        takes them out of features and targets; a constant centres both.
+    penalties : in units of the mean eigenvalue of the training kernel without its covariates.
+
+    Returns
+    -------
+    [penalties, ..., t, n]; what they predict beyond the covariates' own prediction.
+
+    Examples
+    --------
+    >>> x, y = np.array([[-1.0], [0.0], [1.0]]), np.array([-2.0, 0.0, 2.0])
+    >>> constant = np.ones((3, 1)), np.ones((1, 1))
+    >>> (ridge_operators(x @ x.T, np.array([[3.0]]) @ x.T, constant, [1e-9]) @ y).round(6)
+    array([[6.]])
+    """
+    of_train, of_test = covariates
+    fit = np.linalg.pinv(of_train)  # [q, n]
+    explained = (kernel @ of_train) @ fit
+    within = np.asarray(kernel - explained)
+    within -= explained.swapaxes(-1, -2)
+    within += fit.T @ (of_train.T @ explained)
+    beyond = across - of_test @ (fit @ kernel)
+    beyond -= (beyond @ of_train) @ fit
+    diagonal = np.arange(within.shape[-1])
+    own = np.array(within[..., diagonal, diagonal])  # [..., n]
+    scale = own.mean(axis=-1, keepdims=True)
+    operators = np.empty((len(penalties), *beyond.shape))
+    for operator, penalty in zip(operators, penalties, strict=True):
+        within[..., diagonal, diagonal] = own + np.where(scale > 0, penalty * scale, 1)
+        operator[...] = np.linalg.solve(within, beyond.swapaxes(-1, -2)).swapaxes(-1, -2)
+    return operators
+
+
 class DualRidge:
-    """Operators that turn targets into what is left of them after prediction.
+    """Operators that turn targets into held-out residuals.
 
     Parameters
     ----------
     kernel : [N, N] inner products of the predictors; need not be centred.
     folds : of `design`.
     design : gives the folds within each training set, on which penalties are chosen.
-    covariates : [N, q] predictors without penalty, taken out of kernel and targets by least squares on
-        the training samples; the constant alone if not given.
+    covariates : [N, q] predictors without penalty, see `ridge_operators`; the constant alone if not given.
 
     Attributes
     ----------
@@ -45,11 +89,11 @@ class DualRidge:
         covariates: np.ndarray | None = None,
     ) -> None:
         kernel = np.asarray(kernel, float)
-        beside = np.ones((len(kernel), 1)) if covariates is None else np.asarray(covariates, float)
+        covariates = np.ones((len(kernel), 1)) if covariates is None else np.asarray(covariates, float)
         self.folds = folds
-        self.outer = [_residuals(kernel, beside, fold) for fold in folds]
-        self.base = [_residuals_of_covariates(beside, fold) for fold in folds]
-        self.inner = [_inner_residuals(kernel, beside, fold.train, design) for fold in folds]
+        self.outer = [_residuals(kernel, covariates, fold) for fold in folds]
+        self.base = [_residuals_of_covariates(covariates, fold).astype(np.float32) for fold in folds]
+        self.inner = [_inner_residuals(kernel, covariates, fold.train, design) for fold in folds]
 
     def errors(self, targets: np.ndarray, valid: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Squared held-out errors of ridge and of the covariates alone.
@@ -117,16 +161,33 @@ class DualRidge:
         return forms
 
 
-def errors_of_mean(folds: Sequence[Fold], targets: np.ndarray, valid: np.ndarray) -> np.ndarray:
-    """Squared held-out errors of the training mean, [N, columns]; 0 where not valid."""
-    errors, constant = np.zeros_like(targets), np.ones((len(targets), 1))
+def errors_of_covariates(
+    folds: Sequence[Fold], targets: np.ndarray, covariates: np.ndarray | None = None
+) -> np.ndarray:
+    """Squared held-out errors [N, columns] of least squares on covariates [N, q]; without any, of the mean.
+
+    Examples
+    --------
+    >>> folds = [Fold(np.array([0, 1]), np.array([2])), Fold(np.array([2]), np.array([0, 1]))]
+    >>> errors_of_covariates(folds, np.array([[1.0], [3.0], [5.0]])).ravel().round(6).tolist()
+    [16.0, 4.0, 9.0]
+    """
+    covariates = np.ones((len(targets), 1)) if covariates is None else covariates
+    errors = np.zeros_like(targets)
     for fold in folds:
-        errors[fold.test] = (_residuals_of_covariates(constant, fold) @ targets) ** 2
-    return errors * valid
+        operator = _residuals_of_covariates(covariates, fold).astype(targets.dtype)
+        errors[fold.test] = (operator @ targets) ** 2
+    return errors
 
 
 def r2(errors: np.ndarray, base: np.ndarray) -> np.ndarray:
-    """Return 1 − errors ÷ base."""
+    """Return 1 − errors ÷ base.
+
+    Examples
+    --------
+    >>> r2(np.array([1.0, 3.0]), np.array([4.0, 2.0]))
+    array([ 0.75, -0.5 ])
+    """
     return 1 - errors / np.maximum(base, np.finfo(np.float32).tiny)
 
 
@@ -143,23 +204,16 @@ def _penalties(inner: np.ndarray | None, targets: np.ndarray, valid: np.ndarray)
 def _residuals(kernel: np.ndarray, covariates: np.ndarray, fold: Fold) -> np.ndarray:
     """Operators that turn targets into prediction − target of the test samples, [penalties, test, N]."""
     train, test = fold.train, fold.test
-    fit = np.linalg.pinv(covariates[train])  # [q, train]
-    left = np.eye(len(train)) - covariates[train] @ fit  # takes covariates out of training samples
-    among = covariates[test] @ fit  # [test, train] what they predict of test samples
-    within = left @ kernel[np.ix_(train, train)]
-    across = (kernel[np.ix_(test, train)] - among @ kernel[np.ix_(train, train)]) @ left
-    values, vectors = np.linalg.eigh(within @ left)
-    scale = max(float(values.mean()), np.finfo(float).tiny)
-    projected, back = across @ vectors, vectors.T @ left
-    operators = np.zeros((len(PENALTIES), len(test), len(kernel)), np.float32)
-    for number, penalty in enumerate(PENALTIES):
-        operators[number][:, train] = (projected / (np.maximum(values, 0) + penalty * scale)) @ back + among
-    operators[:, np.arange(len(test)), test] -= 1
-    return operators
+    operators = np.repeat(_residuals_of_covariates(covariates, fold)[None], len(PENALTIES), axis=0)
+    operators[..., train] += ridge_operators(
+        kernel[np.ix_(train, train)], kernel[np.ix_(test, train)], (covariates[train], covariates[test])
+    )
+    return operators.astype(np.float32)
 
 
 def _residuals_of_covariates(covariates: np.ndarray, fold: Fold) -> np.ndarray:
-    operator = np.zeros((len(fold.test), len(covariates)), np.float32)
+    """The same for a prediction from the covariates alone, [test, N]."""
+    operator = np.zeros((len(fold.test), len(covariates)))
     operator[:, fold.train] = covariates[fold.test] @ np.linalg.pinv(covariates[fold.train])
     operator[np.arange(len(fold.test)), fold.test] -= 1
     return operator
