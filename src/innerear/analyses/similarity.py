@@ -58,7 +58,7 @@ def cosine_similarity(
     Returns
     -------
     [S, Bx, By] in −1 … 1; NaN where a state equals the mean. float64 where x is, else float32;
-    steps are worked through in blocks, so that memory is the result's and a block's.
+    it takes the memory of the result and of a block of steps.
 
     Raises
     ------
@@ -311,7 +311,7 @@ class _Pairs:
                 null = self._null(values[a], values[b], a, b) if name in TESTED else None
             rows.append(self._rows(cells, name, (a, b), estimate, resampled))
             if null is not None:
-                why_not = "under some relabelings no two prompts are alike, or all are"
+                why_not = "under some relabelings no two prompts, or all, share a label"
                 maxima += record_by_over(rows[-1], self.design, null, m=self.n_permutations, why_not=why_not)
         return pd.concat(rows, ignore_index=True), maxima
 
@@ -369,7 +369,7 @@ class _Pairs:
 
     def _null(self, same: np.ndarray, other: np.ndarray, a: int, b: int) -> np.ndarray:
         """Emotion effect under every permutation, [m, cells]."""
-        # In float64, so that a relabeling that only renames ties with the observed effect.
+        # In float64 a relabeling that only renames ties with the observed effect.
         values = np.concatenate([same, other]).astype(float)  # [pairs, cells]
         i, j = np.concatenate([self.members[a], self.members[b]], axis=1)
         null = np.full((len(self.labels), values.shape[1]), np.nan)
@@ -377,11 +377,11 @@ class _Pairs:
             return null
         total = values.sum(axis=0)
         for rows in pieces(len(self.labels), len(i)):
-            alike = (self.labels[rows][:, i] == self.labels[rows][:, j]).astype(float)  # [m, pairs]
-            n_alike = alike.sum(axis=1, keepdims=True)
-            summed, n_other = alike @ values, len(i) - n_alike
-            both = (n_alike * n_other)[:, 0] > 0
-            null[rows][both] = summed[both] / n_alike[both] - (total - summed[both]) / n_other[both]
+            equal = (self.labels[rows][:, i] == self.labels[rows][:, j]).astype(float)  # [m, pairs]
+            n_equal = equal.sum(axis=1, keepdims=True)
+            summed, n_other = equal @ values, len(i) - n_equal
+            both = (n_equal * n_other)[:, 0] > 0
+            null[rows][both] = summed[both] / n_equal[both] - (total - summed[both]) / n_other[both]
         return null
 
 

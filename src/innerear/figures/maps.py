@@ -13,7 +13,6 @@ from matplotlib.typing import ColorType as Colour
 from innerear.figures.style import BRANCHES, step_axis, styled
 from innerear.statistics.significance import ALPHA
 
-__all__ = ["ALPHA"]  # until all figures take it from significance
 MAX_LAYERS = 6
 
 
@@ -187,7 +186,7 @@ def draw_map(
 
 def _mark(axes: Axes, p: np.ndarray) -> None:
     """Outline the cells [L, S] that are significant, and hatch those that are not."""
-    # A contour runs through cell centres; each row is repeated, so that it follows the rows' edges.
+    # A contour runs through cell centres; repeated rows make it follow the rows' edges.
     fine, (n_layers, n_steps) = 16, p.shape
     rows = np.r_[-0.5, (np.arange(n_layers * fine) + 0.5) / fine - 0.5, n_layers - 0.5]
 

@@ -43,7 +43,7 @@ def held_out_operators(kernel: np.ndarray, design: Design, across: np.ndarray | 
 
 
 def centred_targets(design: Design) -> np.ndarray:
-    """Return the design's targets [P, Q] less their mean, scaled so that the mean sum of squares is 1.
+    """Return the design's targets [P, Q] less their mean, scaled to a mean sum of squares of 1.
 
     NaN where all prompts have one label.
     """
