@@ -162,7 +162,7 @@ def test_a_prefix_is_not_steps(prepending):
     captured, replayed, _ = capture_and_replay(prepending, TEXTS, duration=0.4)
     assert captured["layer_0"].shape == (23, 2, 3, 32)
     assert_same(captured, replayed)
-    with pytest.raises(InputError, match="has no site 'cross_attention'"):
+    with pytest.raises(InputError, match="no site 'cross_attention'"):
         ActivationExtractor(prepending, sites=["cross_attention"])
 
 

@@ -1,7 +1,14 @@
 import pytest
 
 from innerear.errors import InputError
-from innerear.study.prompts import Prompt, cross, own_label, prompts_from_sheet, prompts_from_templates
+from innerear.study.prompts import (
+    Prompt,
+    Sample,
+    check_seeds,
+    own_label,
+    prompts_from_sheet,
+    prompts_from_templates,
+)
 
 TEMPLATES = [{"id": "piano", "text": "a {emotion} piece"}, {"id": "band", "text": "{emotion} band"}]
 EMOTIONS = [{"id": "happy", "valence": 0.8}, {"id": "sad"}]
@@ -13,19 +20,15 @@ def test_templates_and_emotions_are_fully_crossed_emotion_by_emotion():
     assert prompts[0] == Prompt("piano-happy", "a happy piece", "piano", "happy", valence=0.8)
 
 
-def test_every_prompt_gets_every_seed():
-    samples = cross(prompts_from_templates(TEMPLATES, EMOTIONS), [7, 3])
-    assert [sample.id for sample in samples][:3] == [
-        "piano-happy/seed-7",
-        "piano-happy/seed-3",
-        "band-happy/seed-7",
-    ]
-    assert len({sample.id for sample in samples}) == 8
+def test_a_sample_is_named_by_its_prompt_and_seed():
+    prompts = prompts_from_templates(TEMPLATES, EMOTIONS)
+    assert Sample(prompts[0], 7).id == "piano-happy/seed-7"
+    assert len({Sample(prompt, seed).id for prompt in prompts for seed in (7, 3)}) == 8
 
 
 def test_a_repeated_seed_names_both_entries():
     with pytest.raises(InputError, match="entries 1 and 3 are both 5"):
-        cross(prompts_from_templates(TEMPLATES, EMOTIONS), [5, 6, 5])
+        check_seeds([5, 6, 5])
 
 
 @pytest.mark.parametrize(

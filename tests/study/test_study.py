@@ -9,6 +9,7 @@ import yaml
 from innerear.errors import InputError
 from innerear.study.architectures import KNOWN, architecture_of, resolve_layers
 from innerear.study.config import documented_keys
+from innerear.study.prompts import Sample
 from innerear.study.study import Study
 
 ROOT = Path(__file__).parents[2]
@@ -22,9 +23,9 @@ def settings():
 
 def test_the_default_study_has_eighty_samples_of_all_layers(settings):
     study = Study.from_settings(settings, SCHEMA)
-    assert len(study.samples) == study.estimate.n_samples == 80
+    assert study.estimate.n_samples == 80
     assert study.layers == list(range(study.architecture.n_layers))
-    assert study.samples[0].id == "piano-happy/seed-0"
+    assert Sample(study.prompts[0], study.settings["seeds"][0]).id == "piano-happy/seed-0"
 
 
 def test_defaults_are_filled_in(settings):
@@ -61,7 +62,7 @@ def test_every_key_of_the_schema_is_described_and_optional_ones_have_a_default()
         ("gram", "max_gib", 0.001, r"more than gram\.max_gib = 0\.001"),
         ("prompts", "sheet", "prompts.tsv", "both a sheet .* and templates or emotions are given"),
         ("model", "architecture", "facebook/musicgen-small", "nano is known, so leave it null"),
-        ("capture", "layers", [1, 1], r"\[1\] stand there twice"),
+        ("capture", "layers", [1, 1], r"\[1\] are listed twice"),
         ("generation", "duration", float("nan"), r"generation\.duration: nan is not a finite number"),
         (None, "seeds", [1, 2, 1], "entries 1 and 3 are both 1"),
         ("gram", "steps_per_matrix", 22, r"steps_per_matrix: 22 leaves fewer than 10 .* the most is 21"),
@@ -102,7 +103,7 @@ def test_a_clip_beyond_the_window_takes_the_steps_of_its_windows():
 def test_melody_has_no_cross_attention_to_capture(settings):
     settings["model"]["name"] = "facebook/musicgen-melody"
     settings["capture"] = {"sites": ["cross_attention"]}
-    with pytest.raises(InputError, match="no cross_attention; its sites are residual"):
+    with pytest.raises(InputError, match="no site 'cross_attention'.*; its sites are residual"):
         Study.from_settings(settings, SCHEMA)
 
 

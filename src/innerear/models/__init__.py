@@ -1,4 +1,4 @@
-"""Music models: the only place that knows MusicGen."""
+"""Music models: the only package that knows MusicGen."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Union
@@ -36,11 +36,11 @@ def load_model(
         checkpoint directory, or a MusicGen that is already loaded.
     device : ``"auto"`` is the GPU if there is one, else the CPU.
     dtype : of the language model; ``"auto"`` is float16 on a GPU and float32 on the CPU.
-    random_init : draw the language model's weights anew from `seed`: the untrained twin, as a control.
+    random_init : draw new weights of the language model from `seed` (a control without training).
 
     Raises
     ------
-    InputError: an unknown name, a missing or unsafe checkpoint, a device that is not there.
+    InputError: an unknown name, a missing or unsafe checkpoint, a missing device.
     """
     if not isinstance(name, str | Path):
         if random_init or device != "auto" or dtype != "auto":
@@ -61,7 +61,7 @@ def load_model(
 
 
 def nano_directory() -> Path:
-    """Return where the embedded model lies: in the repository, outside the package."""
+    """Return the folder of the embedded model, in the repository."""
     directory = Path(__file__).parents[3] / "resources" / "nano"
     if not directory.is_dir():
         raise InputError(f"model 'nano': {directory} does not exist; install innerear from a clone with -e")

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import nn
 
-from innerear.errors import InputError, did_you_mean
+from innerear.errors import InputError
 from innerear.models.base import DISTRIBUTIONS, Generation, Observer, Pass, Progress
 from innerear.models.patching import replaced
 from innerear.models.sampling import own_noise
-from innerear.study.architectures import SITES
-from innerear.timeline import Timeline, Window, windows_of
+from innerear.study.architectures import Architecture, check_sites
+from innerear.timeline import Timeline, Window
 
 if TYPE_CHECKING:
     from audiocraft.models.musicgen import MusicGen
@@ -24,9 +24,9 @@ class AudiocraftModel:
 
     Parameters
     ----------
-    musicgen : the loaded model; it is used as it is, and left with its own generation parameters.
-    name : under which results are reported.
-    identity : what pins the weights; computed from the parameters if not given.
+    musicgen : the loaded model; its own generation parameters are not changed.
+    name : of the model in results.
+    identity : of the weights; a hash of the parameters by default.
 
     Raises
     ------
@@ -44,23 +44,31 @@ class AudiocraftModel:
         self.frame_rate = float(musicgen.frame_rate)
         self.sample_rate = int(musicgen.sample_rate)
         self.max_duration = float(musicgen.max_duration)
-        # Of the transformer: embeddings and the text projection stay in float32.
+        # The transformer's: embeddings and the text projection stay in float32.
         parameter = next(lm.transformer.parameters())
         self.device, self.dtype = parameter.device, parameter.dtype
         self.has_cross_attention = len(lm.fuser.fuse2cond.get("cross", [])) > 0
-        self.sites = tuple(site for site in SITES if self.has_cross_attention or site != "cross_attention")
+        self._architecture = Architecture(
+            self.n_layers,
+            self.d_model,
+            self.n_codebooks,
+            self.frame_rate,
+            self.sample_rate,
+            self.max_duration,
+            self.has_cross_attention,
+        )
+        self.sites = self._architecture.sites
         self._prefixed = len(lm.fuser.fuse2cond.get("prepend", [])) > 0
 
     @staticmethod
     def _refuse_other_patterns(name: str, lm: Any) -> None:
         pattern = lm.pattern_provider
-        expected = list(range(lm.n_q))
+        expected, delays = list(range(lm.n_q)), getattr(pattern, "delays", None)
         plain = not getattr(pattern, "flatten_first", 0) and not getattr(pattern, "empty_initial", 0)
-        if getattr(pattern, "delays", None) != expected or not plain:
+        if delays != expected or not plain:
             raise InputError(
-                f"model {name!r} interleaves its codebooks by {type(pattern).__name__} with delays "
-                f"{getattr(pattern, 'delays', None)}; only a delay of one step per codebook ({expected}) is "
-                "supported"
+                f"model {name!r} interleaves its codebooks by {type(pattern).__name__} with delays {delays}; "
+                f"only a delay of one step per codebook ({expected}) is supported"
             )
 
     def identity(self) -> str:
@@ -75,11 +83,7 @@ class AudiocraftModel:
 
     def modules(self, site: str) -> Sequence[nn.Module]:
         """Return the modules of a site, layer by layer; see `MusicModel.modules`."""
-        if site not in self.sites:
-            raise InputError(
-                f"capture.sites: {self.name!r} has no site {site!r}{did_you_mean(site, self.sites)}; "
-                f"use {', '.join(self.sites)}"
-            )
+        check_sites([site], self.sites, "capture.sites")
         blocks: Any = list(self.musicgen.lm.transformer.layers)
         if site == "self_attention":
             return [block.self_attn for block in blocks]
@@ -90,20 +94,16 @@ class AudiocraftModel:
         return blocks
 
     def timeline(self, duration: float, *, stride: float = 0.6, given: int = 0) -> Timeline:
-        """Return when what is composed; see `MusicModel.timeline`. T = ⌊duration · frame rate⌋."""
-        # A duration written as a decimal fraction must not lose a frame to rounding (0.58 × 50 = 28.999…).
-        n_frames = int(duration * self.frame_rate + 1e-6)
-        if n_frames < 1:
+        """Return the clip's timeline; see `MusicModel.timeline`. T = ⌊duration · frame rate⌋."""
+        if self._architecture.n_frames(duration) < 1:
             raise InputError(
                 f"generation.duration: {duration} s holds no codec frame; use at least "
                 f"{1 / self.frame_rate:g} s"
             )
-        context = int(self.max_duration * self.frame_rate + 1e-6)
-        windows = windows_of(n_frames, context, int(stride * context + 1e-6), given)
-        return Timeline(n_frames, self.n_codebooks, self.frame_rate, windows)
+        return self._architecture.timeline(duration, stride, given)
 
     def encode(self, audio: torch.Tensor, sample_rate: int) -> torch.Tensor:
-        """Return the codes of audio to be continued; see `MusicModel.encode`."""
+        """Return the codes of audio that is to be continued; see `MusicModel.encode`."""
         from audiocraft.data.audio_utils import convert_audio
 
         codec = self.musicgen.compression_model
@@ -134,14 +134,14 @@ class AudiocraftModel:
         Parameters
         ----------
         texts, seeds : B of each.
-        duration : seconds; clips beyond `max_duration` are made in windows.
-        guidance : classifier-free guidance; 1 follows the text as it is; None runs the cond branch alone,
-            which draws from the same distribution as 1.
-        two_step : run the branches one after the other in each step, which needs less memory at once.
+        duration : seconds; longer clips than `max_duration` are made in windows.
+        guidance : classifier-free guidance, 1 for none; None runs only the cond branch, which draws from the
+            same distribution as 1.
+        two_step : run the branches one after the other in each step, which needs less memory.
         stride : of the windows; see `timeline`.
         given : codes int64 [B, K, frames] to be continued, from `encode`; part of the clip.
         temperature : > 0; ignored without sampling.
-        top_k : sample among so many tokens; 0 = all.
+        top_k : number of tokens to sample from; 0 for all.
         top_p : if > 0, sample within this cumulative probability instead.
         use_sampling : False takes the likeliest token, whatever the seed.
 
@@ -168,30 +168,26 @@ class AudiocraftModel:
         }
         observe = observe or (lambda rows, passes: nullcontext())
         clips: dict[int, tuple[torch.Tensor, torch.Tensor]] = {}
-        waiting = self._runs(texts)
-        while waiting:
-            rows = waiting.pop(0)
+
+        def run(rows: list[int]) -> None:
             report = _overall(progress, len(clips), len(rows), len(texts))
-            try:
-                with observe(rows, passes), self._guided(guidance):
-                    made = self._run(
-                        [texts[i] for i in rows],
-                        [seeds[i] for i in rows],
-                        None if given is None else given[rows],
-                        timeline,
-                        settings,
-                        report,
-                    )
-            except torch.OutOfMemoryError:
-                waiting[:0] = self._halved(rows, duration)
-                torch.cuda.empty_cache()
-                continue
+            with observe(rows, passes), self._guided(guidance):
+                made = self._run(
+                    [texts[i] for i in rows],
+                    [seeds[i] for i in rows],
+                    None if given is None else given[rows],
+                    timeline,
+                    settings,
+                    report,
+                )
             clips.update({row: (made.codes[i], made.audio[i]) for i, row in enumerate(rows)})
+
+        self._in_batches(texts, duration, run)
         codes, audio = zip(*(clips[i] for i in range(len(texts))), strict=True)
         return Generation(torch.stack(codes), torch.stack(audio))
 
     def _passes(self, timeline: Timeline, calls: Sequence[tuple[str, ...]]) -> list[Pass]:
-        """Return the calls of a generation: at each step, one for each group of branches."""
+        """Return the calls of a generation: at each step one for each group of branches."""
         passes = []
         for window in timeline.windows:
             # The given frames, and the position before them, which holds no token.
@@ -202,14 +198,14 @@ class AudiocraftModel:
 
     @contextmanager
     def _guided(self, guidance: float | None) -> Iterator[None]:
-        """Set the guidance of the language model, or let it run the cond rows alone for None.
+        """Set the guidance of the language model; None runs only the cond rows.
 
-        audiocraft doubles the rows whenever there is a condition. The model that it then calls can be put
-        in its place (it is meant for sharded copies): here one that runs the first half and repeats it.
+        audiocraft doubles the rows whenever there is a condition. It calls `lm._fsdp`, meant for sharded
+        copies, if there is one: here a function that runs the first half of the rows and repeats the result.
         """
         lm = self.musicgen.lm
         if guidance is not None:
-            # Set on the model and not only passed: in two steps audiocraft reads it from there.
+            # audiocraft's two-step mode reads the coefficient from the model.
             with replaced(lm, cfg_coef=guidance):
                 yield
             return
@@ -234,7 +230,7 @@ class AudiocraftModel:
         settings: dict[str, Any],
         report: Progress | None,
     ) -> Generation:
-        """Compose samples that may share a batch, window by window."""
+        """Compose the samples of one batch, window by window."""
         model = self.musicgen
         codes = torch.empty(len(texts), self.n_codebooks, 0, dtype=torch.long, device=self.device)
         if given is not None:
@@ -279,30 +275,25 @@ class AudiocraftModel:
             Pass(timeline.steps_of(window), ("cond", "uncond"), self._prefixed) for window in timeline.windows
         ]
         nll = torch.full((len(texts), len(DISTRIBUTIONS), *expected[1:]), torch.nan)
-        waiting = self._runs([text or "" for text in texts])
-        while waiting:
-            rows = waiting.pop(0)
-            try:
-                with observe(rows, passes):
-                    nll[rows] = self._reread(codes[rows], [texts[i] for i in rows], timeline, guidance)
-            except torch.OutOfMemoryError:
-                waiting[:0] = self._halved(rows, timeline.n_frames / self.frame_rate)
-                torch.cuda.empty_cache()
+
+        def run(rows: list[int]) -> None:
+            with observe(rows, passes):
+                nll[rows] = self._reread(codes[rows], [texts[i] for i in rows], timeline, guidance)
+
+        self._in_batches([text or "" for text in texts], timeline.n_frames / self.frame_rate, run)
         return nll
 
     def _reread(
         self, codes: torch.Tensor, texts: list[str | None], timeline: Timeline, guidance: float
     ) -> torch.Tensor:
-        """Replay samples that may share a batch; return what `replay` does of them."""
+        """Replay the samples of one batch; return their part of what `replay` returns."""
         lm = self.musicgen.lm
         nll = torch.full((len(codes), len(DISTRIBUTIONS), *codes.shape[1:]), torch.nan)
         with torch.no_grad():
             attributes, _ = self.musicgen._prepare_tokens_and_attributes([*texts, *[None] * len(texts)], None)
             conditions = lm.condition_provider(lm.condition_provider.tokenize(attributes))
             for start, n_frames, given in timeline.windows:
-                own = (
-                    codes[..., start : start + n_frames].contiguous().to(self.device)
-                )  # [B, K, T of the window]
+                own = codes[..., start : start + n_frames].contiguous().to(self.device)  # [B, K, frames]
                 pattern = lm.pattern_provider.get_pattern(n_frames)
                 sequence, _, _ = pattern.build_pattern_sequence(own, lm.special_token_id)
                 # The last position is predicted, never read.
@@ -323,15 +314,30 @@ class AudiocraftModel:
             if not text.strip():
                 raise InputError(f"prompt {i} is empty; the model would compose without a condition")
 
-    def _runs(self, texts: Sequence[str]) -> list[list[int]]:
-        """Group samples that may share a batch: padding would dilute a shorter text's cross-attention."""
-        groups: dict[tuple[int, ...], list[int]] = {}
-        lengths: dict[str, tuple[int, ...]] = {}
+    def _in_batches(self, texts: Sequence[str], duration: float, run: Callable[[list[int]], None]) -> None:
+        """Run samples whose texts are equally long together, in halves where GPU memory runs out.
+
+        Padding would dilute a shorter text's cross-attention.
+        """
+        lengths = {text: self._text_length(text) for text in dict.fromkeys(texts)}
+        batches: dict[tuple[int, ...], list[int]] = {}
         for i, text in enumerate(texts):
-            if text not in lengths:
-                lengths[text] = self._text_length(text)
-            groups.setdefault(lengths[text], []).append(i)
-        return list(groups.values())
+            batches.setdefault(lengths[text], []).append(i)
+        waiting = list(batches.values())
+        while waiting:
+            rows = waiting.pop(0)
+            try:
+                run(rows)
+            except torch.OutOfMemoryError:
+                if len(rows) == 1:
+                    raise InputError(
+                        f"one clip of {duration} s of {self.name!r} does not fit the memory of "
+                        f"{self.device}; shorten generation.duration, use a smaller model, or set "
+                        "model.device: cpu"
+                    ) from None
+                middle = len(rows) // 2
+                waiting[:0] = [rows[:middle], rows[middle:]]
+                torch.cuda.empty_cache()
 
     def _text_length(self, text: str) -> tuple[int, ...]:
         provider: Any = self.musicgen.lm.condition_provider
@@ -342,18 +348,9 @@ class AudiocraftModel:
             lengths.append(int(mask.sum()))
         return tuple(lengths)
 
-    def _halved(self, rows: list[int], duration: float) -> list[list[int]]:
-        if len(rows) == 1:
-            raise InputError(
-                f"one clip of {duration} s of {self.name!r} does not fit the memory of {self.device}; "
-                "shorten generation.duration, use a smaller model, or set model.device: cpu"
-            ) from None
-        middle = len(rows) // 2
-        return [rows[:middle], rows[middle:]]
-
 
 def _overall(progress: Progress | None, done: int, now: int, total: int) -> Callable[[int, int], None] | None:
-    """Scale a run's progress to that of the whole call, in steps of all its runs."""
+    """Scale a run's progress to that of all runs of the call."""
     if progress is None:
         return None
     return lambda step, steps: progress((done * steps + now * step), total * steps)
@@ -362,7 +359,7 @@ def _overall(progress: Progress | None, done: int, now: int, total: int) -> Call
 def _within(
     report: Progress | None, done: int, timeline: Timeline, window: Window
 ) -> Callable[[int, int], None] | None:
-    """Scale a window's progress to that of the clip, in calls of the model."""
+    """Scale a window's progress to that of the clip."""
     if report is None:
         return None
     total = sum(timeline.steps_of(one) - one.given for one in timeline.windows)

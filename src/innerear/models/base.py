@@ -1,4 +1,4 @@
-"""What the rest of Inner Ear may ask of a music model."""
+"""The interface of a music model, for the rest of Inner Ear."""
 
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
@@ -10,19 +10,19 @@ from torch import nn
 
 from innerear.timeline import Timeline
 
-#: Called after each step with (steps done, steps in all), over all runs of one call.
+#: Called after each step with (steps done, steps in total), over all runs of one call.
 Progress = Callable[[int, int], None]
 
 
 class Pass(NamedTuple):
-    """What one call of the transformer brings.
+    """One call of the transformer.
 
     Attributes
     ----------
-    n_steps : positions that are steps, at the end of the sequence; one, but for the first call of a window
-        that reads given frames, and for a replay.
+    n_steps : number of steps, the last positions of the sequence; more than one in a replay and in the first
+        call of a window that reads given frames.
     branches : of its rows, in order, B rows each.
-    prefixed : whether positions that are no steps may come before: conditions that the model prepends.
+    prefixed : whether prepended conditions, which are no steps, may come first.
     """
 
     n_steps: int
@@ -30,14 +30,13 @@ class Pass(NamedTuple):
     prefixed: bool = False
 
 
-#: Entered around each run of the model with the positions, in the call's `texts`, of its samples, and with
-#: what each call of the transformer will bring.
+#: Context around each run of the model; takes the indices of its samples in `texts` and the passes to come.
 Observer = Callable[[Sequence[int], Sequence[Pass]], AbstractContextManager]
 
 
 @dataclass(frozen=True)
 class Generation:
-    """What a model composed.
+    """Composed clips.
 
     Attributes
     ----------
@@ -49,8 +48,8 @@ class Generation:
     audio: torch.Tensor
 
 
-#: What the rows of `MusicModel.replay` are the likelihood of: of either branch, and of both as guidance
-#: weighs them, which is what the tokens were drawn from (before temperature and top-k).
+#: Distributions in `MusicModel.replay`'s result: cond, uncond, and guided (what tokens were sampled from,
+#: before temperature and top-k).
 DISTRIBUTIONS = ("cond", "uncond", "guided")
 
 
@@ -73,20 +72,18 @@ class MusicModel(Protocol):
     device: torch.device
     dtype: torch.dtype
     has_cross_attention: bool
-    #: where states can be heard, within `innerear.study.architectures.SITES`
+    #: sites that can be recorded, within `innerear.study.architectures.SITES`
     sites: tuple[str, ...]
 
-    #: the module whose calls are the model's steps, for those who want to look at everything in it
+    #: the module whose calls are the model's steps
     network: nn.Module
 
     def identity(self) -> str:
-        """Return what pins the weights: ``sha256:…`` of files or parameters, or a hub revision."""
+        """Return the identity of the weights: ``sha256:…`` of files or parameters, or ``revision:…``."""
         ...
 
     def modules(self, site: str) -> Sequence[nn.Module]:
-        """Return the L modules, first layer to last, whose output is what a site holds.
-
-        For ``"input"`` they are the blocks, whose input it is.
+        """Return the L modules, first layer to last, whose output (for ``"input"``: input) is the site.
 
         Raises
         ------
@@ -95,13 +92,13 @@ class MusicModel(Protocol):
         ...
 
     def timeline(self, duration: float, *, stride: float = 0.6, given: int = 0) -> Timeline:
-        """Return when what is composed in a clip of so many seconds.
+        """Return the timeline of a clip.
 
         Parameters
         ----------
-        duration : seconds; beyond `max_duration` the clip is made in windows.
-        stride : by how much later the next window begins, as a share of `max_duration`.
-        given : codec frames that are there already, for a continuation.
+        duration : seconds; a clip longer than `max_duration` is made in windows.
+        stride : from one window's beginning to the next, as a share of `max_duration`.
+        given : codec frames that are continued.
 
         Raises
         ------
@@ -128,8 +125,8 @@ class MusicModel(Protocol):
     ) -> Generation:
         """Compose one clip per (text, seed).
 
-        The tokens of a (text, seed) pair do not depend on what else is in the call: sampling noise
-        comes from the sample's own generator, and only texts of one token length share a run.
+        The tokens of a (text, seed) pair do not depend on the rest of the call: each sample has its own
+        random generator, and only texts of one token length share a run.
         """
         ...
 
@@ -146,9 +143,10 @@ class MusicModel(Protocol):
 
         Parameters
         ----------
-        codes : [B, K, T], of any text; texts : B, None for no text; both branches are run.
-        timeline : that the clips were made on.
-        guidance : with which ``"guided"`` weighs the branches.
+        codes : [B, K, T].
+        texts : B, not necessarily those of the clips; None for no text. Both branches are run.
+        timeline : of the clips.
+        guidance : of the ``"guided"`` distribution.
 
         Returns
         -------
@@ -158,5 +156,5 @@ class MusicModel(Protocol):
         ...
 
     def encode(self, audio: torch.Tensor, sample_rate: int) -> torch.Tensor:
-        """Return the codes int64 [B, K, T] of audio [B, n], to be continued."""
+        """Return the codes int64 [B, K, T] of audio [B, n] that is to be continued."""
         ...

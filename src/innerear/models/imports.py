@@ -1,9 +1,9 @@
 """Import audiocraft without the packages that generation never uses.
 
-Each job of a study imports audiocraft, and a nano clip is shorter than that. After torch, the import takes 4.6 s of
-CPU time and leaves 930 MB resident; with the stand-ins below 0.6 s and 545 MB (median of three, 2 cores, audiocraft
-1.3.0, transformers 4.57). Each name stood in for saves at least 0.1 s. A `_Later` object imports the real package when
-something uses it.
+Each job of a study imports audiocraft, and a nano clip is shorter than that. After torch, the import takes
+4.6 s of CPU time and leaves 930 MB resident; with the stand-ins below 0.6 s and 545 MB (median of three, 2
+cores, audiocraft 1.3.0, transformers 4.57). Each name stood in for saves at least 0.1 s. A `_Later` object
+imports the real package when something uses it.
 
 xformers is stood in for because it has no wheel for aarch64 and is not installed.
 """

@@ -1,8 +1,8 @@
 """Build an audiocraft MusicGen from a checkpoint, without executing what the checkpoint contains.
 
-Checkpoints are pickles. audiocraft opens them with plain ``torch.load``; here that is replaced, while a
-model is loaded, by ``weights_only=True`` with an explicit list of the configuration classes that released
-checkpoints hold. A directory may bring its own T5 encoder in ``t5/``, as nano does.
+Checkpoints are pickles, which audiocraft opens with plain ``torch.load``. While a model is loaded, this is
+replaced by ``weights_only=True`` with a list of the configuration classes in released checkpoints. A
+directory may have its own T5 encoder in ``t5/``, as nano does.
 """
 
 import collections
@@ -12,7 +12,7 @@ import json
 import pickle
 import typing
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
@@ -28,29 +28,15 @@ from innerear.models.patching import replaced
 if TYPE_CHECKING:
     from audiocraft.models.musicgen import MusicGen
 
-#: The name by which a checkpoint's configuration asks for the T5 encoder that lies beside it.
+#: Name in a checkpoint's configuration for the T5 encoder in its own ``t5/``.
 OWN_T5 = "innerear-nano-t5"
 
 _WEIGHTS = ("state_dict.bin", "compression_state_dict.bin")
 
 _ALLOWED = [
-    omegaconf.DictConfig,
-    omegaconf.ListConfig,
-    base.ContainerMetadata,
-    base.Metadata,
-    nodes.AnyNode,
-    nodes.BooleanNode,
-    nodes.FloatNode,
-    nodes.IntegerNode,
-    nodes.StringNode,
-    collections.defaultdict,
-    typing.Any,
-    dict,
-    float,
-    int,
-    list,
-    str,
-    bool,
+    *(omegaconf.DictConfig, omegaconf.ListConfig, base.ContainerMetadata, base.Metadata),
+    *(nodes.AnyNode, nodes.BooleanNode, nodes.FloatNode, nodes.IntegerNode, nodes.StringNode),
+    *(collections.defaultdict, typing.Any, dict, float, int, list, str, bool),
 ]
 
 
@@ -59,7 +45,7 @@ def safe_load(path: Any, map_location: Any = "cpu") -> Any:
 
     Raises
     ------
-    InputError: a file that is no checkpoint, or that holds anything else; it is not executed.
+    InputError: a file that is no checkpoint or holds anything else; it is not executed.
     """
     try:
         with torch.serialization.safe_globals(_ALLOWED):
@@ -84,7 +70,7 @@ def safe_load(path: Any, map_location: Any = "cpu") -> Any:
 def checkpoint_loading(
     directory: Path | None, dtype: torch.dtype, downloaded: list[str] | None = None
 ) -> Iterator[None]:
-    """Let audiocraft's loaders read safely, find `directory`/t5, and build the LM in `dtype`."""
+    """Make audiocraft's loaders read safely, find `directory`/t5, and build the language model in `dtype`."""
     loaders: Any = importlib.import_module("audiocraft.models.loaders")
     builders: Any = importlib.import_module("audiocraft.models.builders")
     conditioners = importlib.import_module("audiocraft.modules.conditioners")
@@ -100,23 +86,26 @@ def checkpoint_loading(
             downloaded.append(path)
         return path
 
-    with ExitStack() as stack:
-        stack.enter_context(replaced(loaders, torch=SimpleNamespace(load=safe_load)))
-        stack.enter_context(replaced(loaders, hf_hub_download=hf_hub_download))
-        stack.enter_context(replaced(builders, get_lm_model=get_lm_model))
-        if directory is not None and (directory / "t5" / "config.json").is_file():
-            stack.enter_context(own_t5(conditioners, directory / "t5"))
+    has_t5 = directory is not None and (directory / "t5" / "config.json").is_file()
+    with (
+        replaced(loaders, torch=SimpleNamespace(load=safe_load), hf_hub_download=hf_hub_download),
+        replaced(builders, get_lm_model=get_lm_model),
+        own_t5(conditioners, directory / "t5") if directory and has_t5 else nullcontext(),
+    ):
         yield
 
 
 @contextmanager
 def own_t5(conditioners: Any, folder: Path) -> Iterator[None]:
-    """Register the encoder in `folder` under `OWN_T5`, and read it from there."""
+    """Register the encoder in `folder` under `OWN_T5`."""
     d_model = json.loads((folder / "config.json").read_text())["d_model"]
     encoder, tokenizer = conditioners.T5EncoderModel, conditioners.T5Tokenizer
 
     def resolved(name: str) -> str:
         return str(folder) if name == OWN_T5 else name
+
+    def read_encoder(name: str) -> Any:
+        return encoder.from_pretrained(resolved(name), local_files_only=name == OWN_T5)
 
     conditioner = conditioners.T5Conditioner
     with (
@@ -127,11 +116,7 @@ def own_t5(conditioners: Any, folder: Path) -> Iterator[None]:
         ),
         replaced(
             conditioners,
-            T5EncoderModel=SimpleNamespace(
-                from_pretrained=lambda name: encoder.from_pretrained(
-                    resolved(name), local_files_only=name == OWN_T5
-                )
-            ),
+            T5EncoderModel=SimpleNamespace(from_pretrained=read_encoder),
             T5Tokenizer=SimpleNamespace(
                 from_pretrained=lambda name: tokenizer.from_pretrained(resolved(name))
             ),
@@ -148,9 +133,9 @@ def load_musicgen(
     Parameters
     ----------
     source : checkpoint directory (a Path) or hub id (a str).
-    device, dtype : where the language model runs, and in what.
-    random_init_seed : if given, the language model's weights are drawn anew from this seed, by the
-        architecture's own initialisation; text encoder and codec stay as they are.
+    device, dtype : of the language model.
+    random_init_seed : if given, new weights of the language model are drawn from this seed by the
+        architecture's own initialisation; text encoder and codec keep theirs.
 
     Returns
     -------
@@ -169,11 +154,11 @@ def load_musicgen(
     if missing:
         raise InputError(f"{directory} is no MusicGen checkpoint: it has no {' and no '.join(missing)}")
     downloaded: list[str] = []
-    # Layers draw initial weights before the checkpoint's replace them: that is nobody's business outside.
+    # Layers draw initial weights before the checkpoint's replace them; the caller's generator must not move.
     devices = [device] if device.type == "cuda" else []
     with torch.random.fork_rng(devices), checkpoint_loading(directory, dtype, downloaded):
         try:
-            # An absolute path, since audiocraft takes a bare "small" for a hub id.
+            # An absolute path: audiocraft takes a bare "small" for a hub id.
             where = str(directory.resolve() if directory else source)
             model = MusicGen.get_pretrained(where, device=str(device))
         except OSError as error:
@@ -192,7 +177,7 @@ def load_musicgen(
 
 
 def _initialise(model: "MusicGen", seed: int) -> None:
-    """Draw the language model's weights anew; on the CPU, so that a twin is the same on every device."""
+    """Draw new weights of the language model, on the CPU: a twin is the same on every device."""
     from audiocraft.models import builders
 
     cfg: Any = omegaconf.OmegaConf.create(omegaconf.OmegaConf.to_container(model.cfg))

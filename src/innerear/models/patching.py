@@ -1,4 +1,4 @@
-"""Change what audiocraft calls, for a moment: its loaders and samplers take no hooks of their own."""
+"""Replace attributes for a while: audiocraft's loaders and samplers offer no hooks."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -7,7 +7,7 @@ from typing import Any
 
 @contextmanager
 def replaced(owner: Any, **values: Any) -> Iterator[None]:
-    """Set attributes of a module or object, and set them back."""
+    """Set attributes of a module or object, and restore them in the end."""
     before = {name: getattr(owner, name) for name in values}
     for name, value in values.items():
         setattr(owner, name, value)

@@ -1,8 +1,8 @@
-"""Sampling noise of a sample's own, so that (prompt, seed) means the same in any batch.
+"""Sampling noise for each sample, which makes its tokens the same in any batch.
 
 A token is drawn by the exponential race: with E ~ Exp(1) for each candidate, argmax p / E follows p (the
-Gumbel-max trick without its logarithm). Each sample's uniforms come from a generator seeded by its seed,
-on the CPU, so that they are the same on every device and for every neighbour.
+Gumbel-max trick without its logarithm). Each sample's uniforms come from a CPU generator seeded by its seed;
+they are the same on every device and in every batch.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -39,12 +39,12 @@ class Race:
         """
         shape = probabilities.shape[1:]
         uniform = torch.stack([torch.rand(shape, generator=own) for own in self._generators])
-        # −log u lies in (0, ∞]: u < 1, and u = 0 only means that a candidate cannot win.
+        # −log u lies in (0, ∞]: u < 1, and a candidate with u = 0 cannot win.
         exponential = uniform.log_().neg_().to(probabilities.device, non_blocking=True)
         return (probabilities / exponential).argmax(dim=-1, keepdim=True)
 
     def top_k(self, probabilities: torch.Tensor, k: int) -> torch.Tensor:
-        """Draw among the k likeliest candidates (and what ties with the last of them)."""
+        """Draw among the k likeliest candidates and those that tie with the last of them."""
         k = min(k, probabilities.shape[-1])
         least = probabilities.topk(k, dim=-1).values[..., -1:]
         return self.draw(torch.where(probabilities >= least, probabilities, 0.0))
@@ -59,7 +59,7 @@ class Race:
 
 @contextmanager
 def own_noise(seeds: Sequence[int]) -> Iterator[None]:
-    """Let audiocraft's language model sample from each sample's own noise while the context lasts."""
+    """Make audiocraft's language model sample from each sample's own noise."""
     from audiocraft.models import lm
 
     race = Race(seeds)

@@ -1,10 +1,10 @@
-"""The shapes of the models, known without loading them: what the dry run needs.
+"""Shapes of the models, for the dry run, and checks of layers and sites.
 
-Light on purpose: the Snakefile imports this each time it is parsed. A job that has loaded the
-model compares it with what stands here.
+The Snakefile imports this each time it is parsed, so it imports nothing heavy. A job that has loaded the
+model compares it with these numbers.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from math import floor
 from typing import Any
@@ -12,14 +12,14 @@ from typing import Any
 from innerear.errors import InputError, did_you_mean
 from innerear.timeline import Timeline, windows_of
 
-#: Where in a block states are heard: the residual stream after it, what self-attention, cross-attention and
-#: MLP add to it (before it is added), and the stream that enters the first block.
+#: Where in a block states are recorded: the residual stream after it; what self-attention, cross-attention
+#: and MLP add to the stream; and the stream that enters the first block.
 SITES = ("residual", "self_attention", "cross_attention", "mlp", "input")
 
 
 @dataclass(frozen=True)
 class Architecture:
-    """The numbers that decide how many steps, layers and bytes a study has."""
+    """Numbers from which a study's steps, layers and bytes follow."""
 
     n_layers: int
     d_model: int
@@ -30,21 +30,19 @@ class Architecture:
     cross_attention: bool = True
 
     def n_frames(self, duration: float) -> int:
-        """Codec frames T in `duration` seconds, as MusicGen counts them.
-
-        A duration written as a decimal fraction must not lose a frame to rounding (0.58 × 50 = 28.999…).
-        """
+        """Return the codec frames T in `duration` seconds, as MusicGen counts them."""
+        # A decimal fraction must not lose a frame to rounding (0.58 × 50 = 28.999…).
         return floor(duration * self.frame_rate + 1e-6)
 
     @property
     def sites(self) -> tuple[str, ...]:
-        """Where states can be heard, within `SITES`; prepended conditions leave no cross-attention."""
+        """Sites that the model has; prepended conditions leave no cross-attention."""
         return tuple(site for site in SITES if self.cross_attention or site != "cross_attention")
 
-    def timeline(self, duration: float, stride: float) -> Timeline:
-        """Return the timeline of a clip, as `MusicModel.timeline` of the loaded model does."""
+    def timeline(self, duration: float, stride: float, given: int = 0) -> Timeline:
+        """Return the timeline of a clip; see `MusicModel.timeline`."""
         context = self.n_frames(self.max_duration)
-        windows = windows_of(self.n_frames(duration), context, int(stride * context + 1e-6))
+        windows = windows_of(self.n_frames(duration), context, int(stride * context + 1e-6), given)
         return Timeline(self.n_frames(duration), self.n_codebooks, self.frame_rate, windows)
 
 
@@ -86,7 +84,7 @@ def architecture_of(name: str, given: str | Mapping | None = None) -> Architectu
 
 
 def check_architecture(model: Any, expected: Architecture) -> None:
-    """Refuse a loaded model that is not built as the study assumed before loading it.
+    """Refuse a loaded model with other numbers than the study assumed.
 
     Parameters
     ----------
@@ -104,39 +102,65 @@ def check_architecture(model: Any, expected: Architecture) -> None:
             )
 
 
-def resolve_layers(layers: str | Iterable[int], n_layers: int) -> list[int]:
-    """Turn the setting ``capture.layers`` into layer numbers.
+def resolve_layers(
+    layers: str | Iterable[int] | None, n_layers: int, key: str = "capture.layers"
+) -> list[int]:
+    """Return layer numbers in order.
 
     Parameters
     ----------
-    layers : ``"all"``, a range such as ``"0-5"`` (both ends included), or numbers.
+    layers : ``"all"`` or None, a range such as ``"0-5"`` (both ends included), or numbers.
     n_layers : the model's number L of layers.
+    key : the setting, for messages.
 
     Raises
     ------
-    InputError: a layer that the model does not have or that stands there twice, or a text that is neither.
+    InputError: a layer that the model does not have, a repeated one, none, or a text of another form.
     """
-    if layers == "all":
+    if layers is None or layers == "all":
         return list(range(n_layers))
     if isinstance(layers, str):
         first, dash, last = layers.partition("-")
         if not (dash and first.isdigit() and last.isdigit()):
-            raise InputError(
-                f"capture.layers: {layers!r} is not understood; give all, a range like 0-5, or a list"
-            )
-        chosen = list(range(int(first), int(last) + 1))
-    else:
-        chosen = sorted(layers)
+            raise InputError(f"{key}: {layers!r} is not understood; give all, a range like 0-5, or a list")
+        layers = range(int(first), int(last) + 1)
+    chosen = sorted(layers)
     outside = [layer for layer in chosen if not 0 <= layer < n_layers]
     repeated = sorted({layer for layer in chosen if chosen.count(layer) > 1})
     if repeated:
-        raise InputError(f"capture.layers: {repeated} stand there twice; name each layer once")
+        raise InputError(f"{key}: {repeated} are listed twice; name each layer once")
     if outside or not chosen:
         raise InputError(
-            f"capture.layers: {outside or layers} cannot be captured; "
+            f"{key}: {outside or 'no layers'} cannot be captured; "
             f"the model has the layers 0 to {n_layers - 1}"
         )
     return chosen
+
+
+def check_sites(sites: Iterable[str], known: Sequence[str] = SITES, key: str = "capture.sites") -> list[str]:
+    """Return the sites in the order of `SITES`.
+
+    Parameters
+    ----------
+    known : sites that the model has.
+    key : the setting, for messages.
+
+    Raises
+    ------
+    InputError: no site, a repeated one, or one that is not in `known`.
+    """
+    chosen = [] if isinstance(sites, str) else list(sites)
+    if not chosen:
+        raise InputError(f"{key}: {sites!r} is no list of sites; use [{', '.join(known)}]")
+    for site in chosen:
+        if site not in known:
+            raise InputError(
+                f"{key}: the model has no site {site!r}{did_you_mean(site, known)}; its sites are "
+                f"{', '.join(known)}"
+            )
+        if chosen.count(site) > 1:
+            raise InputError(f"{key}: {site!r} is listed {chosen.count(site)} times; once is enough")
+    return [site for site in SITES if site in chosen]
 
 
 def resolve_capture(settings: Mapping, architecture: Architecture, key: str) -> dict:
@@ -144,11 +168,8 @@ def resolve_capture(settings: Mapping, architecture: Architecture, key: str) -> 
 
     Raises
     ------
-    InputError: a layer or a site that the model does not have; `key` is where the settings stand.
+    InputError: a layer or a site that the model does not have; `key` names the settings.
     """
-    for site in settings["sites"]:
-        if site not in architecture.sites:
-            raise InputError(
-                f"{key}.sites: the model has no {site}; its sites are {', '.join(architecture.sites)}"
-            )
-    return {**settings, "layers": resolve_layers(settings["layers"], architecture.n_layers)}
+    check_sites(settings["sites"], architecture.sites, f"{key}.sites")
+    layers = resolve_layers(settings["layers"], architecture.n_layers, f"{key}.layers")
+    return {**settings, "layers": layers}

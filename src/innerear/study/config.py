@@ -1,6 +1,6 @@
-"""Check a study's settings against their schema, and say what to change in words.
+"""Check a study's settings against their schema, with messages that say what to change.
 
-Light on purpose: the Snakefile imports this each time it is parsed.
+The Snakefile imports this each time it is parsed, so it imports nothing heavy.
 """
 
 from collections.abc import Iterator, Mapping
@@ -9,6 +9,17 @@ from typing import Any
 
 from innerear.errors import InputError, did_you_mean
 
+_ALLOWED = {
+    "type": "give",
+    "enum": "choose one of",
+    "minimum": "the least is",
+    "maximum": "the most is",
+    "exclusiveMinimum": "it must be above",
+    "exclusiveMaximum": "it must be below",
+    "minItems": "give at least",
+    "pattern": "it must match",
+}
+
 
 def validated(settings: Mapping, schema: Mapping) -> dict:
     """Return `settings` with the schema's defaults filled in.
@@ -16,15 +27,14 @@ def validated(settings: Mapping, schema: Mapping) -> dict:
     Parameters
     ----------
     settings : a study's configuration, as read from YAML.
-    schema : JSON schema (draft 2020-12) of an object; ``additionalProperties: false`` makes
-        unknown keys errors.
+    schema : JSON schema (draft 2020-12); ``additionalProperties: false`` makes unknown keys errors.
 
     Raises
     ------
-    InputError: all violations, a line each: the key, its value, what is allowed, and for an
-        unknown key the nearest known one.
+    InputError: all violations, one per line: the key, its value, what is allowed, and for an unknown key the
+        nearest known one.
     """
-    from jsonschema import Draft202012Validator  # imported here: half of the module's import time
+    from jsonschema import Draft202012Validator  # half of the module's import time
 
     complete = _with_defaults(dict(settings), schema)
     _refuse_infinite(complete, "")
@@ -63,7 +73,7 @@ def _with_defaults(settings: Any, schema: Mapping) -> Any:
 
 
 def _refuse_infinite(value: Any, key: str) -> None:
-    """YAML has .nan and .inf, which every comparison of the schema lets through."""
+    """Refuse YAML's .nan and .inf, which pass the schema's comparisons."""
     if isinstance(value, Mapping):
         for name, part in value.items():
             _refuse_infinite(part, f"{key}.{name}" if key else str(name))
@@ -73,7 +83,7 @@ def _refuse_infinite(value: Any, key: str) -> None:
 
 def _explain(error) -> Iterator[str]:
     if error.validator == "anyOf" and isinstance(error.instance, Mapping):
-        # Of the alternatives, the one that was meant is the object; the others fail by type alone.
+        # The user meant the alternative that is an object; the others fail by type.
         for part in error.context:
             if part.validator in ("additionalProperties", "required"):
                 yield from _explain(part)
@@ -97,22 +107,9 @@ def _explain(error) -> Iterator[str]:
 
 def _allowed(error) -> str:
     value = error.validator_value
-    match error.validator:
-        case "type":
-            return f"give {value if isinstance(value, str) else ' or '.join(value)}"
-        case "enum":
-            return f"choose one of {', '.join(map(repr, value))}"
-        case "minimum":
-            return f"the least is {value}"
-        case "maximum":
-            return f"the most is {value}"
-        case "exclusiveMinimum":
-            return f"it must be above {value}"
-        case "exclusiveMaximum":
-            return f"it must be below {value}"
-        case "minItems":
-            return f"give at least {value}"
-        case "pattern":
-            return f"it must match {value}"
-        case _:
-            return error.message
+    if error.validator == "type":
+        value = value if isinstance(value, str) else " or ".join(value)
+    elif error.validator == "enum":
+        value = ", ".join(map(repr, value))
+    allowed = _ALLOWED.get(error.validator)
+    return f"{allowed} {value}" if allowed else error.message

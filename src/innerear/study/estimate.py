@@ -1,6 +1,6 @@
-"""What a study will take, in samples, steps, bytes: computed from its settings before any work.
+"""A study's samples, steps and bytes, computed from its settings before any work.
 
-Light on purpose: the Snakefile imports this each time it is parsed.
+The Snakefile imports this each time it is parsed, so it imports nothing heavy.
 """
 
 from collections.abc import Mapping, Sequence
@@ -15,14 +15,14 @@ GIB = 2**30
 _BYTES = {"float16": 2, "float32": 4}
 _GRAM_BRANCHES = 3  # cond, uncond, delta
 _WINDOWS = 13  # whole, first and last tenth, ten deciles
-# What HDF5 keeps beside the values, measured: of a stack, of a layer in it, of a chunk with its checksum.
+# Measured overhead of HDF5: of a stack, of a layer in it, of a chunk with its checksum.
 _FILE_BYTES, _DATASET_BYTES, _CHUNK_BYTES = 15_500, 500, 22
-_FEWEST_GROUPS = 10  # of steps, so that a tenth holds one
+_FEWEST_GROUPS = 10  # of steps: a window of a tenth holds at least one
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """Sizes of one study. Bytes are of the files as written."""
+    """Sizes of one study; bytes are those of the files."""
 
     n_prompts: int
     n_seeds: int
@@ -42,7 +42,7 @@ class Estimate:
 
     @property
     def disk_bytes(self) -> int:
-        """Stacks, audio, Gram files and counterfactual cells of the whole study."""
+        """Bytes of stacks, audio, Gram files and counterfactual cells."""
         cells = self.cells.disk_bytes if self.cells else 0
         captured = self.n_samples * (self.stack_bytes + self.audio_bytes)
         return captured + self.n_layers * self.gram_bytes + cells
@@ -68,18 +68,19 @@ class Estimate:
 
 @dataclass(frozen=True)
 class CellEstimate:
-    """Sizes of the counterfactual replay, in which a cell is one clip under one text.
+    """Sizes of the counterfactual replay. A cell is one clip under one text.
 
     Attributes
     ----------
-    n_jobs : one for each template and model: the model, and its random twin if asked for.
+    n_jobs : templates × models (the model, and its random twin if asked for).
     n_clips : of the study.
-    passes_per_group : texts read in all, over all jobs, for one group of layers.
-    n_cells : of the largest template, with the cells without text, which take no pass.
-    n_layers, layers_at_once : that are kept, and whose states are held together.
-    state_bytes, gram_bytes : of one layer: the states of the cells and of the batch under way, in float32
-        (half of that where the model runs in float16); the largest array of its file.
-    file_bytes : of all files of one layer, over templates and models; token_bytes : of all likelihoods.
+    passes_per_group : clips × texts, over all jobs, for one group of layers.
+    n_cells : of the largest template, including cells without text, which take no pass.
+    n_layers, layers_at_once : layers kept, and layers whose states are in memory together.
+    state_bytes, gram_bytes : of one layer: float32 states of the cells and of the current batch (half of that
+        if the model runs in float16); the largest array of its file.
+    file_bytes : of all files of one layer, over templates and models.
+    token_bytes : of all likelihoods.
     """
 
     n_jobs: int
@@ -96,22 +97,22 @@ class CellEstimate:
 
     @property
     def n_groups(self) -> int:
-        """Groups of layers, each of which takes all passes once more."""
+        """Groups of layers; each group takes all passes again."""
         return ceil(self.n_layers / self.layers_at_once)
 
     @property
     def n_passes(self) -> int:
-        """Teacher-forced passes of one clip under one text, in all."""
+        """Teacher-forced passes (one clip under one text) in total."""
         return self.passes_per_group * self.n_groups
 
     @property
     def disk_bytes(self) -> int:
-        """All files."""
+        """Bytes of all files."""
         return self.n_layers * self.file_bytes + self.token_bytes
 
     @property
     def memory_bytes(self) -> int:
-        """States of a group of layers, and twice one layer's Gram: step by step, and whole."""
+        """Bytes of the states of a group of layers and twice one layer's Gram (per step and joined)."""
         return self.layers_at_once * self.state_bytes + 2 * self.gram_bytes
 
     def __str__(self) -> str:
@@ -139,20 +140,20 @@ def estimate_cells(
     settings: Mapping,
     dtype: str,
 ) -> CellEstimate | None:
-    """Compute the sizes of the counterfactual replay; None where no template's texts are swapped.
+    """Compute the sizes of the counterfactual replay; None if no template's texts are swapped.
 
     Parameters
     ----------
-    n_texts : of each template, how many texts each of its clips is read under.
-    n_models : the model, and its twin with random weights if asked for.
+    n_texts : for each template, the number of texts per clip.
+    n_models : 2 with the random twin.
     settings : ``counterfactual``: batch_size, max_gib, keep_states.
-    dtype : of states as kept, with the means over seeds.
+    dtype : of stored states and means over seeds.
     """
     if not n_texts:
         return None
     timeline, width = architecture.timeline(duration, stride), architecture.d_model
     clips, steps, rows = n_emotions * n_seeds, timeline.n_steps, timeline.n_steps + _WINDOWS
-    # Beside the cells, the batch under way: both branches, on the device and twice here.
+    # The cells and the current batch: both branches, on the device and twice in memory.
     cells = [clips * (texts + 1) for texts in n_texts]
     held = max(cells) + 6 * min(settings["batch_size"], clips)
     state_bytes = 4 * steps * width * held
@@ -191,10 +192,11 @@ def estimate(
     Parameters
     ----------
     architecture : of the model.
-    capture : sites, layers (numbers), branches and dtype of what is recorded; captures : of what is
-        replayed from it.
-    duration : seconds of a clip; stride : of its windows, if it has several.
-    n_bins : time bins of the stacked Gram matrix; steps_per_matrix : steps that its other matrices cover.
+    capture, captures : sites, layers (numbers), branches and dtype of what is recorded, and of replays.
+    duration : seconds of a clip.
+    stride : of its windows, if it has several.
+    n_bins : time bins of the stacked Gram matrix.
+    steps_per_matrix : steps that each other matrix covers.
     """
     timeline, width = architecture.timeline(duration, stride), architecture.d_model
     n, steps = n_prompts * n_seeds, timeline.n_steps
@@ -209,15 +211,18 @@ def estimate(
         + sum(_stack_bytes(architecture, timeline, one, replayed=True) for one in captures),
         audio_bytes=2 * int(duration * architecture.sample_rate),
         gram_bytes=_gram_bytes(n, pads + ceil((steps - pads) / steps_per_matrix), n_bins, width),
-        # A block holds 16 d² weights (self- and cross-attention 4 d² each, feed-forward 8 d²); while they
-        # load, in float32 and beside it the checkpoint's float16.
+        # A block has 16 d² weights (self- and cross-attention 4 d² each, feed-forward 8 d²); while loading,
+        # they are in memory in float32 and in the checkpoint's float16.
         weight_bytes=(4 + 2) * 16 * architecture.n_layers * width**2,
     )
 
 
 def _gram_bytes(n_samples: int, n_matrices: int, n_bins: int, width: int) -> int:
-    """Bytes of a layer's Gram: float32 inner products and standardised cosines of each step (or group of
-    steps) and window, inner products of all bins; features of the windows, products with each step's mean."""
+    """Return the bytes of a layer's Gram file, all float32.
+
+    Inner products and standardised cosines of each step (or group) and window; inner products of all bins;
+    features of the windows; products with each step's mean.
+    """
     pairs = n_samples**2 * (2 * (n_matrices + _WINDOWS) + n_bins**2)
     return 4 * _GRAM_BRANCHES * (pairs + n_samples * (_WINDOWS * width + n_matrices))
 
@@ -225,14 +230,14 @@ def _gram_bytes(n_samples: int, n_matrices: int, n_bins: int, width: int) -> int
 def _stack_bytes(
     architecture: Architecture, timeline: Timeline, capture: Mapping, *, replayed: bool = False
 ) -> int:
-    """Bytes of a stack of one capture: states in chunks, coordinates, and what HDF5 adds to them."""
+    """Return the bytes of a stack of one capture: states in chunks, coordinates, and HDF5's overhead."""
     steps, frames, n_codebooks = timeline.n_steps, timeline.n_frames, timeline.n_codebooks
     places = sum(1 if site == "input" else len(capture["layers"]) for site in capture["sites"])
     chunk = chunk_steps(steps)
     n_chunks = len(capture["branches"]) * places * ceil(steps / chunk)
     states = n_chunks * (chunk * architecture.d_model * _BYTES[capture["dtype"]] + _CHUNK_BYTES)
-    # Of each step its number, window, position, second, completeness and input gap, and of its codebooks
-    # frame and whether it was there; of each frame its number and tokens.
+    # Per step: number, window, position, second, completeness, input gap; per step and codebook: frame,
+    # reread. Per frame: number and tokens.
     times = steps * (25 + 5 * n_codebooks) + frames * (8 + 2 * n_codebooks)
     axes = 8 * len(capture["sites"]) * (steps + architecture.d_model)
     likelihood = 12 * n_codebooks * frames if replayed else 0  # three distributions, float32
@@ -242,11 +247,11 @@ def _stack_bytes(
 def refuse_what_cannot_run(
     study: Estimate, architecture: Architecture, duration: float, gram: Mapping
 ) -> None:
-    """Refuse clips without a complete step, fewer matrices than a tenth needs, and a Gram above its limit.
+    """Refuse clips without a complete step, too few matrices for windows, and a Gram above its limit.
 
     Parameters
     ----------
-    gram : that section of the settings.
+    gram : the settings' section ``gram``.
 
     Raises
     ------
@@ -281,7 +286,7 @@ def refuse_what_cannot_run(
 
 
 def _way_out(study: Estimate, architecture: Architecture, most: int, gram: Mapping) -> str:
-    """Say which settings make a layer's Gram fit: steps taken together, and only then fewer bins."""
+    """Return settings that make a layer's Gram fit: more steps per matrix first, then fewer bins."""
     pads = 2 * (architecture.n_codebooks - 1)
 
     def fits(steps_per_matrix: int, n_bins: int) -> bool:
@@ -298,7 +303,11 @@ def _way_out(study: Estimate, architecture: Architecture, most: int, gram: Mappi
 
 
 def bytes_text(n_bytes: float) -> str:
-    """Return a number of bytes with three digits and a binary unit."""
+    """Return a number of bytes with three digits and a binary unit.
+
+    >>> bytes_text(1536)
+    '1.5 KiB'
+    """
     for unit in ("B", "KiB", "MiB", "GiB"):
         if n_bytes < 1000:
             return f"{n_bytes:.3g} {unit}"

@@ -1,6 +1,6 @@
-"""Prompts × seeds → samples: ids, texts and the order in which everything is listed.
+"""Prompts and samples (prompt × seed): ids, texts and their order.
 
-Light on purpose: the Snakefile imports this each time it is parsed.
+The Snakefile imports this each time it is parsed, so it imports nothing heavy.
 """
 
 import csv
@@ -13,14 +13,14 @@ from typing import Any
 
 from innerear.errors import InputError
 
-# An id becomes a folder name, so it must be one path component that no shell or file system minds.
+# An id becomes a folder name on any system.
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
 
 SHEET_COLUMNS = ("id", "text", "emotion", "template", "valence", "arousal", "neutral", "paraphrase")
 _NEEDED = SHEET_COLUMNS[:3]
-#: labels that a prompt always may have; a study's contrast is one of them or one of its own
+#: labels that any prompt may have; a study's contrast is one of them or a label of its own
 LABELS = ("emotion", "valence", "arousal")
-# What the table of samples says of each beside its labels.
+# Other columns of the table of samples, which are no labels.
 _TAKEN = (
     "sample_id",
     "prompt_id",
@@ -36,7 +36,7 @@ _TAKEN = (
 
 @dataclass(frozen=True)
 class Prompt:
-    """A text with an id, and the design factors that it carries; `label` is of a contrast beyond `LABELS`."""
+    """A text with an id and its design factors; `label` is that of a contrast outside `LABELS`."""
 
     id: str
     text: str
@@ -61,11 +61,11 @@ class Sample:
 
 
 def own_label(contrast: str) -> str:
-    """Return the contrast if it is a label of the study's own, and "" if it is one of `LABELS`.
+    """Return the contrast if it is a label of the study's own, "" if it is one of `LABELS`.
 
     Raises
     ------
-    InputError: the name of something else.
+    InputError: the name of another column.
     """
     if contrast in LABELS:
         return ""
@@ -84,25 +84,25 @@ def prompts_from_templates(
 
     Parameters
     ----------
-    templates : each with ``id`` and ``text``; the text holds ``{emotion}``.
-    emotions : each with ``id`` and, where known, ``valence`` and ``arousal`` in −1…1, and ``labels``.
-    label : of these the one to keep; "" for none.
+    templates : each with ``id`` and ``text``, which holds ``{emotion}``.
+    emotions : each with ``id``, optionally ``valence`` and ``arousal`` in −1…1, and ``labels``.
+    label : the one of ``labels`` to keep; "" for none.
 
     Raises
     ------
     InputError: a text without ``{emotion}``, an emotion without the label, or what `check_prompts` refuses.
     """
     for number, template in enumerate(templates, start=1):
+        where = f"prompts.templates, entry {number} ({template['id']!r})"
         unknown = set(re.findall(r"\{.*?\}", template["text"])) - {"{emotion}"}
         if unknown:
             raise InputError(
-                f"prompts.templates, entry {number} ({template['id']!r}): {', '.join(sorted(unknown))} is no "
-                "placeholder; only {emotion} is filled in"
+                f"{where}: {', '.join(sorted(unknown))} is no placeholder; only {{emotion}} is filled in"
             )
         if "{emotion}" not in template["text"]:
             raise InputError(
-                f"prompts.templates, entry {number} ({template['id']!r}): the text {template['text']!r} "
-                "has no {emotion}, so all emotions would share a prompt; put {emotion} where the word belongs"
+                f"{where}: the text {template['text']!r} has no {{emotion}}, so all emotions would share a "
+                "prompt; put {emotion} where the word belongs"
             )
     prompts = [
         Prompt(
@@ -122,15 +122,15 @@ def prompts_from_templates(
 
 
 def prompts_from_sheet(path: str | PathLike, label: str = "") -> list[Prompt]:
-    """Read prompts from a tab-separated sheet with the columns of `SHEET_COLUMNS`, and of a label.
+    """Read prompts from a tab-separated sheet with the columns `SHEET_COLUMNS` and `label`.
 
-    All but the first three may be missing or empty; without templates, emotions are permuted among all
-    prompts. A label that is a number in every row is a rating. The rows are ordered by emotion, in the order
-    in which the emotions first appear.
+    All but the first three columns may be missing or empty. Without templates, emotions are permuted among
+    all prompts. A label that is a number in every row is a rating. Prompts are sorted by emotion, in order of
+    first appearance.
 
     Raises
     ------
-    InputError: as `read_sheet`; a rating that is no number, or what `check_prompts` refuses.
+    InputError: as `read_sheet` and `check_prompts`; a rating that is no number.
     """
     rows = read_sheet(path, label)
     prompts = [
@@ -142,7 +142,7 @@ def prompts_from_sheet(path: str | PathLike, label: str = "") -> list[Prompt]:
 
 
 def read_sheet(path: str | PathLike, label: str = "") -> list[dict[str, str]]:
-    """Return the rows of a sheet of prompts, by column; a `label` beyond `SHEET_COLUMNS` has one, too.
+    """Return the rows of a sheet of prompts, by column; `label` is a further column.
 
     Raises
     ------
@@ -193,49 +193,43 @@ def _rating(text: str | None, where: str) -> float | None:
 
 
 def is_name(text: str) -> bool:
-    """Whether a text can be the name of a folder on any system: letters, digits, - and _."""
+    """Return whether a text can name a folder on any system: letters, digits, - and _."""
     return _ID.fullmatch(text) is not None
 
 
 def check_prompts(prompts: Sequence[Prompt], where: str, first_row: int = 1) -> None:
     """Refuse prompts whose ids clash or cannot name a folder, empty texts, and ratings out of range.
 
-    Ids are compared without regard to case, since some file systems do so too.
+    Ids may not differ in case only: some file systems ignore case.
 
     Raises
     ------
-    InputError: naming the rows, counted from `first_row`.
+    InputError: with the rows, counted from `first_row`.
     """
     if not prompts:
         raise InputError(f"{where}: there is no prompt; give at least one")
     seen: dict[str, int] = {}
     for row, prompt in enumerate(prompts, start=first_row):
+        here, name = f"{where}, row {row}", prompt.id.lower()
         if not is_name(prompt.id):
             raise InputError(
-                f"{where}, row {row}: the id {prompt.id!r} cannot name a folder; use letters, digits, - and _"
+                f"{here}: the id {prompt.id!r} cannot name a folder; use letters, digits, - and _"
             )
         if not prompt.text.strip():
-            raise InputError(f"{where}, row {row}: the prompt {prompt.id!r} has an empty text; write one")
+            raise InputError(f"{here}: the prompt {prompt.id!r} has an empty text; write one")
         if not prompt.emotion:
-            raise InputError(f"{where}, row {row}: {prompt.id!r} needs an emotion")
-        if prompt.id.lower() in seen:
-            raise InputError(
-                f"{where}: rows {seen[prompt.id.lower()]} and {row} share the id {prompt.id!r}; rename one"
-            )
+            raise InputError(f"{here}: {prompt.id!r} needs an emotion")
+        if name in seen:
+            raise InputError(f"{where}: rows {seen[name]} and {row} share the id {prompt.id!r}; rename one")
         for scale in ("valence", "arousal"):
             rating = getattr(prompt, scale)
             if rating is not None and not -1 <= rating <= 1:
-                raise InputError(f"{where}, row {row}: {scale} is {rating}; ratings lie in −1…1")
-        seen[prompt.id.lower()] = row
+                raise InputError(f"{here}: {scale} is {rating}; ratings lie in −1…1")
+        seen[name] = row
 
 
-def cross(prompts: Iterable[Prompt], seeds: Sequence[int]) -> list[Sample]:
-    """Give every prompt every seed, in the order of the prompts.
-
-    Raises
-    ------
-    InputError: a seed that stands twice in the list.
-    """
+def check_seeds(seeds: Sequence[int]) -> None:
+    """Refuse a repeated seed with an InputError."""
     for position, seed in enumerate(seeds, start=1):
         first = list(seeds).index(seed) + 1
         if first != position:
@@ -243,7 +237,6 @@ def cross(prompts: Iterable[Prompt], seeds: Sequence[int]) -> list[Sample]:
                 f"seeds: entries {first} and {position} are both {seed}; "
                 "the two would be one sample, remove one"
             )
-    return [Sample(prompt, seed) for prompt in prompts for seed in seeds]
 
 
 def batches(items: Iterable[Any], size: int) -> Iterator[tuple[Any, ...]]:

@@ -1,6 +1,6 @@
-"""A study: one validated configuration and all that follows from it.
+"""A study: one validated configuration and everything that follows from it.
 
-Light on purpose: the Snakefile imports this each time it is parsed.
+The Snakefile imports this each time it is parsed, so it imports nothing heavy.
 """
 
 from collections.abc import Mapping
@@ -12,8 +12,7 @@ from innerear.study.config import validated
 from innerear.study.estimate import Estimate, estimate, estimate_cells, refuse_what_cannot_run
 from innerear.study.prompts import (
     Prompt,
-    Sample,
-    cross,
+    check_seeds,
     own_label,
     prompts_from_sheet,
     prompts_from_templates,
@@ -23,11 +22,10 @@ from innerear.study.text_swaps import Swaps, study_swaps
 
 @dataclass(frozen=True)
 class Study:
-    """The settings with their defaults, and the samples, layers and sizes that they imply."""
+    """The settings with their defaults, and the prompts, layers and sizes that follow from them."""
 
     settings: dict
     prompts: list[Prompt]
-    samples: list[Sample]
     architecture: Architecture
     capture: dict
     captures: dict[str, dict]
@@ -36,16 +34,16 @@ class Study:
 
     @classmethod
     def from_settings(cls, settings: Mapping, schema: Mapping) -> "Study":
-        """Validate `settings` and work out everything that needs no model.
+        """Validate `settings` and compute everything that needs no model.
 
         Raises
         ------
-        InputError: whatever in the settings cannot be used.
+        InputError: settings that cannot be used.
         """
         settings = validated(settings, schema)
         label = own_label(settings["contrast"])
         prompts = _prompts(settings["prompts"], label)
-        samples = cross(prompts, settings["seeds"])
+        check_seeds(settings["seeds"])
         architecture = architecture_of(settings["model"]["name"], settings["model"]["architecture"])
         capture = resolve_capture(settings["capture"], architecture, "capture")
         if capture["sites"][0] == "input":
@@ -83,21 +81,21 @@ class Study:
         )
         size = replace(size, cells=cells)
         refuse_what_cannot_run(size, architecture, settings["generation"]["duration"], settings["gram"])
-        return cls(settings, prompts, samples, architecture, capture, captures, swaps, size)
+        return cls(settings, prompts, architecture, capture, captures, swaps, size)
 
     @property
     def layers(self) -> list[int]:
-        """The captured layers, which are analysed."""
+        """The layers that are captured and analysed."""
         return self.capture["layers"]
 
     @property
     def replayed_by(self) -> list[str]:
-        """The weights that replay clips under swapped texts: trained, and the random twin's if asked for."""
+        """The weights that replay clips under swapped texts: trained, and random if asked for."""
         return _replayed_by(self.settings)
 
     @property
     def announcement(self) -> str:
-        """What the study takes, in a few lines: printed before any work and at the end of a dry run."""
+        """The study's sizes in a few lines, printed before any work and after a dry run."""
         lines = [f"Study {self.settings['study']} with {self.settings['model']['name']}", str(self.estimate)]
         left_out = self.swaps.left_out
         if left_out:

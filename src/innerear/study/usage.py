@@ -1,6 +1,6 @@
-"""What a study has used so far, from its files and benchmarks, beside what was estimated and asked for.
+"""Disk, time and memory that a study has used, compared with its estimate and the jobs' requests.
 
-Light on purpose: the Snakefile imports this each time it is parsed.
+The Snakefile imports this each time it is parsed, so it imports nothing heavy.
 """
 
 import csv
@@ -15,13 +15,13 @@ _JOBS_READ = 200  # enough for a median; a study may have a million
 
 
 def generation_time(size: Estimate, benchmarks: str | PathLike) -> str:
-    """Say how long all samples take to generate, at the rate of the jobs that are done.
+    """Return the time to generate all samples, at the median rate of the finished jobs.
 
     Parameters
     ----------
     size : of the study.
-    benchmarks : the study's folder of benchmark files; those of the rule generate are read, of which a
-        job of all seeds is named ``all-seeds.tsv``.
+    benchmarks : the study's folder of benchmark files. A job of rule generate for all seeds is named
+        ``all-seeds.tsv``.
     """
     rates = _generation_rates(size, benchmarks)
     if not rates:
@@ -34,10 +34,10 @@ def generation_time(size: Estimate, benchmarks: str | PathLike) -> str:
 
 
 def counterfactual_time(size: Estimate, benchmarks: str | PathLike) -> str:
-    """Say how long the counterfactual replay takes, at the best rate that was measured so far.
+    """Return the time of the counterfactual replay, at the best rate known; empty if nothing is swapped.
 
-    That is the rate of its own jobs; else that of the rule replay, whose passes are the same; else that of
-    generating, which a pass stays below. Empty where nothing is swapped.
+    The rate is that of its own jobs; else of rule replay, whose passes are the same; else of generation, an
+    upper bound.
     """
     if not size.cells:
         return ""
@@ -60,25 +60,25 @@ def counterfactual_time(size: Estimate, benchmarks: str | PathLike) -> str:
 
 
 def memory_asked(asked: Mapping[str, float], most: int = 4) -> str:
-    """Say which rules ask for most memory, in MB (10⁶ bytes), at the first attempt."""
+    """Return the rules that request the most memory, in MB (10⁶ bytes), at the first attempt."""
     largest = sorted(asked.items(), key=lambda rule: -rule[1])[:most]
     listed = ", ".join(f"{rule} {bytes_text(mb * 1e6)}" for rule, mb in largest)
     return f"  asked     {listed} of memory for a job; the other rules less"
 
 
 def usage_report(size: Estimate, results: str | PathLike, asked: Mapping[str, float]) -> str:
-    """Compare a finished study with its estimate, and its jobs with the memory that they asked for.
+    """Compare a finished study with its estimate, and its jobs with the memory that they requested.
 
     Parameters
     ----------
-    size : what was estimated.
+    size : the estimate.
     results : the study's folder.
     asked : MB of memory by rule, at the first attempt.
 
     Returns
     -------
-    Lines: bytes on disk, estimated and used; then for each rule the jobs, their time, and the largest
-    resident memory beside what was asked for.
+    Lines: bytes on disk, estimated and used; then per rule its jobs, their time, memory requested, and the
+    largest resident memory.
     """
     results = Path(results)
     disk = {
@@ -95,13 +95,12 @@ def usage_report(size: Estimate, results: str | PathLike, asked: Mapping[str, fl
     lines.append("  rule                 jobs     in all   memory asked       used")
     for rule, jobs in sorted(_jobs_by_rule(results / "benchmarks").items()):
         seconds = sum(float(job["s"]) for job in jobs)
-        # A job shorter than the first measurement has no number.
+        # A job that ends before the first measurement has no number.
         peaks = [float(job["max_rss"]) for job in jobs if job["max_rss"] not in ("-", "NA", "")]
         used = bytes_text(max(peaks) * 2**20) if peaks else "–"
-        wanted = bytes_text(asked[rule] * 1e6) if rule in asked else "–"
-        over = (
-            "  more than asked" if peaks and rule in asked and max(peaks) * 2**20 > asked[rule] * 1e6 else ""
-        )
+        limit = asked.get(rule)
+        wanted = bytes_text(limit * 1e6) if limit else "–"
+        over = "  more than asked" if limit and max(peaks, default=0) * 2**20 > limit * 1e6 else ""
         lines.append(
             f"  {rule:<18} {len(jobs):>6} {duration_text(seconds):>10} {wanted:>14} {used:>10}{over}"
         )
@@ -109,7 +108,11 @@ def usage_report(size: Estimate, results: str | PathLike, asked: Mapping[str, fl
 
 
 def duration_text(seconds: float) -> str:
-    """Return a duration in the largest unit that keeps it above one."""
+    """Return a duration in the largest unit that keeps it above one.
+
+    >>> duration_text(90)
+    '1.5 min'
+    """
     for unit, length in (("days", 86400), ("h", 3600), ("min", 60)):
         if seconds >= length:
             return f"{seconds / length:.3g} {unit}"
