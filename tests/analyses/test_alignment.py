@@ -1,45 +1,21 @@
 """CKA between layers and moments: the textbook formula, its invariances, its zero, and its ceiling."""
 
+from functools import partial
+
+import fakes
 import numpy as np
-import pandas as pd
 import pytest
+from fakes import rows
 
 from innerear.analyses.alignment import ACROSS, OVER_LAYERS, OVER_TIME, SAME, alignment, seed_halves
 from innerear.analyses.similarity import debiased_cka
 from innerear.errors import InputError
-from innerear.gram.layer_pass import layer_gram
-from innerear.statistics.design import Design
 
 S, BINS = 12, 3
 
 
-class Measured:
-    """An open Gram file, in memory."""
-
-    def __init__(self, x, design):
-        arrays, self.axes = layer_gram(lambda i, steps: x[i][:, steps], len(x), np.ones(S, bool), n_bins=BINS)
-        self.arrays = arrays | {"seconds": (("step",), np.arange(S) / 50)}
-        self.axes["sample"] = np.array(design.samples["sample_id"])
-
-    def read(self, name, **where):
-        axes, values = self.arrays[name]
-        return values[tuple(where.get(axis, slice(None)) for axis in axes)]
-
-    def coords(self, axis):
-        return self.axes[axis]
-
-    def __contains__(self, name):
-        return name in self.arrays
-
-
-def make_design(n_templates=3, n_seeds=4, emotions=("happy", "sad", "calm", "energetic")):
-    rows = [
-        (f"t{t}-{emotion}/seed-{seed}", f"t{t}-{emotion}", f"t{t}", emotion, seed)
-        for emotion in emotions
-        for t in range(n_templates)
-        for seed in range(n_seeds)
-    ]
-    return Design(pd.DataFrame(rows, columns=["sample_id", "prompt_id", "template", "emotion", "seed"]))
+make_design = partial(fakes.make_design, 3, 4)
+Measured = partial(fakes.Measured, n_bins=BINS)
 
 
 def data(design, seed, d=40, prompt=1.0, noise=1.0):
@@ -52,12 +28,6 @@ def data(design, seed, d=40, prompt=1.0, noise=1.0):
 def compared(layers, design, **options):
     grams = {number: Measured(x, design) for number, x in enumerate(layers)}
     return alignment(grams, design, model="nano", **{"n_bootstraps": 50} | options)
-
-
-def rows(table, **where):
-    for column, value in where.items():
-        table = table[table[column] == value]
-    return table
 
 
 def test_equals_the_textbook_formula_from_features():
@@ -74,7 +44,7 @@ def test_equals_the_textbook_formula_from_features():
 
 
 def test_across_seed_halves_equals_the_formula_on_prompt_means():
-    design = make_design(n_seeds=2)
+    design = fakes.make_design(3, 2)
     x, y = data(design, 1), data(design, 2)
     found = rows(compared([x, y], design), branch="cond", samples=ACROSS, statistic=OVER_LAYERS)
     features = [[one[design.rows[:, seed], 0, 0] for seed in (0, 1)] for one in (x, y)]
@@ -103,7 +73,7 @@ def test_a_rotated_layer_is_the_same_and_reaches_the_ceiling():
 
 def test_independent_layers_of_many_dimensions_are_not_alike():
     """Biased CKA of these reads above .9. No prompt states: layers that keep prompts apart *are* alike."""
-    design, values = make_design(n_seeds=2), {SAME: [], ACROSS: []}
+    design, values = fakes.make_design(3, 2), {SAME: [], ACROSS: []}
     for k in range(12):
         layers = [data(design, 2 * k + one, d=400, prompt=0) for one in (0, 1)]
         table = rows(compared(layers, design, n_bootstraps=2), statistic=OVER_LAYERS, layer=0, layer_2=1)
@@ -115,7 +85,7 @@ def test_independent_layers_of_many_dimensions_are_not_alike():
 
 
 def test_the_ceiling_falls_with_the_noise_of_the_seeds():
-    design = make_design(n_templates=6)
+    design = fakes.make_design(6, 4)
     means = []
     for noise in (0.1, 1, 30):
         table = compared([data(design, 3, noise=noise)], design, n_bootstraps=2)
@@ -127,7 +97,7 @@ def test_the_ceiling_falls_with_the_noise_of_the_seeds():
 
 def test_intervals_hold_the_estimate_of_a_larger_study():
     """Two layers that share half of their prompt states: the interval's rate of holding the truth."""
-    design, truth = make_design(n_templates=6, n_seeds=2), []
+    design, truth = fakes.make_design(6, 2), []
     for seed in range(40):
         x, other = data(design, 2 * seed, noise=0.2, d=60), data(design, 2 * seed + 1, noise=0.2, d=60)
         table = compared([x, x + other], design, n_bootstraps=100)
@@ -149,11 +119,11 @@ def test_halves_are_disjoint_and_use_each_seed_as_often(n_seeds):
 
 
 def test_what_cannot_be_compared_says_why():
-    one_seed = compared([data(make_design(n_seeds=1), 1)], make_design(n_seeds=1))
+    one_seed = compared([data(fakes.make_design(3, 1), 1)], fakes.make_design(3, 1))
     lacking = rows(one_seed, samples=ACROSS)
     assert lacking[["estimate", "ci_lo", "ceiling"]].isna().all(axis=None)
     assert lacking["null"].str.contains("no halves").all()
-    few = make_design(n_templates=1, n_seeds=2, emotions=("happy", "sad", "calm"))
+    few = fakes.make_design(1, 2, emotions=("happy", "sad", "calm"))
     assert rows(compared([data(few, 1)], few), samples=ACROSS)["null"].str.contains("needs at least 4").all()
     design = make_design()
     x = data(design, 1)

@@ -9,15 +9,10 @@ import pytest
 from fakes import EMOTIONS, make_design, rows
 from scipy.stats import binom, f_oneway
 
-from innerear.analyses.dimensions import (
-    BEYOND,
-    BY_DIMENSION,
-    ROTATED,
-    SELECTED,
-    dimensions_map,
-    layer_dimensions,
-)
+from innerear.analyses import dimensions
+from innerear.analyses.dimensions import BEYOND, BY_DIMENSION, ROTATED, SELECTED, of_layer
 from innerear.errors import InputError
+from innerear.statistics.table import layer_map
 
 S, D = 4, 60
 PLANTED = [3, 17, 40, 41]
@@ -37,7 +32,7 @@ def data(design, seed=0, d=D, emotion=0.0, dimensions=tuple(PLANTED), within=0.5
 
 def found(x, design, **options):
     sizes = {"n_permutations": 199, "n_bootstraps": 50} | options
-    return layer_dimensions(Measured(x, design), design, model="nano", layer=0, **sizes)
+    return of_layer(Measured(x, design), design, model="nano", layer=0, **sizes)
 
 
 @pytest.fixture(scope="module")
@@ -157,7 +152,7 @@ def test_rotated_bases_are_special_at_the_rate_of_chance():
 
 def test_map_over_layers_is_corrected_as_one_family(planted):
     first = planted[1]
-    second = layer_dimensions(
+    second = of_layer(
         Measured(data(planted[0], seed=5), planted[0]),
         planted[0],
         model="nano",
@@ -165,7 +160,7 @@ def test_map_over_layers_is_corrected_as_one_family(planted):
         n_permutations=999,
         n_bootstraps=2,
     )
-    joined = dimensions_map([first.table, second.table], [first.null, second.null])
+    joined = layer_map(dimensions, [first.table, second.table], [first.null, second.null])
     tested = joined[joined["p"].notna()]
     before = pd.concat([first.table, second.table], ignore_index=True)["p_corrected"].dropna()
     assert (tested["p_corrected"] >= before - 1e-12).all()
@@ -197,4 +192,4 @@ def test_another_order_of_samples_is_refused():
     gram = Measured(data(design), design)
     gram.axes["sample"] = gram.axes["sample"][::-1]
     with pytest.raises(InputError, match="stands where"):
-        layer_dimensions(gram, design, model="nano", layer=0)
+        of_layer(gram, design, model="nano", layer=0)

@@ -1,9 +1,9 @@
 """Which layers, and which moments of a clip, arrange the samples alike: debiased CKA and its noise ceiling.
 
 CKA compares representations with each other, never emotions. Two layers at the same samples share the
-noise of the sampling: they read the same tokens. Whether they share more than that is told by prompt means
-over one half of the seeds in one layer against the other half in the other layer. There the diagonal,
-a layer against itself, is the noise ceiling: what agreement the number of seeds allows at all.
+noise of the sampling, because they read the same tokens. Do they share more? Prompt means over one half of
+the seeds in one layer are compared with those over the other half in the other layer. The diagonal, a layer
+against itself, is then the noise ceiling: the agreement that this number of seeds allows.
 """
 
 from collections.abc import Mapping
@@ -11,16 +11,19 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 
+from innerear.analyses.similarity import cka_vectors
 from innerear.gram.reading import GramSource
+from innerear.gram.time_bins import bin_grams, bin_seconds
 from innerear.statistics.design import Design
+from innerear.statistics.finding import Finding
+from innerear.statistics.resampling import shared_once
 from innerear.statistics.significance import percentile_interval
+from innerear.statistics.table import blank
 
 SAME, ACROSS = "same samples", "across seed halves"
 OVER_LAYERS, OVER_TIME = "layer × layer", "time × time"
 #: the estimator divides by N − 3
 SMALLEST = 4
-# What is left of a Gram matrix after centring, below which it is rounding.
-_NOTHING = 1e-6
 
 
 def alignment(
@@ -30,7 +33,7 @@ def alignment(
 
     Parameters
     ----------
-    grams : layer -> its open `GramFile`, with time bins, of `design`'s samples in its order.
+    grams : layer → its open `GramFile`, with time bins, of `design`'s samples in its order.
     design : prompts, seeds, bootstraps.
     model : for the table's column.
     n_bootstraps : rows of the design's table to use.
@@ -38,16 +41,18 @@ def alignment(
     Returns
     -------
     Long table, one row per branch, statistic and pair with layer ≤ layer_2 or bin ≤ bin_2; common columns.
-    `estimate` is debiased linear CKA (`similarity.debiased_cka`) of the Gram matrices of one time bin;
-    ``layer × layer`` is its mean over bins, ``time × time`` that of two bins of one layer. Each is given
-    twice. *Same samples*: all N samples, noise included. *Across seed halves*: prompt means over half
-    of the seeds in the one against those over the other half in the other, averaged over splits and both
-    directions; `ceiling` is the geometric mean of the two cells' agreement with themselves, so that
-    estimate ÷ ceiling is 1 for cells that arrange the prompts alike. The ceiling is that of half the
-    seeds: more seeds raise it.
+    `estimate` is debiased linear CKA (`similarity.debiased_cka`) of the Gram matrices of one time bin.
+    ``layer × layer`` is its mean over bins, ``time × time`` is that of two bins of one layer. Each is given
+    twice:
 
-    Intervals resample templates (or prompts) and, for the same samples, seeds; the centring of
-    the Gram matrices is kept as it was. Nothing is tested. Bins without variance are left out.
+    - *same samples*: all N samples, noise included.
+    - *across seed halves*: prompt means over half of the seeds in the one against those over the other half
+      in the other, averaged over splits and both directions. `ceiling` is the geometric mean of the two
+      cells' agreement with themselves; estimate ÷ ceiling is 1 for cells that arrange the prompts alike. It
+      is the ceiling of half the seeds: more seeds raise it.
+
+    Intervals resample templates (or prompts) and, for the same samples, seeds; the centring of the Gram
+    matrices is kept as it was. Nothing is tested. Bins without variance are left out.
 
     Raises
     ------
@@ -56,25 +61,21 @@ def alignment(
     for gram in grams.values():
         design.check_order(gram.coords("sample"))
     first = next(iter(grams.values()))
-    kinds = _weights(design, n_bootstraps)
-    tables = []
-    for number, branch in enumerate(str(name) for name in first.coords("branch")):
-        # One branch of one layer's file is held at a time; what stays of it is its diagonal blocks.
-        sides = [_sides(_bins(gram, number, design.n_samples), design) for gram in grams.values()]
+    kinds, tables = _weights(design, n_bootstraps), []
+    for branch in first.labels("branch"):
+        # One branch of one layer's file is held at a time; its diagonal blocks are kept.
+        sides = [_sides(bin_grams(gram, branch), design) for gram in grams.values()]
         for kind, (weights, resampled) in kinds.items():
             vectors = [np.stack(halves) for halves in zip(*(side[kind] for side in sides), strict=True)]
             table = _compare(vectors, weights, resampled, list(grams))
-            table = table.assign(branch=branch, samples=kind)
-            if kind == SAME:
-                table["ceiling"] = np.nan
             why = np.where(table["estimate"].isna(), _why_nan(kind, design), "an estimate, not tested")
-            tables.append(table.assign(null=[f"none: {one}" for one in why]))
-    table = pd.concat(tables, ignore_index=True).assign(
-        model=model, p=np.nan, p_corrected=np.nan, n_prompts=design.n_prompts, n_perm=0, min_p=np.nan
-    )
-    seconds = pd.DataFrame({"seconds": _bin_seconds(first)}).rename_axis("bin").reset_index()
-    table = table.merge(seconds, "left", on="bin")
-    table = table.merge(seconds.add_suffix("_2"), "left", on="bin_2")
+            null = [f"none: {one}" for one in why]
+            tables.append(blank(table, design, model=model, branch=branch, samples=kind, null=null))
+    table = pd.concat(tables, ignore_index=True)
+    seconds = np.append(bin_seconds(first), np.float32(np.nan))
+    for number, name in (("bin", "seconds"), ("bin_2", "seconds_2")):
+        table[name] = seconds[table[number].fillna(-1).to_numpy(int)]
+    table.loc[table["samples"] == SAME, "ceiling"] = np.nan
     return table.reindex(columns=_COLUMNS)
 
 
@@ -88,7 +89,13 @@ _COLUMNS = pd.Index(
 
 
 def seed_halves(n_seeds: int) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Split seeds 0 … R − 1 into halves, in R ÷ 2 ways (R where it is odd), each seed equally often."""
+    """Split seeds 0 … R − 1 into halves, in R ÷ 2 ways (R where it is odd), each seed equally often.
+
+    Examples
+    --------
+    >>> [(one.tolist(), other.tolist()) for one, other in seed_halves(4)]
+    [([0, 1], [2, 3]), ([1, 2], [3, 0])]
+    """
     half = n_seeds // 2
     rolled = [np.roll(np.arange(n_seeds), -k) for k in range(half if n_seeds % 2 == 0 else n_seeds)]
     return [(order[:half], order[half:]) for order in rolled] if half else []
@@ -103,22 +110,9 @@ def _why_nan(kind: str, design: Design) -> str:
     return "all samples are equal (deterministic)"
 
 
-def _bins(gram: GramSource, branch: int, n_samples: int) -> np.ndarray:
-    """Gram matrices [bins, N, N] of every time bin: the diagonal blocks of `bin_gram`."""
-    inner = gram.read("bin_gram", branch=branch)
-    n_bins = len(inner) // n_samples
-    inner = inner.reshape(n_samples, n_bins, n_samples, n_bins)
-    return np.stack([inner[:, k, :, k] for k in range(n_bins)])
-
-
-def _bin_seconds(gram: GramSource) -> np.ndarray:
-    start, steps, seconds = gram.read("bin_start"), gram.read("bin_steps"), gram.read("seconds")
-    return (seconds[start] + seconds[start + steps - 1]) / 2
-
-
 def _sides(bins: np.ndarray, design: Design) -> dict[str, tuple[np.ndarray, ...]]:
-    """What is compared, of Gram matrices [bins, N, N]: pair vectors [bins, splits, pairs], of each half."""
-    same = _pair_vectors(bins)[:, None]  # one split: all samples
+    """What is compared, of Gram matrices [bins, N, N]: vectors [bins, splits, pairs], of each half."""
+    same = cka_vectors(bins)[:, None]  # one split: all samples
     splits = seed_halves(len(design.seeds))
     n_pairs = design.n_prompts * (design.n_prompts - 1) // 2
     halves = np.full((2, len(bins), max(len(splits), 1), n_pairs), np.nan)
@@ -127,42 +121,19 @@ def _sides(bins: np.ndarray, design: Design) -> dict[str, tuple[np.ndarray, ...]
             rows = design.rows[:, seeds]  # [P, half of R]
             # [bins, P, half, P, half] -> [bins, P, P]
             means = bins[:, rows[:, :, None, None], rows[None, None]].mean(axis=(2, 4), dtype=float)
-            halves[side, :, number] = _pair_vectors(means)
-    return {SAME: (same,), ACROSS: tuple(halves.astype(np.float32))}
-
-
-def _pair_vectors(grams: np.ndarray) -> np.ndarray:
-    """Turn Gram matrices [..., N, N] into vectors [..., pairs] whose inner products are debiased CKA.
-
-    The unbiased HSIC is the inner product of U-centred matrices (Székely & Rizzo 2014): what is left of
-    the entries off the diagonal without the samples' additive effects. NaN where nothing is left.
-    """
-    n = grams.shape[-1]
-    i, j = np.triu_indices(n, 1)
-    if n < SMALLEST:
-        return np.full((*grams.shape[:-2], len(i)), np.nan, np.float32)
-    inner = np.array(grams, float)
-    inner[..., np.arange(n), np.arange(n)] = 0
-    size = np.linalg.norm(inner, axis=(-2, -1))[..., None]
-    sums = inner.sum(axis=-1)
-    vectors = inner[..., i, j] - (sums[..., i] + sums[..., j]) / (n - 2)
-    vectors += (sums.sum(axis=-1) / ((n - 1) * (n - 2)))[..., None]
-    length = np.linalg.norm(vectors, axis=-1, keepdims=True)
-    return np.divide(
-        vectors, length, out=np.full_like(vectors, np.nan), where=length > _NOTHING * size
-    ).astype(np.float32)
+            halves[side, :, number] = cka_vectors(means)
+    return {SAME: (same.astype(np.float32),), ACROSS: tuple(halves.astype(np.float32))}
 
 
 def _weights(design: Design, n_bootstraps: int) -> dict[str, tuple[np.ndarray, str]]:
     """Weights [m, pairs] of pairs of samples and of prompts in every resample, and what is resampled."""
     bootstraps = design.bootstraps(n_bootstraps)
-    i, j = np.triu_indices(design.n_samples, 1)
+    of_samples = bootstraps.pairs(*np.triu_indices(design.n_samples, 1))
+    unit_of = bootstraps.unit_of[design.rows[:, 0]]
     p, q = np.triu_indices(design.n_prompts, 1)
-    units, unit_of = bootstraps.units, bootstraps.unit_of[design.rows[:, 0]]
-    # As in `Bootstraps.pairs`, without the seeds, which are averaged over.
-    of_prompts = units[:, unit_of[p]] * np.where(unit_of[p] == unit_of[q], 1, units[:, unit_of[q]])
+    of_prompts = shared_once(bootstraps.units, unit_of[p], unit_of[q])
     return {
-        SAME: (bootstraps.pairs(i, j), design.resampled),
+        SAME: (of_samples, design.resampled),
         ACROSS: (of_prompts, design.resampled.removesuffix(", then seeds")),
     }
 
@@ -204,19 +175,22 @@ def _upper_triangle(
         estimate[a, a:], boots[:, a, a:] = means[:, 0], means[:, 1:].T
     low, high, interval = percentile_interval(estimate[places], boots[:, *places], resampled)
     own = np.sqrt(np.maximum(np.diagonal(estimate), 0))
-    table = pd.DataFrame(
-        {
-            "estimate": estimate[places],
-            "ci_lo": low,
-            "ci_hi": high,
-            "interval": interval,
-            "ceiling": own[places[0]] * own[places[1]],
-        }
-    )
-    return table, places
+    measured = {"estimate": estimate[places], "ci_lo": low, "ci_hi": high, "interval": interval}
+    return pd.DataFrame(measured | {"ceiling": own[places[0]] * own[places[1]]}), places
 
 
 def _mean(values: np.ndarray) -> np.ndarray:
     """Mean over axis 1 of what is not NaN; NaN where all is."""
     n = np.isfinite(values).sum(axis=1)
     return np.divide(np.nansum(values, axis=1), n, out=np.full(n.shape, np.nan), where=n > 0)
+
+
+FINDINGS = (
+    Finding(
+        "How similarly do two layers arrange the prompts across different seeds?",
+        "At best layers {layer} and {layer_2} of uncond: CKA {estimate:.2f}, noise ceiling {ceiling:.2f}.",
+        {"branch": "uncond", "statistic": OVER_LAYERS, "samples": ACROSS},
+        "alignment_layers",
+        tested=False,
+    ),
+)

@@ -1,44 +1,26 @@
 """Principal components of a layer, from its Gram matrices: how many, where samples lie, how prompts move.
 
-Components are fitted on features averaged over the clip. Fitted on the steps themselves, smooth time
-courses would yield oscillating components of their own making; here time enters only afterwards, when
-bins are projected on the fitted axes.
+Components are fitted on averages over the clip, and time bins are projected on their axes. Components of
+the steps themselves would oscillate, because smooth time courses always yield such components.
 """
-
-from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 
-from innerear.errors import InputError
 from innerear.gram.reading import GramSource
-from innerear.stacks.gram_file import Arrays, Coords
+from innerear.gram.time_bins import bin_seconds
 from innerear.statistics.design import Design
+from innerear.statistics.finding import Finding
+from innerear.statistics.table import LayerResult, blank, columns
 
 N_COMPONENTS = 10
+SHARE = "explained-variance ratio"
 # An eigenvalue below this share of the total is rounding: it has no direction.
 _NOTHING = 1e-7
 
 
-@dataclass(frozen=True)
-class LayerComponents:
-    """What `layer_components` returns.
-
-    Attributes
-    ----------
-    table : scree, one row per branch and component; common columns.
-    arrays, coords : `scores` [branch, sample, component] of the clip averages, and, where the Gram
-        file holds bins, `trajectories` [branch, prompt, bin, component] of the prompt means, in the
-        units of the features; `bin_seconds` [bin] (middle of each bin).
-    """
-
-    table: pd.DataFrame
-    arrays: Arrays
-    coords: Coords
-
-
 def pca_from_gram(gram: np.ndarray, n_components: int) -> tuple[np.ndarray, np.ndarray]:
-    """Principal components of N samples from their centred Gram matrix.
+    """Return the principal components of N samples from their centred Gram matrix.
 
     Parameters
     ----------
@@ -54,6 +36,12 @@ def pca_from_gram(gram: np.ndarray, n_components: int) -> tuple[np.ndarray, np.n
     Notes
     -----
     X = U S Vᵀ gives X Xᵀ = U S² Uᵀ, so eigenvectors times root eigenvalues are the scores U S.
+
+    Examples
+    --------
+    >>> x = np.array([[3.0, 0.0], [-3.0, 0.0], [0.0, 1.0], [0.0, -1.0]])
+    >>> pca_from_gram(x @ x.T, 2)[0].round(6).tolist()
+    [18.0, 2.0, 0.0]
     """
     values, vectors = np.linalg.eigh(np.asarray(gram, float))
     values, vectors = np.maximum(values[::-1], 0), vectors[:, ::-1]
@@ -74,12 +62,12 @@ def _signs(scores: np.ndarray) -> np.ndarray:
 
 
 def parallel_analysis(features: np.ndarray, design: Design, m: int) -> np.ndarray:
-    """Explained-variance ratios of data whose dimensions are unrelated (after Horn 1965).
+    """Return explained-variance ratios of data whose dimensions are unrelated (after Horn 1965).
 
-    Every dimension is permuted by itself, whole prompts at a time: shuffling samples would break up
-    the likeness of a prompt's seeds, and then any prompt effect would pass for a component. For the
-    same reason prompts stay within their template, where templates are blocks: what the prompts of a
-    template have in common is in the null too, and a component must go beyond it.
+    Each dimension is permuted by itself, whole prompts at a time. Shuffling samples would break up the
+    similarity of a prompt's seeds, and any prompt effect would pass for a component. For the same reason
+    prompts stay within their template where templates are blocks: the null holds what the prompts of a
+    template have in common, and a component must go beyond it.
 
     Parameters
     ----------
@@ -104,89 +92,95 @@ def parallel_analysis(features: np.ndarray, design: Design, m: int) -> np.ndarra
 
 
 def n_beyond(ratios: np.ndarray, threshold: np.ndarray) -> int:
-    """Count the leading components that explain more than their threshold, both [components]."""
+    """Count the leading components that explain more than their threshold, both [components].
+
+    Examples
+    --------
+    >>> n_beyond(np.array([0.5, 0.1, 0.3]), np.array([0.2, 0.2, 0.2]))
+    1
+    """
     above = ratios > threshold
     return int(above.size if above.all() else above.argmin())
 
 
-def layer_components(
+def of_layer(
     gram: GramSource, design: Design, *, model: str, layer: int, n_permutations: int = 100
-) -> LayerComponents:
+) -> LayerResult:
     """Compute one layer's scree with parallel analysis, scores and prompt-mean trajectories.
 
     Parameters
     ----------
-    gram : an open `GramFile` of `design`'s samples, in its order.
+    gram : an open `GramFile` of `design`'s samples, in its order, with time bins.
     design : gives the prompts, and the shuffles of the parallel analysis.
     model, layer : for the table's columns.
     n_permutations : shuffles of the parallel analysis.
 
     Returns
     -------
-    See `LayerComponents`. In the table `estimate` is the explained-variance ratio, `null_median` and
-    `null_95` those of unrelated dimensions, `n_components` how many leading components exceed
-    `null_95`. The p of a component is its rank among the shuffles, and `p_corrected` is against the
-    first component of each, which is the largest. A component beyond chance says that dimensions
-    vary together over the prompts of a template, not why. Where templates differ much, the first
-    components are theirs in the shuffles too, and the count errs towards too few. Components of
-    states that are equal for all samples, or that cannot be shuffled, have no p, with the reason in
-    `null`, and `n_components` is 0.
+    A row per branch and component; and arrays: `scores` [branch, sample, component] of the clip averages,
+    `trajectories` [branch, prompt, bin, component] of the prompt means, both in the units of the features,
+    and `bin_seconds` [bin], the middle of each bin.
+
+    In the table `estimate` is the explained-variance ratio, `null_median` and `null_95` are those of
+    unrelated dimensions, and `n_components` is how many leading components exceed `null_95`. The p of a
+    component is its rank among the shuffles; `p_corrected` is its rank among their first components, the
+    largest ones. A component beyond chance says that dimensions vary together over the prompts of a
+    template, not why. If templates differ much, their components are in the shuffles too, and the count
+    errs towards too few. Components of states that are equal for all samples, or that cannot be shuffled,
+    have no p, with the reason in `null`, and `n_components` is 0.
 
     Raises
     ------
     InputError: the Gram file holds other samples than the design, or in another order.
     """
     design.check_order(gram.coords("sample"))
-    whole = [str(name) for name in gram.coords("window")].index("whole")
-    branches = [str(name) for name in gram.coords("branch")]
-    tables, scores, paths = [], [], []
-    for number, branch in enumerate(branches):
-        inner = gram.read("window_gram", branch=number, window=whole)
-        variances, fitted = pca_from_gram(inner, N_COMPONENTS)
-        means = gram.read("window_mean", branch=number, window=whole)
+    branches, tables, scores, paths = gram.labels("branch"), [], [], []
+    for branch in branches:
+        variances, fitted = pca_from_gram(
+            gram.read("window_gram", branch=branch, window="whole"), N_COMPONENTS
+        )
+        means = gram.read("window_mean", branch=branch, window="whole")
         null = parallel_analysis(means, design, n_permutations)
         tables.append(_scree(variances, null, design).assign(branch=branch))
         scores.append(fitted)
-        if "bin_gram" in gram:
-            paths.append(_trajectories(gram, number, fitted, design))
-    table = pd.concat(tables, ignore_index=True).assign(
-        model=model, layer=layer, window="whole", n_prompts=design.n_prompts
+        paths.append(_trajectories(gram, branch, fitted, design))
+    table = pd.concat(tables, ignore_index=True).assign(model=model, layer=layer, window="whole")
+    seconds = bin_seconds(gram).astype(np.float32)
+    return LayerResult(
+        table.reindex(columns=_COLUMNS),
+        arrays={
+            "scores": (("branch", "sample", "component"), np.array(scores, np.float32)),
+            "trajectories": (("branch", "prompt", "bin", "component"), np.array(paths, np.float32)),
+            "bin_seconds": (("bin",), seconds),
+        },
+        coords={
+            "branch": np.array(branches),
+            "sample": np.asarray(gram.coords("sample")),
+            "component": np.arange(1, N_COMPONENTS + 1),
+            "prompt": design.prompts,
+            "bin": np.arange(len(seconds), dtype=np.int32),
+        },
     )
-    return LayerComponents(table.reindex(columns=_COLUMNS), *_arrays(gram, design, branches, scores, paths))
 
 
-_COLUMNS = pd.Index(
-    [
-        *("model", "layer", "branch", "window", "statistic", "component", "estimate", "ci_lo", "ci_hi"),
-        *(
-            "null_median",
-            "null_95",
-            "n_components",
-            "p",
-            "p_corrected",
-            "n_prompts",
-            "n_perm",
-            "min_p",
-            "null",
-            "family",
-        ),
-    ]
-)
+_COLUMNS = columns(
+    *("branch", "window", "statistic", "component", "estimate", "ci_lo", "ci_hi"),
+    *("null_median", "null_95", "n_components"),
+).drop("score")
 
 
 def _scree(variances: np.ndarray, null: np.ndarray, design: Design) -> pd.DataFrame:
+    """Rows of the components, from their variances [components] and ratios under the null [m, components]."""
     m, total = len(null), variances.sum()
     ratios = variances / total if total > 0 else np.full_like(variances, np.nan)
-    table = pd.DataFrame(
-        {"statistic": "explained-variance ratio", "component": np.arange(1, len(ratios) + 1)}
-    ).assign(estimate=ratios, ci_lo=np.nan, ci_hi=np.nan)
+    rows = {"component": np.arange(1, len(ratios) + 1), "statistic": SHARE, "estimate": ratios}
     why_not = design.why_not(m, of="pairs") if total > 0 else "all samples are equal (deterministic)"
     if why_not:
-        gaps = dict.fromkeys(("null_median", "null_95", "p", "p_corrected", "min_p"), np.nan)
-        return table.assign(**gaps, n_components=0, n_perm=0, null=f"none: {why_not}", family="")
-    largest = null.max(axis=1, keepdims=True)
-    high = np.quantile(null, 0.95, axis=0)
-    return table.assign(
+        return blank(rows, design, n_components=0, null=f"none: {why_not}")
+    largest, high = null.max(axis=1, keepdims=True), np.quantile(null, 0.95, axis=0)
+    return blank(
+        rows,
+        design,
         null_median=np.median(null, axis=0),
         null_95=high,
         n_components=n_beyond(ratios, high),
@@ -199,39 +193,29 @@ def _scree(variances: np.ndarray, null: np.ndarray, design: Design) -> pd.DataFr
     )
 
 
-def _trajectories(gram: GramSource, branch: int, scores: np.ndarray, design: Design) -> np.ndarray:
+def _trajectories(gram: GramSource, branch: str, scores: np.ndarray, design: Design) -> np.ndarray:
     """Project the prompt means of every bin on the axes of the clip averages, [P, bins, components].
 
-    The axes are combinations of samples, V = Xᵀ U S⁻¹ with X the centred clip averages, which are
-    themselves the bins' averages weighted by their steps. So the projection needs only `bin_gram`.
+    The axes are combinations of samples, V = Xᵀ U S⁻¹ with X the centred clip averages. Those are averages
+    of the bins, weighted by their steps, so the projection needs only `bin_gram`.
     """
     steps = np.asarray(gram.read("bin_steps"), float)
     n_bins, n_samples = len(steps), design.n_samples
     inner = gram.read("bin_gram", branch=branch).reshape(n_samples * n_bins, n_samples, n_bins)
     with_clips = inner @ (steps / steps.sum())  # [N * bins, N] bins times centred clip averages
     squares = (scores**2).sum(axis=0)  # S²
-    axes = np.divide(scores, squares, out=np.zeros_like(scores), where=squares > 0)  # U S⁻¹
     # bins · V = bins · Xᵀ U S⁻¹, and scores = U S, so U S⁻¹ = scores / S²
+    axes = np.divide(scores, squares, out=np.zeros_like(scores), where=squares > 0)
     projected = (with_clips @ axes).reshape(n_samples, n_bins, -1)
     return projected[design.rows].mean(axis=1)
 
 
-def _arrays(
-    gram: GramSource, design: Design, branches: list[str], scores: list[np.ndarray], paths: list[np.ndarray]
-) -> tuple[Arrays, Coords]:
-    arrays: Arrays = {"scores": (("branch", "sample", "component"), np.array(scores, np.float32))}
-    coords: Coords = {
-        "branch": np.array(branches),
-        "sample": np.asarray(gram.coords("sample")),
-        "component": np.arange(1, N_COMPONENTS + 1),
-    }
-    if paths:
-        start, steps = gram.read("bin_start"), gram.read("bin_steps")
-        if "seconds" not in gram:
-            raise InputError("the Gram file has bins but no 'seconds'; remake it with rule gram")
-        seconds = gram.read("seconds")
-        middle = (seconds[start] + seconds[start + steps - 1]) / 2
-        arrays["trajectories"] = (("branch", "prompt", "bin", "component"), np.array(paths, np.float32))
-        arrays["bin_seconds"] = (("bin",), middle.astype(np.float32))
-        coords |= {"prompt": design.prompts, "bin": np.arange(len(steps), dtype=np.int32)}
-    return arrays, coords
+FINDINGS = (
+    Finding(
+        "Do the dimensions of the states vary together?",
+        "Yes: in layer {layer} of uncond, {n_components} components go beyond unrelated dimensions.",
+        {"branch": "uncond", "component": 1},
+        "scree",
+        aside="p is corrected over the components of one layer.",
+    ),
+)

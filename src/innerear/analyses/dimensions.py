@@ -1,12 +1,10 @@
 """Single dimensions of a layer: how many differ between emotions, which, and whether the basis is special.
 
-Prompt means are the observations. A random rotation holds the same information, so a share of dimensions
-that differ says something about single units only beside the same share after rotations.
+Prompt means are the observations. A random rotation holds the same information. A share of dimensions that
+differ therefore says something about single units only in comparison with the same share after rotations.
 """
 
 import logging
-from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
@@ -14,11 +12,22 @@ from scipy.special import fdtri
 from scipy.stats import false_discovery_control
 
 from innerear.gram.reading import GramSource
+from innerear.statistics.anova import Anova
 from innerear.statistics.design import Design
-from innerear.statistics.significance import Significance, against_null, correct_over, null_table, record
+from innerear.statistics.finding import Finding
+from innerear.statistics.pieces import pieces
+from innerear.statistics.significance import (
+    ALPHA,
+    CONFIDENCE,
+    Significance,
+    against_null,
+    null_table,
+    write_test,
+)
+from innerear.statistics.table import LayerResult, blank, columns
 
 MAP_COLUMNS = ("statistic",)
-ALPHA = 0.05
+FAMILY = "layers × branches"
 #: how many of the strongest dimensions count as selected in a bootstrap
 TOP = 10
 BY_DIMENSION = "prompt-mean ANOVA, ω²"
@@ -26,28 +35,13 @@ BEYOND, SELECTED = "share past F's 5 % point", "share with BH q ≤ .05"
 ROTATED = "share past F's 5 % point, own basis − random rotations"
 # A dimension that varies less than this share of its size is rounding.
 _NOTHING = 1e-6
-_ROTATIONS = 4  # a stream of random numbers of their own, beside `Design`'s
-# Statistics of resamples are made in pieces of about this many numbers.
-_PIECE = 2**22
+_EQUAL = "all samples are equal (deterministic)"
+_ROTATIONS = 4  # a stream of random numbers of their own, apart from those of `Design`
 
 log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True)
-class LayerDimensions:
-    """What `layer_dimensions` returns.
-
-    Attributes
-    ----------
-    table : one row per branch and dimension, and three per branch on their shares; common columns.
-    null : null maxima, for `dimensions_map`.
-    """
-
-    table: pd.DataFrame
-    null: pd.DataFrame
-
-
-def layer_dimensions(
+def of_layer(
     gram: GramSource,
     design: Design,
     *,
@@ -56,7 +50,7 @@ def layer_dimensions(
     window: str = "whole",
     n_permutations: int = 1000,
     n_bootstraps: int = 1000,
-) -> LayerDimensions:
+) -> LayerResult:
     """Test every dimension of one layer, averaged over a window, for a difference between labels.
 
     Parameters
@@ -70,12 +64,11 @@ def layer_dimensions(
 
     Returns
     -------
-    See `LayerDimensions`. Statistics:
+    One row per branch and dimension, and three per branch on their shares. Statistics:
 
-    - *prompt-mean ANOVA, ω²*, a row per dimension: F of prompt means (less their template's mean, where
-      templates are blocks) by label (of the slope, for ratings), and its effect size as `estimate`. The
-      null permutes labels within templates; `q` is Benjamini & Hochberg's over the dimensions of this
-      layer and branch, `p_corrected` max-T over dimensions × branches (× layers after `dimensions_map`).
+    - *prompt-mean ANOVA, ω²*, a row per dimension: F of prompt means (`Anova`), and its effect size as
+      `estimate`. The null permutes labels within templates. `q` is Benjamini & Hochberg's over the dimensions
+      of this layer and branch, `p_corrected` max-T over dimensions × branches (and layers, in the map).
       `selection_frequency` is the share of bootstraps (templates or prompts, then seeds) in which the
       dimension is among the `TOP` of its layer and branch.
     - *share with BH q ≤ .05*: the fraction that differ. An estimate: its dimensions are what is tested.
@@ -91,59 +84,40 @@ def layer_dimensions(
     InputError: the Gram file holds other samples than the design, or in another order.
     """
     design.check_order(gram.coords("sample"))
-    position = [str(name) for name in gram.coords("window")].index(window)
-    branches = [str(name) for name in gram.coords("branch")]
-    scored = np.stack(
-        [_scored(gram.read("window_mean", branch=k, window=position)) for k in range(len(branches))]
-    )  # [C, N, D]
-    anova = _Anova(design)
-    f = anova.f(scored)  # [C, D]
-    null_f = np.stack([anova.null(one, n_permutations) for one in scored], axis=1)  # [m, C, D]
-    selected = np.stack([anova.selection(one, n_bootstraps) for one in scored])
-    rotated = anova.rotated_shares(scored, n_permutations, [design.seed, _ROTATIONS, layer])  # [m, C]
-    why_not = anova.why_not or design.why_not(n_permutations)
-    if why_not:
-        log.warning("dimensions, layer %s: no p: %s", layer, why_not)
-    families = _Families(design, why_not, n_permutations)
+    branches, m = gram.labels("branch"), n_permutations
+    scored = np.stack([_scored(gram.read("window_mean", branch=one, window=window)) for one in branches])
+    anova = Anova(design)
+    means = scored[:, design.rows].mean(axis=2)  # [C, P, D]
+    f = anova.f(means)  # [C, D]
+    null = np.stack([anova.null(one, m) for one in means], axis=1)  # [m, C, D]
+    selected = np.stack([selection_frequency(one, anova, n_bootstraps) for one in scored])
+    rotated = _rotated_shares(means, anova, m, [design.seed, _ROTATIONS, layer])  # [m, C]
+    families = _Families(anova, branches, m)
+    if families.why_not:
+        log.warning("dimensions, layer %s: no p: %s", layer, families.why_not)
+    omega2 = _partial_omega2(f, anova)
+    selected = np.where(np.isfinite(f), selected, np.nan)
     tables = [
-        families.by_dimension(f, null_f, anova.omega2(f), selected),
-        families.shares(anova.share(f), anova.share(null_f)),
-        families.rotations(anova.share(f), rotated),
+        families.by_dimension(f, null, estimate=omega2, selection_frequency=selected),
+        families.shares(_share(f, anova), _share(null, anova)),
+        families.rotations(_share(f, anova), rotated),
     ]
-    tables.append(_selected_share(tables[0], len(branches)))
-    table = pd.concat(tables, ignore_index=True)
-    table = table.assign(
-        branch=np.take(branches, table["branch"]),
-        model=model,
-        layer=layer,
-        window=window,
-        n_prompts=design.n_prompts,
-        ci_lo=np.nan,
-        ci_hi=np.nan,
-    )
-    null = null_table(families.maxima, design.permutation_hash(n_permutations), MAP_COLUMNS, n_permutations)
-    return LayerDimensions(table.reindex(columns=_COLUMNS), null)
+    tables.append(_selected_share(tables[0], branches, design))
+    table = pd.concat(tables, ignore_index=True).assign(model=model, layer=layer, window=window)
+    maxima = null_table(families.maxima, design.permutation_hash(m), MAP_COLUMNS, m)
+    return LayerResult(table.reindex(columns=_COLUMNS), maxima)
 
 
-def dimensions_map(tables: Sequence[pd.DataFrame], nulls: Sequence[pd.DataFrame]) -> pd.DataFrame:
-    """Join the tables of all layers and correct `p_corrected` over layers × branches (× dimensions).
-
-    Parameters
-    ----------
-    tables, nulls : of each layer, from `LayerDimensions`.
-    """
-    table = correct_over(tables, nulls, MAP_COLUMNS, "layers × branches")
-    many = (table["statistic"] == BY_DIMENSION) & (table["family"] != "")
-    return table.assign(family=table["family"].where(~many, "layers × branches × dimensions"))
-
-
-_COLUMNS = pd.Index(
-    [
-        *("model", "layer", "branch", "window", "dimension", "statistic", "estimate", "ci_lo", "ci_hi"),
-        *("f", "q", "selection_frequency", "rotated", "rotated_lo", "rotated_hi"),
-        *("p", "p_corrected", "score", "n_prompts", "n_perm", "min_p", "null", "family"),
-    ]
+_COLUMNS = columns(
+    *("branch", "window", "dimension", "statistic", "estimate", "ci_lo", "ci_hi"),
+    *("f", "q", "selection_frequency", "rotated", "rotated_lo", "rotated_hi"),
 )
+
+
+def finish(table: pd.DataFrame) -> pd.DataFrame:
+    """Say in the map's `family` that single dimensions are corrected over dimensions too."""
+    many = (table["statistic"] == BY_DIMENSION) & (table["family"] != "")
+    return table.assign(family=table["family"].where(~many, f"{FAMILY} × dimensions"))
 
 
 def _scored(means: np.ndarray) -> np.ndarray:
@@ -154,190 +128,133 @@ def _scored(means: np.ndarray) -> np.ndarray:
     return np.divide(means - means.mean(axis=0), spread, out=np.zeros_like(means), where=varies)
 
 
-class _Anova:
-    """ANOVA of prompt means by label or rating, less the mean of each template where they are blocks."""
+def _partial_omega2(f: np.ndarray, anova: Anova) -> np.ndarray:
+    """Return the effect size of F: (partial) ω², unbiased, therefore sometimes negative."""
+    effect = anova.between * (f - 1)
+    return effect / (effect + anova.design.n_prompts)
 
-    def __init__(self, design: Design) -> None:
-        self.design = design
-        blocks = np.eye(design.n_blocks)[design.block_of]  # [P, blocks]
-        self.centring = np.eye(design.n_prompts) - blocks @ np.diag(1 / blocks.sum(axis=0)) @ blocks.T
-        #: [P, k] indicators of the labels, or the rating less the mean of its template's
-        self.columns = self.centring @ design.targets if design.numeric else design.targets
-        size = np.linalg.norm(self.columns, axis=0)
-        varies = size > _NOTHING
-        #: [k, P] such that the products with prompt means, squared, are sums of squares between labels
-        self.directions = (self.columns[:, varies] / size[varies]).T
-        self.of_labels = len(self.directions) - (not design.numeric)
-        self.within = design.n_prompts - design.n_blocks - self.of_labels
 
-    @property
-    def why_not(self) -> str:
-        """Say why there is no F; empty where there is one."""
-        if self.of_labels < 1:
-            within = " of a template" * (self.design.numeric and self.design.blocked)
-            return f"all prompts{within} have one {self.design.label}"
-        if self.within < 1:
-            return f"{self.design.n_prompts} prompts leave no variance within {self.design.label}s"
-        return ""
+def _share(f: np.ndarray, anova: Anova) -> np.ndarray:
+    """Share of the dimensions [..., D] that are past F's 5 % point, of those that vary; else NaN."""
+    if anova.why_not:
+        return np.full(f.shape[:-1], np.nan)
+    n = np.isfinite(f).sum(axis=-1)
+    past = (f > fdtri(anova.between, anova.within, 1 - ALPHA)).sum(axis=-1)
+    return np.divide(past, n, out=np.full(n.shape, np.nan), where=n > 0)
 
-    def prompt_means(self, features: np.ndarray) -> np.ndarray:
-        """Centred prompt means [..., P, D] of features [..., N, D]."""
-        return self.centring @ features[..., self.design.rows, :].mean(axis=-2)
 
-    def f(self, features: np.ndarray) -> np.ndarray:
-        """F of every dimension [..., D] of features [..., N, D]; NaN where it is constant."""
-        return self._f_of_means(self.prompt_means(features))
+def selection_frequency(features: np.ndarray, anova: Anova, m: int) -> np.ndarray:
+    """Return the share [D] of m bootstraps in which a dimension is among the `TOP`, by variance explained.
 
-    def _f_of_means(self, means: np.ndarray) -> np.ndarray:
-        between = self._between(means, np.arange(self.design.n_prompts)[None])[..., 0, :]
-        return self._ratio(between, (means**2).sum(axis=-2))
+    Parameters
+    ----------
+    features : [N, D], z-scored; NaN is returned where they are zero for all samples.
+    """
+    design = anova.design
+    bootstraps = design.bootstraps(m)
+    seeds = bootstraps.seeds / bootstraps.seeds.sum(axis=1, keepdims=True)
+    counts = bootstraps.units[:, bootstraps.unit_of[design.rows[:, 0]]]  # [m, P]
+    by_seed = np.einsum("qp,prd->rqd", anova.remove, features[design.rows])  # [R, P, D]
+    columns = (anova.remove @ design.targets if design.numeric else design.targets).T  # [k, P]
+    n_dimensions = features.shape[1]
+    chosen = np.zeros(n_dimensions)
+    for some in pieces(m, by_seed[0].size, at_most=2**22):
+        means = np.tensordot(seeds[some], by_seed, axes=1)  # [m, P, D]
+        weight = counts[some, None]  # [m, 1, P]
+        grand = (weight @ means)[:, 0] ** 2 / weight.sum(axis=-1)
+        labels = columns
+        if design.numeric:
+            labels = columns - weight @ columns.T / weight.sum(axis=-1, keepdims=True)
+        sums = (weight * labels) @ means  # [m, k, D]
+        n = (weight * labels**2).sum(axis=-1, keepdims=True)
+        between = np.divide(sums**2, n, out=np.zeros_like(sums), where=n > _NOTHING).sum(axis=1)
+        between -= 0 if design.numeric else grand
+        total = np.einsum("mp,mpd->md", counts[some], means**2) - grand
+        explained = np.divide(between, total, out=np.full_like(total, -1), where=total > 0)
+        top = np.argpartition(-explained, min(TOP, n_dimensions) - 1, axis=1)[:, :TOP]
+        chosen += np.bincount(top.ravel(), minlength=n_dimensions)
+    return np.where(features.any(axis=0), chosen / max(m, 1), np.nan)
 
-    def null(self, features: np.ndarray, m: int) -> np.ndarray:
-        """F [m, D] of features [N, D] under every permutation."""
-        means = self.prompt_means(features)
-        stand_ins, total = self.design.prompt_permutations(m), (means**2).sum(axis=0)
-        size = max(1, _PIECE // (max(len(self.directions), 1) * means.shape[1]))
-        pieces = [self._between(means, stand_ins[start : start + size]) for start in range(0, m, size)]
-        return self._ratio(np.concatenate([np.empty((0, means.shape[1])), *pieces]), total)
 
-    def _between(self, means: np.ndarray, stand_ins: np.ndarray) -> np.ndarray:
-        """Sums of squares between labels [..., m, D] of means [..., P, D], by stand-ins [m, P]."""
-        moved = self.directions[:, stand_ins].swapaxes(0, 1)  # [m, k, P]
-        sums = moved.reshape(-1, moved.shape[-1]) @ means  # [..., m * k, D]
-        return (sums.reshape(*means.shape[:-2], *moved.shape[:2], means.shape[-1]) ** 2).sum(axis=-2)
-
-    def _ratio(self, between: np.ndarray, total: np.ndarray) -> np.ndarray:
-        if self.why_not:
-            return np.full(np.broadcast(between, total).shape, np.nan)
-        within = np.maximum(total - between, np.finfo(float).eps * total)
-        ratio = np.divide(between, within, out=np.full_like(between, np.nan), where=within > 0)
-        return ratio * (self.within / self.of_labels)
-
-    def omega2(self, f: np.ndarray) -> np.ndarray:
-        """Effect size: (partial) ω² of F, unbiased, so that it may be negative."""
-        effect = self.of_labels * (f - 1)
-        return effect / (effect + self.design.n_prompts)
-
-    def share(self, f: np.ndarray) -> np.ndarray:
-        """Share of the dimensions [..., D] that are past F's 5 % point, of those that vary; else NaN."""
-        if self.why_not:
-            return np.full(f.shape[:-1], np.nan)
-        n = np.isfinite(f).sum(axis=-1)
-        past = (f > fdtri(self.of_labels, self.within, 1 - ALPHA)).sum(axis=-1)
-        return np.divide(past, n, out=np.full(n.shape, np.nan), where=n > 0)
-
-    def selection(self, features: np.ndarray, m: int) -> np.ndarray:
-        """Share [D] of m bootstraps in which a dimension is among the `TOP`, by variance explained."""
-        bootstraps = self.design.bootstraps(m)
-        seeds = bootstraps.seeds / bootstraps.seeds.sum(axis=1, keepdims=True)
-        counts = bootstraps.units[:, bootstraps.unit_of[self.design.rows[:, 0]]]  # [m, P]
-        by_seed = np.einsum("qp,prd->rqd", self.centring, features[self.design.rows])  # [R, P, D]
-        n_dimensions = features.shape[1]
-        chosen, size = np.zeros(n_dimensions), max(1, _PIECE // by_seed[0].size)
-        for start in range(0, m, size):
-            some = slice(start, start + size)
-            means = np.tensordot(seeds[some], by_seed, axes=1)  # [m, P, D]
-            weight = counts[some, None]  # [m, 1, P]
-            grand = (weight @ means)[:, 0] ** 2 / weight.sum(axis=-1)
-            columns = self.columns.T  # [k, P]
-            if self.design.numeric:
-                columns = columns - weight @ columns.T / weight.sum(axis=-1, keepdims=True)
-            sums = (weight * columns) @ means  # [m, k, D]
-            n = (weight * columns**2).sum(axis=-1, keepdims=True)
-            between = np.divide(sums**2, n, out=np.zeros_like(sums), where=n > _NOTHING).sum(axis=1)
-            between -= 0 if self.design.numeric else grand
-            total = np.einsum("mp,mpd->md", counts[some], means**2) - grand
-            explained = np.divide(between, total, out=np.full_like(total, -1), where=total > 0)
-            top = np.argpartition(-explained, min(TOP, n_dimensions) - 1, axis=1)[:, :TOP]
-            chosen += np.bincount(top.ravel(), minlength=n_dimensions)
-        return np.where(features.any(axis=0), chosen / max(m, 1), np.nan)
-
-    def rotated_shares(self, features: np.ndarray, m: int, seed: list[int]) -> np.ndarray:
-        """`share` [m, C] of features [C, N, D] in m random bases, each common to the branches."""
-        means = self.prompt_means(features)  # [C, P, D]
-        n_dimensions = means.shape[-1]
-        # A rotation moves the means within the space that they span: only its part in there is drawn.
-        u, s, _ = np.linalg.svd(means.reshape(-1, n_dimensions), full_matrices=False)
-        coordinates, rng = (u * s).reshape(*means.shape[:-1], -1), np.random.default_rng(seed)
-        shares = np.full((m, len(means)), np.nan)
-        for k in range(m):
-            frame = np.linalg.qr(rng.normal(size=(n_dimensions, len(s))))[0]  # [D, r], columns orthonormal
-            shares[k] = self.share(self._f_of_means(coordinates @ frame.T))
-        shares[:, ~means.any(axis=(1, 2))] = np.nan
-        return shares
+def _rotated_shares(means: np.ndarray, anova: Anova, m: int, seed: list[int]) -> np.ndarray:
+    """`_share` [m, C] of prompt means [C, P, D] in m random bases, each common to the branches."""
+    means = anova.remove @ means
+    n_dimensions = means.shape[-1]
+    # A rotation moves the means within the space that they span: only its part in there is drawn.
+    u, s, _ = np.linalg.svd(means.reshape(-1, n_dimensions), full_matrices=False)
+    coordinates, rng = (u * s).reshape(*means.shape[:-1], -1), np.random.default_rng(seed)
+    shares = np.full((m, len(means)), np.nan)
+    for k in range(m):
+        frame = np.linalg.qr(rng.normal(size=(n_dimensions, len(s))))[0]  # [D, r], columns orthonormal
+        shares[k] = _share(anova.f(coordinates @ frame.T), anova)
+    shares[:, ~means.any(axis=(1, 2))] = np.nan
+    return shares
 
 
 class _Families:
     """Tests of one layer: each turns statistics of all branches into rows, and keeps its null maxima."""
 
-    def __init__(self, design: Design, why_not: str, m: int) -> None:
-        self.design, self.why_not, self.m = design, why_not, m
+    def __init__(self, anova: Anova, branches: list[str], m: int) -> None:
+        self.design, self.branches = anova.design, branches
+        self.why_not = anova.why_not or self.design.why_not(m)
+        self.moved = self.design.null_text(m, f"{self.design.label}s")
+        self.smallest = self.design.smallest_p(m)
         self.maxima: list[tuple[dict[str, str], np.ndarray]] = []
 
-    def by_dimension(
-        self, f: np.ndarray, null: np.ndarray, omega2: np.ndarray, selected: np.ndarray
-    ) -> pd.DataFrame:
-        """Rows of every dimension, from [C, D] and the null [m, C, D]."""
-        n_branches, n_dimensions = f.shape
+    def by_dimension(self, f: np.ndarray, null: np.ndarray, **columns: np.ndarray) -> pd.DataFrame:
+        """Rows of every dimension, from F [C, D], its null [m, C, D] and further columns [C, D]."""
         result = self.design.test(f.ravel(), null.reshape(len(null), -1), standardise=False)
-        table = self._rows(
-            BY_DIMENSION,
-            result,
-            omega2.ravel(),
-            branch=np.repeat(np.arange(n_branches), n_dimensions),
-            family="dimensions × branches of this layer",
-        )
-        return table.assign(
-            dimension=np.tile(np.arange(n_dimensions), n_branches),
-            f=f.ravel(),
-            q=np.concatenate([_q(p) for p in result.p.reshape(f.shape)]),
-            selection_frequency=np.where(np.isfinite(f), selected, np.nan).ravel(),
-        )
+        flat = {name: values.ravel() for name, values in columns.items()}
+        rows = {
+            "branch": np.repeat(self.branches, f.shape[1]),
+            "dimension": np.tile(np.arange(f.shape[1]), len(f)),
+            "f": f.ravel(),
+            "q": np.concatenate([_q(p) for p in result.p.reshape(f.shape)]),
+        }
+        family = "dimensions × branches of this layer"
+        return self._rows(BY_DIMENSION, rows | flat, result, self.smallest, self.moved, family)
 
     def shares(self, share: np.ndarray, null: np.ndarray) -> pd.DataFrame:
         """Rows of the share past F's 5 % point [C], with its null [m, C]."""
         result = self.design.test(share, null, standardise=False)
-        return self._rows(
-            BEYOND, result, share, branch=np.arange(len(share)), family="branches of this layer"
-        )
+        rows = {"branch": self.branches, "estimate": share}
+        return self._rows(BEYOND, rows, result, self.smallest, self.moved)
 
     def rotations(self, share: np.ndarray, rotated: np.ndarray) -> pd.DataFrame:
         """Rows that compare the share [C] with those in random bases [m, C]."""
+        m, tails = len(rotated), [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2]
+        smallest, middle, low, high = np.nan, *np.full((3, len(share)), np.nan)
+        if m:
+            smallest, middle = 1 / (m + 1), rotated.mean(axis=0)
+            low, high = np.quantile(rotated, tails, axis=0)
         centre = np.concatenate([share[None], rotated]).mean(axis=0)
-        smallest = 1 / (self.m + 1) if self.m else np.nan
-        result = against_null(
-            np.abs(share - centre), np.abs(rotated - centre), smallest=smallest, standardise=False
-        )
-        middle = rotated.mean(axis=0) if self.m else np.full(len(share), np.nan)
-        low, high = np.quantile(rotated, [0.025, 0.975], axis=0) if self.m else (middle, middle)
-        table = self._rows(
-            ROTATED, result, share - middle, branch=np.arange(len(share)), family="branches of this layer"
-        )
-        tested = np.isfinite(result.p)
-        null = np.where(tested, "the basis of the z-scored features rotated at random", table["null"])
-        return table.assign(
-            rotated=middle,
-            rotated_lo=low,
-            rotated_hi=high,
-            min_p=np.where(tested, smallest, np.nan),
-            null=null,
-        )
+        away, null = np.abs(share - centre), np.abs(rotated - centre)
+        result = against_null(away, null, smallest=smallest, standardise=False)
+        rows = {"branch": self.branches, "estimate": share - middle}
+        rows |= {"rotated": middle, "rotated_lo": low, "rotated_hi": high}
+        moved = "the basis of the z-scored features rotated at random"
+        return self._rows(ROTATED, rows, result, smallest, moved)
 
     def _rows(
-        self, statistic: str, result: Significance, estimate: np.ndarray, *, branch: np.ndarray, family: str
+        self,
+        statistic: str,
+        rows: dict,
+        result: Significance,
+        smallest: float,
+        null: str,
+        family: str = "branches of this layer",
     ) -> pd.DataFrame:
-        table = pd.DataFrame({"branch": branch, "statistic": statistic, "estimate": estimate})
-        table = table.assign(p=np.nan, p_corrected=np.nan, score=np.nan, n_perm=0, min_p=np.nan)
-        table = table.assign(null="", family="")
-        why_not = np.where(np.isfinite(estimate), self.why_not, "all samples are equal (deterministic)")
-        record(
+        table = blank(rows, self.design, statistic=statistic)
+        known = np.isfinite(table["estimate"].to_numpy(float))
+        why_not = [self.why_not or ("" if one else _EQUAL) for one in known]
+        write_test(
             table,
             np.arange(len(table)),
             result,
-            min_p=self.design.smallest_p(self.m),
-            null=self.design.null_text(self.m, f"{self.design.label}s"),
+            min_p=smallest,
+            null=null,
             family=family,
-            why_not=[self.why_not or one for one in why_not.tolist()],
+            why_not=why_not,
         )
         if np.isfinite(result.p).any():
             self.maxima.append(({"statistic": statistic}, result.null_max))
@@ -352,24 +269,28 @@ def _q(p: np.ndarray) -> np.ndarray:
     return q
 
 
-def _selected_share(rows: pd.DataFrame, n_branches: int) -> pd.DataFrame:
-    q = rows["q"].to_numpy(float).reshape(n_branches, -1)
-    tested = np.isfinite(q)
-    n = tested.sum(axis=1)
-    share = np.divide((q <= ALPHA).sum(axis=1), n, out=np.full(n_branches, np.nan), where=n > 0)
-    first = rows["null"].to_numpy(str).reshape(n_branches, -1)[:, 0]
+def _selected_share(rows: pd.DataFrame, branches: list[str], design: Design) -> pd.DataFrame:
+    """Rows of the share of dimensions that differ, from the rows of the dimensions."""
+    q = rows["q"].to_numpy(float).reshape(len(branches), -1)
+    n = np.isfinite(q).sum(axis=1)
+    share = np.divide((q <= ALPHA).sum(axis=1), n, out=np.full(n.shape, np.nan), where=n > 0)
+    first = rows["null"].to_numpy(str).reshape(len(branches), -1)[:, 0]
     null = np.where(n > 0, "none: a count of dimensions, each of which is tested", first)
-    return pd.DataFrame(
-        {
-            "branch": np.arange(n_branches),
-            "statistic": SELECTED,
-            "estimate": share,
-            "p": np.nan,
-            "p_corrected": np.nan,
-            "score": np.nan,
-            "n_perm": 0,
-            "min_p": np.nan,
-            "null": null,
-            "family": "",
-        }
-    )
+    return blank({"branch": branches, "statistic": SELECTED, "estimate": share, "null": null}, design)
+
+
+FINDINGS = (
+    Finding(
+        "Do more single dimensions differ between {contrasts} than chance allows, in uncond?",
+        "Yes: a share of {estimate:.2f} in layer {layer} passes F's 5 % point.",
+        {"branch": "uncond", "statistic": BEYOND},
+        "dimensions",
+    ),
+    Finding(
+        "Is the model's own basis special, or would any rotation do?",
+        "It is special in layer {layer}, {branch}: the share differs by {estimate:+.2f} from rotations.",
+        {"statistic": ROTATED},
+        "dimensions",
+        aside="The p compares with random bases; it does not generalise beyond these prompts.",
+    ),
+)

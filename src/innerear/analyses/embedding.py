@@ -1,14 +1,13 @@
-"""UMAP of samples, and of samples over time: pictures of neighbourhoods, with how far each can be trusted.
+"""UMAP of samples and of samples × time bins: pictures of neighbourhoods, and how far each can be trusted.
 
-UMAP keeps who is near whom, as far as a plane can; distances between clusters, their sizes and the gaps
-between them follow from its objective and its random start. So every picture is made from several seeds,
-and its trustworthiness (Venna & Kaski 2001) is measured: 1 where every neighbour in the plane is one in
+UMAP keeps who is near whom, as far as a plane can. Distances between clusters, their sizes and the gaps
+between them follow from its objective and its random start. Every picture is therefore made from several
+seeds, and its trustworthiness (Venna & Kaski 2001) is measured: 1 if every neighbour in the plane is one in
 the states too.
 """
 
 import warnings
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
 
 import numpy as np
 import pandas as pd
@@ -16,39 +15,30 @@ from sklearn.manifold import trustworthiness
 
 from innerear.errors import InputError
 from innerear.gram.reading import GramSource
-from innerear.stacks.gram_file import Arrays, Coords
+from innerear.gram.time_bins import bin_seconds
 from innerear.statistics.design import Design
+from innerear.statistics.finding import Finding
+from innerear.statistics.table import LayerResult, blank, columns
 
 N_SEEDS = 3
 N_NEIGHBORS = 15
 #: with fewer points there is no neighbourhood to keep
 SMALLEST = 8
 SAMPLES, BINS = "samples", "samples × time bins"
-# A layout takes time and memory that grow with the square of the points: of more, every k-th bin is drawn.
+# A layout takes time and memory that grow with the square of the points.
 _MAX_POINTS = 500
 # What UMAP itself takes for large data; its 500 for small data take twice the time.
 _EPOCHS = 200
 
 
-@dataclass(frozen=True)
-class Embedding:
-    """What `embedding` returns.
-
-    Attributes
-    ----------
-    table : trustworthiness, one row per layer, branch, kind of points and seed; common columns.
-    arrays, coords : `samples` [layer, branch, umap_seed, sample, axis] and, where the Gram files hold bins,
-        `bins` [layer, branch, umap_seed, sample, bin, axis] with `bin_seconds` [bin] (middle of each);
-        no units; NaN where nothing could be drawn.
-    """
-
-    table: pd.DataFrame
-    arrays: Arrays
-    coords: Coords
-
-
 def distances(gram: np.ndarray) -> np.ndarray:
-    """Euclidean distances [n, n] from inner products [n, n]: d² = |x|² + |y|² − 2 x·y."""
+    """Return Euclidean distances [n, n] from inner products [n, n]: d² = |x|² + |y|² − 2 x·y.
+
+    Examples
+    --------
+    >>> distances(np.array([[9.0, 0.0], [0.0, 16.0]])).tolist()
+    [[0.0, 5.0], [5.0, 0.0]]
+    """
     inner = np.asarray(gram, float)
     squares = np.diag(inner)
     between = np.sqrt(np.maximum(squares[:, None] + squares - (inner + inner.T), 0))
@@ -77,12 +67,12 @@ def embed(between: np.ndarray, seed: int) -> tuple[np.ndarray, float, int]:
     if n < SMALLEST:
         raise InputError(f"UMAP of {n} points: it needs at least {SMALLEST}; add prompts or seeds")
     neighbours = min(N_NEIGHBORS, (n - 1) // 2)
-    # Here, not above: it compiles for seconds, and who draws the figures needs only names from this module.
+    # Here, not above: it compiles for seconds, and figures import this module for its names alone.
     from umap import UMAP
 
     layout = UMAP(n_neighbors=neighbours, n_epochs=_EPOCHS, metric="precomputed", random_state=seed, n_jobs=1)
     with warnings.catch_warnings():
-        # That new points cannot be added to a picture made from distances.
+        # It warns that no new points can be added to a picture made from distances.
         warnings.filterwarnings("ignore", "using precomputed metric", UserWarning)
         places = np.asarray(layout.fit_transform(between))
     score = trustworthiness(between, places, n_neighbors=neighbours, metric="precomputed")
@@ -91,21 +81,24 @@ def embed(between: np.ndarray, seed: int) -> tuple[np.ndarray, float, int]:
 
 def embedding(
     grams: Mapping[int, GramSource], design: Design, *, model: str, n_seeds: int = N_SEEDS
-) -> Embedding:
-    """Lay out the samples, and the samples over time, of every layer and branch.
+) -> LayerResult:
+    """Run UMAP on the samples, and on samples × time bins, of every layer and branch.
 
     Parameters
     ----------
-    grams : layer -> its open `GramFile` of `design`'s samples, in its order.
+    grams : layer → its open `GramFile` of `design`'s samples, in its order, with time bins.
     design : the samples; the seed that UMAP's seeds are counted from.
     model : for the table's column.
     n_seeds : pictures of the same points.
 
     Returns
     -------
-    See `Embedding`. `estimate` is the trustworthiness of one picture. Samples are clip averages. Where
-    samples × bins exceed 500, every k-th bin is drawn. Nothing is tested. Fewer than 8 points, or points
-    that are all equal, are not drawn, and `null` says so.
+    A row per layer, branch, kind of points and seed; `estimate` is the trustworthiness of that picture. And
+    arrays without units, NaN where nothing was drawn: `samples` [layer, branch, umap_seed, sample, axis],
+    `bins` [layer, branch, umap_seed, sample, bin, axis] and `bin_seconds` [bin], the middle of each bin.
+
+    Samples are clip averages. If samples × bins exceed 500, every k-th bin is drawn. Nothing is tested. Fewer
+    than 8 points, or points that are all equal, are not drawn, and `null` says so.
 
     Raises
     ------
@@ -113,90 +106,96 @@ def embedding(
     """
     for gram in grams.values():
         design.check_order(gram.coords("sample"))
-    layers, first = sorted(grams), grams[min(grams)]
-    branches, seeds = [str(name) for name in first.coords("branch")], design.seed + np.arange(n_seeds)
-    rows, places = _pictures(grams, layers, _samples, seeds, SAMPLES)
-    arrays: Arrays = {"samples": (("layer", "branch", "umap_seed", "sample", "axis"), places)}
-    coords: Coords = {
-        "layer": np.array(layers),
-        "branch": np.array(branches),
-        "umap_seed": seeds,
-        "sample": np.asarray(first.coords("sample")),
-        "axis": np.arange(1, 3),
-    }
-    if "bin_gram" in first:
-        kept = kept_bins(len(first.read("bin_steps")), design.n_samples)
-        more, places = _pictures(grams, layers, lambda gram, c: _bins(gram, c, kept), seeds, BINS)
-        rows += more
-        places = places.reshape(*places.shape[:3], design.n_samples, len(kept), 2)
-        arrays["bins"] = (("layer", "branch", "umap_seed", "sample", "bin", "axis"), places)
-        arrays["bin_seconds"] = (("bin",), _seconds(first)[kept].astype(np.float32))
-        coords["bin"] = kept
-    table = pd.DataFrame(rows).assign(
-        model=model, window="whole", statistic="trustworthiness", n_prompts=design.n_prompts, n_perm=0
+    first, seeds = grams[min(grams)], design.seed + np.arange(n_seeds)
+    seconds = bin_seconds(first)
+    kept = kept_bins(len(seconds), design.n_samples)
+    rows, samples = _pictures(grams, _samples, seeds, SAMPLES)
+    more, bins = _pictures(grams, lambda gram, branch: _bins(gram, branch, kept), seeds, BINS)
+    table = blank(pd.DataFrame(rows + more), design, model=model, window="whole", statistic="trustworthiness")
+    pictures = ("layer", "branch", "umap_seed")
+    return LayerResult(
+        table.reindex(columns=_COLUMNS),
+        arrays={
+            "samples": ((*pictures, "sample", "axis"), samples),
+            "bins": (
+                (*pictures, "sample", "bin", "axis"),
+                bins.reshape(*bins.shape[:3], design.n_samples, len(kept), 2),
+            ),
+            "bin_seconds": (("bin",), seconds[kept].astype(np.float32)),
+        },
+        coords={
+            "layer": np.array(sorted(grams)),
+            "branch": np.array(first.labels("branch")),
+            "umap_seed": seeds,
+            "sample": np.asarray(first.coords("sample")),
+            "axis": np.arange(1, 3),
+            "bin": kept,
+        },
     )
-    table[["ci_lo", "ci_hi", "p", "p_corrected", "min_p"]] = np.nan
-    return Embedding(table.reindex(columns=_COLUMNS), arrays, coords)
 
 
-_COLUMNS = pd.Index(
-    [
-        *("model", "layer", "branch", "window", "points", "umap_seed", "n_neighbors", "n_points"),
-        *("statistic", "estimate", "ci_lo", "ci_hi"),
-        *("p", "p_corrected", "n_prompts", "n_perm", "min_p", "null"),
-    ]
-)
+_COLUMNS = columns(
+    *("branch", "window", "points", "umap_seed", "n_neighbors", "n_points"),
+    *("statistic", "estimate", "ci_lo", "ci_hi"),
+).drop(["score", "family"])
 
 
 def kept_bins(n_bins: int, n_samples: int) -> np.ndarray:
-    """Return the numbers of the bins that are drawn: all, or every k-th, at most 500 points but two bins."""
+    """Return the numbers of the bins that are drawn: all, or every k-th, at most 500 points but two bins.
+
+    Examples
+    --------
+    >>> kept_bins(20, 80).tolist()
+    [0, 4, 8, 12, 16]
+    """
     at_most = max(2, _MAX_POINTS // n_samples)
     return np.arange(0, n_bins, -(-n_bins // at_most))
 
 
-def _samples(gram: GramSource, branch: int) -> np.ndarray:
-    whole = [str(name) for name in gram.coords("window")].index("whole")
-    return gram.read("window_gram", branch=branch, window=whole)
+def _samples(gram: GramSource, branch: str) -> np.ndarray:
+    return gram.read("window_gram", branch=branch, window="whole")
 
 
-def _bins(gram: GramSource, branch: int, kept: np.ndarray) -> np.ndarray:
-    inner = gram.read("bin_gram", branch=branch)
-    n_bins = len(gram.read("bin_steps"))
+def _bins(gram: GramSource, branch: str, kept: np.ndarray) -> np.ndarray:
+    inner, n_bins = gram.read("bin_gram", branch=branch), len(gram.read("bin_steps"))
     points = (np.arange(len(inner) // n_bins)[:, None] * n_bins + kept).ravel()
     return inner[np.ix_(points, points)]
 
 
-def _seconds(gram: GramSource) -> np.ndarray:
-    start, steps, seconds = gram.read("bin_start"), gram.read("bin_steps"), gram.read("seconds")
-    return (seconds[start] + seconds[start + steps - 1]) / 2
-
-
 def _pictures(
-    grams, layers: list[int], read, seeds: np.ndarray, points: str
+    grams: Mapping[int, GramSource],
+    read: Callable[[GramSource, str], np.ndarray],
+    seeds: np.ndarray,
+    points: str,
 ) -> tuple[list[dict], np.ndarray]:
     """Draw every layer and branch from every seed: rows of the table, and places [L, C, seeds, n, 2]."""
-    rows: list[dict] = []
-    drawn = []
-    branches = [str(name) for name in grams[layers[0]].coords("branch")]
-    for layer in layers:
-        for number, branch in enumerate(branches):
-            between = distances(read(grams[layer], number))
-            for seed, (places, found) in zip(seeds.tolist(), _from_seeds(between, seeds), strict=True):
-                rows.append({"layer": layer, "branch": branch, "points": points, "umap_seed": seed} | found)
+    rows, drawn = [], []
+    branches = grams[min(grams)].labels("branch")
+    for layer in sorted(grams):
+        for branch in branches:
+            between = distances(read(grams[layer], branch))
+            n, why_not = len(between), ""
+            if n < SMALLEST:
+                why_not = f"{n} points: UMAP needs at least {SMALLEST}"
+            elif not between.any():
+                why_not = "all samples are equal (deterministic)"
+            row = {"layer": layer, "branch": branch, "points": points, "n_points": n}
+            row["null"] = f"none: {why_not or 'a picture, not a test'}"
+            for seed in seeds.tolist():
+                nothing = np.full((n, 2), np.nan), np.nan, 0
+                places, score, neighbours = nothing if why_not else embed(between, seed)
+                rows.append(row | {"umap_seed": seed, "estimate": score, "n_neighbors": neighbours})
                 drawn.append(places)
-    shape = (len(layers), len(branches), len(seeds), -1, 2)
-    return rows, np.array(drawn, np.float32).reshape(shape)
+    return rows, np.array(drawn, np.float32).reshape(len(grams), len(branches), len(seeds), -1, 2)
 
 
-def _from_seeds(between: np.ndarray, seeds: np.ndarray) -> Iterator[tuple[np.ndarray, dict]]:
-    n, why_not = len(between), ""
-    if n < SMALLEST:
-        why_not = f"{n} points: UMAP needs at least {SMALLEST}"
-    elif not between.any():
-        why_not = "all samples are equal (deterministic)"
-    for seed in seeds.tolist():
-        places, score, neighbours = np.full((n, 2), np.nan), np.nan, 0
-        if not why_not:
-            places, score, neighbours = embed(between, seed)
-        null = f"none: {why_not or 'a picture, not a test'}"
-        yield places, {"estimate": score, "n_neighbors": neighbours, "n_points": n, "null": null}
+FINDINGS = (
+    Finding(
+        "How well does a plane keep who is near whom?",
+        "Best in layer {layer}, {branch}: trustworthiness {estimate:.2f} (1: all neighbours are kept).",
+        {"points": SAMPLES},
+        "umap_samples",
+        tested=False,
+        aside="Random places would give about .5. Distances and gaps in the picture are not to be read.",
+    ),
+)

@@ -39,7 +39,7 @@ class Anova:
     def __init__(self, design: Design) -> None:
         self.design = design
         blocks = np.equal.outer(design.block_of, np.arange(design.n_blocks)).astype(float)
-        self.remove = np.eye(design.n_prompts) - blocks @ np.linalg.pinv(blocks)
+        self.remove = np.eye(design.n_prompts) - blocks @ np.diag(1 / blocks.sum(axis=0)) @ blocks.T
         vectors, size, _ = np.linalg.svd(self.remove @ design.targets, full_matrices=False)
         largest = np.linalg.norm(design.targets)
         self.directions = vectors[:, size > _NOTHING * largest].T

@@ -25,7 +25,7 @@ class Exchange(Sheet):
         """Number of distinct ways to relabel the prompts, names of labels apart.
 
         Within block t, n_t! / ∏ n_tl! assignments; their product over blocks, divided by the renamings of
-        labels that leave all counts n_tl as they are. It is exact. Ratings have no renamings. If every block's
+        labels that leave all counts n_tl as they are. It is exact. Ratings have no renamings. If each block's
         ratings are symmetric, mirroring changes only the sign, so sign-blind statistics see half as many
         assignments.
         """
