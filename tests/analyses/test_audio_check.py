@@ -1,61 +1,37 @@
-"""The manipulation check: planted differences are found, null data stay at 5 %, no fold sees its test."""
+"""Does the audio differ: planted differences are found, null data stay at 5 %, no fold sees its test."""
 
 import numpy as np
-import pandas as pd
 import pytest
+from fake_clips import clip_table, codes
+from fakes import clustered, make_design
 from scipy.stats import binom, f_oneway
 from sklearn.neighbors import NearestCentroid
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from innerear.analyses.audio_check import anova_f, differs, hedges_g, manipulation, nearest_centroid
-from innerear.statistics.design import Design
+from innerear.analyses.audio_check import ANOVA, audio_check, hedges_g, nearest_centroid
+from innerear.statistics.anova import Anova
+from innerear.statistics.significance import ALPHA
 
-EMOTIONS = ("happy", "sad", "calm", "energetic")
 NAMES = ("loudness", "centroid", "tempo")
 
 
-def make_design(n_templates=5, n_seeds=2, templates=True, emotions=EMOTIONS):
-    rows = [
-        (f"t{t}-{emotion}/seed-{seed}", f"t{t}-{emotion}", f"t{t}" if templates else "", emotion, seed)
-        for emotion in emotions
-        for t in range(n_templates)
-        for seed in range(n_seeds)
-    ]
-    return Design(pd.DataFrame(rows, columns=["sample_id", "prompt_id", "template", "emotion", "seed"]))
-
-
-def clustered(design, columns, rng, within=0.5):
-    """Null data [N, columns] of which half belongs to the prompt, beside an effect of its template."""
-    prompt = rng.normal(size=(design.n_prompts, columns))[design.prompt_of]
-    template = rng.normal(size=(design.n_blocks, columns))[design.block_of[design.prompt_of]]
-    noise = rng.normal(size=(design.n_samples, columns))
-    return np.sqrt(within) * prompt + np.sqrt(1 - within) * noise + template
-
-
 def run(design, values, names=NAMES, **options):
-    clips = pd.DataFrame(
-        [
-            (sample, name, "dB", values[i, k], "" if np.isfinite(values[i, k]) else "no pulse")
-            for i, sample in enumerate(design.samples["sample_id"])
-            for k, name in enumerate(names)
-        ],
-        columns=["sample_id", "feature", "unit", "value", "reason"],
-    )
     options = {"n_permutations": 199, "n_bootstraps": 100} | options
-    return manipulation(clips, design, model="nano", **options)
+    return audio_check(clip_table(design, values, names, reason="no pulse"), design, model="nano", **options)
 
 
-def codes(design):
-    return np.unique(design.labels, return_inverse=True)[1]
+def differing(effects):
+    """Features whose prompt means differ between labels, corrected over features."""
+    return effects["feature"][(effects["statistic"] == ANOVA) & (effects["p_corrected"] <= ALPHA)].tolist()
 
 
 def test_a_planted_difference_is_found_in_its_feature_and_named_in_the_verdict():
     design, rng = make_design(), np.random.default_rng(0)
-    values = clustered(design, 3, rng, within=0.1)
+    values = clustered(design, (3,), 0.1, rng)
     values[:, 0] += 8 * codes(design)
     result = run(design, values)
-    assert list(differs(result.effects)) == ["loudness"]
+    assert differing(result.effects) == ["loudness"]
     whole = result.classification.iloc[0]
     assert whole["estimate"] > 0.6
     assert whole["p_corrected"] <= 0.05
@@ -67,8 +43,8 @@ def test_a_planted_difference_is_found_in_its_feature_and_named_in_the_verdict()
 
 def test_no_difference_is_said_to_be_none():
     design = make_design()
-    result = run(design, clustered(design, 3, np.random.default_rng(16)))
-    assert not list(differs(result.effects))
+    result = run(design, clustered(design, (3,), 0.5, np.random.default_rng(16)))
+    assert not differing(result.effects)
     assert "was not shown to differ" in result.verdict["verdict"][0]
     assert result.verdict["verdict"][0].endswith("What follows is about the text alone.")
 
@@ -79,7 +55,7 @@ def test_false_positive_rates(templates):
     design = make_design(n_templates=4, templates=templates)
     anova, whole, n = 0, 0, 25
     for _ in range(n):
-        result = run(design, clustered(design, 12, rng), names, n_permutations=99, n_bootstraps=10)
+        result = run(design, clustered(design, (12,), 0.5, rng), names, n_permutations=99, n_bootstraps=10)
         anova += int((result.effects["p"][result.effects["statistic"] == "ANOVA F"] <= 0.05).sum())
         whole += int(result.classification["p"][0] <= 0.05)
     low, high = binom.interval(0.99, 12 * n, 0.05)
@@ -93,7 +69,7 @@ def test_f_is_that_of_a_one_way_and_of_a_block_design():
         design = make_design(templates=templates)
         means = rng.normal(size=(design.n_prompts, 2)) + 3 * design.block_of[:, None]
         labels = np.unique(design.prompt_labels, return_inverse=True)[1]
-        found = anova_f(means, design, labels[None])[0]
+        found = Anova(design).f(means)
         if not templates:
             groups = [means[labels == k] for k in range(4)]
             assert found == pytest.approx(f_oneway(*groups).statistic)
@@ -121,7 +97,7 @@ def test_g_is_the_corrected_difference_in_pooled_standard_deviations():
 
 def test_g_of_a_pair_exchanges_that_pair_alone_and_says_the_smallest_p():
     design = make_design()
-    values = clustered(design, 3, np.random.default_rng(4))
+    values = clustered(design, (3,), 0.5, np.random.default_rng(4))
     values[design.labels == "calm"] += 100  # another label's difference must not reach this pair
     effects = run(design, values).effects
     pair = effects[(effects["label_1"] == "happy") & (effects["label_2"] == "sad")]
@@ -134,7 +110,7 @@ def test_g_of_a_pair_exchanges_that_pair_alone_and_says_the_smallest_p():
 
 def test_classification_is_that_of_a_pipeline_fitted_within_each_fold():
     design, rng = make_design(), np.random.default_rng(5)
-    values = clustered(design, 4, rng) * [1, 10, 100, 1] + codes(design)[:, None] * [0, 8, 0, 1]
+    values = clustered(design, (4,), 0.5, rng) * [1, 10, 100, 1] + codes(design)[:, None] * [0, 8, 0, 1]
     expected = np.empty(design.n_samples, int)
     for fold in design.folds():
         classify = make_pipeline(StandardScaler(), NearestCentroid())
@@ -145,7 +121,7 @@ def test_classification_is_that_of_a_pipeline_fitted_within_each_fold():
 
 def test_features_that_some_emotion_lacks_are_not_used():
     design = make_design()
-    values = clustered(design, 3, np.random.default_rng(7))
+    values = clustered(design, (3,), 0.5, np.random.default_rng(7))
     values[design.labels == "calm", 2] = np.nan
     effects = run(design, values).effects
     tempo = effects[effects["feature"] == "tempo"]
@@ -155,16 +131,16 @@ def test_features_that_some_emotion_lacks_are_not_used():
 
 def test_what_cannot_be_tested_has_estimates_and_reasons():
     design = make_design(n_templates=1)
-    result = run(design, clustered(design, 3, np.random.default_rng(8)))
+    result = run(design, clustered(design, (3,), 0.5, np.random.default_rng(8)))
     assert result.effects["p"].isna().all()
     assert result.effects["null"].str.startswith("none: ").all()
     assert result.classification["estimate"].isna().all()
     assert "cannot be tested: no folds are possible" in result.verdict["verdict"][0]
     small = make_design(n_templates=2, emotions=("happy", "sad"))
-    said = run(small, clustered(small, 3, np.random.default_rng(8))).verdict["verdict"][0]
+    said = run(small, clustered(small, (3,), 0.5, np.random.default_rng(8))).verdict["verdict"][0]
     assert "too small to tell" in said and "no p below 0.5 is possible" in said
     design = make_design(emotions=("happy",))
-    result = run(design, clustered(design, 3, np.random.default_rng(9)))
+    result = run(design, clustered(design, (3,), 0.5, np.random.default_rng(9)))
     assert "cannot be tested: all prompts have one emotion" in result.verdict["verdict"][0]
     none = run(make_design(), np.full((40, 3), np.nan))
     assert "cannot be tested: no feature can be used" in none.verdict["verdict"][0]

@@ -1,28 +1,19 @@
 """States and sound over time: planted lags are found where they are, drifting series find nothing."""
 
 import numpy as np
-import pandas as pd
 import pytest
+from fakes import make_design
 from scipy.stats import binom
 
-from innerear.analyses.lags import followed, lags_map, layer_lags
+from innerear.analyses import lags
+from innerear.analyses.lags import followed, of_stacks, of_states
 from innerear.errors import InputError
-from innerear.statistics.design import Design
+from innerear.stacks import StackWriter
+from innerear.statistics.table import layer_map
 from innerear.timeline import Timeline
 
-EMOTIONS = ("happy", "sad", "calm", "energetic")
 K, T = 4, 90
 CLIP = Timeline(T, K, 50.0)
-
-
-def make_design(n_templates=4, n_seeds=2, templates=True):
-    rows = [
-        (f"t{t}-{emotion}/seed-{seed}", f"t{t}-{emotion}", f"t{t}" if templates else "", emotion, seed)
-        for emotion in EMOTIONS
-        for t in range(n_templates)
-        for seed in range(n_seeds)
-    ]
-    return Design(pd.DataFrame(rows, columns=["sample_id", "prompt_id", "template", "emotion", "seed"]))
 
 
 def smooth(rng, *shape, n=T):
@@ -34,7 +25,7 @@ def smooth(rng, *shape, n=T):
 def run(design, states, sound, groups=None, **options):
     groups = groups or {name: (name,) for name in sound}
     options = {"n_permutations": 99, "n_bootstraps": 50, "branches": ["uncond"]} | options
-    return layer_lags(
+    return of_states(
         lambda i: states[i], followed(sound, groups), CLIP, design, model="nano", layer=0, **options
     )
 
@@ -49,7 +40,7 @@ def states_of(rng, design, signal, d_model=6):
 @pytest.mark.parametrize("lag", [-9, 0, 7])
 def test_a_planted_lag_is_recovered(lag):
     """The sound at frame f + lag follows the states at the step after which frame f is whole."""
-    design, rng = make_design(), np.random.default_rng(lag + 20)
+    design, rng = make_design(4), np.random.default_rng(lag + 20)
     series = smooth(rng, design.n_samples, n=T + 40)
     states = states_of(rng, design, series[:, 20 : 20 + T])
     sound = series[:, 20 - lag : 20 - lag + T] + 0.3 * rng.normal(size=(design.n_samples, T))
@@ -78,7 +69,7 @@ def drifting(rng, design):
 @pytest.mark.parametrize("templates", [True, False])
 def test_drifting_series_give_five_percent(templates):
     rng, hits, family, n = np.random.default_rng(templates), 0, 0, 40
-    design = make_design(templates=templates)
+    design = make_design(4, templates=templates)
     naive = 0
     for _ in range(n):
         walks = [drifting(rng, design) for _ in range(2)]
@@ -95,7 +86,7 @@ def test_drifting_series_give_five_percent(templates):
 
 
 def test_the_null_is_the_same_pipeline_with_other_pairs():
-    design, rng = make_design(), np.random.default_rng(3)
+    design, rng = make_design(4), np.random.default_rng(3)
     series = smooth(rng, design.n_samples)
     states, m = states_of(rng, design, smooth(rng, design.n_samples) + 0.3 * series), 9
     found = run(design, states, {"rms": series}, n_permutations=m).table
@@ -109,7 +100,7 @@ def test_the_null_is_the_same_pipeline_with_other_pairs():
 
 
 def test_what_all_clips_share_and_what_a_clip_keeps_does_not_count():
-    design, rng = make_design(), np.random.default_rng(4)
+    design, rng = make_design(4), np.random.default_rng(4)
     series = smooth(rng, design.n_samples)
     states = states_of(rng, design, series)
     sound = {"rms": series + 0.5 * smooth(rng, design.n_samples)}
@@ -122,7 +113,7 @@ def test_what_all_clips_share_and_what_a_clip_keeps_does_not_count():
 
 
 def test_columns_of_a_feature_are_scored_together_and_gaps_as_their_mean():
-    design, rng = make_design(), np.random.default_rng(5)
+    design, rng = make_design(4), np.random.default_rng(5)
     series = smooth(rng, 2, design.n_samples)
     states = states_of(rng, design, series[0])
     series[0, 3, :40] = np.nan
@@ -137,7 +128,7 @@ def test_columns_of_a_feature_are_scored_together_and_gaps_as_their_mean():
 
 
 def test_delta_and_a_branch_without_variance():
-    design, rng = make_design(), np.random.default_rng(6)
+    design, rng = make_design(4), np.random.default_rng(6)
     series = smooth(rng, design.n_samples)
     cond = states_of(rng, design, series)
     states = np.concatenate([cond, np.ones_like(cond)], axis=1)
@@ -145,12 +136,12 @@ def test_delta_and_a_branch_without_variance():
     at = result.table[result.table["lag"] == 0].set_index("branch")
     assert at.loc["delta", "estimate"] == pytest.approx(at.loc["cond", "estimate"], abs=1e-3)
     assert "deterministic" in at.loc["uncond", "null"]
-    joined = lags_map([result.table, result.table.assign(layer=1)], [result.null, result.null])
+    joined = layer_map(lags, [result.table, result.table.assign(layer=1)], [result.null, result.null])
     assert joined["family"][0] == "layers × branches × features × lags"
 
 
 def test_what_does_not_fit_is_refused_or_said():
-    design, rng = make_design(), np.random.default_rng(7)
+    design, rng = make_design(4), np.random.default_rng(7)
     series = smooth(rng, design.n_samples)
     states = states_of(rng, design, series)
     with pytest.raises(InputError, match="were sound and states made together"):
@@ -158,7 +149,7 @@ def test_what_does_not_fit_is_refused_or_said():
     with pytest.raises(InputError, match="lack 'flux'"):
         followed({"rms": series}, {"flux": ("flux",)})
     with pytest.raises(InputError, match=r"generation\.duration"):
-        layer_lags(
+        of_states(
             lambda i: states[i],
             followed({"rms": series[:, :6]}, {"rms": ("rms",)}),
             Timeline(6, K, 50.0),
@@ -170,3 +161,24 @@ def test_what_does_not_fit_is_refused_or_said():
     table = run(single, states[:8], {"rms": series[:8]}).table
     assert table["estimate"].isna().all()
     assert table["null"].str.contains("no folds").all()
+
+
+@pytest.mark.parametrize("sites", [["mlp"], ["mlp", "residual"]])
+def test_stacks_are_read_at_the_site_asked_for(tmp_path, sites):
+    """The sound follows the states of mlp; those of residual, where there are any, are noise."""
+    design, rng = make_design(4), np.random.default_rng(8)
+    series = smooth(rng, design.n_samples)
+    states, noise = states_of(rng, design, series), rng.normal(size=(design.n_samples, 2, CLIP.n_steps, 6))
+    paths = [tmp_path / f"{i}.h5" for i in range(design.n_samples)]
+    for i, path in enumerate(paths):
+        with StackWriter(path, {}, np.zeros((K, T), int), CLIP) as stack:
+            for site in sites:
+                stack.write(site, 0, np.repeat(states[i], 2, axis=0) if site == "mlp" else noise[i])
+    options = {"model": "nano", "layer": 0, "n_permutations": 1, "n_bootstraps": 2}
+    sound = followed({"rms": series}, {"rms": ("rms",)})
+    table = of_stacks(paths, sound, design, site="mlp", **options).table
+    at = table[table["lag"] == 0].set_index("branch")
+    assert (at.loc[["cond", "uncond"], "estimate"] > 0.7).all()
+    if "residual" not in sites:
+        with pytest.raises(InputError, match="residual"):
+            of_stacks(paths, sound, design, site="residual", **options)

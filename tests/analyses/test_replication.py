@@ -11,8 +11,8 @@ from innerear.analyses.replication import (
     layer_curves,
     layer_table,
     of_branch,
+    of_stacks,
     raw_comparison,
-    stacks_replication,
 )
 from innerear.errors import InputError
 from innerear.stacks import StackWriter
@@ -123,19 +123,23 @@ def test_what_cannot_be_compared_is_refused(one, other, message):
         layer_table(one, other, COMPLETE, model="nano", layer=3)
 
 
-def test_stacks_are_paired_by_seed_whatever_their_order(tmp_path):
+@pytest.mark.parametrize("sites", [["mlp"], ["mlp", "residual"]])
+def test_stacks_are_paired_by_seed_whatever_their_order(tmp_path, sites):
+    """Clips of one seed are alike at mlp; at residual, where it is stored, no two are."""
     rng, rows = np.random.default_rng(2), []
     for emotion, seeds in (("happy", (3, 1)), ("sad", (1, 3))):
         for seed in seeds:
             path = tmp_path / f"{emotion}-{seed}.h5"
             noise = np.random.default_rng(seed).normal(size=(2, 13, 8))
             with StackWriter(path, {}, np.zeros((4, 10), int), Timeline(10, 4, 50.0)) as stack:
-                stack.write("residual", 0, noise + 1e-3 * rng.normal(size=noise.shape))
+                for site in sites:
+                    own = rng.normal(size=noise.shape)
+                    stack.write(site, 0, noise + 1e-3 * own if site == "mlp" else own)
             rows.append((f"music-{emotion}", emotion, seed, str(path)))
     samples = pd.DataFrame(rows, columns=["prompt_id", "emotion", "seed", "stack"])
-    found, curves = stacks_replication(samples, [0], model="nano")
+    found, curves = of_stacks(samples, [0], model="nano", site="mlp")
     same_seed = found[found["statistic"] == "cosine, mean over steps"].set_index("branch")
     assert same_seed.loc[FLATTENED, "lowest"] > 0.99
     assert set(curves["step"]) == set(range(13))
     with pytest.raises(InputError, match="two prompts of two emotions"):
-        stacks_replication(samples[samples["emotion"] == "sad"], [0], model="nano")
+        of_stacks(samples[samples["emotion"] == "sad"], [0], model="nano", site="mlp")

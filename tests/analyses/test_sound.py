@@ -5,68 +5,22 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
+from fake_clips import Averages, clip_table, codes
+from fakes import clustered, make_design
 from scipy.stats import binom
 from sklearn.kernel_ridge import KernelRidge
 
-from innerear.analyses.sound import BEYOND, HELD_OUT, correlation_map, layer_correlation
+from innerear.analyses import sound
+from innerear.analyses.sound import BEYOND, HELD_OUT
 from innerear.errors import InputError
 from innerear.statistics.design import Design
 from innerear.statistics.ridge import PENALTIES
-
-EMOTIONS = ("happy", "sad", "calm", "energetic")
-
-
-def make_design(n_templates=5, n_seeds=2, templates=True):
-    rows = [
-        (f"t{t}-{emotion}/seed-{seed}", f"t{t}-{emotion}", f"t{t}" if templates else "", emotion, seed)
-        for emotion in EMOTIONS
-        for t in range(n_templates)
-        for seed in range(n_seeds)
-    ]
-    return Design(pd.DataFrame(rows, columns=["sample_id", "prompt_id", "template", "emotion", "seed"]))
-
-
-class Measured:
-    """An open Gram file with one window, in memory."""
-
-    def __init__(self, design, **branches):
-        self.branches = list(branches)
-        centred = [x - x.mean(axis=0) for x in branches.values()]
-        self.grams = np.array([x @ x.T for x in centred], np.float32)
-        self.ids = np.array(design.samples["sample_id"])
-
-    def read(self, name, *, branch, window):
-        assert (name, window) == ("window_gram", 0)
-        return self.grams[branch]
-
-    def coords(self, axis):
-        return {"sample": self.ids, "window": np.array(["whole"]), "branch": np.array(self.branches)}[axis]
-
-    def __contains__(self, name):
-        return name == "window_gram"
-
-
-def clustered(design, columns, within, rng):
-    """Null data [N, columns] of which a share `within` belongs to the prompt."""
-    prompt = rng.normal(size=(design.n_prompts, columns))[design.prompt_of]
-    return np.sqrt(within) * prompt + np.sqrt(1 - within) * rng.normal(size=(design.n_samples, columns))
-
-
-def as_clips(design, values, names=None, reason="silent"):
-    names = names or [f"f{k}" for k in range(values.shape[1])]
-    return pd.DataFrame(
-        [
-            (sample, name, "Hz", values[i, k], "" if np.isfinite(values[i, k]) else reason)
-            for i, sample in enumerate(design.samples["sample_id"])
-            for k, name in enumerate(names)
-        ],
-        columns=["sample_id", "feature", "unit", "value", "reason"],
-    )
+from innerear.statistics.table import layer_map
 
 
 def run(design, gram, values, statistic=HELD_OUT, **options):
     options = {"n_permutations": 99, "n_bootstraps": 100} | options
-    result = layer_correlation(gram, as_clips(design, values), design, model="nano", layer=0, **options)
+    result = sound.of_layer(gram, design, clips=clip_table(design, values), model="nano", layer=0, **options)
     return replace(result, table=result.table[result.table["statistic"] == statistic].reset_index(drop=True))
 
 
@@ -76,7 +30,7 @@ def test_a_planted_linear_feature_is_recovered_in_its_branch():
     signal = x @ rng.normal(size=6)
     noise = rng.normal(size=design.n_samples) * signal.std()
     values = np.c_[signal, signal + 0.5 * noise, rng.normal(size=design.n_samples)]
-    table = run(design, Measured(design, cond=other, uncond=x), values).table.set_index(["branch", "feature"])
+    table = run(design, Averages(design, cond=other, uncond=x), values).table.set_index(["branch", "feature"])
     assert table.loc[("uncond", "f0"), "estimate"] > 0.95
     # A noise of half the signal's spread leaves R² = 1 / 1.25.
     assert table.loc[("uncond", "f1"), "estimate"] == pytest.approx(0.8, abs=0.12)
@@ -109,7 +63,7 @@ def test_equals_fitting_fold_by_fold():
         ]
         errors += fit(fold.train, fold.test, PENALTIES[int(np.argmin(losses))])
         base += ((y[fold.test] - y[fold.train].mean()) ** 2).sum()
-    table = run(design, Measured(design, cond=x), y[:, None]).table
+    table = run(design, Averages(design, cond=x), y[:, None]).table
     assert table["estimate"].item() == pytest.approx(1 - errors / base, abs=1e-4)
 
 
@@ -118,8 +72,8 @@ def test_rotation_shift_and_units_change_nothing():
     x = rng.normal(size=(design.n_samples, 8))
     values = np.c_[x[:, 0] + rng.normal(size=design.n_samples), rng.normal(size=design.n_samples)]
     rotation = np.linalg.qr(rng.normal(size=(8, 8)))[0]
-    first = run(design, Measured(design, cond=x), values).table
-    second = run(design, Measured(design, cond=5 * x @ rotation + 2), 1000 * values - 3).table
+    first = run(design, Averages(design, cond=x), values).table
+    second = run(design, Averages(design, cond=5 * x @ rotation + 2), 1000 * values - 3).table
     np.testing.assert_allclose(first["estimate"], second["estimate"], atol=1e-3)
     np.testing.assert_allclose(first["p"], second["p"], atol=0.021)
 
@@ -131,8 +85,8 @@ def test_false_positive_rate_on_null_data(within, templates):
     rng, rejected, n = np.random.default_rng([int(10 * within), templates]), 0, 0
     design = make_design(n_templates=4, templates=templates)
     for _ in range(20):
-        gram = Measured(design, cond=clustered(design, 6, within, rng))
-        table = run(design, gram, clustered(design, 10, within, rng)).table
+        gram = Averages(design, cond=clustered(design, (6,), within, rng))
+        table = run(design, gram, clustered(design, (10,), within, rng)).table
         rejected, n = rejected + int((table["p"] <= 0.05).sum()), n + len(table)
     low, high = binom.interval(0.99, n, 0.05)
     assert low <= rejected <= high, rejected / n
@@ -145,8 +99,8 @@ def test_permuting_samples_instead_would_find_effects_in_noise():
     ids = design.samples["sample_id"]
     alone = Design(design.samples.assign(prompt_id=ids, seed=0, template=""))
     for _ in range(8):
-        gram = Measured(design, cond=clustered(design, 6, 0.9, rng))
-        rejected.append(run(alone, gram, clustered(design, 10, 0.9, rng)).table["p"] <= 0.05)
+        gram = Averages(design, cond=clustered(design, (6,), 0.9, rng))
+        rejected.append(run(alone, gram, clustered(design, (10,), 0.9, rng)).table["p"] <= 0.05)
     assert np.mean(rejected) > 0.15
 
 
@@ -154,8 +108,12 @@ def test_max_t_keeps_the_family_wise_rate():
     rng, found, n = np.random.default_rng(4), 0, 40
     design = make_design(n_templates=4)
     for _ in range(n):
-        gram = Measured(design, cond=clustered(design, 6, 0.5, rng), uncond=clustered(design, 6, 0.5, rng))
-        found += bool((run(design, gram, clustered(design, 8, 0.5, rng)).table["p_corrected"] <= 0.05).any())
+        gram = Averages(
+            design, cond=clustered(design, (6,), 0.5, rng), uncond=clustered(design, (6,), 0.5, rng)
+        )
+        found += bool(
+            (run(design, gram, clustered(design, (8,), 0.5, rng)).table["p_corrected"] <= 0.05).any()
+        )
     assert found <= binom.ppf(0.995, n, 0.05)
 
 
@@ -167,7 +125,7 @@ def test_missing_values_have_consequences_and_reasons():
     values[design.rows[2], 2] = np.nan  # a whole prompt
     values[design.rows[:6, 0], 3] = np.nan  # too many
     values[:, 4] = 7.0
-    table = run(design, Measured(design, cond=x), values).table.set_index("feature")
+    table = run(design, Averages(design, cond=x), values).table.set_index("feature")
     assert table.loc["f1", "estimate"] > 0.9
     assert table.loc["f1", "n_valid"] == design.n_samples - 1
     assert table.loc[["f2", "f3", "f4"], ["estimate", "p"]].isna().to_numpy().all()
@@ -180,15 +138,15 @@ def test_missing_values_have_consequences_and_reasons():
 def test_without_folds_the_reason_is_given():
     design = make_design(n_templates=1)
     x = np.random.default_rng(6).normal(size=(design.n_samples, 4))
-    result = run(design, Measured(design, cond=x), x[:, :2])
+    result = run(design, Averages(design, cond=x), x[:, :2])
     assert result.table[["estimate", "p"]].isna().to_numpy().all()
     assert result.table["null"].str.contains("no folds").all()
-    assert correlation_map([result.table], [result.null])["p_corrected"].isna().all()
+    assert layer_map(sound, [result.table], [result.null])["p_corrected"].isna().all()
 
 
 def test_without_permutations_nothing_is_tested():
     design, x = make_design(), np.random.default_rng(6).normal(size=(40, 4))
-    table = run(design, Measured(design, cond=x), x[:, :2], n_permutations=0).table
+    table = run(design, Averages(design, cond=x), x[:, :2], n_permutations=0).table
     assert table["estimate"].notna().all()
     assert table[["p", "p_corrected", "min_p"]].isna().all(axis=None)
     assert (table["n_perm"] == 0).all()
@@ -197,7 +155,7 @@ def test_without_permutations_nothing_is_tested():
 
 def test_a_branch_without_variance_predicts_nothing():
     design, x = make_design(), np.random.default_rng(6).normal(size=(40, 4))
-    result = run(design, Measured(design, cond=x, uncond=np.ones_like(x)), x[:, :2])
+    result = run(design, Averages(design, cond=x, uncond=np.ones_like(x)), x[:, :2])
     table = result.table.set_index("branch")
     assert table.loc["uncond", ["estimate", "ci_lo", "p", "p_corrected", "min_p"]].isna().all(axis=None)
     assert (table.loc["uncond", "n_perm"] == 0).all()
@@ -208,10 +166,10 @@ def test_a_branch_without_variance_predicts_nothing():
 
 def test_map_over_layers_is_stricter_than_one_layer():
     design, rng = make_design(), np.random.default_rng(7)
-    grams = [Measured(design, cond=rng.normal(size=(design.n_samples, 6))) for _ in range(3)]
+    grams = [Averages(design, cond=rng.normal(size=(design.n_samples, 6))) for _ in range(3)]
     values = rng.normal(size=(design.n_samples, 4))
     results = [run(design, gram, values) for gram in grams]
-    joined = correlation_map([r.table for r in results], [r.null for r in results])
+    joined = layer_map(sound, [r.table for r in results], [r.null for r in results])
     alone = pd.concat([r.table for r in results], ignore_index=True)
     assert (joined["p_corrected"] >= alone["p_corrected"]).all()
     assert (joined["p_corrected"] > alone["p_corrected"]).any()
@@ -221,24 +179,23 @@ def test_map_over_layers_is_stricter_than_one_layer():
 def test_clips_that_lack_a_sample_are_refused():
     design = make_design()
     x = np.random.default_rng(8).normal(size=(design.n_samples, 4))
-    clips = as_clips(design, x)
+    clips = clip_table(design, x)
     with pytest.raises(InputError, match="'t0-happy/seed-0' has 'f0' twice"):
         twice = pd.concat([clips, clips.iloc[:1]])
-        layer_correlation(Measured(design, cond=x), twice, design, model="nano", layer=0)
+        sound.of_layer(Averages(design, cond=x), design, clips=twice, model="nano", layer=0)
     clips = clips.iloc[4:]
     with pytest.raises(InputError, match="'t0-happy/seed-0' has no clip features"):
-        layer_correlation(Measured(design, cond=x), clips, design, model="nano", layer=0)
+        sound.of_layer(Averages(design, cond=x), design, clips=clips, model="nano", layer=0)
 
 
 def test_what_goes_beyond_the_label_is_told_from_what_the_label_brings():
     """Feature 0 follows the label, which the states know; feature 1 follows the states within a label."""
     design, rng = make_design(n_seeds=3), np.random.default_rng(9)
-    codes = np.unique(design.labels, return_inverse=True)[1]
     own = rng.normal(size=(design.n_samples, 4))
-    states = np.c_[3 * np.eye(4)[codes], own]
+    states = np.c_[3 * np.eye(4)[codes(design)], own]
     noise = 0.3 * rng.normal(size=(design.n_samples, 2))
-    values = np.c_[codes, own[:, 0] + 0.5 * codes] + noise
-    gram = Measured(design, cond=states)
+    values = np.c_[codes(design), own[:, 0] + 0.5 * codes(design)] + noise
+    gram = Averages(design, cond=states)
     plain, beyond = (run(design, gram, values, statistic).table for statistic in (HELD_OUT, BEYOND))
     assert (plain["estimate"] > 0.7).all()
     assert (plain["p_corrected"] <= 0.05).all()
@@ -253,11 +210,10 @@ def test_false_positive_rate_beyond_the_label():
     """Sound and states both follow the label, and have nothing else to do with each other."""
     rng, rejected, n = np.random.default_rng(10), 0, 0
     design = make_design(n_templates=4)
-    codes = np.unique(design.labels, return_inverse=True)[1]
     for _ in range(20):
-        shared = rng.normal(size=(4, 6))[codes]
-        gram = Measured(design, cond=shared + clustered(design, 6, 0.5, rng))
-        values = rng.normal(size=(4, 10))[codes] + clustered(design, 10, 0.5, rng)
+        shared = rng.normal(size=(4, 6))[codes(design)]
+        gram = Averages(design, cond=shared + clustered(design, (6,), 0.5, rng))
+        values = rng.normal(size=(4, 10))[codes(design)] + clustered(design, (10,), 0.5, rng)
         table = run(design, gram, values, BEYOND).table
         rejected, n = rejected + int((table["p"] <= 0.05).sum()), n + len(table)
     low, high = binom.interval(0.99, n, 0.05)
@@ -267,11 +223,7 @@ def test_false_positive_rate_beyond_the_label():
 def test_every_window_of_the_file_is_scored():
     design, rng = make_design(), np.random.default_rng(11)
     first, second = rng.normal(size=(2, design.n_samples, 4))
-    gram = Measured(design, cond=first)
-    other = Measured(design, cond=second)
-    gram.grams = np.stack([gram.grams, other.grams], axis=1)
-    gram.read = lambda name, *, branch, window: gram.grams[branch, window]
-    gram.coords = lambda axis: np.array(["whole", "last_10"]) if axis == "window" else other.coords(axis)
+    gram = Averages(design, ("whole", "last_10"), cond=np.stack([first, second]))
     table = run(design, gram, np.c_[first[:, 0], second[:, 0]]).table.set_index(["window", "feature"])
     assert set(table.index.unique("window")) == {"whole", "last_10"}
     own = table.loc[[("whole", "f0"), ("last_10", "f1")], "estimate"]

@@ -1,71 +1,27 @@
 """Nested models of the states: what the label brings and what the sound adds are told apart."""
 
 import numpy as np
-import pandas as pd
 import pytest
+from fake_clips import Averages, clip_table, codes
+from fakes import clustered, make_design
 from scipy.stats import binom
 
-from innerear.analyses.sound_and_label import BEYOND_LABEL, LABEL, SOUND, layer_nested, nested_map
-from innerear.statistics.design import Design
+from innerear.analyses import sound_and_label
+from innerear.analyses.sound_and_label import BEYOND_LABEL, LABEL, SOUND
 from innerear.statistics.ridge import PENALTIES, DualRidge
-
-EMOTIONS = ("happy", "sad", "calm", "energetic")
-
-
-def make_design(n_templates=5, n_seeds=2):
-    rows = [
-        (f"t{t}-{emotion}/seed-{seed}", f"t{t}-{emotion}", f"t{t}", emotion, seed)
-        for emotion in EMOTIONS
-        for t in range(n_templates)
-        for seed in range(n_seeds)
-    ]
-    return Design(pd.DataFrame(rows, columns=["sample_id", "prompt_id", "template", "emotion", "seed"]))
+from innerear.statistics.table import layer_map
 
 
-class Measured:
-    """An open Gram file with one window, in memory."""
-
-    def __init__(self, design, **branches):
-        self.branches = branches
-        self.ids = np.array(design.samples["sample_id"])
-
-    def read(self, name, *, branch, window):
-        assert window == 0
-        states = list(self.branches.values())[branch]
-        centred = states - states.mean(axis=0)
-        return {"window_mean": states, "window_gram": centred @ centred.T}[name].astype(np.float32)
-
-    def coords(self, axis):
-        return np.array({"sample": self.ids, "window": ["whole"], "branch": list(self.branches)}[axis])
-
-
-def clustered(design, columns, rng, within=0.5):
-    prompt = rng.normal(size=(design.n_prompts, columns))[design.prompt_of]
-    return np.sqrt(within) * prompt + np.sqrt(1 - within) * rng.normal(size=(design.n_samples, columns))
-
-
-def run(design, sound, n_permutations=99, **branches):
-    clips = pd.DataFrame(
-        [
-            (sample, f"f{k}", "", sound[i, k], "")
-            for i, sample in enumerate(design.samples["sample_id"])
-            for k in range(sound.shape[1])
-        ],
-        columns=["sample_id", "feature", "unit", "value", "reason"],
-    )
-    gram = Measured(design, **branches)
-    options = {"n_permutations": n_permutations, "n_bootstraps": 100}
-    return layer_nested(gram, clips, design, model="nano", layer=0, **options)
-
-
-def codes(design):
-    return np.unique(design.labels, return_inverse=True)[1]
+def run(design, values, n_permutations=99, **branches):
+    gram, clips = Averages(design, **branches), clip_table(design, values)
+    options = {"model": "nano", "layer": 0, "n_permutations": n_permutations, "n_bootstraps": 100}
+    return sound_and_label.of_layer(gram, design, clips=clips, **options)
 
 
 def test_label_and_sound_are_told_apart():
     design, rng = make_design(n_seeds=3), np.random.default_rng(0)
     by_label = rng.normal(size=(4, 6))[codes(design)]
-    sound = clustered(design, 4, rng)
+    sound = clustered(design, (4,), 0.5, rng)
     by_sound = sound @ rng.normal(size=(4, 6))
     noise = 0.3 * rng.normal(size=(3, design.n_samples, 6))
     result = run(design, sound, cond=by_label + noise[0], uncond=by_sound + noise[1], delta=noise[2])
@@ -80,7 +36,7 @@ def test_label_and_sound_are_told_apart():
     assert (p["uncond"][[SOUND, BEYOND_LABEL]] <= 0.05).all()
     assert (p["delta"].dropna() > 0.05).all()
     assert (table["ci_lo"] <= table["estimate"]).all() and (table["estimate"] <= table["ci_hi"]).all()
-    of = result.dimensions.groupby("branch")
+    of = result.further["dimensions"].groupby("branch")
     assert (of.get_group("uncond")["p_corrected"] <= 0.05).all()
     assert (of.get_group("delta")["p_corrected"] > 0.05).all()
 
@@ -108,7 +64,7 @@ def test_joint_errors_are_those_of_the_targets_themselves():
 
 def test_permuting_the_gram_matrix_is_permuting_the_states():
     design, rng = make_design(), np.random.default_rng(2)
-    sound, states = clustered(design, 3, rng), clustered(design, 5, rng)
+    sound, states = clustered(design, (3,), 0.5, rng), clustered(design, (5,), 0.5, rng)
     still = run(design, sound, cond=states).table
     moved = run(design, sound, cond=states[design.permutations(1)[0]]).table
     assert (still["estimate"] != moved["estimate"]).any()
@@ -125,10 +81,12 @@ def test_false_positive_rates():
     design = make_design(n_templates=4)
     for _ in range(n):
         shared = [rng.normal(size=(4, 5))[codes(design)] for _ in range(2)]
-        sound, states = (one + clustered(design, 5, rng) for one in shared)
+        sound, states = (one + clustered(design, (5,), 0.5, rng) for one in shared)
         table = run(design, sound, cond=states).table.set_index("statistic")
         rejected += int(table.loc[BEYOND_LABEL, "p"] <= 0.05)
-        unrelated = run(design, clustered(design, 5, rng), cond=clustered(design, 5, rng)).dimensions
+        unrelated = run(
+            design, clustered(design, (5,), 0.5, rng), cond=clustered(design, (5,), 0.5, rng)
+        ).further["dimensions"]
         dimensions += int((unrelated["p"] <= 0.05).sum())
     low, high = binom.interval(0.99, n, 0.05)
     assert low <= rejected <= high, rejected / n
@@ -138,9 +96,9 @@ def test_false_positive_rates():
 
 def test_dimensions_name_the_feature_that_they_follow():
     design, rng = make_design(), np.random.default_rng(4)
-    sound = clustered(design, 4, rng)
+    sound = clustered(design, (4,), 0.5, rng)
     states = np.c_[-sound[:, 2], sound[:, 0], np.ones(design.n_samples)]
-    table = run(design, sound, cond=states + 5).dimensions
+    table = run(design, sound, cond=states + 5).further["dimensions"]
     assert table["feature"][:2].tolist() == ["f2", "f0"]
     assert table["r"][:2].tolist() == pytest.approx([-1, 1])
     assert np.isnan(table["estimate"][2])
@@ -150,13 +108,13 @@ def test_dimensions_name_the_feature_that_they_follow():
 def test_what_cannot_be_estimated_says_why():
     rng = np.random.default_rng(5)
     design = make_design(n_templates=1)
-    result = run(design, clustered(design, 3, rng), cond=clustered(design, 3, rng))
-    assert result.table["estimate"].isna().all() and result.dimensions["estimate"].isna().all()
+    result = run(design, clustered(design, (3,), 0.5, rng), cond=clustered(design, (3,), 0.5, rng))
+    assert result.table["estimate"].isna().all() and result.further["dimensions"]["estimate"].isna().all()
     assert result.table["null"].str.contains("no folds").all()
-    assert nested_map([result.table], [result.null])["p_corrected"].isna().all()
+    assert layer_map(sound_and_label, [result.table], [result.null])["p_corrected"].isna().all()
     design = make_design()
-    states = clustered(design, 3, rng)
-    result = run(design, clustered(design, 3, rng), cond=states, uncond=np.ones_like(states))
+    states = clustered(design, (3,), 0.5, rng)
+    result = run(design, clustered(design, (3,), 0.5, rng), cond=states, uncond=np.ones_like(states))
     table = result.table.set_index("branch")
     assert table.loc["uncond", "null"].str.contains("deterministic").all()
     assert table.loc["cond", "estimate"].notna().all()

@@ -1,9 +1,9 @@
-"""Does the audio itself differ between emotions? Asked of the sound alone, before the states are.
+"""Does the audio itself differ between emotions? Asked of the sound alone, without the states.
 
-Where it does not, whatever distinguishes the states is the text, and not music that the model made.
+Where it does not, states differ between emotions because of the text, not because of the music.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import combinations
 
@@ -13,24 +13,28 @@ from scipy.special import gammaln
 from scipy.stats import false_discovery_control
 
 from innerear.acoustics.features import FEATURES
-from innerear.errors import InputError
-from innerear.statistics.clip_targets import Targets, clip_targets
-from innerear.statistics.design import Bootstraps, Design
-from innerear.statistics.significance import percentile_interval, record
+from innerear.statistics.anova import Anova
+from innerear.statistics.clip_targets import Targets, clip_targets, prompt_means, why_no_folds
+from innerear.statistics.design import Design
+from innerear.statistics.finding import Finding
+from innerear.statistics.significance import ALPHA, percentile_interval
+from innerear.statistics.table import TEST, blank, record
 
-ALPHA = 0.05
-ALL = "all features"
+ANOVA, HEDGES = "ANOVA F", "Hedges g"
 #: for ratings, in place of Hedges' g
 SLOPE = "Pearson r"
-_COMMON = (
-    *("model", "statistic", "estimate", "ci_lo", "ci_hi", "p", "p_corrected"),
-    *("n_prompts", "n_perm", "min_p", "null", "family"),
-)
+ACCURACY, RECALL = "balanced accuracy", "recall"
+ALL = "all features"
+#: statistic → what its p is corrected over
+_FAMILIES = {ANOVA: "features", HEDGES: "features × pairs of labels", SLOPE: "features"}
+_INTERVAL = ["estimate", "ci_lo", "ci_hi"]
+_COMMON = ["model", "statistic", *_INTERVAL, *(name for name in TEST if name != "score")]
+_GAPS = dict.fromkeys(_INTERVAL, np.nan)
 
 
 @dataclass(frozen=True)
-class Manipulation:
-    """What `manipulation` returns; all tables have the common columns.
+class AudioCheck:
+    """What `audio_check` returns; all tables have the common columns.
 
     Attributes
     ----------
@@ -44,104 +48,66 @@ class Manipulation:
     verdict: pd.DataFrame
 
 
-def manipulation(
+def audio_check(
     clips: pd.DataFrame,
     design: Design,
     *,
     model: str,
     n_permutations: int = 1000,
     n_bootstraps: int = 1000,
-) -> Manipulation:
+) -> AudioCheck:
     """Test whether clip features differ between labels.
 
     Parameters
     ----------
-    clips : long table of `sample_id`, `feature`, `unit`, `value` (NaN where not measured) and `reason`.
+    clips : as `clip_targets` takes them.
     design : labels, folds, permutations, bootstraps.
     model : for the tables' columns.
     n_permutations, n_bootstraps : rows of the design's tables to use.
 
     Returns
     -------
-    See `Manipulation`. *ANOVA F* is of the prompt means, labels against what is left after labels and
-    templates; labels are permuted among the prompts of a template, and `p_corrected` is Benjamini and
-    Hochberg's over features. *Hedges g* of two labels is the difference of their mean prompt means in
-    units of the pooled standard deviation of prompt means, corrected for few prompts; two-sided,
-    with only these two labels exchanged, so that with few templates no small p is possible (`min_p`);
-    corrected over features × pairs. *Balanced accuracy* is of the nearest centroid of standardised
-    features, both fitted on some templates and judged on another; `p_corrected` is max-T over the
-    sets of features. Intervals resample templates, then seeds; those of
-    g are of the difference, in units of the observed spread. For ratings F is of the slope, *Pearson r* of
-    prompt means with ratings (templates taken out of both) stands in place of g, and nothing is
-    classified. A feature that a whole prompt lacks, or that more than 10 % of samples lack, is not used,
-    with the reason in `null`.
+    See `AudioCheck`. The unit is the prompt's mean over seeds.
+
+    - *ANOVA F* : labels against what is left after labels and templates. Labels are permuted among the
+      prompts of a template; `p_corrected` is Benjamini and Hochberg's over features.
+    - *Hedges g* of two labels, see `hedges_g`. Two-sided; only these two labels are exchanged, so with few
+      templates no small p is possible (`min_p`). Corrected over features × pairs.
+    - *balanced accuracy* : nearest centroid of standardised features, fitted on some templates and judged on
+      another; `p_corrected` is max-T over the sets of features.
+
+    Intervals resample templates, then seeds; those of g are of the difference in units of the observed
+    spread. For ratings F is of the slope, *Pearson r* with the ratings (templates taken out of both) replaces
+    g, and nothing is classified. A feature that cannot be used (see `clip_targets`) has a reason in `null`.
 
     Raises
     ------
     InputError: as `clip_targets`.
     """
     targets = clip_targets(clips, design)
-    effects = pd.concat(
-        [
-            _anova(targets, design, n_permutations),
-            *(_slopes if design.numeric else _contrasts)(targets, design, n_permutations, n_bootstraps),
-        ],
-        ignore_index=True,
-    )
-    for statistic, family in (
-        ("ANOVA F", "features"),
-        ("Hedges g", "features × pairs of labels"),
-        (SLOPE, "features"),
-    ):
+    contrasts = _slopes if design.numeric else _pairs
+    tables = contrasts(targets, design, n_permutations, n_bootstraps)
+    effects = pd.concat([_anova(targets, design, n_permutations), *tables], ignore_index=True)
+    for statistic, family in _FAMILIES.items():
         rows = np.flatnonzero((effects["statistic"] == statistic) & effects["p"].notna())
         if len(rows):
             effects.loc[rows, "p_corrected"] = false_discovery_control(effects["p"].to_numpy(float)[rows])
             effects.loc[rows, "family"] = f"{family} (Benjamini-Hochberg)"
-    classification = _classification(targets, design, n_permutations, n_bootstraps)
-    columns = {"model": model, "n_prompts": design.n_prompts}
-    effects = effects.assign(**columns).reindex(columns=["feature", "unit", "label_1", "label_2", *_COMMON])
-    classification = classification.assign(**columns).reindex(columns=["features", "label", *_COMMON])
-    return Manipulation(effects, classification, _verdict(effects, classification, design))
+    effects, classification = (
+        table.assign(model=model).reindex(columns=[*own, *_COMMON])
+        for table, own in (
+            (effects, ["feature", "unit", "label_1", "label_2"]),
+            (_classification(targets, design, n_permutations, n_bootstraps), ["features", "label"]),
+        )
+    )
+    return AudioCheck(effects, classification, _verdict(effects, classification, design))
 
 
-def prompt_means(values: np.ndarray, design: Design) -> np.ndarray:
-    """Mean over each prompt's seeds of values [N, F], as [P, F]."""
-    return values[design.rows].mean(axis=1)
-
-
-def anova_f(means: np.ndarray, design: Design, labels: np.ndarray) -> np.ndarray:
-    """F of the labels, templates taken out where they are blocks.
-
-    Parameters
-    ----------
-    means : [P, F] prompt means.
-    labels : [m, P] number of each prompt's label, or its rating, in m relabelings.
-
-    Returns
-    -------
-    [m, F]; with m + 1 rows of labels the observed and the null at once. Between-label and residual
-    sums of squares each by their degrees of freedom, in a randomised block design.
-    """
-    blocks = _indicator(design.block_of, design.n_blocks)  # [P, blocks]
-    residual = means - blocks @ np.linalg.lstsq(blocks, means, rcond=None)[0]
-    columns = labels[..., None]  # [m, P, 1]
-    if not design.numeric:
-        columns = (columns == np.arange(int(labels.max()) + 1)).astype(float)  # [m, P, labels]
-    # Within blocks, since a block need not hold every label as often as another.
-    inside = columns - np.einsum("pb,mbl->mpl", blocks, _block_means(columns, blocks))
-    basis = np.linalg.pinv(inside)  # [m, labels, P]
-    fitted = inside @ (basis @ residual)  # [m, P, F]
-    between, total = (fitted**2).sum(axis=1), (residual**2).sum(axis=0)
-    of_labels = 1 if design.numeric else columns.shape[-1] - 1
-    df = of_labels, len(means) - design.n_blocks - of_labels
-    if df[1] < 1:
-        return np.full((len(labels), means.shape[1]), np.nan)
-    within = np.maximum(total - between, np.finfo(float).eps * np.maximum(total, 1e-300))
-    return between / df[0] / (within / df[1])
+# ---- measures -----------------------------------------------------------------------------------
 
 
 def hedges_g(means: np.ndarray, first: np.ndarray, second: np.ndarray) -> np.ndarray:
-    """Hedges' g of the prompt means of two labels.
+    """Hedges' g of the prompt means of two labels: their difference ÷ pooled standard deviation, corrected.
 
     Parameters
     ----------
@@ -150,24 +116,28 @@ def hedges_g(means: np.ndarray, first: np.ndarray, second: np.ndarray) -> np.nda
 
     Returns
     -------
-    [m, F]: difference of means times `_unit`.
+    [m, F]; NaN with fewer than 4 prompts, or if they do not vary.
+
+    Examples
+    --------
+    >>> means, first = np.array([[1.0], [2.0], [3.0], [4.0]]), np.array([[False, False, True, True]])
+    >>> hedges_g(means, first, ~first).round(4)
+    array([[1.5958]])
     """
     return _difference(means, first, second) * _unit(means, first, second)
 
 
 def _difference(means: np.ndarray, first: np.ndarray, second: np.ndarray) -> np.ndarray:
-    """Weighted mean of one label's prompts minus the other's, [m, F]; weights [m, P], NaN where all are 0."""
+    """Mean of one label's prompts minus the other's, [m, F]; weights [m, P], NaN where all are 0.
+
+    means : [P, F], or [m, P, F].
+    """
     centres = []
     for weight in (first, second):
         count = weight.sum(axis=1)[:, None]
-        sums = _weighted_sum(weight.astype(float), means)
+        sums = weight @ means if means.ndim == 2 else (weight[:, None] @ means)[:, 0]
         centres.append(np.divide(sums, count, out=np.full(sums.shape, np.nan), where=count > 0))
     return centres[0] - centres[1]
-
-
-def _weighted_sum(weight: np.ndarray, means: np.ndarray) -> np.ndarray:
-    """Sum means [P, F] or [m, P, F] with weights [m, P], as [m, F]."""
-    return weight @ means if means.ndim == 2 else (weight[:, None] @ means)[:, 0]
 
 
 def _unit(means: np.ndarray, first: np.ndarray, second: np.ndarray) -> np.ndarray:
@@ -178,13 +148,22 @@ def _unit(means: np.ndarray, first: np.ndarray, second: np.ndarray) -> np.ndarra
     squares = np.zeros((len(first), means.shape[1]))
     for inside in (first, second):
         n = np.maximum(inside.sum(axis=1), 1)[:, None]
-        sums, of_squares = inside @ means, inside @ means**2
-        squares += of_squares - sums**2 / n
+        squares += inside @ means**2 - (inside @ means) ** 2 / n
     df = (first.sum(axis=1) + second.sum(axis=1) - 2)[:, None].astype(float)
     usable = (df > 1) & (squares > 1e-9)
     df = np.where(df > 1, df, 2)
     correction = np.exp(gammaln(df / 2) - gammaln((df - 1) / 2)) / np.sqrt(df / 2)
     return np.where(usable, correction / np.sqrt(np.where(usable, squares, 1) / df), np.nan)
+
+
+def _pearson(ratings: np.ndarray, means: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Correlate ratings [m, P] with means [P, F] or [m, P, F], weighing prompts by [m, P]: [m, F]."""
+    share = weights / weights.sum(axis=1, keepdims=True)
+    x = ratings - (share * ratings).sum(axis=1, keepdims=True)
+    y = means - share[:, None] @ means  # [m, P, F]
+    product = ((share * x)[:, None] @ y)[:, 0]
+    size = np.sqrt((share * x**2).sum(axis=1)[:, None] * (share[:, None] @ y**2)[:, 0])
+    return np.divide(product, size, out=np.full(product.shape, np.nan), where=size > 1e-12)
 
 
 def nearest_centroid(values: np.ndarray, labels: np.ndarray, design: Design) -> np.ndarray:
@@ -214,10 +193,8 @@ def nearest_centroid(values: np.ndarray, labels: np.ndarray, design: Design) -> 
         sizes = np.maximum(one_hot.sum(axis=1), 1)[..., None]
         centroids = np.einsum("mnl,nf->mlf", one_hot, train, optimize=True) / sizes
         # |x − c|² without |x|², which is the same for all centroids.
-        distance = (centroids**2).sum(axis=-1)[:, None] - 2 * np.einsum(
-            "nf,mlf->mnl", test, centroids, optimize=True
-        )
-        predicted[:, fold.test] = distance.argmin(axis=-1)
+        products = np.einsum("nf,mlf->mnl", test, centroids, optimize=True)
+        predicted[:, fold.test] = ((centroids**2).sum(axis=-1)[:, None] - 2 * products).argmin(axis=-1)
     return predicted
 
 
@@ -230,131 +207,110 @@ def _recall(predicted: np.ndarray, labels: np.ndarray, weights: np.ndarray | Non
     return np.divide(hits, n, out=np.full(n.shape, np.nan), where=n > 0)
 
 
-def _indicator(codes: np.ndarray, n: int) -> np.ndarray:
-    return (codes[:, None] == np.arange(n)).astype(float)
+# ---- effects by feature -------------------------------------------------------------------------
 
 
-def _block_means(columns: np.ndarray, blocks: np.ndarray) -> np.ndarray:
-    """Mean of [m, P, labels] over each block, [m, blocks, labels]."""
-    return np.einsum("pb,mpl->mbl", blocks, columns) / blocks.sum(axis=0)[:, None]
+def _feature_rows(
+    targets: Targets, design: Design, statistic: str, first: str = "", second: str = ""
+) -> pd.DataFrame:
+    """A row per feature, without results."""
+    rows = {"feature": targets.names, "unit": targets.units, "null": targets.nulls}
+    return blank(rows, design, statistic=statistic, label_1=first, label_2=second, **_GAPS)
 
 
-def _relabelings(design: Design, m: int) -> np.ndarray:
-    """Numbers of all samples' labels, or ratings, observed in row 0 and permuted in m more, [1 + m, N]."""
-    codes = np.unique(design.labels, return_inverse=True)[1]
-    values = design.targets[design.prompt_of, 0] if design.numeric else codes
-    return np.concatenate([values[None], values[design.permutations(m)]])
+def _write(
+    table: pd.DataFrame,
+    usable: np.ndarray,
+    design: Design,
+    found: tuple[np.ndarray, np.ndarray],
+    drawn: np.ndarray | None = None,
+    *,
+    size: Callable[[np.ndarray], np.ndarray] = np.asarray,
+    why_not: str = "too few prompts to tell labels from chance",
+) -> None:
+    """Write estimates, intervals and tests into the rows of usable features.
 
-
-def _rows(n: int, statistic: str, **columns) -> pd.DataFrame:
-    """Rows without results."""
-    gaps = dict.fromkeys(("estimate", "ci_lo", "ci_hi", "p", "p_corrected", "score", "min_p"), np.nan)
-    return pd.DataFrame(
-        {**columns, "statistic": statistic, **gaps, "n_perm": 0, "null": "", "family": ""}, index=range(n)
+    Parameters
+    ----------
+    found : observed [F] and permuted [m, F].
+    drawn : [·, F] in bootstraps.
+    size : of which the test is; `np.abs` makes it two-sided.
+    """
+    observed, null = found
+    table.loc[usable, "estimate"] = observed
+    if drawn is not None:
+        low, high, _ = percentile_interval(observed, drawn, design.resampled)
+        table.loc[usable, ["ci_lo", "ci_hi"]] = np.stack([low, high], axis=1)
+    record(
+        table,
+        usable,
+        design,
+        size(observed),
+        size(null),
+        m=len(null),
+        family="",
+        moved="labels",
+        why_not=why_not,
     )
 
 
-def _feature_rows(targets: Targets, statistic: str, **columns) -> pd.DataFrame:
-    table = _rows(len(targets.names), statistic, feature=targets.names, unit=targets.units, **columns)
-    table["null"] = [f"none: {reason}" if reason else "" for reason in targets.reasons]
-    return table
-
-
 def _anova(targets: Targets, design: Design, m: int) -> pd.DataFrame:
-    table = _feature_rows(targets, "ANOVA F", label_1="", label_2="")
+    table = _feature_rows(targets, design, ANOVA)
     usable = np.flatnonzero(targets.usable)
-    labels = _relabelings(design, m)[:, design.rows[:, 0]]  # [1 + m, P]
-    if not len(usable) or not np.ptp(labels[0]):
-        return table
-    found = anova_f(prompt_means(targets.values[:, usable].astype(float), design), design, labels)
-    table.loc[usable, "estimate"] = found[0]
-    _record(table, usable, design, found[0], found[1:])
+    if len(usable):
+        anova = Anova(design)
+        means = prompt_means(targets.values[:, usable].astype(float), design)
+        _write(table, usable, design, (anova.f(means), anova.null(means, m)), why_not=anova.why_not)
     return table
 
 
-def _contrasts(targets: Targets, design: Design, m: int, n_bootstraps: int) -> list[pd.DataFrame]:
+def _pairs(targets: Targets, design: Design, m: int, n_bootstraps: int) -> list[pd.DataFrame]:
     """Hedges' g of all pairs of labels, a table per pair."""
     usable = np.flatnonzero(targets.usable)
     values = targets.values[:, usable].astype(float)
-    boots = design.bootstraps(n_bootstraps)
-    resampled, weights = _resampled_means(values, design, boots)
-    tables = []
+    resampled, weights = _resampled_means(values, design, n_bootstraps)
+    means, tables = prompt_means(values, design), []
     for pair in combinations(dict.fromkeys(design.prompt_labels.tolist()), 2):
-        table = _feature_rows(targets, "Hedges g", label_1=pair[0], label_2=pair[1])
-        first, second = (design.prompt_labels == label for label in pair)  # bool [P]
+        table = _feature_rows(targets, design, HEDGES, *pair)
         if len(usable):
-            means = prompt_means(values, design)
-            observed = hedges_g(means, first[None], second[None])[0]
+            first, second = (design.prompt_labels == label for label in pair)  # bool [P]
             # A resample of few templates repeats them, and its own spread would be too small a unit.
             drawn = _difference(resampled, weights * first, weights * second)
             drawn *= _unit(means, first[None], second[None])
-            low, high, _ = percentile_interval(observed, drawn, design.resampled)
-            table.loc[usable, "estimate"] = observed
-            table.loc[usable, ["ci_lo", "ci_hi"]] = np.stack([low, high], axis=1)
-            alone = design.subset(np.flatnonzero(np.isin(design.labels, pair)))
-            null = _pair_null(values[np.isin(design.labels, pair)], alone, pair, m)
-            _record(table, usable, alone, np.abs(observed), np.abs(null))
+            inside = np.isin(design.labels, pair)
+            alone = design.subset(np.flatnonzero(inside))
+            moved = alone.labels[alone.permutations(m)][:, alone.rows[:, 0]]  # [m, P]
+            null = hedges_g(prompt_means(values[inside], alone), moved == pair[0], moved == pair[1])
+            observed = hedges_g(means, first[None], second[None])[0]
+            _write(table, usable, alone, (observed, null), drawn, size=np.abs)
         tables.append(table)
     return tables
 
 
 def _slopes(targets: Targets, design: Design, m: int, n_bootstraps: int) -> list[pd.DataFrame]:
     """Correlate prompt means with the rating, both less the mean of their template where they are blocks."""
-    table = _feature_rows(targets, SLOPE, label_1="", label_2="")
+    table = _feature_rows(targets, design, SLOPE)
     usable = np.flatnonzero(targets.usable)
-    ratings = _relabelings(design, m)[:, design.rows[:, 0]]  # [1 + m, P]
-    if not len(usable) or not np.ptp(ratings[0]):
-        return [table]
-    blocks = _indicator(design.block_of, design.n_blocks)
-    centring = np.eye(design.n_prompts) - blocks @ np.linalg.pinv(blocks)
-    values = targets.values[:, usable].astype(float)
-    found = _pearson(ratings @ centring, centring @ prompt_means(values, design), np.ones((1, len(blocks))))
-    drawn, weights = _resampled_means(values, design, design.bootstraps(n_bootstraps))
-    drawn = _pearson(ratings[:1] @ centring, centring @ drawn, weights)
-    low, high, _ = percentile_interval(found[0], drawn, design.resampled)
-    table.loc[usable, "estimate"] = found[0]
-    table.loc[usable, ["ci_lo", "ci_hi"]] = np.stack([low, high], axis=1)
-    _record(table, usable, design, np.abs(found[0]), np.abs(found[1:]))
+    ratings, remove = design.targets[:, 0], Anova(design).remove
+    if len(usable) and np.ptp(ratings):
+        moved = np.stack([ratings, *ratings[design.prompt_permutations(m)]]) @ remove  # [1 + m, P]
+        values = targets.values[:, usable].astype(float)
+        found = _pearson(moved, remove @ prompt_means(values, design), np.ones((1, design.n_prompts)))
+        resampled, weights = _resampled_means(values, design, n_bootstraps)
+        drawn = _pearson(moved[:1], remove @ resampled, weights)
+        _write(table, usable, design, (found[0], found[1:]), drawn, size=np.abs)
     return [table]
 
 
-def _pearson(ratings: np.ndarray, means: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """Correlate ratings [m, P] with means [P, F] or [m, P, F], weighing prompts by [m, P]: [m, F]."""
-    share = weights / weights.sum(axis=1, keepdims=True)
-    x = ratings - (share * ratings).sum(axis=1, keepdims=True)
-    y = means - share[:, None] @ means  # [m, P, F]
-    product = ((share * x)[:, None] @ y)[:, 0]
-    size = np.sqrt((share * x**2).sum(axis=1)[:, None] * (share[:, None] @ y**2)[:, 0])
-    return np.divide(product, size, out=np.full(product.shape, np.nan), where=size > 1e-12)
-
-
-def _resampled_means(values: np.ndarray, design: Design, boots: Bootstraps) -> tuple[np.ndarray, np.ndarray]:
+def _resampled_means(values: np.ndarray, design: Design, m: int) -> tuple[np.ndarray, np.ndarray]:
     """Prompt means [m, P, F] over resampled seeds, and how often each resample holds each prompt [m, P]."""
+    boots = design.bootstraps(m)
     seeds = boots.seeds / boots.seeds.sum(axis=1, keepdims=True)  # [m, R]
     means = np.einsum("mr,prf->mpf", seeds, values[design.rows], optimize=True)
     return means, boots.units[:, boots.unit_of[design.rows[:, 0]]]
 
 
-def _pair_null(values: np.ndarray, design: Design, pair: tuple[str, str], m: int) -> np.ndarray:
-    """Hedges' g [m, F] with two labels exchanged."""
-    moved = design.labels[design.permutations(m)][:, design.rows[:, 0]]  # [m, P]
-    return hedges_g(prompt_means(values, design), moved == pair[0], moved == pair[1])
-
-
-def _record(
-    table: pd.DataFrame, rows: np.ndarray, design: Design, observed: np.ndarray, null: np.ndarray
-) -> None:
-    m = len(null)
-    why = design.why_not(m) or "too few prompts to tell labels from chance"
-    record(
-        table,
-        rows,
-        design.test(observed, null),
-        min_p=design.smallest_p(m),
-        null=design.null_text(m, "labels"),
-        family="",
-        why_not=[why] * len(rows),
-    )
+# ---- classification -----------------------------------------------------------------------------
 
 
 def _sets(targets: Targets) -> dict[str, np.ndarray]:
@@ -362,55 +318,64 @@ def _sets(targets: Targets) -> dict[str, np.ndarray]:
     usable = np.flatnonzero(targets.usable)
     sets = {ALL: usable}
     groups = [FEATURES[name].group if name in FEATURES else "" for name in targets.names]
-    for group in dict.fromkeys(groups):
+    for group in filter(None, dict.fromkeys(groups)):
         members = np.array([f for f in usable if groups[f] == group], int)
-        if group and 0 < len(members) < len(usable):
+        if 0 < len(members) < len(usable):
             sets[group] = members
     return sets
 
 
 def _classification(targets: Targets, design: Design, m: int, n_bootstraps: int) -> pd.DataFrame:
-    names = np.unique(design.labels)
     sets = _sets(targets)
-    accuracy = _rows(len(sets), "balanced accuracy", features=list(sets), label="")
-    recall = _rows(len(names), "recall", features=ALL, label=names)
-    recall["null"] = "none: described only"
     why = _why_not_classified(targets, design)
-    if why:
-        accuracy["null"] = recall["null"] = f"none: {why}"
-        return pd.concat([accuracy, recall], ignore_index=True)
-    labels = _relabelings(design, m)
-    counts = design.bootstraps(n_bootstraps).samples()  # [bootstraps, N]
-    orders = design.exchanges(m)
-    used = m if design.blocked else len(orders)
-    found = np.empty((used + 1, len(sets)))
-    for number, members in enumerate(sets.values()):
-        values = targets.values[:, members].astype(float)
-        if design.blocked:
-            predicted = nearest_centroid(values, labels, design)
-            shares = _recall(predicted, labels)
-        else:  # folds follow the labels, so that both stay and the measurements move
-            moved = [nearest_centroid(values[order], labels[:1], design) for order in orders]
-            predicted = np.concatenate([nearest_centroid(values, labels[:1], design), *moved])
-            shares = _recall(predicted, np.broadcast_to(labels[0], predicted.shape))
-        found[:, number] = shares.mean(axis=1)
-        drawn = _recall(predicted[:1], labels[:1], counts)
-        low, high, _ = percentile_interval(found[0, [number]], drawn.mean(axis=1)[:, None], design.resampled)
-        accuracy.loc[number, ["estimate", "ci_lo", "ci_hi"]] = [found[0, number], low[0], high[0]]
-        if number == 0:
-            low, high, _ = percentile_interval(shares[0], drawn, design.resampled)
-            recall[["estimate", "ci_lo", "ci_hi"]] = np.stack([shares[0], low, high], axis=1)
-    # Accuracies are on one scale, so that the largest is compared as it is.
-    record(
-        accuracy,
-        np.arange(len(sets)),
-        design.test(found[0], found[1:], standardise=False),
-        min_p=design.smallest_p(used),
-        null=design.null_text(m, "labels", used),
-        family="sets of features",
-        why_not=[design.why_not(m)] * len(sets),
-    )
+    null = f"none: {why or 'described only'}"
+    rows = {"features": list(sets), "label": "", "statistic": ACCURACY}
+    accuracy = blank(pd.DataFrame(rows), design, null=null, **_GAPS)
+    rows = {"features": ALL, "label": np.unique(design.labels), "statistic": RECALL}
+    recall = blank(pd.DataFrame(rows), design, null=null, **_GAPS)
+    if not why:
+        counts = design.bootstraps(n_bootstraps).samples()  # [bootstraps, N]
+        shares_of = []
+        for number, members in enumerate(sets.values()):
+            values = targets.values[:, members].astype(float)
+            shares, drawn = _recalls(values, design, m, counts)
+            shares_of.append(shares.mean(axis=1))
+            mean = shares[:1].mean(axis=1)
+            low, high, _ = percentile_interval(mean, drawn.mean(axis=1, keepdims=True), design.resampled)
+            accuracy.loc[number, _INTERVAL] = [mean[0], low[0], high[0]]
+            if number == 0:
+                low, high, _ = percentile_interval(shares[0], drawn, design.resampled)
+                recall[_INTERVAL] = np.stack([shares[0], low, high], axis=1)
+        found = np.stack(shares_of, axis=1)  # [1 + m, sets]
+        # Accuracies are on one scale, so the largest is compared as it is.
+        record(
+            accuracy,
+            np.arange(len(sets)),
+            design,
+            found[0],
+            found[1:],
+            m=m,
+            family="sets of features",
+            moved="labels",
+            standardise=False,
+        )
     return pd.concat([accuracy, recall], ignore_index=True)
+
+
+def _recalls(values: np.ndarray, design: Design, m: int, counts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Recall from values [N, F]: observed and permuted [1 + m, labels], and in resamples [·, labels].
+
+    Without templates folds follow the labels. Then labels stay and measurements move (`Design.exchanges`).
+    """
+    labels = np.unique(design.labels, return_inverse=True)[1][None]  # [1, N]
+    if design.blocked:
+        labels = np.concatenate([labels, labels[0, design.permutations(m)]])
+        predicted = nearest_centroid(values, labels, design)
+    else:
+        orders = [np.arange(len(values)), *design.exchanges(m)]
+        predicted = np.concatenate([nearest_centroid(values[order], labels, design) for order in orders])
+    shares = _recall(predicted, np.broadcast_to(labels, predicted.shape))
+    return shares, _recall(predicted[:1], labels[:1], counts)
 
 
 def _why_not_classified(targets: Targets, design: Design) -> str:
@@ -420,72 +385,77 @@ def _why_not_classified(targets: Targets, design: Design) -> str:
         return f"{design.label} is a rating, which has no classes"
     if len(set(design.prompt_labels)) < 2:
         return f"all prompts have one {design.label}"
-    try:
-        design.folds()
-    except InputError as error:
-        return str(error)
-    return ""
+    return why_no_folds(design)
+
+
+# ---- verdict ------------------------------------------------------------------------------------
 
 
 def _verdict(effects: pd.DataFrame, classification: pd.DataFrame, design: Design) -> pd.DataFrame:
     """Say in a sentence what the tables of all features show."""
-    whole = classification.iloc[[0]]
-    anova = effects.iloc[np.flatnonzero(effects["statistic"] == "ANOVA F")]
+    anova = effects.iloc[np.flatnonzero(effects["statistic"] == ANOVA)]
     n_used = int(np.isfinite(anova["estimate"].to_numpy(float)).sum())
     n_differ = int((anova["p_corrected"].to_numpy(float) <= ALPHA).sum())
     by_feature = f"{n_differ} of {n_used} features differ at a false discovery rate of {ALPHA:.0%}"
     if design.numeric:
-        return _verdict_on_rating(anova, by_feature, design)
-    p, smallest, accuracy = whole[["p", "min_p", "estimate"]].to_numpy(float)[0]
-    chance = 1 / len(set(design.prompt_labels))
+        row, said = _verdict_on_rating(anova, by_feature, design.label)
+    else:
+        row = classification.iloc[[0]]
+        said = _verdict_on_labels(row.to_dict("records")[0], by_feature, n_differ, design)
+    return row.reindex(columns=_COMMON).assign(verdict=said).reset_index(drop=True)
+
+
+def _verdict_on_labels(whole: dict, by_feature: str, n_differ: int, design: Design) -> str:
+    """Say whether the sound differs between labels, from the accuracy of all features together."""
+    p, smallest, label = whole["p"], whole["min_p"], design.label
     by_sound = (
-        f"held-out clips are classified from sound alone with a balanced accuracy of {accuracy:.2f} "
-        f"(chance {chance:.2f}, p = {p:.2g})"
+        "held-out clips are classified from sound alone with a balanced accuracy of "
+        f"{whole['estimate']:.2f} (chance {1 / len(set(design.prompt_labels)):.2f}, p = {p:.2g})"
     )
-    label = design.label
     if np.isnan(p):
-        said = f"Whether the audio differs between {label}s cannot be tested: " + str(
-            whole["null"].iloc[0]
-        ).removeprefix("none: ")
-    elif smallest > ALPHA:
-        said = (
+        reason = str(whole["null"]).removeprefix("none: ")
+        return f"Whether the audio differs between {label}s cannot be tested: {reason}"
+    if smallest > ALPHA:
+        return (
             f"The study is too small to tell whether the audio differs between {label}s: no p below "
             f"{smallest:.2g} is possible, and {by_sound}."
         )
-    elif p <= ALPHA:
-        said = f"The audio differs between {label}s: {by_sound}, and {by_feature}."
-    elif n_differ:
-        said = (
+    if p <= ALPHA:
+        return f"The audio differs between {label}s: {by_sound}, and {by_feature}."
+    if n_differ:
+        return (
             f"The audio differs between {label}s in some respects only: {by_feature}, but as a whole it does "
             f"not tell: {by_sound}."
         )
-    else:
-        said = (
-            f"The audio was not shown to differ between {label}s: {by_sound}, and {by_feature}. What follows "
-            "is about the text alone."
-        )
-    return whole.drop(columns=["features", "label"]).assign(verdict=said).reset_index(drop=True)
+    return (
+        f"The audio was not shown to differ between {label}s: {by_sound}, and {by_feature}. What follows "
+        "is about the text alone."
+    )
 
 
-def _verdict_on_rating(anova: pd.DataFrame, by_feature: str, design: Design) -> pd.DataFrame:
-    """Say in a sentence whether the sound goes with a rating: the row is of the feature of the least p."""
+def _verdict_on_rating(anova: pd.DataFrame, by_feature: str, label: str) -> tuple[pd.DataFrame, str]:
+    """Say whether the sound goes with a rating; with the row of the feature of the least p."""
     p = anova["p_corrected"].to_numpy(float)
-    whole = anova.iloc[[int(np.nanargmin(p)) if np.isfinite(p).any() else 0]]
-    label = design.label
+    row = anova.iloc[[int(np.nanargmin(p)) if np.isfinite(p).any() else 0]]
     if not np.isfinite(p).any():
-        reason = str(whole["null"].iloc[0]).removeprefix("none: ")
-        said = f"Whether the audio goes with {label} cannot be tested: {reason}"
-    elif np.nanmin(p) <= ALPHA:
-        said = f"The audio goes with {label}, most clearly its {whole['feature'].iloc[0]}: {by_feature}."
-    else:
-        said = (
-            f"The audio was not shown to go with {label}: {by_feature}. What follows is about the text alone."
-        )
-    common = whole.reindex(columns=list(_COMMON))
-    return common.assign(verdict=said).reset_index(drop=True)
+        reason = str(row["null"].iloc[0]).removeprefix("none: ")
+        return row, f"Whether the audio goes with {label} cannot be tested: {reason}"
+    if np.nanmin(p) <= ALPHA:
+        feature = row["feature"].iloc[0]
+        return row, f"The audio goes with {label}, most clearly its {feature}: {by_feature}."
+    return (
+        row,
+        f"The audio was not shown to go with {label}: {by_feature}. What follows is about the text alone.",
+    )
 
 
-def differs(effects: pd.DataFrame) -> Sequence[str]:
-    """Return the features whose prompt means differ between labels, corrected over features."""
-    rows = (effects["statistic"] == "ANOVA F") & (effects["p_corrected"] <= ALPHA)
-    return effects["feature"][rows].tolist()
+FINDINGS = (
+    Finding(
+        "Does the sound itself differ between {contrasts}?",
+        "Yes, most clearly its {feature}.",
+        {"statistic": ANOVA},
+        "audio_check",
+        aside="p is corrected over features (Benjamini-Hochberg). Where the sound does not differ, every "
+        "other difference comes from the text.",
+    ),
+)

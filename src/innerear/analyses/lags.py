@@ -1,41 +1,43 @@
-"""Activations ↔ acoustics over time: which frames of the sound go with the states of a moment, and when.
+"""Which frames of the sound go with the states of a moment, and when.
 
-Both are smooth series, and correlating them sample by sample would find something almost always.
-So there is one null and no function without it: the states of one sample are paired with the sound of
-another, through everything that follows. What is common to all clips at a step is removed before, and
-so is each clip's mean, which is the subject of `innerear.analyses.sound`.
+Both are smooth series, so correlating them within a clip would find something almost always. The null
+therefore pairs the states of one sample with the sound of another, through the whole pipeline, and no
+function here works without it. What all clips share at a step is removed first, and so is each clip's
+mean, which is the subject of `innerear.analyses.sound`.
 
-Frame f is whole after step f + K − 1, which predicts its last codebook: lag 0 pairs the states at that
+Frame f is whole after step f + K − 1, which predicts its last codebook. Lag 0 pairs the states at that
 step with that frame. At lag > 0 the sound comes later than the states (planning), at lag < 0 earlier
 (history).
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import reduce
+from itertools import product
 from os import PathLike
 
 import numpy as np
 import pandas as pd
 
+from innerear.acoustics.features import CHROMA
 from innerear.errors import InputError
 from innerear.stacks import LayerReader, Stack
+from innerear.statistics.clip_targets import why_no_folds
 from innerear.statistics.design import Design, Fold
-from innerear.statistics.significance import correct_over, null_table, percentile_interval, record
+from innerear.statistics.finding import Finding
+from innerear.statistics.pieces import pieces
+from innerear.statistics.significance import null_table, percentile_interval
+from innerear.statistics.table import LayerResult, blank, columns, record
 from innerear.timeline import Timeline
 
 MAX_LAG = 25
 COMPONENTS = 10
 STATISTIC = "held-out r"
 MAP_COLUMNS = ("statistic",)
-CHROMA = tuple(f"chroma_{name}" for name in ("C", "C#", "D", "D#", "E", "F", "F#", "G", "G#", "A", "A#", "B"))
-#: what is followed: name -> its columns among the frame features
+FAMILY = "layers × branches × features × lags"
+#: what is followed: name → its columns among the frame features
 FOLLOWED: Mapping[str, Sequence[str]] = {
-    "rms": ("rms",),
-    "onset_strength": ("onset_strength",),
-    "centroid": ("centroid",),
-    "flatness": ("flatness",),
-    "flux": ("flux",),
+    **{name: (name,) for name in ("rms", "onset_strength", "centroid", "flatness", "flux")},
     "chroma": CHROMA,
 }
 # A feature that more of a study's frames lack is not used.
@@ -48,20 +50,6 @@ Reader = Callable[[int], np.ndarray]
 
 
 @dataclass(frozen=True)
-class LayerLags:
-    """What `layer_lags` returns.
-
-    Attributes
-    ----------
-    table : one row per branch, feature and lag; common columns.
-    null : null maxima, for `lags_map`.
-    """
-
-    table: pd.DataFrame
-    null: pd.DataFrame
-
-
-@dataclass(frozen=True)
 class Sound:
     """Frame features of all samples, ready to be followed.
 
@@ -71,7 +59,7 @@ class Sound:
     feature_of : int [F] the feature of each column.
     values : float32 [N, T, F] of unit variance, without the mean over samples at each frame; 0 where
         not measured.
-    reasons : feature -> why it cannot be used.
+    reasons : feature → why it cannot be used.
     """
 
     names: list[str]
@@ -85,19 +73,25 @@ def followed(frames: Mapping[str, np.ndarray], groups: Mapping[str, Sequence[str
 
     Parameters
     ----------
-    frames : column -> [N, T], NaN where not measured.
-    groups : feature -> its columns; those of one feature are scored together.
+    frames : column → [N, T], NaN where not measured.
+    groups : feature → its columns; those of one feature are scored together.
 
     Raises
     ------
     InputError: a column that `frames` lacks.
+
+    Examples
+    --------
+    >>> sound = followed({"rms": np.array([[1.0, 2.0], [3.0, 2.5]])}, {"rms": ("rms",)})
+    >>> sound.values.shape, sound.names
+    ((2, 2, 1), ['rms'])
     """
     absent = [name for columns in groups.values() for name in columns if name not in frames]
     if absent:
         raise InputError(f"the frame features lack {absent[0]!r}: remake acoustics/frames")
     names, feature_of, values, reasons = [], [], [], {}
-    for name, columns in groups.items():
-        series = np.stack([np.asarray(frames[column], float) for column in columns], axis=-1)  # [N, T, F]
+    for name, own in groups.items():
+        series = np.stack([np.asarray(frames[column], float) for column in own], axis=-1)  # [N, T, F]
         measured = np.isfinite(series)
         if 1 - measured.mean() > MAX_MISSING:
             reasons[name] = f"{1 - measured.mean():.0%} of frames have no value"
@@ -109,14 +103,14 @@ def followed(frames: Mapping[str, np.ndarray], groups: Mapping[str, Sequence[str
         if not scale:
             reasons[name] = "it does not vary between samples"
             continue
-        feature_of += [len(names)] * len(columns)
+        feature_of += [len(names)] * len(own)
         names.append(name)
         values.append((left / scale).astype(np.float32))
     whole = np.concatenate(values, axis=-1) if values else np.empty((0, 0, 0), np.float32)
     return Sound(names, np.array(feature_of, int), whole, reasons)
 
 
-def layer_lags(
+def of_states(
     read: Reader,
     sound: Sound,
     timeline: Timeline,
@@ -127,8 +121,8 @@ def layer_lags(
     branches: Sequence[str] = ("cond", "uncond"),
     n_permutations: int = 1000,
     n_bootstraps: int = 1000,
-) -> LayerLags:
-    """Follow the sound in one layer's states, at lags of up to 25 frames before and after.
+) -> LayerResult:
+    """Correlate the sound with its prediction from one layer's states, up to 25 frames before and after.
 
     Parameters
     ----------
@@ -142,74 +136,59 @@ def layer_lags(
 
     Returns
     -------
-    See `LayerLags`. `estimate` is the correlation of the sound with its prediction from the states on
-    held-out templates, over all their frames. The prediction is linear in the ten largest principal
-    components of the states, which are fitted, like all else, on the other templates. The same
-    steps, those with a frame at every lag, serve all lags. Intervals resample templates, then seeds,
-    of the held-out products (fits are not repeated). The null gives whole prompts, within templates,
-    the sound of one another, each seed that of the same seed, and fits anew; `p_corrected` is max-T
-    over branches × features × lags, until `lags_map` replaces it by max-T over layers too. Missing
+    A row per branch, feature and lag. `estimate` is the correlation on held-out templates, over all their
+    frames. The prediction is linear in the ten largest principal components of the states; everything is
+    fitted on the other templates. All lags use the same steps, those with a frame at every lag. Missing
     frames count as their mean.
+
+    Intervals resample templates, then seeds, of the held-out products; fits are not repeated. The null
+    exchanges the sound of whole prompts within templates, seed by seed, and fits anew. `p_corrected` is max-T
+    over branches × features × lags of the layer.
 
     Raises
     ------
     InputError: clips too short for any lag, or states that do not fit the timeline.
     """
     window = _window(timeline)
-    found: list[_Scores | None] = []
     lags = np.arange(-window.reach, window.reach + 1)
-    why = _why_not(sound, design)
-    states = None if why else _read(read, design.n_samples, timeline, window, branches)
+    why = why_no_folds(design)
+    if not sound.names:
+        why = "; ".join(f"{name}: {reason}" for name, reason in sound.reasons.items())
     names = [*branches, *(["delta"] if {"cond", "uncond"} <= set(branches) else [])]
-    if states is not None:
+    found: list[_Scores | None] = []
+    if not why:
+        states = _read(read, design.n_samples, timeline, window, branches)
         series = _lagged(sound.values, window)  # [N, frames, lags, F]
-        for branch in range(len(names)):
-            x = _branch(states, branch, branches)
+        for branch in names:
+            x = _of_branch(states, branch, branches)
             scores = _scores(x, series, sound.feature_of, design, n_permutations) if x.any() else None
             found.append(scores)
-    table = _rows(names, lags, sound, design, why)
+    table = _untested(names, lags, sound, design, why)
     null = _fill(table, found, len(lags), sound, design, n_permutations, n_bootstraps)
     table = table.assign(model=model, layer=layer, seconds=table["lag"] / timeline.frame_rate)
-    return LayerLags(table.reindex(columns=_COLUMNS), null)
+    own = ("branch", "window", "feature", "lag", "seconds", "statistic", "estimate", "ci_lo", "ci_hi")
+    return LayerResult(table.reindex(columns=columns(*own)), null)
 
 
-def stacks_lags(
-    paths: Sequence[str | PathLike], sound: Sound, design: Design, *, layer: int, **options
-) -> LayerLags:
-    """Return `layer_lags` of stack files.
+def of_stacks(
+    paths: Sequence[str | PathLike], sound: Sound, design: Design, *, layer: int, site: str, **options
+) -> LayerResult:
+    """Return `of_states` of stack files.
 
     Parameters
     ----------
     paths : [N] in the design's order.
-    layer : which dataset of each stack.
-    options : the further ones of `layer_lags`.
+    layer, site : which dataset of each stack.
+    options : the further ones of `of_states`.
     """
 
     def read(i: int) -> np.ndarray:
-        with LayerReader(paths[i], layer) as reader:
+        with LayerReader(paths[i], layer, site) as reader:
             return reader.read(slice(None))
 
     with Stack(paths[0]) as first:
         timeline, branches = first.timeline, first.branches
-    return layer_lags(read, sound, timeline, design, layer=layer, branches=branches, **options)
-
-
-def lags_map(tables: Sequence[pd.DataFrame], nulls: Sequence[pd.DataFrame]) -> pd.DataFrame:
-    """Join the tables of all layers and correct `p_corrected` over layers × branches × features × lags.
-
-    Parameters
-    ----------
-    tables, nulls : of each layer, from `LayerLags`.
-    """
-    return correct_over(tables, nulls, MAP_COLUMNS, "layers × branches × features × lags")
-
-
-_COLUMNS = pd.Index(
-    [
-        *("model", "layer", "branch", "window", "feature", "lag", "seconds", "statistic", "estimate"),
-        *("ci_lo", "ci_hi", "p", "p_corrected", "score", "n_prompts", "n_perm", "min_p", "null", "family"),
-    ]
-)
+    return of_states(read, sound, timeline, design, layer=layer, branches=branches, **options)
 
 
 @dataclass(frozen=True)
@@ -233,16 +212,6 @@ def _window(timeline: Timeline) -> _Window:
     return _Window(reach, min(whole, timeline.n_frames - reach), reach)
 
 
-def _why_not(sound: Sound, design: Design) -> str:
-    if not sound.names:
-        return "; ".join(f"{name}: {reason}" for name, reason in sound.reasons.items())
-    try:
-        design.folds()
-    except InputError as error:
-        return str(error)
-    return ""
-
-
 def _read(
     read: Reader, n_samples: int, timeline: Timeline, window: _Window, branches: Sequence[str]
 ) -> np.ndarray:
@@ -261,13 +230,13 @@ def _read(
     return np.stack(parts)
 
 
-def _branch(states: np.ndarray, branch: int, branches: Sequence[str]) -> np.ndarray:
-    """Return one branch [N, frames, D], each clip about its own mean; delta comes last."""
-    if branch < len(branches):
-        x = states[:, branch].astype(np.float32)
-    else:
-        cond, uncond = (states[:, branches.index(name)].astype(np.float32) for name in ("cond", "uncond"))
-        x = cond - uncond
+def _of_branch(states: np.ndarray, branch: str, branches: Sequence[str]) -> np.ndarray:
+    """Return one branch [N, frames, D], each clip about its own mean; delta is cond − uncond."""
+
+    def stored(name: str) -> np.ndarray:
+        return states[:, branches.index(name)].astype(np.float32)
+
+    x = stored(branch) if branch in branches else stored("cond") - stored("uncond")
     return x - x.mean(axis=1, keepdims=True)
 
 
@@ -301,13 +270,13 @@ def _scores(x: np.ndarray, series: np.ndarray, feature_of: np.ndarray, design: D
         # Components are white over the training samples, so that products are regression weights.
         others = [other.test for other in folds[:number] + folds[number + 1 :]]
         learnt = [_cross_products(z, series, rows, tables) for rows in others]
-        heard, heard_as = _cross_products(z, series, fold.test, tables)
+        tested, tested_of = _cross_products(z, series, fold.test, tables)
         spread = np.einsum("nfk,nfl->kl", z[fold.test], z[fold.test])
         hit, power = np.empty((2, len(tables), n_lags, n_columns))
-        for rows in _pieces(len(tables), heard[0].size):
+        for rows in pieces(len(tables), tested[0].size, _AT_ONCE):
             weights = reduce(np.add, (products[of[rows]] for products, of in learnt))  # [m, k, lags * F]
             shape = (len(weights), n_lags, n_columns)
-            hit[rows] = np.einsum("mkc,mkc->mc", weights, heard[heard_as[rows]]).reshape(shape)
+            hit[rows] = np.einsum("mkc,mkc->mc", weights, tested[tested_of[rows]]).reshape(shape)
             power[rows] = np.einsum("mkc,mkc->mc", weights, spread @ weights).reshape(shape)
         level = norms[tables[:, fold.test]].sum(axis=1)
         for kind, values in enumerate((hit, power, level)):
@@ -360,11 +329,11 @@ def _cross_products(
     """
     arrangements, arrangement_of = np.unique(tables[:, rows], axis=0, return_inverse=True)
     pairs, pair_of = np.unique(arrangements * len(z) + rows, return_inverse=True)
-    heard, state_of = np.divmod(pairs, len(z))  # the pairs, sorted by whose sound it is
+    sound_of, state_of = np.divmod(pairs, len(z))  # the pairs, sorted by whose sound it is
     flat = series.reshape(*series.shape[:2], -1)  # [N, frames, lags * F]
     products = np.empty((len(pairs), z.shape[-1], flat.shape[-1]), np.float32)
-    for sample in np.unique(heard):
-        of_sample = np.flatnonzero(heard == sample)
+    for sample in np.unique(sound_of):
+        of_sample = np.flatnonzero(sound_of == sample)
         states = z[state_of[of_sample]].swapaxes(1, 2)  # [pairs, k, frames]
         together = states.reshape(-1, states.shape[-1]) @ flat[sample]
         products[of_sample] = together.reshape(states.shape[:2] + flat.shape[-1:])
@@ -373,13 +342,6 @@ def _cross_products(
         held[np.arange(len(held)), pair] = 1
     sums = held @ products.reshape(len(pairs), -1)
     return sums.reshape(-1, *products.shape[1:]), arrangement_of.ravel()
-
-
-def _pieces(m: int, size: int) -> Iterator[slice]:
-    """Cut m permutations of `size` values each into pieces."""
-    step = max(1, _AT_ONCE // size)
-    for start in range(0, m, step):
-        yield slice(start, start + step)
 
 
 def _products(
@@ -397,28 +359,17 @@ def _products(
     return np.stack([_by_feature(values, feature_of) for values in three])
 
 
-def _rows(branches: Sequence[str], lags: np.ndarray, sound: Sound, design: Design, why: str) -> pd.DataFrame:
+def _untested(
+    branches: Sequence[str], lags: np.ndarray, sound: Sound, design: Design, why: str
+) -> pd.DataFrame:
     """The rows of one layer, without results."""
-    table = pd.DataFrame(
-        [
-            (branch, name, lag)
-            for branch in branches
-            for name in (*sound.names, *sound.reasons)
-            for lag in lags.tolist()
-        ],
-        columns=["branch", "feature", "lag"],
-    )
-    gaps = dict.fromkeys(("estimate", "ci_lo", "ci_hi", "p", "p_corrected", "score", "min_p"), np.nan)
     reasons = dict.fromkeys(sound.names, why or "all samples are equal (deterministic)") | sound.reasons
-    return table.assign(
-        **gaps,
-        window="whole",
-        statistic=STATISTIC,
-        n_prompts=design.n_prompts,
-        n_perm=0,
-        null=[f"none: {reasons[name]}" for name in table["feature"].tolist()],
-        family="",
+    rows = pd.DataFrame(
+        product(branches, reasons, lags.tolist()), columns=pd.Index(["branch", "feature", "lag"])
     )
+    null = [f"none: {reasons[name]}" for name in rows["feature"].tolist()]
+    gaps = dict.fromkeys(("estimate", "ci_lo", "ci_hi"), np.nan)
+    return blank(rows, design, window="whole", statistic=STATISTIC, null=null, **gaps)
 
 
 def _fill(
@@ -431,7 +382,7 @@ def _fill(
     n_bootstraps: int,
 ) -> pd.DataFrame:
     """Write results into the rows of one layer, in place; return its null maxima."""
-    maxima, places, nulls = [], [], []
+    places, nulls, tested = [], [], []
     counts = design.bootstraps(n_bootstraps).samples()  # [bootstraps, N]
     per_branch = (len(sound.names) + len(sound.reasons)) * n_lags
     for number, scores in enumerate(found):
@@ -441,23 +392,32 @@ def _fill(
         observed = scores.observed.T.ravel()  # features × lags
         products = scores.products.swapaxes(2, 3).reshape(3, design.n_samples, -1)
         low, high, _ = percentile_interval(observed, _r(*(counts @ products)), design.resampled)
-        table.loc[rows, "estimate"] = observed
-        table.loc[rows, ["ci_lo", "ci_hi"]] = np.stack([low, high], axis=1)
+        table.loc[rows, ["estimate", "ci_lo", "ci_hi"]] = np.stack([observed, low, high], axis=1)
         places.append(rows)
         nulls.append(scores.null.swapaxes(1, 2).reshape(m, -1))
     if places:
         rows = np.concatenate(places)
-        observed = table["estimate"].to_numpy(float)[rows]
-        result = design.test(observed, np.concatenate(nulls, axis=1), of="pairs")
-        record(
+        tested = record(
             table,
             rows,
-            result,
-            min_p=design.smallest_p(m, of="pairs"),
-            null=design.null_text(m, "states of one sample with the sound of another,"),
+            design,
+            table["estimate"].to_numpy(float)[rows],
+            np.concatenate(nulls, axis=1),
+            m=m,
             family="branches × features × lags of this layer",
-            why_not=[design.why_not(m, of="pairs")] * len(rows),
+            moved="states of one sample with the sound of another,",
+            of="pairs",
         )
-        if np.isfinite(result.p).any():
-            maxima.append(({"statistic": STATISTIC}, result.null_max))
+    maxima = [({"statistic": STATISTIC}, null_max) for null_max in tested]
     return null_table(maxima, design.permutation_hash(m), MAP_COLUMNS, m)
+
+
+FINDINGS = (
+    Finding(
+        "Do the states go with the sound from moment to moment, beyond what clips share?",
+        "Yes: most surely {feature} in layer {layer}, {branch}, at a lag of {lag} frames.",
+        {"statistic": STATISTIC},
+        "lags",
+        aside="Positive lags are sound yet to come (planning), negative ones sound that was (history).",
+    ),
+)

@@ -1,11 +1,12 @@
-"""The comparison that this project began with, "happy" against "sad": first as published, then right.
+"""The comparison that this project began with, "happy" against "sad": first as published, then corrected.
 
 Published was one pair of clips of MusicGen small at one layer, with both guidance branches flattened into
-one vector of 2 × D numbers a step. One of the branches never reads the prompt; raw cosines are near 1
-because of a mean that all clips share; and one pair says nothing of how alike two clips of *one* emotion are.
+one vector of 2 × D numbers a step. One of the branches never reads the prompt. Raw cosines are near 1
+because of a mean that all clips share. And one pair cannot show how similar two clips of *one* emotion are.
 """
 
 from collections.abc import Sequence
+from itertools import product
 from types import MappingProxyType
 
 import numpy as np
@@ -14,15 +15,15 @@ from tqdm import tqdm
 
 from innerear.analyses.similarity import cosine_similarity
 from innerear.errors import InputError
-from innerear.stacks.stack import Stack
+from innerear.stacks import Stack
 
 FLATTENED = "both, flattened"
 BRANCHES = (FLATTENED, "cond", "uncond", "delta")
 PAIRS = ("two emotions, same seed", "two emotions, other seed", "one emotion, other seed")
-#: a unit differs when its means over the steps lie further apart than this
+#: a unit differs if its means over the steps differ by more than this
 THRESHOLD = 0.1
 
-#: statistic -> value, for MusicGen small
+#: statistic → value, for MusicGen small
 PUBLISHED = MappingProxyType(
     {
         "steps captured": 153,
@@ -42,7 +43,7 @@ PUBLISHED = MappingProxyType(
 
 
 def raw_comparison(one: np.ndarray, other: np.ndarray) -> dict[str, float]:
-    """Compare two clips as was published: raw cosines, and differences of time averages.
+    """Compare two clips as published: raw cosines, and differences of time averages.
 
     Parameters
     ----------
@@ -51,24 +52,20 @@ def raw_comparison(one: np.ndarray, other: np.ndarray) -> dict[str, float]:
     Returns
     -------
     Statistic → value, of the names of `PUBLISHED` that are about one pair.
+
+    Examples
+    --------
+    >>> one = np.array([[1.0, 0.0], [0.0, 1.0]])
+    >>> raw_comparison(one, one + [0, 1])["cosine at the last step"]
+    1.0
     """
-    cosine = cosine_similarity(_as_activations(one[None]), _as_activations(other[None]), center=False)[
-        :, 0, 0
-    ]
+    pair = _as_activations(one[None]), _as_activations(other[None])
+    cosine = cosine_similarity(*pair, center=False)[:, 0, 0]
     difference = np.abs(one.mean(axis=0) - other.mean(axis=0))
     most = np.argsort(-difference, kind="stable")
-    values = [
-        cosine[-1],
-        cosine.mean(),
-        cosine[0],
-        cosine[-1],
-        cosine.std(),
-        difference[most[0]],
-        (difference > THRESHOLD).mean(),
-        most[0],
-        most[1],
-    ]
-    return dict(zip(list(PUBLISHED)[3:], map(float, values), strict=True))
+    steps = [cosine[-1], cosine.mean(), cosine[0], cosine[-1], cosine.std()]
+    units = [difference[most[0]], (difference > THRESHOLD).mean(), most[0], most[1]]
+    return dict(zip(list(PUBLISHED)[3:], map(float, [*steps, *units]), strict=True))
 
 
 def _as_activations(states: np.ndarray) -> np.ndarray:
@@ -84,7 +81,7 @@ def of_branch(states: np.ndarray, branch: str) -> np.ndarray:
 
 
 def layer_curves(one: np.ndarray, other: np.ndarray, *, model: str, layer: int) -> pd.DataFrame:
-    """Follow the cosine over the steps: raw and centred, per branch, for three kinds of pairs.
+    """Return the cosine over the steps: raw and centred, by branch, of three kinds of pairs.
 
     Parameters
     ----------
@@ -93,9 +90,9 @@ def layer_curves(one: np.ndarray, other: np.ndarray, *, model: str, layer: int) 
 
     Returns
     -------
-    Columns model, layer, branch, measure (raw or centred: the mean of all 2 B clips removed at each step),
-    pairs (of `PAIRS`), step, and the mean, lowest and highest cosine of such pairs. NaN where all clips are
-    equal, as uncond is at step 0.
+    Columns model, layer, branch, measure (raw, or centred: less the mean of all 2 B clips at each step),
+    pairs (of `PAIRS`), step, and the mean (estimate), lowest and highest cosine of such pairs. NaN where all
+    clips are equal, as in uncond at step 0.
 
     Raises
     ------
@@ -106,17 +103,16 @@ def layer_curves(one: np.ndarray, other: np.ndarray, *, model: str, layer: int) 
     emotion, seed = np.repeat([0, 1], n), np.tile(np.arange(n), 2)
     alike, same_seed = emotion[:, None] == emotion, seed[:, None] == seed
     masks = dict(zip(PAIRS, (~alike & same_seed, ~alike & ~same_seed, alike & ~same_seed), strict=True))
-    tables = []
-    for branch in BRANCHES:
-        activations = _as_activations(of_branch(np.concatenate([one, other]), branch))
-        for measure in ("raw", "centred"):
-            cosine = cosine_similarity(activations, activations, center=measure == "centred")  # [S, 2 B, 2 B]
-            for pairs, mask in masks.items():
-                values = cosine[:, mask]  # [S, pairs]
-                curve = {"estimate": values.mean(axis=1), "lowest": values.min(axis=1)}
-                curve |= {"highest": values.max(axis=1), "step": np.arange(len(values))}
-                names = {"model": model, "layer": layer, "branch": branch, "measure": measure, "pairs": pairs}
-                tables.append(pd.DataFrame(names | curve))
+    both, tables = np.concatenate([one, other]), []
+    for branch, measure in product(BRANCHES, ("raw", "centred")):
+        activations = _as_activations(of_branch(both, branch))
+        cosine = cosine_similarity(activations, activations, center=measure == "centred")  # [S, 2 B, 2 B]
+        for pairs, mask in masks.items():
+            values = cosine[:, mask]  # [S, pairs]
+            names = {"model": model, "layer": layer, "branch": branch, "measure": measure, "pairs": pairs}
+            curve = {"estimate": values.mean(axis=1), "lowest": values.min(axis=1)}
+            curve |= {"highest": values.max(axis=1), "step": np.arange(len(values))}
+            tables.append(pd.DataFrame(names | curve))
     return pd.concat(tables, ignore_index=True)
 
 
@@ -135,19 +131,19 @@ def _check(one: np.ndarray, other: np.ndarray) -> None:
 def layer_table(
     one: np.ndarray, other: np.ndarray, complete: np.ndarray, *, model: str, layer: int
 ) -> pd.DataFrame:
-    """Put the published figures beside ours: as published, then by branch, then centred.
+    """Compare the published figures with ours: as published, then by branch, then centred.
 
     Parameters
     ----------
     one, other : [B, C, S, D] clips of two emotions, in one order of seeds; C = (cond, uncond).
-    complete : bool [S], steps that are no padding: those over which centred cosines are averaged.
+    complete : bool [S], steps without padding; centred cosines are averaged over these.
     model, layer : for the columns.
 
     Returns
     -------
     Columns model, layer, branch, statistic, published (NaN where nothing was), estimate, lowest, highest,
-    n_seeds, note. Raw statistics: `estimate` is of the first seed's pair, as one pair was published, and
-    `lowest` and `highest` are over the pairs of all seeds. Centred ones: means over pairs and steps; with
+    n_seeds, note. Raw statistics: `estimate` is of the first seed's pair, since one pair was published;
+    `lowest` and `highest` are over the pairs of all seeds. Centred ones are means over pairs and steps; with
     one prompt per emotion they have no p.
 
     Raises
@@ -175,10 +171,8 @@ def layer_table(
         for name, value in ((PAIRS[1], two), (PAIRS[2], same), ("one emotion − two, other seed", same - two)):
             rows.append((branch, f"centred cosine, {name}", np.nan, value, np.nan, np.nan, n, ""))
     columns = ["branch", "statistic", "published", "estimate", "lowest", "highest", "n_seeds", "note"]
-    table = pd.DataFrame(rows, columns=columns)
-    table.insert(0, "layer", layer)
-    table.insert(0, "model", model)
-    return table
+    table = pd.DataFrame(rows, columns=pd.Index(columns)).assign(model=model, layer=layer)
+    return table.reindex(columns=pd.Index(["model", "layer", *columns]))
 
 
 def _mean_centred(curves: pd.DataFrame, branch: str, pairs: str, complete: np.ndarray) -> float:
@@ -188,22 +182,23 @@ def _mean_centred(curves: pd.DataFrame, branch: str, pairs: str, complete: np.nd
 
 
 def _unit(dimension: int, d_model: int, branch: str) -> str:
-    """Say which unit of which branch a dimension is."""
+    """Name the unit and the branch of a dimension."""
     if branch == FLATTENED:
         branch = ("cond", "uncond")[dimension // d_model]
     return f"unit {dimension % d_model} of {branch}"
 
 
-def stacks_replication(
-    samples: pd.DataFrame, layers: Sequence[int], *, model: str
+def of_stacks(
+    samples: pd.DataFrame, layers: Sequence[int], *, model: str, site: str
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Compare the first two emotions of a study, layer by layer.
+    """Compare the two emotions of a study, layer by layer.
 
     Parameters
     ----------
     samples : the index: a row per sample with emotion, prompt_id, seed and stack.
     layers : 0-based blocks.
     model : for the columns.
+    site : of the states.
 
     Returns
     -------
@@ -221,18 +216,19 @@ def stacks_replication(
         )
     ordered = samples.sort_values("seed")
     paths = [ordered.loc[ordered["prompt_id"] == prompt, "stack"].tolist() for prompt in emotions]
+    with Stack(paths[0][0]) as stack:
+        complete = stack.complete
     tables, curves = [], []
     for layer in tqdm(layers, desc="replication", unit="layer"):
-        one, other = (_read(stacks, layer) for stacks in paths)
-        with Stack(paths[0][0]) as stack:
-            tables.append(layer_table(one, other, stack.complete, model=model, layer=layer))
+        one, other = (_read(stacks, layer, site) for stacks in paths)
+        tables.append(layer_table(one, other, complete, model=model, layer=layer))
         curves.append(layer_curves(one, other, model=model, layer=layer))
     return pd.concat(tables, ignore_index=True), pd.concat(curves, ignore_index=True)
 
 
-def _read(paths: Sequence[str], layer: int) -> np.ndarray:
+def _read(paths: Sequence[str], layer: int, site: str) -> np.ndarray:
     states = []
     for path in paths:
         with Stack(path) as stack:
-            states.append(stack.read(layer).astype(np.float32))
+            states.append(stack.read(layer, site).astype(np.float32))
     return np.stack(states)  # [B, C, S, D]

@@ -1,159 +1,115 @@
-"""How much of a layer's states does the sound explain, beyond the label?
+"""How much of a layer's states the sound explains beyond the label.
 
 The other direction of `innerear.analyses.sound`: label, sound, or both predict the states of held-out
 templates, all dimensions with one penalty. The squared error of a linear predictor A over all
-dimensions is tr(A K Aᵀ) with K the Gram matrix of the states, and permuting samples permutes K, so
-that only the table of single dimensions reads features.
+dimensions is tr(A K Aᵀ) with K the Gram matrix of the states, and permuting samples permutes K. Only
+the table of single dimensions therefore reads features.
 """
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import product
 
 import numpy as np
 import pandas as pd
 from scipy.stats import false_discovery_control
 
-from innerear.errors import InputError
 from innerear.gram.reading import GramSource
-from innerear.statistics.clip_targets import Targets, clip_targets
+from innerear.statistics.clip_targets import Targets, clip_targets, prompt_means, why_no_folds
 from innerear.statistics.design import Design
-from innerear.statistics.ridge import DualRidge, errors_of_mean, r2
-from innerear.statistics.significance import correct_over, null_table, percentile_interval, record
+from innerear.statistics.finding import Finding
+from innerear.statistics.pieces import pieces
+from innerear.statistics.ridge import DualRidge, errors_of_covariates, r2
+from innerear.statistics.significance import null_table, percentile_interval
+from innerear.statistics.table import LayerResult, blank, columns, record
 
 WINDOWS = ("whole", "first_10", "last_10")
 LABEL, SOUND, BOTH = "R² of the label", "R² of the sound", "R² of label and sound"
 BEYOND_LABEL = "R² of the sound beyond the label"
 STATISTICS = (LABEL, SOUND, BOTH, BEYOND_LABEL)
 MAP_COLUMNS = ("statistic",)
+FAMILY = "layers × branches × windows"
+_INTERVAL = ("estimate", "ci_lo", "ci_hi")
+_COLUMNS = columns("branch", "window", "statistic", *_INTERVAL)
+_OF_DIMENSIONS = columns("branch", "window", "dimension", "statistic", *_INTERVAL, "feature", "r")
+_EQUAL = "all samples are equal (deterministic)"
 # Values of permuted matrices held at once.
 _AT_ONCE = 2**22
 
 log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True)
-class LayerNested:
-    """What `layer_nested` returns.
-
-    Attributes
-    ----------
-    table : one row per window, branch and nested model; common columns.
-    dimensions : one row per branch and dimension of the states; common columns.
-    null : null maxima, for `nested_map`.
-    """
-
-    table: pd.DataFrame
-    dimensions: pd.DataFrame
-    null: pd.DataFrame
-
-
-def layer_nested(
+def of_layer(
     gram: GramSource,
-    clips: pd.DataFrame,
     design: Design,
     *,
+    clips: pd.DataFrame,
     model: str,
     layer: int,
     windows: Sequence[str] = WINDOWS,
     n_permutations: int = 1000,
     n_bootstraps: int = 1000,
-) -> LayerNested:
+) -> LayerResult:
     """Predict one layer's states, averaged over a window, from label, sound, and both.
 
     Parameters
     ----------
     gram : an open `GramFile` of `design`'s samples, in its order.
-    clips : as of `clip_targets`; its usable features, standardised, are the sound.
     design : labels, folds, permutations, bootstraps.
+    clips : as `clip_targets` takes them; their usable features, standardised, are the sound.
     model, layer : for the tables' columns.
     windows : of `window_gram`; those that the file lacks, of very short clips, are left out.
     n_permutations, n_bootstraps : rows of the design's tables to use.
 
     Returns
     -------
-    See `LayerNested`. `R² of the label`: held-out templates' states predicted by the mean of their
-    label (for ratings, by a line). `R² of the sound`: by dual ridge regression on the clip features,
-    whose one penalty is chosen by folds within the training set. `R² of label and sound`: the label
-    without penalty, and the sound. `R² of the sound beyond the label`: the difference of the last and
-    the first. All are over all dimensions and samples, against the mean of the training samples. The
-    null moves whole prompts' states within templates, which is the same as moving their labels and
-    sounds; beyond the label, only the states' residuals from the means of the labels (Freedman & Lane
-    1983). `p_corrected` is max-T over branches × windows, until `nested_map` replaces it by max-T over
-    layers too. In `dimensions`, of the first window, the estimate is `R² of the sound` of that
-    dimension alone, with the layer's penalty; `feature` is the clip feature whose prompt means
-    correlate best with it, `r` that correlation, for description; `p_corrected` is Benjamini and
-    Hochberg's within the layer and branch.
+    The table has a row per window, branch and statistic. All are over all dimensions and held-out samples,
+    against the mean of the training samples:
+
+    - *R² of the label*: states predicted by the mean of their label (for ratings, by a line);
+    - *R² of the sound*: dual ridge regression on the clip features; folds within the training set choose one
+      penalty;
+    - *R² of label and sound*: the label without penalty, and the sound; not tested;
+    - *R² of the sound beyond the label*: the third minus the first.
+
+    The null moves whole prompts' states within templates, which is the same as moving their labels and
+    sounds. Beyond the label it moves only the states' residuals from the labels' means (Freedman & Lane
+    1983). `p_corrected` is max-T over branches × windows of the layer.
+
+    ``further["dimensions"]`` has a row per branch and dimension of the states, of the first window: *R² of
+    the sound* of that dimension alone with the layer's penalty, the clip `feature` whose prompt means
+    correlate best with it, and that correlation `r`, for description. `p_corrected` is Benjamini and
+    Hochberg's within the branch.
 
     Raises
     ------
-    InputError: the Gram file holds other samples than the design, or in another order; `clips` as of
+    InputError: the Gram file holds other samples than the design, or in another order; see also
     `clip_targets`.
     """
     design.check_order(gram.coords("sample"))
-    available = [str(name) for name in gram.coords("window")]
-    windows = [name for name in windows if name in available]
-    branches = [str(name) for name in gram.coords("branch")]
     targets = clip_targets(clips, design)
-    why = _why_not(targets, design)
+    why = why_no_folds(design) if targets.usable.any() else "no clip feature can be used"
     if why:
-        log.warning("nested models, layer %s: no estimates: %s", layer, why)
-    cells = [(window, branch) for window in windows for branch in branches]
+        log.warning("sound and label, layer %s: no estimates: %s", layer, why)
+    windows = [name for name in windows if name in gram.labels("window")]
+    cells = list(product(windows, gram.labels("branch")))
     models = None if why else _Models(targets, design, n_permutations, n_bootstraps)
     fits, dimensions = [], []
     for window, branch in cells:
-        where = {"branch": branches.index(branch), "window": available.index(window)}
-        states = gram.read("window_gram", **where).astype(float)
+        states = gram.read("window_gram", branch=branch, window=window).astype(float)
         fit = models.fit(states) if models and states.any() else None
         fits.append(fit)
         if window == windows[0]:
-            features = gram.read("window_mean", **where).astype(float)
-            dimensions.append(
-                _dimensions(models if fit else None, fit, features, targets, design, why).assign(
-                    branch=branch, window=window
-                )
-            )
-    table, null = _tabulate(cells, fits, design, n_permutations, why)
-    common = {"model": model, "layer": layer, "n_prompts": design.n_prompts}
-    return LayerNested(
-        table.assign(**common).reindex(columns=_COLUMNS),
-        pd.concat(dimensions, ignore_index=True).assign(**common).reindex(columns=_OF_DIMENSIONS),
-        null,
+            features = gram.read("window_mean", branch=branch, window=window).astype(float)
+            of_branch = _dimensions(models, fit, features, design, why or _EQUAL)
+            dimensions.append(of_branch.assign(branch=branch, window=window))
+    table, null = _tabulate(cells, fits, design, n_permutations, why or _EQUAL)
+    one, many = (
+        frame.assign(model=model, layer=layer).reindex(columns=order)
+        for frame, order in ((table, _COLUMNS), (pd.concat(dimensions, ignore_index=True), _OF_DIMENSIONS))
     )
-
-
-def nested_map(tables: Sequence[pd.DataFrame], nulls: Sequence[pd.DataFrame]) -> pd.DataFrame:
-    """Join the tables of all layers and correct `p_corrected` over layers × branches × windows.
-
-    Parameters
-    ----------
-    tables, nulls : of each layer, from `LayerNested`.
-    """
-    return correct_over(tables, nulls, MAP_COLUMNS, "layers × branches × windows")
-
-
-_COLUMNS = pd.Index(
-    [
-        *("model", "layer", "branch", "window", "statistic", "estimate", "ci_lo", "ci_hi"),
-        *("p", "p_corrected", "score", "n_prompts", "n_perm", "min_p", "null", "family"),
-    ]
-)
-_OF_DIMENSIONS = pd.Index(
-    [
-        *("model", "layer", "branch", "window", "dimension", "statistic", "estimate", "ci_lo", "ci_hi"),
-        *("p", "p_corrected", "feature", "r", "n_prompts", "n_perm", "min_p", "null", "family"),
-    ]
-)
-
-
-def _why_not(targets: Targets, design: Design) -> str:
-    if not targets.usable.any():
-        return "no clip feature can be used"
-    try:
-        design.folds()
-    except InputError as error:
-        return str(error)
-    return ""
+    return LayerResult(one, null, further={"dimensions": many.drop(columns="score")})
 
 
 @dataclass(frozen=True)
@@ -171,7 +127,7 @@ class _Models:
 
     def __init__(self, targets: Targets, design: Design, m: int, n_bootstraps: int) -> None:
         sound = targets.values[:, targets.usable].astype(float)
-        self.design, self.folds = design, design.folds()
+        self.targets, self.design, self.folds = targets, design, design.folds()
         self.labels = design.covariates  # [N, Q]
         kernel = sound @ sound.T
         self.alone = DualRidge(kernel, self.folds, design)
@@ -184,16 +140,17 @@ class _Models:
         still = np.arange(len(states))[None]
         (observed,), first = self._shares(states, still)
         null, chosen = [np.empty((0, len(STATISTICS)))], [first]
-        for rows in _pieces(len(self.table), len(states) ** 2):
+        for rows in pieces(len(self.table), len(states) ** 2, _AT_ONCE):
             shares, penalties = self._shares(states, self.table[rows])
             null.append(shares)
             chosen.append(penalties)
-        return _Fit(observed, self._interval(states), np.concatenate(null), np.concatenate(chosen, axis=1))
+        interval = self._interval(states, observed)
+        return _Fit(observed, interval, np.concatenate(null), np.concatenate(chosen, axis=1))
 
     def _shares(self, states: np.ndarray, table: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """R² of the four statistics in m permutations [m, N], as [m, 4], and the sound's penalties.
 
-        Label and sound together, and what is beyond the label, are of states whose residuals moved.
+        Those of label and sound together, and beyond the label, are of states whose residuals moved.
         """
         moved = _moved(states, table)
         sound, total, chosen = self.alone.joint(moved)
@@ -215,33 +172,38 @@ class _Models:
         moved += across.swapaxes(1, 2)
         return moved + (mean @ states @ mean).astype(np.float32)
 
-    def _interval(self, states: np.ndarray) -> np.ndarray:
+    def _interval(self, states: np.ndarray, observed: np.ndarray) -> np.ndarray:
         """Ends of the intervals [2, 4]; templates, then seeds, of the held-out errors are resampled."""
         values, vectors = np.linalg.eigh(states)
         # Coordinates [N, N] whose inner products are the states', so that errors are sample by sample.
         scores = (vectors * np.sqrt(np.maximum(values, 0))).astype(np.float32)
-        sums = {}
-        for name, ridge in (("sound", self.alone), ("both", self.both)):
-            errors = _errors_by_sample(ridge, scores, ridge.joint(states[None].astype(np.float32))[2][:, 0])
-            sums[name] = self.counts @ errors
-        ones = np.ones_like(scores)
-        total = self.counts @ errors_of_mean(self.folds, scores, ones).sum(axis=1)
-        label = np.zeros(len(scores))
-        for fold, operator in zip(self.folds, self.both.base, strict=True):
-            label[fold.test] = ((operator @ scores) ** 2).sum(axis=1)
-        by_label, by_sound, by_both = (
-            r2(errors, total) for errors in (self.counts @ label, sums["sound"], sums["both"])
+        total, label = (
+            self.counts @ errors_of_covariates(self.folds, scores, covariates).sum(axis=1)
+            for covariates in (None, self.labels)
         )
+        sound, both = (
+            self.counts
+            @ _errors_by_sample(ridge, scores, ridge.joint(states[None].astype(np.float32))[2][:, 0])
+            for ridge in (self.alone, self.both)
+        )
+        by_label, by_sound, by_both = (r2(errors, total) for errors in (label, sound, both))
         boots = np.stack([by_label, by_sound, by_both, by_both - by_label], axis=1)
-        low, high, _ = percentile_interval(np.zeros(len(STATISTICS)), boots, self.design.resampled)
+        low, high, _ = percentile_interval(observed, boots, self.design.resampled)
         return np.stack([low, high])
 
-
-def _pieces(m: int, size: int) -> Iterator[slice]:
-    """Cut m permutations of `size` values each into pieces."""
-    step = max(1, _AT_ONCE // size)
-    for start in range(0, m, step):
-        yield slice(start, start + step)
+    def by_dimension(self, chosen: np.ndarray, states: np.ndarray) -> np.ndarray:
+        """R² of each dimension of the states [N, D], observed and permuted, [1 + m, D]."""
+        every = np.concatenate([np.arange(len(states))[None], self.table])  # [1 + m, N]
+        errors, base = np.zeros((2, len(every), states.shape[1]))
+        for number, (outer, alone) in enumerate(zip(self.alone.outer, self.alone.base, strict=True)):
+            for penalty in np.unique(chosen[number]):
+                rows = np.flatnonzero(chosen[number] == penalty)
+                for some in pieces(len(rows), states.size, _AT_ONCE):
+                    moved = states[every[rows[some]].T]  # [N, m, D]
+                    flat = moved.reshape(len(states), -1)
+                    for sums, operator in ((errors, outer[penalty]), (base, alone)):
+                        sums[rows[some]] += ((operator @ flat) ** 2).sum(axis=0).reshape(moved.shape[1:])
+        return r2(errors, base)
 
 
 def _moved(gram: np.ndarray, table: np.ndarray) -> np.ndarray:
@@ -260,54 +222,42 @@ def _errors_by_sample(ridge: DualRidge, values: np.ndarray, chosen: np.ndarray) 
 def _tabulate(
     cells: Sequence[tuple[str, str]], fits: Sequence[_Fit | None], design: Design, m: int, why: str
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """The table of one layer, and its null maxima."""
-    gaps = dict.fromkeys(("estimate", "ci_lo", "ci_hi", "p", "p_corrected", "score", "min_p"), np.nan)
-    table = pd.DataFrame(
-        [(window, branch, statistic) for window, branch in cells for statistic in STATISTICS],
-        columns=["window", "branch", "statistic"],
-    ).assign(**gaps, n_perm=0, null="", family="")
-    table["null"] = f"none: {why or 'all samples are equal (deterministic)'}"
+    """The table of one layer, and its null maxima; `why` there are no estimates, where there are none."""
+    rows = [(window, branch, statistic) for window, branch in cells for statistic in STATISTICS]
+    table = pd.DataFrame(rows, columns=pd.Index(["window", "branch", "statistic"]))
+    table = blank(table, design, **dict.fromkeys(_INTERVAL, np.nan), null=f"none: {why}")
     done = np.array([number for number, fit in enumerate(fits) if fit is not None], int)
-    maxima = []
-    for place, statistic in enumerate(STATISTICS if len(done) else ()):
+    found, maxima = [fit for fit in fits if fit is not None], []
+    for place, statistic in enumerate(STATISTICS if found else ()):
         rows = done * len(STATISTICS) + place
-        found = [fit for fit in fits if fit is not None]
-        table.loc[rows, "estimate"] = [fit.observed[place] for fit in found]
+        observed = np.array([fit.observed[place] for fit in found])
+        table.loc[rows, "estimate"] = observed
         table.loc[rows, ["ci_lo", "ci_hi"]] = [fit.interval[:, place] for fit in found]
         if statistic == BOTH:
             table.loc[rows, "null"] = "none: its parts are tested"
             continue
-        observed = table["estimate"].to_numpy(float)[rows]
-        null = np.stack([fit.null[:, place] for fit in found], axis=1)
-        of = "labels" if statistic == LABEL else "pairs"
-        result = design.test(observed, null, of=of, standardise=False)
-        what = "residuals of states from labels" if statistic == BEYOND_LABEL else "states"
-        record(
+        tested = record(
             table,
             rows,
-            result,
-            min_p=design.smallest_p(m, of=of),
-            null=design.null_text(m, what),
+            design,
+            observed,
+            np.stack([fit.null[:, place] for fit in found], axis=1),
+            m=m,
             family="branches × windows of this layer",
-            why_not=[design.why_not(m, of=of)] * len(rows),
+            moved="residuals of states from labels" if statistic == BEYOND_LABEL else "states",
+            of="labels" if statistic == LABEL else "pairs",
+            standardise=False,
         )
-        if np.isfinite(result.p).any():
-            maxima.append(({"statistic": statistic}, result.null_max))
+        maxima += [({"statistic": statistic}, null_max) for null_max in tested]
     return table, null_table(maxima, design.permutation_hash(m), MAP_COLUMNS, m)
 
 
 def _dimensions(
-    models: _Models | None, fit: _Fit | None, states: np.ndarray, targets: Targets, design: Design, why: str
+    models: _Models | None, fit: _Fit | None, states: np.ndarray, design: Design, why: str
 ) -> pd.DataFrame:
-    """R² of the sound for each dimension of the states [N, D] of one branch."""
-    gaps = dict.fromkeys(("estimate", "ci_lo", "ci_hi", "p", "p_corrected", "score", "min_p", "r"), np.nan)
-    table = pd.DataFrame({"dimension": np.arange(states.shape[1]), "statistic": SOUND}).assign(
-        **gaps,
-        feature="",
-        n_perm=0,
-        null=f"none: {why or 'all samples are equal (deterministic)'}",
-        family="",
-    )
+    """R² of the sound for each dimension of the states [N, D] of one branch; `why` there is none."""
+    rows = {"dimension": np.arange(states.shape[1]), "statistic": SOUND, "feature": "", "r": np.nan}
+    table = blank(pd.DataFrame(rows), design, **dict.fromkeys(_INTERVAL, np.nan), null=f"none: {why}")
     if models is None or fit is None:
         return table
     centred = states - states.mean(axis=0)
@@ -316,39 +266,18 @@ def _dimensions(
     if not len(varies):
         return table
     scaled = (centred[:, varies] / centred[:, varies].std(axis=0)).astype(np.float32)
-    table.loc[varies, ["feature", "r"]] = _closest_features(scaled, targets, design)
-    found = _by_dimension(models, fit.chosen, scaled)
-    table.loc[varies, "estimate"] = found[0]
-    m = len(models.table)
+    table.loc[varies, ["feature", "r"]] = _closest_features(scaled, models.targets, design)
+    observed, *null = models.by_dimension(fit.chosen, scaled)
+    table.loc[varies, "estimate"] = observed
+    m, tested = len(null), np.array(null).reshape(-1, len(varies))
     record(
-        table,
-        varies,
-        design.test(found[0], found[1:], of="pairs", standardise=False),
-        min_p=design.smallest_p(m, of="pairs"),
-        null=design.null_text(m, "states"),
-        family="",
-        why_not=[design.why_not(m, of="pairs")] * len(varies),
+        table, varies, design, observed, tested, m=m, family="", moved="states", of="pairs", standardise=False
     )
-    tested = np.flatnonzero(np.isfinite(table["p"].to_numpy(float)))
-    if len(tested):
-        table.loc[tested, "p_corrected"] = false_discovery_control(table["p"].to_numpy(float)[tested])
-        table.loc[tested, "family"] = "dimensions of this layer and branch (Benjamini-Hochberg)"
+    rows = np.flatnonzero(np.isfinite(table["p"].to_numpy(float)))
+    if len(rows):
+        table.loc[rows, "p_corrected"] = false_discovery_control(table["p"].to_numpy(float)[rows])
+        table.loc[rows, "family"] = "dimensions of this layer and branch (Benjamini-Hochberg)"
     return table
-
-
-def _by_dimension(models: _Models, chosen: np.ndarray, states: np.ndarray) -> np.ndarray:
-    """R² of each dimension of the states [N, D], observed and permuted, [1 + m, D]."""
-    every = np.concatenate([np.arange(len(states))[None], models.table])  # [1 + m, N]
-    errors, base = np.zeros((2, len(every), states.shape[1]))
-    for number, (outer, alone) in enumerate(zip(models.alone.outer, models.alone.base, strict=True)):
-        for penalty in np.unique(chosen[number]):
-            rows = np.flatnonzero(chosen[number] == penalty)
-            for some in _pieces(len(rows), states.size):
-                moved = states[every[rows[some]].T]  # [N, m, D]
-                flat = moved.reshape(len(states), -1)
-                for sums, operator in ((errors, outer[penalty]), (base, alone)):
-                    sums[rows[some]] += ((operator @ flat) ** 2).sum(axis=0).reshape(moved.shape[1:])
-    return r2(errors, base)
 
 
 def _closest_features(states: np.ndarray, targets: Targets, design: Design) -> list[list[object]]:
@@ -356,9 +285,26 @@ def _closest_features(states: np.ndarray, targets: Targets, design: Design) -> l
     usable = np.flatnonzero(targets.usable)
     sides = []
     for values in (states, targets.values[:, usable]):
-        means = values[design.rows].mean(axis=1)  # [P, …]
+        means = prompt_means(values, design)  # [P, …]
         means = means - means.mean(axis=0)
         sides.append(means / np.maximum(np.linalg.norm(means, axis=0), 1e-12))
     r = sides[0].T @ sides[1]  # [D, F]
     best = np.abs(r).argmax(axis=1)
     return [[targets.names[usable[f]], float(r[d, f])] for d, f in enumerate(best)]
+
+
+FINDINGS = (
+    Finding(
+        "Does the sound explain the states of held-out clips?",
+        "Yes: best in layer {layer}, {branch} ({window}), a share of {estimate:.2f} of their variance.",
+        {"statistic": SOUND},
+        "sound_and_label",
+        aside="The {contrast} may be what both share.",
+    ),
+    Finding(
+        "Does the sound explain more of the states than the {contrast} does?",
+        "Yes: most in layer {layer}, {branch} ({window}), where it adds {estimate:.2f} to R².",
+        {"statistic": BEYOND_LABEL},
+        "sound_and_label",
+    ),
+)

@@ -48,19 +48,18 @@ def ridge_operators(
     of_train, of_test = covariates
     fit = np.linalg.pinv(of_train)  # [q, n]
     explained = (kernel @ of_train) @ fit
-    within = np.asarray(kernel - explained)
+    within = kernel - explained
     within -= explained.swapaxes(-1, -2)
     within += fit.T @ (of_train.T @ explained)
     beyond = across - of_test @ (fit @ kernel)
     beyond -= (beyond @ of_train) @ fit
-    diagonal = np.arange(within.shape[-1])
-    own = np.array(within[..., diagonal, diagonal])  # [..., n]
-    scale = own.mean(axis=-1, keepdims=True)
-    operators = np.empty((len(penalties), *beyond.shape))
-    for operator, penalty in zip(operators, penalties, strict=True):
-        within[..., diagonal, diagonal] = own + np.where(scale > 0, penalty * scale, 1)
-        operator[...] = np.linalg.solve(within, beyond.swapaxes(-1, -2)).swapaxes(-1, -2)
-    return operators
+    identity = np.eye(within.shape[-1])
+    scale = np.trace(within, axis1=-2, axis2=-1)[..., None, None] / len(identity)
+    operators = []
+    for penalty in penalties:
+        regular = within + np.where(scale > 0, penalty * scale, 1) * identity
+        operators.append(np.linalg.solve(regular, beyond.swapaxes(-1, -2)).swapaxes(-1, -2))
+    return np.stack(operators)
 
 
 class DualRidge:

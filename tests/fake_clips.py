@@ -1,0 +1,40 @@
+"""States averaged over a window, and the sound of clips, made up for tests."""
+
+import numpy as np
+import pandas as pd
+
+
+class Averages:
+    """An open Gram file, in memory, that has windows only: branch → states [N, D] or [windows, N, D]."""
+
+    def __init__(self, design, windows=("whole",), **branches):
+        self.axes = {"sample": list(design.samples["sample_id"]), "window": list(windows)}
+        self.axes["branch"] = list(branches)
+        self.states = {name: x.reshape(len(windows), *x.shape[-2:]) for name, x in branches.items()}
+
+    def read(self, name, *, branch, window):
+        states = self.states[branch][self.axes["window"].index(window)]
+        centred = states - states.mean(axis=0)
+        return {"window_mean": states, "window_gram": centred @ centred.T}[name].astype(np.float32)
+
+    def labels(self, axis):
+        return self.axes[axis]
+
+    def coords(self, axis):
+        return np.array(self.axes[axis])
+
+
+def clip_table(design, values, names=None, unit="dB", reason="silent"):
+    """Clip features [N, F] as their long table; NaN has the reason."""
+    names = names or [f"f{k}" for k in range(values.shape[1])]
+    rows = [
+        (sample, name, unit, values[i, k], "" if np.isfinite(values[i, k]) else reason)
+        for i, sample in enumerate(design.samples["sample_id"])
+        for k, name in enumerate(names)
+    ]
+    return pd.DataFrame(rows, columns=["sample_id", "feature", "unit", "value", "reason"])
+
+
+def codes(design):
+    """Number of each sample's label, [N]."""
+    return np.unique(design.labels, return_inverse=True)[1]
