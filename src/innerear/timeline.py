@@ -1,9 +1,9 @@
-"""Step ↔ codebook frame ↔ second, for models that write their codebooks in a delay pattern.
+"""Steps, codebook frames and seconds of models that write their codebooks in a delay pattern.
 
 Within a window, forward step s (from 0) reads sequence position s and predicts codebook k of the window's
-frame s − k, so T frames and K codebooks take S = T + K − 1 steps, of which the first and last K − 1 are
-partly padding. A clip that is longer than the model's context is made in several windows, each of which
-reads the end of the one before again; a continued clip begins with frames that were given.
+frame s − k. T frames and K codebooks take S = T + K − 1 steps; the first and last K − 1 are partly padding. A
+clip longer than the model's context is made in several windows, each of which rereads the end of the one
+before. A continued clip begins with given frames.
 """
 
 from collections.abc import Sequence
@@ -17,9 +17,9 @@ from innerear.errors import InputError
 
 
 class Window(NamedTuple):
-    """Frames that the model has before it at once: the first of the clip's, how many, how many given.
+    """A window's first frame in the clip, its number of frames, and how many of these are given.
 
-    The `given` frames are read in one long call together with the position that predicts the next one.
+    The given frames are read in one long call with the position that predicts the next one.
     """
 
     start: int
@@ -29,15 +29,15 @@ class Window(NamedTuple):
 
 @dataclass(frozen=True)
 class Timeline:
-    """When each step of one generation happened, and what it predicted.
+    """What each step of one generation predicted, and when.
 
     Parameters
     ----------
     n_frames : T ≥ 1, codec frames of the clip.
     n_codebooks : K ≥ 1, codebooks of the codec.
     frame_rate : codec frames per second, > 0.
-    windows : in order; one of all frames if not given. Each begins within the one before and takes over
-        as given what that one wrote.
+    windows : in order; by default one of all frames. Each begins within the one before, whose frames are
+        given to it.
 
     Raises
     ------
@@ -81,15 +81,14 @@ class Timeline:
         return sum(self.steps_of(window) for window in self.windows)
 
     def steps_of(self, window: Window) -> int:
-        """Return the steps of one window, those over its given frames included."""
+        """Return the steps of one window, including those over its given frames."""
         return window.n_frames + self.n_codebooks - 1
 
     @property
     def window(self) -> np.ndarray:
-        """The number of the window that each step belongs to: int32 [S]."""
-        return np.repeat(np.arange(len(self.windows)), [self.steps_of(one) for one in self.windows]).astype(
-            np.int32
-        )
+        """The number of each step's window: int32 [S]."""
+        numbers = np.arange(len(self.windows), dtype=np.int32)
+        return np.repeat(numbers, [self.steps_of(one) for one in self.windows])
 
     @property
     def position(self) -> np.ndarray:
@@ -98,7 +97,7 @@ class Timeline:
 
     @property
     def _in_window(self) -> np.ndarray:
-        """The frame of its window that each step predicts of each codebook: [S, K], also outside of it."""
+        """The frame of its window that each step predicts of each codebook, unclipped: [S, K]."""
         return self.position[:, None] - np.arange(self.n_codebooks)[None, :]
 
     def _of_steps(self, values: Sequence[int]) -> np.ndarray:
@@ -106,19 +105,18 @@ class Timeline:
 
     @property
     def frames(self) -> np.ndarray:
-        """The clip's frame of each codebook that a step predicts: int32 [S, K], −1 where it is padding."""
+        """The clip's frame of each codebook that a step predicts: int32 [S, K], −1 for padding."""
         frame = self._in_window
         inside = (frame >= 0) & (frame < self._of_steps([one.n_frames for one in self.windows]))
-        return np.where(inside, frame + self._of_steps([one.start for one in self.windows]), -1).astype(
-            np.int32
-        )
+        start = self._of_steps([one.start for one in self.windows])
+        return np.where(inside, frame + start, -1).astype(np.int32)
 
     @property
     def reread(self) -> np.ndarray:
-        """Whether the token that a step predicts was given, so that the prediction was not used: bool [S, K].
+        """Whether the token that a step predicts was given, and the prediction is not used: bool [S, K].
 
-        Every frame of every codebook that was not given at the start of the clip is predicted exactly once
-        by a step that did not re-read it.
+        Every token that was not given at the start of the clip is predicted by exactly one step that does not
+        reread it.
         """
         frame = self._in_window
         return (frame >= 0) & (frame < self._of_steps([one.given for one in self.windows]))
@@ -127,23 +125,34 @@ class Timeline:
     def seconds(self) -> np.ndarray:
         """When the frame begins whose first codebook a step predicts: float32 [S], in seconds.
 
-        It runs on past the end of its window for the last K − 1 steps, which predict no first codebook.
+        The last K − 1 steps of a window predict no first codebook; their seconds run past its end.
         """
         start = self._of_steps([one.start for one in self.windows])[:, 0]
         return ((start + self.position) / self.frame_rate).astype(np.float32)
 
     @property
     def complete(self) -> np.ndarray:
-        """Whether a step writes all K codebooks: no padding, and nothing re-read. bool [S]."""
+        """Whether a step writes all K codebooks, without padding or rereading: bool [S]."""
         return np.all((self.frames >= 0) & ~self.reread, axis=1)
+
+    def labels(self) -> dict[str, tuple[tuple[str, ...], np.ndarray]]:
+        """Return all labels of the steps, as a stack stores them: name → (axes, values)."""
+        return {
+            "window": (("step",), self.window),
+            "position": (("step",), self.position),
+            "frame": (("step", "codebook"), self.frames),
+            "reread": (("step", "codebook"), self.reread),
+            "seconds": (("step",), self.seconds),
+            "complete": (("step",), self.complete),
+        }
 
     @property
     def analysed(self) -> np.ndarray:
-        """Numbers of the steps that analyses look at, in order of time: int [steps].
+        """Indices of the steps that are analysed, in order of time: int [steps].
 
-        The complete ones, and the padded ones at the very start and end of the clip, which plots show as
-        such. Where windows meet, steps that write only some of their codebooks are left out, like those that
-        re-read: what they wrote lies next to complete steps of the same second.
+        These are the complete steps, and the padded ones at the start and end of the clip, which plots mark.
+        Steps between windows that reread, or write only some codebooks, are left out: complete steps of the
+        same second lie next to them.
         """
         complete = np.flatnonzero(self.complete)
         writes = ((self.frames >= 0) & ~self.reread).any(axis=1)
@@ -154,18 +163,18 @@ class Timeline:
 
 
 def windows_of(n_frames: int, context: int, stride: int, given: int = 0) -> tuple[Window, ...]:
-    """Cut a clip into windows, as MusicGen does beyond its longest clip.
+    """Cut a clip into windows, as MusicGen does for long clips.
 
     Parameters
     ----------
     n_frames : T of the clip.
-    context : frames that the model can have before it at once.
-    stride : frames by which the next window begins later; context − stride are read again.
-    given : frames of the clip that are there already.
+    context : frames of a window.
+    stride : frames from one window's beginning to the next; context − stride are read again.
+    given : frames of the clip that are given.
 
     Raises
     ------
-    InputError: a stride outside 1 … context − 1, or as much given as the clip or the model holds.
+    InputError: a stride outside 1 … context − 1; nothing left to compose.
     """
     if given >= min(n_frames, context):
         raise InputError(
@@ -182,5 +191,5 @@ def windows_of(n_frames: int, context: int, stride: int, given: int = 0) -> tupl
 
 
 def chunk_steps(n_steps: int, most: int = 64) -> int:
-    """Return how many steps a chunk of a stack holds: equal shares, as HDF5 stores the last chunk in full."""
+    """Return how many steps a chunk of a stack holds: equal shares, because HDF5 stores whole chunks."""
     return ceil(n_steps / ceil(n_steps / most))

@@ -1,4 +1,4 @@
-"""However MusicGen runs, what is heard is each step of each branch: proved by reading the clip once more."""
+"""However MusicGen runs, each step of each branch is recorded: a replay of the clip gives the same states."""
 
 import numpy as np
 import pytest
@@ -12,7 +12,7 @@ from innerear.models.audiocraft import AudiocraftModel
 SITES = ("residual", "self_attention", "cross_attention", "mlp", "input")
 
 
-def test_extractor_hears_s_steps_and_two_branches(tiny_model):
+def test_extractor_records_s_steps_and_two_branches(tiny_model):
     with ActivationExtractor(tiny_model, layers=[0, 2]) as extractor:
         wav = extractor.generate(["happy music", "sad music"], seeds=[7, 8], duration=0.4)
         assert wav.shape == (2, 0.4 * tiny_model.sample_rate)
@@ -187,11 +187,11 @@ def test_windows_are_those_of_audiocraft(short_window):
     assert extractor.timeline.windows == ((0, 20, 0), (12, 20, 8), (24, 20, 8), (36, 14, 8))
 
 
-def test_every_window_is_heard_step_by_step(short_window):
+def test_every_window_is_recorded_step_by_step(short_window):
     captured, replayed, extractor = capture_and_replay(short_window, TEXTS, duration=1.0)
     assert captured["layer_0"].shape[0] == extractor.timeline.n_steps == 3 * 23 + 17
     assert_same(captured, replayed)
-    # Re-read frames are heard in a shorter context, so that they are not the same states again.
+    # Reread frames have a shorter context: their states differ from the first ones.
     timeline = extractor.timeline
     again = np.flatnonzero((timeline.window == 1) & timeline.reread.all(axis=1))
     before = timeline.window == 0

@@ -88,8 +88,8 @@ def test_a_stack_that_exists_has_its_audio(tiny_model, tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("capture", "generation", "message"),
     [
-        ({"layers": [3]}, {}, "no layer 3; its layers are 0 to 2"),
-        ({"sites": ["norm"]}, {}, "unknown site 'norm'"),
+        ({"layers": [3]}, {}, r"\[3\] cannot be captured; the model has the layers 0 to 2"),
+        ({"sites": ["norm"]}, {}, "no site 'norm'"),
         ({"branches": ["delta"]}, {}, "'delta'"),
         ({"branches": []}, {}, "capture.branches"),
         ({}, {"duration": 40, "stride": 0}, "a stride of 0 frames must lie between 1 and 1499"),

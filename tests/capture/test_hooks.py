@@ -1,4 +1,4 @@
-"""Capture hears every step of every layer, tells the branches apart, and leaves no hook behind."""
+"""Capture records every step of every layer, separates the branches, and leaves no hook behind."""
 
 import pytest
 import torch
@@ -67,7 +67,7 @@ def test_without_guidance_there_is_one_branch():
 
 
 @pytest.mark.parametrize("n_steps", [3, 70])
-def test_branches_that_run_one_after_the_other_are_told_apart(n_steps):
+def test_branches_that_run_one_after_the_other_are_separated(n_steps):
     block = Block()
     inputs = torch.randn(n_steps, 2, 2, 7)  # [S, C, B, D]
     passes = [Pass(1, (branch,)) for _ in range(n_steps) for branch in BOTH]
@@ -91,7 +91,7 @@ def test_a_long_first_call_is_as_many_steps_and_a_prefix_is_none():
     torch.testing.assert_close(recording.all("residual", 0)[:, :, 0], (inputs[:, 4:] + 1).transpose(0, 1))
 
 
-def test_sites_are_heard_where_they_are():
+def test_sites_are_recorded_where_they_are():
     blocks, parts = [Block(), Block()], [Block(), Block()]
     inputs = torch.randn(3, 2, 7)
     modules = {"input": blocks, "mlp": parts, "residual": blocks}
@@ -152,10 +152,10 @@ def test_only_the_chosen_layers_are_hooked():
 @pytest.mark.parametrize(
     ("layers", "site", "message"),
     [
-        ([0, 4], "residual", "no layer 4; its layers are 0 to 3"),
-        ([-1], "residual", "no layer -1"),
-        ([], "residual", "empty"),
-        ([1, 1], "residual", "named 2 times"),
+        ([0, 4], "residual", r"\[4\] cannot be captured; the model has the layers 0 to 3"),
+        ([-1], "residual", r"\[-1\] cannot be captured"),
+        ([], "residual", "no layers cannot be captured"),
+        ([1, 1], "residual", r"\[1\] are listed twice"),
         (None, "residul", "did you mean 'residual'"),
     ],
 )

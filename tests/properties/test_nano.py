@@ -1,4 +1,4 @@
-"""The embedded model: its files, its words, and that the emotion word is heard."""
+"""The embedded model: its files, its words, and whether its music follows the emotion word."""
 
 import importlib.util
 import sys

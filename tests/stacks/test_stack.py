@@ -294,7 +294,7 @@ def test_truncated_gram_names_file_and_command(tmp_path):
 
 
 @pytest.fixture
-def heard(tmp_path):
+def replayed(tmp_path):
     """Counterfactual folders of two templates, with two layers each."""
     folders = [tmp_path / "model" / template for template in ("007", "band")]
     for number, folder in enumerate(folders):
@@ -304,8 +304,8 @@ def heard(tmp_path):
     return folders
 
 
-def test_templates_are_opened_by_layer_from_the_list(heard):
-    files = template_files(heard, [2, 11])
+def test_templates_are_opened_by_layer_from_the_list(replayed):
+    files = template_files(replayed, [2, 11])
     assert files["part"].tolist() == ["layer_02.h5", "layer_11.h5", "likelihood.h5"] * 2
     for layer in (2, 11, None):
         with open_templates(files, layer) as opened:
@@ -314,24 +314,24 @@ def test_templates_are_opened_by_layer_from_the_list(heard):
         assert found == {"007": [0, own], "band": [1, own]}
 
 
-def test_a_list_changes_when_a_file_does(heard):
-    before = template_files(heard, [2])
-    os.utime(heard[1] / "layer_02.h5", ns=(0, 0))
-    assert not template_files(heard, [2]).equals(before)
+def test_a_list_changes_when_a_file_does(replayed):
+    before = template_files(replayed, [2])
+    os.utime(replayed[1] / "layer_02.h5", ns=(0, 0))
+    assert not template_files(replayed, [2]).equals(before)
 
 
 @pytest.mark.parametrize("part", ["layer_11.h5", "likelihood.h5"])
-def test_a_folder_that_lacks_a_file_is_refused(heard, part):
-    (heard[1] / part).unlink()
+def test_a_folder_that_lacks_a_file_is_refused(replayed, part):
+    (replayed[1] / part).unlink()
     with pytest.raises(InputError, match=rf"band has no {part}; remake it with: .*--force .*/band$"):
-        template_files(heard, [2, 11])
+        template_files(replayed, [2, 11])
 
 
-def test_a_broken_file_of_a_template_is_remade_with_its_folder(heard):
-    path = heard[0] / "layer_02.h5"
+def test_a_broken_file_of_a_template_is_remade_with_its_folder(replayed):
+    path = replayed[0] / "layer_02.h5"
     path.write_bytes(path.read_bytes()[:100])
     with (
         pytest.raises(InputError, match=r"layer_02\.h5 is truncated .*--force .*/007$"),
-        open_templates(template_files(heard, [2]), 2),
+        open_templates(template_files(replayed, [2]), 2),
     ):
         pass

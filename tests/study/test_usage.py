@@ -1,4 +1,4 @@
-"""What a study took, told from its files and benchmarks."""
+"""What a study used, read from its files and benchmarks."""
 
 from dataclasses import replace
 

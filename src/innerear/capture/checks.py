@@ -1,7 +1,7 @@
-"""What must hold of every capture, checked from the files alone.
+"""Check every capture, from its files alone.
 
-Each stack is read once, one layer at a time, and only the first steps of a few samples are kept for
-comparison, so that memory does not grow with the number of samples beyond their seeds and prompts.
+Each stack is read once, one layer at a time. Only the first steps of one sample per seed and prompt are kept
+for comparison, which bounds memory.
 """
 
 from collections.abc import Iterator
@@ -18,19 +18,19 @@ from innerear.stacks.stack import Stack, tokens_hash
 
 COLUMNS = ("check", "sample", "value", "tolerance", "pass")
 
-# Two samples that read the same tokens agree up to rounding, relative to the largest unit. Stored in float16,
-# neighbouring values lie 2⁻¹⁰ apart; a model that runs in float16 rounds at each of its layers, differently
-# in batches of different size.
+# By the model's and the stack's dtype: two samples that read the same tokens agree up to rounding, relative
+# to the largest unit. Stored in float16, neighbouring values lie 2⁻¹⁰ apart. A float16 model rounds at each
+# layer, and differently in batches of different size.
 _TOLERANCES = {("float32", "float32"): 1e-4, ("float32", "float16"): 2.0**-9}
 _TOLERANCE_HALF = 2e-2
 
-# Of each seed's first sample, this many steps of uncond are kept for comparison with the others.
+# Steps of uncond that are kept of each seed's first sample.
 _COMPARED_STEPS = 64
 
 
 @dataclass
 class _Reference:
-    """The first samples of the study, of each prompt and of each seed, and what they hold at each layer."""
+    """Values of the first sample of the study, of each prompt and of each seed."""
 
     places: list[tuple[str, int]] | None = None
     uncond: dict[tuple, np.ndarray] = field(default_factory=dict)  # place -> [D], step 0
@@ -40,23 +40,18 @@ class _Reference:
 
 
 def check_samples(index: pd.DataFrame) -> pd.DataFrame:
-    """Check every sample of a study, at every site and layer that it holds.
+    """Check every sample of a study, at every site and layer that it holds; see `MEANING`.
 
-    Checks
+    Values
     ------
-    steps : every layer has the steps of its timeline (T + K − 1 in one window); value = steps of the layer
-        that differs, else of all.
-    labels : the steps' windows, positions, frames and seconds are the timeline's; value = how many differ.
-    layers : the same sites and layers as in the first sample; value = how many differ.
-    same_input : both branches entered layer 0 with the same states at every step, as they do where the text
-        is read by cross-attention; value = largest difference.
-    finite : value = number of NaN and Inf.
-    varies : no layer is constant over steps; value = the smallest range of any layer's most varied unit.
-    uncond_start : uncond at step 0 equals the first sample's; value = largest relative deviation.
-    cond_start : cond at step 0 equals that of the prompt's first sample; value likewise.
-    uncond_prefix : uncond equals that of the seed's first sample until their tokens first differ; likewise.
-    tokens : the tokens hash to `tokens_sha256` of the stack and of the index; value = how many disagree.
-    audio : the clip lasts T / frame rate; value = deviation in seconds.
+    steps : number of steps (T + K − 1 in one window) of a layer that differs, else of all.
+    labels, layers, tokens : number of steps, places or hashes that differ.
+    same_input : largest difference between the branches' inputs of layer 0 (models with cross-attention).
+    finite : number of NaN and Inf.
+    varies : the smallest range, over layers, of a layer's most varied unit.
+    uncond_start, cond_start, uncond_prefix : largest deviation from the first sample of the study, of the
+        prompt, and of the seed, relative to the largest unit.
+    audio : deviation from T / frame rate in seconds.
 
     Parameters
     ----------
@@ -64,8 +59,7 @@ def check_samples(index: pd.DataFrame) -> pd.DataFrame:
 
     Returns
     -------
-    Table of `COLUMNS`, a row per check and sample. `value` is NaN where there is nothing to compare: a
-    branch that was not captured.
+    Table of `COLUMNS`, a row per check and sample; `value` is NaN if there is nothing to compare.
 
     Raises
     ------
@@ -84,7 +78,7 @@ def check_samples(index: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=list(COLUMNS))
 
 
-#: What each check of this module and of `innerear.capture.verification` says, for the summary.
+#: What each check of this module and of `innerear.capture.verification` verifies.
 MEANING = {
     "steps": "every layer has as many steps as the clip's timeline",
     "labels": "each step is labelled with the window, position, frames and second of the timeline",
@@ -103,7 +97,7 @@ MEANING = {
 
 
 def summarise(checks: pd.DataFrame) -> pd.DataFrame:
-    """Return a row per check: what it says, on how many samples, the worst value and whose, all passed."""
+    """Return a row per check: meaning, number of samples, worst value and its sample, verdict."""
     rows = []
     for check, meaning in MEANING.items():
         of_check = checks.query("check == @check")
@@ -130,8 +124,8 @@ def _check_sample(row: dict, stack: Stack, reference: _Reference) -> Iterator[tu
     yield "steps", next(iter(steps - {expected}), expected), expected
     yield "labels", _wrong_labels(stack), 0
     yield "layers", len(set(places) ^ set(reference.places)), 0
-    has_gap = "input_gap" in stack.file["step"]
-    yield "same_input", float(stack.values("step/input_gap").max()) if has_gap else np.nan, 0
+    gap = stack.input_gap
+    yield "same_input", np.nan if gap is None else float(gap.max()), 0
     yield from _check_states(row, stack, reference)
     actual = tokens_hash(stack.codes)
     yield "tokens", (actual != stack.attrs["tokens_sha256"]) + (actual != row["tokens_sha256"]), 0
@@ -141,26 +135,19 @@ def _check_sample(row: dict, stack: Stack, reference: _Reference) -> Iterator[tu
 
 
 def _check_states(row: dict, stack: Stack, reference: _Reference) -> Iterator[tuple[str, float, float]]:
-    broken, least = 0, np.inf
+    broken, ranges, tolerance = 0, [], 0.0
     deviations: dict[str, list[float]] = {"uncond_start": [], "cond_start": [], "uncond_prefix": []}
     codes = reference.codes.setdefault(row["seed"], stack.codes)
-    tolerance = 0.0
     for place in stack.places:
         site, layer = place
         states = stack.read(layer, site)  # [C, S, D]
         tolerance = rounding(stack, states)
         broken += int((~np.isfinite(states)).sum())
-        # Without a text, cross-attention has nothing to read and adds the same at every step.
-        steady = site == "cross_attention"
-        least = min(
-            [least]
-            + [
-                float(np.ptp(one.astype(np.float32), axis=0).max())
-                for branch, one in zip(stack.branches, states, strict=True)
-                if not (steady and branch == "uncond")
-            ]
-        )
         by_branch = dict(zip(stack.branches, states, strict=True))
+        for branch, one in by_branch.items():
+            # Without a text, cross-attention adds the same at every step.
+            if (site, branch) != ("cross_attention", "uncond"):
+                ranges.append(float(np.ptp(one.astype(np.float32), axis=0).max()))
         if "uncond" in by_branch:
             uncond = by_branch["uncond"]
             first = reference.uncond.setdefault(place, uncond[0])
@@ -172,40 +159,36 @@ def _check_states(row: dict, stack: Stack, reference: _Reference) -> Iterator[tu
             first = reference.cond.setdefault((row["prompt_id"], place), by_branch["cond"][0])
             deviations["cond_start"].append(deviation(by_branch["cond"][0], first))
     yield "finite", broken, 0
-    yield "varies", least, 0.0
+    yield "varies", min(ranges, default=np.inf), 0.0
     for check, values in deviations.items():
         yield check, max(values, default=np.nan), tolerance
 
 
 def rounding(stack: Stack, states: np.ndarray) -> float:
-    """Return the relative deviation that a stack's precisions explain, of the model and of the file."""
+    """Return the relative deviation that rounding explains, in the model and in the stack."""
     return _TOLERANCES.get((stack.attrs["dtype"], str(states.dtype)), _TOLERANCE_HALF)
 
 
 def _wrong_labels(stack: Stack) -> int:
-    """Count the steps whose labels in the file are not those of the timeline."""
-    timeline, wrong = stack.timeline, 0
-    expected = {
-        "window": timeline.window,
-        "position": timeline.position,
-        "frame": timeline.frames,
-        "reread": timeline.reread,
-        "seconds": timeline.seconds,
-        "complete": timeline.complete,
-    }
-    for name, values in expected.items():
+    """Count the labels of steps that differ from the timeline."""
+    wrong = 0
+    for name, (_, values) in stack.timeline.labels().items():
         stored = stack.values(f"step/{name}")
         wrong += int((stored != values).sum()) if stored.shape == values.shape else len(values)
     return wrong
 
 
 def deviation(states: np.ndarray, reference: np.ndarray) -> float:
-    """Largest difference relative to the largest unit of the reference; Inf where one is not finite."""
+    """Return the largest difference relative to the reference's largest unit; Inf if one is not finite.
+
+    >>> deviation(np.array([1.0, 2.0]), np.array([1.0, 4.0]))
+    0.5
+    """
     states, reference = states.astype(np.float32), reference.astype(np.float32)
     if states.shape != reference.shape:
         return np.inf
     difference = float(np.abs(states - reference).max())
-    if difference == 0:  # also where all is zero, as what cross-attention adds without a text
+    if difference == 0:  # also if all is zero, as in cross-attention without a text
         return 0.0
     return difference / float(np.abs(reference).max()) if np.isfinite(difference) else np.inf
 
@@ -213,8 +196,8 @@ def deviation(states: np.ndarray, reference: np.ndarray) -> float:
 def _same_steps(codes: np.ndarray, others: np.ndarray, limit: int) -> int:
     """Count the first steps that read equal tokens in two clips [K, T]; step 0 reads none.
 
-    Step s reads what steps before s predicted, so clips that first differ in what step s predicts, which is
-    codebook k of frame s − k, agree up to step s itself.
+    Step s predicts codebook k of frame s − k and reads what earlier steps predicted. Clips whose predictions
+    first differ at step s agree up to and including step s.
     """
     n_frames = min(codes.shape[1], others.shape[1])
     codebook, frame = np.nonzero(codes[:, :n_frames] != others[:, :n_frames])
@@ -228,11 +211,11 @@ def require_passed(checks: pd.DataFrame, path: str) -> None:
     Parameters
     ----------
     checks : of `check_samples`.
-    path : where the table stands, in the folder ``qc`` of the study's results.
+    path : of the table, in the folder ``qc`` of the study's results.
 
     Raises
     ------
-    InputError: naming each failed check, its samples, value and tolerance.
+    InputError: each failed check with its sample, value and tolerance.
     """
     failed = checks[~checks["pass"].astype(bool)]
     if failed.empty:

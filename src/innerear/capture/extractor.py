@@ -1,4 +1,4 @@
-"""Generate in a notebook and look inside: the public face of capture and replay."""
+"""Generate and replay in a notebook, and keep the hidden states."""
 
 from collections.abc import Sequence
 from contextlib import contextmanager
@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from innerear.capture.hooks import Recording, capture, check_layers, check_sites
+from innerear.capture.hooks import Recording, capture
 from innerear.errors import InputError
 from innerear.models import MusicModel, load_model
+from innerear.study.architectures import check_sites, resolve_layers
 from innerear.timeline import Timeline
 
 if TYPE_CHECKING:
@@ -21,22 +22,21 @@ AXES = ("step", "branch", "sample", "d_model")
 class ActivationExtractor:
     """Generate music and keep the hidden states of every step.
 
-    A drop-in for the extractor that appends each hook call to a list, but with the guidance branches
-    told apart, and without a copy to the CPU at each layer and step.
+    A drop-in for an extractor that appends each hook call to a list, with the guidance branches separated and
+    without a copy to the CPU at each layer and step.
 
     Parameters
     ----------
-    model : from `innerear.load_model`, or a MusicGen that is already loaded.
+    model : from `innerear.load_model`, or a loaded MusicGen.
     layers : 0-based blocks; None for all.
-    sites : where in a block, of `innerear.study.architectures.SITES`; ``"residual"`` is the block's output.
+    sites : of `innerear.study.architectures.SITES`; ``"residual"`` is a block's output.
 
     Attributes
     ----------
     axes : names of the axes of the activations, ``("step", "branch", "sample", "d_model")``.
     branches : names along the branch axis, of the last generation.
-    codes : int64 [B, K, T], the tokens of the last generation.
-    timeline : `Timeline` of the last generation.
-    nll : float32 [B, distribution, K, T] after a replay: negative log-likelihood of the tokens, in nats.
+    codes, timeline : tokens int64 [B, K, T] and `Timeline` of the last generation.
+    nll : after a replay, the tokens' negative log-likelihood in nats, float32 [B, distribution, K, T].
 
     Raises
     ------
@@ -59,10 +59,8 @@ class ActivationExtractor:
         sites: Sequence[str] = ("residual",),
     ) -> None:
         self.model = model if isinstance(model, MusicModel) else load_model(model)
-        self.layers = check_layers(layers, self.model.n_layers)
-        self.sites = check_sites(sites)
-        for site in self.sites:
-            self.model.modules(site)
+        self.layers = resolve_layers(layers, self.model.n_layers)
+        self.sites = check_sites(sites, self.model.sites)
         self.clear_activations()
 
     def clear_activations(self) -> None:
@@ -93,14 +91,14 @@ class ActivationExtractor:
         given: torch.Tensor | None = None,
         **settings: Any,
     ) -> torch.Tensor:
-        """Compose one clip per prompt and keep what the layers did.
+        """Compose one clip per prompt and keep the states.
 
         Parameters
         ----------
         prompts : B texts.
-        seeds : one per prompt; 0 for all if not given.
-        duration : seconds; beyond the model's window the clip is made in several.
-        stride : of the windows, as a share of the model's.
+        seeds : one per prompt; by default 0.
+        duration : seconds; a clip longer than the model's window is made in several.
+        stride : from one window's beginning to the next, as a share of a window.
         given : codes [B, K, frames] to be continued, from `MusicModel.encode`.
         settings : of `MusicModel.generate`: guidance, two_step, temperature, top_k, top_p, use_sampling,
             progress.
@@ -128,14 +126,14 @@ class ActivationExtractor:
         timeline: Timeline | None = None,
         guidance: float = 3.0,
     ) -> torch.Tensor:
-        """Read clips once more, under these prompts, and keep what the layers do: nothing is generated.
+        """Read clips again, under these prompts, and keep the states; nothing is generated.
 
         Parameters
         ----------
-        prompts : B texts, None for no text; one for all is enough.
-        codes, timeline : [B, K, T] of the clips, and when they were made; of the last generation or replay
-            if not given.
-        guidance : with which the likelihood of the guided distribution is computed.
+        prompts : B texts, or one for all; None for no text.
+        codes, timeline : codes [B, K, T] of the clips and their timeline; by default those of the last
+            generation or replay.
+        guidance : of the guided distribution.
 
         Returns
         -------
@@ -164,7 +162,7 @@ class ActivationExtractor:
             yield recording
 
     def get_activations(self, concatenate: bool = True) -> dict[str, Any]:
-        """Return the states by layer, ``"layer_3"``; of other sites than the residual ``"mlp/layer_3"``.
+        """Return the states by layer: ``"layer_3"``, or ``"mlp/layer_3"`` for another site than the residual.
 
         Parameters
         ----------
@@ -172,8 +170,8 @@ class ActivationExtractor:
 
         Returns
         -------
-        Views of the recording. The tensors are plain ones, since torch's named tensors are experimental
-        and fail in indexing and einops; their axes are `axes`, also set as the attribute ``axes`` of each.
+        Views of the recording: plain tensors, because torch's named tensors fail in indexing and einops. The
+        attribute ``axes`` of each names its axes.
 
         Raises
         ------

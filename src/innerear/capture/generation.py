@@ -1,4 +1,4 @@
-"""One job of the study: compose a batch of samples and write their stacks and audio."""
+"""Compose a batch of samples, record every step, and write their stacks and audio."""
 
 import sys
 from collections.abc import Mapping, Sequence
@@ -13,12 +13,13 @@ import soundfile
 from tqdm import tqdm
 
 from innerear import __version__
-from innerear.capture.hooks import Recording, check_layers, check_sites
-from innerear.capture.hooks import capture as listen
+from innerear.capture.hooks import Recording
+from innerear.capture.hooks import capture as record
 from innerear.errors import InputError
 from innerear.io.files import atomic
 from innerear.models.base import MusicModel
 from innerear.stacks.stack import BRANCHES, StackWriter
+from innerear.study.architectures import check_sites, resolve_layers
 from innerear.study.prompts import Sample
 
 _PACKAGES = ("audiocraft", "torch", "transformers", "numpy", "h5py")
@@ -36,8 +37,7 @@ def generate_samples(
 ) -> None:
     """Compose the samples as one batch; write each one's audio, then its stack.
 
-    The audio comes first, so that a stack that exists has its audio. A sample's tokens are the same in
-    any batch.
+    A stack that exists therefore has its audio. A sample's tokens are the same in any batch.
 
     Parameters
     ----------
@@ -45,21 +45,21 @@ def generate_samples(
     samples : B (prompt, seed) pairs.
     stacks, audio : B paths of each; audio as .wav (16-bit PCM).
     study : name, kept in the stacks.
-    capture : ``layers`` (list, or ``"all"``) and ``dtype``; optionally ``sites`` and ``branches``, which
-        are the residual stream and both branches otherwise.
+    capture : ``layers`` (list, or ``"all"``) and ``dtype``; optionally ``sites`` (default: residual) and
+        ``branches`` (default: both).
     generation : ``duration`` in seconds, and settings of `MusicModel.generate`: ``guidance``,
         ``temperature``, ``top_k``, ``top_p``, ``stride``, ``two_step``.
 
     Raises
     ------
-    InputError: a layer, site, branch or duration that the model does not have, before anything is
-        generated; a state that cannot be stored.
+    InputError: before generation, a layer, site, branch or duration that the model does not have; after it,
+        a state that cannot be stored.
     """
     if not len(samples) == len(stacks) == len(audio):
         raise InputError(
             f"{len(samples)} samples, {len(stacks)} stacks and {len(audio)} audio files must match"
         )
-    layers = check_layers(None if capture["layers"] == "all" else capture["layers"], model.n_layers)
+    layers = resolve_layers(capture["layers"], model.n_layers)
     sites = check_sites(capture.get("sites", ["residual"]))
     branches = _check_branches(capture.get("branches", BRANCHES))
     settings = dict(generation)
@@ -67,7 +67,7 @@ def generate_samples(
     timeline = model.timeline(duration, stride=settings.get("stride", 0.6))
     modules = {site: model.modules(site) for site in [*sites, "input"]}
     with (
-        listen(modules, n_samples=len(samples), n_steps=timeline.n_steps, layers=layers) as recording,
+        record(modules, n_samples=len(samples), n_steps=timeline.n_steps, layers=layers) as recording,
         _progress(samples) as progress,
     ):
         made = model.generate(
@@ -92,11 +92,10 @@ def generate_samples(
 
 
 def write_states(stack: StackWriter, recording: Recording, sample: int, sites: Sequence[str]) -> None:
-    """Write a sample's recorded states, at these sites, of the branches that the stack keeps."""
-    which = [recording.branches.index(branch) for branch in stack.branches]
+    """Write a sample's recorded states at these sites, in the stack's branches."""
     for site, layer in recording.places:
         if site in sites:
-            stack.write(site, layer, recording.sample(site, layer, sample)[which].numpy())
+            stack.write(site, layer, recording.sample(site, layer, sample, stack.branches).numpy())
 
 
 def _check_branches(branches: Sequence[str]) -> list[str]:
@@ -108,7 +107,7 @@ def _check_branches(branches: Sequence[str]) -> list[str]:
 
 @contextmanager
 def _progress(samples: Sequence[Sample]):
-    """Yield a progress callback: a bar on a terminal, a line every few seconds in a log."""
+    """Yield a progress callback: a bar on a terminal, or a line every few seconds in a log."""
     name = samples[0].id if len(samples) == 1 else f"{len(samples)} samples"
     interval = 0.2 if sys.stderr.isatty() else 5.0
     with tqdm(desc=name, unit="step", mininterval=interval, dynamic_ncols=True, leave=True) as bar:
@@ -137,20 +136,16 @@ def _provenance(model: MusicModel, study: str, generation: Mapping[str, Any]) ->
 
 
 def _identity(sample: Sample) -> dict[str, Any]:
-    prompt = sample.prompt
+    names = ("text", "template", "emotion", "valence", "arousal")
     return {
         "sample_id": sample.id,
-        "prompt_id": prompt.id,
-        "text": prompt.text,
-        "template": prompt.template,
-        "emotion": prompt.emotion,
-        "valence": prompt.valence,
-        "arousal": prompt.arousal,
+        "prompt_id": sample.prompt.id,
+        **{name: getattr(sample.prompt, name) for name in names},
         "seed": sample.seed,
     }
 
 
 def _write_wav(path: str | PathLike, wave: np.ndarray, sample_rate: int) -> None:
-    """Write mono 16-bit PCM; what lies beyond full scale is clipped, not wrapped."""
+    """Write mono 16-bit PCM; values beyond full scale are clipped."""
     with atomic(path) as temporary:
         soundfile.write(temporary, np.clip(wave, -1.0, 1.0), sample_rate, subtype="PCM_16", format="WAV")

@@ -1,4 +1,4 @@
-"""Hear other layers or sites of finished clips: one teacher-forced pass each, nothing is generated."""
+"""Record other layers or sites of finished clips, in one teacher-forced pass each."""
 
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
@@ -8,12 +8,13 @@ from typing import Any
 import torch
 
 from innerear.capture.generation import write_states
-from innerear.capture.hooks import capture as listen
-from innerear.capture.hooks import check_layers, check_sites
+from innerear.capture.hooks import capture as record
 from innerear.errors import InputError
 from innerear.models import DISTRIBUTIONS, MusicModel
 from innerear.stacks.stack import BRANCHES, Stack, StackWriter
+from innerear.study.architectures import check_sites, resolve_layers
 
+# Attributes that a stack's writer sets.
 _OF_THE_FILE = ("schema", "schema_version", "n_steps", "n_frames", "frame_rate", "content_sha256")
 
 
@@ -24,14 +25,13 @@ def replay_samples(
     *,
     capture: Mapping[str, Any],
 ) -> None:
-    """Read the clips of finished stacks once more and write what the layers do into stacks of their own.
+    """Read the clips of finished stacks again and write the states into stacks of their own.
 
     Parameters
     ----------
-    model : that the clips were made with.
-    stacks : B finished stacks on one timeline; they may have different texts.
-    outputs : B stacks to write, with the attributes of the first ones, the likelihood of the tokens, and
-        the states asked for.
+    model : the model that composed the clips.
+    stacks : B finished stacks on one timeline; texts may differ.
+    outputs : B stacks to write: the attributes of `stacks`, the tokens' likelihood, and the states.
     capture : ``layers`` (list or ``"all"``), ``sites``, ``branches``, ``dtype``.
 
     Raises
@@ -40,18 +40,23 @@ def replay_samples(
     """
     if len(stacks) != len(outputs):
         raise InputError(f"{len(stacks)} stacks and {len(outputs)} outputs must match")
-    layers = check_layers(None if capture["layers"] == "all" else capture["layers"], model.n_layers)
+    layers = resolve_layers(capture["layers"], model.n_layers)
     sites = check_sites(capture["sites"])
     modules = {site: model.modules(site) for site in sites}
     with ExitStack() as opened:
         sources = [opened.enter_context(Stack(path)) for path in stacks]
         for source in sources:
-            _check_source(source, sources[0], model)
+            require_weights(source, model)
+            if source.timeline != sources[0].timeline:
+                raise InputError(
+                    f"{source.path} has another timeline than {stacks[0]}: clips that are replayed together "
+                    "must be of one length"
+                )
         timeline = sources[0].timeline
         codes = torch.stack([torch.from_numpy(source.codes).long() for source in sources])
         texts = [source.attrs["text"] for source in sources]
         guidance = float(sources[0].attrs.get("generation_guidance", 1.0))
-        with listen(modules, n_samples=len(sources), n_steps=timeline.n_steps, layers=layers) as recording:
+        with record(modules, n_samples=len(sources), n_steps=timeline.n_steps, layers=layers) as recording:
             nll = model.replay(codes, texts, timeline, guidance=guidance, observe=recording.run)
         branches = [branch for branch in BRANCHES if branch in capture.get("branches", BRANCHES)]
         for i, source in enumerate(sources):
@@ -65,14 +70,10 @@ def _is_layout(name: str) -> bool:
     return name in _OF_THE_FILE or name.startswith("window_")
 
 
-def _check_source(source: Stack, first: Stack, model: MusicModel) -> None:
-    if source.attrs["model_identity"] != model.identity():
+def require_weights(stack: Stack, model: MusicModel) -> None:
+    """Raise an InputError if a stack was made with other weights than the model's."""
+    if stack.attrs["model_identity"] != model.identity():
         raise InputError(
-            f"{source.path} was made with weights {source.attrs['model_identity']}, but {model.name} has "
-            f"{model.identity()}; replay clips with the model that composed them"
-        )
-    if source.timeline != first.timeline:
-        raise InputError(
-            f"{source.path} has another timeline than {first.path}: clips that are replayed together "
-            "must be of one length"
+            f"{stack.path} was made with weights {stack.attrs['model_identity']}, but {model.name} has "
+            f"{model.identity()}; replay clips with the model that composed them, or generate the study again"
         )

@@ -1,4 +1,4 @@
-"""Which modules of a model fire how often, with which shapes: what to look at before trusting a new one."""
+"""List a model's modules with their numbers of calls and shapes, to check a new model before use."""
 
 import re
 from collections.abc import Callable
@@ -12,18 +12,19 @@ from innerear.models import MusicModel
 
 
 def trace(model: MusicModel, text: str = "happy music", duration: float = 0.2) -> pd.DataFrame:
-    """Compose one short clip and note every call of every module.
+    """Compose one short clip and count the calls of every module.
 
     Parameters
     ----------
     model : from `innerear.load_model`.
-    text : the prompt; duration : seconds.
+    text : the prompt.
+    duration : seconds.
 
     Returns
     -------
-    A row per kind of module, in the order of their first call: `module` (layers written as ``*``), `class`,
-    `instances`, `calls` of each, `first` and `then` (shape of the output at the first call and at the last),
-    and `axes`, how these are to be read.
+    A row per kind of module, in order of first call: `module` (layers written as ``*``), `class`,
+    `instances`, `calls` of each, `first` and `then` (output shapes at the first and last call), and `axes`
+    (names of the axes).
     """
     shapes: dict[str, list[tuple[int, ...]]] = {}
     classes: dict[str, str] = {}
@@ -65,7 +66,7 @@ def trace(model: MusicModel, text: str = "happy music", duration: float = 0.2) -
 
 
 def describe(model: MusicModel, text: str, duration: float) -> str:
-    """Return `trace` as text, under what the capture makes of the model."""
+    """Return a summary of the model and the table of `trace` as text."""
     timeline = model.timeline(duration)
     prefix = (
         "" if model.has_cross_attention else "; its first call also reads the conditions, which are no steps"
@@ -88,7 +89,7 @@ def _text(shape: tuple[int, ...]) -> str:
 
 
 def _axes(shape: tuple[int, ...], model: MusicModel) -> str:
-    """Say how a step's output of one sample is read, as far as its shape tells."""
+    """Name the axes of one sample's output at a step, as far as its shape shows them."""
     widths = {model.d_model: "d_model", model.card: "token", model.card + 1: "token or special"}
     if len(shape) == 4 and shape[:3] == (2, model.n_codebooks, 1):
         return "branch, codebook, step, token"

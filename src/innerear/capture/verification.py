@@ -1,4 +1,4 @@
-"""Prove a study's captures with the model at hand: read clips once more, and compose one of them again."""
+"""Check a study's captures with its model: replay clips, and compose one of them again."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -9,8 +9,8 @@ import torch
 from tqdm import tqdm
 
 from innerear.capture.checks import COLUMNS, deviation, rounding
-from innerear.capture.hooks import capture as listen
-from innerear.errors import InputError
+from innerear.capture.hooks import capture as record
+from innerear.capture.replay import require_weights
 from innerear.models import MusicModel
 from innerear.stacks import Stack
 
@@ -20,15 +20,15 @@ def verify_samples(index: pd.DataFrame, model: MusicModel, generation: Mapping[s
 
     Checks
     ------
-    replay : states of a teacher-forced pass against those stored; value = largest deviation at any site,
-        layer and branch, relative to the largest unit there.
-    regenerate : value = how many tokens differ when the sample is composed again.
+    replay : a teacher-forced pass gives the stored states; value = largest deviation at any site, layer and
+        branch, relative to the largest unit there.
+    regenerate : composing the sample again gives the same tokens; value = number that differ.
 
     Parameters
     ----------
     index : a row per sample with sample_id, prompt_id and stack.
-    model : that the samples were composed with.
-    generation : the study's settings, as `innerear.capture.generation.generate_samples` takes them.
+    model : the model that composed the samples.
+    generation : the study's settings, as for `innerear.capture.generation.generate_samples`.
 
     Returns
     -------
@@ -51,31 +51,26 @@ def verify_samples(index: pd.DataFrame, model: MusicModel, generation: Mapping[s
 
 
 def _replay(stack: Stack, model: MusicModel) -> tuple[float, float]:
-    """Return the largest relative deviation of a replay from the stack, and what rounding explains."""
-    if stack.attrs["model_identity"] != model.identity():
-        raise InputError(
-            f"{stack.path} was made with weights {stack.attrs['model_identity']}, but {model.name} has "
-            f"{model.identity()}; generate the study again with these weights"
-        )
+    """Return the largest relative deviation of a replay from the stack, and its tolerance."""
+    require_weights(stack, model)
     timeline = stack.timeline
     modules = {site: model.modules(site) for site in stack.sites}
     layers = sorted({layer for _, layer in stack.places})
-    with listen(modules, n_samples=1, n_steps=timeline.n_steps, layers=layers) as recording:
+    with record(modules, n_samples=1, n_steps=timeline.n_steps, layers=layers) as recording:
         codes = torch.from_numpy(stack.codes).long()[None]
         model.replay(codes, [stack.attrs["text"]], timeline, observe=recording.run)
-    which = [recording.branches.index(branch) for branch in stack.branches]
     largest, tolerance = 0.0, 0.0
     for site, layer in stack.places:
         stored = stack.read(layer, site)  # [C, S, D]
         tolerance = max(tolerance, rounding(stack, stored))
-        replayed = recording.sample(site, layer, 0)[which].float().numpy()
+        replayed = recording.sample(site, layer, 0, stack.branches).float().numpy()
         for one, other in zip(stored, replayed, strict=True):
             largest = max(largest, deviation(one, other))
     return largest, tolerance
 
 
 def _regenerate(stack: Stack, model: MusicModel, generation: dict[str, Any]) -> int:
-    """Return how many tokens of a stack differ when the sample is composed again."""
+    """Compose a sample again; return how many of its tokens differ."""
     duration = generation.pop("duration")
     made = model.generate([stack.attrs["text"]], [int(stack.attrs["seed"])], duration, **generation)
     codes = made.codes[0].numpy()

@@ -48,7 +48,12 @@ class AudiocraftModel:
         parameter = next(lm.transformer.parameters())
         self.device, self.dtype = parameter.device, parameter.dtype
         self.has_cross_attention = len(lm.fuser.fuse2cond.get("cross", [])) > 0
-        self._architecture = Architecture(
+        self.sites = self._architecture.sites
+        self._prefixed = len(lm.fuser.fuse2cond.get("prepend", [])) > 0
+
+    @property
+    def _architecture(self) -> Architecture:
+        return Architecture(
             self.n_layers,
             self.d_model,
             self.n_codebooks,
@@ -57,8 +62,6 @@ class AudiocraftModel:
             self.max_duration,
             self.has_cross_attention,
         )
-        self.sites = self._architecture.sites
-        self._prefixed = len(lm.fuser.fuse2cond.get("prepend", [])) > 0
 
     @staticmethod
     def _refuse_other_patterns(name: str, lm: Any) -> None:

@@ -1,4 +1,4 @@
-"""A sample's timestep stack: the hidden states of every step of one generation."""
+"""Timestep stacks: the hidden states of every step of one sample."""
 
 import hashlib
 from collections.abc import Mapping, Sequence
@@ -22,17 +22,12 @@ _KIND = "innerear-stack"
 
 
 def tokens_hash(codes: np.ndarray) -> str:
-    """Return the sha256 of a clip's tokens.
-
-    Parameters
-    ----------
-    codes : [K, T], hashed as int16 in C order, so that it is the same on every machine.
-    """
+    """Return the sha256 of a clip's tokens [K, T], as little-endian int16 in C order."""
     return hashlib.sha256(np.ascontiguousarray(codes, dtype="<i2").tobytes()).hexdigest()
 
 
 class StackWriter:
-    """Write one sample's stack; the file appears under its name only when it is whole.
+    """Write one sample's stack; the file appears under its name once it is whole.
 
     Parameters
     ----------
@@ -40,7 +35,7 @@ class StackWriter:
     attrs : the sample's provenance; None values are left out.
     codes : tokens [K, T], within int16.
     timeline : of the same T and K.
-    branches : names of the C branches, in the order of the arrays to come.
+    branches : names of the C branches, in the arrays' order.
     dtype : ``"float16"`` or ``"float32"``.
 
     Raises
@@ -101,14 +96,7 @@ class StackWriter:
         layout.dataset("/", "codes", ("codebook", "frame"), self._codes.shape, "i2")[...] = self._codes
         layout.axis("step", "step", np.arange(n_steps))
         layout.axis("step", "codebook", np.arange(n_codebooks))
-        for name, dims, values in (
-            ("window", ("step",), timeline.window),
-            ("position", ("step",), timeline.position),
-            ("frame", ("step", "codebook"), timeline.frames),
-            ("reread", ("step", "codebook"), timeline.reread),
-            ("seconds", ("step",), timeline.seconds),
-            ("complete", ("step",), timeline.complete),
-        ):
+        for name, (dims, values) in timeline.labels().items():
             layout.dataset("step", name, dims, values.shape, values.dtype)[...] = values
 
     def write(self, site: str, layer: int, values: np.ndarray) -> None:
@@ -122,8 +110,7 @@ class StackWriter:
 
         Raises
         ------
-        InputError: an unknown site, another shape, a NaN, or a value past the range of the dtype;
-            the last two name layer, step and setting.
+        InputError: an unknown site, another shape, a NaN, or a value past the range of the dtype.
         """
         if site not in SITES:
             raise InputError(f"{site!r} is not a site{did_you_mean(site, SITES)}; use {', '.join(SITES)}")
@@ -151,18 +138,16 @@ class StackWriter:
     def write_input_gap(self, gap: np.ndarray) -> None:
         """Add the largest difference between the branches' inputs of layer 0 at each step, float [S].
 
-        It is zero where the text is read by cross-attention, whatever the sites that are stored: the proof
-        that both branches read the same tokens at the same steps.
+        In models with cross-attention, zero proves that both branches read the same tokens at the same steps.
         """
-        dataset = self._layout.dataset("step", "input_gap", ("step",), gap.shape, "f4")
-        dataset[...] = gap
+        self._layout.dataset("step", "input_gap", ("step",), gap.shape, "f4")[...] = gap
 
     def write_nll(self, nll: np.ndarray, distributions: Sequence[str]) -> None:
         """Add the negative log-likelihood of the tokens, float [distribution, K, T] in nats."""
-        self._layout.axis("likelihood", "distribution", distributions)
-        self._layout.axis("likelihood", "codebook", np.arange(nll.shape[1]))
-        self._layout.axis("likelihood", "frame", np.arange(nll.shape[2]))
         dims = ("distribution", "codebook", "frame")
+        axes = (distributions, *map(np.arange, nll.shape[1:]))
+        for name, coordinates in zip(dims, axes, strict=True):
+            self._layout.axis("likelihood", name, coordinates)
         self._layout.dataset("likelihood", "nll", dims, nll.shape, "f4")[...] = nll
 
     def _refuse(self, layer: int, values: np.ndarray, stored: np.ndarray) -> None:
@@ -184,7 +169,7 @@ class Stack(Reader):
 
     Raises
     ------
-    InputError: a truncated, foreign, older or checksum-broken file; a layer that it does not have.
+    InputError: a truncated, foreign, older or checksum-broken file; a missing layer.
     """
 
     kind, made_by = _KIND, "generate"
@@ -207,6 +192,11 @@ class Stack(Reader):
         fields = [self.attrs[f"window_{field}"] for field in Window._fields]
         windows = tuple(Window(*map(int, one)) for one in zip(*fields, strict=True))
         return Timeline(n_frames, n_codebooks, float(self.file.attrs["frame_rate"]), windows)
+
+    @property
+    def input_gap(self) -> np.ndarray | None:
+        """The largest difference between the branches' inputs of layer 0, float32 [S]; None if not stored."""
+        return self.values("step/input_gap") if "step/input_gap" in self.file else None
 
     @cached_property
     def sites(self) -> tuple[str, ...]:
@@ -249,9 +239,7 @@ class Stack(Reader):
 
 
 class LayerReader(Reader):
-    """One layer's states in a stack, opened for many reads.
-
-    Nothing else of the stack is looked at: its states have checksums of their own.
+    """One layer's states in a stack, opened for many reads; the rest of the file is not checked.
 
     Raises
     ------
