@@ -33,9 +33,12 @@ class GramWriter:
 
     Examples
     --------
-    >>> with GramWriter(path, {"step": range(403), "sample": ids, "sample_2": ids}, {}) as gram:
-    ...     gram.create("gram", ("step", "sample", "sample_2"))
-    ...     gram.put("gram", block, step=slice(0, 64))
+    >>> with GramWriter("layer.h5", {"step": range(2), "sample": ["a", "b"]}) as gram:
+    ...     gram.create("length", ("step", "sample"))
+    ...     gram.put("length", np.array([[1.0, 2.0]]), step=slice(1, 2))
+    >>> with GramFile("layer.h5") as gram:
+    ...     gram.read("length", sample="b").tolist()
+    [0.0, 2.0]
     """
 
     def __init__(
