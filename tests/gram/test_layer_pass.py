@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from innerear.errors import InputError
-from innerear.gram.layer_pass import inner_products, layer_gram, stacks_gram
+from innerear.gram.layer_pass import layer_gram, stacks_gram
+from innerear.gram.products import inner_products
 from innerear.gram.reading import analysed_cells, cosine, raw_gram
 from innerear.stacks import GramFile, StackWriter
 from innerear.timeline import Timeline
@@ -210,23 +211,6 @@ def test_what_cannot_be_used_is_refused(call, message):
         call()
 
 
-class Measured:
-    """An open Gram file, in memory."""
-
-    def __init__(self, arrays, coords):
-        self.arrays, self.axes = arrays, coords
-
-    def read(self, name, **where):
-        axes, values = self.arrays[name]
-        return values[tuple(where.get(axis, slice(None)) for axis in axes)]
-
-    def coords(self, axis):
-        return self.axes[axis]
-
-    def __contains__(self, name):
-        return name in self.arrays
-
-
 def test_from_stack_files_to_a_gram_file(tmp_path, monkeypatch):
     timeline = Timeline(n_frames=S - 3, n_codebooks=4, frame_rate=50)
     x, paths = features(), []
@@ -247,7 +231,9 @@ def test_from_stack_files_to_a_gram_file(tmp_path, monkeypatch):
     monkeypatch.setattr("innerear.gram.layer_pass._OPEN_AT_ONCE", 2)
     again = stacks_gram(paths, ids, 2, n_bins=4, memory_mb=0)[0]
     np.testing.assert_array_equal(again["gram"][1], arrays["gram"][1])
-    arrays, coords, _ = stacks_gram(paths, ids, 2, n_bins=4, steps_per_matrix=4)
+    arrays, coords, attrs = stacks_gram(paths, ids, 2, n_bins=4, steps_per_matrix=4)
     np.testing.assert_array_equal(arrays["gram"][1], run(x, steps_per_matrix=4)[0]["gram"][1])
     assert arrays["seconds"][1][3] == pytest.approx(timeline.seconds[3:7].mean())
-    assert analysed_cells(Measured(arrays, coords))["step"].dropna().tolist() == list(range(3, 30, 4))
+    GramFile.write(tmp_path / "gram.h5", arrays, coords, attrs)
+    with GramFile(tmp_path / "gram.h5") as gram:
+        assert analysed_cells(gram)["step"].dropna().tolist() == list(range(3, 30, 4))

@@ -11,7 +11,6 @@ from innerear.errors import InputError
 from innerear.stacks import (
     BRANCHES,
     GramFile,
-    GramWriter,
     LayerReader,
     Stack,
     StackWriter,
@@ -261,27 +260,18 @@ def test_gram_round_trip_by_name(tmp_path):
         np.testing.assert_array_equal(dataset["mean_norm"].sel(branch="uncond"), norm[1])
 
 
-def test_gram_written_in_blocks_equals_gram_written_at_once(tmp_path):
-    with GramWriter(tmp_path / "gram.h5", COORDS) as writer:
-        writer.create("gram", DIMS)
-        for start in range(0, 6, 4):
-            block = slice(start, start + 4)
-            writer.put("gram", gram()[:, block], step=block)
-    with GramFile(tmp_path / "gram.h5") as file:
-        np.testing.assert_array_equal(file.read("gram"), gram())
-
-
 def test_a_large_gram_is_chunked_by_rows(tmp_path):
-    with GramWriter(tmp_path / "gram.h5", {"branch": BRANCHES, "x": range(3000), "y": range(3000)}) as writer:
-        writer.create("gram", ("branch", "x", "y"))
+    coords = {"branch": BRANCHES, "x": range(3000), "y": range(3000)}
+    x = np.broadcast_to(np.float32(0), (2, 3000, 3000))
+    GramFile.write(tmp_path / "gram.h5", {"gram": (("branch", "x", "y"), x)}, coords)
     with h5py.File(tmp_path / "gram.h5") as file:
         assert file["gram"].chunks == (1, 87, 3000)
 
 
 def test_interrupted_gram_leaves_no_file(tmp_path):
-    with pytest.raises(RuntimeError), GramWriter(tmp_path / "gram.h5", COORDS) as writer:
-        writer.create("gram", DIMS)
-        raise RuntimeError
+    arrays = {"gram": (DIMS, gram()), "broken": (("step",), np.zeros(7))}
+    with pytest.raises(TypeError):
+        GramFile.write(tmp_path / "gram.h5", arrays, COORDS)
     assert list(tmp_path.iterdir()) == []
 
 

@@ -1,14 +1,5 @@
-"""One pass over a layer's stacks: everything later analyses need, as inner products between samples.
+"""One pass over a layer's stacks: inner products between samples, from which all later analyses follow."""
 
-The features X [N, D] of a step are centred across samples *before* the product. A residual stream's
-common mean can hold 99.99 % of its energy; centring a float32 Gram matrix afterwards would subtract
-nearly equal numbers and lose what distinguishes the samples. Products are summed in float32 over a few
-dimensions at a time, and these sums in float64 (`inner_products`); the few dimensions of most energy, of
-which a residual stream has some a thousand times larger than the others, in float64 alone. The raw
-product is kept as well, in two small pieces (`raw_gram`).
-"""
-
-from bisect import bisect_right
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
@@ -18,8 +9,10 @@ from os import PathLike
 import numpy as np
 
 from innerear.errors import InputError
+from innerear.gram.products import double_centred, inner_products, set_aside
 from innerear.gram.reading import cosine, named_windows
 from innerear.gram.step_groups import CoarseSteps
+from innerear.gram.windows import WindowSums, window_arrays
 from innerear.stacks import LayerReader, Stack
 from innerear.stacks.gram_file import Arrays, Coords
 from innerear.timeline import chunk_steps
@@ -27,15 +20,9 @@ from innerear.timeline import chunk_steps
 #: reads samples' features: (sample number, slice of steps) -> [C, S, D] as stored
 Reader = Callable[[int, slice], np.ndarray]
 
-# Dimensions whose products are summed in float32.
-_DIMS_AT_ONCE = 512
-# Dimensions of most energy whose products are summed in float64.
-_LARGE_DIMS = 8
-# Rows of `bin_gram` computed at once, so that float64 never doubles it.
-_ROWS_AT_ONCE = 256
-# What a block of steps takes, if chunks are not larger: writing into fresh memory takes longer than reading.
+# Size of a block of steps, if chunks are not larger: writing to fresh memory is slower than reading.
 _BLOCK_BYTES = 32 * 2**20
-# Stacks that stay open over all blocks; the others are opened for each.
+# Stacks that stay open over all blocks; the others are opened for each block.
 _OPEN_AT_ONCE = 128
 
 
@@ -56,34 +43,34 @@ def layer_gram(
     read : ``read(i, steps)`` returns sample i's features at these steps, [C, S, D], as stored.
     n_samples : N.
     complete : bool [S]; windows and bins cover the complete steps only.
-    branches : names of the C stored branches. With cond and uncond, delta = cond − uncond is
-        formed from float32 features and added as a third.
-    n_bins : time bins of `bin_gram`; 0 leaves it out.
-    steps_per_matrix : complete steps to average before samples are compared, as `CoarseSteps`; an entry of
-        the axis ``step`` is then such a group, and its coordinate the group's first step.
-    memory_mb : what two blocks of steps may take, as stored: one is worked on while the next is read, by
-        another thread. Beside them stand the results themselves.
+    branches : names of the C stored branches. With cond and uncond, delta = cond − uncond is computed from
+        float32 features and added as a third.
+    n_bins : time bins of `bin_gram`.
+    steps_per_matrix : complete steps to average before samples are compared, see `CoarseSteps`. An entry of
+        the axis ``step`` is then a group; its coordinate is the group's first step.
+    memory_mb : limit of two blocks of steps, as stored: a thread reads the next block while one is computed.
+        The results take further memory.
 
     Returns
     -------
-    Arrays by name, each with the names of its axes, and the coordinates of each axis, as
-    `GramFile.write` takes them. All float32 unless said; every Gram matrix is centred across samples
-    before the product, which is summed as `inner_products` says.
+    Arrays by name, each with the names of its axes, and the coordinates of each axis, for `GramFile.write`;
+    float32 unless stated. Every Gram matrix is centred across samples before the product.
 
-    - `gram`, `standardised` [branch, step, sample, sample_2]: inner products at each step; cosines
-      of features z-scored per dimension, constant dimensions dropped (NaN where all are).
-    - `mean_product` [branch, step, sample], `mean_norm` [branch, step]: centred features times the
-      mean over samples, and the mean's length, from which `raw_gram` restores the raw products.
-    - `window_mean` [branch, window, sample, d_model]; `window_gram`, `window_standardised`
-      [branch, window, sample, sample_2]: features averaged over whole, first and last 10 %, deciles.
-      Zero and NaN where all of a window's steps are deterministic.
-    - `bin_gram` [branch, sample_bin, sample_bin_2], sample_bin = sample × n_bins + bin; centred on
-      the mean over samples of the whole window, so that the bins, weighted by `bin_steps`, average
-      to the whole window's features.
-    - `centred_share` [branch, step]: energy about the mean ÷ all energy. `top3_share`: energy in
-      the three largest dimensions ÷ all energy. `deterministic` bool: equal for all samples, up to
-      the rounding of the stored dtype.
-    - `complete` bool [step]; `step_count` [step]: steps that it averages; `bin_start`, `bin_steps` [bin]:
+    - `gram`, `standardised` [branch, step, sample, sample_2]: inner products at each step; cosines of
+    features
+      z-scored per dimension without constant dimensions (NaN if all are constant).
+    - `mean_product` [branch, step, sample], `mean_norm` [branch, step]: centred features times the mean over
+      samples, and the mean's length; `raw_gram` restores the raw products from them.
+    - `window_mean` [branch, window, sample, d_model]; `window_gram`, `window_standardised` [branch, window,
+      sample, sample_2]: features averaged over whole, first and last 10 %, deciles. Zero and NaN if all steps
+      of a window are deterministic.
+    - `bin_gram` [branch, sample_bin, sample_bin_2], sample_bin = sample × n_bins + bin; centred on the mean
+    of
+      the whole window: the bins, weighted by `bin_steps`, average to the whole window's features.
+    - `centred_share` [branch, step]: energy about the mean ÷ total energy. `top3_share`: energy in the three
+      largest dimensions ÷ total energy. `deterministic` bool: equal for all samples, up to the rounding of
+      the stored dtype.
+    - `complete` bool [step]; `step_count` [step]: number of steps averaged; `bin_start`, `bin_steps` [bin]:
       first entry on the axis ``step`` and number of entries.
 
     Raises
@@ -97,12 +84,12 @@ def layer_gram(
     names, weights = _derived(branches)
     windows = named_windows(complete, min(n_bins, int(complete.sum())))
     d_model = read(0, slice(0, 1)).shape[-1]
-    sums = _Sums(windows, (len(branches), n_samples, d_model))
+    sums = WindowSums(windows, (len(branches), n_samples, d_model))
     features = np.empty((len(names), n_samples, d_model), np.float32)
     stored = features[: len(branches)]
     arrays: Arrays = {}
     for start, block in _blocks(read, n_samples, len(complete), len(branches), memory_mb):
-        # Step by step: a step's features stay in the processor's cache, and float32 never doubles the block.
+        # One step at a time: its features stay in the processor's cache, and float32 never doubles the block.
         for step in range(start, start + len(block)):
             np.copyto(stored, block[step - start])
             rounding = _rounding(stored, epsilon, step)
@@ -119,7 +106,7 @@ def layer_gram(
                     whole = np.empty((len(names), len(complete), *values.shape[1:]), kind)
                     arrays[name] = (_AXES[name], whole)
                 arrays[name][1][:, step] = values
-    arrays |= _window_arrays(sums, weights, windows, arrays["deterministic"][1])
+    arrays |= window_arrays(sums, weights, windows, arrays["deterministic"][1])
     arrays["complete"] = (("step",), complete)
     arrays["step_count"] = (("step",), coarse.counts.astype(np.int32))
     return arrays, _coordinates(arrays, names, windows) | {"step": coarse.starts.astype(np.int32)}
@@ -141,14 +128,12 @@ def stacks_gram(
     ----------
     paths, sample_ids : [N] in the order of every sample axis.
     layer, site : which dataset of each stack.
-    steps_per_matrix : complete steps to average before samples are compared.
+    n_bins, steps_per_matrix, memory_mb : as for `layer_gram`.
 
     Returns
     -------
-    arrays, coords, attrs : what `GramFile.write` takes. `seconds` [step] is added to the arrays. The steps
-        are `Timeline.analysed`: all of them, but in clips made in several windows.
+    arrays, coords, attrs : for `GramFile.write`; with `seconds` [step]. The steps are `Timeline.analysed`.
     """
-
     with Stack(paths[0]) as first:
         kept = first.timeline.analysed
         complete, seconds = first.complete[kept], first.seconds[kept]
@@ -207,7 +192,7 @@ def _check(n_samples: int, complete: np.ndarray) -> None:
 
 
 def _derived(branches: Sequence[str]) -> tuple[list[str], np.ndarray]:
-    """Name the branches, delta included, and give each as a sum of the stored ones: float32 [all, C]."""
+    """Return all branches with delta, and their weights of the stored branches: float32 [all, C]."""
     names, weights = list(branches), np.eye(len(branches), dtype=np.float32)
     if not {"cond", "uncond"} <= set(branches):
         return names, weights
@@ -221,7 +206,7 @@ def _blocks(
 ) -> Iterator[tuple[int, np.ndarray]]:
     """Yield the first step and the features [S, C, N, D] of each block of steps, as stored.
 
-    The next block is read meanwhile; the one after it overwrites what was yielded.
+    The next block is read meanwhile; the one after that overwrites the yielded block.
     """
     first = read(0, slice(0, 1))
     size = _steps_at_once(n_steps, n_samples * first.nbytes, memory_mb)
@@ -251,7 +236,7 @@ def _blocks(
 
 
 def _steps_at_once(n_steps: int, step_bytes: int, memory_mb: int) -> int:
-    """Return how many steps to read at a time: whole chunks of them, if two blocks fit the memory."""
+    """Return how many steps to read at a time: whole chunks if two blocks fit the memory."""
     chunk = chunk_steps(n_steps)
     most = max(1, memory_mb * 2**20 // (2 * step_bytes))
     size = min(most, max(chunk, _BLOCK_BYTES // step_bytes))
@@ -259,19 +244,19 @@ def _steps_at_once(n_steps: int, step_bytes: int, memory_mb: int) -> int:
 
 
 def _rounding(features: np.ndarray, epsilon: float, step: int) -> np.ndarray:
-    """Return by how much equal features [C, N, D] of a step may differ, [C, D]."""
+    """Return the rounding error of equal features [C, N, D] of a step, [C, D]."""
     largest = np.abs(features).max(axis=1)
     if not np.isfinite(largest).all():
         sample = np.flatnonzero(~np.isfinite(features).all(axis=(0, 2)))[0]
         raise InputError(f"sample {sample} holds values that are not finite at step {step}")
-    # Two units in the last place as stored, and what float32 arithmetic may differ by between batches.
+    # Two units in the last place as stored, and the error of float32 arithmetic between batches.
     return 2 * epsilon * largest + 1e-5 * np.sqrt((largest**2).mean(axis=-1, keepdims=True))
 
 
 def _step(features: np.ndarray, mean: np.ndarray, rounding: np.ndarray) -> dict[str, np.ndarray]:
-    """Compute one step's results from float32 features [C, N, D] about their mean [C, D]; overwrites them."""
+    """Compute one step's results from float32 features [C, N, D] about their mean [C, D]; overwrite them."""
     n_samples = features.shape[1]
-    # The mean is right but for its rounding, which may exceed the spread: what it left.
+    # The float32 mean's rounding error, which may exceed the spread.
     rest = np.full(n_samples, 1 / n_samples, np.float32) @ features
     mean = mean.astype(float) + rest
     about = np.einsum("cnd,cnd->cd", features, features) - n_samples * rest.astype(float) ** 2
@@ -281,9 +266,9 @@ def _step(features: np.ndarray, mean: np.ndarray, rounding: np.ndarray) -> dict[
     spread = np.sqrt(about / n_samples)
     varies = spread > rounding
     along = (features @ mean.astype(np.float32)[..., None])[..., 0]
-    largest, large = _set_aside(features, about)
+    largest, large = set_aside(features, about)
     result = {
-        "gram": _centred(inner_products(features) + large @ large.swapaxes(-1, -2)),
+        "gram": double_centred(inner_products(features) + large @ large.swapaxes(-1, -2)),
         "mean_product": along - along.mean(axis=1, keepdims=True),
         "mean_norm": np.sqrt((mean**2).sum(axis=1)),
         "centred_share": about.sum(axis=1) / total,
@@ -292,142 +277,8 @@ def _step(features: np.ndarray, mean: np.ndarray, rounding: np.ndarray) -> dict[
     }
     np.put_along_axis(features, largest, large.astype(np.float32), axis=-1)
     features *= np.where(varies, 1 / np.where(varies, spread, 1), 0).astype(np.float32)[:, None]
-    result["standardised"] = cosine(_centred(inner_products(features)))
+    result["standardised"] = cosine(double_centred(inner_products(features)))
     return result
-
-
-def _set_aside(features: np.ndarray, energy: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Set the dimensions of most energy [..., D] to 0 in features [..., N, D]; return which and their values.
-
-    In a sum with them, float32 would round off what the others add.
-    """
-    n_large = min(_LARGE_DIMS, features.shape[-1])
-    largest = np.argpartition(energy, -n_large, axis=-1)[..., None, -n_large:]
-    values = np.take_along_axis(features, largest, axis=-1).astype(float)
-    np.put_along_axis(features, largest, 0, axis=-1)
-    return largest, values
-
-
-def inner_products(features: np.ndarray, others: np.ndarray | None = None) -> np.ndarray:
-    """Return the inner products of float32 rows [..., N, D] with one another, or with others: float64.
-
-    Summed in float32 over 512 dimensions at a time, and over these parts in float64: whatever the width, the
-    error stays below 512 × 2⁻²⁴ = 3e-5 of the product of the rows' lengths, and near 4e-7 of it in practice.
-    """
-    others = features if others is None else others
-    products = np.zeros((*features.shape[:-1], others.shape[-2]))
-    for start in range(0, features.shape[-1], _DIMS_AT_ONCE):
-        dims = slice(start, start + _DIMS_AT_ONCE)
-        products += features[..., dims] @ others[..., dims].swapaxes(-1, -2)
-    return products
-
-
-def _centred(products: np.ndarray) -> np.ndarray:
-    """Take from inner products [..., N, N], in place, what a small mean of their rows adds to them."""
-    shift = products.mean(axis=-1)
-    shift -= shift.mean(axis=-1, keepdims=True) / 2
-    products -= shift[..., :, None]
-    products -= shift[..., None, :]
-    return products
-
-
-class _Sums:
-    """Features summed between the windows' edges: about each step's mean over samples, and these means.
-
-    About the mean, float32 is enough, however much the samples have in common.
-    """
-
-    def __init__(self, windows: Mapping[str, tuple[int, int]], shape: tuple[int, int, int]) -> None:
-        n_branches, n_samples, d_model = shape
-        self.edges = sorted({edge for span in windows.values() for edge in span})
-        self.centred = np.zeros((n_branches, len(self.edges) - 1, n_samples, d_model), np.float32)
-        self.mean = np.zeros((n_branches, len(self.edges) - 1, d_model))
-
-    def add(self, step: int, centred: np.ndarray, mean: np.ndarray) -> None:
-        """Add a step's features [C, N, D] about their mean [C, D], if it lies in a window."""
-        if self.edges[0] <= step < self.edges[-1]:
-            interval = bisect_right(self.edges, step) - 1
-            self.centred[:, interval] += centred
-            self.mean[:, interval] += mean
-
-    def average(self, weights: np.ndarray, begin: int, stop: int) -> tuple[np.ndarray, np.ndarray]:
-        """Average a window of branches that are sums of the stored ones, by `weights` [all, C].
-
-        Returns features [all, N, D] about their mean over samples, and the mean [all, D].
-        """
-        between = slice(self.edges.index(begin), self.edges.index(stop))
-        weights = weights / (stop - begin)
-        centred = np.tensordot(weights, self.centred[:, between].sum(axis=1, dtype=float), 1)
-        rest = centred.mean(axis=1)
-        centred -= rest[:, None]
-        return centred, weights @ self.mean[:, between].sum(axis=1) + rest
-
-
-def _window_arrays(
-    sums: _Sums, weights: np.ndarray, windows: Mapping[str, tuple[int, int]], deterministic: np.ndarray
-) -> Arrays:
-    """Turn sums into the windows' Gram matrices, of each branch that `weights` [C, stored] gives.
-
-    Zero where every step of a window is `deterministic` [C, S].
-    """
-    names = [name for name in windows if not name.startswith("bin_")]
-    n_samples, d_model = sums.centred.shape[2:]
-    shape = (len(weights), len(names), n_samples)
-    means, grams, cosines = (np.empty((*shape, n), np.float32) for n in (d_model, n_samples, n_samples))
-    for w, name in enumerate(names):
-        begin, stop = windows[name]
-        centred, mean = sums.average(weights, begin, stop)
-        means[:, w] = centred + mean[:, None]
-        for branch in range(len(weights)):
-            constant = deterministic[branch, begin:stop].all()
-            grams[branch, w], cosines[branch, w] = _window(centred[branch], mean[branch], constant)
-    square = ("branch", "window", "sample", "sample_2")
-    arrays: Arrays = {
-        "window_mean": (("branch", "window", "sample", "d_model"), means),
-        "window_gram": (square, grams),
-        "window_standardised": (square, cosines),
-    }
-    spans = list(windows.values())[len(names) :]
-    if spans:
-        bins = _bin_grams(sums, weights, windows["whole"], spans)
-        arrays["bin_gram"] = (("branch", "sample_bin", "sample_bin_2"), bins)
-        arrays["bin_start"] = (("bin",), np.array([begin for begin, _ in spans], np.int32))
-        arrays["bin_steps"] = (("bin",), np.array([end - begin for begin, end in spans], np.int32))
-    return arrays
-
-
-def _window(centred: np.ndarray, mean: np.ndarray, deterministic: np.bool) -> tuple[np.ndarray, np.ndarray]:
-    """Return the Gram matrix of a window's features [N, D] about their mean [D], and standardised cosines."""
-    if deterministic:
-        centred = np.zeros_like(centred)
-    scale = centred.std(axis=0)
-    constant = scale <= 1e-6 * np.abs(centred + mean).max(axis=0)
-    scored = centred * np.where(constant, 0, 1 / np.where(constant, 1, scale))
-    return centred @ centred.T, cosine(scored @ scored.T)
-
-
-def _bin_grams(
-    sums: _Sums, weights: np.ndarray, whole: tuple[int, int], spans: Sequence[tuple[int, int]]
-) -> np.ndarray:
-    """Return the branches' products about the whole window's mean, float32 [C, N * bins, N * bins]."""
-    centre = sums.average(weights, *whole)[1]
-    n_samples, d_model = sums.centred.shape[2:]
-    bins = np.empty((len(weights), n_samples, len(spans), d_model), np.float32)
-    for b, span in enumerate(spans):
-        centred, mean = sums.average(weights, *span)
-        bins[:, :, b] = centred + (mean - centre)[:, None]
-    rows = bins.reshape(len(weights), -1, d_model)
-    _, large = _set_aside(rows, np.einsum("cnd,cnd->cd", rows, rows))
-    products = np.empty((len(weights), rows.shape[1], rows.shape[1]), np.float32)
-    # The upper triangle, and its mirror image.
-    for start in range(0, rows.shape[1], _ROWS_AT_ONCE):
-        stop = start + _ROWS_AT_ONCE
-        for features, wide, result in zip(rows, large, products, strict=True):
-            upper = inner_products(features[start:stop], features[start:])
-            upper += wide[start:stop] @ wide[start:].T
-            result[start:stop, start:] = upper
-            result[start:, start:stop] = upper.T
-    return products
 
 
 def _coordinates(arrays: Arrays, branches: Sequence[str], windows: Mapping[str, tuple[int, int]]) -> Coords:

@@ -1,4 +1,4 @@
-"""Read a layer's Gram matrices: which windows and cells they have, and cosines from inner products."""
+"""Read a layer's Gram matrices: its windows and cells, and cosines from inner products."""
 
 from itertools import pairwise
 from typing import Protocol
@@ -10,10 +10,10 @@ N_DECILES = 10
 
 
 class GramSource(Protocol):
-    """What the analyses ask of an open `GramFile`."""
+    """The part of an open `GramFile` that analyses use."""
 
     def read(self, name: str, **where: str | int | slice) -> np.ndarray:
-        """Return what `where` selects of a dataset, by axis: a label, a position or a slice."""
+        """Return a dataset, or the part that `where` selects by axis: a label, a position or a slice."""
         ...
 
     def labels(self, axis: str) -> list[str]:
@@ -28,7 +28,7 @@ class GramSource(Protocol):
 
 
 def named_windows(complete: np.ndarray, n_bins: int = 0) -> dict[str, tuple[int, int]]:
-    """Name the windows and give each its first and past-the-last step; bins are called bin_0 …"""
+    """Return each window's first and past-the-last step by name; bins are called bin_0, bin_1, …"""
     begin, stop = int(complete.argmax()), int(len(complete) - complete[::-1].argmax())
     windows = {"whole": (begin, stop)}
     n_deciles = N_DECILES if stop - begin >= N_DECILES else 0
@@ -48,7 +48,7 @@ def cosine(gram: np.ndarray) -> np.ndarray:
 
 
 def raw_gram(gram: np.ndarray, mean_product: np.ndarray, mean_norm: np.ndarray) -> np.ndarray:
-    """Restore the raw inner products X Xᵀ [..., N, N] from the pieces that `layer_gram` returns.
+    """Restore the raw inner products X Xᵀ [..., N, N] from arrays of `layer_gram`.
 
     Parameters
     ----------
@@ -59,10 +59,10 @@ def raw_gram(gram: np.ndarray, mean_product: np.ndarray, mean_norm: np.ndarray) 
 
 
 def analysed_cells(gram: GramSource) -> pd.DataFrame:
-    """One row per analysed cell: the complete steps (or the first of each group), then the windows."""
+    """Return a row per analysed cell: the complete steps (or the first of each group), then the windows."""
     steps = np.flatnonzero(gram.read("complete"))
     first = np.asarray(gram.coords("step"))[steps].tolist()
-    windows = [str(name) for name in gram.coords("window")]
+    windows = gram.labels("window")
     seconds = gram.read("seconds")[steps] if "seconds" in gram else np.full(len(steps), np.nan)
     return pd.DataFrame(
         {

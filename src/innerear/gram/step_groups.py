@@ -1,7 +1,6 @@
-"""Coarser steps: states averaged over several steps before samples are compared.
+"""Average states over groups of steps before samples are compared.
 
-A layer's Gram file holds two N × N matrices a step. Averaging over k steps makes it smaller by almost k, and
-keeps all that was recorded, at a coarser resolution.
+A layer's Gram file has two N × N matrices per step. Averaging over k steps divides its size by almost k.
 """
 
 from collections.abc import Callable
@@ -12,12 +11,12 @@ import numpy as np
 
 @dataclass(frozen=True)
 class CoarseSteps:
-    """Steps in groups that one matrix covers: each pad alone, complete steps by several.
+    """Groups of steps, one matrix each: every padded step alone, complete steps by several.
 
     Attributes
     ----------
     starts : int [G] first step of each group.
-    counts : int [G] number of its steps; the last complete group may be shorter than the others.
+    counts : int [G] number of its steps; the last complete group may be shorter.
     complete : bool [G].
     """
 
@@ -31,7 +30,7 @@ class CoarseSteps:
 
         Parameters
         ----------
-        complete : bool [S], true in one run.
+        complete : bool [S], true in one contiguous run.
         """
         run = np.flatnonzero(complete)
         starts = np.r_[np.flatnonzero(~complete), run[::size]]
@@ -39,7 +38,7 @@ class CoarseSteps:
         return cls(starts, np.diff(np.r_[starts, len(complete)]), complete[starts])
 
     def average(self, values: np.ndarray, groups: slice = slice(None), axis: int = 0) -> np.ndarray:
-        """Average values of the groups' steps along an axis; as they are where each group is one step."""
+        """Average values over the groups' steps along an axis; unchanged if each group is one step."""
         if self.counts.max() == 1:
             return values
         counts, starts = self.counts[groups], self.starts[groups]
@@ -50,7 +49,7 @@ class CoarseSteps:
         return sums / counts.astype(wide.dtype).reshape(along)
 
     def reader(self, read: Callable[[int, slice], np.ndarray]) -> Callable[[int, slice], np.ndarray]:
-        """Make ``read(i, steps)`` -> [C, S, D] one that reads averages: ``read(i, groups)`` -> [C, G, D]."""
+        """Turn ``read(i, steps)`` -> [C, S, D] into ``read(i, groups)`` -> averages [C, G, D]."""
 
         def averaged(i: int, groups: slice) -> np.ndarray:
             starts, counts = self.starts[groups], self.counts[groups]

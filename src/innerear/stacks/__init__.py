@@ -1,7 +1,7 @@
-"""Timestep stacks and Gram files: the only package that knows how they lie in HDF5.
+"""Timestep stacks and Gram files: the only package that knows their layout in HDF5.
 
-Every axis is a netCDF-4 dimension scale, so that h5py, h5netcdf and
-``xarray.open_dataset(path, engine="h5netcdf", group="residual")`` all see it by name.
+Every axis is a netCDF-4 dimension scale: h5py, h5netcdf and
+``xarray.open_dataset(path, engine="h5netcdf", group="residual")`` see it by name.
 
 Stack, one file per sample::
 
@@ -18,7 +18,7 @@ Stack, one file per sample::
 """
 
 from innerear.stacks.counterfactual_files import open_templates, part_name, template_files, template_part
-from innerear.stacks.gram_file import GramFile, GramWriter, open_layers
+from innerear.stacks.gram_file import GramFile, open_layers
 from innerear.stacks.layout import SCHEMA_VERSION
 from innerear.stacks.stack import BRANCHES, LayerReader, Stack, StackWriter, tokens_hash
 
@@ -26,7 +26,6 @@ __all__ = [
     "BRANCHES",
     "SCHEMA_VERSION",
     "GramFile",
-    "GramWriter",
     "LayerReader",
     "Stack",
     "StackWriter",

@@ -3,15 +3,12 @@
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from os import PathLike
-from pathlib import Path
 from typing import Any
 
-import h5py
 import numpy as np
 
 from innerear.errors import InputError
-from innerear.io.files import atomic
-from innerear.stacks.layout import Layout, Reader
+from innerear.stacks.layout import Reader, new_file
 
 #: name -> (axes, values), as `GramFile.write` and xarray take it
 Arrays = dict[str, tuple[tuple[str, ...], np.ndarray]]
@@ -19,67 +16,7 @@ Arrays = dict[str, tuple[tuple[str, ...], np.ndarray]]
 Coords = dict[str, np.ndarray]
 
 _KIND = "innerear-gram"
-_CHUNK_VALUES = 2**18
-
-
-class GramWriter:
-    """Write the Gram matrices of one layer, in blocks; the file appears only when it is whole.
-
-    Parameters
-    ----------
-    path : the file to write.
-    coords : axis name → its coordinates; the length of each axis follows from it.
-    attrs : provenance; None values are left out.
-
-    Examples
-    --------
-    >>> with GramWriter("layer.h5", {"step": range(2), "sample": ["a", "b"]}) as gram:
-    ...     gram.create("length", ("step", "sample"))
-    ...     gram.put("length", np.array([[1.0, 2.0]]), step=slice(1, 2))
-    >>> with GramFile("layer.h5") as gram:
-    ...     gram.read("length", sample="b").tolist()
-    [0.0, 2.0]
-    """
-
-    def __init__(
-        self, path: str | PathLike, coords: Mapping[str, Any], attrs: Mapping[str, Any] | None = None
-    ) -> None:
-        self.path = Path(path)
-        self._coords, self._attrs = dict(coords), dict(attrs or {})
-        self._dims: dict[str, tuple[str, ...]] = {}
-        self._open = ExitStack()
-
-    def __enter__(self) -> "GramWriter":
-        with ExitStack() as opening:
-            temporary = opening.enter_context(atomic(self.path))
-            file = opening.enter_context(h5py.File(temporary, "w", libver=("v110", "v110")))
-            self._layout = Layout(file, _KIND, self._attrs)
-            for name, coordinates in self._coords.items():
-                self._layout.axis("/", name, coordinates)
-            self._open = opening.pop_all()
-        return self
-
-    def __exit__(self, *error) -> bool | None:
-        if error[0] is None:
-            self._layout.seal()
-        return self._open.__exit__(*error)
-
-    def create(self, name: str, dims: Sequence[str], dtype: Any = "float32") -> None:
-        """Add a dataset over the named axes; chunked so that a block along `step` is contiguous."""
-        shape = [len(self._layout.file[dim]) for dim in dims]
-        chunks = None
-        if len(shape) > 2:
-            # One matrix of the last two axes, what blocks are written by and readers ask for; of a large
-            # one as many rows as fit h5py's chunk cache.
-            rows = max(1, min(shape[-2], _CHUNK_VALUES // max(1, shape[-1])))
-            chunks = (*[1] * (len(shape) - 2), rows, shape[-1])
-        self._layout.dataset("/", name, dims, shape, np.dtype(dtype), chunks)
-        self._dims[name] = tuple(dims)
-
-    def put(self, name: str, values: np.ndarray, **where: int | slice) -> None:
-        """Write a block; axes not named in `where` are written whole."""
-        selection = tuple(where.get(dim, slice(None)) for dim in self._dims[name])
-        self._layout.file[name][selection] = values
+_CHUNK_VALUES = 2**18  # fit h5py's chunk cache
 
 
 class GramFile(Reader):
@@ -99,11 +36,28 @@ class GramFile(Reader):
         coords: Mapping[str, Any],
         attrs: Mapping[str, Any] | None = None,
     ) -> None:
-        """Write whole arrays at once: name → (axis names, array)."""
-        with GramWriter(path, coords, attrs) as gram:
-            for name, (dims, values) in arrays.items():
-                gram.create(name, dims, np.asarray(values).dtype)
-                gram.put(name, np.asarray(values))
+        """Write a file; it appears under its name once it is whole.
+
+        Parameters
+        ----------
+        path : the file to write.
+        arrays : name → (axis names, array).
+        coords : axis name → coordinates.
+        attrs : provenance; None values are left out.
+
+        Examples
+        --------
+        >>> GramFile.write("layer.h5", {"mean": (("step",), np.ones(2))}, {"step": range(2)})
+        >>> with GramFile("layer.h5") as gram:
+        ...     gram.read("mean", step=0)
+        np.float64(1.0)
+        """
+        with new_file(path, _KIND, attrs or {}) as layout:
+            for name, coordinates in coords.items():
+                layout.axis("/", name, coordinates)
+            for name, (dims, array) in arrays.items():
+                values, shape = np.asarray(array), [len(layout.file[dim]) for dim in dims]
+                layout.dataset("/", name, dims, shape, values.dtype, _chunks(shape))[...] = values
 
     def __contains__(self, name: str) -> bool:
         return name in self.file
@@ -139,6 +93,14 @@ class GramFile(Reader):
     def labels(self, axis: str) -> list[str]:
         """Return the coordinates of an axis as texts."""
         return [str(label) for label in self.coords(axis)]
+
+
+def _chunks(shape: Sequence[int]) -> tuple[int, ...] | None:
+    """Return chunks of one matrix of the last two axes, as readers read them; of large ones, of rows."""
+    if len(shape) < 3:
+        return None
+    rows = max(1, min(shape[-2], _CHUNK_VALUES // max(1, shape[-1])))
+    return (*[1] * (len(shape) - 2), rows, shape[-1])
 
 
 def position(axis: str, labels: Sequence[str], label: str) -> int:

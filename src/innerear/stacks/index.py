@@ -1,4 +1,4 @@
-"""The table of all samples: the one link between N stacks and the per-layer jobs."""
+"""The table of all samples, which links N stacks with the jobs per layer."""
 
 from collections.abc import Mapping, Sequence
 from os import PathLike
@@ -12,22 +12,8 @@ from innerear.stacks.layout import remake
 from innerear.stacks.stack import Stack
 
 COLUMNS = (
-    "sample_id",
-    "prompt_id",
-    "template",
-    "emotion",
-    "valence",
-    "arousal",
-    "text",
-    "seed",
-    "model",
-    "model_identity",
-    "stack",
-    "audio",
-    "n_steps",
-    "n_frames",
-    "tokens_sha256",
-    "content_sha256",
+    *("sample_id", "prompt_id", "template", "emotion", "valence", "arousal", "text", "seed"),
+    *("model", "model_identity", "stack", "audio", "n_steps", "n_frames", "tokens_sha256", "content_sha256"),
 )
 
 
@@ -36,19 +22,19 @@ def sample_table(
     audio: str | PathLike,
     labels: Mapping[str, Mapping[str, str | float]] | None = None,
 ) -> pd.DataFrame:
-    """Describe each sample in a row, from the attributes of its stack, in the order given.
+    """Return a row per sample, from the attributes of its stack, in the order given.
 
     Parameters
     ----------
     stacks : the N samples' files.
     audio : the folder of their clips, ``{sample_id}.wav``.
-    labels : further columns: name -> prompt id -> value. They are not in the stacks, so that a new question
-        makes no new clips.
+    labels : further columns: name → prompt id → value. They are not in the stacks: a new question needs no
+        new clips.
 
     Returns
     -------
     Table with the columns `COLUMNS`, then those of `labels`. `content_sha256` is the hash of tokens and
-    activations that the writer took, so that the table changes when a stack's content does.
+    states: the table changes with a stack's content.
 
     Raises
     ------

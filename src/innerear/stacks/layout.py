@@ -1,4 +1,4 @@
-"""How our HDF5 files are laid out, and what is said when one of them is not ours or not whole."""
+"""Layout of our HDF5 files, and errors for files that are foreign or broken."""
 
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
@@ -12,6 +12,7 @@ import h5py
 import numpy as np
 
 from innerear.errors import InputError
+from innerear.io.files import atomic
 
 SCHEMA_VERSION = 2
 
@@ -19,12 +20,12 @@ _DIGEST = "header_sha256"
 
 
 def remake(path: Path) -> str:
-    """Say how to make a file anew."""
+    """Return the command that remakes a file."""
     return f"remake it with: snakemake --cores 1 --force {path}"
 
 
 def _digest(file: Any) -> str:
-    """Hash what HDF5 keeps without a checksum: texts, all attributes of the file, and coordinates."""
+    """Hash everything without a checksum of its own: texts, the file's attributes, and coordinates."""
     digest = hashlib.sha256()
     attrs = dict(file.attrs)
     # Any: the low-level interface has no types.
@@ -33,7 +34,7 @@ def _digest(file: Any) -> str:
         digest.update(f"{name}={attrs[name]};".encode(errors="surrogateescape"))
 
     def add(name: bytes) -> None:
-        # Through the low-level interface: a stack has many datasets, nearly all of them with checksums.
+        # The low-level interface is faster: a stack has many datasets, nearly all with checksums.
         item = low.h5o.open(file.id, name)
         if isinstance(item, low.h5d.DatasetID) and not _has_checksum(item):
             digest.update(f"{name.decode()}={h5py.Dataset(item)[()].tolist()};".encode())
@@ -78,30 +79,37 @@ class Layout:
         return created
 
     def seal(self) -> None:
-        """Make attributes and coordinates as safe as checksummed data; nothing is added after it."""
+        """Add the hash of attributes and coordinates; nothing is added after it."""
         self.file.attrs[_DIGEST] = _digest(self.file)
 
 
+@contextmanager
+def new_file(path: str | PathLike, kind: str, attrs: Mapping[str, Any]) -> Iterator[Layout]:
+    """Write a file; it is sealed and gets its name once it is whole. None attributes are left out."""
+    with atomic(path) as temporary, h5py.File(temporary, "w", libver=("v110", "v110")) as file:
+        layout = Layout(file, kind, attrs)
+        yield layout
+        layout.seal()
+
+
 class Reader:
-    """An HDF5 file of ours, opened for reading; whatever is wrong with it is an InputError.
+    """An HDF5 file of ours, opened for reading; any fault is an InputError.
 
     Parameters
     ----------
     path : of the file.
-    target : what the workflow makes it as, if that is not the file but its folder.
+    target : the workflow's target if it is not the file but its folder.
     """
 
     kind: str
     made_by: str
-    #: Whether what has no checksum of its own is compared with the hash that was written; it takes longer
-    #: than reading a layer.
+    #: whether to compare the hash of everything without a checksum; slower than reading a layer
     checks_header = True
 
     def __init__(self, path: str | PathLike, target: str | PathLike | None = None) -> None:
         self.path, self.target = Path(path), Path(target or path)
         try:
-            # Any: what lies under a name is known to us, not to the types of h5py. No chunk is asked for
-            # twice: without a cache for them, open files take less memory.
+            # Any: h5py's types do not know what a name refers to. No cache: each chunk is read once.
             self.file: Any = h5py.File(self.path, "r", rdcc_nbytes=0)
         except FileNotFoundError:
             raise InputError(
@@ -114,11 +122,8 @@ class Reader:
         try:
             with self._intact("header"):
                 self._check_schema()
-                if (
-                    self.checks_header
-                    and _DIGEST in self.file.attrs
-                    and _digest(self.file) != self.file.attrs[_DIGEST]
-                ):
+                written = self.file.attrs.get(_DIGEST) if self.checks_header else None
+                if written is not None and _digest(self.file) != written:
                     raise OSError("an attribute or a coordinate has changed since it was written")
         except InputError:
             self.file.close()
@@ -126,7 +131,7 @@ class Reader:
 
     @contextmanager
     def _intact(self, what: str) -> Iterator[None]:
-        """Turn what h5py raises of a broken file into an InputError about a part of it."""
+        """Turn h5py's errors into an InputError about a part of the file."""
         try:
             yield
         except InputError:
@@ -171,14 +176,14 @@ class Reader:
         }
 
     def dataset(self, name: str) -> h5py.Dataset:
-        """Return a dataset by name; an InputError if there is none."""
+        """Return a dataset by name."""
         with self._intact(f"dataset {name!r}"):
             if name not in self.file:
                 raise InputError(f"{self.path} has no dataset {name!r}; {remake(self.target)}")
             return self.file[name]
 
     def values(self, name: str, selection: Any = ()) -> np.ndarray:
-        """Return what a dataset holds, or a part of it."""
+        """Return a dataset's values, or a part of them."""
         dataset = self.dataset(name)
         with self._intact(f"dataset {name!r}"):
             return dataset[selection]

@@ -8,12 +8,10 @@ from os import PathLike
 from pathlib import Path
 from typing import Any
 
-import h5py
 import numpy as np
 
 from innerear.errors import InputError, did_you_mean
-from innerear.io.files import atomic
-from innerear.stacks.layout import Layout, Reader, remake
+from innerear.stacks.layout import Reader, new_file, remake
 from innerear.study.architectures import SITES
 from innerear.timeline import Timeline, Window, chunk_steps
 
@@ -68,9 +66,7 @@ class StackWriter:
 
     def __enter__(self) -> "StackWriter":
         with ExitStack() as opening:
-            temporary = opening.enter_context(atomic(self.path))
-            file = opening.enter_context(h5py.File(temporary, "w", libver=("v110", "v110")))
-            self._layout = Layout(file, _KIND, self._attrs)
+            self._layout = opening.enter_context(new_file(self.path, _KIND, self._attrs))
             self._write_timeline()
             self._open = opening.pop_all()
         return self
@@ -81,7 +77,6 @@ class StackWriter:
             for name in sorted(self._hashes):
                 digest.update(f"{name}={self._hashes[name]};".encode())
             self._layout.file.attrs["content_sha256"] = digest.hexdigest()
-            self._layout.seal()
         return self._open.__exit__(*error)
 
     def _write_timeline(self) -> None:
