@@ -4,24 +4,16 @@ from functools import partial
 
 import fakes
 import numpy as np
-import pandas as pd
 import pytest
-from fakes import rows
+from fakes import rows, sheet
 from scipy.stats import binom
 from sklearn.metrics import roc_auc_score
 
-from innerear.analyses.affect import (
-    CROSSED,
-    GRADED,
-    SCALES,
-    Pairing,
-    affect_map,
-    layer_affect,
-    pairings,
-    why_not_graded,
-)
+from innerear.analyses import affect
+from innerear.analyses.affect import CROSSED, GRADED, SCALES, Pairing, of_layer, pairings, why_not_graded
 from innerear.errors import InputError
 from innerear.statistics.design import Design
+from innerear.statistics.table import layer_map
 
 S, D = 4, 40
 RATINGS = {"happy": (0.8, 0.5), "sad": (-0.7, -0.5), "calm": (0.5, -0.7), "energetic": (0.4, 0.9)}
@@ -30,16 +22,10 @@ Measured = partial(fakes.Measured, n_bins=0)
 
 def make_design(n_templates=5, n_seeds=2, emotions=RATINGS, spread=0.0, seed=0, rated=True):
     rng = np.random.default_rng(seed)
-    rows = []
-    for emotion, centre in emotions.items():
-        for t in range(n_templates):
-            valence, arousal = np.array(centre) + spread * rng.normal(size=2)
-            rows += [
-                (f"t{t}-{emotion}/seed-{one}", f"t{t}-{emotion}", f"t{t}", emotion, one, valence, arousal)
-                for one in range(n_seeds)
-            ]
-    columns = ["sample_id", "prompt_id", "template", "emotion", "seed", "valence", "arousal"]
-    table = pd.DataFrame(rows, columns=columns)
+    table = sheet(n_templates, n_seeds, emotions, ratings=emotions)
+    # One draw per prompt, alike for its seeds.
+    noise = np.repeat(spread * rng.normal(size=(len(table) // n_seeds, 2)), n_seeds, axis=0)
+    table[list(SCALES)] += noise
     return Design(table if rated else table.drop(columns=list(SCALES)))
 
 
@@ -58,7 +44,7 @@ def data(design, seed=0, emotion=0.0, within=0.5, **scales):
 
 def found(x, design, **options):
     sizes = {"n_permutations": 99, "n_bootstraps": 50} | options
-    return layer_affect(Measured(x, design), design, model="nano", layer=0, **sizes)
+    return of_layer(Measured(x, design), design, model="nano", layer=0, **sizes)
 
 
 def test_one_rating_per_emotion_is_refused_however_well_it_would_fit():
@@ -151,7 +137,7 @@ def test_false_positive_rate_of_the_labels_on_null_data(within):
 def test_four_emotions_can_be_paired_in_six_ways_only():
     design = make_design()
     result = found(data(design, arousal=5), design)
-    joined = affect_map([result.table], [result.null])
+    joined = layer_map(affect, [result.table], [result.null])
     row = rows(joined, statistic=CROSSED, target="arousal", branch="cond")
     assert row["p_labels"].item() <= 0.05
     assert row["min_p"].item() == pytest.approx(1 / 6)
@@ -180,4 +166,4 @@ def test_another_order_of_samples_is_refused():
     gram = Measured(data(design), design)
     gram.axes["sample"] = gram.axes["sample"][::-1]
     with pytest.raises(InputError, match="stands where"):
-        layer_affect(gram, design, model="nano", layer=0)
+        of_layer(gram, design, model="nano", layer=0)

@@ -1,40 +1,18 @@
 """UMAP: planted clusters stay apart, a seed gives one picture, and what cannot be drawn says so."""
 
 import numpy as np
-import pandas as pd
 import pytest
+from fakes import EMOTIONS, Stored, sheet
 from scipy.spatial.distance import cdist
 
 from innerear.analyses.embedding import BINS, SAMPLES, distances, embed, embedding, kept_bins
 from innerear.errors import InputError
-from innerear.figures.embedding import embedded_bins, embedded_samples
+from innerear.figures.embedding import draw
 from innerear.statistics.design import Design
-
-EMOTIONS = ("happy", "sad", "calm")
-
-
-class Measured:
-    """An open file, in memory: axis names and values by name."""
-
-    def __init__(self, arrays, coords):
-        self.arrays, self.axes = arrays, coords
-
-    def read(self, name, **where):
-        axes, values = self.arrays[name]
-        return values[tuple(where.get(axis, slice(None)) for axis in axes)]
-
-    def coords(self, axis):
-        return self.axes[axis]
-
-    def __contains__(self, name):
-        return name in self.arrays
 
 
 def make_design(n_templates):
-    rows = [(f"t{t}-{e}/seed-0", f"t{t}-{e}", f"t{t}", e, 0) for e in EMOTIONS for t in range(n_templates)]
-    return Design(
-        pd.DataFrame(rows, columns=["sample_id", "prompt_id", "template", "emotion", "seed"]), seed=5
-    )
+    return Design(sheet(n_templates, 1, EMOTIONS[:3]), seed=5)
 
 
 def clusters(design, n=1):
@@ -46,7 +24,7 @@ def clusters(design, n=1):
 
 def grams(design, n_bins=4):
     x, y = clusters(design), clusters(design, n_bins)
-    gram = Measured(
+    gram = Stored(
         {
             "window_gram": (("branch", "window"), np.stack([x @ x.T, 0 * x @ x.T])[:, None]),
             "bin_gram": (("branch",), np.stack([y @ y.T, 0 * y @ y.T])),
@@ -116,9 +94,8 @@ def test_the_table_records_seeds_and_why_nothing_was_drawn():
     assert set(cond[cond["points"] == SAMPLES]["n_points"]) == {12}
     assert set(cond[cond["points"] == BINS]["n_points"]) == {48}
     assert result.arrays["bins"][1].shape == (2, 2, 2, 12, 4, 2)
-    places = Measured(result.arrays, result.coords)
-    for draw in (embedded_samples, embedded_bins):
-        figure = draw(places, table, design.samples, model="nano")
+    places = Stored(result.arrays, result.coords)
+    for figure in draw(design.samples, table, places, model="nano", contrast="emotion").values():
         assert "not to be read" in figure.get_suptitle()
         assert "not drawn" in figure.axes[-1].get_title()
 

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 
 from innerear.analyses.affect import CROSSED, GRADED
-from innerear.figures.affect import affect_curves
+from innerear.figures.affect import draw
 
 
 def table():
@@ -35,7 +35,7 @@ def table():
 
 
 def test_curves_intervals_and_filled_marks():
-    figure = affect_curves(table(), model="nano")
+    figure = draw(table(), model="nano")["affect"]
     title = figure.get_suptitle()
     assert "Valence and arousal, nano" in title
     assert (
@@ -56,8 +56,8 @@ def test_curves_intervals_and_filled_marks():
 
 
 def test_a_scale_without_a_test_says_why_in_its_panels():
-    figure = affect_curves(table(), model="nano")
+    figure = draw(table(), model="nano")["affect"]
     texts = [[text.get_text() for text in panel.texts] for panel in figure.axes[:2]]
     assert texts == [["no held-out R²"], ["no cross-condition AUC"]]
     nothing = table().assign(p_corrected=np.nan, estimate=np.nan, null="none: unrated")
-    assert "n: 40 prompts; not tested" in affect_curves(nothing, model="nano").get_suptitle()
+    assert "n: 40 prompts; not tested" in draw(nothing, model="nano")["affect"].get_suptitle()

@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 
 from innerear.analyses.alignment import ACROSS, OVER_LAYERS, OVER_TIME, SAME
-from innerear.figures.alignment import layer_alignment, time_alignment
+from innerear.figures.alignment import draw
 from innerear.figures.maps import rows_of
 
 
 def test_layers_have_both_comparisons_and_the_ceiling(answers):
-    figure = layer_alignment(answers.alignment, model="nano")
+    figure = draw(answers.alignment, model="nano")["alignment_layers"]
     assert "Layer × layer, debiased CKA, nano" in figure.get_suptitle()
     assert "n: 16 prompts" in figure.get_suptitle()
     assert "diagonal is the noise ceiling" in figure.get_suptitle()
@@ -29,7 +29,7 @@ def test_layers_have_both_comparisons_and_the_ceiling(answers):
 
 
 def test_time_squares_are_labelled_in_seconds(answers):
-    figure = time_alignment(answers.alignment, model="nano")
+    figure = draw(answers.alignment, model="nano")["alignment_time"]
     assert "Time × time, debiased CKA, nano" in figure.get_suptitle()
     assert "5 time bins" in figure.get_suptitle()
     panel = figure.axes[0]

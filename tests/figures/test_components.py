@@ -3,7 +3,7 @@
 import numpy as np
 from matplotlib.colors import to_hex
 
-from innerear.figures.components import component_plane, scree, trajectories
+from innerear.figures.components import component_plane, draw, scree, trajectories
 from innerear.figures.maps import rows_of
 from innerear.figures.style import palette
 
@@ -57,3 +57,8 @@ def test_trajectories_hold_every_prompt_and_every_emotion(study):
     path = study.scores[0].read("trajectories", branch=1)[0, :, :2]
     np.testing.assert_allclose(thin[0].get_xydata(), path)
     assert "5 bins" in figure.get_suptitle()
+
+
+def test_all_figures_are_drawn_by_name(study):
+    figures = draw(study.samples, study.components, study.scores, model="nano", contrast="emotion")
+    assert list(figures) == ["scree", "pca_plane", "trajectories"]

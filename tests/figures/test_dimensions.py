@@ -3,12 +3,12 @@
 import numpy as np
 
 from innerear.analyses.dimensions import BEYOND, BY_DIMENSION, ROTATED
-from innerear.figures.dimensions import SHOWN, dimension_shares
+from innerear.figures.dimensions import SHOWN, draw
 from innerear.figures.maps import rows_of
 
 
 def test_shares_random_bases_and_the_strongest_dimensions(answers):
-    figure = dimension_shares(answers.dimensions, model="nano")
+    figure = draw(answers.dimensions, model="nano")["dimensions"]
     title = figure.get_suptitle()
     assert "that differ, nano" in title
     assert "n: 16 prompts; 99 permutations, smallest p 0.01" in title
@@ -36,7 +36,7 @@ def test_without_an_f_the_panels_say_why(answers):
         ("estimate", "p", "p_corrected", "selection_frequency", "rotated_lo", "rotated_hi"), np.nan
     )
     table = answers.dimensions.assign(**gaps, null="none: all prompts have one emotion")
-    figure = dimension_shares(table, model="nano")
+    figure = draw(table, model="nano")["dimensions"]
     assert "not tested (all prompts have one emotion)" in figure.get_suptitle()
     assert [text.get_text().replace("\n", " ") for text in figure.axes[0].texts] == [
         "all prompts have one emotion"

@@ -3,34 +3,25 @@
 import numpy as np
 import pandas as pd
 import pytest
+from fakes import Stored
 from matplotlib.colors import to_rgba
 
 from innerear.analyses.embedding import BINS, SAMPLES
-from innerear.figures.embedding import embedded_bins, embedded_samples
+from innerear.figures.embedding import draw
 from innerear.figures.style import palette
 
 LAYERS, BRANCHES, N, N_BINS = (0, 3), ("cond", "uncond"), 6, 3
 
 
-class Places:
-    """An open file of places, in memory: made up, and nothing drawn in uncond of layer 3."""
-
-    def __init__(self):
-        rng = np.random.default_rng(0)
-        self.values = {
-            "samples": rng.normal(size=(2, 2, 3, N, 2)),
-            "bins": rng.normal(size=(2, 2, 3, N, N_BINS, 2)),
-            "bin_seconds": np.array([0.5, 1.5, 2.5]),
-        }
-
-    def read(self, name, layer=slice(None), branch=slice(None), umap_seed=slice(None)):
-        return self.values[name] if name == "bin_seconds" else self.values[name][layer, branch, umap_seed]
-
-    def coords(self, axis):
-        return {"layer": np.array(LAYERS), "branch": np.array(BRANCHES), "umap_seed": np.arange(3)}[axis]
-
-    def __contains__(self, name):
-        return name in self.values
+def make_places():
+    """Made-up arrays of places; the table says that nothing is drawn in uncond of layer 3."""
+    rng, pictures = np.random.default_rng(0), ("layer", "branch", "umap_seed")
+    arrays = {
+        "samples": ((*pictures, "sample", "axis"), rng.normal(size=(2, 2, 3, N, 2))),
+        "bins": ((*pictures, "sample", "bin", "axis"), rng.normal(size=(2, 2, 3, N, N_BINS, 2))),
+        "bin_seconds": (("bin",), np.array([0.5, 1.5, 2.5])),
+    }
+    return Stored(arrays, {"layer": np.array(LAYERS), "branch": BRANCHES, "umap_seed": np.arange(3)})
 
 
 SHEET = pd.DataFrame(
@@ -55,17 +46,20 @@ def table():
     return pd.DataFrame(rows)
 
 
-@pytest.mark.parametrize(("draw", "name"), [(embedded_samples, "samples"), (embedded_bins, "bins")])
-def test_places_colours_and_trustworthiness(draw, name):
-    places = Places()
-    figure = draw(places, table(), SHEET, model="nano")
+def drawn(name, contrast="emotion"):
+    figures = draw(SHEET, table(), make_places(), model="nano", contrast=contrast)
+    assert list(figures) == ["umap_samples", "umap_bins"]
+    return figures[f"umap_{name}"]
+
+
+@pytest.mark.parametrize("name", ["samples", "bins"])
+def test_places_colours_and_trustworthiness(name):
+    places, figure = make_places(), drawn(name)
     assert "nano" in figure.get_suptitle()
     assert "n: 6 prompts × 1 seeds" in figure.get_suptitle()
     assert "one seed of 3; T: trustworthiness, range over seeds" in figure.get_suptitle()
     panel = figure.axes[3]
-    np.testing.assert_allclose(
-        panel.collections[0].get_offsets(), places.values[name][1, 1, 0].reshape(-1, 2)
-    )
+    np.testing.assert_allclose(panel.collections[0].get_offsets(), places.read(name)[1, 1, 0].reshape(-1, 2))
     assert figure.axes[0].get_title() == "cond, layer 0\nT 0.80–0.90"
     assert panel.get_title() == "uncond, layer 3\nnot drawn"
     colours = palette(["happy", "sad"])
@@ -75,17 +69,14 @@ def test_places_colours_and_trustworthiness(draw, name):
 
 
 def test_late_bins_are_larger():
-    figure = embedded_bins(Places(), table(), SHEET, model="nano")
+    figure = drawn("bins")
     assert "0.5 s (small) to 2.5 s (large)" in figure.get_suptitle()
     sizes = figure.axes[0].collections[0].get_sizes().reshape(N, N_BINS)
     assert (np.diff(sizes, axis=1) > 0).all()
-    without = Places()
-    del without.values["bins"]
-    assert "no time bins" in embedded_bins(without, table(), SHEET, model="nano").get_suptitle()
 
 
 def test_a_rating_has_a_scale_in_place_of_a_legend():
-    figure = embedded_samples(Places(), table(), SHEET, model="nano", contrast="valence")
+    figure = drawn("samples", "valence")
     (bar,) = (axes for axes in figure.axes if axes.get_label() == "<colorbar>")
     assert bar.get_ylabel() == "valence"
     assert bar.get_ylim() == (-0.7, 0.8)

@@ -5,8 +5,10 @@ import pytest
 from fakes import Measured, clustered, rows, sheet
 from scipy.stats import binom
 
-from innerear.analyses.affect import CROSSED, GRADED, affect_map, layer_affect
+from innerear.analyses import affect
+from innerear.analyses.affect import CROSSED, GRADED, of_layer
 from innerear.statistics.design import Design
+from innerear.statistics.table import layer_map
 
 S, D = 4, 40
 # Eight emotions round the circle of valence and arousal, of which few pairs differ in arousal alone.
@@ -46,8 +48,8 @@ def features(design, *, axis=0.0, emotion=0.0, within=0.5, seed=0):
 
 def found(x, design, n_permutations=39):
     sizes = {"n_permutations": n_permutations, "n_bootstraps": 20}
-    result = layer_affect(Measured(x, design, n_bins=0), design, model="m", layer=0, **sizes)
-    return affect_map([result.table], [result.null])
+    result = of_layer(Measured(x, design, n_bins=0), design, model="m", layer=0, **sizes)
+    return layer_map(affect, [result.table], [result.null])
 
 
 def one(table, statistic, target="arousal", branch="uncond"):

@@ -1,13 +1,12 @@
 """Valence and arousal: are ratings of the prompts in the states, beyond the emotions that they come with?
 
-k emotion centroids span k − 1 dimensions, in which *any* assignment of ratings to emotions is linear. A
-fit to one rating per emotion therefore cannot fail, and is refused. Two tests can fail: ratings that differ
-between prompts of one emotion, predicted on held-out templates; and a direction learned on two emotions
-that orders two others.
+k emotion centroids span k − 1 dimensions, in which *any* ratings of the emotions are linear. A fit to one
+rating per emotion can therefore not fail, and is refused. Two tests can fail: ratings that differ between
+prompts of one emotion, predicted on held-out templates; and a direction learned on two emotions that orders
+two others.
 """
 
 import logging
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import combinations, permutations
@@ -15,36 +14,25 @@ from itertools import combinations, permutations
 import numpy as np
 import pandas as pd
 
-from innerear.analyses.sound import layer_correlation
+from innerear.analyses import sound
 from innerear.errors import InputError
 from innerear.gram.reading import GramSource
 from innerear.statistics.design import Design
-from innerear.statistics.significance import correct_over, null_table, percentile_interval, record
+from innerear.statistics.finding import Finding
+from innerear.statistics.significance import null_table, percentile_interval, write_test
+from innerear.statistics.table import LayerResult, blank, columns
 
 SCALES = ("valence", "arousal")
 MAP_COLUMNS = ("statistic",)
-GRADED, CROSSED = "held-out R²", "cross-condition AUC"
+FAMILY = "layers × branches × targets"
+GRADED, CROSSED = sound.HELD_OUT, "cross-condition AUC"
 # Ratings that differ by less are equal.
 _EQUAL = 1e-6
 #: of more emotions than these, renamings are drawn
 MAX_NAMES = 6
-_RENAMINGS = 5  # a stream of random numbers of their own, beside `Design`'s
+_RENAMINGS = 5  # a stream of random numbers of their own, apart from those of `Design`
 
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class LayerAffect:
-    """What `layer_affect` returns.
-
-    Attributes
-    ----------
-    table : rows per branch and scale; common columns.
-    null : null maxima, for `affect_map`.
-    """
-
-    table: pd.DataFrame
-    null: pd.DataFrame
 
 
 @dataclass(frozen=True)
@@ -54,6 +42,11 @@ class Pairing:
     Attributes
     ----------
     first, second : each (the higher emotion, the lower one).
+
+    Examples
+    --------
+    >>> print(Pairing(("energetic", "sad"), ("happy", "calm")))
+    energetic/sad ↔ happy/calm
     """
 
     first: tuple[str, str]
@@ -63,7 +56,7 @@ class Pairing:
         return f"{'/'.join(self.first)} ↔ {'/'.join(self.second)}"
 
 
-def layer_affect(
+def of_layer(
     gram: GramSource,
     design: Design,
     *,
@@ -72,73 +65,69 @@ def layer_affect(
     window: str = "whole",
     n_permutations: int = 1000,
     n_bootstraps: int = 1000,
-) -> LayerAffect:
+) -> LayerResult:
     """Test valence and arousal in one layer's states, averaged over a window.
 
     Parameters
     ----------
     gram : an open `GramFile` of `design`'s samples, in its order.
-    design : labels, folds, permutations, bootstraps; its sheet holds the ratings.
+    design : labels (emotions), folds, permutations, bootstraps; its sheet holds the ratings.
     model, layer : for the table's columns.
     window : of `window_gram`.
     n_permutations, n_bootstraps : rows of the design's tables to use.
 
     Returns
     -------
-    See `LayerAffect`. Statistics:
+    Rows per branch and scale. Statistics:
 
-    - *held-out R²* of graded ratings (`correlation.layer_correlation`: dual ridge, folds of templates,
-      R² against the training mean). Where ratings lie close to one value per emotion, much of it can be
-      reached from the emotions alone. A scale with one rating per emotion is refused: NaN, with the reason.
+    - *held-out R²* of graded ratings (`sound.of_layer`: dual ridge, folds of templates, R² against the
+      training mean). If ratings lie close to one value per emotion, much of it can be reached from the
+      emotions alone. A scale with one rating per emotion is refused: NaN, with the reason.
     - *cross-condition AUC* (after Bernardi et al. 2020): the difference of the mean states of two
       emotions, learned on the training templates, orders samples of two other emotions in a held-out
-      template; 1 is always as rated, .5 is chance. Both directions and all `pairings`, averaged: pairs
-      are taken from the ratings, and each differs more in this scale than in the other. `p_labels`
-      permutes labels within templates: are the emotions told apart at all? Strong emotions without
-      any common axis pass that test too often (random centroids have some angle), so that `p` also asks
-      that few ways to rename the emotions, in all templates at once, do as well (`p_names`), and is
-      the larger of the two. Four emotions in one pairing can be renamed in 6 ways that differ, so that
-      p ≥ 1/6: they are not enough.
+      template; 1 is always as rated, .5 is chance. Both directions and all `pairings`, averaged. Pairs
+      are taken from the ratings; each differs more in this scale than in the other.
+
+    Two p-values belong to the AUC, and `p` is the larger. `p_labels` permutes labels within templates: do
+    the states tell emotions apart at all? Strong emotions without any common axis pass that test too often,
+    because random centroids have some angle. `p_names` is the share of ways to rename the emotions, in all
+    templates at once, that do as well. Four emotions in one pairing have 6 different renamings: p ≥ 1/6, and
+    they are not enough. `p_labels` is corrected by max-T, `p_names` by the number of tests.
 
     Raises
     ------
     InputError: the Gram file holds other samples than the design, or in another order.
     """
     design.check_order(gram.coords("sample"))
-    branches = [str(name) for name in gram.coords("branch")]
     ratings = {scale: _ratings(design, scale) for scale in SCALES}
     sizes = {"n_permutations": n_permutations, "n_bootstraps": n_bootstraps}
     found = [
-        _graded(gram, design, ratings, branches, layer=layer, window=window, **sizes),
-        _crossed(gram, design, ratings, branches, window=window, **sizes),
+        _graded(gram, design, ratings, layer=layer, window=window, **sizes),
+        _crossed(gram, design, ratings, window=window, **sizes),
     ]
     table = pd.concat([one for one, _ in found], ignore_index=True)
-    table = table.assign(model=model, layer=layer, window=window, n_prompts=design.n_prompts)
-    null = pd.concat([one for _, one in found], ignore_index=True)
-    return LayerAffect(_with_names(table.reindex(columns=_COLUMNS)), null)
+    table = table.assign(model=model, layer=layer, window=window).reindex(columns=_COLUMNS)
+    return LayerResult(finish(table), pd.concat([one for _, one in found], ignore_index=True))
 
 
-def affect_map(tables: Sequence[pd.DataFrame], nulls: Sequence[pd.DataFrame]) -> pd.DataFrame:
-    """Join the tables of all layers and correct `p_corrected` over layers × branches × targets.
-
-    Parameters
-    ----------
-    tables, nulls : of each layer, from `LayerAffect`.
-
-    Returns
-    -------
-    All rows. `p_labels` is corrected by max-T, `p_names` by the number of tests.
-    """
-    return _with_names(correct_over(tables, nulls, MAP_COLUMNS, "layers × branches × targets"))
-
-
-_COLUMNS = pd.Index(
-    [
-        *("model", "layer", "branch", "window", "target", "statistic", "pairing", "other_scale"),
-        *("estimate", "ci_lo", "ci_hi", "interval", "p_labels", "p_names", "n_names"),
-        *("p", "p_corrected", "score", "n_prompts", "n_perm", "min_p", "null", "family"),
-    ]
+_OWN = (
+    *("branch", "window", "target", "statistic", "pairing", "other_scale"),
+    *("estimate", "ci_lo", "ci_hi", "interval", "p_labels", "p_names", "n_names"),
 )
+_COLUMNS = columns(*_OWN)
+
+
+def finish(table: pd.DataFrame) -> pd.DataFrame:
+    """Make p the larger of `p_labels` and `p_names`, where both were tested; the same corrected."""
+    p, labels, ways, family_wise = (
+        table[name].to_numpy(float) for name in ("p", "p_labels", "p_names", "p_corrected")
+    )
+    both = np.isfinite(p) & np.isfinite(ways)
+    corrected = np.minimum(ways * both.sum(), 1)
+    return table.assign(
+        p=np.where(both, np.maximum(labels, ways), p),
+        p_corrected=np.where(both, np.maximum(family_wise, corrected), family_wise),
+    )
 
 
 def _ratings(design: Design, scale: str) -> np.ndarray:
@@ -148,31 +137,36 @@ def _ratings(design: Design, scale: str) -> np.ndarray:
     return design.samples[scale].to_numpy(float)[design.rows[:, 0]]
 
 
+def _unrated(ratings: np.ndarray, design: Design) -> str:
+    """Name a prompt without a rating; empty where all have one."""
+    missing = ~np.isfinite(ratings)
+    return f"prompt {str(design.prompts[missing.argmax()])!r} has no rating" if missing.any() else ""
+
+
 def _by_emotion(ratings: np.ndarray, design: Design) -> dict[str, float]:
     labels = design.prompt_labels
     return {str(name): float(ratings[labels == name].mean()) for name in np.unique(labels)}
 
 
 def why_not_graded(ratings: np.ndarray, design: Design) -> str:
-    """Say why ratings [P] cannot be predicted in earnest; empty where they can."""
-    missing = ~np.isfinite(ratings)
-    if missing.any():
-        return f"prompt {str(design.prompts[missing.argmax()])!r} has no rating"
+    """Say why a fit to ratings [P] means nothing; empty where it does."""
+    unrated = _unrated(ratings, design)
+    if unrated:
+        return unrated
     spreads = [np.ptp(ratings[design.prompt_labels == name]) for name in np.unique(design.prompt_labels)]
-    if max(spreads) <= _EQUAL:
-        k = len(spreads)
-        return (
-            f"one rating per {design.label}: {k} centroids span {k - 1} dimensions, in which any ratings are "
-            "linear, so that a fit cannot fail; rate the prompts one by one"
-        )
-    return ""
+    if max(spreads) > _EQUAL:
+        return ""
+    k = len(spreads)
+    return (
+        f"one rating per {design.label}: {k} centroids span {k - 1} dimensions, in which any ratings are "
+        "linear, so that a fit cannot fail; rate the prompts one by one"
+    )
 
 
 def _graded(
     gram: GramSource,
     design: Design,
     ratings: dict[str, np.ndarray],
-    branches: list[str],
     *,
     layer: int,
     window: str,
@@ -184,35 +178,37 @@ def _graded(
     for scale, values in ratings.items():
         why = why_not_graded(values, design)
         if why:
-            tables += [_untested(GRADED, scale, why).assign(branch=branch) for branch in branches]
+            rows = {"branch": gram.labels("branch"), "statistic": GRADED, "target": scale}
+            tables.append(blank(rows, design, null=f"none: {why}"))
             log.info("affect, layer %s: %s is not fitted: %s", layer, scale, why)
         else:
             kept[scale] = values
-    nulls = [null_table([], design.permutation_hash(n_permutations), MAP_COLUMNS, n_permutations)]
-    if kept:
-        result = layer_correlation(
-            gram,
-            _as_clips(kept, design),
-            design,
-            model="",
-            layer=layer,
-            windows=[window],
-            n_permutations=n_permutations,
-            n_bootstraps=n_bootstraps,
-            what="ratings",
-        )
-        # Beyond the label there is nothing to ask: ratings belong to emotions.
-        table = result.table.query("statistic == @GRADED").rename(columns={"feature": "target"})
-        tables.append(table.assign(family=table["family"].str.replace("features", "targets")))
-        nulls.append(result.null.query("statistic == @GRADED"))
-    return pd.concat(tables, ignore_index=True), pd.concat(nulls, ignore_index=True)
+    if not kept:
+        nothing = null_table([], design.permutation_hash(n_permutations), MAP_COLUMNS, n_permutations)
+        return pd.concat(tables, ignore_index=True), nothing
+    result = sound.of_layer(
+        gram,
+        design,
+        clips=_as_clips(kept, design),
+        model="",
+        layer=layer,
+        windows=[window],
+        n_permutations=n_permutations,
+        n_bootstraps=n_bootstraps,
+        what="ratings",
+    )
+    # Nothing can be asked beyond the label: ratings belong to emotions.
+    table = result.table.query("statistic == @GRADED").rename(columns={"feature": "target"})
+    tables.append(table.assign(family=table["family"].str.replace("features", "targets")))
+    null = pd.DataFrame(result.null).query("statistic == @GRADED")
+    return pd.concat(tables, ignore_index=True), null
 
 
 def _as_clips(ratings: dict[str, np.ndarray], design: Design) -> pd.DataFrame:
-    """Ratings [P] as the long table of sample features that `layer_correlation` takes."""
-    columns = {"sample_id": design.samples["sample_id"], "unit": "", "reason": ""}
+    """Ratings [P] as the long table of clip features that `sound.of_layer` takes."""
+    common = {"sample_id": design.samples["sample_id"], "unit": "", "reason": ""}
     tables = [
-        pd.DataFrame(columns | {"feature": scale, "value": values[design.prompt_of]})
+        pd.DataFrame(common | {"feature": scale, "value": values[design.prompt_of]})
         for scale, values in ratings.items()
     ]
     return pd.concat(tables, ignore_index=True)
@@ -223,10 +219,9 @@ def pairings(ratings: dict[str, np.ndarray], scale: str, design: Design) -> list
 
     Parameters
     ----------
-    ratings : scale -> [P]; scales with a rating missing are left out.
+    ratings : scale → [P]; scales with a rating missing are left out.
     """
-    whole = {name: values for name, values in ratings.items() if np.isfinite(values).all()}
-    rated = {name: _by_emotion(values, design) for name, values in whole.items()}
+    rated = {name: _by_emotion(one, design) for name, one in ratings.items() if np.isfinite(one).all()}
     if scale not in rated:
         return []
     own, others = rated.pop(scale), rated.values()
@@ -243,44 +238,40 @@ def _crossed(
     gram: GramSource,
     design: Design,
     ratings: dict[str, np.ndarray],
-    branches: list[str],
     *,
     window: str,
     n_permutations: int,
     n_bootstraps: int,
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Rows of the cross-condition AUC of each scale and pairing, and their null maxima."""
-    position = [str(name) for name in gram.coords("window")].index(window)
+    """Rows of the cross-condition AUC of each scale, and their null maxima."""
     chosen = {scale: pairings(ratings, scale, design) for scale in SCALES}
-    rows, observed, null = [], [], []
-    for number, branch in enumerate(branches):
-        kernel = gram.read("window_gram", branch=number, window=position).astype(float)
-        crossing = _Crossing(kernel, design)
+    rows, null = [], []
+    for branch in gram.labels("branch"):
+        kernel = gram.read("window_gram", branch=branch, window=window).astype(float)
+        crossing = _CrossCondition(kernel, design)
         for scale, found in chosen.items():
+            where = {"branch": branch, "statistic": CROSSED, "target": scale}
             why = crossing.why_not or ("" if found else _why_no_pairing(ratings, scale, design))
             if why:
-                rows.append(_untested(CROSSED, scale, why).assign(branch=branch))
+                rows.append(where | {"null": f"none: {why}"})
                 continue
-            row = crossing.row(found, n_bootstraps).assign(branch=branch, target=scale)
-            row["other_scale"] = "; ".join(_others(ratings, scale, one, design) for one in found)
-            rows.append(row)
-            observed.append(float(row["estimate"].iloc[0]))
+            others = "; ".join(_others(ratings, scale, one, design) for one in found)
+            rows.append(where | crossing.row(found, n_bootstraps) | {"other_scale": others, "null": ""})
             null.append(crossing.null(found, n_permutations))
-    table = pd.concat(rows, ignore_index=True)
-    maxima = []
-    if observed:
+    table, maxima = blank(pd.DataFrame(rows, columns=[*_OWN, "null"]), design), []
+    if null:
         tested = np.flatnonzero(table["estimate"].notna())
-        result = design.test(np.array(observed), np.stack(null, axis=1), standardise=False)
-        why_not = [design.why_not(n_permutations)] * len(tested)
+        observed = table["estimate"].to_numpy(float)[tested]
+        result = design.test(observed, np.stack(null, axis=1), standardise=False)
         n_names = int(table["n_names"].to_numpy(float)[tested].min())
-        record(
+        write_test(
             table,
             tested,
             result,
             min_p=max(design.smallest_p(n_permutations), 1 / n_names),
             null=design.null_text(n_permutations, f"{design.label}s") + f"; and {design.label}s renamed",
             family="branches × targets of this layer",
-            why_not=why_not,
+            why_not=[design.why_not(n_permutations)] * len(tested),
         )
         table["p_labels"] = table["p"]
         if np.isfinite(result.p).any():
@@ -290,10 +281,10 @@ def _crossed(
 
 
 def _why_no_pairing(ratings: dict[str, np.ndarray], scale: str, design: Design) -> str:
-    missing = ~np.isfinite(ratings[scale])
-    if missing.any():
-        return f"prompt {str(design.prompts[missing.argmax()])!r} has no rating"
-    return f"no four {design.label}s make two pairs that each differ more in {scale} than in the other scale"
+    no_pairs = (
+        f"no four {design.label}s make two pairs that each differ more in {scale} than in the other scale"
+    )
+    return _unrated(ratings[scale], design) or no_pairs
 
 
 def _others(ratings: dict[str, np.ndarray], scale: str, pairing: Pairing, design: Design) -> str:
@@ -307,7 +298,7 @@ def _others(ratings: dict[str, np.ndarray], scale: str, pairing: Pairing, design
     return "; ".join(parts)
 
 
-class _Crossing:
+class _CrossCondition:
     """Directions learned on two emotions, tried on two others, all in terms of one kernel [N, N]."""
 
     def __init__(self, kernel: np.ndarray, design: Design) -> None:
@@ -320,8 +311,8 @@ class _Crossing:
         if not kernel.any():
             self.why_not = "all samples are equal (deterministic)"
 
-    def row(self, pairings: list[Pairing], n_bootstraps: int) -> pd.DataFrame:
-        """One row, without p from permutations."""
+    def row(self, pairings: list[Pairing], n_bootstraps: int) -> dict[str, object]:
+        """Columns of one row, without p from permutations."""
         found = [self._comparisons(pairing) for pairing in pairings]
         i, j, as_rated = (np.concatenate(one) for one in zip(*found, strict=True))
         weights = self.design.bootstraps(n_bootstraps).pairs(i, j)
@@ -330,19 +321,15 @@ class _Crossing:
         estimate = float(as_rated.mean())
         low, high, interval = percentile_interval(np.array([estimate]), boots[:, None], self.design.resampled)
         p_names, n_names = self._renamed(pairings)
-        return pd.DataFrame(
-            {
-                "statistic": [CROSSED],
-                "pairing": "; ".join(map(str, pairings)),
-                "estimate": estimate,
-                "ci_lo": low,
-                "ci_hi": high,
-                "interval": interval,
-                "p_names": p_names,
-                "n_names": n_names,
-                **_NO_TEST,
-            }
-        )
+        return {
+            "pairing": "; ".join(map(str, pairings)),
+            "estimate": estimate,
+            "ci_lo": low[0],
+            "ci_hi": high[0],
+            "interval": interval,
+            "p_names": p_names,
+            "n_names": n_names,
+        }
 
     def null(self, pairings: list[Pairing], m: int) -> np.ndarray:
         """AUC [m] under every permutation of the labels."""
@@ -421,30 +408,17 @@ def _sorted_pairs(pairing: Pairing, to: dict[str, str]) -> tuple[frozenset, bool
     return frozenset((tuple(sorted(one)), tuple(sorted(two)))), not turned
 
 
-_NO_TEST = {
-    "p": np.nan,
-    "p_corrected": np.nan,
-    "score": np.nan,
-    "n_perm": 0,
-    "min_p": np.nan,
-    "null": "",
-    "family": "",
-}
-
-
-def _untested(statistic: str, scale: str, why: str) -> pd.DataFrame:
-    """One row that says why there is nothing in it."""
-    return pd.DataFrame([{"statistic": statistic, "target": scale, **_NO_TEST, "null": f"none: {why}"}])
-
-
-def _with_names(table: pd.DataFrame) -> pd.DataFrame:
-    """Make p the larger of `p_labels` and `p_names`, where both were tested; the same corrected."""
-    p, labels, ways, family_wise = (
-        table[name].to_numpy(float) for name in ("p", "p_labels", "p_names", "p_corrected")
-    )
-    both = np.isfinite(p) & np.isfinite(ways)
-    corrected = np.minimum(ways * both.sum(), 1)
-    return table.assign(
-        p=np.where(both, np.maximum(labels, ways), p),
-        p_corrected=np.where(both, np.maximum(family_wise, corrected), family_wise),
-    )
+FINDINGS = (
+    Finding(
+        "Are graded ratings of valence or arousal in the states?",
+        "Yes: {target} from layer {layer} in {branch}.",
+        {"statistic": GRADED},
+        "affect",
+    ),
+    Finding(
+        "Does a direction of valence or arousal carry over to other emotions?",
+        "Yes: {target} in layer {layer}, {branch} ({pairing}).",
+        {"statistic": CROSSED},
+        "affect",
+    ),
+)

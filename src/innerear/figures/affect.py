@@ -1,4 +1,4 @@
-"""What each layer knows of valence and arousal, or why that cannot be asked."""
+"""Valence and arousal by layer, or why that cannot be asked."""
 
 import textwrap
 
@@ -9,25 +9,24 @@ from matplotlib.figure import Figure
 
 from innerear.analyses.affect import CROSSED, GRADED, SCALES
 from innerear.figures.maps import distinct, rows_of, spread_evenly, why_not_tested
-from innerear.figures.style import BRANCHES, new_figure, styled
-
-ALPHA = 0.05
-_COLOURS = {"cond": "#D55E00", "uncond": "#0072B2", "delta": "#009E73"}
+from innerear.figures.style import BRANCH_COLOURS, BRANCHES, new_figure, styled
+from innerear.statistics.significance import ALPHA
 
 
 @styled
-def affect_curves(table: pd.DataFrame, *, model: str) -> Figure:
+def draw(table: pd.DataFrame, *, model: str, contrast: str = "") -> dict[str, Figure]:
     """Draw held-out R² of graded ratings and cross-condition AUC by layer.
 
     Parameters
     ----------
-    table : rows of `affect_map`.
+    table : the map of all layers.
     model : for the title.
 
     Returns
     -------
-    One row per scale; left the R², right the AUC of each pairing. A panel without a test says why.
+    ``affect``: one row per scale; left the R², right the AUC. A panel without a test says why.
     """
+    layers = sorted(distinct(table, "layer"))
     figure, axes = new_figure(
         len(SCALES),
         2,
@@ -36,30 +35,27 @@ def affect_curves(table: pd.DataFrame, *, model: str) -> Figure:
         panel=(3.7, 2.2),
         sharex=True,
     )
-    layers = sorted(distinct(table, "layer"))
-    for row, scale in enumerate(SCALES):
-        graded, crossed = axes[row]
-        rows = rows_of(table, target=scale)
-        _draw(graded, rows_of(rows, statistic=GRADED))
-        _draw(crossed, rows_of(rows, statistic=CROSSED))
-        graded.set_ylabel(f"{scale}\nheld-out R²")
-        crossed.set_ylabel("AUC")
-        crossed.set_ylim(0, 1.02)
-        graded.axhline(0, color="0.7", linewidth=0.6, zorder=0)
-        crossed.axhline(0.5, color="0.7", linewidth=0.6, zorder=0)
+    for row, scale in zip(axes, SCALES, strict=True):
+        named = f"{scale}\nheld-out R²", "AUC"
+        for panel, statistic, name, nothing in zip(row, (GRADED, CROSSED), named, (0, 0.5), strict=True):
+            _draw(panel, rows_of(table, target=scale, statistic=statistic))
+            panel.set_ylabel(name)
+            panel.axhline(nothing, color="0.7", linewidth=0.6, zorder=0)
+        row[1].set_ylim(0, 1.02)
     axes[0, 0].set_title("graded ratings")
     axes[0, 1].set_title("learned on two emotions, tested on two others")
+    shown = spread_evenly(layers, 12)
     for panel in axes[-1]:
-        shown = spread_evenly(layers, 12)
         panel.set_xticks(shown, [str(layer) for layer in shown])
         panel.set_xlabel("layer")
-    handles, labels = axes[-1, 1].get_legend_handles_labels()
-    if not handles:
-        handles, labels = axes[0, 0].get_legend_handles_labels()
-    unique = dict(zip(labels, handles, strict=True))
-    if unique:
-        figure.legend(unique.values(), unique.keys(), loc="outside lower center", ncols=3)
-    return figure
+    entries = {
+        label: handle
+        for panel in axes.flat
+        for handle, label in zip(*panel.get_legend_handles_labels(), strict=True)
+    }
+    if entries:
+        figure.legend(entries.values(), entries.keys(), loc="outside lower center", ncols=3)
+    return {"affect": figure}
 
 
 def _how_tested(table: pd.DataFrame) -> str:
@@ -90,18 +86,11 @@ def _draw(axes: Axes, rows: pd.DataFrame) -> None:
 
 def _draw_curve(axes: Axes, rows: pd.DataFrame, branch: str, offset: float) -> None:
     rows = rows.sort_values("layer")
-    colour = _COLOURS.get(branch, "black")
+    colour = BRANCH_COLOURS.get(branch, "black")
     x, y = rows["layer"].to_numpy(float) + offset, rows["estimate"].to_numpy(float)
     low, high = (rows[name].to_numpy(float) for name in ("ci_lo", "ci_hi"))
     axes.vlines(x, low, high, color=colour, linewidth=0.8, alpha=0.6)
-    axes.plot(
-        x,
-        y,
-        "o-",
-        color=colour,
-        markerfacecolor="white",
-        markersize=4,
-        label=BRANCHES.get(branch, branch),
-    )
+    look = {"markersize": 4, "markerfacecolor": "white", "label": BRANCHES.get(branch, branch)}
+    axes.plot(x, y, "o-", color=colour, **look)
     found = rows["p_corrected"].to_numpy(float) <= ALPHA
     axes.plot(x[found], y[found], "o", color=colour, markersize=4)

@@ -1,27 +1,35 @@
-"""Which layers, and which moments, arrange the samples alike: debiased CKA beside its noise ceiling."""
+"""Which layers, and which moments, arrange the samples alike: debiased CKA and its noise ceiling."""
 
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.image import AxesImage
 
 from innerear.analyses.alignment import ACROSS, OVER_LAYERS, OVER_TIME, SAME
-from innerear.figures.maps import distinct, rows_of, spread_evenly
-from innerear.figures.style import BRANCHES, SEQUENTIAL, new_figure, styled
+from innerear.figures.maps import distinct, name_grid, rows_of, spread_evenly
+from innerear.figures.style import SEQUENTIAL, new_figure, styled
 
 MAX_LAYERS = 4
 _HOW = "below the diagonal: same samples; above: across seed halves,\nwhose diagonal is the noise ceiling"
 
 
-@styled
-def layer_alignment(table: pd.DataFrame, *, model: str) -> Figure:
-    """Draw debiased CKA, layer × layer, one panel per branch.
+def draw(table: pd.DataFrame, *, model: str, contrast: str = "") -> dict[str, Figure]:
+    """Draw all figures of `innerear.analyses.alignment`, by file name.
 
     Parameters
     ----------
     table : rows of `alignment`.
-    model : for the title.
+    model : for the titles; nothing here is of the contrast.
+    """
+    return {
+        "alignment_layers": layer_alignment(table, model=model),
+        "alignment_time": time_alignment(table, model=model),
+    }
+
+
+@styled
+def layer_alignment(table: pd.DataFrame, *, model: str) -> Figure:
+    """Draw debiased CKA, layer × layer, one panel per branch.
 
     Returns
     -------
@@ -37,28 +45,18 @@ def layer_alignment(table: pd.DataFrame, *, model: str) -> Figure:
         panel=(2.9, 2.7),
         sharey=True,
     )
-    images = []
-    for column, branch in enumerate(branches):
-        panel, rows = axes[0, column], rows_of(table, branch=branch)
-        images.append(_draw(panel, _both(rows, "layer", layers), numbers=len(layers) <= 8))
-        shown = spread_evenly(range(len(layers)), 12)
-        panel.set_xticks(shown, [str(layers[i]) for i in shown])
-        panel.set_yticks(shown, [str(layers[i]) for i in shown])
+    for panel, branch in zip(axes[0], branches, strict=True):
+        values = _both(rows_of(table, branch=branch), "layer", layers)
+        _draw(panel, values, [str(layer) for layer in layers], at_most=12, numbers=len(layers) <= 8)
         panel.set_xlabel("layer")
-        panel.set_title(BRANCHES.get(branch, branch))
-    axes[0, 0].set_ylabel("layer")
-    figure.colorbar(images[0], ax=axes, label="debiased CKA", pad=0.01)
+    name_grid(axes, branches, ["layer"])
+    figure.colorbar(axes[0, 0].images[0], ax=axes, label="debiased CKA", pad=0.01)
     return figure
 
 
 @styled
 def time_alignment(table: pd.DataFrame, *, model: str) -> Figure:
     """Draw debiased CKA, time bin × time bin.
-
-    Parameters
-    ----------
-    table : rows of `alignment`.
-    model : for the title.
 
     Returns
     -------
@@ -77,20 +75,15 @@ def time_alignment(table: pd.DataFrame, *, model: str) -> Figure:
         sharex=True,
         sharey=True,
     )
-    images = []
-    for row, branch in enumerate(branches):
-        for column, layer in enumerate(layers):
-            panel = axes[row, column]
-            images.append(_draw(panel, _both(rows_of(table, branch=branch, layer=layer), "bin", bins)))
-            shown = spread_evenly(range(len(bins)), 4)
-            panel.set_xticks(shown, [f"{seconds[bins[i]]:.1f}" for i in shown])
-            panel.set_yticks(shown, [f"{seconds[bins[i]]:.1f}" for i in shown])
+    for row, branch in zip(axes, branches, strict=True):
+        for panel, layer in zip(row, layers, strict=True):
+            values = _both(rows_of(table, branch=branch, layer=layer), "bin", bins)
+            _draw(panel, values, [f"{seconds[one]:.1f}" for one in bins], at_most=4)
             panel.set_title(f"{branch}, layer {layer}")
-            if row == len(branches) - 1:
-                panel.set_xlabel("seconds")
-            if column == 0:
-                panel.set_ylabel("seconds")
-    figure.colorbar(images[0], ax=axes, label="debiased CKA", pad=0.01)
+        row[0].set_ylabel("seconds")
+    for panel in axes[-1]:
+        panel.set_xlabel("seconds")
+    figure.colorbar(axes[0, 0].images[0], ax=axes, label="debiased CKA", pad=0.01)
     return figure
 
 
@@ -108,19 +101,14 @@ def _both(table: pd.DataFrame, axis: str, cells: list) -> np.ndarray:
     return values
 
 
-def _draw(axes: Axes, values: np.ndarray, *, numbers: bool = False) -> AxesImage:
-    image = axes.imshow(values, cmap=SEQUENTIAL, vmin=0, vmax=1, interpolation="nearest", aspect="auto")
+def _draw(axes: Axes, values: np.ndarray, names: list[str], *, at_most: int, numbers: bool = False) -> None:
+    """Draw a matrix [n, n], and some of the names of its rows and columns."""
+    axes.imshow(values, cmap=SEQUENTIAL, vmin=0, vmax=1, interpolation="nearest", aspect="auto")
     axes.set_facecolor("0.9")
-    if numbers:
-        for row, column in np.argwhere(np.isfinite(values)):
-            value = values[row, column]
-            axes.text(
-                column,
-                row,
-                f"{value:.2f}".removeprefix("0"),
-                color="black" if value > 0.6 else "white",
-                ha="center",
-                va="center",
-                fontsize=7,
-            )
-    return image
+    shown = spread_evenly(range(len(names)), at_most)
+    axes.set_xticks(shown, [names[i] for i in shown])
+    axes.set_yticks(shown, [names[i] for i in shown])
+    for row, column in np.argwhere(np.isfinite(values)) if numbers else ():
+        value = values[row, column]
+        text, colour = f"{value:.2f}".removeprefix("0"), "black" if value > 0.6 else "white"
+        axes.text(column, row, text, color=colour, ha="center", va="center", fontsize=7)
