@@ -3,8 +3,10 @@
 import numpy as np
 import pandas as pd
 import pytest
+import xarray as xr
 
-from innerear.figures.acoustics import features_by_emotion
+from innerear.acoustics.frame_files import frame_files, write_frames
+from innerear.figures.acoustics import draw, features_by_emotion
 from innerear.figures.samples import GAP, spectrogram_sheet
 from innerear.figures.style import palette, save
 
@@ -107,3 +109,17 @@ def test_more_prompts_and_seeds_than_fit_are_said_to_be_left_out():
     figure = spectrogram_sheet(samples, [np.zeros((2, 2))] * 150, model="nano", seconds=5)
     assert "at most 12 of 15 prompts and 8 of 10 seeds" in figure.get_suptitle()
     assert len(figure.axes[0].get_yticks()) == 12
+
+
+def test_both_figures_are_drawn_from_the_files_of_frames(clips, samples, tmp_path):
+    ids = samples["sample_id"].tolist()
+    images = np.arange(len(ids), dtype=np.float32)[:, None, None] * np.ones((5, 7), np.float32)
+    mel = (("sample", "band", "column"), images)
+    write_frames(
+        xr.Dataset({"mel": mel}, {"sample": ids}).isel(sample=slice(None, None, -1)), tmp_path / "f.nc"
+    )
+    frames = frame_files([tmp_path / "f.nc"])
+    figures = draw(samples, clips, frames, model="nano", contrast="emotion", seconds=5)
+    assert list(figures) == ["acoustic_features", "spectrograms"]
+    mosaic = figures["spectrograms"].axes[0].images[0].get_array()
+    np.testing.assert_array_equal(mosaic[:: 5 + GAP, :: 7 + GAP], np.arange(6).reshape(3, 2))

@@ -4,16 +4,15 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from innerear.analyses.audio_check import manipulation
-from innerear.figures.audio_check import forest
+from innerear.analyses.audio_check import audio_check
+from innerear.figures.audio_check import draw, forest
 
 EMOTIONS = ("happy", "sad", "calm", "energetic")
 
 
 @pytest.fixture(scope="module")
 def drawn(study):
-    clips = study.clips
-    result = manipulation(clips, study.design, model="nano", n_permutations=99, n_bootstraps=50)
+    result = audio_check(study.clips, study.design, model="nano", n_permutations=99, n_bootstraps=50)
     names = ["loudness", "noise", "tempo"]
     shares = pd.DataFrame(
         [(name, emotion, name != "tempo") for name in names for emotion in EMOTIONS],
@@ -44,3 +43,11 @@ def test_the_verdict_is_the_heading(drawn):
     heading = " ".join(figure.get_suptitle().split())
     assert result.verdict["verdict"][0] in heading
     assert "99 permutations" in heading
+
+
+def test_all_shown_features_are_drawn_under_the_name_of_the_figure(drawn):
+    result, _ = drawn
+    shares = pd.DataFrame({"feature": ["loudness"], "emotion": ["happy"], "share": [1.0]})
+    figure = draw(result.effects, result.verdict, shares, model="nano", contrast="emotion")["audio_check"]
+    labels = [text.get_text() for text in figure.axes[0].get_yticklabels()]
+    assert labels == ["tempo", "loudness (dB)"]  # of those that are shown, and in their order

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from innerear.figures.lags import lag_curves
+from innerear.figures.lags import draw
 
 LAGS = np.arange(-3, 4)
 
@@ -34,7 +34,7 @@ def table():
 
 
 def test_lines_peaks_and_reasons(table):
-    figure = lag_curves(table, model="nano")
+    figure = draw(table, model="nano", contrast="emotion")["lags"]
     rms, flux = figure.axes[0], figure.axes[2]
     thin = [line for line in rms.lines if len(line.get_xdata()) == len(LAGS) and line.get_linewidth() < 1]
     assert [line.get_ydata().tolist() for line in thin] == [
@@ -45,9 +45,10 @@ def test_lines_peaks_and_reasons(table):
     dots = [line.get_xydata().tolist() for line in rms.lines if line.get_marker() == "o"]
     assert dots == [[[1, 0]], [[1, 3]]]
     assert [text.get_text() for text in flux.texts] == ["too quiet"]
-    assert "99 pairings" in figure.get_suptitle()
+    assert "99 permutations" in figure.get_suptitle()
 
 
 def test_nothing_tested_says_why(table):
     none = table.assign(p_corrected=np.nan, null="none: one prompt")
-    assert "not tested (one prompt)" in lag_curves(none, model="nano").get_suptitle()
+    figure = draw(none, model="nano", contrast="emotion")["lags"]
+    assert "not tested (one prompt)" in figure.get_suptitle()

@@ -1,15 +1,17 @@
 """The figure says that the raw cosine is a diagnostic, and draws every branch over all steps."""
 
 import numpy as np
+import pandas as pd
 
 from innerear.analyses.replication import layer_curves
-from innerear.figures.replication import replication_curves
+from innerear.figures.replication import draw
 
 
 def test_replication_curves():
     clips = np.random.default_rng(0).normal(size=(2, 3, 2, 20, 6))
     curves = layer_curves(*clips, model="nano", layer=2)
-    figure = replication_curves(curves, model="nano", emotions=("happy", "sad"))
+    samples = pd.DataFrame({"emotion": ["happy", "sad", "happy"]})
+    figure = draw(samples, curves, model="nano", contrast="emotion")["replication"]
     assert "nano: happy against sad, layer 2" in figure.get_suptitle()
     titles = [axes.get_title() for axes in figure.axes]
     assert "diagnostic" in titles[0]

@@ -2,8 +2,7 @@
 
 import numpy as np
 
-from innerear.analyses.sound import BEYOND
-from innerear.figures.sound import r2_map
+from innerear.figures.sound import draw
 
 
 def overlaps(figure, axes):
@@ -14,7 +13,7 @@ def overlaps(figure, axes):
 
 
 def test_stars_and_hatches(study):
-    figure = r2_map(study.correlation, model="nano")
+    figure = draw(study.sound, model="nano", contrast="emotion")["sound"]
     uncond = figure.axes[1]
     stars = {(text.get_position()[0], round(text.get_position()[1])) for text in uncond.texts}
     assert stars == {(0, 0), (1, 0)}  # loudness in both layers, and nothing else
@@ -22,18 +21,19 @@ def test_stars_and_hatches(study):
     labels = [text.get_text() for text in figure.axes[0].get_yticklabels()]
     assert labels == ["loudness (dB)", "noise", "tempo"]
     assert not [axes for axes in figure.axes[:3] if overlaps(figure, axes)]
-    assert "max-T over layers × features × branches × windows" in figure.get_suptitle()
+    assert "max-T over layers × features × branches × windows" in " ".join(figure.get_suptitle().split())
 
 
 def test_what_is_beyond_the_label_has_a_map_of_its_own(study):
-    figure = r2_map(study.correlation, model="nano", statistic=BEYOND)
+    figure = draw(study.sound, model="nano", contrast="emotion")["sound_beyond"]
     assert not figure.axes[1].texts  # loudness follows the label, and so do the states, no further
-    assert "beyond the label" in figure.get_suptitle()
-    assert "label and states" in figure.axes[-1].get_ylabel()
+    assert "beyond the emotion" in figure.get_suptitle()
+    assert "emotion and states" in figure.axes[-1].get_ylabel()
 
 
 def test_nothing_usable_still_draws_with_the_reason(study):
-    table = study.correlation.assign(
+    table = study.sound.assign(
         estimate=np.nan, p=np.nan, p_corrected=np.nan, null="none: no folds are possible"
     )
-    assert "not tested (no folds are possible)" in r2_map(table, model="nano").get_suptitle()
+    figure = draw(table, model="nano", contrast="emotion")["sound"]
+    assert "not tested (no folds are possible)" in " ".join(figure.get_suptitle().split())

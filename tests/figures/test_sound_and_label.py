@@ -3,9 +3,10 @@
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.collections import PathCollection
 
 from innerear.analyses.sound_and_label import BEYOND_LABEL, BOTH, LABEL, SOUND
-from innerear.figures.sound_and_label import shares
+from innerear.figures.sound_and_label import draw
 
 LAYERS = (0, 3)
 
@@ -43,16 +44,17 @@ def test_lines_and_filled_marks(table):
         ],
         columns=["branch", "layer", "p_corrected"],
     )
-    figure = shares(table, dimensions, model="nano")
+    figure = draw(table, dimensions, model="nano", contrast="emotion")["sound_and_label"]
     whole, percent = figure.axes[0], figure.axes[4]
     lines = [
         line.get_ydata() for line in whole.lines if len(line.get_xdata()) == 2 and line.get_marker() == "None"
     ]
     for place in range(4):
         assert any(np.allclose(line, [0.1 * place, 0.1 * place + 0.03]) for line in lines)
-    filled = [
-        line for line in whole.lines if line.get_marker() != "None" and line.get_markerfacecolor() != "white"
-    ]
-    assert {x for line in filled if line.get_marker() != "none" for x in line.get_xdata()} == {0}
+    points = [marks for marks in whole.collections if isinstance(marks, PathCollection)]
+    assert len(points) == 3  # all but label and sound together, which is not tested
+    for marks in points:
+        filled = (marks.get_facecolors() != 1).any(axis=1)
+        assert marks.get_offsets()[filled][:, 0].tolist() == [0]
     assert percent.lines[0].get_ydata().tolist() == [25, 100]
     assert "smallest p 0.01" in figure.get_suptitle()

@@ -64,8 +64,13 @@ def missing(group: str, reason: str) -> Measured:
     return {name: Missing(reason) for name in in_group(group)}
 
 
-def feature_label(name: str) -> str:
-    """Return an axis label such as ``"centroid (Hz)"``; a feature without a unit is its name alone."""
-    unit = FEATURES[name].unit if name in FEATURES else ""
-    words = name.replace("_", " ")
+def feature_label(name: str, unit: str = "") -> str:
+    """Return an axis label: the feature's name in words, and its unit, if any.
+
+    Examples
+    --------
+    >>> feature_label("zero_crossing_rate", "1/s")
+    'zero crossing rate (1/s)'
+    """
+    words = name.replace("harmonic_", "harmonic_over_").replace("_", " ")
     return f"{words} ({unit})" if unit else words

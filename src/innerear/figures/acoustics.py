@@ -8,25 +8,45 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from innerear.acoustics.features import feature_label
+from innerear.acoustics.frame_files import read_frames
 from innerear.figures.maps import distinct, rows_of
+from innerear.figures.samples import spectrogram_sheet
 from innerear.figures.style import caption_counts, markers, new_figure, palette, styled
 
 SHOWN = (
-    "tempo",
-    "onset_rate",
-    "pulse_clarity",
-    "loudness",
-    "crest_factor",
-    "majorness",
-    "register",
-    "centroid",
-    "flatness",
-    "flux",
-    "onset_strength",
-    "harmonic_percussive",
+    *("tempo", "onset_rate", "pulse_clarity", "loudness", "crest_factor", "majorness", "register"),
+    *("centroid", "flatness", "flux", "onset_strength", "harmonic_percussive"),
 )
 COLUMNS = 4
 MAX_TEMPLATES_NAMED = 8
+
+
+def draw(
+    samples: pd.DataFrame,
+    clips: pd.DataFrame,
+    frames: pd.DataFrame,
+    *,
+    model: str,
+    contrast: str,
+    seconds: float,
+) -> dict[str, Figure]:
+    """Draw the clip features by emotion, and all clips as mel spectrograms, by file name.
+
+    Parameters
+    ----------
+    samples : the index.
+    clips : long table of clip features.
+    frames : the list of frame files.
+    model : for the titles.
+    contrast : not used; clips are shown by emotion whatever the label.
+    seconds : length of a clip.
+    """
+    mel = read_frames(frames["path"].tolist(), samples["sample_id"].tolist())["mel"].values
+    return {
+        "acoustic_features": features_by_emotion(clips, samples, model=model),
+        "spectrograms": spectrogram_sheet(samples, list(mel), model=model, seconds=seconds),
+    }
 
 
 @styled
@@ -49,14 +69,10 @@ def features_by_emotion(
     """
     table = clips.merge(samples[["sample_id", "prompt_id", "template", "emotion", "seed"]], on="sample_id")
     present = [name for name in features if name in set(table["feature"])]
-    rows = -(-len(present) // COLUMNS)
-    counts = {
-        "prompts": samples["prompt_id"].nunique(),
-        "seeds": samples["seed"].nunique(),
-        "clips": len(samples),
-    }
+    prompts, seeds = samples["prompt_id"].nunique(), samples["seed"].nunique()
+    counts = {"prompts": prompts, "seeds": seeds, "clips": len(samples)}
     figure, axes = new_figure(
-        rows,
+        -(-len(present) // COLUMNS),
         COLUMNS,
         title=f"What the clips sound like, {model}",
         subtitle=caption_counts(counts) + "; large: prompt means, line: their mean, small: clips",
@@ -73,32 +89,26 @@ def features_by_emotion(
 def _draw_feature(axes: Axes, rows: pd.DataFrame, samples: pd.DataFrame) -> None:
     emotions = distinct(samples, "emotion")
     colours = palette(emotions)
+    templates = distinct(samples, "template")
     for x, emotion in enumerate(emotions):
         of_emotion = rows_of(rows, emotion=emotion)
-        _draw_emotion(
-            axes, x, rows_of(of_emotion, valid=True), distinct(samples, "template"), colours[emotion]
-        )
+        _draw_emotion(axes, x, rows_of(of_emotion, valid=True), templates, colours[emotion])
         missing = int((~of_emotion["valid"].to_numpy(bool)).sum())
         if missing:
-            axes.text(
-                x,
-                0.02,
-                f"{missing} of {len(of_emotion)}\nno value",
-                transform=axes.get_xaxis_transform(),
-                ha="center",
-                fontsize=6.5,
-                color="0.35",
-            )
+            place = {"transform": axes.get_xaxis_transform(), "ha": "center"}
+            said = f"{missing} of {len(of_emotion)}\nno value"
+            axes.text(x, 0.02, said, fontsize=6.5, color="0.35", **place)
     if not rows["valid"].to_numpy(bool).all():
         low, high = axes.get_ylim()
         axes.set_ylim(low - 0.35 * (high - low), high)
     axes.set_xticks(range(len(emotions)), emotions, fontsize=8)
     axes.set_xlim(-0.5, len(emotions) - 0.5)
-    axes.set_title(_label(rows))
+    name, unit = rows[["feature", "unit"]].fillna("").iloc[0]
+    axes.set_title(feature_label(str(name), str(unit)))
 
 
 def _draw_emotion(axes: Axes, x: int, rows: pd.DataFrame, templates: list[str], colour: str) -> None:
-    """Draw one emotion at x; each template has one place in every emotion, so that it can be followed."""
+    """Draw one emotion at x; a template has the same place in every emotion."""
     shapes, means = markers(templates), []
     place = {name: x + 0.6 * ((i + 0.5) / len(templates) - 0.5) for i, name in enumerate(templates)}
     values, template_of = rows["value"].to_numpy(float), rows["template"].tolist()
@@ -107,23 +117,10 @@ def _draw_emotion(axes: Axes, x: int, rows: pd.DataFrame, templates: list[str], 
         axes.plot(where, values, ".", color=colour, alpha=0.45, markersize=3)
     for template in dict.fromkeys(template_of):
         means.append(float(values[where == place[template]].mean()))
-        axes.plot(
-            place[template],
-            means[-1],
-            shapes[template],
-            color=colour,
-            markeredgecolor="white",
-            markeredgewidth=0.6,
-            markersize=6,
-        )
+        look = {"color": colour, "markeredgecolor": "white", "markeredgewidth": 0.6, "markersize": 6}
+        axes.plot(place[template], means[-1], shapes[template], **look)
     if means:
         axes.hlines(float(np.mean(means)), x - 0.38, x + 0.38, color="black", linewidth=1)
-
-
-def _label(rows: pd.DataFrame) -> str:
-    name, unit = rows[["feature", "unit"]].fillna("").iloc[0]
-    words = "harmonic over percussive" if name == "harmonic_percussive" else str(name).replace("_", " ")
-    return f"{words} ({unit})" if unit else words
 
 
 def _name_templates(figure: Figure, samples: pd.DataFrame) -> None:

@@ -1,4 +1,4 @@
-"""Does the audio differ between emotions? Effect sizes by contrast, beside how many clips have a value."""
+"""Does the audio differ between emotions? Effect sizes by contrast, and how many clips have a value."""
 
 import textwrap
 from collections.abc import Sequence
@@ -9,13 +9,29 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from innerear.analyses.audio_check import SLOPE
+from innerear.acoustics.features import feature_label
+from innerear.analyses.audio_check import ANOVA, HEDGES, SLOPE
 from innerear.figures.acoustics import SHOWN
 from innerear.figures.maps import distinct, rows_of
 from innerear.figures.style import new_figure, palette, styled
+from innerear.statistics.significance import ALPHA
 
-ALPHA = 0.05
 MAX_CONTRASTS = 6
+
+
+def draw(
+    effects: pd.DataFrame, verdict: pd.DataFrame, validity: pd.DataFrame, *, model: str, contrast: str
+) -> dict[str, Figure]:
+    """Draw the figure of `innerear.analyses.audio_check`, by file name.
+
+    Parameters
+    ----------
+    effects, verdict : see `AudioCheck`.
+    validity : of `innerear.acoustics.tables.validity`, for the last column.
+    model : for the title.
+    contrast : not used; the verdict names it.
+    """
+    return {"audio_check": forest(effects, validity, verdict, model=model)}
 
 
 @styled
@@ -31,9 +47,6 @@ def forest(
 
     Parameters
     ----------
-    effects, verdict : tables of `innerear.analyses.audio_check.Manipulation`.
-    validity : table of `innerear.acoustics.validity`, for the last column.
-    model : for the title.
     features : which to draw; those that `effects` lacks are left out.
 
     Returns
@@ -41,11 +54,9 @@ def forest(
     Filled marks where the feature differs between the labels, by ANOVA of prompt means corrected over
     features; of more than 6 pairs the first 6 are drawn. For ratings, one column of correlations.
     """
-    anova, contrasts = rows_of(effects, statistic="ANOVA F"), rows_of(effects, statistic="Hedges g")
     rated = SLOPE in set(effects["statistic"])
-    contrasts = (
-        rows_of(effects, statistic=SLOPE).fillna({"label_1": "", "label_2": ""}) if rated else contrasts
-    )
+    contrasts = rows_of(effects, statistic=SLOPE if rated else HEDGES).fillna({"label_1": "", "label_2": ""})
+    anova = rows_of(effects, statistic=ANOVA)
     shown = [name for name in features if name in set(effects["feature"])]
     differ = set(anova["feature"][anova["p_corrected"] <= ALPHA])
     pairs = list(dict.fromkeys(zip(contrasts["label_1"], contrasts["label_2"], strict=True)))
@@ -59,18 +70,18 @@ def forest(
         panel=(width, 0.26 * len(shown) + 0.75),
         sharey=True,
     )
-    limit = _limit(contrasts, shown)
+    ends = contrasts.loc[contrasts["feature"].isin(shown), ["ci_lo", "ci_hi", "estimate"]].to_numpy(float)
+    limit = 1.05 * float(np.nanmax(np.abs(ends))) if np.isfinite(ends).any() else 1.0
     for panel, (first, second) in zip(axes[0], drawn, strict=False):
         rows = rows_of(contrasts, label_1=first, label_2=second)
         _draw_contrast(panel, rows, shown, differ, limit)
         panel.set_title("rating" if rated else f"{first}\n− {second}", fontsize=8)
     _draw_validity(axes[0, -1], validity, shown)
-    axes[0, 0].set_yticks(range(len(shown)), _names(effects, shown))
+    units = dict(zip(effects["feature"].tolist(), effects["unit"].tolist(), strict=True))
+    axes[0, 0].set_yticks(range(len(shown)), [feature_label(name, units[name]) for name in shown])
     axes[0, 0].set_ylim(len(shown) - 0.5, -0.5)
-    measure = "Pearson r of prompt means with ratings"
-    if not rated:
-        measure = "Hedges g of prompt means (difference in standard deviations)"
-    figure.supxlabel(measure, fontsize=9)
+    difference = "Hedges g of prompt means (difference in standard deviations)"
+    figure.supxlabel("Pearson r of prompt means with ratings" if rated else difference, fontsize=9)
     return figure
 
 
@@ -85,12 +96,6 @@ def _how(verdict: pd.DataFrame, drawn: int, pairs: int, width: int) -> str:
     return "\n".join(textwrap.fill(text, width) for text in (str(row["verdict"]), how))
 
 
-def _limit(contrasts: pd.DataFrame, shown: Sequence[str]) -> float:
-    rows = np.isin(contrasts["feature"].to_numpy(), list(shown))
-    ends = contrasts[["ci_lo", "ci_hi", "estimate"]].to_numpy(float)[rows]
-    return 1.05 * float(np.nanmax(np.abs(ends))) if np.isfinite(ends).any() else 1.0
-
-
 def _draw_contrast(
     axes: Axes, rows: pd.DataFrame, shown: Sequence[str], differ: set[str], limit: float
 ) -> None:
@@ -101,19 +106,12 @@ def _draw_contrast(
             axes.text(0, y, "no value", ha="center", va="center", fontsize=6.5, color="0.35")
             continue
         axes.plot([row["ci_lo"], row["ci_hi"]], [y, y], color="black", linewidth=1)
-        axes.plot(
-            row["estimate"],
-            y,
-            "o",
-            color="black",
-            markersize=4.5,
-            markerfacecolor="black" if name in differ else "white",
-        )
+        face = "black" if name in differ else "white"
+        axes.plot(row["estimate"], y, "o", color="black", markersize=4.5, markerfacecolor=face)
     axes.set_xscale("symlog", linthresh=2)
     axes.set_xlim(-limit, limit)
     end = 10 if limit > 10 else 2 if limit > 2 else 1
-    ticks = [-end, 0, end]
-    axes.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
+    axes.set_xticks([-end, 0, end], [f"{tick:g}" for tick in (-end, 0, end)])
     axes.minorticks_off()
 
 
@@ -134,8 +132,3 @@ def _draw_validity(axes: Axes, validity: pd.DataFrame, shown: Sequence[str]) -> 
         for name in emotions
     ]
     axes.legend(handles=handles, loc="center left", bbox_to_anchor=(1.0, 0.5), fontsize=7)
-
-
-def _names(effects: pd.DataFrame, shown: Sequence[str]) -> list[str]:
-    units = dict(zip(effects["feature"].tolist(), effects["unit"].tolist(), strict=True))
-    return [f"{name.replace('_', ' ')}{f' ({units[name]})' if units[name] else ''}" for name in shown]

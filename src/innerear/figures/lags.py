@@ -1,5 +1,7 @@
 """States and sound over time: one curve over lags per layer, branch and feature."""
 
+import textwrap
+
 import matplotlib
 import numpy as np
 import pandas as pd
@@ -8,21 +10,29 @@ from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 
-from innerear.figures.maps import distinct, rows_of, spread_evenly, why_not_tested
-from innerear.figures.style import BRANCHES, SEQUENTIAL, new_figure, styled
+from innerear.acoustics.features import feature_label
+from innerear.figures.maps import distinct, how_tested, name_grid, rows_of, spread_evenly, why_not_tested
+from innerear.figures.style import SEQUENTIAL, new_figure, styled
+from innerear.statistics.significance import ALPHA
 
-ALPHA = 0.05
 MAX_LAYERS = 8
+
+
+def draw(table: pd.DataFrame, *, model: str, contrast: str) -> dict[str, Figure]:
+    """Draw the figure of `innerear.analyses.lags`, by file name.
+
+    Parameters
+    ----------
+    table : the map of all layers.
+    model : for the title.
+    contrast : not used; the sound is followed whatever the label.
+    """
+    return {"lags": lag_curves(table, model=model)}
 
 
 @styled
 def lag_curves(table: pd.DataFrame, *, model: str) -> Figure:
     """Draw held-out correlation over lags, a row per feature, a column per branch, a line per layer.
-
-    Parameters
-    ----------
-    table : rows of `lags_map`.
-    model : for the title.
 
     Returns
     -------
@@ -35,7 +45,7 @@ def lag_curves(table: pd.DataFrame, *, model: str) -> Figure:
         len(features),
         len(branches),
         title=f"States of {model} and the sound before and after",
-        subtitle=_how_tested(table),
+        subtitle=textwrap.fill(f"{how_tested(table, f'thick: p ≤ {ALPHA}')}; dot: the peak", 90),
         panel=(2.5, 1.25),
         sharex=True,
         sharey="row",
@@ -44,15 +54,11 @@ def lag_curves(table: pd.DataFrame, *, model: str) -> Figure:
     scale = Normalize(layers[0], max(layers[-1], layers[0] + 1) * 1.15)
     colours = {layer: matplotlib.colormaps[SEQUENTIAL](scale(layer)) for layer in layers}
     for row, feature in enumerate(features):
-        for column, branch in enumerate(branches):
-            panel = axes[row, column]
+        for panel, branch in zip(axes[row], branches, strict=True):
             _draw(panel, rows_of(table, branch=branch, feature=feature), colours)
-            if row == 0:
-                panel.set_title(BRANCHES.get(branch, branch))
-        axes[row, 0].set_ylabel(feature.replace("_", " ") + "\nr")
+    name_grid(axes, branches, [f"{feature_label(feature)}\nr" for feature in features])
     figure.supxlabel("sound earlier ← lag (frames) → sound later", fontsize=9)
-    mappable = ScalarMappable(Normalize(layers[0] - 0.5, layers[-1] + 0.5), matplotlib.colormaps[SEQUENTIAL])
-    mappable.set_norm(scale)
+    mappable = ScalarMappable(scale, matplotlib.colormaps[SEQUENTIAL])
     bar = figure.colorbar(mappable, ax=axes, label="layer", shrink=0.5, pad=0.01, ticks=layers)
     bar.ax.set_ylim(layers[0], max(layers[-1], layers[0] + 1))
     return figure
@@ -62,8 +68,8 @@ def _draw(axes: Axes, rows: pd.DataFrame, colours: dict) -> None:
     axes.axvline(0, color="0.7", linewidth=0.8)
     axes.axhline(0, color="0.7", linewidth=0.8)
     if not np.isfinite(rows["estimate"].to_numpy(float)).any():
-        why = str(rows["null"].iloc[0]).removeprefix("none: ")
-        axes.text(0.5, 0.5, why, transform=axes.transAxes, ha="center", va="center", fontsize=6.5, wrap=True)
+        place = {"transform": axes.transAxes, "ha": "center", "va": "center", "fontsize": 6.5, "wrap": True}
+        axes.text(0.5, 0.5, why_not_tested(rows), **place)
         return
     for layer, colour in colours.items():
         line = rows_of(rows, layer=layer).sort_values("lag")
@@ -72,15 +78,3 @@ def _draw(axes: Axes, rows: pd.DataFrame, colours: dict) -> None:
         axes.plot(lag, np.where(p <= ALPHA, r, np.nan), color=colour, linewidth=2)
         if (p <= ALPHA).any():
             axes.plot(lag[np.argmax(r)], r.max(), "o", color=colour, markersize=3.5)
-
-
-def _how_tested(table: pd.DataFrame) -> str:
-    tested = table.iloc[np.flatnonzero(np.isfinite(table["p_corrected"].to_numpy(float)))]
-    n = f"n: {distinct(table, 'n_prompts')[0]} prompts"
-    if tested.empty:
-        return f"{n}; not tested ({why_not_tested(table)})"
-    return (
-        f"{n}; {distinct(tested, 'n_perm')[0]} pairings with the sound of other prompts, "
-        f"smallest p {distinct(tested, 'min_p')[0]:.2g}\n"
-        f"thick: p ≤ {ALPHA} by max-T over {distinct(tested, 'family')[0]}; dot: the peak"
-    )

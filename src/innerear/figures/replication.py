@@ -1,26 +1,40 @@
-"""Happy against sad over the steps: what was published, and what is left when it is done right."""
+"""Happy against sad over the steps: as published, and corrected."""
 
 import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from innerear.analyses.replication import FLATTENED, PAIRS, PUBLISHED
-from innerear.figures.style import new_figure, styled
+from innerear.analyses.replication import BRANCHES, PAIRS, PUBLISHED
+from innerear.figures.maps import distinct, rows_of
+from innerear.figures.style import BRANCH_COLOURS, new_figure, styled
 
-_COLOURS = {FLATTENED: "#000000", "cond": "#E69F00", "uncond": "#0072B2", "delta": "#009E73"}
+
+def draw(samples: pd.DataFrame, curves: pd.DataFrame, *, model: str, contrast: str) -> dict[str, Figure]:
+    """Draw the figure of `innerear.analyses.replication`, by file name.
+
+    Parameters
+    ----------
+    samples : the index, for the two emotions.
+    curves : see `layer_curves`.
+    model : for the title.
+    contrast : not used; the comparison is of emotions whatever the label.
+    """
+    emotions = distinct(samples, "emotion")
+    return {"replication": replication_curves(curves, model=model, emotions=(emotions[0], emotions[1]))}
 
 
 @styled
 def replication_curves(curves: pd.DataFrame, *, model: str, emotions: tuple[str, str]) -> Figure:
-    """Draw the raw cosine of pairs of one seed, and the centred cosine between and within emotions.
+    """Draw raw cosines of one seed, and centred cosines between and within emotions, of the middle layer.
 
     Parameters
     ----------
-    curves : of `innerear.analyses.replication.layer_curves`; the middle layer of those it holds is drawn.
+    curves : see `layer_curves`.
     model, emotions : for the title.
     """
-    layers = sorted(curves["layer"].unique())
+    layers = sorted(distinct(curves, "layer"))
     layer = layers[len(layers) // 2]
-    here = curves[curves["layer"] == layer]
+    here = rows_of(curves, layer=layer)
     figure, axes = new_figure(
         4,
         1,
@@ -29,24 +43,18 @@ def replication_curves(curves: pd.DataFrame, *, model: str, emotions: tuple[str,
         panel=(6.4, 1.7),
         sharex=True,
     )
-    top = axes[0, 0]
-    for branch in (FLATTENED, "cond", "uncond"):
-        _draw(top, here, branch, "raw", PAIRS[0], _COLOURS[branch], branch)
+    top, raw = axes[0, 0], rows_of(here, measure="raw", pairs=PAIRS[0])
+    for branch in BRANCHES[:-1]:
+        _draw(top, rows_of(raw, branch=branch), BRANCH_COLOURS.get(branch, "black"), branch)
     mean = PUBLISHED["cosine, mean over steps"]
     top.axhline(mean, color="0.5", linestyle=":", linewidth=1)
-    top.text(
-        1,
-        mean,
-        "published mean (MusicGen small)",
-        transform=top.get_yaxis_transform(),
-        fontsize=7,
-        ha="right",
-        va="top",
-    )
+    place = {"transform": top.get_yaxis_transform(), "fontsize": 7, "ha": "right", "va": "top"}
+    top.text(1, mean, "published mean (MusicGen small)", **place)
     top.set_title("raw, as published (a diagnostic): two emotions, same seed")
-    for panel, branch in zip(axes[1:, 0], ("cond", "uncond", "delta"), strict=True):
-        _draw(panel, here, branch, "centred", PAIRS[2], _COLOURS[branch], PAIRS[2])
-        _draw(panel, here, branch, "centred", PAIRS[1], "0.45", PAIRS[1])
+    for panel, branch in zip(axes[1:, 0], BRANCHES[1:], strict=True):
+        centred = rows_of(here, measure="centred", branch=branch)
+        for pairs, colour in ((PAIRS[2], BRANCH_COLOURS[branch]), (PAIRS[1], "0.45")):
+            _draw(panel, rows_of(centred, pairs=pairs), colour, pairs)
         panel.axhline(0, color="0.7", linewidth=0.6)
         panel.set_title(f"centred, {branch}")
     for panel in axes[:, 0]:
@@ -57,8 +65,7 @@ def replication_curves(curves: pd.DataFrame, *, model: str, emotions: tuple[str,
     return figure
 
 
-def _draw(axes, curves, branch, measure, pairs, colour, label) -> None:
-    chosen = (curves["branch"] == branch) & (curves["measure"] == measure) & (curves["pairs"] == pairs)
-    curve = curves[chosen].sort_values("step")
+def _draw(axes: Axes, curve: pd.DataFrame, colour: str, label: str) -> None:
+    curve = curve.sort_values("step")
     axes.plot(curve["step"], curve["estimate"], color=colour, linewidth=1, label=label)
     axes.fill_between(curve["step"], curve["lowest"], curve["highest"], color=colour, alpha=0.15, linewidth=0)

@@ -1,4 +1,4 @@
-"""All clips at a glance."""
+"""All clips as mel spectrograms."""
 
 from collections.abc import Sequence
 
@@ -13,8 +13,8 @@ from innerear.figures.maps import distinct, rows_of
 from innerear.figures.style import SEQUENTIAL, new_figure, palette, styled
 
 RANGE_DB = 60
+# White bands and columns between the spectrograms.
 GAP = 4
-"""White bands and columns between the spectrograms."""
 MAX_PROMPTS = 12
 MAX_SEEDS = 8
 
@@ -29,7 +29,7 @@ def spectrogram_sheet(
     ----------
     samples : the index, in whose order everything stands: prompt_id, template, emotion, seed.
     spectrograms : [N] mel spectrograms [band, column] in dB, in the order of `samples`; one colour
-        scale serves all, so that loud clips look louder.
+        scale serves all: loud clips look louder.
     model : for the title.
     seconds : length of a clip.
 
@@ -84,9 +84,8 @@ def _draw_emotion(axes: Axes, samples: pd.DataFrame, images: Sequence[NDArray], 
     drawn = axes.imshow(
         mosaic, cmap=SEQUENTIAL, vmin=top - RANGE_DB, vmax=top, aspect="auto", interpolation="nearest"
     )
-    axes.set_yticks(
-        (np.arange(len(prompts)) + 0.5) * height - GAP / 2, [template_of[name] for name in prompts]
-    )
+    middles = (np.arange(len(prompts)) + 0.5) * height - GAP / 2
+    axes.set_yticks(middles, [template_of[name] for name in prompts])
     axes.set_xticks((np.arange(len(seeds)) + 0.5) * width - GAP / 2, [f"seed {seed}" for seed in seeds])
     axes.tick_params(length=0)
     axes.spines[:].set_visible(False)
