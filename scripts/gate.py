@@ -1,4 +1,4 @@
-"""Hand on the samples if all checks passed; else stop, naming those that failed."""
+"""Pass on the samples if all checks passed; else stop with the failed checks."""
 
 import pandas as pd
 

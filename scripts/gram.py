@@ -1,4 +1,4 @@
-"""Read one layer of every stack once and keep its Gram matrices."""
+"""Read one layer of every stack once and write its Gram matrices."""
 
 from innerear.gram.layer_pass import stacks_gram
 from innerear.io.log import log_to

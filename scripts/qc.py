@@ -1,4 +1,4 @@
-"""Check every capture against what must hold of it."""
+"""Check every capture from its files."""
 
 from innerear.capture.checks import check_samples
 from innerear.io.log import log_to

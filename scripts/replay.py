@@ -1,4 +1,4 @@
-"""Hear the clips of one prompt once more, at other layers or sites."""
+"""Replay the clips of one prompt and record other layers or sites."""
 
 from innerear.capture.replay import replay_samples
 from innerear.io.devices import lease_gpu

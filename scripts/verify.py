@@ -1,4 +1,4 @@
-"""Replay one sample of each prompt and regenerate one: are the captures what the model did?"""
+"""Replay one sample of each prompt and regenerate one, to compare the captures with the model."""
 
 from innerear.capture.verification import verify_samples
 from innerear.io.devices import lease_gpu

@@ -1,6 +1,6 @@
 """Inner Ear: what a music model represents while it composes.
 
-The public names are imported on first use, so that ``import innerear`` stays free of torch.
+The public names are imported on first use: ``import innerear`` does not import torch.
 """
 
 from typing import TYPE_CHECKING

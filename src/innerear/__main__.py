@@ -1,4 +1,4 @@
-"""`python -m innerear`: look at a model before trusting what is captured from it."""
+"""`python -m innerear`: check a new model before use."""
 
 import argparse
 import sys
@@ -10,12 +10,12 @@ def main(arguments: list[str] | None = None) -> int:
     """Run a command; return its exit status."""
     parser = argparse.ArgumentParser(prog="python -m innerear", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
-    tracing = commands.add_parser("trace", help="which modules fire how often, with which shapes")
+    tracing = commands.add_parser("trace", help="list its modules with their calls and shapes")
     tracing.add_argument("model", help="nano, a hub id (facebook/musicgen-small) or a checkpoint directory")
     tracing.add_argument("--text", default="happy music", help="the prompt (default: %(default)s)")
     tracing.add_argument("--duration", type=float, default=0.2, help="seconds (default: %(default)s)")
     chosen = parser.parse_args(arguments)
-    # Imported here, so that --help does not wait for torch.
+    # Imported here: --help does not wait for torch.
     from innerear.capture.trace import describe
     from innerear.models import load_model
 

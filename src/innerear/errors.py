@@ -1,4 +1,4 @@
-"""The one error that tells a person what to change."""
+"""The error for input that the user must change."""
 
 from collections.abc import Iterable
 from difflib import get_close_matches
@@ -7,7 +7,7 @@ from difflib import get_close_matches
 class InputError(ValueError):
     """Something the user gave cannot be used.
 
-    The message names the offending value, where it stands, and what to do.
+    The message names the value, its place, and what to do.
     """
 
 
