@@ -185,6 +185,12 @@ def test_what_cannot_be_tested_says_why():
     constant = rows(table, branch="cond", dimension=7)
     assert constant[["estimate", "p"]].isna().all(axis=None)
     assert rows(table, branch="cond", statistic=BEYOND)["p"].notna().all()
+    untested = found(x, design, n_permutations=0)
+    assert untested.table["p"].isna().all()
+    assert rows(untested.table, branch="cond", dimension=3)["null"].item() == (
+        "none: no permutations were asked for"
+    )
+    assert rows(untested.table, branch="cond", dimension=3)["f"].notna().all()
 
 
 def test_another_order_of_samples_is_refused():

@@ -203,7 +203,7 @@ class _Families:
 
     def by_dimension(self, f: np.ndarray, null: np.ndarray, **columns: np.ndarray) -> pd.DataFrame:
         """Rows of every dimension, from F [C, D], its null [m, C, D] and further columns [C, D]."""
-        result = self.design.test(f.ravel(), null.reshape(len(null), -1), standardise=False)
+        result = self.design.test(f.ravel(), null.reshape(len(null), f.size), standardise=False)
         flat = {name: values.ravel() for name, values in columns.items()}
         rows = {
             "branch": np.repeat(self.branches, f.shape[1]),
