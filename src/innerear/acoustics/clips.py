@@ -72,8 +72,8 @@ def measure_clips(
     Returns
     -------
     clips : long table, `clip_features` of each sample after a column ``sample_id``.
-    frames : `frame_features` of each, stacked along an axis ``sample``; beside them, to be looked at,
-        its `mel_spectrogram`, ``mel`` [sample, band, column].
+    frames : `frame_features` of each, stacked along an axis ``sample``, and its `mel_spectrogram` for
+        pictures, ``mel`` [sample, band, column].
     """
     import xarray as xr  # imported here: the clip features alone do without
 

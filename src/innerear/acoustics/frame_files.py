@@ -22,7 +22,7 @@ def write_frames(frames: "xr.Dataset", path: str | PathLike) -> None:
 
 
 def frame_files(paths: Sequence[str | PathLike]) -> pd.DataFrame:
-    """List files of frame features with their content hashes, so that the list changes when they do.
+    """List files of frame features with their content hashes: the list changes when they do.
 
     Parameters
     ----------

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     import xarray as xr
 
 _TIMBRE = ("centroid", "bandwidth", "rolloff", "flatness", "contrast", "flux", "zero_crossing_rate", *MFCCS)
+#: names as in `FEATURES`; onset strength here is the rise since the codec frame before
 FRAME_FEATURES = ("rms", "onset_strength", *_TIMBRE, *CHROMA, *TONNETZ)
-"""Names as in `FEATURES`; onset strength here is the rise since the codec frame before."""
 
 
 def frame_features(wave: NDArray, sample_rate: int, frame_rate: float, n_frames: int) -> xr.Dataset:

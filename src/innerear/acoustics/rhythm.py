@@ -7,24 +7,18 @@ from numpy.typing import NDArray
 from innerear.acoustics.features import Measured, Missing, missing
 from innerear.acoustics.sound import Sound
 
-CURVE_RATE = 100
-"""Frames of the onset curve per second: a codec frame is too coarse for a tempo."""
-RANGE_DB = 50.0
-"""Mel levels this far below the loudest are level: what flickers there is codec noise."""
-SOUNDING_DB = 10.0
-"""A band that never rises this far above the floor takes no part."""
-ONSET_DB = 0.7
-"""Rise, averaged over the bands that sound, that makes an onset."""
+CURVE_RATE = 100  # frames of the onset curve per second: a codec frame is too coarse for a tempo
+RANGE_DB = 50.0  # mel levels are cut off this far below the loudest: what flickers there is codec noise
+SOUNDING_DB = 10.0  # a band that never rises this far above the floor takes no part
+ONSET_DB = 0.7  # a larger rise, averaged over the bands that sound, is an onset
 N_MELS = 64
 MIN_SECONDS = 1.0
 MIN_TEMPO_SECONDS = 2.0
 MIN_ONSETS = 4
-MIN_CLARITY = 0.3
-"""Autocorrelation below which the onset curve counts as aperiodic."""
+MIN_CLARITY = 0.3  # with less autocorrelation the onset curve is aperiodic
 TEMPO_RANGE = (40.0, 240.0)
 FOLD_BPM = 70.0
-NEARLY_BEST = 0.85
-"""The shortest period whose autocorrelation comes this near to the best is the pulse."""
+NEARLY_BEST = 0.85  # the shortest period whose autocorrelation comes this near to the best is the pulse
 
 
 def rhythm(sound: Sound) -> Measured:

@@ -1,4 +1,4 @@
-"""A clip made ready to be measured: one channel, no DC, and whatever disqualifies it."""
+"""A clip ready to be measured: one channel, no DC, and what disqualifies it."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -11,26 +11,21 @@ from numpy.typing import NDArray
 from innerear.acoustics.features import Missing
 from innerear.errors import InputError
 
-SILENCE_DBFS = -70.0
-"""Below this level a clip holds no sound (the absolute gate of BS.1770 is as low)."""
+SILENCE_DBFS = -70.0  # below this level a clip holds no sound (the absolute gate of BS.1770 is as low)
+#: a frame this far below the loudest one holds no sound: its centroid would be that of nothing
 ACTIVE_DB = 60.0
-"""A frame this far below the loudest one holds no sound: its centroid would be that of nothing."""
-WINDOW_S = 0.064
-"""Length of the analysis window; in seconds, so that sample rates compare."""
-LOUDNESS_LUFS = -23.0
-"""Timbre is measured at this loudness (EBU R 128)."""
-GATING_BLOCK_S = 0.4
-"""Block of BS.1770: a shorter clip has no integrated loudness."""
-CANCEL_DB = -20.0
-"""A downmix this far below its channels is not what a listener hears."""
+WINDOW_S = 0.064  # length of the analysis window; in seconds: equal at all sample rates
+LOUDNESS_LUFS = -23.0  # timbre is measured at this loudness (EBU R 128)
+GATING_BLOCK_S = 0.4  # block of BS.1770: a shorter clip has no integrated loudness
+CANCEL_DB = -20.0  # a downmix this far below its channels does not represent them
 
 
 @dataclass(frozen=True)
 class Sound:
-    """One clip: `wave` [n] mono and free of DC, its rates, and why it may not be measured.
+    """One clip: `wave` [n] mono and free of DC, and its rates.
 
-    `flaw` is empty or the reason for which nothing can be measured; `clipped` is the share (0-1)
-    of samples that stand in a run at full scale.
+    `flaw` is empty, or why nothing can be measured; `clipped` is the share (0-1) of samples in runs at full
+    scale.
     """
 
     wave: NDArray[np.float32]
@@ -82,9 +77,8 @@ class Sound:
     def lead_in(self, wave: NDArray) -> NDArray:
         """Prepend half a frame of silence.
 
-        librosa centres frame f at sample f · hop, where codec frame f begins. After half a frame of
-        silence, its frame f + 1 is centred on codec frame f, and the frame before is left over:
-        `frames` drops it.
+        librosa centres frame f at sample f · hop, where codec frame f begins. After half a frame of silence
+        its frame f + 1 is centred on codec frame f; `frames` drops the one before.
         """
         return np.pad(wave, (self.hop - self.hop // 2, 0))
 

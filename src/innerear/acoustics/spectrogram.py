@@ -1,4 +1,4 @@
-"""Mel spectrograms for looking at."""
+"""Mel spectrograms for pictures."""
 
 import librosa
 import numpy as np

@@ -1,4 +1,4 @@
-"""From the long table of clip features to how often each could be measured."""
+"""How often each clip feature could be measured."""
 
 import logging
 from collections import Counter
@@ -8,8 +8,7 @@ import pandas as pd
 from innerear.acoustics.features import FEATURES
 from innerear.errors import InputError
 
-UNEQUAL = 0.2
-"""Difference between emotions in the share of valid clips from which missingness is a warning."""
+UNEQUAL = 0.2  # a larger difference between labels, in the share of clips with a value, is a warning
 
 _log = logging.getLogger(__name__)
 
@@ -17,8 +16,7 @@ _log = logging.getLogger(__name__)
 def validity(clips: pd.DataFrame, samples: pd.DataFrame, by: str = "emotion") -> pd.DataFrame:
     """Count, per label and feature, how many clips have a value; warn where labels differ.
 
-    A feature that can be measured on energetic clips but not on calm ones manufactures a
-    difference between them, so unequal missingness is reported beside every result.
+    A feature that can be measured on energetic clips but not on calm ones makes up a difference between them.
 
     Parameters
     ----------
@@ -34,34 +32,37 @@ def validity(clips: pd.DataFrame, samples: pd.DataFrame, by: str = "emotion") ->
     Raises
     ------
     InputError: a clip whose sample is not in the index.
+
+    Examples
+    --------
+    >>> clips = pd.DataFrame({"sample_id": ["a", "b"], "feature": "tempo", "reason": ["", "no pulse"]})
+    >>> samples = pd.DataFrame({"sample_id": ["a", "b"], "emotion": "calm"})
+    >>> validity(clips, samples)[["feature", "emotion", "n", "n_valid", "reason"]]
+      feature emotion  n  n_valid    reason
+    0   tempo    calm  2        1  no pulse
     """
-    label_of = dict(zip(samples["sample_id"], samples[by], strict=True))
-    unknown = sorted(set(clips["sample_id"]) - set(label_of))
+    unknown = sorted(set(clips["sample_id"]) - set(samples["sample_id"]))
     if unknown:
         raise InputError(f"{unknown[0]!r} has clip features but is not in the index of samples")
-    cells: dict[tuple[str, str], list[str]] = {
-        (name, label): [] for name in _features(clips) for label in dict.fromkeys(samples[by])
+    label_of = dict(zip(samples["sample_id"], samples[by], strict=True))
+    labels = pd.Series([label_of[sample] for sample in clips["sample_id"]], clips.index)
+    reasons_of = {
+        key: reasons.tolist() for key, reasons in clips["reason"].groupby([clips["feature"], labels])
     }
-    for sample, name, reason in zip(clips["sample_id"], clips["feature"], clips["reason"], strict=True):
-        cells[name, label_of[sample]].append(reason)
-    rows = [(name, label, *_cell(reasons)) for (name, label), reasons in cells.items()]
-    table = pd.DataFrame(rows, columns=["feature", by, "n", "n_valid", "share", "reason"])
-    shares = {name: [row[4] for row in rows if row[0] == name] for name in _features(clips)}
-    unequal = [name for name, of_label in shares.items() if max(of_label) - min(of_label) > UNEQUAL]
-    for name in unequal:
-        shown = ", ".join(f"{row[1]} {row[4]:.0%}" for row in rows if row[0] == name)
+    present, rows = set(clips["feature"]), []
+    for name in filter(present.__contains__, FEATURES):
+        for label in dict.fromkeys(samples[by]):
+            reasons = reasons_of.get((name, label), [])
+            given = Counter(filter(None, reasons))
+            n, n_valid = len(reasons), len(reasons) - given.total()
+            reason = given.most_common(1)[0][0] if given else ""
+            rows.append((name, label, n, n_valid, n_valid / n if n else float("nan"), reason))
+    table = pd.DataFrame(rows, columns=pd.Index(["feature", by, "n", "n_valid", "share", "reason"]))
+    spread = {name: shares.max() - shares.min() for name, shares in table.groupby("feature")["share"]}
+    table["unequal"] = [spread[name] > UNEQUAL for name in table["feature"]]
+    for name, unequal in table[table["unequal"]].groupby("feature", sort=False):
+        shown = ", ".join(
+            f"{label} {one:.0%}" for label, one in zip(unequal[by], unequal["share"], strict=True)
+        )
         _log.warning("%s is not measurable equally often: %s", name, shown)
-    table["unequal"] = table["feature"].isin(unequal)
     return table
-
-
-def _features(clips: pd.DataFrame) -> list[str]:
-    present = set(clips["feature"])
-    return [name for name in FEATURES if name in present]
-
-
-def _cell(reasons: list[str]) -> tuple[int, int, float, str]:
-    """Return n, n_valid, their ratio, and the most frequent reason for what is missing."""
-    given = Counter(reason for reason in reasons if reason)
-    n, n_valid = len(reasons), len(reasons) - given.total()
-    return n, n_valid, n_valid / n if n else float("nan"), given.most_common(1)[0][0] if given else ""

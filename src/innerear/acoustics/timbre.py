@@ -1,4 +1,4 @@
-"""Dynamics of the clip as it is, and timbre after normalising loudness; silent frames do not count."""
+"""Dynamics of the clip as it is, and timbre after normalising loudness, without silent frames."""
 
 import librosa
 import numpy as np
@@ -8,18 +8,14 @@ from scipy.ndimage import median_filter
 from innerear.acoustics.features import MFCCS, Measured, Missing, missing
 from innerear.acoustics.sound import LOUDNESS_LUFS, Sound
 
-CLIPPED_PEAK = 1e-4
-"""Share of samples at full scale above which the peak is the converter's, not the music's."""
+CLIPPED_PEAK = 1e-4  # share of samples at full scale above which the peak is the converter's, not the music's
+#: share of samples at full scale above which level and timbre are audibly not the music's either
 CLIPPED_SOUND = 1e-2
-"""Share of samples at full scale above which level and timbre are audibly not the music's either."""
 N_MELS = 64
-MEL_TOP_HZ = 8000.0
-"""Mel bands end here at every sample rate, so that MFCC compare."""
-RANGE_DB = 80.0
-"""Levels this far below the loudest are one level."""
+MEL_TOP_HZ = 8000.0  # mel bands end here at every sample rate: MFCC can be compared
+RANGE_DB = 80.0  # levels this far below the loudest are one level
 HP_KERNEL = 31
-HP_LIMIT = 1e-6
-"""Share of the energy under which the harmonic or percussive part counts as none (60 dB)."""
+HP_LIMIT = 1e-6  # share of the energy under which the harmonic or percussive part counts as none (60 dB)
 
 
 def dynamics(sound: Sound) -> Measured:

@@ -10,14 +10,11 @@ from numpy.typing import NDArray
 from innerear.acoustics.features import CHROMA, TONNETZ, Measured, Missing, missing
 from innerear.acoustics.sound import Sound
 
-MIN_SECONDS = 1.0
-"""The lowest constant-Q filters are half a second long."""
+MIN_SECONDS = 1.0  # the lowest constant-Q filters are half a second long
 BINS_PER_OCTAVE = 36
-LOWEST_HZ = 32.703
-"""C1, MIDI 24."""
+LOWEST_HZ = 32.703  # C1, MIDI 24
 LOWEST_MIDI = 24
-PITCHED = 1.5
-"""Strongest over median pitch class; without pitch all twelve are about alike."""
+PITCHED = 1.5  # strongest over median pitch class; without pitch all twelve are about alike
 
 # Krumhansl & Kessler (1982): how well each pitch class, from the tonic up, fits a key.
 MAJOR = np.array([6.35, 2.23, 3.48, 2.33, 4.38, 4.09, 2.52, 5.19, 2.39, 3.66, 2.29, 2.88])
