@@ -6,12 +6,19 @@ import pytest
 from fakes import Measured, clustered, make_design, rows, sheet
 from scipy.stats import linregress, pearsonr
 
-from innerear.analyses import discriminability, emergence, generalisation, similarity
-from innerear.analyses.audio_check import SLOPE, manipulation
-from innerear.analyses.dimensions import BY_DIMENSION, layer_dimensions
+from innerear.analyses import (
+    dimensions,
+    discriminability,
+    emergence,
+    generalisation,
+    similarity,
+    sound,
+    sound_and_label,
+)
+from innerear.analyses.audio_check import SLOPE, audio_check
+from innerear.analyses.dimensions import BY_DIMENSION
 from innerear.analyses.similarity import CORRELATIONS
-from innerear.analyses.sound import BEYOND, layer_correlation
-from innerear.analyses.sound_and_label import layer_nested
+from innerear.analyses.sound import BEYOND
 from innerear.statistics.design import Design
 from innerear.statistics.design_file import read_design, write_design
 
@@ -57,9 +64,9 @@ def per_layer(design, gram):
         "discriminability": discriminability.of_layer(gram, design, layer=0, **SIZES).table,
         "emergence": emergence.of_layer(gram, design, layer=0, **SIZES).table,
         "generalisation": generalisation.of_layer(gram, design, layer=0, **SIZES).table,
-        "dimensions": layer_dimensions(gram, design, layer=0, **SIZES).table,
-        "correlation": layer_correlation(gram, design=design, **of_sound, **SIZES).table,
-        "nested": layer_nested(gram, design=design, **of_sound, **SIZES).table,
+        "dimensions": dimensions.of_layer(gram, design, layer=0, **SIZES).table,
+        "sound": sound.of_layer(gram, design, **of_sound, **SIZES).table,
+        "sound_and_label": sound_and_label.of_layer(gram, design, **of_sound, **SIZES).table,
     }
 
 
@@ -125,14 +132,14 @@ def test_two_emotions_and_their_ratings_are_one_question():
     )
     gram = Measured(features(by_name, slope=0.5), by_name)
     named, rated = per_layer(by_name, gram), per_layer(by_rating, gram)
-    for name, where in (("dimensions", {}), ("nested", {}), ("correlation", {"statistic": BEYOND})):
+    for name, where in (("dimensions", {}), ("sound_and_label", {}), ("sound", {"statistic": BEYOND})):
         columns = ["estimate", "p", "p_corrected"]
         one, two = (rows(tables[name], **where)[columns].to_numpy(float) for tables in (named, rated))
         np.testing.assert_allclose(one, two, atol=1e-5, err_msg=name)
-    sound = clips(by_name, slope=2)
+    values = clips(by_name, slope=2)
     options = {"model": "m", "n_permutations": 49, "n_bootstraps": 20}
     anova = [
-        rows(manipulation(sound, one, **options).effects, statistic="ANOVA F") for one in (by_name, by_rating)
+        rows(audio_check(values, one, **options).effects, statistic="ANOVA F") for one in (by_name, by_rating)
     ]
     np.testing.assert_allclose(anova[0]["estimate"], anova[1]["estimate"])
     np.testing.assert_allclose(anova[0]["p"], anova[1]["p"])
@@ -140,7 +147,7 @@ def test_two_emotions_and_their_ratings_are_one_question():
 
 def test_the_sound_is_correlated_with_a_rating_and_nothing_is_classified():
     design = graded()
-    result = manipulation(clips(design, slope=5), design, model="m", n_permutations=99, n_bootstraps=50)
+    result = audio_check(clips(design, slope=5), design, model="m", n_permutations=99, n_bootstraps=50)
     found = rows(result.effects, statistic=SLOPE).set_index("feature")
     assert found.loc["loudness", "p_corrected"] <= 0.05 < found.loc["tempo", "p_corrected"]
     assert found.loc["loudness", "ci_lo"] > 0
@@ -149,7 +156,7 @@ def test_the_sound_is_correlated_with_a_rating_and_nothing_is_classified():
     assert (
         result.verdict["verdict"].item().startswith("The audio goes with valence, most clearly its loudness")
     )
-    still = manipulation(clips(design), design, model="m", n_permutations=99, n_bootstraps=9).verdict
+    still = audio_check(clips(design), design, model="m", n_permutations=99, n_bootstraps=9).verdict
     assert "not shown to go with valence" in still["verdict"].item()
 
 
@@ -164,7 +171,7 @@ def test_equal_ratings_give_reasons():
             )
         ]
         assert of_label["p"].isna().all(), name
-    assert "cannot be tested" in manipulation(clips(design), design, model="m").verdict["verdict"].item()
+    assert "cannot be tested" in audio_check(clips(design), design, model="m").verdict["verdict"].item()
 
 
 def test_a_control_moves_emotions_and_ratings_together(tmp_path):

@@ -9,14 +9,14 @@ import pytest
 from fakes import EMOTIONS, Measured, clustered, make_design, rows, stored_products
 from scipy.stats import binom
 
-from innerear.analyses import discriminability, generalisation, similarity
-from innerear.analyses.audio_check import SLOPE, manipulation
+from innerear.analyses import discriminability, generalisation, similarity, sound, sound_and_label
+from innerear.analyses.audio_check import SLOPE, audio_check
 from innerear.analyses.best_layers import best_layers
 from innerear.analyses.discriminability import CONCORDANCE, DISTANCE, EVIDENCE
-from innerear.analyses.lags import followed, layer_lags
+from innerear.analyses.lags import followed, of_states
 from innerear.analyses.similarity import CORRELATIONS
-from innerear.analyses.sound import BEYOND, layer_correlation
-from innerear.analyses.sound_and_label import BEYOND_LABEL, LABEL, SOUND, layer_nested
+from innerear.analyses.sound import BEYOND
+from innerear.analyses.sound_and_label import BEYOND_LABEL, LABEL, SOUND
 from innerear.statistics.design import Design
 from innerear.statistics.label_distance import Distance, prompt_means
 from innerear.timeline import Timeline
@@ -96,9 +96,8 @@ def test_label_and_sound_in_nested_models(within):
     design, rng, found = make_design(4), np.random.default_rng(int(10 * within)), []
     for _ in range(10):
         x = clustered(design, (2, 4, 5), within, rng).astype(np.float32)
-        sound = clustered(design, (3,), within, rng)
-        gram = Measured(x, design, n_bins=0)
-        table = layer_nested(gram, as_clips(design, sound), design, windows=["whole"], **QUICK).table
+        gram, clips = Measured(x, design, n_bins=0), as_clips(design, clustered(design, (3,), within, rng))
+        table = sound_and_label.of_layer(gram, design, clips=clips, windows=["whole"], **QUICK).table
         found.append(table[table["branch"] != "delta"])
     table = pd.concat(found)
     for statistic in (LABEL, SOUND, BEYOND_LABEL):
@@ -111,9 +110,9 @@ def test_sound_beyond_the_label(within):
     codes = np.unique(design.labels, return_inverse=True)[1]
     for _ in range(8):
         x = clustered(design, (2, 4, 5), within, rng) + rng.normal(size=(4, 1, 1, 5))[codes]
-        sound = clustered(design, (8,), within, rng) + rng.normal(size=(4, 8))[codes]
-        gram, clips = Measured(x, design, n_bins=0), as_clips(design, sound)
-        table = layer_correlation(gram, clips, design, windows=["whole"], **QUICK).table
+        values = clustered(design, (8,), within, rng) + rng.normal(size=(4, 8))[codes]
+        gram, clips = Measured(x, design, n_bins=0), as_clips(design, values)
+        table = sound.of_layer(gram, design, clips=clips, windows=["whole"], **QUICK).table
         found.append(rows(table, statistic=BEYOND, branch="cond")["p"])
     assert_level(np.concatenate(found))
 
@@ -128,7 +127,7 @@ def test_the_sound_of_emotions_and_of_a_rating(within):
         design = make_design(4, 2, ratings=RATINGS)
         rated = Design(design.samples, "arousal")
         clips = as_clips(design, clustered(design, (6,), within, rng))
-        named, found = manipulation(clips, design, **options), manipulation(clips, rated, **options)
+        named, found = audio_check(clips, design, **options), audio_check(clips, rated, **options)
         by["ANOVA F"] += rows(named.effects, statistic="ANOVA F")["p"].tolist()
         pair = rows(named.effects, statistic="Hedges g", label_1="happy", label_2="sad")
         by["Hedges g"] += pair["p"].tolist()
@@ -147,13 +146,13 @@ def test_states_and_sound_frame_by_frame(within):
     design, rng, found = make_design(3), np.random.default_rng(int(10 * within)), []
     timeline = Timeline(40, 4, 50.0)
     for _ in range(16):
-        states, sound = (
+        states, series = (
             clustered(design, (timeline.n_steps, 2), within, rng).cumsum(axis=1) for _ in range(2)
         )
         states = states[:, None].astype(np.float32)
-        table = layer_lags(
+        table = of_states(
             lambda i, x=states: x[i],
-            followed({"rms": sound[:, : timeline.n_frames, 0]}, {"rms": ("rms",)}),
+            followed({"rms": series[:, : timeline.n_frames, 0]}, {"rms": ("rms",)}),
             timeline,
             design,
             branches=["cond"],
