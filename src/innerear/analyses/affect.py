@@ -7,6 +7,7 @@ two others.
 """
 
 import logging
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import combinations, permutations
@@ -17,10 +18,10 @@ import pandas as pd
 from innerear.analyses import sound
 from innerear.errors import InputError
 from innerear.gram.reading import GramSource
-from innerear.statistics.design import Design
+from innerear.statistics.design import Design, Fold
 from innerear.statistics.finding import Finding
-from innerear.statistics.significance import null_table, percentile_interval, write_test
-from innerear.statistics.table import LayerResult, blank, columns
+from innerear.statistics.significance import null_table, percentile_interval
+from innerear.statistics.table import LayerResult, blank, columns, record
 
 SCALES = ("valence", "arousal")
 MAP_COLUMNS = ("statistic",)
@@ -100,14 +101,12 @@ def of_layer(
     """
     design.check_order(gram.coords("sample"))
     ratings = {scale: _ratings(design, scale) for scale in SCALES}
-    sizes = {"n_permutations": n_permutations, "n_bootstraps": n_bootstraps}
-    found = [
-        _graded(gram, design, ratings, layer=layer, window=window, **sizes),
-        _crossed(gram, design, ratings, window=window, **sizes),
-    ]
-    table = pd.concat([one for one, _ in found], ignore_index=True)
-    table = table.assign(model=model, layer=layer, window=window).reindex(columns=_COLUMNS)
-    return LayerResult(finish(table), pd.concat([one for _, one in found], ignore_index=True))
+    sizes = n_permutations, n_bootstraps
+    graded, graded_null = _graded(gram, design, ratings, layer, window, *sizes)
+    crossed, crossed_null = _crossed(gram, design, ratings, window, *sizes)
+    table = pd.concat([graded, crossed], ignore_index=True).assign(model=model, layer=layer, window=window)
+    null = pd.concat([graded_null, crossed_null], ignore_index=True)
+    return LayerResult(finish(table.reindex(columns=_COLUMNS)), null)
 
 
 _OWN = (
@@ -167,10 +166,9 @@ def _graded(
     gram: GramSource,
     design: Design,
     ratings: dict[str, np.ndarray],
-    *,
     layer: int,
     window: str,
-    n_permutations: int,
+    m: int,
     n_bootstraps: int,
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Rows of the held-out R² of each scale, and their null maxima."""
@@ -184,16 +182,17 @@ def _graded(
         else:
             kept[scale] = values
     if not kept:
-        nothing = null_table([], design.permutation_hash(n_permutations), MAP_COLUMNS, n_permutations)
-        return pd.concat(tables, ignore_index=True), nothing
+        return pd.concat(tables, ignore_index=True), _null_table([], design, m)
+    of_samples = {scale: values[design.prompt_of] for scale, values in kept.items()}
+    clips = pd.DataFrame({"sample_id": design.samples["sample_id"]} | of_samples)
     result = sound.of_layer(
         gram,
         design,
-        clips=_as_clips(kept, design),
+        clips=clips.melt("sample_id", var_name="feature").assign(unit="", reason=""),
         model="",
         layer=layer,
         windows=[window],
-        n_permutations=n_permutations,
+        n_permutations=m,
         n_bootstraps=n_bootstraps,
         what="ratings",
     )
@@ -204,14 +203,9 @@ def _graded(
     return pd.concat(tables, ignore_index=True), null
 
 
-def _as_clips(ratings: dict[str, np.ndarray], design: Design) -> pd.DataFrame:
-    """Ratings [P] as the long table of clip features that `sound.of_layer` takes."""
-    common = {"sample_id": design.samples["sample_id"], "unit": "", "reason": ""}
-    tables = [
-        pd.DataFrame(common | {"feature": scale, "value": values[design.prompt_of]})
-        for scale, values in ratings.items()
-    ]
-    return pd.concat(tables, ignore_index=True)
+def _null_table(maxima: list[np.ndarray], design: Design, m: int) -> pd.DataFrame:
+    rows = [({"statistic": CROSSED}, one) for one in maxima]
+    return null_table(rows, design.permutation_hash(m), MAP_COLUMNS, m)
 
 
 def pairings(ratings: dict[str, np.ndarray], scale: str, design: Design) -> list[Pairing]:
@@ -235,13 +229,7 @@ def pairings(ratings: dict[str, np.ndarray], scale: str, design: Design) -> list
 
 
 def _crossed(
-    gram: GramSource,
-    design: Design,
-    ratings: dict[str, np.ndarray],
-    *,
-    window: str,
-    n_permutations: int,
-    n_bootstraps: int,
+    gram: GramSource, design: Design, ratings: dict[str, np.ndarray], window: str, m: int, n_bootstraps: int
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Rows of the cross-condition AUC of each scale, and their null maxima."""
     chosen = {scale: pairings(ratings, scale, design) for scale in SCALES}
@@ -257,34 +245,23 @@ def _crossed(
                 continue
             others = "; ".join(_others(ratings, scale, one, design) for one in found)
             rows.append(where | crossing.row(found, n_bootstraps) | {"other_scale": others, "null": ""})
-            null.append(crossing.null(found, n_permutations))
+            null.append(crossing.null(found, m))
     table, maxima = blank(pd.DataFrame(rows, columns=[*_OWN, "null"]), design), []
     if null:
-        tested = np.flatnonzero(table["estimate"].notna())
-        observed = table["estimate"].to_numpy(float)[tested]
-        result = design.test(observed, np.stack(null, axis=1), standardise=False)
-        n_names = int(table["n_names"].to_numpy(float)[tested].min())
-        write_test(
-            table,
-            tested,
-            result,
-            min_p=max(design.smallest_p(n_permutations), 1 / n_names),
-            null=design.null_text(n_permutations, f"{design.label}s") + f"; and {design.label}s renamed",
-            family="branches × targets of this layer",
-            why_not=[design.why_not(n_permutations)] * len(tested),
-        )
+        estimate = table["estimate"].to_numpy(float)
+        mine, found = np.flatnonzero(np.isfinite(estimate)), np.stack(null, axis=1)
+        family = "branches × targets of this layer"
+        maxima = record(table, mine, design, estimate[mine], found, m=m, family=family, standardise=False)
+        tested = table["p"].notna()
         table["p_labels"] = table["p"]
-        if np.isfinite(result.p).any():
-            maxima.append(({"statistic": CROSSED}, result.null_max))
-    hashed = design.permutation_hash(n_permutations)
-    return table, null_table(maxima, hashed, MAP_COLUMNS, n_permutations)
+        table["min_p"] = np.maximum(table["min_p"], 1 / table["n_names"].min())
+        table.loc[tested, "null"] += f"; and {design.label}s renamed"
+    return table, _null_table(maxima, design, m)
 
 
 def _why_no_pairing(ratings: dict[str, np.ndarray], scale: str, design: Design) -> str:
-    no_pairs = (
-        f"no four {design.label}s make two pairs that each differ more in {scale} than in the other scale"
-    )
-    return _unrated(ratings[scale], design) or no_pairs
+    pairs = f"no four {design.label}s make two pairs that each differ more in {scale} than in the other scale"
+    return _unrated(ratings[scale], design) or pairs
 
 
 def _others(ratings: dict[str, np.ndarray], scale: str, pairing: Pairing, design: Design) -> str:
@@ -359,9 +336,8 @@ class _CrossCondition:
             to = dict(zip(names, one, strict=True))
             kind = [_sorted_pairs(pairing, to) for pairing in pairings]
             kinds.append(frozenset(kind))
-            aucs.append(
-                np.mean([self._of_sorted[key] if same else 1 - self._of_sorted[key] for key, same in kind])
-            )
+            found = [(self._of_sorted[key], same) for key, same in kind]
+            aucs.append(np.mean([auc if same else 1 - auc for auc, same in found]))
         first = 1 if len(names) <= MAX_NAMES else 0  # all permutations hold the study's own names
         as_good = np.mean(np.array(aucs[first:]) >= aucs[0] - _EQUAL)
         return float(as_good), len(set(kinds))
@@ -369,34 +345,35 @@ class _CrossCondition:
     def _auc(self, pairing: Pairing, labels: np.ndarray) -> np.ndarray:
         """AUC [m] of labels [m, N], over both directions and all held-out pairs of samples of a fold."""
         right, total = np.zeros(len(labels)), np.zeros(len(labels))
-        for learned, tried in ((pairing.first, pairing.second), (pairing.second, pairing.first)):
-            for fold in self.folds:
-                scores = self._scores(learned, labels, fold.train, fold.test)
-                high, low = ((labels[:, fold.test] == name).astype(float) for name in tried)  # [m, test]
-                order = np.sign(scores[:, :, None] - scores[:, None]) / 2 + 0.5  # [m, test, test]
-                right += np.einsum("mi,mij,mj->m", high, order, low, optimize=True)
-                total += high.sum(axis=1) * low.sum(axis=1)
+        for learned, tried, fold in self._trials(pairing):
+            scores = self._scores(learned, labels, fold)
+            high, low = ((labels[:, fold.test] == name).astype(float) for name in tried)  # [m, test]
+            order = np.sign(scores[:, :, None] - scores[:, None]) / 2 + 0.5  # [m, test, test]
+            right += np.einsum("mi,mij,mj->m", high, order, low, optimize=True)
+            total += high.sum(axis=1) * low.sum(axis=1)
         return np.divide(right, total, out=np.full(len(labels), np.nan), where=total > 0)
 
-    def _scores(
-        self, learned: tuple[str, str], labels: np.ndarray, train: np.ndarray, test: np.ndarray
-    ) -> np.ndarray:
+    def _trials(self, pairing: Pairing) -> Iterator[tuple[tuple[str, str], tuple[str, str], Fold]]:
+        """Yield the pair to learn, the pair to order, and the fold, in both directions."""
+        for learned, tried in ((pairing.first, pairing.second), (pairing.second, pairing.first)):
+            yield from ((learned, tried, fold) for fold in self.folds)
+
+    def _scores(self, learned: tuple[str, str], labels: np.ndarray, fold: Fold) -> np.ndarray:
         """Project test samples on the difference of two emotions' mean states, [m, test]."""
-        weights = np.zeros((len(labels), len(train)))
+        weights = np.zeros((len(labels), len(fold.train)))
         for name, sign in zip(learned, (1, -1), strict=True):
-            members = (labels[:, train] == name).astype(float)
+            members = (labels[:, fold.train] == name).astype(float)
             weights += sign * members / np.maximum(members.sum(axis=1, keepdims=True), 1)
-        return weights @ self.kernel[np.ix_(train, test)]
+        return weights @ self.kernel[np.ix_(fold.train, fold.test)]
 
     def _comparisons(self, pairing: Pairing) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Pairs of held-out samples i, j, and whether they are ordered as rated: 1, 0, or ½ for a tie."""
         labels, found = self.design.labels, []
-        for learned, (high, low) in ((pairing.first, pairing.second), (pairing.second, pairing.first)):
-            for fold in self.folds:
-                scores = self._scores(learned, labels[None], fold.train, fold.test)[0]
-                a, b = (np.flatnonzero(labels[fold.test] == name) for name in (high, low))
-                a, b = (one.ravel() for one in np.meshgrid(a, b))
-                found.append((fold.test[a], fold.test[b], np.sign(scores[a] - scores[b]) / 2 + 0.5))
+        for learned, tried, fold in self._trials(pairing):
+            scores = self._scores(learned, labels[None], fold)[0]
+            high, low = (np.flatnonzero(labels[fold.test] == name) for name in tried)
+            a, b = (one.ravel() for one in np.meshgrid(high, low))
+            found.append((fold.test[a], fold.test[b], np.sign(scores[a] - scores[b]) / 2 + 0.5))
         i, j, as_rated = (np.concatenate(one) for one in zip(*found, strict=True))
         return i, j, as_rated
 

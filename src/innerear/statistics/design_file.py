@@ -16,23 +16,18 @@ def write_design(design: Design, n_permutations: int, path: str | PathLike) -> N
 
     Parameters
     ----------
-    design : may be `Design.shuffled`, which readers of the file then get.
+    design : may be `Design.shuffled`; `read_design` then returns the shuffled one.
     n_permutations : m, rows of the table.
     path : the file to write: `permutations` int32 [permutation, sample].
     """
+    table = design.permutations(n_permutations)
+    coords = {"permutation": np.arange(n_permutations, dtype=np.int32)}
+    attrs = {"contrast": design.label, "seed": design.seed, "shuffled": int(design.is_shuffled)}
     GramFile.write(
         path,
-        {"permutations": (("permutation", "sample"), design.permutations(n_permutations))},
-        {
-            "permutation": np.arange(n_permutations, dtype=np.int32),
-            "sample": design.samples["sample_id"].to_numpy(str),
-        },
-        {
-            "contrast": design.label,
-            "seed": design.seed,
-            "shuffled": int(design.is_shuffled),
-            "permutation_hash": design.permutation_hash(n_permutations),
-        },
+        {"permutations": (("permutation", "sample"), table)},
+        coords | {"sample": design.samples["sample_id"].to_numpy(str)},
+        attrs | {"permutation_hash": design.permutation_hash(n_permutations)},
     )
 
 
@@ -43,8 +38,8 @@ def read_design(samples: pd.DataFrame, path: str | PathLike, label: str = "") ->
     ----------
     samples : the sample sheet that the design was made from.
     path : the file.
-    label : another column than the study's contrast, for an analysis that is of one label whatever the
-        contrast is; the permutations move whole prompts, so that they serve every column.
+    label : another column than the study's contrast, for an analysis of one fixed label. The permutations
+        move whole prompts and serve every column.
 
     Raises
     ------

@@ -34,11 +34,13 @@ class Sheet:
 
     def __init__(self, samples: pd.DataFrame, label: str = "emotion", seed: int = 0) -> None:
         self.samples = _checked(samples, label)
+        self.n_samples = len(self.samples)  # N
         self.label, self.seed = label, int(seed)
         self.labels = texts(self.samples[label])  # [N]
         self.numeric = is_numeric_dtype(self.samples[label])
         prompt_ids = texts(self.samples["prompt_id"])
         self.prompts = np.array(list(dict.fromkeys(prompt_ids.tolist())))  # [P] in order of appearance
+        self.n_prompts = len(self.prompts)  # P, the n of every claim
         number = {prompt: i for i, prompt in enumerate(self.prompts.tolist())}
         #: [N] number of each sample's prompt, and of its seed
         self.prompt_of = np.array([number[prompt] for prompt in prompt_ids.tolist()])
@@ -53,21 +55,7 @@ class Sheet:
         self.blocked = 1 < len(names) < len(templates)
         #: [P] number of the block within which each prompt may be exchanged
         self.block_of = block_of if self.blocked else np.zeros_like(block_of)
-
-    @property
-    def n_samples(self) -> int:
-        """N."""
-        return len(self.samples)
-
-    @property
-    def n_prompts(self) -> int:
-        """P, the n of every claim."""
-        return len(self.prompts)
-
-    @property
-    def n_blocks(self) -> int:
-        """Number of templates where they are blocks, else 1."""
-        return int(self.block_of.max()) + 1
+        self.n_blocks = int(self.block_of.max()) + 1
 
     @cached_property
     def targets(self) -> np.ndarray:
