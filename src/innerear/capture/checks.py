@@ -105,12 +105,9 @@ def summarise(checks: pd.DataFrame) -> pd.DataFrame:
         if compared.empty:
             rows.append((check, meaning, 0, np.nan, "", np.nan, "not compared"))
             continue
-        worst = compared.iloc[0]
+        worst = compared.iloc[0][["value", "sample", "tolerance"]]
         n_failed = int(np.sum(~of_check["pass"].to_numpy(bool)))
-        verdict = f"{n_failed} failed" if n_failed else "passed"
-        rows.append(
-            (check, meaning, len(compared), worst["value"], worst["sample"], worst["tolerance"], verdict)
-        )
+        rows.append((check, meaning, len(compared), *worst, f"{n_failed} failed" if n_failed else "passed"))
     columns = ["check", "says that", "samples", "worst value", "of sample", "tolerance", "verdict"]
     return pd.DataFrame(rows, columns=columns)
 

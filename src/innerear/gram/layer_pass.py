@@ -145,14 +145,13 @@ def stacks_gram(
         def read(i: int, steps: slice) -> np.ndarray:
             rows = kept[steps]
             span = slice(rows[0], rows[-1] + 1)
-            if i in readers:
-                states = readers[i].read(span)
-            elif i < _OPEN_AT_ONCE:
-                readers[i] = opened.enter_context(LayerReader(paths[i], layer, site))
-                states = readers[i].read(span)
-            else:
+            if i >= _OPEN_AT_ONCE:
                 with LayerReader(paths[i], layer, site) as reader:
                     states = reader.read(span)
+            else:
+                if i not in readers:
+                    readers[i] = opened.enter_context(LayerReader(paths[i], layer, site))
+                states = readers[i].read(span)
             return states if states.shape[1] == len(rows) else states[:, rows - rows[0]]
 
         arrays, coords = layer_gram(
@@ -196,9 +195,8 @@ def _derived(branches: Sequence[str]) -> tuple[list[str], np.ndarray]:
     names, weights = list(branches), np.eye(len(branches), dtype=np.float32)
     if not {"cond", "uncond"} <= set(branches):
         return names, weights
-    return [*names, "delta"], np.vstack(
-        [weights, weights[names.index("cond")] - weights[names.index("uncond")]]
-    )
+    delta = weights[names.index("cond")] - weights[names.index("uncond")]
+    return [*names, "delta"], np.vstack([weights, delta])
 
 
 def _blocks(

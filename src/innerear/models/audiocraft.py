@@ -13,7 +13,7 @@ from innerear.models.base import DISTRIBUTIONS, Generation, Observer, Pass, Prog
 from innerear.models.patching import replaced
 from innerear.models.sampling import own_noise
 from innerear.study.architectures import Architecture, check_sites
-from innerear.timeline import Timeline, Window
+from innerear.timeline import Timeline
 
 if TYPE_CHECKING:
     from audiocraft.models.musicgen import MusicGen
@@ -87,14 +87,9 @@ class AudiocraftModel:
     def modules(self, site: str) -> Sequence[nn.Module]:
         """Return the modules of a site, layer by layer; see `MusicModel.modules`."""
         check_sites([site], self.sites, "capture.sites")
+        names = {"self_attention": "self_attn", "cross_attention": "cross_attention", "mlp": "linear2"}
         blocks: Any = list(self.musicgen.lm.transformer.layers)
-        if site == "self_attention":
-            return [block.self_attn for block in blocks]
-        if site == "cross_attention":
-            return [block.cross_attention for block in blocks]
-        if site == "mlp":
-            return [block.linear2 for block in blocks]
-        return blocks
+        return [getattr(block, names[site]) for block in blocks] if site in names else blocks
 
     def timeline(self, duration: float, *, stride: float = 0.6, given: int = 0) -> Timeline:
         """Return the clip's timeline; see `MusicModel.timeline`. T = ⌊duration · frame rate⌋."""
@@ -132,27 +127,7 @@ class AudiocraftModel:
         observe: Observer | None = None,
         progress: Progress | None = None,
     ) -> Generation:
-        """Compose one clip per (text, seed); see `MusicModel.generate`.
-
-        Parameters
-        ----------
-        texts, seeds : B of each.
-        duration : seconds; longer clips than `max_duration` are made in windows.
-        guidance : classifier-free guidance, 1 for none; None runs only the cond branch, which draws from the
-            same distribution as 1.
-        two_step : run the branches one after the other in each step, which needs less memory.
-        stride : of the windows; see `timeline`.
-        given : codes int64 [B, K, frames] to be continued, from `encode`; part of the clip.
-        temperature : > 0; ignored without sampling.
-        top_k : number of tokens to sample from; 0 for all.
-        top_p : if > 0, sample within this cumulative probability instead.
-        use_sampling : False takes the likeliest token, whatever the seed.
-
-        Raises
-        ------
-        InputError: an empty text, unequal numbers of texts and seeds, a duration that cannot be made, or a
-            GPU too small for one sample.
-        """
+        """Compose one clip per (text, seed); see `MusicModel.generate`."""
         self._check(texts, seeds)
         if given is not None and given.shape[:2] != (len(texts), self.n_codebooks):
             raise InputError(
@@ -173,7 +148,10 @@ class AudiocraftModel:
         clips: dict[int, tuple[torch.Tensor, torch.Tensor]] = {}
 
         def run(rows: list[int]) -> None:
-            report = _overall(progress, len(clips), len(rows), len(texts))
+            def report(step: int, steps: int) -> None:  # of the run; `progress` is of the whole call
+                if progress:
+                    progress(len(clips) * steps + len(rows) * step, len(texts) * steps)
+
             with observe(rows, passes), self._guided(guidance):
                 made = self._run(
                     [texts[i] for i in rows],
@@ -231,7 +209,7 @@ class AudiocraftModel:
         given: torch.Tensor | None,
         timeline: Timeline,
         settings: dict[str, Any],
-        report: Progress | None,
+        report: Progress,
     ) -> Generation:
         """Compose the samples of one batch, window by window."""
         model = self.musicgen
@@ -240,14 +218,14 @@ class AudiocraftModel:
             codes = given.to(self.device)
         with own_noise(seeds), torch.no_grad():
             attributes, _ = model._prepare_tokens_and_attributes(texts, None)
-            done = 0
+            done, total = 0, sum(timeline.steps_of(one) - one.given for one in timeline.windows)
             for window in timeline.windows:
                 with model.autocast:
                     made = model.lm.generate(
                         codes[..., window.start :] if window.given else None,
                         attributes,
                         max_gen_len=window.n_frames,
-                        callback=_within(report, done, timeline, window),
+                        callback=lambda step, _, done=done: report(done + step, total),
                         **settings,
                     )
                 codes = torch.cat([codes, made[..., window.given :]], dim=-1)
@@ -350,23 +328,6 @@ class AudiocraftModel:
             mask = tokens["attention_mask"] if isinstance(tokens, Mapping) else tokens[1]
             lengths.append(int(mask.sum()))
         return tuple(lengths)
-
-
-def _overall(progress: Progress | None, done: int, now: int, total: int) -> Callable[[int, int], None] | None:
-    """Scale a run's progress to that of all runs of the call."""
-    if progress is None:
-        return None
-    return lambda step, steps: progress((done * steps + now * step), total * steps)
-
-
-def _within(
-    report: Progress | None, done: int, timeline: Timeline, window: Window
-) -> Callable[[int, int], None] | None:
-    """Scale a window's progress to that of the clip."""
-    if report is None:
-        return None
-    total = sum(timeline.steps_of(one) - one.given for one in timeline.windows)
-    return lambda step, steps: report(done + step, total)
 
 
 def _negative_log_likelihood(logits: torch.Tensor, codes: torch.Tensor) -> torch.Tensor:

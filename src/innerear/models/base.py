@@ -61,22 +61,16 @@ class MusicModel(Protocol):
     n_layers: int
     d_model: int
     n_codebooks: int
-    #: tokens of each codebook
-    card: int
-    #: codec frames per second
-    frame_rate: float
-    #: audio samples per second
-    sample_rate: int
-    #: seconds that fit one window
-    max_duration: float
+    card: int  #: tokens of each codebook
+    frame_rate: float  #: codec frames per second
+    sample_rate: int  #: audio samples per second
+    max_duration: float  #: seconds that fit one window
     device: torch.device
     dtype: torch.dtype
     has_cross_attention: bool
     #: sites that can be recorded, within `innerear.study.architectures.SITES`
     sites: tuple[str, ...]
-
-    #: the module whose calls are the model's steps
-    network: nn.Module
+    network: nn.Module  #: the module whose calls are the model's steps
 
     def identity(self) -> str:
         """Return the identity of the weights: ``sha256:…`` of files or parameters, or ``revision:…``."""
@@ -127,6 +121,25 @@ class MusicModel(Protocol):
 
         The tokens of a (text, seed) pair do not depend on the rest of the call: each sample has its own
         random generator, and only texts of one token length share a run.
+
+        Parameters
+        ----------
+        texts, seeds : B of each.
+        duration : seconds; longer clips than `max_duration` are made in windows.
+        guidance : classifier-free guidance, 1 for none; None runs only the cond branch, which draws from the
+            same distribution as 1.
+        two_step : run the branches one after the other in each step, which needs less memory.
+        stride : of the windows; see `timeline`.
+        given : codes int64 [B, K, frames] to be continued, from `encode`; part of the clip.
+        temperature : > 0; ignored without sampling.
+        top_k : number of tokens to sample from; 0 for all.
+        top_p : if > 0, sample within this cumulative probability instead.
+        use_sampling : False takes the likeliest token, whatever the seed.
+
+        Raises
+        ------
+        InputError: an empty text, unequal numbers of texts and seeds, a duration that cannot be made, or a
+            GPU too small for one sample.
         """
         ...
 

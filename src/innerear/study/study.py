@@ -54,16 +54,17 @@ class Study:
         }
         if settings["model"]["device"] == "cpu" and settings["model"]["dtype"] == "float16":
             raise InputError("model.dtype: float16 is for GPUs; with model.device: cpu use auto or float32")
+        clip = {name: settings["generation"][name] for name in ("duration", "stride")}
+        n_seeds = len(settings["seeds"])
         size = estimate(
             architecture,
             n_prompts=len(prompts),
-            n_seeds=len(settings["seeds"]),
+            n_seeds=n_seeds,
             capture=capture,
             captures=list(captures.values()),
-            duration=settings["generation"]["duration"],
-            stride=settings["generation"]["stride"],
             n_bins=settings["gram"]["bins"],
             steps_per_matrix=settings["gram"]["steps_per_matrix"],
+            **clip,
         )
         swap = settings["counterfactual"]["enabled"]
         swaps = study_swaps(prompts, settings["prompts"], label) if swap else Swaps({})
@@ -71,16 +72,15 @@ class Study:
             architecture,
             n_texts=[len(block.texts) for block in swaps.blocks.values()],
             n_emotions=len({prompt.emotion for prompt in prompts}),
-            n_seeds=len(settings["seeds"]),
+            n_seeds=n_seeds,
             n_models=len(_replayed_by(settings)),
             n_layers=len(capture["layers"]),
-            duration=settings["generation"]["duration"],
-            stride=settings["generation"]["stride"],
             settings=settings["counterfactual"],
             dtype=capture["dtype"],
+            **clip,
         )
         size = replace(size, cells=cells)
-        refuse_what_cannot_run(size, architecture, settings["generation"]["duration"], settings["gram"])
+        refuse_what_cannot_run(size, architecture, clip["duration"], settings["gram"])
         return cls(settings, prompts, architecture, capture, captures, swaps, size)
 
     @property
