@@ -29,6 +29,7 @@ ALL = "all features"
 _FAMILIES = {ANOVA: "features", HEDGES: "features × pairs of labels", SLOPE: "features"}
 _INTERVAL = ["estimate", "ci_lo", "ci_hi"]
 _COMMON = ["model", "statistic", *_INTERVAL, *(name for name in TEST if name != "score")]
+_TEXT_ALONE = "What follows is about the text alone."
 _GAPS = dict.fromkeys(_INTERVAL, np.nan)
 
 
@@ -101,9 +102,6 @@ def audio_check(
         )
     )
     return AudioCheck(effects, classification, _verdict(effects, classification, design))
-
-
-# ---- measures -----------------------------------------------------------------------------------
 
 
 def hedges_g(means: np.ndarray, first: np.ndarray, second: np.ndarray) -> np.ndarray:
@@ -207,9 +205,6 @@ def _recall(predicted: np.ndarray, labels: np.ndarray, weights: np.ndarray | Non
     return np.divide(hits, n, out=np.full(n.shape, np.nan), where=n > 0)
 
 
-# ---- effects by feature -------------------------------------------------------------------------
-
-
 def _feature_rows(
     targets: Targets, design: Design, statistic: str, first: str = "", second: str = ""
 ) -> pd.DataFrame:
@@ -241,17 +236,8 @@ def _write(
     if drawn is not None:
         low, high, _ = percentile_interval(observed, drawn, design.resampled)
         table.loc[usable, ["ci_lo", "ci_hi"]] = np.stack([low, high], axis=1)
-    record(
-        table,
-        usable,
-        design,
-        size(observed),
-        size(null),
-        m=len(null),
-        family="",
-        moved="labels",
-        why_not=why_not,
-    )
+    how = {"m": len(null), "family": "", "moved": "labels", "why_not": why_not}
+    record(table, usable, design, size(observed), size(null), **how)
 
 
 def _anova(targets: Targets, design: Design, m: int) -> pd.DataFrame:
@@ -310,9 +296,6 @@ def _resampled_means(values: np.ndarray, design: Design, m: int) -> tuple[np.nda
     return means, boots.units[:, boots.unit_of[design.rows[:, 0]]]
 
 
-# ---- classification -----------------------------------------------------------------------------
-
-
 def _sets(targets: Targets) -> dict[str, np.ndarray]:
     """Name the sets of usable features: all, and each group by itself."""
     usable = np.flatnonzero(targets.usable)
@@ -348,17 +331,8 @@ def _classification(targets: Targets, design: Design, m: int, n_bootstraps: int)
                 recall[_INTERVAL] = np.stack([shares[0], low, high], axis=1)
         found = np.stack(shares_of, axis=1)  # [1 + m, sets]
         # Accuracies are on one scale, so the largest is compared as it is.
-        record(
-            accuracy,
-            np.arange(len(sets)),
-            design,
-            found[0],
-            found[1:],
-            m=m,
-            family="sets of features",
-            moved="labels",
-            standardise=False,
-        )
+        how = {"m": m, "family": "sets of features", "moved": "labels", "standardise": False}
+        record(accuracy, np.arange(len(sets)), design, found[0], found[1:], **how)
     return pd.concat([accuracy, recall], ignore_index=True)
 
 
@@ -388,9 +362,6 @@ def _why_not_classified(targets: Targets, design: Design) -> str:
     return why_no_folds(design)
 
 
-# ---- verdict ------------------------------------------------------------------------------------
-
-
 def _verdict(effects: pd.DataFrame, classification: pd.DataFrame, design: Design) -> pd.DataFrame:
     """Say in a sentence what the tables of all features show."""
     anova = effects.iloc[np.flatnonzero(effects["statistic"] == ANOVA)]
@@ -416,21 +387,15 @@ def _verdict_on_labels(whole: dict, by_feature: str, n_differ: int, design: Desi
         reason = str(whole["null"]).removeprefix("none: ")
         return f"Whether the audio differs between {label}s cannot be tested: {reason}"
     if smallest > ALPHA:
-        return (
-            f"The study is too small to tell whether the audio differs between {label}s: no p below "
-            f"{smallest:.2g} is possible, and {by_sound}."
-        )
+        small = f"The study is too small to tell whether the audio differs between {label}s"
+        return f"{small}: no p below {smallest:.2g} is possible, and {by_sound}."
     if p <= ALPHA:
         return f"The audio differs between {label}s: {by_sound}, and {by_feature}."
     if n_differ:
-        return (
-            f"The audio differs between {label}s in some respects only: {by_feature}, but as a whole it does "
-            f"not tell: {by_sound}."
-        )
-    return (
-        f"The audio was not shown to differ between {label}s: {by_sound}, and {by_feature}. What follows "
-        "is about the text alone."
-    )
+        some = f"The audio differs between {label}s in some respects only: {by_feature}"
+        return f"{some}, but as a whole it does not tell: {by_sound}."
+    none = f"The audio was not shown to differ between {label}s: {by_sound}, and {by_feature}."
+    return f"{none} {_TEXT_ALONE}"
 
 
 def _verdict_on_rating(anova: pd.DataFrame, by_feature: str, label: str) -> tuple[pd.DataFrame, str]:
@@ -443,10 +408,7 @@ def _verdict_on_rating(anova: pd.DataFrame, by_feature: str, label: str) -> tupl
     if np.nanmin(p) <= ALPHA:
         feature = row["feature"].iloc[0]
         return row, f"The audio goes with {label}, most clearly its {feature}: {by_feature}."
-    return (
-        row,
-        f"The audio was not shown to go with {label}: {by_feature}. What follows is about the text alone.",
-    )
+    return row, f"The audio was not shown to go with {label}: {by_feature}. {_TEXT_ALONE}"
 
 
 FINDINGS = (

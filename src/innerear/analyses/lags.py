@@ -397,17 +397,10 @@ def _fill(
         nulls.append(scores.null.swapaxes(1, 2).reshape(m, -1))
     if places:
         rows = np.concatenate(places)
-        tested = record(
-            table,
-            rows,
-            design,
-            table["estimate"].to_numpy(float)[rows],
-            np.concatenate(nulls, axis=1),
-            m=m,
-            family="branches × features × lags of this layer",
-            moved="states of one sample with the sound of another,",
-            of="pairs",
-        )
+        observed, null = table["estimate"].to_numpy(float)[rows], np.concatenate(nulls, axis=1)
+        moved = "states of one sample with the sound of another,"
+        family = "branches × features × lags of this layer"
+        tested = record(table, rows, design, observed, null, m=m, family=family, moved=moved, of="pairs")
     maxima = [({"statistic": STATISTIC}, null_max) for null_max in tested]
     return null_table(maxima, design.permutation_hash(m), MAP_COLUMNS, m)
 

@@ -88,18 +88,9 @@ def of_layer(
     for statistic in cells if targets.usable.any() else ():
         rows, observed, null = _fit(table, statistic, gram, targets, design, n_permutations, n_bootstraps)
         if len(rows):
-            tested = record(
-                table,
-                rows,
-                design,
-                observed,
-                null,
-                m=n_permutations,
-                family="features × branches × windows of this layer",
-                moved=moved[statistic],
-                of="pairs",
-                standardise=False,
-            )
+            how = {"m": n_permutations, "moved": moved[statistic], "of": "pairs", "standardise": False}
+            family = "features × branches × windows of this layer"
+            tested = record(table, rows, design, observed, null, family=family, **how)
             maxima += [({"statistic": statistic}, null_max) for null_max in tested]
     own = ("branch", "window", "feature", "unit", "statistic", "estimate", "ci_lo", "ci_hi", "n_valid")
     drawn = design.permutation_hash(n_permutations)
@@ -125,19 +116,14 @@ def _untested(
 
 
 def _fit(
-    table: pd.DataFrame,
-    statistic: str,
-    gram: GramSource,
-    targets: Targets,
-    design: Design,
-    m: int,
-    n_bootstraps: int,
+    table: pd.DataFrame, statistic: str, gram: GramSource, targets: Targets, design: Design, *sizes: int
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Score a statistic in all windows and branches; write estimates and intervals into the table.
 
     Returns
     -------
     rows : [cells] those with an estimate; observed : [cells] and null : [m, cells] theirs.
+    `sizes` are the numbers of permutations and bootstraps.
     """
     labels = design.covariates.astype(np.float32) if statistic == BEYOND else None
     folds, found = design.folds(), []
@@ -151,23 +137,18 @@ def _fit(
             table.loc[rows, "null"] = "none: all samples are equal (deterministic)"
             continue
         ridge = DualRidge(kernel, folds, design, labels)
-        observed, boots, null = _scores(ridge, targets, design, m, n_bootstraps, labels)
+        observed, boots, null = _scores(ridge, targets, design, labels, *sizes)
         low, high, _ = percentile_interval(observed, boots, design.resampled)
         table.loc[rows, ["estimate", "ci_lo", "ci_hi"]] = np.stack([observed, low, high], axis=1)
         found.append((rows, observed, null))
     if not found:
-        return np.empty(0, int), np.empty(0), np.empty((m, 0))
+        return np.empty(0, int), np.empty(0), np.empty((0, 0))
     rows, observed, null = (np.concatenate(parts, axis=-1) for parts in zip(*found, strict=True))
     return rows, observed, null
 
 
 def _scores(
-    ridge: DualRidge,
-    targets: Targets,
-    design: Design,
-    m: int,
-    n_bootstraps: int,
-    labels: np.ndarray | None,
+    ridge: DualRidge, targets: Targets, design: Design, labels: np.ndarray | None, m: int, n_bootstraps: int
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """R² of the F usable features from one kernel: observed [F], in bootstraps [·, F], permuted [m, F].
 

@@ -236,18 +236,11 @@ def _tabulate(
         if statistic == BOTH:
             table.loc[rows, "null"] = "none: its parts are tested"
             continue
-        tested = record(
-            table,
-            rows,
-            design,
-            observed,
-            np.stack([fit.null[:, place] for fit in found], axis=1),
-            m=m,
-            family="branches × windows of this layer",
-            moved="residuals of states from labels" if statistic == BEYOND_LABEL else "states",
-            of="labels" if statistic == LABEL else "pairs",
-            standardise=False,
-        )
+        null = np.stack([fit.null[:, place] for fit in found], axis=1)
+        moved = "residuals of states from labels" if statistic == BEYOND_LABEL else "states"
+        how = {"moved": moved, "of": "labels" if statistic == LABEL else "pairs", "standardise": False}
+        family = "branches × windows of this layer"
+        tested = record(table, rows, design, observed, null, m=m, family=family, **how)
         maxima += [({"statistic": statistic}, null_max) for null_max in tested]
     return table, null_table(maxima, design.permutation_hash(m), MAP_COLUMNS, m)
 
@@ -267,12 +260,11 @@ def _dimensions(
         return table
     scaled = (centred[:, varies] / centred[:, varies].std(axis=0)).astype(np.float32)
     table.loc[varies, ["feature", "r"]] = _closest_features(scaled, models.targets, design)
-    observed, *null = models.by_dimension(fit.chosen, scaled)
+    r2_of = models.by_dimension(fit.chosen, scaled)
+    observed, null = r2_of[0], r2_of[1:]
     table.loc[varies, "estimate"] = observed
-    m, tested = len(null), np.array(null).reshape(-1, len(varies))
-    record(
-        table, varies, design, observed, tested, m=m, family="", moved="states", of="pairs", standardise=False
-    )
+    how = {"m": len(null), "family": "", "moved": "states", "of": "pairs", "standardise": False}
+    record(table, varies, design, observed, null, **how)
     rows = np.flatnonzero(np.isfinite(table["p"].to_numpy(float)))
     if len(rows):
         table.loc[rows, "p_corrected"] = false_discovery_control(table["p"].to_numpy(float)[rows])

@@ -33,14 +33,7 @@ def draw(
 ) -> dict[str, Figure]:
     """Draw the clip features by emotion, and all clips as mel spectrograms, by file name.
 
-    Parameters
-    ----------
-    samples : the index.
-    clips : long table of clip features.
-    frames : the list of frame files.
-    model : for the titles.
-    contrast : not used; clips are shown by emotion whatever the label.
-    seconds : length of a clip.
+    `frames` lists the frame files, `seconds` is the length of a clip; emotions are shown whatever the label.
     """
     mel = read_frames(frames["path"].tolist(), samples["sample_id"].tolist())["mel"].values
     return {
@@ -71,13 +64,9 @@ def features_by_emotion(
     present = [name for name in features if name in set(table["feature"])]
     prompts, seeds = samples["prompt_id"].nunique(), samples["seed"].nunique()
     counts = {"prompts": prompts, "seeds": seeds, "clips": len(samples)}
-    figure, axes = new_figure(
-        -(-len(present) // COLUMNS),
-        COLUMNS,
-        title=f"What the clips sound like, {model}",
-        subtitle=caption_counts(counts) + "; large: prompt means, line: their mean, small: clips",
-        panel=(2.5, 1.9),
-    )
+    how = caption_counts(counts) + "; large: prompt means, line: their mean, small: clips"
+    look = {"title": f"What the clips sound like, {model}", "subtitle": how, "panel": (2.5, 1.9)}
+    figure, axes = new_figure(-(-len(present) // COLUMNS), COLUMNS, **look)
     for panel, name in zip(axes.flat, present, strict=False):
         _draw_feature(panel, rows_of(table, feature=name), samples)
     for panel in axes.flat[len(present) :]:

@@ -22,15 +22,7 @@ MAX_CONTRASTS = 6
 def draw(
     effects: pd.DataFrame, verdict: pd.DataFrame, validity: pd.DataFrame, *, model: str, contrast: str
 ) -> dict[str, Figure]:
-    """Draw the figure of `innerear.analyses.audio_check`, by file name.
-
-    Parameters
-    ----------
-    effects, verdict : see `AudioCheck`.
-    validity : of `innerear.acoustics.tables.validity`, for the last column.
-    model : for the title.
-    contrast : not used; the verdict names it.
-    """
+    """Draw the figure of an `AudioCheck` by file name; `validity` is of `innerear.acoustics.tables`."""
     return {"audio_check": forest(effects, validity, verdict, model=model)}
 
 
@@ -62,14 +54,9 @@ def forest(
     pairs = list(dict.fromkeys(zip(contrasts["label_1"], contrasts["label_2"], strict=True)))
     drawn = pairs[:MAX_CONTRASTS]
     width = max(1.55, 7 / (len(drawn) + 1))
-    figure, axes = new_figure(
-        1,
-        len(drawn) + 1,
-        title=f"Does the audio differ? {model}",
-        subtitle=_how(verdict, len(drawn), len(pairs), int(9 * width * (len(drawn) + 1))),
-        panel=(width, 0.26 * len(shown) + 0.75),
-        sharey=True,
-    )
+    how = _how(verdict, len(drawn), len(pairs), int(9 * width * (len(drawn) + 1)))
+    look = {"subtitle": how, "panel": (width, 0.26 * len(shown) + 0.75), "sharey": True}
+    figure, axes = new_figure(1, len(drawn) + 1, title=f"Does the audio differ? {model}", **look)
     ends = contrasts.loc[contrasts["feature"].isin(shown), ["ci_lo", "ci_hi", "estimate"]].to_numpy(float)
     limit = 1.05 * float(np.nanmax(np.abs(ends))) if np.isfinite(ends).any() else 1.0
     for panel, (first, second) in zip(axes[0], drawn, strict=False):

@@ -19,14 +19,7 @@ MAX_LAYERS = 8
 
 
 def draw(table: pd.DataFrame, *, model: str, contrast: str) -> dict[str, Figure]:
-    """Draw the figure of `innerear.analyses.lags`, by file name.
-
-    Parameters
-    ----------
-    table : the map of all layers.
-    model : for the title.
-    contrast : not used; the sound is followed whatever the label.
-    """
+    """Draw the figure of `innerear.analyses.lags` by file name, from the map of all layers."""
     return {"lags": lag_curves(table, model=model)}
 
 
@@ -41,15 +34,10 @@ def lag_curves(table: pd.DataFrame, *, model: str) -> Figure:
     """
     branches, features = distinct(table, "branch"), distinct(table, "feature")
     layers = spread_evenly(distinct(table, "layer"), MAX_LAYERS)
-    figure, axes = new_figure(
-        len(features),
-        len(branches),
-        title=f"States of {model} and the sound before and after",
-        subtitle=textwrap.fill(f"{how_tested(table, f'thick: p ≤ {ALPHA}')}; dot: the peak", 90),
-        panel=(2.5, 1.25),
-        sharex=True,
-        sharey="row",
-    )
+    how = textwrap.fill(f"{how_tested(table, f'thick: p ≤ {ALPHA}')}; dot: the peak", 90)
+    look = {"subtitle": how, "panel": (2.5, 1.25), "sharex": True, "sharey": "row"}
+    title = f"States of {model} and the sound before and after"
+    figure, axes = new_figure(len(features), len(branches), title=title, **look)
     # The lightest end of the scale is hard to see on white.
     scale = Normalize(layers[0], max(layers[-1], layers[0] + 1) * 1.15)
     colours = {layer: matplotlib.colormaps[SEQUENTIAL](scale(layer)) for layer in layers}

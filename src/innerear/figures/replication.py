@@ -10,15 +10,7 @@ from innerear.figures.style import BRANCH_COLOURS, new_figure, styled
 
 
 def draw(samples: pd.DataFrame, curves: pd.DataFrame, *, model: str, contrast: str) -> dict[str, Figure]:
-    """Draw the figure of `innerear.analyses.replication`, by file name.
-
-    Parameters
-    ----------
-    samples : the index, for the two emotions.
-    curves : see `layer_curves`.
-    model : for the title.
-    contrast : not used; the comparison is of emotions whatever the label.
-    """
+    """Draw the figure of `innerear.analyses.replication` by file name; of emotions, whatever the label."""
     emotions = distinct(samples, "emotion")
     return {"replication": replication_curves(curves, model=model, emotions=(emotions[0], emotions[1]))}
 
@@ -35,14 +27,9 @@ def replication_curves(curves: pd.DataFrame, *, model: str, emotions: tuple[str,
     layers = sorted(distinct(curves, "layer"))
     layer = layers[len(layers) // 2]
     here = rows_of(curves, layer=layer)
-    figure, axes = new_figure(
-        4,
-        1,
-        title=f"{model}: {emotions[0]} against {emotions[1]}, layer {layer}",
-        subtitle="bands: lowest and highest pair; 1 prompt an emotion, so no test",
-        panel=(6.4, 1.7),
-        sharex=True,
-    )
+    title = f"{model}: {emotions[0]} against {emotions[1]}, layer {layer}"
+    how = "bands: lowest and highest pair; 1 prompt an emotion, so no test"
+    figure, axes = new_figure(4, 1, title=title, subtitle=how, panel=(6.4, 1.7), sharex=True)
     top, raw = axes[0, 0], rows_of(here, measure="raw", pairs=PAIRS[0])
     for branch in BRANCHES[:-1]:
         _draw(top, rows_of(raw, branch=branch), BRANCH_COLOURS.get(branch, "black"), branch)

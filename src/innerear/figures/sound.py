@@ -25,13 +25,7 @@ _SCALES = {
 
 
 def draw(table: pd.DataFrame, *, model: str, contrast: str) -> dict[str, Figure]:
-    """Draw all figures of `innerear.analyses.sound`, by file name.
-
-    Parameters
-    ----------
-    table : the map of all layers.
-    model, contrast : for the titles.
-    """
+    """Draw the figures of `innerear.analyses.sound` by file name, from the map of all layers."""
     words = {"model": model, "contrast": contrast}
     return {"sound": r2_map(table, HELD_OUT, **words), "sound_beyond": r2_map(table, BEYOND, **words)}
 
@@ -52,16 +46,12 @@ def r2_map(
     features = distinct(table, "feature")
     estimate = table["estimate"].to_numpy(float)
     top = max(float(np.nanmax(estimate)), 0.1) if np.isfinite(estimate).any() else 1.0
-    how = how_tested(table, marked=f"*: p ≤ {ALPHA}")
-    figure, axes = new_figure(
-        1,
-        len(branches),
-        title=_TITLES[statistic].format(model=model, contrast=contrast),
-        # Short enough for the narrowest figure, of two layers.
-        subtitle=textwrap.fill(f"{how}; folds of whole templates or prompts", 60),
-        panel=(max(1.9, 0.28 * len(layers) + 0.6), 0.17 * len(features) + 0.6),
-        sharey=True,
-    )
+    how = f"{how_tested(table, marked=f'*: p ≤ {ALPHA}')}; folds of whole templates or prompts"
+    size = max(1.9, 0.28 * len(layers) + 0.6), 0.17 * len(features) + 0.6
+    # Lines short enough for the narrowest figure, of two layers.
+    look = {"subtitle": textwrap.fill(how, 60), "panel": size, "sharey": True}
+    title = _TITLES[statistic].format(model=model, contrast=contrast)
+    figure, axes = new_figure(1, len(branches), title=title, **look)
     image = None
     for panel, branch in zip(axes[0], branches, strict=True):
         image = _draw(panel, rows_of(table, branch=branch), features, layers, top)

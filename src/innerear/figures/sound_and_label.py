@@ -23,14 +23,7 @@ _WINDOWS = {"whole": "whole clip", "first_10": "first tenth", "last_10": "last t
 
 
 def draw(table: pd.DataFrame, dimensions: pd.DataFrame, *, model: str, contrast: str) -> dict[str, Figure]:
-    """Draw the figure of `innerear.analyses.sound_and_label`, by file name.
-
-    Parameters
-    ----------
-    table : the map of all layers.
-    dimensions : the table of single dimensions, of all layers.
-    model, contrast : for titles and legend.
-    """
+    """Draw the figure of `innerear.analyses.sound_and_label` by file name, from its tables of all layers."""
     return {"sound_and_label": shares(table, dimensions, model=model, contrast=contrast)}
 
 
@@ -43,16 +36,10 @@ def shares(table: pd.DataFrame, dimensions: pd.DataFrame, *, model: str, contras
     Filled points: p ≤ .05 by max-T over layers × branches × windows.
     """
     branches, windows = distinct(table, "branch"), distinct(table, "window")
-    how = how_tested(table, f"filled: p ≤ {ALPHA}")
-    figure, axes = new_figure(
-        len(windows) + 1,
-        len(branches),
-        title=f"States of {model} explained by the {contrast} and by the sound of the clip",
-        subtitle=textwrap.fill(f"{how}; bands: 95 %; folds of whole templates or prompts", 90),
-        panel=(2.5, 1.5),
-        sharex=True,
-        sharey="row",
-    )
+    how = f"{how_tested(table, f'filled: p ≤ {ALPHA}')}; bands: 95 %; folds of whole templates or prompts"
+    look = {"subtitle": textwrap.fill(how, 90), "panel": (2.5, 1.5), "sharex": True, "sharey": "row"}
+    title = f"States of {model} explained by the {contrast} and by the sound of the clip"
+    figure, axes = new_figure(len(windows) + 1, len(branches), title=title, **look)
     for column, branch in enumerate(branches):
         for row, window in enumerate(windows):
             _draw(axes[row, column], rows_of(table, branch=branch, window=window), contrast)
