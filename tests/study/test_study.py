@@ -103,7 +103,7 @@ def test_a_clip_beyond_the_window_takes_the_steps_of_its_windows():
 def test_melody_has_no_cross_attention_to_capture(settings):
     settings["model"]["name"] = "facebook/musicgen-melody"
     settings["capture"] = {"sites": ["cross_attention"]}
-    with pytest.raises(InputError, match="no site 'cross_attention'.*; its sites are residual"):
+    with pytest.raises(InputError, match=r"no site 'cross_attention'.*; its sites are residual"):
         Study.from_settings(settings, SCHEMA)
 
 
