@@ -36,16 +36,10 @@ Observer = Callable[[Sequence[int], Sequence[Pass]], AbstractContextManager]
 
 @dataclass(frozen=True)
 class Generation:
-    """Composed clips.
+    """Composed clips, on the CPU."""
 
-    Attributes
-    ----------
-    codes : int64 [B, K, T] on the CPU.
-    audio : float32 [B, n] on the CPU, mono, nominally within ±1.
-    """
-
-    codes: torch.Tensor
-    audio: torch.Tensor
+    codes: torch.Tensor  #: int64 [B, K, T]
+    audio: torch.Tensor  #: float32 [B, n], mono, nominally within ±1
 
 
 #: Distributions in `MusicModel.replay`'s result: cond, uncond, and guided (what tokens were sampled from,

@@ -5,7 +5,7 @@ Gumbel-max trick without its logarithm). Each sample's uniforms come from a CPU 
 they are the same on every device and in every batch.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from types import SimpleNamespace
 from typing import Any
@@ -16,27 +16,13 @@ from innerear.models.patching import replaced
 
 
 class Race:
-    """Draw tokens for the B samples of one run.
-
-    Parameters
-    ----------
-    seeds : one per sample.
-    """
+    """Draw tokens for the B samples of one run, each with a seed of its own."""
 
     def __init__(self, seeds: Sequence[int]) -> None:
         self._generators = [torch.Generator().manual_seed(int(seed)) for seed in seeds]
 
     def draw(self, probabilities: torch.Tensor) -> torch.Tensor:
-        """Draw one candidate of each row.
-
-        Parameters
-        ----------
-        probabilities : [B, K, card], ≥ 0, not necessarily normalised; unchanged.
-
-        Returns
-        -------
-        int64 [B, K, 1].
-        """
+        """Draw one candidate of each row of [B, K, card], ≥ 0, not necessarily normalised: int64 [B, K, 1]."""
         shape = probabilities.shape[1:]
         uniform = torch.stack([torch.rand(shape, generator=own) for own in self._generators])
         # −log u lies in (0, ∞]: u < 1, and a candidate with u = 0 cannot win.
@@ -67,10 +53,6 @@ def own_noise(seeds: Sequence[int]) -> Iterator[None]:
     def multinomial(input: torch.Tensor, num_samples: int, **_: Any) -> torch.Tensor:
         return race.draw(input)
 
-    functions: dict[str, Callable] = {
-        "sample_top_k": race.top_k,
-        "sample_top_p": race.top_p,
-        "multinomial": multinomial,
-    }
-    with replaced(lm, utils=SimpleNamespace(**functions)):
+    functions = SimpleNamespace(sample_top_k=race.top_k, sample_top_p=race.top_p, multinomial=multinomial)
+    with replaced(lm, utils=functions):
         yield
