@@ -8,7 +8,6 @@ from scipy.stats import binom
 
 from innerear.analyses import sound_and_label
 from innerear.analyses.sound_and_label import BEYOND_LABEL, LABEL, SOUND
-from innerear.statistics.ridge import PENALTIES, DualRidge
 from innerear.statistics.table import layer_map
 
 
@@ -39,27 +38,6 @@ def test_label_and_sound_are_told_apart():
     of = result.further["dimensions"].groupby("branch")
     assert (of.get_group("uncond")["p_corrected"] <= 0.05).all()
     assert (of.get_group("delta")["p_corrected"] > 0.05).all()
-
-
-def test_joint_errors_are_those_of_the_targets_themselves():
-    """What is computed from inner products equals ridge of every dimension with one common penalty."""
-    design, rng = make_design(), np.random.default_rng(1)
-    x, y = rng.normal(size=(design.n_samples, 7)), rng.normal(size=(design.n_samples, 5)).astype(np.float32)
-    y += (x[:, :5] * [3, 0, 0, 0, 1]).astype(np.float32)
-    ridge = DualRidge(x @ x.T, design.folds(), design)
-    errors, base, chosen = ridge.joint((y @ y.T)[None])
-    by_hand, by_mean = 0.0, 0.0
-    for number, fold in enumerate(design.folds()):
-        train, test = x[fold.train], x[fold.test]
-        centre, level = train.mean(axis=0), y[fold.train].mean(axis=0)
-        inside = train - centre
-        penalty = PENALTIES[chosen[number, 0]] * (inside**2).sum() / len(train)
-        weights = np.linalg.solve(inside.T @ inside + penalty * np.eye(7), inside.T @ (y[fold.train] - level))
-        by_hand += ((level + (test - centre) @ weights - y[fold.test]) ** 2).sum()
-        by_mean += ((level - y[fold.test]) ** 2).sum()
-    assert errors[0] == pytest.approx(by_hand, rel=1e-4)
-    assert base[0] == pytest.approx(by_mean, rel=1e-4)
-    assert ridge.joint_base((y @ y.T)[None])[0] == pytest.approx(by_mean, rel=1e-4)
 
 
 def test_permuting_the_gram_matrix_is_permuting_the_states():
