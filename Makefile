@@ -41,7 +41,7 @@ lock: $(INSTALLED)  ## Resolve envs/requirements.in anew into envs/lock.txt
 dag: $(INSTALLED)  ## The rule graph, as mermaid
 	@$(BIN)/snakemake --rulegraph mermaid-js --forceall 2>/dev/null
 
-docs: $(INSTALLED)  ## Renew what the README takes from the schema and from the workflow
+docs: $(INSTALLED)  ## Renew what docs/ takes from the schema, the default study and the workflow
 	$(BIN)/python docs/renew.py
 
 nano: $(INSTALLED)  ## Train the embedded model again from nothing (under an hour on 2 CPU cores)

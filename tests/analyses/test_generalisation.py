@@ -11,7 +11,6 @@ from sklearn.linear_model import Ridge
 
 from innerear.analyses import generalisation
 from innerear.analyses.generalisation import AUC, EVIDENCE, of_layer
-from innerear.errors import InputError
 from innerear.statistics.probes import Ranking, held_out_operators
 from innerear.statistics.table import layer_map
 
@@ -160,9 +159,3 @@ def test_one_prompt_per_emotion_gives_a_reason_and_no_estimate():
     table = measure(make_design(n_templates=1)).table
     assert table["estimate"].isna().all()
     assert table["null"].str.contains("no folds are possible").all()
-
-
-def test_without_bins_it_is_refused():
-    design = make_design()
-    with pytest.raises(InputError, match=r"gram\.bins"):
-        of_layer(Measured(data(design), design, n_bins=0), design, model="m", layer=0)

@@ -113,7 +113,7 @@ def test_omega_squared_without_templates_equals_the_anova_of_prompt_means():
     means = x[design.rows].mean(axis=1)  # [P, 1]
     f = f_oneway(*(means[design.prompt_labels == e, 0] for e in EMOTIONS)).statistic
     expected = 3 * (f - 1) / (3 * (f - 1) + 20)
-    model, kernel = Explained.of(design), prompt_means((centred(x) @ centred(x).T)[None], design)
+    model, kernel = Explained(design), prompt_means((centred(x) @ centred(x).T)[None], design)
     explained = np.einsum("pq,cpq->c", model.label, kernel)
     assert (model.between, model.within) == (3, 16)
     assert model.omega_squared(explained, kernel)[0] == pytest.approx(expected)
@@ -126,7 +126,7 @@ def test_omega_squared_without_templates_equals_the_anova_of_prompt_means():
 
 def test_permuted_dispersion_equals_permuting_residuals_by_hand(features):
     design, x, kernel = features
-    model = Explained.of(design)
+    model = Explained(design)
     rest = model.remove - model.label
     residual = rest @ x[design.rows].mean(axis=1)
     for row, got in zip(
@@ -149,7 +149,7 @@ def test_omega_squared_with_templates_equals_nested_least_squares(features):
 
     total, rest = residual(blocks), residual(np.hstack([blocks, design.targets]))
     mean_square = rest / 9
-    model, prompts = Explained.of(design), prompt_means(kernel, design)
+    model, prompts = Explained(design), prompt_means(kernel, design)
     assert (model.between, model.within) == (3, 9)
     got = model.omega_squared(np.einsum("pq,cpq->c", model.label, prompts), prompts)[0]
     assert got == pytest.approx((total - rest - 3 * mean_square) / (total + mean_square))

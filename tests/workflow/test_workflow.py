@@ -16,7 +16,7 @@ MAPPED = (
     *("similarity", "discriminability", "emergence", "generalisation", "dimensions", "affect"),
     *("sound", "sound_and_label", "lags", "decomposition"),
 )
-# What stays when the design is another one: the capture, what is measured of the sound, and the pages of clips.
+# What stays when the design is another one: the capture, measures of the sound, and the pages of clips.
 BEFORE_THE_DESIGN = {
     **dict.fromkeys(
         ("index", "qc", "verify", "gate", "plot_diagnostics", "clip_features", "plot_acoustics"), 1

@@ -185,7 +185,7 @@ class _Branch:
         return self.distance.fold_products(self.prompts[cell], self.relabelings)
 
     def _explained(self) -> list[_Statistic]:
-        model = Explained.of(self.design)
+        model = Explained(self.design)
         if model.within < 1 or model.between < 1:
             return self._nothing(OMEGA, DISPERSION)
         explained = permuted_sums(model.label, self.prompts, self.relabelings)

@@ -1,7 +1,7 @@
 """The fingerprint of the code behind a rule: it changes when an edit can change a result, and only then.
 
-Parsing every module takes half a second, and a job on a cluster plans twice before it begins. What each module
-says is therefore noted in Snakemake's own folder, with the hash of its text.
+Parsing every module takes half a second, and a job on a cluster plans twice before it begins. What each
+module says is therefore noted in Snakemake's own folder, with the hash of its text.
 """
 
 import ast
@@ -39,8 +39,8 @@ def fingerprint(script: Path, *modules: str) -> str:
 
     Returns
     -------
-    The first of `modules`, or else the script's name, and 16 hexadecimal digits: Snakemake's reason for a rerun
-    then says whose code changed.
+    The first of `modules`, or else the script's name, and 16 hexadecimal digits: Snakemake's reason for a
+    rerun then says whose code changed.
 
     Raises
     ------

@@ -4,12 +4,12 @@ Both are linear in the Gram matrix of the prompts, and relabeling permutes the w
 relabelings are the rows of one matrix product.
 """
 
-from dataclasses import dataclass
 from functools import cached_property
 from itertools import combinations
 
 import numpy as np
 
+from innerear.statistics.anova import Anova
 from innerear.statistics.design import Design
 from innerear.statistics.pieces import pieces
 
@@ -129,31 +129,8 @@ def _between(x: np.ndarray, y: np.ndarray) -> np.ndarray:
     return (np.outer(x.sum(axis=0), y.sum(axis=0)) - x.T @ y) / (n * (n - 1))
 
 
-@dataclass(frozen=True)
-class Explained:
-    """Variance of prompt means that labels explain within templates: PERMANOVA (Anderson 2001).
-
-    Attributes
-    ----------
-    remove : [P, P] the projector that removes block means (the grand mean where there are no blocks).
-    label : [P, P] the projector on what labels explain of the rest.
-    between, within : degrees of freedom.
-    """
-
-    remove: np.ndarray
-    label: np.ndarray
-    between: int
-    within: int
-
-    @classmethod
-    def of(cls, design: Design) -> "Explained":
-        """Make the projectors of a design."""
-        blocks = np.equal.outer(design.block_of, np.arange(design.n_blocks)).astype(float)
-        remove = np.eye(design.n_prompts) - blocks @ np.linalg.pinv(blocks)
-        basis = remove @ design.targets
-        label = basis @ np.linalg.pinv(basis, rcond=1e-10)
-        between = round(float(np.trace(label)))
-        return cls(remove, label, between, design.n_prompts - design.n_blocks - between)
+class Explained(Anova):
+    """Variance of prompt means that labels explain within templates: PERMANOVA (Anderson 2001)."""
 
     def omega_squared(self, explained: np.ndarray, kernel: np.ndarray) -> np.ndarray:
         """Return ω² from the explained sums of squares [..., cells] of kernels [cells, P, P].
