@@ -51,7 +51,7 @@ clean:  ## Remove the environment; results stay
 	rm -rf .venv
 
 # audiocraft's own dependency list cannot be satisfied any more, so the lock is complete and
- is resolved here.
+# nothing is resolved here.
 $(INSTALLED): envs/lock.txt envs/acoustics.post-deploy.sh envs/analysis.post-deploy.sh pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Inner Ear needs Python 3.11 or newer; set PYTHON=")'
 	$(PYTHON) -m venv .venv
