@@ -22,7 +22,7 @@ class Race:
         self._generators = [torch.Generator().manual_seed(int(seed)) for seed in seeds]
 
     def draw(self, probabilities: torch.Tensor) -> torch.Tensor:
-        """Draw one candidate of each row of [B, K, card], ≥ 0, not necessarily normalised: int64 [B, K, 1]."""
+        """Draw one candidate of each row [B, K, card], ≥ 0, not necessarily normalised: int64 [B, K, 1]."""
         shape = probabilities.shape[1:]
         uniform = torch.stack([torch.rand(shape, generator=own) for own in self._generators])
         # −log u lies in (0, ∞]: u < 1, and a candidate with u = 0 cannot win.
