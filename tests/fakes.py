@@ -85,6 +85,11 @@ def clustered(design, shape, within, rng):
     return prompt[design.prompt_of] + np.sqrt(1 - within) * rng.normal(size=(design.n_samples, *shape))
 
 
+def centred(x):
+    """Features [N, D] about their mean over samples."""
+    return x - x.mean(axis=0)
+
+
 def rows(table, **where):
     """The rows whose columns have these values."""
     for column, value in where.items():

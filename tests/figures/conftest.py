@@ -103,10 +103,6 @@ class Study:
     def sound(self):
         return self.mapped("sound", clips=self.clips, **SIZES)
 
-    @property
-    def correlation(self):
-        return self.sound
-
     @cached_property
     def discriminability(self):
         return self.mapped("discriminability")

@@ -5,7 +5,7 @@ from functools import partial
 import fakes
 import numpy as np
 import pytest
-from fakes import EMOTIONS, clustered
+from fakes import EMOTIONS, centred, clustered
 from scipy.stats import f_oneway
 
 from innerear.statistics.design import Design
@@ -13,19 +13,6 @@ from innerear.statistics.label_distance import Distance, Explained, permuted_sum
 
 RATINGS = dict(zip(EMOTIONS, ((0.8, 0), (-0.7, 0), (0.5, 0), (0.4, 0)), strict=True))
 make_design = partial(fakes.make_design, n_templates=4)
-
-
-def centred(x):
-    return x - x.mean(axis=0)
-
-
-@pytest.fixture(scope="module")
-def features():
-    """Features [N, D] with an effect, their design, and their kernel [1, N, N]."""
-    design, rng = make_design(), np.random.default_rng(0)
-    codes = np.unique(design.labels, return_inverse=True)[1]
-    x = clustered(design, (8,), 0.5, rng) + 0.8 * rng.normal(size=(4, 8))[codes]
-    return design, x, (centred(x) @ centred(x).T)[None]
 
 
 def test_distance_equals_the_products_of_fold_differences(features):

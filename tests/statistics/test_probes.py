@@ -24,19 +24,6 @@ from innerear.statistics.probes import (
 make_design = partial(fakes.make_design, n_templates=4)
 
 
-def centred(x):
-    return x - x.mean(axis=0)
-
-
-@pytest.fixture(scope="module")
-def features():
-    """Features [N, D] with an effect, their design, and their kernel [1, N, N]."""
-    design, rng = make_design(), np.random.default_rng(0)
-    codes = np.unique(design.labels, return_inverse=True)[1]
-    x = clustered(design, (8,), 0.5, rng) + 0.8 * rng.normal(size=(4, 8))[codes]
-    return design, x, (centred(x) @ centred(x).T)[None]
-
-
 def test_probe_equals_scikit_learn_ridge_on_features(features):
     design, x, kernel = features
     targets = design.targets[design.prompt_of]

@@ -207,7 +207,7 @@ rule gram:
     params:
         bins=config["gram"]["bins"],
         steps_per_matrix=config["gram"]["steps_per_matrix"],
-        site=config["capture"]["sites"][0],
+        site=SITE,
     script:
         "../../scripts/gram.py"
 

@@ -20,7 +20,7 @@ rule counterfactual:
         model=loading_of,
         texts=swapped_texts_of,
         layers=STUDY.layers,
-        site=config["capture"]["sites"][0],
+        site=SITE,
         keep_states=config["counterfactual"]["keep_states"],
         dtype=config["capture"]["dtype"],
         run=counterfactual_run,
