@@ -1,7 +1,7 @@
 """A twin of a checkpoint in the released models' regime: a constant that LayerNorm discards.
 
-Every state of MusicGen-large has a mean over units near −9.8 and a spread of about 0.14. A pre-norm model never
-reads that mean, so that adding the same number to all units of its embeddings changes no token.
+Every state of MusicGen-large has a mean over units near −9.8 and a spread of about 0.14. A pre-norm model
+never reads that mean. Adding the same number to all units of its embeddings therefore changes no token.
 """
 
 import re

@@ -9,8 +9,8 @@ from innerear.models import nano_directory
 
 TEXTS = ["a happy solo piano piece", "a sad solo piano piece"] * 2
 SEEDS = [0, 0, 1, 1]
-#: constant → what the raw cosine of two prompts exceeds. Nano's spread over units is 0.7, MusicGen-large's 0.14: −53
-#: is in nano what −9.8 is there.
+#: constant → what the raw cosine of two prompts exceeds. The spread over units is 0.7 in nano and 0.14 in
+#: MusicGen-large: −53 is in nano what −9.8 is there.
 RAW_COSINES = {-9.8: 0.99, 3.1: 0.95, -53.0: 0.9995}
 
 
@@ -61,8 +61,8 @@ def test_tokens_are_equal(plain, twin):
 
 def test_states_differ_by_the_constant_and_by_rounding(plain, twin):
     constant, _, states = twin
-    # Each addition rounds a number x by at most |x|·2⁻²⁴: one for each codebook, one for the position, three in
-    # each block.
+    # Each addition rounds a number x by at most |x|·2⁻²⁴: one for each codebook, one for the position, three
+    # in each block.
     additions = 4 + 1 + 3 * len(states)
     tolerance = additions * 2.0**-24 * states.abs().max()
     levels, expected = states.mean(dim=-1), plain[1].mean(dim=-1) + constant
