@@ -129,7 +129,7 @@ def test_a_decimal_duration_loses_no_frame(tiny_model):
 
 def test_out_of_memory_halves_the_batch(tiny_model, monkeypatch):
     sizes = []
-    run = AudiocraftModel._run
+    run = AudiocraftModel._compose
 
     def small_gpu(self, texts, seeds, *rest):
         sizes.append(len(texts))
@@ -138,7 +138,7 @@ def test_out_of_memory_halves_the_batch(tiny_model, monkeypatch):
         return run(self, texts, seeds, *rest)
 
     expected = tiny_model.generate([SHORT] * 5, range(5), 0.2).codes
-    monkeypatch.setattr(AudiocraftModel, "_run", small_gpu)
+    monkeypatch.setattr(AudiocraftModel, "_compose", small_gpu)
     torch.testing.assert_close(tiny_model.generate([SHORT] * 5, range(5), 0.2).codes, expected)
     assert sizes == [5, 2, 3, 1, 2]
 
@@ -147,7 +147,7 @@ def test_a_gpu_too_small_for_one_clip_names_the_setting(tiny_model, monkeypatch)
     def no_memory(*_):
         raise torch.OutOfMemoryError
 
-    monkeypatch.setattr(AudiocraftModel, "_run", no_memory)
+    monkeypatch.setattr(AudiocraftModel, "_compose", no_memory)
     with pytest.raises(InputError, match=r"generation\.duration, use a smaller model, or set model\.device"):
         tiny_model.generate([SHORT], [0], 0.2)
 

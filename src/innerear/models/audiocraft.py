@@ -1,25 +1,25 @@
 """audiocraft's MusicGen as a MusicModel."""
 
 import hashlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
 
 from innerear.errors import InputError
-from innerear.models.base import DISTRIBUTIONS, Generation, Observer, Pass, Progress
+from innerear.models.base import DISTRIBUTIONS, Generation, Progress
+from innerear.models.batching import BatchedModel, negative_log_likelihood
 from innerear.models.patching import replaced
 from innerear.models.sampling import own_noise
-from innerear.study.architectures import Architecture, check_sites
 from innerear.timeline import Timeline
 
 if TYPE_CHECKING:
     from audiocraft.models.musicgen import MusicGen
 
 
-class AudiocraftModel:
+class AudiocraftModel(BatchedModel):
     """A MusicGen that reads its text by cross-attention or prepended to the sequence.
 
     Parameters
@@ -47,21 +47,10 @@ class AudiocraftModel:
         # The transformer's: embeddings and the text projection stay in float32.
         parameter = next(lm.transformer.parameters())
         self.device, self.dtype = parameter.device, parameter.dtype
+        self.pre_norm = all(block.norm_first for block in lm.transformer.layers)
         self.has_cross_attention = len(lm.fuser.fuse2cond.get("cross", [])) > 0
         self.sites = self._architecture.sites
         self._prefixed = len(lm.fuser.fuse2cond.get("prepend", [])) > 0
-
-    @property
-    def _architecture(self) -> Architecture:
-        return Architecture(
-            self.n_layers,
-            self.d_model,
-            self.n_codebooks,
-            self.frame_rate,
-            self.sample_rate,
-            self.max_duration,
-            self.has_cross_attention,
-        )
 
     @staticmethod
     def _refuse_other_patterns(name: str, lm: Any) -> None:
@@ -84,21 +73,10 @@ class AudiocraftModel:
             self._identity = f"sha256:{digest.hexdigest()}"
         return self._identity
 
-    def modules(self, site: str) -> Sequence[nn.Module]:
-        """Return the modules of a site, layer by layer; see `MusicModel.modules`."""
-        check_sites([site], self.sites, "capture.sites")
+    def _site_modules(self, site: str) -> Sequence[nn.Module]:
         names = {"self_attention": "self_attn", "cross_attention": "cross_attention", "mlp": "linear2"}
         blocks: Any = list(self.musicgen.lm.transformer.layers)
         return [getattr(block, names[site]) for block in blocks] if site in names else blocks
-
-    def timeline(self, duration: float, *, stride: float = 0.6, given: int = 0) -> Timeline:
-        """Return the clip's timeline; see `MusicModel.timeline`. T = ⌊duration · frame rate⌋."""
-        if self._architecture.n_frames(duration) < 1:
-            raise InputError(
-                f"generation.duration: {duration} s holds no codec frame; use at least "
-                f"{1 / self.frame_rate:g} s"
-            )
-        return self._architecture.timeline(duration, stride, given)
 
     def encode(self, audio: torch.Tensor, sample_rate: int) -> torch.Tensor:
         """Return the codes of audio that is to be continued; see `MusicModel.encode`."""
@@ -109,73 +87,6 @@ class AudiocraftModel:
         with torch.no_grad():
             codes, _ = codec.encode(wave.to(self.device))
         return codes.cpu()
-
-    def generate(
-        self,
-        texts: Sequence[str],
-        seeds: Sequence[int],
-        duration: float,
-        *,
-        guidance: float | None = 3.0,
-        two_step: bool = False,
-        stride: float = 0.6,
-        given: torch.Tensor | None = None,
-        temperature: float = 1.0,
-        top_k: int = 250,
-        top_p: float = 0.0,
-        use_sampling: bool = True,
-        observe: Observer | None = None,
-        progress: Progress | None = None,
-    ) -> Generation:
-        """Compose one clip per (text, seed); see `MusicModel.generate`."""
-        self._check(texts, seeds)
-        if given is not None and given.shape[:2] != (len(texts), self.n_codebooks):
-            raise InputError(
-                f"given: codes of shape {tuple(given.shape)} are not {len(texts)} samples × "
-                f"{self.n_codebooks} codebooks × frames"
-            )
-        timeline = self.timeline(duration, stride=stride, given=0 if given is None else given.shape[-1])
-        branches = ("cond",) if guidance is None else ("cond", "uncond")
-        passes = self._passes(timeline, [(one,) for one in branches] if two_step else [branches])
-        settings = {
-            "use_sampling": use_sampling,
-            "temp": temperature,
-            "top_k": top_k,
-            "top_p": top_p,
-            "two_step_cfg": two_step and guidance is not None,
-        }
-        observe = observe or (lambda rows, passes: nullcontext())
-        clips: dict[int, tuple[torch.Tensor, torch.Tensor]] = {}
-
-        def run(rows: list[int]) -> None:
-            def report(step: int, steps: int) -> None:  # of the run; `progress` is of the whole call
-                if progress:
-                    progress(len(clips) * steps + len(rows) * step, len(texts) * steps)
-
-            with observe(rows, passes), self._guided(guidance):
-                made = self._run(
-                    [texts[i] for i in rows],
-                    [seeds[i] for i in rows],
-                    None if given is None else given[rows],
-                    timeline,
-                    settings,
-                    report,
-                )
-            clips.update({row: (made.codes[i], made.audio[i]) for i, row in enumerate(rows)})
-
-        self._in_batches(texts, duration, run)
-        codes, audio = zip(*(clips[i] for i in range(len(texts))), strict=True)
-        return Generation(torch.stack(codes), torch.stack(audio))
-
-    def _passes(self, timeline: Timeline, calls: Sequence[tuple[str, ...]]) -> list[Pass]:
-        """Return the calls of a generation: at each step one for each group of branches."""
-        passes = []
-        for window in timeline.windows:
-            # The given frames, and the position before them, which holds no token.
-            passes += [Pass(window.given + 1, branches, self._prefixed) for branches in calls]
-            n_left = timeline.steps_of(window) - window.given - 1
-            passes += [Pass(1, branches) for _ in range(n_left) for branches in calls]
-        return passes
 
     @contextmanager
     def _guided(self, guidance: float | None) -> Iterator[None]:
@@ -202,7 +113,7 @@ class AudiocraftModel:
         finally:
             lm.__dict__["_fsdp"] = None
 
-    def _run(
+    def _compose(
         self,
         texts: list[str],
         seeds: list[int],
@@ -216,7 +127,14 @@ class AudiocraftModel:
         codes = torch.empty(len(texts), self.n_codebooks, 0, dtype=torch.long, device=self.device)
         if given is not None:
             codes = given.to(self.device)
-        with own_noise(seeds), torch.no_grad():
+        sampling = {
+            "use_sampling": settings["use_sampling"],
+            "temp": settings["temperature"],
+            "top_k": settings["top_k"],
+            "top_p": settings["top_p"],
+            "two_step_cfg": settings["two_step"],
+        }
+        with self._guided(settings["guidance"]), own_noise(seeds), torch.no_grad():
             attributes, _ = model._prepare_tokens_and_attributes(texts, None)
             done, total = 0, sum(timeline.steps_of(one) - one.given for one in timeline.windows)
             for window in timeline.windows:
@@ -226,43 +144,12 @@ class AudiocraftModel:
                         attributes,
                         max_gen_len=window.n_frames,
                         callback=lambda step, _, done=done: report(done + step, total),
-                        **settings,
+                        **sampling,
                     )
                 codes = torch.cat([codes, made[..., window.given :]], dim=-1)
                 done += timeline.steps_of(window) - window.given
             audio = model.generate_audio(codes)  # [B, channels, n]
         return Generation(codes.cpu(), audio.mean(dim=1).float().cpu())
-
-    def replay(
-        self,
-        codes: torch.Tensor,
-        texts: Sequence[str | None],
-        timeline: Timeline,
-        *,
-        guidance: float = 3.0,
-        observe: Observer | None = None,
-    ) -> torch.Tensor:
-        """Read finished clips once more; see `MusicModel.replay`.
-
-        Raises
-        ------
-        InputError: codes that do not fit the texts or the timeline; a GPU too small for one sample.
-        """
-        expected = (len(texts), timeline.n_codebooks, timeline.n_frames)
-        if codes.shape != expected:
-            raise InputError(f"replay: codes of shape {tuple(codes.shape)} are not {expected} [B, K, T]")
-        observe = observe or (lambda rows, passes: nullcontext())
-        passes = [
-            Pass(timeline.steps_of(window), ("cond", "uncond"), self._prefixed) for window in timeline.windows
-        ]
-        nll = torch.full((len(texts), len(DISTRIBUTIONS), *expected[1:]), torch.nan)
-
-        def run(rows: list[int]) -> None:
-            with observe(rows, passes):
-                nll[rows] = self._reread(codes[rows], [texts[i] for i in rows], timeline, guidance)
-
-        self._in_batches([text or "" for text in texts], timeline.n_frames / self.frame_rate, run)
-        return nll
 
     def _reread(
         self, codes: torch.Tensor, texts: list[str | None], timeline: Timeline, guidance: float
@@ -282,43 +169,9 @@ class AudiocraftModel:
                     logits = lm(sequence[..., :-1].repeat(2, 1, 1), [], conditions)  # [2B, K, S, card]
                 cond, uncond = logits.float().chunk(2)
                 for row, of in enumerate((cond, uncond, uncond + guidance * (cond - uncond))):
-                    losses = _negative_log_likelihood(of, own)
+                    losses = negative_log_likelihood(of, own)
                     nll[:, row, :, start + given : start + n_frames] = losses[..., given:].cpu()
         return nll
-
-    def _check(self, texts: Sequence[str], seeds: Sequence[int]) -> None:
-        if isinstance(texts, str):
-            raise InputError(f"prompts: {texts!r} is one text; give a list of texts")
-        if not texts or len(texts) != len(seeds):
-            raise InputError(f"{len(texts)} prompts and {len(seeds)} seeds: give one seed for each prompt")
-        for i, text in enumerate(texts):
-            if not text.strip():
-                raise InputError(f"prompt {i} is empty; the model would compose without a condition")
-
-    def _in_batches(self, texts: Sequence[str], duration: float, run: Callable[[list[int]], None]) -> None:
-        """Run samples whose texts are equally long together, in halves where GPU memory runs out.
-
-        Padding would dilute a shorter text's cross-attention.
-        """
-        lengths = {text: self._text_length(text) for text in dict.fromkeys(texts)}
-        batches: dict[tuple[int, ...], list[int]] = {}
-        for i, text in enumerate(texts):
-            batches.setdefault(lengths[text], []).append(i)
-        waiting = list(batches.values())
-        while waiting:
-            rows = waiting.pop(0)
-            try:
-                run(rows)
-            except torch.OutOfMemoryError:
-                if len(rows) == 1:
-                    raise InputError(
-                        f"one clip of {duration} s of {self.name!r} does not fit the memory of "
-                        f"{self.device}; shorten generation.duration, use a smaller model, or set "
-                        "model.device: cpu"
-                    ) from None
-                middle = len(rows) // 2
-                waiting[:0] = [rows[:middle], rows[middle:]]
-                torch.cuda.empty_cache()
 
     def _text_length(self, text: str) -> tuple[int, ...]:
         provider: Any = self.musicgen.lm.condition_provider
@@ -328,11 +181,3 @@ class AudiocraftModel:
             mask = tokens["attention_mask"] if isinstance(tokens, Mapping) else tokens[1]
             lengths.append(int(mask.sum()))
         return tuple(lengths)
-
-
-def _negative_log_likelihood(logits: torch.Tensor, codes: torch.Tensor) -> torch.Tensor:
-    """Return the loss [B, K, T] of each token, given the logits [B, K, S, card] of all steps."""
-    n_frames = codes.shape[-1]
-    # Step s predicts codebook k of frame s − k.
-    aligned = torch.stack([logits[:, k, k : k + n_frames] for k in range(codes.shape[1])], dim=1)
-    return nn.functional.cross_entropy(aligned.permute(0, 3, 1, 2), codes, reduction="none")

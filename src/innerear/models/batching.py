@@ -1,0 +1,239 @@
+"""What MusicModels share: checks, batches of equally long texts, windows, and the calls to come."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
+from typing import Any
+
+import torch
+from torch import nn
+
+from innerear.errors import InputError
+from innerear.models.base import DISTRIBUTIONS, Generation, Observer, Pass, Progress
+from innerear.study.architectures import Architecture, check_sites
+from innerear.timeline import Timeline
+
+
+class BatchedModel(ABC):
+    """A MusicModel that composes and rereads one batch of equally long texts at a time.
+
+    A subclass sets the attributes below and provides `_compose`, `_reread`, `_text_length`, `identity`,
+    `encode` and `_site_modules`; the rest of `innerear.models.base.MusicModel` is here.
+    """
+
+    name: str
+    n_layers: int
+    d_model: int
+    n_codebooks: int
+    card: int
+    frame_rate: float
+    sample_rate: int
+    max_duration: float
+    device: torch.device
+    dtype: torch.dtype
+    has_cross_attention: bool
+    pre_norm: bool
+    sites: tuple[str, ...]
+    network: nn.Module
+    _prefixed: bool  #: whether prepended conditions come first
+
+    @abstractmethod
+    def identity(self) -> str:
+        """Return the identity of the weights; see `MusicModel.identity`."""
+
+    @abstractmethod
+    def encode(self, audio: torch.Tensor, sample_rate: int) -> torch.Tensor:
+        """Return the codes of audio that is to be continued; see `MusicModel.encode`."""
+
+    @abstractmethod
+    def _site_modules(self, site: str) -> Sequence[nn.Module]:
+        """Return the L modules of a site that the model has."""
+
+    @abstractmethod
+    def _compose(
+        self,
+        texts: list[str],
+        seeds: list[int],
+        given: torch.Tensor | None,
+        timeline: Timeline,
+        settings: dict[str, Any],
+        report: Progress,
+    ) -> Generation:
+        """Compose the samples of one batch, window by window; `settings` are those of `generate`."""
+
+    @abstractmethod
+    def _reread(
+        self, codes: torch.Tensor, texts: list[str | None], timeline: Timeline, guidance: float
+    ) -> torch.Tensor:
+        """Replay the samples of one batch; return their part of what `replay` returns."""
+
+    @abstractmethod
+    def _text_length(self, text: str) -> tuple[int, ...]:
+        """Return the number of tokens of a text, in each text encoder."""
+
+    def modules(self, site: str) -> Sequence[nn.Module]:
+        """Return the modules of a site, layer by layer; see `MusicModel.modules`."""
+        check_sites([site], self.sites, "capture.sites")
+        return self._site_modules(site)
+
+    @property
+    def _architecture(self) -> Architecture:
+        return Architecture(
+            self.n_layers,
+            self.d_model,
+            self.n_codebooks,
+            self.frame_rate,
+            self.sample_rate,
+            self.max_duration,
+            self.has_cross_attention,
+        )
+
+    def timeline(self, duration: float, *, stride: float = 0.6, given: int = 0) -> Timeline:
+        """Return the clip's timeline; see `MusicModel.timeline`. T = ⌊duration · frame rate⌋."""
+        if self._architecture.n_frames(duration) < 1:
+            raise InputError(
+                f"generation.duration: {duration} s holds no codec frame; use at least "
+                f"{1 / self.frame_rate:g} s"
+            )
+        return self._architecture.timeline(duration, stride, given)
+
+    def generate(
+        self,
+        texts: Sequence[str],
+        seeds: Sequence[int],
+        duration: float,
+        *,
+        guidance: float | None = 3.0,
+        two_step: bool = False,
+        stride: float = 0.6,
+        given: torch.Tensor | None = None,
+        temperature: float = 1.0,
+        top_k: int = 250,
+        top_p: float = 0.0,
+        use_sampling: bool = True,
+        observe: Observer | None = None,
+        progress: Progress | None = None,
+    ) -> Generation:
+        """Compose one clip per (text, seed); see `MusicModel.generate`."""
+        self._check(texts, seeds)
+        if given is not None and given.shape[:2] != (len(texts), self.n_codebooks):
+            raise InputError(
+                f"given: codes of shape {tuple(given.shape)} are not {len(texts)} samples × "
+                f"{self.n_codebooks} codebooks × frames"
+            )
+        timeline = self.timeline(duration, stride=stride, given=0 if given is None else given.shape[-1])
+        branches = ("cond",) if guidance is None else ("cond", "uncond")
+        passes = self._passes(timeline, [(one,) for one in branches] if two_step else [branches])
+        settings = {
+            "guidance": guidance,
+            "two_step": two_step and guidance is not None,
+            "temperature": temperature,
+            "top_k": top_k,
+            "top_p": top_p,
+            "use_sampling": use_sampling,
+        }
+        observe = observe or (lambda rows, passes: nullcontext())
+        clips: dict[int, tuple[torch.Tensor, torch.Tensor]] = {}
+
+        def run(rows: list[int]) -> None:
+            def report(step: int, steps: int) -> None:  # of the run; `progress` is of the whole call
+                if progress:
+                    progress(len(clips) * steps + len(rows) * step, len(texts) * steps)
+
+            with observe(rows, passes):
+                made = self._compose(
+                    [texts[i] for i in rows],
+                    [seeds[i] for i in rows],
+                    None if given is None else given[rows],
+                    timeline,
+                    settings,
+                    report,
+                )
+            clips.update({row: (made.codes[i], made.audio[i]) for i, row in enumerate(rows)})
+
+        self._in_batches(texts, duration, run)
+        codes, audio = zip(*(clips[i] for i in range(len(texts))), strict=True)
+        return Generation(torch.stack(codes), torch.stack(audio))
+
+    def _passes(self, timeline: Timeline, calls: Sequence[tuple[str, ...]]) -> list[Pass]:
+        """Return the calls of a generation: at each step one for each group of branches."""
+        passes = []
+        for window in timeline.windows:
+            # The given frames, and the position before them, which holds no token.
+            passes += [Pass(window.given + 1, branches, self._prefixed) for branches in calls]
+            n_left = timeline.steps_of(window) - window.given - 1
+            passes += [Pass(1, branches) for _ in range(n_left) for branches in calls]
+        return passes
+
+    def replay(
+        self,
+        codes: torch.Tensor,
+        texts: Sequence[str | None],
+        timeline: Timeline,
+        *,
+        guidance: float = 3.0,
+        observe: Observer | None = None,
+    ) -> torch.Tensor:
+        """Read finished clips once more; see `MusicModel.replay`.
+
+        Raises
+        ------
+        InputError: codes that do not fit the texts or the timeline; a GPU too small for one sample.
+        """
+        expected = (len(texts), timeline.n_codebooks, timeline.n_frames)
+        if codes.shape != expected:
+            raise InputError(f"replay: codes of shape {tuple(codes.shape)} are not {expected} [B, K, T]")
+        observe = observe or (lambda rows, passes: nullcontext())
+        passes = [
+            Pass(timeline.steps_of(window), ("cond", "uncond"), self._prefixed) for window in timeline.windows
+        ]
+        nll = torch.full((len(texts), len(DISTRIBUTIONS), *expected[1:]), torch.nan)
+
+        def run(rows: list[int]) -> None:
+            with observe(rows, passes):
+                nll[rows] = self._reread(codes[rows], [texts[i] for i in rows], timeline, guidance)
+
+        self._in_batches([text or "" for text in texts], timeline.n_frames / self.frame_rate, run)
+        return nll
+
+    def _check(self, texts: Sequence[str], seeds: Sequence[int]) -> None:
+        if isinstance(texts, str):
+            raise InputError(f"prompts: {texts!r} is one text; give a list of texts")
+        if not texts or len(texts) != len(seeds):
+            raise InputError(f"{len(texts)} prompts and {len(seeds)} seeds: give one seed for each prompt")
+        for i, text in enumerate(texts):
+            if not text.strip():
+                raise InputError(f"prompt {i} is empty; the model would compose without a condition")
+
+    def _in_batches(self, texts: Sequence[str], duration: float, run: Callable[[list[int]], None]) -> None:
+        """Run samples whose texts are equally long together, in halves where GPU memory runs out.
+
+        Padding would dilute a shorter text's cross-attention.
+        """
+        lengths = {text: self._text_length(text) for text in dict.fromkeys(texts)}
+        batches: dict[tuple[int, ...], list[int]] = {}
+        for i, text in enumerate(texts):
+            batches.setdefault(lengths[text], []).append(i)
+        waiting = list(batches.values())
+        while waiting:
+            rows = waiting.pop(0)
+            try:
+                run(rows)
+            except torch.OutOfMemoryError:
+                if len(rows) == 1:
+                    raise InputError(
+                        f"one clip of {duration} s of {self.name!r} does not fit the memory of "
+                        f"{self.device}; shorten generation.duration, use a smaller model, or set "
+                        "model.device: cpu"
+                    ) from None
+                middle = len(rows) // 2
+                waiting[:0] = [rows[:middle], rows[middle:]]
+                torch.cuda.empty_cache()
+
+
+def negative_log_likelihood(logits: torch.Tensor, codes: torch.Tensor) -> torch.Tensor:
+    """Return the loss [B, K, T] of each token, given the logits [B, K, S, card] of all steps."""
+    n_frames = codes.shape[-1]
+    # Step s predicts codebook k of frame s − k.
+    aligned = torch.stack([logits[:, k, k : k + n_frames] for k in range(codes.shape[1])], dim=1)
+    return nn.functional.cross_entropy(aligned.permute(0, 3, 1, 2), codes, reduction="none")
