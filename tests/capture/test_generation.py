@@ -98,7 +98,7 @@ def test_a_stack_that_exists_has_its_audio(tiny_model, tmp_path, monkeypatch):
 def test_what_the_model_cannot_do_is_refused_before_generation(
     tiny_model, tmp_path, monkeypatch, capture, generation, message
 ):
-    monkeypatch.setattr(type(tiny_model), "_run", lambda *_: pytest.fail("generated"))
+    monkeypatch.setattr(type(tiny_model), "_compose", lambda *_: pytest.fail("generated"))
     with pytest.raises(InputError, match=message):
         make(tiny_model, tmp_path, [Sample(HAPPY, 0)], CAPTURE | capture, GENERATION | generation)
     assert list(tmp_path.iterdir()) == []
