@@ -230,5 +230,5 @@ def _read(paths: Sequence[str], layer: int, site: str) -> np.ndarray:
     states = []
     for path in paths:
         with Stack(path) as stack:
-            states.append(stack.read(layer, site).astype(np.float32))
+            states.append(stack.read(layer, site, raw=True))
     return np.stack(states)  # [B, C, S, D]

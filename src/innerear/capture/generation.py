@@ -67,7 +67,13 @@ def generate_samples(
     timeline = model.timeline(duration, stride=settings.get("stride", 0.6))
     modules = {site: model.modules(site) for site in [*sites, "input"]}
     with (
-        record(modules, n_samples=len(samples), n_steps=timeline.n_steps, layers=layers) as recording,
+        record(
+            modules,
+            n_samples=len(samples),
+            n_steps=timeline.n_steps,
+            pre_norm=model.pre_norm,
+            layers=layers,
+        ) as recording,
         _progress(samples) as progress,
     ):
         made = model.generate(
@@ -87,7 +93,8 @@ def generate_samples(
         with StackWriter(stacks[i], attrs, codes, timeline, kept, capture["dtype"]) as stack:
             write_states(stack, recording, i, sites)
             if model.has_cross_attention and len(recording.branches) > 1:
-                cond, uncond = recording.sample("input", 0, i).float().numpy()
+                states, levels = recording.sample("input", 0, i)
+                cond, uncond = (states.float() + levels[..., None]).numpy()
                 stack.write_input_gap(np.abs(cond - uncond).max(axis=-1))
 
 
@@ -95,7 +102,8 @@ def write_states(stack: StackWriter, recording: Recording, sample: int, sites: S
     """Write a sample's recorded states at these sites, in the stack's branches."""
     for site, layer in recording.places:
         if site in sites:
-            stack.write(site, layer, recording.sample(site, layer, sample, stack.branches).numpy())
+            states, levels = recording.sample(site, layer, sample, stack.branches)
+            stack.write(site, layer, states.numpy(), levels.numpy())
 
 
 def _check_branches(branches: Sequence[str]) -> list[str]:

@@ -3,6 +3,10 @@
 The hooks know torch modules, not models; the model announces its calls (`Pass`). States stay on the device
 for a block of steps and are then copied into one preallocated CPU array per layer: a GPU does not wait at
 each step.
+
+A pre-norm model reads its residual stream through LayerNorm, which subtracts each vector's mean over units.
+This level is therefore no part of a state. It is removed on the device in float32, before any rounding, and
+kept beside the states.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -25,13 +29,16 @@ Place = tuple[str, int]
 class _PlaceRecord:
     """The states of one place in one run of the model, gathered in blocks of steps."""
 
-    def __init__(self, place: Place, n_samples: int, n_steps: int, passes: Sequence[Pass]) -> None:
+    def __init__(
+        self, place: Place, n_samples: int, n_steps: int, passes: Sequence[Pass], pre_norm: bool
+    ) -> None:
         self.where = f"layer {place[1]}, site {place[0]}"
-        self.n_samples, self.n_steps, self.passes = n_samples, n_steps, passes
+        self.n_samples, self.n_steps, self.passes, self.pre_norm = n_samples, n_steps, passes, pre_norm
         self.calls = 0
-        #: [S, B, D] by branch on the CPU; in pinned memory for states of a GPU, which are then copied while
-        #: it computes
+        #: states [S, B, D] and levels [S, B] by branch on the CPU; in pinned memory for a GPU's, which are
+        #: then copied while it computes
         self.states: dict[str, torch.Tensor] = {}
+        self.levels: dict[str, torch.Tensor] = {}
         self._done: dict[tuple[str, ...], int] = {}  # steps gathered, by the branches of a pass
         self._blocks: dict[tuple[str, ...], list[torch.Tensor]] = {}  # [rows, steps, D] on the device
 
@@ -63,24 +70,33 @@ class _PlaceRecord:
 
     def _gather(self, branches: tuple[str, ...]) -> None:
         block = torch.cat(self._blocks.pop(branches), dim=1)  # calls × [rows, steps, D] -> [rows, steps, D]
+        block, level = _without_level(block) if self.pre_norm else (block, torch.zeros(block.shape[:2]))
         first = self._done.get(branches, 0)
         self._done[branches] = last = first + block.shape[1]
-        for branch, rows in zip(branches, block.split(self.n_samples), strict=True):
-            if branch not in self.states:
-                shape = (self.n_steps, self.n_samples, block.shape[2])
-                self.states[branch] = torch.empty(shape, dtype=block.dtype, pin_memory=block.is_cuda)
-            # [B, steps, D] -> [steps, B, D] on the device: the copy is contiguous on both sides.
-            ordered = rows.transpose(0, 1).contiguous()
-            self.states[branch][first:last].copy_(ordered, non_blocking=True)
+        for kept, values in ((self.states, block), (self.levels, level)):
+            for branch, rows in zip(branches, values.split(self.n_samples), strict=True):
+                if branch not in kept:
+                    shape = (self.n_steps, self.n_samples, *values.shape[2:])
+                    kept[branch] = torch.empty(shape, dtype=values.dtype, pin_memory=values.is_cuda)
+                # [B, steps, …] -> [steps, B, …] on the device: the copy is contiguous on both sides.
+                ordered = rows.transpose(0, 1).contiguous()
+                kept[branch][first:last].copy_(ordered, non_blocking=True)
 
-    def whole(self) -> dict[str, torch.Tensor]:
-        """Return the states by branch after the last call."""
+    def require_whole(self) -> None:
+        """Raise an InputError unless all announced calls were made."""
         if self.calls != len(self.passes):
             raise InputError(
                 f"{self.where} ran {self.calls} times in a clip of {len(self.passes)} calls: the model "
                 "stopped early or skipped the layer"
             )
-        return self.states
+
+
+def _without_level(block: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Split raw states [rows, steps, D] into states without their mean over units, and this mean, float32."""
+    level = block.mean(dim=2, dtype=torch.float32)
+    if block.dtype == torch.float32:
+        return block.sub_(level[..., None]), level
+    return (block.float() - level[..., None]).to(block.dtype), level
 
 
 class Recording:
@@ -92,30 +108,38 @@ class Recording:
     branches : names of the C branches, after the first run.
     """
 
-    def __init__(self, places: Sequence[Place], n_samples: int, n_steps: int) -> None:
+    def __init__(self, places: Sequence[Place], n_samples: int, n_steps: int, pre_norm: bool) -> None:
         self.places = list(places)
-        self.n_samples, self.n_steps = n_samples, n_steps
+        self.n_samples, self.n_steps, self.pre_norm = n_samples, n_steps, pre_norm
         self.branches: tuple[str, ...] = ()
         self._run: dict[Place, _PlaceRecord] = {}  # the current run's; empty outside a run
         self._states: dict[Place, torch.Tensor] = {}  # [B, C, S, D]
+        self._levels: dict[Place, torch.Tensor] = {}  # [B, C, S]
 
     @contextmanager
     def run(self, samples: Sequence[int], passes: Sequence[Pass]) -> Iterator[None]:
         """Record one run of the model over some of the samples (an `Observer`).
 
-        A failed run leaves nothing behind and can be repeated with fewer samples.
+        A sample −1 is a row that only fills the run up; its states are dropped. A failed run leaves nothing
+        behind and can be repeated with fewer samples.
 
         Raises
         ------
         InputError: the calls of a place are not the passes announced.
         """
-        self._run = {place: _PlaceRecord(place, len(samples), self.n_steps, passes) for place in self.places}
+        self._run = {
+            place: _PlaceRecord(place, len(samples), self.n_steps, passes, self.pre_norm)
+            for place in self.places
+        }
         try:
             yield
             if torch.cuda.is_available():
                 torch.cuda.synchronize()  # the last copies
             for place, record in self._run.items():
-                self._keep(place, record.whole(), samples)
+                record.require_whole()
+                self.branches = tuple(record.states)
+                self._keep(self._states, place, record.states, samples)
+                self._keep(self._levels, place, record.levels, samples)
         finally:
             self._run = {}
 
@@ -124,26 +148,37 @@ class Recording:
         if place in self._run:
             self._run[place].append(states)
 
-    def _keep(self, place: Place, states: Mapping[str, torch.Tensor], samples: Sequence[int]) -> None:
-        if place not in self._states:
-            self.branches = tuple(states)
-            first = states[self.branches[0]]
-            n_steps, _, d_model = first.shape
-            shape = (self.n_samples, len(states), n_steps, d_model)
-            self._states[place] = torch.empty(shape, dtype=first.dtype)
-        for branch, values in enumerate(states.values()):
-            self._states[place][list(samples), branch] = values.transpose(0, 1)
+    def _keep(
+        self,
+        kept: dict[Place, torch.Tensor],
+        place: Place,
+        values: Mapping[str, torch.Tensor],
+        samples: Sequence[int],
+    ) -> None:
+        first = values[self.branches[0]]
+        if place not in kept:
+            shape = (self.n_samples, len(values), self.n_steps, *first.shape[2:])
+            kept[place] = torch.empty(shape, dtype=first.dtype)
+        rows = [row for row, sample in enumerate(samples) if sample >= 0]
+        for branch, of_branch in enumerate(values.values()):
+            kept[place][[samples[row] for row in rows], branch] = of_branch[:, rows].transpose(0, 1)
 
     def sample(
         self, site: str, layer: int, sample: int, branches: Sequence[str] | None = None
-    ) -> torch.Tensor:
-        """Return the states [C, S, D] of one sample at one place, of all branches or of those named."""
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return a sample's states [C, S, D] and levels [C, S] at one place, of all branches or those named."""
         which = [self.branches.index(branch) for branch in branches or self.branches]
-        return self._states[site, layer][sample, which]
+        return self._states[site, layer][sample, which], self._levels[site, layer][sample, which]
 
-    def all(self, site: str, layer: int) -> torch.Tensor:
-        """Return the states [S, C, B, D] of all samples at one place."""
-        return self._states[site, layer].permute(2, 1, 0, 3)  # [B, C, S, D] -> [S, C, B, D]
+    def all(self, site: str, layer: int, *, raw: bool = False) -> torch.Tensor:
+        """Return the states [S, C, B, D] of all samples at one place; `raw` adds their mean over units again.
+
+        Without `raw` it is a view.
+        """
+        states = self._states[site, layer]
+        if raw:
+            states = states.float() + self._levels[site, layer][..., None]
+        return states.permute(2, 1, 0, 3)  # [B, C, S, D] -> [S, C, B, D]
 
 
 @contextmanager
@@ -152,6 +187,7 @@ def capture(
     *,
     n_samples: int,
     n_steps: int,
+    pre_norm: bool,
     layers: Sequence[int] | None = None,
 ) -> Iterator[Recording]:
     """Hook modules and remove the hooks when the context ends, however it ends.
@@ -161,6 +197,8 @@ def capture(
     modules : by site, the L modules whose outputs are recorded, [rows, positions, D] at each call (or a tuple
         that begins with that). For ``"input"``, the first module's input is recorded.
     n_samples, n_steps : B and S of the generation.
+    pre_norm : whether the model reads its residual stream through LayerNorm; each state's mean over units
+        is then removed and kept as its level. Otherwise levels are 0.
     layers : which layers; None for all.
 
     Raises
@@ -171,7 +209,7 @@ def capture(
     chosen = resolve_layers(layers, max(len(of_layers) for of_layers in modules.values()))
     # The input of every other layer is the residual stream of the layer before.
     places = [(site, layer) for site in sites for layer in ([0] if site == "input" else chosen)]
-    recording = Recording(places, n_samples, n_steps)
+    recording = Recording(places, n_samples, n_steps, pre_norm)
     handles = []
     try:
         for site, layer in recording.places:

@@ -68,8 +68,8 @@ def layer_gram(
     of
       the whole window: the bins, weighted by `bin_steps`, average to the whole window's features.
     - `centred_share` [branch, step]: energy about the mean ÷ total energy. `top3_share`: energy in the three
-      largest dimensions ÷ total energy. `deterministic` bool: equal for all samples, up to the rounding of
-      the stored dtype.
+      largest dimensions ÷ total energy. `deterministic` bool: equal for all samples, or with less energy
+      about the mean, over all dimensions, than rounding to the stored dtype gives.
     - `complete` bool [step]; `step_count` [step]: number of steps averaged; `bin_start`, `bin_steps` [bin]:
       first entry on the axis ``step`` and number of entries.
 
@@ -100,7 +100,7 @@ def layer_gram(
                 np.subtract(
                     stored[branches.index("cond")], stored[branches.index("uncond")], out=features[-1]
                 )
-            for name, values in _step(features, weights @ mean, np.abs(weights) @ rounding).items():
+            for name, values in _step(features, weights @ mean, weights**2 @ rounding).items():
                 if name not in arrays:
                     kind = bool if name == "deterministic" else np.float32
                     whole = np.empty((len(names), len(complete), *values.shape[1:]), kind)
@@ -132,7 +132,8 @@ def stacks_gram(
 
     Returns
     -------
-    arrays, coords, attrs : for `GramFile.write`; with `seconds` [step]. The steps are `Timeline.analysed`.
+    arrays, coords, attrs : for `GramFile.write`; with `seconds` [step], and `level_share` [branch, step], the
+        share of the raw states' energy in their mean over units. The steps are `Timeline.analysed`.
     """
     with Stack(paths[0]) as first:
         kept = first.timeline.analysed
@@ -163,10 +164,32 @@ def stacks_gram(
             steps_per_matrix=steps_per_matrix,
             memory_mb=memory_mb,
         )
-    arrays["seconds"] = (("step",), CoarseSteps.of(complete, steps_per_matrix).average(seconds))
+    coarse = CoarseSteps.of(complete, steps_per_matrix)
+    arrays["seconds"] = (("step",), coarse.average(seconds))
+    levels = coarse.average(_levels(paths, layer, site)[..., kept], axis=-1)  # [N, C, S]
+    arrays["level_share"] = (("branch", "step"), _level_share(levels, arrays, branches))
     coords["sample"] = coords["sample_2"] = np.array(sample_ids)
     attrs = {name: stored[name] for name in ("study", "model", "frame_rate") if name in stored}
     return arrays, coords, attrs | {"layer": layer, "site": site}
+
+
+def _levels(paths: Sequence[str | PathLike], layer: int, site: str) -> np.ndarray:
+    """Return the removed means over units, float32 [N, C, S]."""
+    levels = []
+    for path in paths:
+        with LayerReader(path, layer, site) as reader:
+            levels.append(reader.levels)
+    return np.stack(levels)
+
+
+def _level_share(levels: np.ndarray, arrays: Arrays, branches: Sequence[str]) -> np.ndarray:
+    """Return the share of raw states' energy in their levels [N, C, S]: [all C, S], NaN where all is 0."""
+    of_all = np.tensordot(_derived(branches)[1], levels, (1, 1))  # [all C, N, S]
+    d_model = arrays["window_mean"][1].shape[-1]
+    in_levels = d_model * np.square(of_all).sum(axis=1)
+    about = np.trace(arrays["gram"][1], axis1=-2, axis2=-1)
+    total = in_levels + about + levels.shape[0] * np.square(arrays["mean_norm"][1])
+    return np.divide(in_levels, total, out=np.full(total.shape, np.nan, np.float32), where=total > 0)
 
 
 _AXES = {
@@ -242,13 +265,15 @@ def _steps_at_once(n_steps: int, step_bytes: int, memory_mb: int) -> int:
 
 
 def _rounding(features: np.ndarray, epsilon: float, step: int) -> np.ndarray:
-    """Return the rounding error of equal features [C, N, D] of a step, [C, D]."""
+    """Return the variance that rounding gives to equal features [C, N, D] of a step, [C, D]."""
     largest = np.abs(features).max(axis=1)
     if not np.isfinite(largest).all():
         sample = np.flatnonzero(~np.isfinite(features).all(axis=(0, 2)))[0]
         raise InputError(f"sample {sample} holds values that are not finite at step {step}")
-    # Two units in the last place as stored, and the error of float32 arithmetic between batches.
-    return 2 * epsilon * largest + 1e-5 * np.sqrt((largest**2).mean(axis=-1, keepdims=True))
+    # Of a number that is rounded to multiples of its unit in the last place, ulp² / 12; and the error of
+    # float32 arithmetic between batches.
+    ulp = np.ldexp(epsilon, np.frexp(largest)[1] - 1)
+    return ulp**2 / 12 + 1e-10 * (largest**2).mean(axis=-1, keepdims=True)
 
 
 def _step(features: np.ndarray, mean: np.ndarray, rounding: np.ndarray) -> dict[str, np.ndarray]:
@@ -261,8 +286,8 @@ def _step(features: np.ndarray, mean: np.ndarray, rounding: np.ndarray) -> dict[
     about = np.maximum(about, 0)  # energy about the mean, by dimension
     energy = about + n_samples * mean**2
     total = np.maximum(energy.sum(axis=1), np.finfo(np.float32).tiny)
-    spread = np.sqrt(about / n_samples)
-    varies = spread > rounding
+    variance = about / n_samples
+    varies = variance > rounding  # else z-scoring would enlarge rounding to the size of a signal
     along = (features @ mean.astype(np.float32)[..., None])[..., 0]
     largest, large = set_aside(features, about)
     result = {
@@ -271,10 +296,11 @@ def _step(features: np.ndarray, mean: np.ndarray, rounding: np.ndarray) -> dict[
         "mean_norm": np.sqrt((mean**2).sum(axis=1)),
         "centred_share": about.sum(axis=1) / total,
         "top3_share": np.partition(energy, -3, axis=1)[:, -3:].sum(axis=1) / total,
-        "deterministic": ~varies.any(axis=1),
+        "deterministic": variance.sum(axis=1) <= rounding.sum(axis=1),
     }
     np.put_along_axis(features, largest, large.astype(np.float32), axis=-1)
-    features *= np.where(varies, 1 / np.where(varies, spread, 1), 0).astype(np.float32)[:, None]
+    features *= np.where(varies, 1 / np.sqrt(np.where(varies, variance, 1)), 0).astype(np.float32)[:, None]
+    features[result["deterministic"]] = 0
     result["standardised"] = cosine(double_centred(inner_products(features)))
     return result
 

@@ -62,6 +62,9 @@ class MusicModel(Protocol):
     device: torch.device
     dtype: torch.dtype
     has_cross_attention: bool
+    #: whether every block reads the residual stream through LayerNorm, which subtracts each state's mean over
+    #: units
+    pre_norm: bool
     #: sites that can be recorded, within `innerear.study.architectures.SITES`
     sites: tuple[str, ...]
     network: nn.Module  #: the module whose calls are the model's steps

@@ -56,8 +56,8 @@ class GramFile(Reader):
             for name, coordinates in coords.items():
                 layout.axis("/", name, coordinates)
             for name, (dims, array) in arrays.items():
-                values, shape = np.asarray(array), [len(layout.file[dim]) for dim in dims]
-                layout.dataset("/", name, dims, shape, values.dtype, _chunks(shape))[...] = values
+                values = np.asarray(array)
+                layout.dataset("/", name, dims, values, chunks=_chunks(values.shape))
 
     def __contains__(self, name: str) -> bool:
         return name in self.file

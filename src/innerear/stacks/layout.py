@@ -14,7 +14,8 @@ import numpy as np
 from innerear.errors import InputError
 from innerear.io.files import atomic
 
-SCHEMA_VERSION = 2
+#: 3: states without their mean over units, which lies beside them; booleans as int8
+SCHEMA_VERSION = 3
 
 _DIGEST = "header_sha256"
 
@@ -67,16 +68,30 @@ class Layout:
         scale.make_scale(name)
 
     def dataset(
-        self, group: str, name: str, dims: Sequence[str], shape: Sequence[int], dtype: Any, chunks=None
-    ) -> h5py.Dataset:
-        """Add a checksummed dataset whose axes are the scales `dims` of the same group."""
+        self,
+        group: str,
+        name: str,
+        dims: Sequence[str],
+        values: np.ndarray,
+        *,
+        chunks: tuple[int, ...] | None = None,
+        about: str = "",
+    ) -> None:
+        """Add a checksummed dataset, described by `about`, whose axes are the scales `dims` of its group."""
         parent = self.file.require_group(group)
+        if values.shape != (expected := tuple(len(parent[dim]) for dim in dims)):
+            raise ValueError(f"{name} has shape {values.shape}, its axes {expected}")
+        # netCDF knows no booleans. The attribute is xarray's own, which turns them into bool again.
+        stored = values.astype(np.int8) if values.dtype == bool else values
         created = parent.create_dataset(
-            name, tuple(shape), dtype, chunks=chunks or True, fletcher32=True, track_times=False
+            name, data=stored, chunks=chunks or True, fletcher32=True, track_times=False
         )
+        if values.dtype == bool:
+            created.attrs["dtype"] = "bool"
+        if about:
+            created.attrs["long_name"] = about
         for position, dim in enumerate(dims):
             created.dims[position].attach_scale(parent[dim])
-        return created
 
     def seal(self) -> None:
         """Add the hash of attributes and coordinates; nothing is added after it."""
@@ -152,8 +167,9 @@ class Reader:
         version = int(self.file.attrs.get("schema_version", 0))
         if version != SCHEMA_VERSION:
             age = "an older" if version < SCHEMA_VERSION else "a newer"
+            since = ", in which states have no mean over units" if version < SCHEMA_VERSION else ""
             raise InputError(
-                f"{self.path} has {age} schema ({version}; this innerear reads {SCHEMA_VERSION}); "
+                f"{self.path} has {age} schema ({version}; this innerear reads {SCHEMA_VERSION}{since}); "
                 f"{remake(self.target)}"
             )
 
@@ -186,4 +202,5 @@ class Reader:
         """Return a dataset's values, or a part of them."""
         dataset = self.dataset(name)
         with self._intact(f"dataset {name!r}"):
-            return dataset[selection]
+            values = dataset[selection]
+            return values.astype(bool) if dataset.attrs.get("dtype") == "bool" else values

@@ -17,6 +17,8 @@ from innerear.timeline import Timeline, Window, chunk_steps
 
 BRANCHES = ("cond", "uncond")
 _KIND = "innerear-stack"
+_STATES = "hidden states without their mean over units"
+_LEVELS = "mean over units that was removed; raw state = state + level"
 
 
 def tokens_hash(codes: np.ndarray) -> str:
@@ -88,20 +90,21 @@ class StackWriter:
             layout.file.attrs[f"window_{field}"] = np.array(values, np.int32)
         layout.axis("/", "codebook", np.arange(n_codebooks))
         layout.axis("/", "frame", np.arange(timeline.n_frames))
-        layout.dataset("/", "codes", ("codebook", "frame"), self._codes.shape, "i2")[...] = self._codes
+        layout.dataset("/", "codes", ("codebook", "frame"), self._codes, about="tokens of the clip")
         layout.axis("step", "step", np.arange(n_steps))
         layout.axis("step", "codebook", np.arange(n_codebooks))
         for name, (dims, values) in timeline.labels().items():
-            layout.dataset("step", name, dims, values.shape, values.dtype)[...] = values
+            layout.dataset("step", name, dims, values)
 
-    def write(self, site: str, layer: int, values: np.ndarray) -> None:
+    def write(self, site: str, layer: int, values: np.ndarray, levels: np.ndarray | None = None) -> None:
         """Add one layer's states.
 
         Parameters
         ----------
         site : one of `SITES`.
         layer : 0-based index of the block.
-        values : [C, S, D], floating point, in the order of `branches`.
+        values : [C, S, D], floating point, in the order of `branches`; without their mean over units.
+        levels : float32 [C, S], that mean; zeros where nothing was removed.
 
         Raises
         ------
@@ -125,17 +128,21 @@ class StackWriter:
             self._layout.axis(site, "step", np.arange(self.timeline.n_steps))
             self._layout.axis(site, "d_model", np.arange(d_model))
         chunks = (1, chunk_steps(self.timeline.n_steps), d_model)
-        name = f"layer_{layer:02d}"
-        dims = ("branch", "step", "d_model")
-        self._layout.dataset(site, name, dims, stored.shape, self.dtype, chunks)[...] = stored
-        self._hashes[f"{site}/{name}"] = hashlib.sha256(stored.tobytes()).hexdigest()
+        levels = np.zeros(expected, np.float32) if levels is None else levels.astype(np.float32)
+        for kind, dims, array, own in (
+            ("layer", ("branch", "step", "d_model"), stored, {"chunks": chunks, "about": _STATES}),
+            ("level", ("branch", "step"), levels, {"about": _LEVELS}),
+        ):
+            name = f"{kind}_{layer:02d}"
+            self._layout.dataset(site, name, dims, array, **own)
+            self._hashes[f"{site}/{name}"] = hashlib.sha256(array.tobytes()).hexdigest()
 
     def write_input_gap(self, gap: np.ndarray) -> None:
         """Add the largest difference between the branches' inputs of layer 0 at each step, float [S].
 
         In models with cross-attention, zero proves that both branches read the same tokens at the same steps.
         """
-        self._layout.dataset("step", "input_gap", ("step",), gap.shape, "f4")[...] = gap
+        self._layout.dataset("step", "input_gap", ("step",), gap.astype(np.float32))
 
     def write_nll(self, nll: np.ndarray, distributions: Sequence[str]) -> None:
         """Add the negative log-likelihood of the tokens, float [distribution, K, T] in nats."""
@@ -143,7 +150,7 @@ class StackWriter:
         axes = (distributions, *map(np.arange, nll.shape[1:]))
         for name, coordinates in zip(dims, axes, strict=True):
             self._layout.axis("likelihood", name, coordinates)
-        self._layout.dataset("likelihood", "nll", dims, nll.shape, "f4")[...] = nll
+        self._layout.dataset("likelihood", "nll", dims, nll.astype(np.float32), about="nats of each token")
 
     def _refuse(self, layer: int, values: np.ndarray, stored: np.ndarray) -> None:
         branch, step, unit = (int(i) for i in np.argwhere(~np.isfinite(stored))[0])
@@ -178,7 +185,7 @@ class Stack(Reader):
         #: float32 [S]
         self.seconds: np.ndarray = self.values("step/seconds")
         #: bool [S]
-        self.complete: np.ndarray = self.values("step/complete").astype(bool)
+        self.complete: np.ndarray = self.values("step/complete")
 
     @property
     def timeline(self) -> Timeline:
@@ -219,9 +226,21 @@ class Stack(Reader):
         """Return (C, S, D) of a layer without reading it."""
         return self.dataset(self._name(layer, site)).shape
 
-    def read(self, layer: int, site: str = "residual", steps: slice = slice(None)) -> np.ndarray:
-        """Return a layer's states [C, S, D] as stored (float16 or float32), all steps or a slice."""
-        return self.values(self._name(layer, site), np.s_[:, steps, :])
+    def read(
+        self, layer: int, site: str = "residual", steps: slice = slice(None), *, raw: bool = False
+    ) -> np.ndarray:
+        """Return a layer's states [C, S, D] as stored (float16 or float32), all steps or a slice.
+
+        Parameters
+        ----------
+        raw : add the mean over units that was removed, which the model's LayerNorms discard; float32.
+        """
+        states = self.values(self._name(layer, site), np.s_[:, steps, :])
+        return states + self.levels(layer, site)[:, steps, None] if raw else states
+
+    def levels(self, layer: int, site: str = "residual") -> np.ndarray:
+        """Return the mean over units of each raw state, float32 [C, S]."""
+        return self.values(self._name(layer, site).replace("layer_", "level_"))
 
     def _name(self, layer: int, site: str) -> str:
         name = f"{site}/layer_{layer:02d}"
@@ -252,3 +271,8 @@ class LayerReader(Reader):
         """Return the states [C, S, D] of some steps as stored."""
         with self._intact(f"dataset {self._name!r}"):
             return self._states[:, steps]
+
+    @property
+    def levels(self) -> np.ndarray:
+        """The mean over units of each raw state, float32 [C, S]."""
+        return self.values(self._name.replace("layer_", "level_"))
