@@ -1,8 +1,7 @@
 """audiocraft's MusicGen as a MusicModel."""
 
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -11,7 +10,7 @@ from torch import nn
 from innerear.errors import InputError
 from innerear.models.base import DISTRIBUTIONS, Generation, Progress
 from innerear.models.batching import BatchedModel, negative_log_likelihood
-from innerear.models.patching import replaced
+from innerear.models.exclusive import exclusive
 from innerear.models.sampling import own_noise
 from innerear.timeline import Timeline
 
@@ -84,38 +83,13 @@ class AudiocraftModel(BatchedModel):
 
         codec = self.musicgen.compression_model
         wave = convert_audio(audio[:, None], sample_rate, self.sample_rate, codec.channels)
-        with torch.no_grad():
+        with exclusive(codec), torch.no_grad():
             codes, _ = codec.encode(wave.to(self.device))
         return codes.cpu()
 
-    @contextmanager
-    def _guided(self, guidance: float | None) -> Iterator[None]:
-        """Set the guidance of the language model; None runs only the cond rows.
-
-        audiocraft doubles the rows whenever there is a condition. It calls `lm._fsdp`, meant for sharded
-        copies, if there is one: here a function that runs the first half of the rows and repeats the result.
-        """
-        lm = self.musicgen.lm
-        if guidance is not None:
-            # audiocraft's two-step mode reads the coefficient from the model.
-            with replaced(lm, cfg_coef=guidance):
-                yield
-            return
-
-        def cond_alone(sequence, conditions, condition_tensors):
-            half = len(sequence) // 2
-            tensors = {name: (value[:half], mask[:half]) for name, (value, mask) in condition_tensors.items()}
-            return lm(sequence[:half], conditions, tensors).repeat(2, 1, 1, 1)
-
-        lm.__dict__["_fsdp"] = cond_alone
-        try:
-            yield
-        finally:
-            lm.__dict__["_fsdp"] = None
-
     def _compose(
         self,
-        texts: list[str],
+        texts: list[str | None],
         seeds: list[int],
         given: torch.Tensor | None,
         timeline: Timeline,
@@ -127,14 +101,7 @@ class AudiocraftModel(BatchedModel):
         codes = torch.empty(len(texts), self.n_codebooks, 0, dtype=torch.long, device=self.device)
         if given is not None:
             codes = given.to(self.device)
-        sampling = {
-            "use_sampling": settings["use_sampling"],
-            "temp": settings["temperature"],
-            "top_k": settings["top_k"],
-            "top_p": settings["top_p"],
-            "two_step_cfg": settings["two_step"],
-        }
-        with self._guided(settings["guidance"]), own_noise(seeds), torch.no_grad():
+        with own_noise(model.lm, seeds, settings), torch.no_grad():
             attributes, _ = model._prepare_tokens_and_attributes(texts, None)
             done, total = 0, sum(timeline.steps_of(one) - one.given for one in timeline.windows)
             for window in timeline.windows:
@@ -144,7 +111,7 @@ class AudiocraftModel(BatchedModel):
                         attributes,
                         max_gen_len=window.n_frames,
                         callback=lambda step, _, done=done: report(done + step, total),
-                        **sampling,
+                        two_step_cfg=settings["two_step"],
                     )
                 codes = torch.cat([codes, made[..., window.given :]], dim=-1)
                 done += timeline.steps_of(window) - window.given

@@ -3,6 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
+from dataclasses import asdict, replace
 from typing import Any
 
 import torch
@@ -10,7 +11,9 @@ from torch import nn
 
 from innerear.errors import InputError
 from innerear.models.base import DISTRIBUTIONS, Generation, Observer, Pass, Progress
+from innerear.models.exclusive import exclusive
 from innerear.study.architectures import Architecture, check_sites
+from innerear.study.generation_settings import GenerationSettings, check_sample_seeds, check_texts
 from innerear.timeline import Timeline
 
 
@@ -52,7 +55,7 @@ class BatchedModel(ABC):
     @abstractmethod
     def _compose(
         self,
-        texts: list[str],
+        texts: list[str | None],
         seeds: list[int],
         given: torch.Tensor | None,
         timeline: Timeline,
@@ -90,6 +93,8 @@ class BatchedModel(ABC):
 
     def timeline(self, duration: float, *, stride: float = 0.6, given: int = 0) -> Timeline:
         """Return the clip's timeline; see `MusicModel.timeline`. T = ⌊duration · frame rate⌋."""
+        checked = GenerationSettings(duration=duration, stride=stride)
+        duration, stride = checked.duration, checked.stride
         if self._architecture.n_frames(duration) < 1:
             raise InputError(
                 f"generation.duration: {duration} s holds no codec frame; use at least "
@@ -115,23 +120,23 @@ class BatchedModel(ABC):
         progress: Progress | None = None,
     ) -> Generation:
         """Compose one clip per (text, seed); see `MusicModel.generate`."""
-        self._check(texts, seeds)
-        if given is not None and given.shape[:2] != (len(texts), self.n_codebooks):
-            raise InputError(
-                f"given: codes of shape {tuple(given.shape)} are not {len(texts)} samples × "
-                f"{self.n_codebooks} codebooks × frames"
-            )
-        timeline = self.timeline(duration, stride=stride, given=0 if given is None else given.shape[-1])
-        branches = ("cond",) if guidance is None else ("cond", "uncond")
-        passes = self._passes(timeline, [(one,) for one in branches] if two_step else [branches])
-        settings = {
-            "guidance": guidance,
-            "two_step": two_step and guidance is not None,
-            "temperature": temperature,
-            "top_k": top_k,
-            "top_p": top_p,
-            "use_sampling": use_sampling,
-        }
+        texts = check_texts(texts)
+        seeds = check_sample_seeds(seeds, len(texts))
+        settings = GenerationSettings(
+            duration, guidance, two_step, temperature, top_k, top_p, use_sampling, stride
+        )
+        if given is not None:
+            given = check_codes(given, len(texts), self.n_codebooks, self.card, "given")
+        n_given = 0 if given is None else given.shape[-1]
+        timeline = self.timeline(settings.duration, stride=settings.stride, given=n_given)
+        branches = ("cond",) if settings.guidance is None else ("cond", "uncond")
+        if not any(texts):
+            # Both branches would read the same.
+            branches, settings = ("uncond",), replace(settings, guidance=None)
+        if len(branches) == 1:
+            settings = replace(settings, two_step=False)
+        calls = [(one,) for one in branches] if settings.two_step else [branches]
+        passes = self._passes(timeline, calls)
         observe = observe or (lambda rows, passes: nullcontext())
         clips: dict[int, tuple[torch.Tensor, torch.Tensor]] = {}
 
@@ -146,12 +151,12 @@ class BatchedModel(ABC):
                     [seeds[i] for i in rows],
                     None if given is None else given[rows],
                     timeline,
-                    settings,
+                    asdict(settings),
                     report,
                 )
             clips.update({row: (made.codes[i], made.audio[i]) for i, row in enumerate(rows)})
 
-        self._in_batches(texts, duration, run)
+        self._in_batches(texts, settings.duration, run)
         codes, audio = zip(*(clips[i] for i in range(len(texts))), strict=True)
         return Generation(torch.stack(codes), torch.stack(audio))
 
@@ -180,6 +185,10 @@ class BatchedModel(ABC):
         ------
         InputError: codes that do not fit the texts or the timeline; a GPU too small for one sample.
         """
+        texts = check_texts(texts, blank=True)
+        checked = GenerationSettings(guidance=guidance).guidance
+        guidance = 1.0 if checked is None else checked
+        codes = check_codes(codes, len(texts), self.n_codebooks, self.card, "codes")
         expected = (len(texts), timeline.n_codebooks, timeline.n_frames)
         if codes.shape != expected:
             raise InputError(f"replay: codes of shape {tuple(codes.shape)} are not {expected} [B, K, T]")
@@ -193,24 +202,17 @@ class BatchedModel(ABC):
             with observe(rows, passes):
                 nll[rows] = self._reread(codes[rows], [texts[i] for i in rows], timeline, guidance)
 
-        self._in_batches([text or "" for text in texts], timeline.n_frames / self.frame_rate, run)
+        self._in_batches(texts, timeline.n_frames / self.frame_rate, run)
         return nll
 
-    def _check(self, texts: Sequence[str], seeds: Sequence[int]) -> None:
-        if isinstance(texts, str):
-            raise InputError(f"prompts: {texts!r} is one text; give a list of texts")
-        if not texts or len(texts) != len(seeds):
-            raise InputError(f"{len(texts)} prompts and {len(seeds)} seeds: give one seed for each prompt")
-        for i, text in enumerate(texts):
-            if not text.strip():
-                raise InputError(f"prompt {i} is empty; the model would compose without a condition")
-
-    def _in_batches(self, texts: Sequence[str], duration: float, run: Callable[[list[int]], None]) -> None:
+    def _in_batches(
+        self, texts: Sequence[str | None], duration: float, run: Callable[[list[int]], None]
+    ) -> None:
         """Run samples whose texts are equally long together, in halves where GPU memory runs out.
 
         Padding would dilute a shorter text's cross-attention.
         """
-        lengths = {text: self._text_length(text) for text in dict.fromkeys(texts)}
+        lengths = {text: self._text_length(text or "") for text in dict.fromkeys(texts)}
         batches: dict[tuple[int, ...], list[int]] = {}
         for i, text in enumerate(texts):
             batches.setdefault(lengths[text], []).append(i)
@@ -218,7 +220,8 @@ class BatchedModel(ABC):
         while waiting:
             rows = waiting.pop(0)
             try:
-                run(rows)
+                with exclusive(self.network):
+                    run(rows)
             except torch.OutOfMemoryError:
                 if len(rows) == 1:
                     raise InputError(
@@ -229,6 +232,31 @@ class BatchedModel(ABC):
                 middle = len(rows) // 2
                 waiting[:0] = [rows[:middle], rows[middle:]]
                 torch.cuda.empty_cache()
+
+
+def check_codes(codes: Any, n_samples: int, n_codebooks: int, card: int, name: str) -> torch.Tensor:
+    """Return codes of any kind of array as an int64 tensor [B, K, T] on the CPU.
+
+    Raises
+    ------
+    InputError: another shape, or a value that is no token; `name` says whose.
+    """
+    try:
+        tokens = torch.as_tensor(codes).detach().cpu()
+    except (TypeError, ValueError, RuntimeError):
+        raise InputError(f"{name}: a {type(codes).__name__} is no array of codes [B, K, T]") from None
+    if tokens.ndim != 3 or tokens.shape[:2] != (n_samples, n_codebooks):
+        raise InputError(
+            f"{name}: codes of shape {tuple(tokens.shape)} are not {n_samples} samples × {n_codebooks} "
+            "codebooks × frames"
+        )
+    if tokens.is_floating_point() or tokens.is_complex() or tokens.dtype == torch.bool:
+        raise InputError(f"{name}: codes are {tokens.dtype}; give integers")
+    tokens = tokens.long()
+    least, most = (int(tokens.min()), int(tokens.max())) if tokens.numel() else (0, 0)
+    if least < 0 or most >= card:
+        raise InputError(f"{name}: codes from {least} to {most} are not within the model's 0 to {card - 1}")
+    return tokens
 
 
 def negative_log_likelihood(logits: torch.Tensor, codes: torch.Tensor) -> torch.Tensor:

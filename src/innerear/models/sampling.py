@@ -5,14 +5,11 @@ Gumbel-max trick without its logarithm). Each sample's uniforms come from a CPU 
 they are the same on every device and in every batch.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from types import SimpleNamespace
 from typing import Any
 
 import torch
-
-from innerear.models.patching import replaced
 
 
 class Race:
@@ -43,16 +40,67 @@ class Race:
         return index.gather(-1, rank)
 
 
+class NextToken:
+    """What audiocraft's language model calls at each step of one run instead of `_sample_next_token`.
+
+    The model decides neither how the branches are run nor where noise comes from; nothing outside the model
+    is replaced.
+
+    Parameters
+    ----------
+    lm : audiocraft's language model.
+    race : the samples' noise.
+    settings : guidance, two_step, temperature, top_k, top_p, use_sampling of `MusicModel.generate`.
+    """
+
+    def __init__(self, lm: Any, race: Race, settings: Mapping[str, Any]) -> None:
+        self.lm, self.race, self.settings = lm, race, settings
+
+    def __call__(
+        self, sequence: torch.Tensor, conditions: Any, unconditional_state: Any, *_: Any, **__: Any
+    ) -> torch.Tensor:
+        """Return the next tokens [B, K, 1] of a sequence [B, K, positions]."""
+        logits = self._logits(sequence, conditions, unconditional_state)[:, :, -1]  # [B, K, card]
+        if not self.settings["use_sampling"]:
+            return logits.argmax(dim=-1, keepdim=True)
+        probabilities = torch.softmax(logits.float() / self.settings["temperature"], dim=-1)
+        if self.settings["top_p"] > 0:
+            return self.race.top_p(probabilities, self.settings["top_p"])
+        if self.settings["top_k"] > 0:
+            return self.race.top_k(probabilities, self.settings["top_k"])
+        return self.race.draw(probabilities)
+
+    def _logits(self, sequence: torch.Tensor, conditions: Any, unconditional_state: Any) -> torch.Tensor:
+        """Return the logits [B, K, positions, card] that tokens are drawn from."""
+        guidance = self.settings["guidance"]
+        if isinstance(conditions, tuple):
+            cond, uncond = self._two_calls(sequence, conditions, unconditional_state)
+        elif guidance is None:
+            n = len(sequence)
+            first = {name: (value[:n], mask[:n]) for name, (value, mask) in conditions.items()}
+            return self.lm(sequence, [], first)
+        else:
+            cond, uncond = self.lm(sequence.repeat(2, 1, 1), [], conditions).chunk(2)
+        return uncond + (cond - uncond) * guidance
+
+    def _two_calls(
+        self, sequence: torch.Tensor, conditions: tuple, unconditional_state: Any
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Run the branches one after the other, each with its own past."""
+        cond = self.lm(sequence, [], conditions[0])
+        past = self.lm.get_streaming_state()
+        self.lm.set_streaming_state(unconditional_state)
+        uncond = self.lm(sequence, [], conditions[1])
+        unconditional_state.update(self.lm.get_streaming_state())
+        self.lm.set_streaming_state(past)
+        return cond, uncond
+
+
 @contextmanager
-def own_noise(seeds: Sequence[int]) -> Iterator[None]:
-    """Make audiocraft's language model sample from each sample's own noise."""
-    from audiocraft.models import lm
-
-    race = Race(seeds)
-
-    def multinomial(input: torch.Tensor, num_samples: int, **_: Any) -> torch.Tensor:
-        return race.draw(input)
-
-    functions = SimpleNamespace(sample_top_k=race.top_k, sample_top_p=race.top_p, multinomial=multinomial)
-    with replaced(lm, utils=functions):
+def own_noise(lm: Any, seeds: Sequence[int], settings: Mapping[str, Any]) -> Iterator[None]:
+    """Make this language model sample from each sample's own noise; others are left alone."""
+    lm.__dict__["_sample_next_token"] = NextToken(lm, Race(seeds), settings)
+    try:
         yield
+    finally:
+        del lm.__dict__["_sample_next_token"]
