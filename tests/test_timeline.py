@@ -93,3 +93,40 @@ def test_windows_must_follow_one_another(windows):
 def test_windows_that_cannot_be_cut_are_refused(given, stride):
     with pytest.raises(InputError):
         windows_of(40, 20, stride, given)
+
+
+@pytest.mark.parametrize("delays", [(0, 0, 1, 1, 2, 2, 3, 3), (0, 0, 0), (0, 2, 5)])
+@pytest.mark.parametrize("n_frames", [1, 3, 20])
+def test_any_delays_are_those_of_audiocrafts_pattern(delays, n_frames):
+    from innerear.models.imports import import_audiocraft
+
+    import_audiocraft()
+    from audiocraft.modules.codebooks_patterns import DelayedPatternProvider
+
+    pattern = DelayedPatternProvider(len(delays), list(delays)).get_pattern(n_frames)
+    timeline = Timeline(n_frames, len(delays), 50.0, delays=delays)
+    assert timeline.n_steps == pattern.num_sequence_steps == n_frames + max(delays)
+    frames = np.full((timeline.n_steps, len(delays)), -1)
+    for step, coordinates in enumerate(pattern.layout[1:]):
+        for frame, codebook in coordinates:
+            frames[step, codebook] = frame if frame < n_frames else -1
+    np.testing.assert_array_equal(timeline.frames, frames)
+    assert timeline.complete.sum() == max(0, n_frames - max(delays))
+    # audiocraft's first call reads the given frames and one position.
+    assert [pattern.get_first_step_with_timesteps(given) for given in range(n_frames)] == [
+        given + 1 for given in range(n_frames)
+    ]
+
+
+def test_stereo_steps_hold_both_channels_of_a_codebook():
+    timeline = Timeline(150, 8, 50.0, delays=(0, 0, 1, 1, 2, 2, 3, 3))
+    assert timeline.n_steps == 153
+    np.testing.assert_array_equal(timeline.frames[:, 0::2], timeline.frames[:, 1::2])
+    np.testing.assert_array_equal(timeline.frames[:, 0::2], Timeline(150, 4, 50.0).frames)
+    np.testing.assert_array_equal(timeline.complete, Timeline(150, 4, 50.0).complete)
+
+
+@pytest.mark.parametrize("delays", [(0, 1), (0, 2, 1), (-1, 0, 1), (1, 2, 3), (0, 1, 2, 3)])
+def test_delays_must_fit_the_codebooks(delays):
+    with pytest.raises(InputError, match="do not fit 3 codebooks"):
+        Timeline(20, 3, 50.0, delays=delays)

@@ -1,9 +1,11 @@
 """Steps, codebook frames and seconds of models that write their codebooks in a delay pattern.
 
-Within a window, forward step s (from 0) reads sequence position s and predicts codebook k of the window's
-frame s − k. T frames and K codebooks take S = T + K − 1 steps; the first and last K − 1 are partly padding. A
-clip longer than the model's context is made in several windows, each of which rereads the end of the one
-before. A continued clip begins with given frames.
+Codebook k is delayed by d_k steps: within a window, forward step s (from 0) reads sequence position s and
+predicts codebook k of the window's frame s − d_k. T frames take S = T + max d steps, of which the first and
+last max d are partly padding. Most models have d_k = k, and so S = T + K − 1; a stereo model writes both
+channels of a codebook in one step, with the delays 0, 0, 1, 1, 2, 2, 3, 3. A clip longer than the model's
+context is made in several windows, each of which rereads the end of the one before. A continued clip begins
+with given frames.
 """
 
 from collections.abc import Sequence
@@ -38,6 +40,8 @@ class Timeline:
     frame_rate : codec frames per second, > 0.
     windows : in order; by default one of all frames. Each begins within the one before, whose frames are
         given to it.
+    delays : K steps by which the codebooks are delayed, 0 first and in ascending order; by default
+        0, 1, …, K − 1.
 
     Raises
     ------
@@ -50,12 +54,16 @@ class Timeline:
     4
     >>> clip.frames.tolist()
     [[0, -1, -1], [1, 0, -1], [-1, 1, 0], [-1, -1, 1]]
+    >>> stereo = Timeline(n_frames=2, n_codebooks=4, frame_rate=50.0, delays=(0, 0, 1, 1))
+    >>> stereo.frames.tolist()
+    [[0, 0, -1, -1], [1, 1, 0, 0], [-1, -1, 1, 1]]
     """
 
     n_frames: int
     n_codebooks: int
     frame_rate: float
     windows: tuple[Window, ...] = ()
+    delays: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         if self.n_frames < 1:
@@ -65,6 +73,7 @@ class Timeline:
                 f"{self.n_codebooks} codebooks at {self.frame_rate} frames per second is no codec; "
                 "both must be positive"
             )
+        object.__setattr__(self, "delays", delays_of(self.n_codebooks, self.delays))
         if not self.windows:
             object.__setattr__(self, "windows", (Window(0, self.n_frames),))
         written = self.windows[0].given
@@ -77,12 +86,17 @@ class Timeline:
 
     @property
     def n_steps(self) -> int:
-        """S = T + K − 1, the number of forward steps, summed over the windows."""
+        """S = T + max d, the number of forward steps, summed over the windows."""
         return sum(self.steps_of(window) for window in self.windows)
 
     def steps_of(self, window: Window) -> int:
         """Return the steps of one window, including those over its given frames."""
-        return window.n_frames + self.n_codebooks - 1
+        return window.n_frames + self.max_delay
+
+    @property
+    def max_delay(self) -> int:
+        """The largest delay, of the last codebook, in steps."""
+        return self.delays[-1]
 
     @property
     def window(self) -> np.ndarray:
@@ -98,7 +112,7 @@ class Timeline:
     @property
     def _in_window(self) -> np.ndarray:
         """The frame of its window that each step predicts of each codebook, unclipped: [S, K]."""
-        return self.position[:, None] - np.arange(self.n_codebooks)[None, :]
+        return self.position[:, None] - np.array(self.delays)[None, :]
 
     def _of_steps(self, values: Sequence[int]) -> np.ndarray:
         return np.array(values)[self.window][:, None]  # [S, 1]
@@ -123,9 +137,9 @@ class Timeline:
 
     @property
     def seconds(self) -> np.ndarray:
-        """When the frame begins whose first codebook a step predicts: float32 [S], in seconds.
+        """When the frame begins whose undelayed codebook a step predicts: float32 [S], in seconds.
 
-        The last K − 1 steps of a window predict no first codebook; their seconds run past its end.
+        The last max d steps of a window predict no such codebook; their seconds run past its end.
         """
         start = self._of_steps([one.start for one in self.windows])[:, 0]
         return ((start + self.position) / self.frame_rate).astype(np.float32)
@@ -160,6 +174,22 @@ class Timeline:
             return np.flatnonzero(writes)
         step = np.arange(self.n_steps)
         return np.flatnonzero(self.complete | (writes & ((step < complete[0]) | (step > complete[-1]))))
+
+
+def delays_of(n_codebooks: int, delays: Sequence[int] = ()) -> tuple[int, ...]:
+    """Return the delay of each codebook in steps; by default each is one step later than the one before.
+
+    Raises
+    ------
+    InputError: another number of delays than codebooks, or delays that are not in ascending order from 0.
+    """
+    chosen = tuple(int(delay) for delay in delays) or tuple(range(n_codebooks))
+    if len(chosen) != n_codebooks or list(chosen) != sorted(chosen) or chosen[0] != 0:
+        raise InputError(
+            f"the delays {list(delays)} do not fit {n_codebooks} codebooks: give each codebook one, 0 first "
+            "and in ascending order"
+        )
+    return chosen
 
 
 def windows_of(n_frames: int, context: int, stride: int, given: int = 0) -> tuple[Window, ...]:

@@ -171,12 +171,6 @@ def test_one_frame_takes_k_steps(tiny_model):
     assert extractor.get_activations()["layer_0"].shape[0] == 4
 
 
-def test_another_codebook_pattern_is_refused(tmp_path):
-    directory = write_checkpoint(tmp_path / "model", n_q=2, delays=[0, 0])
-    with pytest.raises(InputError, match=r"delays \[0, 0\]; only a delay of one step"):
-        load_model(directory, device="cpu")
-
-
 def test_generation_warns_of_nothing(tiny_model):
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")

@@ -5,9 +5,9 @@ therefore pairs the states of one sample with the sound of another, through the 
 function here works without it. What all clips share at a step is removed first, and so is each clip's
 mean, which is the subject of `innerear.analyses.sound`.
 
-Frame f is whole after step f + K − 1, which predicts its last codebook. Lag 0 pairs the states at that
-step with that frame. At lag > 0 the sound comes later than the states (planning), at lag < 0 earlier
-(history).
+Frame f is whole after step f + max d, which predicts its last codebook; max d is the delay of that codebook,
+K − 1 in most models. Lag 0 pairs the states at that step with that frame. At lag > 0 the sound comes later
+than the states (planning), at lag < 0 earlier (history).
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -202,12 +202,12 @@ class _Window:
 
 def _window(timeline: Timeline) -> _Window:
     """Choose the frames that are whole after a complete step and have a frame at every lag."""
-    whole = timeline.n_frames - timeline.n_codebooks + 1  # frames 0 … T − K
+    whole = timeline.n_frames - timeline.max_delay  # frames 0 … T − 1 − max d
     reach = min(MAX_LAG, (whole - 1) // 4)
     if reach < 1:
         raise InputError(
             f"clips of {timeline.n_frames} frames are too short for lags: set generation.duration to at "
-            f"least {(timeline.n_codebooks + 4) / timeline.frame_rate:g} s"
+            f"least {(timeline.max_delay + 5) / timeline.frame_rate:g} s"
         )
     return _Window(reach, min(whole, timeline.n_frames - reach), reach)
 

@@ -15,7 +15,7 @@ from innerear.stacks.stack import BRANCHES, Stack, StackWriter
 from innerear.study.architectures import check_sites, resolve_layers
 
 # Attributes that a stack's writer sets.
-_OF_THE_FILE = ("schema", "schema_version", "n_steps", "n_frames", "frame_rate", "content_sha256")
+_OF_THE_FILE = ("schema", "schema_version", "n_steps", "n_frames", "frame_rate", "delays", "content_sha256")
 
 
 def replay_samples(

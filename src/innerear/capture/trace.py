@@ -76,7 +76,7 @@ def describe(model: MusicModel, text: str, duration: float) -> str:
         f"{model.card} tokens at {model.frame_rate:g} Hz, on {model.device} in {model.dtype}",
         f"sites: {', '.join(model.sites)}",
         f"{duration:g} s = {timeline.n_frames} frames = {timeline.n_steps} steps "
-        f"({timeline.n_frames} + {model.n_codebooks} - 1){prefix}",
+        f"({timeline.n_frames} + {timeline.max_delay}, the delay of the last codebook){prefix}",
         "rows of a step: cond first, then uncond; one position each; no axis for codebooks, which are summed",
         "",
         trace(model, text, duration).to_string(index=False, justify="left"),

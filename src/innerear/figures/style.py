@@ -151,7 +151,7 @@ def step_axis(
     ----------
     axes : whose x axis counts steps from 0.
     seconds : [S] start of each step's newest frame.
-    complete : bool [S], False at the first and last K − 1 steps.
+    complete : bool [S], False at the padded first and last steps.
     top, bottom : which of the two scales to write.
     """
     n_steps = len(complete)

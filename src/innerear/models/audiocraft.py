@@ -12,6 +12,7 @@ from innerear.models.base import DISTRIBUTIONS, Generation, Progress
 from innerear.models.batching import BatchedModel, negative_log_likelihood
 from innerear.models.exclusive import exclusive
 from innerear.models.sampling import own_noise
+from innerear.study.generation_settings import GenerationSettings
 from innerear.timeline import Timeline
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ class AudiocraftModel(BatchedModel):
 
     Parameters
     ----------
-    musicgen : the loaded model; its own generation parameters are not changed.
+    musicgen : the loaded model; generating leaves its own generation parameters as they are.
     name : of the model in results.
     identity : of the weights; a hash of the parameters by default.
 
@@ -37,7 +38,7 @@ class AudiocraftModel(BatchedModel):
         self._identity = identity
         lm = musicgen.lm
         self.network: nn.Module = lm
-        self._refuse_other_patterns(name, lm)
+        self.delays = _delays(name, lm)
         self.n_layers, self.d_model = len(lm.transformer.layers), lm.dim
         self.n_codebooks, self.card = lm.n_q, lm.card
         self.frame_rate = float(musicgen.frame_rate)
@@ -51,16 +52,39 @@ class AudiocraftModel(BatchedModel):
         self.sites = self._architecture.sites
         self._prefixed = len(lm.fuser.fuse2cond.get("prepend", [])) > 0
 
-    @staticmethod
-    def _refuse_other_patterns(name: str, lm: Any) -> None:
-        pattern = lm.pattern_provider
-        expected, delays = list(range(lm.n_q)), getattr(pattern, "delays", None)
-        plain = not getattr(pattern, "flatten_first", 0) and not getattr(pattern, "empty_initial", 0)
-        if delays != expected or not plain:
-            raise InputError(
-                f"model {name!r} interleaves its codebooks by {type(pattern).__name__} with delays {delays}; "
-                f"only a delay of one step per codebook ({expected}) is supported"
-            )
+    @property
+    def settings(self) -> GenerationSettings:
+        """What `set_generation_params` has set on the MusicGen; see `MusicModel.settings`."""
+        given, stride = self.musicgen.generation_params, self.musicgen.extend_stride or 0.0
+        guidance, two_step = given.get("cfg_coef"), given.get("two_step_cfg")
+        temperature = given.get("temp", 1.0)
+        lm = self.musicgen.lm
+        return GenerationSettings(
+            duration=self.musicgen.duration,
+            guidance=lm.cfg_coef if guidance is None else guidance,
+            two_step=lm.two_step_cfg if two_step is None else two_step,
+            temperature=temperature or 1.0,
+            top_k=given.get("top_k", 250),
+            top_p=given.get("top_p", 0.0),
+            # audiocraft takes a temperature of 0 for no sampling.
+            use_sampling=given.get("use_sampling", True) and temperature != 0,
+            stride=stride / self.max_duration if 0 < stride < self.max_duration else 0.6,
+        )
+
+    @settings.setter
+    def settings(self, settings: GenerationSettings) -> None:
+        if settings.guidance is None:
+            raise InputError("cfg_coef: None cannot be set on a MusicGen; give guidance=None to generate")
+        self.musicgen.set_generation_params(
+            use_sampling=settings.use_sampling,
+            top_k=settings.top_k,
+            top_p=settings.top_p,
+            temperature=settings.temperature,
+            duration=settings.duration,
+            cfg_coef=settings.guidance,
+            two_step_cfg=settings.two_step,
+            extend_stride=settings.stride * self.max_duration,
+        )
 
     def identity(self) -> str:
         """Return ``sha256:…`` or ``revision:…``; for a model the user loaded, a hash of its parameters."""
@@ -82,7 +106,8 @@ class AudiocraftModel(BatchedModel):
         from audiocraft.data.audio_utils import convert_audio
 
         codec = self.musicgen.compression_model
-        wave = convert_audio(audio[:, None], sample_rate, self.sample_rate, codec.channels)
+        wave = audio if audio.ndim == 3 else audio[:, None]  # [B, channels, n]
+        wave = convert_audio(wave, sample_rate, self.sample_rate, codec.channels)
         with exclusive(codec), torch.no_grad():
             codes, _ = codec.encode(wave.to(self.device))
         return codes.cpu()
@@ -136,7 +161,7 @@ class AudiocraftModel(BatchedModel):
                     logits = lm(sequence[..., :-1].repeat(2, 1, 1), [], conditions)  # [2B, K, S, card]
                 cond, uncond = logits.float().chunk(2)
                 for row, of in enumerate((cond, uncond, uncond + guidance * (cond - uncond))):
-                    losses = negative_log_likelihood(of, own)
+                    losses = negative_log_likelihood(of, own, timeline.delays)
                     nll[:, row, :, start + given : start + n_frames] = losses[..., given:].cpu()
         return nll
 
@@ -148,3 +173,16 @@ class AudiocraftModel(BatchedModel):
             mask = tokens["attention_mask"] if isinstance(tokens, Mapping) else tokens[1]
             lengths.append(int(mask.sum()))
         return tuple(lengths)
+
+
+def _delays(name: str, lm: Any) -> tuple[int, ...]:
+    """Return the delay of each codebook in the language model's pattern."""
+    pattern = lm.pattern_provider
+    delays = getattr(pattern, "delays", None)
+    plain = not getattr(pattern, "flatten_first", 0) and not getattr(pattern, "empty_initial", 0)
+    if delays is None or len(delays) != lm.n_q or not plain:
+        raise InputError(
+            f"model {name!r} interleaves its codebooks by {type(pattern).__name__}, in which a step does not "
+            "predict each codebook a fixed number of frames later; only delays are supported"
+        )
+    return tuple(map(int, delays))

@@ -37,8 +37,19 @@ class BatchedModel(ABC):
     has_cross_attention: bool
     pre_norm: bool
     sites: tuple[str, ...]
+    delays: tuple[int, ...] = ()  #: of the codebooks in steps; by default one step each
     network: nn.Module
     _prefixed: bool  #: whether prepended conditions come first
+    _settings = GenerationSettings()
+
+    @property
+    def settings(self) -> GenerationSettings:
+        """Settings for what a caller leaves open; see `MusicModel.settings`."""
+        return self._settings
+
+    @settings.setter
+    def settings(self, settings: GenerationSettings) -> None:
+        self._settings = settings
 
     @abstractmethod
     def identity(self) -> str:
@@ -89,6 +100,7 @@ class BatchedModel(ABC):
             self.sample_rate,
             self.max_duration,
             self.has_cross_attention,
+            self.delays,
         )
 
     def timeline(self, duration: float, *, stride: float = 0.6, given: int = 0) -> Timeline:
@@ -234,8 +246,8 @@ class BatchedModel(ABC):
                 torch.cuda.empty_cache()
 
 
-def check_codes(codes: Any, n_samples: int, n_codebooks: int, card: int, name: str) -> torch.Tensor:
-    """Return codes of any kind of array as an int64 tensor [B, K, T] on the CPU.
+def check_codes(codes: Any, n_samples: int | None, n_codebooks: int, card: int, name: str) -> torch.Tensor:
+    """Return codes of any kind of array as an int64 tensor [B, K, T] on the CPU; None allows any B.
 
     Raises
     ------
@@ -245,10 +257,10 @@ def check_codes(codes: Any, n_samples: int, n_codebooks: int, card: int, name: s
         tokens = torch.as_tensor(codes).detach().cpu()
     except (TypeError, ValueError, RuntimeError):
         raise InputError(f"{name}: a {type(codes).__name__} is no array of codes [B, K, T]") from None
-    if tokens.ndim != 3 or tokens.shape[:2] != (n_samples, n_codebooks):
+    if tokens.ndim != 3 or tokens.shape[1] != n_codebooks or n_samples not in (None, len(tokens)):
         raise InputError(
-            f"{name}: codes of shape {tuple(tokens.shape)} are not {n_samples} samples × {n_codebooks} "
-            "codebooks × frames"
+            f"{name}: codes of shape {tuple(tokens.shape)} are not {n_samples or 'some'} samples × "
+            f"{n_codebooks} codebooks × frames"
         )
     if tokens.is_floating_point() or tokens.is_complex() or tokens.dtype == torch.bool:
         raise InputError(f"{name}: codes are {tokens.dtype}; give integers")
@@ -259,9 +271,9 @@ def check_codes(codes: Any, n_samples: int, n_codebooks: int, card: int, name: s
     return tokens
 
 
-def negative_log_likelihood(logits: torch.Tensor, codes: torch.Tensor) -> torch.Tensor:
+def negative_log_likelihood(logits: torch.Tensor, codes: torch.Tensor, delays: Sequence[int]) -> torch.Tensor:
     """Return the loss [B, K, T] of each token, given the logits [B, K, S, card] of all steps."""
     n_frames = codes.shape[-1]
-    # Step s predicts codebook k of frame s − k.
-    aligned = torch.stack([logits[:, k, k : k + n_frames] for k in range(codes.shape[1])], dim=1)
+    # Step s predicts codebook k of frame s − d_k.
+    aligned = torch.stack([logits[:, k, d : d + n_frames] for k, d in enumerate(delays)], dim=1)
     return nn.functional.cross_entropy(aligned.permute(0, 3, 1, 2), codes, reduction="none")

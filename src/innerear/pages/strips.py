@@ -49,8 +49,8 @@ def state_norms(grams: Mapping[int, GramSource], branch: str = "uncond") -> NDAr
 
 
 def by_frame(steps: NDArray, n_frames: int) -> NDArray:
-    """Move steps [..., S] to the frames that they complete, [..., T]: step f + K − 1 completes frame f."""
-    lag = steps.shape[-1] - n_frames  # K − 1
+    """Move steps [..., S] to the frames that they complete, [..., T]: step f + max d completes frame f."""
+    lag = steps.shape[-1] - n_frames  # the largest delay
     if lag < 0:
         raise InputError(f"{steps.shape[-1]} steps are fewer than {n_frames} frames: one clip, one timeline")
     return steps[..., lag:]

@@ -86,6 +86,7 @@ class StackWriter:
         n_steps, n_codebooks = timeline.n_steps, timeline.n_codebooks
         layout.file.attrs["n_steps"], layout.file.attrs["n_frames"] = n_steps, timeline.n_frames
         layout.file.attrs["frame_rate"] = timeline.frame_rate
+        layout.file.attrs["delays"] = np.array(timeline.delays, np.int32)
         for field, values in zip(Window._fields, zip(*timeline.windows, strict=True), strict=True):
             layout.file.attrs[f"window_{field}"] = np.array(values, np.int32)
         layout.axis("/", "codebook", np.arange(n_codebooks))
@@ -193,7 +194,8 @@ class Stack(Reader):
         n_codebooks, n_frames = self.codes.shape
         fields = [self.attrs[f"window_{field}"] for field in Window._fields]
         windows = tuple(Window(*map(int, one)) for one in zip(*fields, strict=True))
-        return Timeline(n_frames, n_codebooks, float(self.file.attrs["frame_rate"]), windows)
+        delays = tuple(map(int, self.attrs["delays"]))
+        return Timeline(n_frames, n_codebooks, float(self.file.attrs["frame_rate"]), windows, delays)
 
     @property
     def input_gap(self) -> np.ndarray | None:

@@ -5,12 +5,13 @@ model compares it with these numbers.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import floor
+from pathlib import Path
 from typing import Any
 
 from innerear.errors import InputError, did_you_mean
-from innerear.timeline import Timeline, windows_of
+from innerear.timeline import Timeline, delays_of, windows_of
 
 #: Where in a block states are recorded: the residual stream after it; what self-attention, cross-attention
 #: and MLP add to the stream; and the stream that enters the first block.
@@ -19,7 +20,17 @@ SITES = ("residual", "self_attention", "cross_attention", "mlp", "input")
 
 @dataclass(frozen=True)
 class Architecture:
-    """Numbers from which a study's steps, layers and bytes follow."""
+    """Numbers from which a study's steps, layers and bytes follow.
+
+    Attributes
+    ----------
+    n_layers, d_model, n_codebooks : L, D, K.
+    frame_rate, sample_rate : codec frames and audio samples per second.
+    max_duration : seconds of a window.
+    cross_attention : whether the text is read by cross-attention; if not, it is prepended to the sequence.
+    delays : of the codebooks in steps; by default 0, 1, …, K − 1.
+    channels : of the codec's audio. Clips are kept as their mean over channels.
+    """
 
     n_layers: int
     d_model: int
@@ -28,6 +39,16 @@ class Architecture:
     sample_rate: int = 32000
     max_duration: float = 30.0
     cross_attention: bool = True
+    delays: tuple[int, ...] = ()
+    channels: int = 1
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "delays", delays_of(self.n_codebooks, self.delays))
+
+    @property
+    def max_delay(self) -> int:
+        """The delay of the last codebook in steps; S = T + max_delay."""
+        return self.delays[-1]
 
     def n_frames(self, duration: float) -> int:
         """Return the codec frames T in `duration` seconds, as MusicGen counts them."""
@@ -43,16 +64,76 @@ class Architecture:
         """Return the timeline of a clip; see `MusicModel.timeline`."""
         context = self.n_frames(self.max_duration)
         windows = windows_of(self.n_frames(duration), context, int(stride * context + 1e-6), given)
-        return Timeline(self.n_frames(duration), self.n_codebooks, self.frame_rate, windows)
+        return Timeline(self.n_frames(duration), self.n_codebooks, self.frame_rate, windows, self.delays)
 
 
-KNOWN = {
-    "nano": Architecture(6, 96, sample_rate=16000),
-    "facebook/musicgen-small": Architecture(24, 1024),
-    "facebook/musicgen-medium": Architecture(48, 1536),
-    "facebook/musicgen-large": Architecture(48, 2048),
-    "facebook/musicgen-melody": Architecture(48, 1536, cross_attention=False),
+_MUSICGEN = {
+    "small": Architecture(24, 1024),
+    "medium": Architecture(48, 1536),
+    "large": Architecture(48, 2048),
+    "melody": Architecture(48, 1536, cross_attention=False),
+    "melody-large": Architecture(48, 2048, cross_attention=False),
 }
+# Both channels of a codebook are written in one step.
+_STEREO = {"n_codebooks": 8, "delays": (0, 0, 1, 1, 2, 2, 3, 3), "channels": 2}
+
+#: Hub ids of the models that run.
+HUB_MODELS = {
+    **{f"facebook/musicgen-{size}": mono for size, mono in _MUSICGEN.items()},
+    **{f"facebook/musicgen-stereo-{size}": replace(mono, **_STEREO) for size, mono in _MUSICGEN.items()},
+    "facebook/audiogen-medium": Architecture(48, 1536, sample_rate=16000, max_duration=10.0),
+}
+KNOWN = {"nano": Architecture(6, 96, sample_rate=16000), **HUB_MODELS}
+
+#: Families that do not run, and why.
+REFUSED = {
+    "MusicGen-Style": "it guides with three branches, of text and of style, but states are recorded for two",
+    "MAGNeT": "it is not autoregressive: its steps fill in tokens of the whole clip, and none has a time",
+    "JASCO": "it is a flow matching model: its steps refine the whole clip and write no tokens",
+}
+_REFUSED_NAMES = {
+    "musicgen-style": "MusicGen-Style",
+    "style": "MusicGen-Style",
+    "magnet": "MAGNeT",
+    "audio-magnet": "MAGNeT",
+    "jasco": "JASCO",
+}
+
+
+def hub_id(name: str) -> str | None:
+    """Return the hub id that `name` stands for, None for another name.
+
+    The owner and ``musicgen-`` may be left out. A directory of that name comes first.
+
+    >>> hub_id("stereo-melody")
+    'facebook/musicgen-stereo-melody'
+
+    Raises
+    ------
+    InputError: a family that does not run, with the reason.
+    """
+    if Path(name).is_dir():
+        return None
+    for full in (name, f"facebook/{name}", f"facebook/musicgen-{name}"):
+        if full in HUB_MODELS:
+            return full
+    own = name.removeprefix("facebook/")
+    for start, family in _REFUSED_NAMES.items():
+        if own == start or own.startswith(f"{start}-"):
+            raise InputError(
+                f"model.name: {name!r} is {family}, which cannot be recorded: {REFUSED[family]}; "
+                f"use one of {', '.join(KNOWN)}, or a checkpoint directory"
+            )
+    return None
+
+
+def display_name(name: str, label: str | None = None) -> str:
+    """Return the model's name in results: `label`, a hub id, or a directory's name without its path."""
+    if label:
+        return label
+    if name == "nano":
+        return name
+    return hub_id(name) or Path(name).resolve().name
 
 
 def architecture_of(name: str, given: str | Mapping | None = None) -> Architecture:
@@ -60,23 +141,24 @@ def architecture_of(name: str, given: str | Mapping | None = None) -> Architectu
 
     Parameters
     ----------
-    name : a key of `KNOWN`, or the path of a checkpoint directory.
+    name : ``"nano"``, a hub id, or the path of a checkpoint directory.
     given : for a path, a key of `KNOWN` or the architecture's own numbers.
 
     Raises
     ------
-    InputError: neither is known, or both are given.
+    InputError: neither is known, both are given, or a family that does not run.
     """
-    if given is not None and name in KNOWN:
+    known = name if name == "nano" else hub_id(name)
+    if known and given is not None:
         raise InputError(
-            f"model.architecture: {name} is known, so leave it null; it is for checkpoint directories"
+            f"model.architecture: {known} is known, so leave it null; it is for checkpoint directories"
         )
     if isinstance(given, Mapping):
         return Architecture(**given)
     if given is not None:
         return KNOWN[given]
-    if name in KNOWN:
-        return KNOWN[name]
+    if known or name in KNOWN:  # a directory that is named like a hub id is built like it
+        return KNOWN[known or name]
     raise InputError(
         f"model.name: {name!r} is not one of {', '.join(KNOWN)}{did_you_mean(name, KNOWN)}; for a checkpoint "
         "directory, say in model.architecture which of them it is built like, or give n_layers and d_model"
@@ -94,12 +176,25 @@ def check_architecture(model: Any, expected: Architecture) -> None:
     ------
     InputError: the first number that differs, and the setting to change.
     """
-    for name in ("n_layers", "d_model", "n_codebooks", "frame_rate", "sample_rate"):
-        actual, assumed = getattr(model, name), getattr(expected, name)
-        if actual != assumed:
-            raise InputError(
-                f"model.architecture says {name} = {assumed}, but {model.name} has {actual}; correct it"
-            )
+    for name in ("n_layers", "d_model", "n_codebooks", "frame_rate", "sample_rate", "max_duration", "delays"):
+        _require_equal(model.name, name, getattr(model, name), getattr(expected, name))
+    _require_equal(model.name, "cross_attention", model.has_cross_attention, expected.cross_attention)
+
+
+def _require_equal(model: str, name: str, actual: Any, assumed: Any) -> None:
+    if isinstance(actual, tuple):
+        actual, assumed = list(actual), list(assumed)  # as they are written in YAML
+    if actual != assumed:
+        raise InputError(
+            f"model.architecture says {name} = {_yaml(assumed)}, but {model} has {_yaml(actual)}; "
+            f"write {name}: {_yaml(actual)} there"
+        )
+
+
+def _yaml(value: Any) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def resolve_layers(

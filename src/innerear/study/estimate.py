@@ -200,7 +200,7 @@ def estimate(
     """
     timeline, width = architecture.timeline(duration, stride), architecture.d_model
     n, steps = n_prompts * n_seeds, timeline.n_steps
-    pads = 2 * (architecture.n_codebooks - 1)
+    pads = 2 * architecture.max_delay
     return Estimate(
         n_prompts=n_prompts,
         n_seeds=n_seeds,
@@ -257,11 +257,11 @@ def refuse_what_cannot_run(
     ------
     InputError: with the setting to change.
     """
-    complete = architecture.n_frames(duration) - architecture.n_codebooks + 1
+    complete = architecture.n_frames(duration) - architecture.max_delay
     if complete < 1:
         raise InputError(
             f"generation.duration: {duration:g} s is {architecture.n_frames(duration)} codec frames; "
-            f"at least {architecture.n_codebooks} are needed for one step that lies outside the padding"
+            f"at least {architecture.max_delay + 1} are needed for one step that lies outside the padding"
         )
     most = max(1, (complete - 1) // (_FEWEST_GROUPS - 1))
     if gram["steps_per_matrix"] > most:
@@ -287,7 +287,7 @@ def refuse_what_cannot_run(
 
 def _way_out(study: Estimate, architecture: Architecture, most: int, gram: Mapping) -> str:
     """Return settings that make a layer's Gram fit: more steps per matrix first, then fewer bins."""
-    pads = 2 * (architecture.n_codebooks - 1)
+    pads = 2 * architecture.max_delay
 
     def fits(steps_per_matrix: int, n_bins: int) -> bool:
         matrices = pads + ceil((study.n_steps - pads) / steps_per_matrix)
