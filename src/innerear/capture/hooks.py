@@ -166,7 +166,7 @@ class Recording:
     def sample(
         self, site: str, layer: int, sample: int, branches: Sequence[str] | None = None
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return a sample's states [C, S, D] and levels [C, S] at one place, of all branches or those named."""
+        """Return a sample's states [C, S, D] and levels [C, S] at one place, of all or of these branches."""
         which = [self.branches.index(branch) for branch in branches or self.branches]
         return self._states[site, layer][sample, which], self._levels[site, layer][sample, which]
 

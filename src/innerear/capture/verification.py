@@ -1,4 +1,4 @@
-"""Check a study's captures with its model: replay clips, and compose one of them again."""
+"""Check captures with the study's model, and another implementation: replay clips, compose one again."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -8,27 +8,37 @@ import pandas as pd
 import torch
 from tqdm import tqdm
 
-from innerear.capture.checks import COLUMNS, deviation, rounding
+from innerear.capture.checks import COLUMNS, deviation, rounding, spread
+from innerear.capture.hooks import Recording
 from innerear.capture.hooks import capture as record
 from innerear.capture.replay import require_weights
 from innerear.models import MusicModel
 from innerear.stacks import Stack
 
 
-def verify_samples(index: pd.DataFrame, model: MusicModel, generation: Mapping[str, Any]) -> pd.DataFrame:
+def verify_samples(
+    index: pd.DataFrame,
+    model: MusicModel,
+    generation: Mapping[str, Any],
+    witness: MusicModel | None = None,
+) -> pd.DataFrame:
     """Replay one sample of each prompt, and regenerate the first sample.
 
     Checks
     ------
-    replay : a teacher-forced pass gives the stored states; value = largest deviation at any site, layer and
-        branch, relative to the largest unit there.
-    regenerate : composing the sample again gives the same tokens; value = number that differ.
+    replay_cond, replay_uncond, replay_delta, replay_level : a teacher-forced pass gives the stored states;
+        value = largest `deviation` at any site and layer. Rounding weighs more in delta = cond − uncond where
+        it is smaller than the states; its tolerance grows by as much.
+    witness_… : the same of another implementation of the model.
+    regenerate : composing the sample again, with as many rows a call, gives the same tokens; value = number
+        that differ.
 
     Parameters
     ----------
     index : a row per sample with sample_id, prompt_id and stack.
     model : the model that composed the samples.
     generation : the study's settings, as for `innerear.capture.generation.generate_samples`.
+    witness : another implementation with the model's weights.
 
     Returns
     -------
@@ -40,33 +50,64 @@ def verify_samples(index: pd.DataFrame, model: MusicModel, generation: Mapping[s
     """
     rows = []
     firsts = index.drop_duplicates("prompt_id")
+    readers = {"replay": model} | ({"witness": witness} if witness else {})
     for row in tqdm(firsts.to_dict("records"), desc="replay", unit="clip"):
         with Stack(row["stack"]) as stack:
-            value, tolerance = _replay(stack, model)
-        rows.append(("replay", row["sample_id"], value, tolerance, value <= tolerance))
+            require_weights(stack, model)
+            for check, reader in readers.items():
+                for part, worst in _worst(stack, _reread(stack, reader)).items():
+                    value, tolerance, where = worst
+                    passed = value <= tolerance
+                    rows.append((f"{check}_{part}", row["sample_id"], where, value, tolerance, passed))
     with Stack(firsts.iloc[0]["stack"]) as stack:
         differ = _regenerate(stack, model, dict(generation))
-    rows.append(("regenerate", firsts.iloc[0]["sample_id"], float(differ), 0.0, differ == 0))
+    rows.append(("regenerate", firsts.iloc[0]["sample_id"], "", float(differ), 0.0, differ == 0))
     return pd.DataFrame(rows, columns=list(COLUMNS))
 
 
-def _replay(stack: Stack, model: MusicModel) -> tuple[float, float]:
-    """Return the largest relative deviation of a replay from the stack, and its tolerance."""
-    require_weights(stack, model)
+def _reread(stack: Stack, model: MusicModel) -> Recording:
+    """Let a model read a stack's tokens under its text; return what its places hold."""
     timeline = stack.timeline
     modules = {site: model.modules(site) for site in stack.sites}
     layers = sorted({layer for _, layer in stack.places})
-    with record(modules, n_samples=1, n_steps=timeline.n_steps, layers=layers) as recording:
+    with record(
+        modules, n_samples=1, n_steps=timeline.n_steps, pre_norm=model.pre_norm, layers=layers
+    ) as recording:
         codes = torch.from_numpy(stack.codes).long()[None]
         model.replay(codes, [stack.attrs["text"]], timeline, observe=recording.run)
-    largest, tolerance = 0.0, 0.0
+    return recording
+
+
+def _worst(stack: Stack, recording: Recording) -> dict[str, tuple[float, float, str]]:
+    """Return value, tolerance and place of what exceeds its tolerance by most, by branch and for levels."""
+    worst: dict[str, tuple[float, float, str]] = {}
     for site, layer in stack.places:
         stored = stack.read(layer, site)  # [C, S, D]
-        tolerance = max(tolerance, rounding(stack, stored))
-        replayed = recording.sample(site, layer, 0, stack.branches).float().numpy()
-        for one, other in zip(stored, replayed, strict=True):
-            largest = max(largest, deviation(one, other))
-    return largest, tolerance
+        tolerance = rounding(stack, stored)
+        stored = stored.astype(np.float32)
+        states, levels = recording.sample(site, layer, 0, stack.branches)
+        found = _deviations(stored, states.float().numpy(), stack.branches)
+        away = np.abs(stack.levels(layer, site) - levels.numpy()).max()
+        size = np.abs(levels.numpy()).max() + spread(stored)
+        found.append(("level", float(away / size) if size else 0.0, 1.0))
+        for part, value, magnified in found:
+            here = (value, tolerance * magnified, f"{site}, layer {layer}")
+            before = worst.get(part, (-1.0, 1.0, ""))
+            worst[part] = max(before, here, key=lambda one: one[0] / one[1])
+    return worst
+
+
+def _deviations(
+    stored: np.ndarray, reference: np.ndarray, branches: tuple[str, ...]
+) -> list[tuple[str, float, float]]:
+    """Return the deviation of each branch and of delta, and by how much rounding weighs more in it."""
+    found = [(name, deviation(*pair), 1.0) for name, *pair in zip(branches, stored, reference, strict=True)]
+    if len(branches) > 1:
+        delta, true = stored[0] - stored[1], reference[0] - reference[1]
+        size = spread(true)
+        magnified = np.sqrt(sum(spread(one) ** 2 for one in reference)) / size if size else 1.0
+        found.append(("delta", deviation(delta, true), max(1.0, float(magnified))))
+    return found
 
 
 def _regenerate(stack: Stack, model: MusicModel, generation: dict[str, Any]) -> int:

@@ -1,0 +1,134 @@
+"""The replay check fails on what is recorded wrongly, in the released models' regime and in float16 too."""
+
+from contextlib import contextmanager
+
+import h5py
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from offset_twin import write_offset_twin
+
+from innerear.capture.checks import deviation, spread
+from innerear.capture.generation import generate_samples
+from innerear.capture.verification import verify_samples
+from innerear.models import load_model
+from innerear.stacks import Stack
+from innerear.study.prompts import Prompt, Sample
+
+SAMPLES = [Sample(Prompt(f"p-{word}", f"{word} music", "p", word), 3) for word in ("happy", "sad")]
+GENERATION = {"duration": 1.0, "guidance": 3.0}
+LAYER = "residual/layer_01"
+
+
+@contextmanager
+def rounded(model, dtype):
+    """Let a float32 model compute as a float16 one does at worst: each block's output is rounded."""
+    if dtype == torch.float32:
+        yield
+        return
+    hooks = [
+        block.register_forward_hook(lambda module, inputs, output: output.half().float())
+        for block in model.modules("residual")
+    ]
+    model.dtype = dtype
+    try:
+        yield
+    finally:
+        model.dtype = torch.float32
+        for hook in hooks:
+            hook.remove()
+
+
+@pytest.fixture(scope="module", params=[0.0, -9.8], ids=["plain", "constant"])
+def model(request, tiny_checkpoint, tmp_path_factory):
+    """The tiny model, and its twin with a constant in all units."""
+    twin = tmp_path_factory.mktemp("twin") / "tiny"
+    return load_model(write_offset_twin(tiny_checkpoint, twin, request.param), device="cpu")
+
+
+@pytest.fixture(scope="module", params=[torch.float32, torch.float16], ids=["float32", "float16"])
+def study(request, model, tmp_path_factory):
+    """A model of a dtype, the index of two of its clips, and the states of their layer 1."""
+    folder = tmp_path_factory.mktemp("study")
+    paths = [folder / f"{i}.h5" for i in range(len(SAMPLES))]
+    with rounded(model, request.param):
+        for sample, path in zip(SAMPLES, paths, strict=True):
+            capture = {"layers": "all", "dtype": "float16"}
+            audio = [path.with_suffix(".wav")]
+            generate_samples(
+                model, [sample], [path], audio, study="s", capture=capture, generation=GENERATION
+            )
+    rows = [
+        {"sample_id": sample.id, "prompt_id": sample.prompt.id, "stack": str(path)}
+        for sample, path in zip(SAMPLES, paths, strict=True)
+    ]
+    states = []
+    for path in paths:
+        with Stack(path) as stack:
+            states.append(stack.read(1))
+    return model, request.param, pd.DataFrame(rows), states
+
+
+def verified(study):
+    model, dtype, index, _ = study
+    with rounded(model, dtype):
+        return verify_samples(index, model, GENERATION)
+
+
+def test_what_is_recorded_rightly_passes(study):
+    checks = verified(study)
+    assert checks["pass"].all(), checks
+    room = checks["tolerance"] / checks["value"]
+    assert room[checks["check"].isin(["replay_cond", "replay_uncond"])].min() > 1.5
+
+
+def noisy(states, other):
+    noise = np.random.default_rng(0).normal(size=states.shape)
+    return states + 0.1 * spread(states) * noise
+
+
+FAULTS = {
+    "wrong branch": lambda states, other: states[::-1],
+    "text for none": lambda states, other: np.stack([states[1], states[1]]),
+    "wrong clip": lambda states, other: other,
+    "a step late": lambda states, other: np.roll(states, 1, axis=1),
+    "one step repeated": lambda states, other: np.concatenate(
+        [states[:, :20], states[:, 19:20], states[:, 21:]], axis=1
+    ),
+    "noise of a tenth of the spread": noisy,
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_what_is_recorded_wrongly_fails(study, fault):
+    _, _, index, states = study
+    with h5py.File(index["stack"][0], "a") as file:
+        file[LAYER][...] = FAULTS[fault](*states)
+    try:
+        checks = verified(study)
+    finally:
+        with h5py.File(index["stack"][0], "a") as file:
+            file[LAYER][...] = states[0]
+    failed = checks[~checks["pass"]]
+    assert set(failed["sample"]) == {SAMPLES[0].id}
+    assert set(failed["where"]) == {"residual, layer 1"}
+    assert "replay_cond" in set(failed["check"])
+    # Far from what rounding gives: a tolerance three times as large would find it too.
+    cond = failed.set_index("check").loc["replay_cond"]
+    assert cond["value"] > 3 * cond["tolerance"]
+
+
+def test_a_deviation_ignores_what_all_units_share():
+    rng = np.random.default_rng(0)
+    states = rng.normal(size=(5, 64))
+    wrong = states + 0.1 * rng.normal(size=states.shape)
+    assert deviation(wrong + 70, states + 70) == pytest.approx(deviation(wrong, states), rel=1e-4)
+    assert deviation(wrong, states) == pytest.approx(0.1, rel=0.3)
+
+
+def test_a_deviation_is_that_of_the_worst_step():
+    states = np.random.default_rng(0).normal(size=(400, 64))
+    wrong = states.copy()
+    wrong[7] = states[8]
+    assert deviation(wrong, states) > 1
