@@ -52,6 +52,8 @@ def test_raw_statistics_are_what_their_names_say():
     assert values["cosine at the last step"] == values["cosine of the last step only"]
     assert values["cosine at the last step"] == pytest.approx(cosine[-1])
     assert values["cosine, mean over steps"] == pytest.approx(np.mean(cosine))
+    whole = (one * other).sum() / np.sqrt((one**2).sum() * (other**2).sum())
+    assert values["cosine of all steps as one vector"] == pytest.approx(whole)
     assert values["cosine, standard deviation over steps"] == pytest.approx(np.std(cosine))
     assert values["share of dimensions that differ by more than 0.1"] == np.mean(difference > 0.1)
     assert difference[int(values["dimension that differs most"])] == difference.max()
@@ -83,6 +85,15 @@ def test_a_mean_that_all_share_makes_raw_cosines_near_one_and_changes_no_centred
     np.testing.assert_allclose(plain.loc[rows, "estimate"], shifted.loc[rows, "estimate"], atol=1e-9)
 
 
+def test_a_level_of_each_state_makes_raw_cosines_near_one_and_changes_no_centred_one():
+    both = clips(effect=1.0)
+    level = 30 + np.random.default_rng(3).normal(size=(*both.shape[:-1], 1))
+    plain, shifted = table(*both), table(*both + level)
+    assert shifted.loc[(FLATTENED, "cosine of all steps as one vector"), "estimate"] > 0.99
+    rows = [key for key in plain.index if key[1].startswith("centred")]
+    np.testing.assert_allclose(plain.loc[rows, "estimate"], shifted.loc[rows, "estimate"], atol=1e-9)
+
+
 def test_an_effect_in_cond_is_found_there_and_not_in_uncond():
     found = table(*clips(effect=1.0))["estimate"].xs(
         "centred cosine, one emotion − two, other seed", level="statistic"
@@ -108,6 +119,7 @@ def test_every_published_figure_stands_beside_ours():
     published = found["published"].dropna()
     assert {name: published[(FLATTENED, name)] for name in PUBLISHED} == dict(PUBLISHED)
     assert len(published) == len(PUBLISHED)
+    assert "MusicGen large" in found.loc[(FLATTENED, "cosine of the last step only"), "note"]
     assert found.loc[(FLATTENED, "steps captured"), "estimate"] == S
 
 
