@@ -9,6 +9,7 @@ from innerear.errors import InputError, did_you_mean
 from innerear.models.audiocraft import AudiocraftModel
 from innerear.models.base import DISTRIBUTIONS, Generation, MusicModel, Pass
 from innerear.models.loading import load_musicgen
+from innerear.study.generation_settings import GenerationSettings
 
 if TYPE_CHECKING:
     from audiocraft.models.musicgen import MusicGen
@@ -57,7 +58,9 @@ def load_model(
     musicgen, identity = load_musicgen(source, chosen_device, chosen_dtype, seed if random_init else None)
     if random_init:
         label, identity = f"{label}-random-{seed}", f"{identity};random_init:{seed}"
-    return AudiocraftModel(musicgen, label, identity)
+    model = AudiocraftModel(musicgen, label, identity)
+    model.settings = GenerationSettings()  # 5 s, not audiocraft's 15
+    return model
 
 
 def nano_directory() -> Path:

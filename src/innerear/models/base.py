@@ -8,6 +8,7 @@ from typing import NamedTuple, Protocol, runtime_checkable
 import torch
 from torch import nn
 
+from innerear.study.generation_settings import GenerationSettings
 from innerear.timeline import Timeline
 
 #: Called after each step with (steps done, steps in total), over all runs of one call.
@@ -40,6 +41,7 @@ class Generation:
 
     codes: torch.Tensor  #: int64 [B, K, T]
     audio: torch.Tensor  #: float32 [B, n], mono, nominally within ±1
+    rows: tuple[int, ...]  #: [B] clips of the call that made each clip, those that only filled it up included
 
 
 #: Distributions in `MusicModel.replay`'s result: cond, uncond, and guided (what tokens were sampled from,
@@ -68,6 +70,8 @@ class MusicModel(Protocol):
     #: sites that can be recorded, within `innerear.study.architectures.SITES`
     sites: tuple[str, ...]
     network: nn.Module  #: the module whose calls are the model's steps
+    #: what `ActivationExtractor` takes for arguments that are not given
+    settings: GenerationSettings
 
     def identity(self) -> str:
         """Return the identity of the weights: ``sha256:…`` of files or parameters, or ``revision:…``."""
@@ -99,7 +103,7 @@ class MusicModel(Protocol):
 
     def generate(
         self,
-        texts: Sequence[str],
+        texts: Sequence[str | None],
         seeds: Sequence[int],
         duration: float,
         *,
@@ -111,6 +115,7 @@ class MusicModel(Protocol):
         top_k: int = 250,
         top_p: float = 0.0,
         use_sampling: bool = True,
+        rows: int | None = None,
         observe: Observer | None = None,
         progress: Progress | None = None,
     ) -> Generation:
@@ -121,22 +126,24 @@ class MusicModel(Protocol):
 
         Parameters
         ----------
-        texts, seeds : B of each.
+        texts, seeds : B of each; a seed lies in 0 … 2³² − 1. A text None composes without a condition; if all
+            are None, one branch runs, uncond.
         duration : seconds; longer clips than `max_duration` are made in windows.
         guidance : classifier-free guidance, 1 for none; None runs only the cond branch, which draws from the
             same distribution as 1.
         two_step : run the branches one after the other in each step, which needs less memory.
         stride : of the windows; see `timeline`.
         given : codes int64 [B, K, frames] to be continued, from `encode`; part of the clip.
-        temperature : > 0; ignored without sampling.
-        top_k : number of tokens to sample from; 0 for all.
-        top_p : if > 0, sample within this cumulative probability instead.
+        temperature, top_k, top_p : see `GenerationSettings`, which gives all ranges; ignored without
+            sampling.
         use_sampling : False takes the likeliest token, whatever the seed.
+        rows : clips of each call of the model, filled up where there are fewer. In float16 another number
+            takes another kernel, whose rounding may flip a token; with the same number, tokens are the same.
 
         Raises
         ------
-        InputError: an empty text, unequal numbers of texts and seeds, a duration that cannot be made, or a
-            GPU too small for one sample.
+        InputError: an argument of another type or out of its range, an empty text, unequal numbers of texts
+            and seeds, a duration that cannot be made, or a GPU too small for one sample.
         """
         ...
 
@@ -166,5 +173,5 @@ class MusicModel(Protocol):
         ...
 
     def encode(self, audio: torch.Tensor, sample_rate: int) -> torch.Tensor:
-        """Return the codes int64 [B, K, T] of audio [B, n] that is to be continued."""
+        """Return the codes int64 [B, K, T] of audio [B, n] or [B, channels, n] that is to be continued."""
         ...

@@ -128,10 +128,12 @@ class BatchedModel(ABC):
         top_k: int = 250,
         top_p: float = 0.0,
         use_sampling: bool = True,
+        rows: int | None = None,
         observe: Observer | None = None,
         progress: Progress | None = None,
     ) -> Generation:
         """Compose one clip per (text, seed); see `MusicModel.generate`."""
+        rows = None if rows is None else integer("rows", rows, 1, MAX_ROWS)
         texts = check_texts(texts)
         seeds = check_sample_seeds(seeds, len(texts))
         settings = GenerationSettings(
@@ -150,27 +152,30 @@ class BatchedModel(ABC):
         calls = [(one,) for one in branches] if settings.two_step else [branches]
         passes = self._passes(timeline, calls)
         observe = observe or (lambda rows, passes: nullcontext())
-        clips: dict[int, tuple[torch.Tensor, torch.Tensor]] = {}
+        clips: dict[int, tuple[torch.Tensor, torch.Tensor, int]] = {}
 
-        def run(rows: list[int]) -> None:
+        def run(batch: list[int]) -> None:
+            samples = [i for i in batch if i >= 0]
+
             def report(step: int, steps: int) -> None:  # of the run; `progress` is of the whole call
                 if progress:
-                    progress(len(clips) * steps + len(rows) * step, len(texts) * steps)
+                    progress(len(clips) * steps + len(samples) * step, len(texts) * steps)
 
-            with observe(rows, passes):
+            read = [i if i >= 0 else batch[0] for i in batch]  # what fills the batch up repeats its first
+            with observe(batch, passes):
                 made = self._compose(
-                    [texts[i] for i in rows],
-                    [seeds[i] for i in rows],
-                    None if given is None else given[rows],
+                    [texts[i] for i in read],
+                    [seeds[i] for i in read],
+                    None if given is None else given[read],
                     timeline,
                     asdict(settings),
                     report,
                 )
-            clips.update({row: (made.codes[i], made.audio[i]) for i, row in enumerate(rows)})
+            clips.update({i: (made.codes[k], made.audio[k], len(batch)) for k, i in enumerate(samples)})
 
-        self._in_batches(texts, settings.duration, run)
-        codes, audio = zip(*(clips[i] for i in range(len(texts))), strict=True)
-        return Generation(torch.stack(codes), torch.stack(audio))
+        self._in_batches(texts, settings.duration, run, rows)
+        codes, audio, n_rows = zip(*(clips[i] for i in range(len(texts))), strict=True)
+        return Generation(torch.stack(codes), torch.stack(audio), n_rows)
 
     def _passes(self, timeline: Timeline, calls: Sequence[tuple[str, ...]]) -> list[Pass]:
         """Return the calls of a generation: at each step one for each group of branches."""
@@ -218,32 +223,45 @@ class BatchedModel(ABC):
         return nll
 
     def _in_batches(
-        self, texts: Sequence[str | None], duration: float, run: Callable[[list[int]], None]
+        self,
+        texts: Sequence[str | None],
+        duration: float,
+        run: Callable[[list[int]], None],
+        rows: int | None = None,
     ) -> None:
         """Run samples whose texts are equally long together, in halves where GPU memory runs out.
 
-        Padding would dilute a shorter text's cross-attention.
+        Padding would dilute a shorter text's cross-attention. With `rows`, each batch has as many; −1 stands
+        for a row that only fills it up, after the samples.
         """
         lengths = {text: self._text_length(text or "") for text in dict.fromkeys(texts)}
         batches: dict[tuple[int, ...], list[int]] = {}
         for i, text in enumerate(texts):
             batches.setdefault(lengths[text], []).append(i)
-        waiting = list(batches.values())
+        waiting = [
+            part for batch in batches.values() for part in _parts(batch, rows or len(batch), fill=bool(rows))
+        ]
         while waiting:
-            rows = waiting.pop(0)
+            batch = waiting.pop(0)
             try:
                 with exclusive(self.network):
-                    run(rows)
+                    run(batch)
             except torch.OutOfMemoryError:
-                if len(rows) == 1:
+                if len(batch) == 1:
                     raise InputError(
                         f"one clip of {duration} s of {self.name!r} does not fit the memory of "
                         f"{self.device}; shorten generation.duration, use a smaller model, or set "
                         "model.device: cpu"
                     ) from None
-                middle = len(rows) // 2
-                waiting[:0] = [rows[:middle], rows[middle:]]
+                samples = [i for i in batch if i >= 0]
+                waiting[:0] = _parts(samples, (len(batch) + 1) // 2, fill=bool(rows))
                 torch.cuda.empty_cache()
+
+
+def _parts(samples: list[int], size: int, *, fill: bool) -> list[list[int]]:
+    """Cut a batch into parts of `size` samples; the last may be shorter, or is filled up with −1."""
+    parts = [samples[start : start + size] for start in range(0, len(samples), size)]
+    return [part + [-1] * (size - len(part)) for part in parts] if fill else parts
 
 
 def check_codes(codes: Any, n_samples: int | None, n_codebooks: int, card: int, name: str) -> torch.Tensor:
