@@ -87,7 +87,7 @@ def generate_samples(
     common = _provenance(model, study, generation)
     for i, sample in enumerate(samples):
         _write_wav(audio[i], made.audio[i].numpy(), model.sample_rate)
-        attrs = common | _identity(sample)
+        attrs = common | _identity(sample) | {"rows": made.rows[i]}
         codes = made.codes[i].numpy()
         kept = [branch for branch in branches if branch in recording.branches]
         with StackWriter(stacks[i], attrs, codes, timeline, kept, capture["dtype"]) as stack:

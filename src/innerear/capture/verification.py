@@ -113,6 +113,9 @@ def _deviations(
 def _regenerate(stack: Stack, model: MusicModel, generation: dict[str, Any]) -> int:
     """Compose a sample again; return how many of its tokens differ."""
     duration = generation.pop("duration")
-    made = model.generate([stack.attrs["text"]], [int(stack.attrs["seed"])], duration, **generation)
+    rows = int(stack.attrs["rows"])
+    made = model.generate(
+        [stack.attrs["text"]], [int(stack.attrs["seed"])], duration, rows=rows, **generation
+    )
     codes = made.codes[0].numpy()
     return int(np.sum(codes != stack.codes)) if codes.shape == stack.codes.shape else codes.size

@@ -31,7 +31,8 @@ class Pass(NamedTuple):
     prefixed: bool = False
 
 
-#: Context around each run of the model; takes the indices of its samples in `texts` and the passes to come.
+#: Context around each run of the model; takes the indices of its samples in `texts`, −1 for a row that only
+#: fills the run up, and the passes to come.
 Observer = Callable[[Sequence[int], Sequence[Pass]], AbstractContextManager]
 
 
@@ -41,7 +42,8 @@ class Generation:
 
     codes: torch.Tensor  #: int64 [B, K, T]
     audio: torch.Tensor  #: float32 [B, n], mono, nominally within ±1
-    rows: tuple[int, ...]  #: [B] clips of the call that made each clip, those that only filled it up included
+    #: [B] clips of the call that made each clip, those that only filled it up included
+    rows: tuple[int, ...] = ()
 
 
 #: Distributions in `MusicModel.replay`'s result: cond, uncond, and guided (what tokens were sampled from,

@@ -13,8 +13,10 @@ from innerear.errors import InputError
 from innerear.models.base import DISTRIBUTIONS, Generation, Observer, Pass, Progress
 from innerear.models.exclusive import exclusive
 from innerear.study.architectures import Architecture, check_sites
-from innerear.study.generation_settings import GenerationSettings, check_sample_seeds, check_texts
+from innerear.study.generation_settings import GenerationSettings, check_sample_seeds, check_texts, integer
 from innerear.timeline import Timeline
+
+_MOST_ROWS = 4096
 
 
 class BatchedModel(ABC):
@@ -133,7 +135,7 @@ class BatchedModel(ABC):
         progress: Progress | None = None,
     ) -> Generation:
         """Compose one clip per (text, seed); see `MusicModel.generate`."""
-        rows = None if rows is None else integer("rows", rows, 1, MAX_ROWS)
+        rows = None if rows is None else integer("rows", rows, 1, _MOST_ROWS)
         texts = check_texts(texts)
         seeds = check_sample_seeds(seeds, len(texts))
         settings = GenerationSettings(
