@@ -4,8 +4,10 @@ The Snakefile imports this each time it is parsed, so it imports nothing heavy. 
 model compares it with these numbers.
 """
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import islice, pairwise
 from math import floor
 from pathlib import Path
 from typing import Any
@@ -198,38 +200,60 @@ def _yaml(value: Any) -> str:
 
 
 def resolve_layers(
-    layers: str | Iterable[int] | None, n_layers: int, key: str = "capture.layers"
+    layers: str | int | Iterable[int] | None, n_layers: int, key: str = "capture.layers"
 ) -> list[int]:
     """Return layer numbers in order.
 
     Parameters
     ----------
-    layers : ``"all"`` or None, a range such as ``"0-5"`` (both ends included), or numbers.
+    layers : ``"all"`` or None, a range such as ``"0-5"`` (both ends included), a number, or numbers.
     n_layers : the model's number L of layers.
     key : the setting, for messages.
 
     Raises
     ------
-    InputError: a layer that the model does not have, a repeated one, none, or a text of another form.
+    InputError: a layer that the model does not have, a repeated one, none, or something of another form.
     """
-    if layers is None or layers == "all":
+    if layers is None or (isinstance(layers, str) and layers == "all"):
         return list(range(n_layers))
-    if isinstance(layers, str):
-        first, dash, last = layers.partition("-")
-        if not (dash and first.isdigit() and last.isdigit()):
-            raise InputError(f"{key}: {layers!r} is not understood; give all, a range like 0-5, or a list")
-        layers = range(int(first), int(last) + 1)
-    chosen = sorted(layers)
-    outside = [layer for layer in chosen if not 0 <= layer < n_layers]
-    repeated = sorted({layer for layer in chosen if chosen.count(layer) > 1})
+    chosen = sorted(_numbers(layers, n_layers, key))
+    repeated = sorted({one for one, next_one in pairwise(chosen) if one == next_one})
     if repeated:
         raise InputError(f"{key}: {repeated} are listed twice; name each layer once")
-    if outside or not chosen:
-        raise InputError(
-            f"{key}: {outside or 'no layers'} cannot be captured; "
-            f"the model has the layers 0 to {n_layers - 1}"
-        )
+    if not chosen:
+        raise InputError(f"{key}: no layers cannot be captured; {_range_of(n_layers)}")
     return chosen
+
+
+def _numbers(layers: Any, n_layers: int, key: str) -> list[int]:
+    """Return the numbers that a text, a number or a list names; all are layers of the model."""
+    if isinstance(layers, str):
+        ends = layers.split("-")
+        if len(ends) > 2 or not all(re.fullmatch("[0-9]{1,9}", end) for end in ends):
+            raise InputError(f"{key}: {layers!r} is not understood; give all, a range like 0-5, or a list")
+        first, last = int(ends[0]), int(ends[-1])
+        if not first <= last < n_layers:
+            raise InputError(f"{key}: {layers} cannot be captured; {_range_of(n_layers)}")
+        return list(range(first, last + 1))
+    if isinstance(layers, bytes | Mapping):
+        raise InputError(f"{key}: {layers!r} is not understood; give all, a range like 0-5, or a list")
+    if not isinstance(layers, Iterable) or getattr(layers, "ndim", None) == 0:
+        layers = [layers]
+    chosen = list(islice(layers, n_layers + 1))
+    outside = [layer for layer in chosen if not _is_layer(layer, n_layers)]
+    if outside:
+        raise InputError(f"{key}: {outside} cannot be captured; {_range_of(n_layers)}")
+    return [int(layer) for layer in chosen]
+
+
+def _is_layer(layer: Any, n_layers: int) -> bool:
+    # numpy's and torch's integers are no ints.
+    number = layer.item() if hasattr(layer, "item") and getattr(layer, "ndim", None) == 0 else layer
+    return isinstance(number, int) and not isinstance(number, bool) and 0 <= number < n_layers
+
+
+def _range_of(n_layers: int) -> str:
+    return f"the model has the layers 0 to {n_layers - 1}"
 
 
 def check_sites(sites: Iterable[str], known: Sequence[str] = SITES, key: str = "capture.sites") -> list[str]:
@@ -244,13 +268,14 @@ def check_sites(sites: Iterable[str], known: Sequence[str] = SITES, key: str = "
     ------
     InputError: no site, a repeated one, or one that is not in `known`.
     """
-    chosen = [] if isinstance(sites, str) else list(sites)
+    one = isinstance(sites, str) or not isinstance(sites, Iterable)
+    chosen = [] if one else list(sites)
     if not chosen:
         raise InputError(f"{key}: {sites!r} is no list of sites; use [{', '.join(known)}]")
     for site in chosen:
         if site not in known:
             raise InputError(
-                f"{key}: the model has no site {site!r}{did_you_mean(site, known)}; its sites are "
+                f"{key}: the model has no site {site!r}{did_you_mean(str(site), known)}; its sites are "
                 f"{', '.join(known)}"
             )
         if chosen.count(site) > 1:
