@@ -18,6 +18,17 @@ class Race:
     def __init__(self, seeds: Sequence[int]) -> None:
         self._generators = [torch.Generator().manual_seed(int(seed)) for seed in seeds]
 
+    def next_token(self, logits: torch.Tensor, settings: Mapping[str, Any]) -> torch.Tensor:
+        """Return the next token of each row [B, K, card] by a generation's settings: int64 [B, K, 1]."""
+        if not settings["use_sampling"]:
+            return logits.argmax(dim=-1, keepdim=True)
+        probabilities = torch.softmax(logits.float() / settings["temperature"], dim=-1)
+        if settings["top_p"] > 0:
+            return self.top_p(probabilities, settings["top_p"])
+        if settings["top_k"] > 0:
+            return self.top_k(probabilities, settings["top_k"])
+        return self.draw(probabilities)
+
     def draw(self, probabilities: torch.Tensor) -> torch.Tensor:
         """Draw one candidate of each row [B, K, card], ≥ 0, not necessarily normalised: int64 [B, K, 1]."""
         shape = probabilities.shape[1:]
@@ -61,14 +72,7 @@ class NextToken:
     ) -> torch.Tensor:
         """Return the next tokens [B, K, 1] of a sequence [B, K, positions]."""
         logits = self._logits(sequence, conditions, unconditional_state)[:, :, -1]  # [B, K, card]
-        if not self.settings["use_sampling"]:
-            return logits.argmax(dim=-1, keepdim=True)
-        probabilities = torch.softmax(logits.float() / self.settings["temperature"], dim=-1)
-        if self.settings["top_p"] > 0:
-            return self.race.top_p(probabilities, self.settings["top_p"])
-        if self.settings["top_k"] > 0:
-            return self.race.top_k(probabilities, self.settings["top_k"])
-        return self.race.draw(probabilities)
+        return self.race.next_token(logits, self.settings)
 
     def _logits(self, sequence: torch.Tensor, conditions: Any, unconditional_state: Any) -> torch.Tensor:
         """Return the logits [B, K, positions, card] that tokens are drawn from."""

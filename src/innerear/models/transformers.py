@@ -1,0 +1,269 @@
+"""MusicGen and MusicGen-Melody of the transformers library as MusicModels.
+
+The same weights as audiocraft's through other code: a backend of its own, and a witness of what audiocraft
+records.
+"""
+
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from typing import Any
+
+import torch
+from torch import nn
+
+from innerear.errors import InputError
+from innerear.models.audiocraft import AudiocraftModel
+from innerear.models.base import DISTRIBUTIONS, Generation, MusicModel, Progress
+from innerear.models.batching import BatchedModel, negative_log_likelihood
+from innerear.models.conversion import Parts, converted
+from innerear.models.sampling import Race
+from innerear.timeline import Timeline, Window
+
+
+class TransformersModel(BatchedModel):
+    """A MusicGen of the transformers library.
+
+    Parameters
+    ----------
+    parts : the loaded modules, all on one device.
+    name : of the model in results.
+    identity : of the weights.
+    dtype : of the transformer's blocks; with float16, embeddings and heads stay in float32, as in audiocraft.
+    """
+
+    def __init__(self, parts: Parts, name: str, identity: str, dtype: torch.dtype = torch.float32) -> None:
+        self.parts, self.name, self.dtype, self._identity = parts, name, dtype, identity
+        config = parts.decoder.config
+        self.network: nn.Module = parts.decoder
+        self._decoder: Any = parts.decoder.model.decoder
+        self._decoder.layers.to(dtype)
+        self.device = next(self.network.parameters()).device
+        # The library computes the angles by another formula, which is up to 1e-4 away at position 1500.
+        self._decoder.embed_positions.weights = positions(
+            config.max_position_embeddings, config.hidden_size, self.device
+        )
+        self.n_layers, self.d_model = config.num_hidden_layers, config.hidden_size
+        self.n_codebooks, self.card, self.delays = config.num_codebooks, config.vocab_size, parts.delays
+        self.frame_rate, self.sample_rate = parts.frame_rate, parts.sample_rate
+        self.max_duration = parts.max_duration
+        self.has_cross_attention = hasattr(self._decoder.layers[0], "encoder_attn")
+        self.pre_norm = True  # as every MusicGen of this library
+        self.sites = self._architecture.sites
+        self._prefixed = not self.has_cross_attention
+
+    def identity(self) -> str:
+        """Return the identity of the weights: ``sha256:…`` or ``revision:…``."""
+        return self._identity
+
+    def _site_modules(self, site: str) -> Sequence[nn.Module]:
+        names = {"self_attention": "self_attn", "cross_attention": "encoder_attn", "mlp": "fc2"}
+        blocks: Any = list(self._decoder.layers)
+        return [getattr(block, names[site]) for block in blocks] if site in names else blocks
+
+    def encode(self, audio: torch.Tensor, sample_rate: int) -> torch.Tensor:
+        """Return the codes of audio that is to be continued; see `MusicModel.encode`."""
+        import julius
+
+        codec = self._codec()
+        wave = (audio if audio.ndim == 3 else audio[:, None]).to(self.device)  # [B, channels, n]
+        wave = julius.resample_frac(wave, int(sample_rate), self.sample_rate)
+        n_channels = 2 if self.parts.stereo else codec.config.audio_channels
+        if wave.shape[1] != n_channels:
+            wave = wave.mean(dim=1, keepdim=True).expand(-1, n_channels, -1)
+        channels = wave.split(codec.config.audio_channels, dim=1)
+        bandwidth = codec.config.target_bandwidths[-1]
+        with torch.no_grad():
+            codes = [codec.encode(one, bandwidth=bandwidth).audio_codes[0] for one in channels]
+        return torch.stack(codes, dim=2).flatten(1, 2).cpu()  # the channels' codebooks take turns
+
+    def _decode(self, codes: torch.Tensor) -> torch.Tensor:
+        """Return mono audio [B, n] of codes [B, K, T]."""
+        codec = self._codec()
+        channels = (codes[:, ::2], codes[:, 1::2]) if self.parts.stereo else (codes,)
+        with torch.no_grad():
+            audio = torch.cat([codec.decode(one[None], [None]).audio_values for one in channels], dim=1)
+        return audio.mean(dim=1).float().cpu()
+
+    def _codec(self) -> Any:
+        if self.parts.codec is None:
+            raise InputError(
+                f"the codec of model {self.name!r} has no counterpart in the transformers library; "
+                "use model.backend: audiocraft"
+            )
+        return self.parts.codec
+
+    def _compose(
+        self,
+        texts: list[str | None],
+        seeds: list[int],
+        given: torch.Tensor | None,
+        timeline: Timeline,
+        settings: dict[str, Any],
+        report: Progress,
+    ) -> Generation:
+        self._codec()  # refuses before a long generation, not after it
+        race = Race(seeds)
+        codes = torch.empty(len(texts), self.n_codebooks, 0, dtype=torch.long, device=self.device)
+        if given is not None:
+            codes = given.to(self.device)
+        done = 0
+        total = sum(timeline.steps_of(one) - one.given for one in timeline.windows)
+        with torch.no_grad(), self._autocast():
+            conditions = self._conditions(texts, both=settings["guidance"] is not None)
+            calls = conditions.chunk(2) if settings["two_step"] else [conditions]
+            for window in timeline.windows:
+                sequence = self._sequence(codes[..., window.start :], window, timeline)
+                readers = [_Reader(self.network, rows) for rows in calls]
+                read = 0
+                for position in range(window.given + 1, timeline.steps_of(window) + 1):
+                    # [rows, K, card] of each call -> [B or 2B, K, card]
+                    logits = torch.cat([reader(sequence[..., read:position]) for reader in readers])
+                    tokens = race.next_token(_guided(logits, settings["guidance"]), settings)
+                    _write(sequence, position, tokens, window, timeline.delays)
+                    read, done = position, done + 1
+                    report(done, total)
+                new = _frames(sequence, window.n_frames, timeline.delays)[..., window.given :]
+                codes = torch.cat([codes, new], dim=-1)
+        return Generation(codes.cpu(), self._decode(codes))
+
+    def _reread(
+        self, codes: torch.Tensor, texts: list[str | None], timeline: Timeline, guidance: float
+    ) -> torch.Tensor:
+        nll = torch.full((len(codes), len(DISTRIBUTIONS), *codes.shape[1:]), torch.nan)
+        with torch.no_grad(), self._autocast():
+            conditions = self._conditions(texts, both=True)
+            for window in timeline.windows:
+                start, n_frames, given = window
+                own = codes[..., start : start + n_frames].to(self.device)  # [B, K, frames]
+                # The last position is predicted, never read.
+                sequence = self._sequence(own, window, timeline)[..., :-1].repeat(2, 1, 1)
+                cond, uncond = _logits(self.network, sequence, conditions)[0].float().chunk(2)
+                for row, of in enumerate((cond, uncond, uncond + guidance * (cond - uncond))):
+                    losses = negative_log_likelihood(of, own, timeline.delays)
+                    nll[:, row, :, start + given : start + n_frames] = losses[..., given:].cpu()
+        return nll
+
+    def _autocast(self) -> AbstractContextManager:
+        return torch.autocast(self.device.type, dtype=self.dtype, enabled=self.dtype != torch.float32)
+
+    def _conditions(self, texts: Sequence[str | None], both: bool) -> torch.Tensor:
+        """Return what is prepended or attended to: [B, tokens, D], with `both` also of uncond: [2B, …]."""
+        tokens = self.parts.tokenizer([text or "" for text in texts], return_tensors="pt", padding=True)
+        present = torch.tensor([bool(text) for text in texts])[:, None]
+        mask = (tokens["attention_mask"] * present).to(self.device)
+        with torch.autocast(self.device.type, enabled=False):
+            states = self.parts.text_encoder(tokens["input_ids"].to(self.device), mask).last_hidden_state
+        states = self.parts.text_projection(states) * mask[..., None]  # no text is zeros
+        if both:
+            states = torch.cat([states, torch.zeros_like(states)])
+        return torch.cat([self.parts.melody.expand(len(states), -1, -1).to(states), states], dim=1)
+
+    def _sequence(self, codes: torch.Tensor, window: Window, timeline: Timeline) -> torch.Tensor:
+        """Return the positions of one window [B, K, S + 1], with the frames in `codes` [B, K, frames]."""
+        shape = (*codes.shape[:2], timeline.steps_of(window) + 1)
+        sequence = torch.full(shape, self.card, dtype=torch.long, device=self.device)  # `card` is no token
+        for codebook, delay in enumerate(timeline.delays):
+            sequence[:, codebook, 1 + delay : 1 + delay + codes.shape[-1]] = codes[:, codebook]
+        return sequence
+
+    def _text_length(self, text: str) -> tuple[int, ...]:
+        return (len(self.parts.tokenizer(text)["input_ids"]) if text else 0,)
+
+
+class _Reader:
+    """The network with its past keys and values: reads a sequence from left to right, in pieces."""
+
+    def __init__(self, network: nn.Module, conditions: torch.Tensor) -> None:
+        self._network, self._conditions, self._past = network, conditions, None
+        self._prefixed = "Melody" in type(network).__name__
+
+    def __call__(self, sequence: torch.Tensor) -> torch.Tensor:
+        """Return the logits [rows, K, card] after the last position of `sequence` [B, K, positions].
+
+        Rows of the conditions beyond B read the same sequence.
+        """
+        rows = sequence.repeat(len(self._conditions) // len(sequence), 1, 1)
+        # A prefix is read once, before the first positions.
+        conditions = None if self._prefixed and self._past is not None else self._conditions
+        logits, self._past = _logits(self._network, rows, conditions, self._past, use_cache=True)
+        return logits[:, :, -1]
+
+
+def _logits(
+    network: nn.Module,
+    sequence: torch.Tensor,
+    conditions: torch.Tensor | None,
+    past: Any = None,
+    use_cache: bool = False,
+) -> tuple[torch.Tensor, Any]:
+    """Return the logits [rows, K, positions, card] of a sequence [rows, K, positions], and the new past."""
+    rows, n_codebooks, n_positions = sequence.shape
+    out = network(
+        sequence.reshape(rows * n_codebooks, n_positions),
+        encoder_hidden_states=conditions,
+        past_key_values=past,
+        use_cache=use_cache,
+    )
+    logits = out.logits.unflatten(0, (rows, n_codebooks))
+    return logits[:, :, -n_positions:], out.past_key_values
+
+
+def _guided(logits: torch.Tensor, guidance: float | None) -> torch.Tensor:
+    if guidance is None:
+        return logits
+    cond, uncond = logits.chunk(2)
+    return uncond + (cond - uncond) * guidance
+
+
+def _write(
+    sequence: torch.Tensor, position: int, tokens: torch.Tensor, window: Window, delays: Sequence[int]
+) -> None:
+    """Write tokens [B, K, 1] at a position, where they are frames that were not given."""
+    for codebook, delay in enumerate(delays):
+        if window.given <= position - 1 - delay < window.n_frames:
+            sequence[:, codebook, position] = tokens[:, codebook, 0]
+
+
+def _frames(sequence: torch.Tensor, n_frames: int, delays: Sequence[int]) -> torch.Tensor:
+    """Return the codes [B, K, frames] of the positions [B, K, S + 1]."""
+    codes = [sequence[:, k, 1 + delay : 1 + delay + n_frames] for k, delay in enumerate(delays)]
+    return torch.stack(codes, dim=1)
+
+
+def positions(n_positions: int, d_model: int, device: torch.device | str = "cpu") -> torch.Tensor:
+    """Return the sinusoidal embeddings of positions: float32 [positions, D], cosines first.
+
+    Angles are computed as audiocraft computes them, because float32 rounds other expressions of the same
+    formula otherwise.
+    """
+    unit = torch.arange(d_model // 2, device=device, dtype=torch.float32)
+    period = torch.full([], 10_000.0, device=device) ** (unit / (d_model // 2 - 1))
+    angle = torch.arange(n_positions, device=device, dtype=torch.float32)[:, None] / period
+    return torch.cat([angle.cos(), angle.sin()], dim=-1)
+
+
+def witness_of(model: MusicModel) -> MusicModel:
+    """Return the same weights in the transformers library, in float32 and on the same device.
+
+    The model replays and composes with code that shares nothing with audiocraft's but the text encoder, which
+    is that library's in both, and the sampling noise. Weights in float32 are shared, others copied.
+
+    Raises
+    ------
+    InputError: a model that is not audiocraft's, or one with parts that the library does not have.
+
+    Examples
+    --------
+    >>> from innerear.models import load_model
+    >>> nano = load_model("nano", device="cpu")
+    >>> witness = witness_of(nano)
+    >>> made, again = (one.generate(["a happy song"], [7], 0.5) for one in (nano, witness))
+    >>> bool((made.codes == again.codes).all())
+    True
+    """
+    if not isinstance(model, AudiocraftModel):
+        raise InputError(
+            f"model {model.name!r} is not audiocraft's: only an audiocraft model has a witness in the "
+            "transformers library"
+        )
+    return TransformersModel(converted(model.musicgen, model.name), model.name, model.identity())
