@@ -1,5 +1,6 @@
 """Music models: the only package that knows MusicGen."""
 
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Union
 
@@ -9,7 +10,7 @@ from innerear.errors import InputError, did_you_mean
 from innerear.models.audiocraft import AudiocraftModel
 from innerear.models.base import DISTRIBUTIONS, Generation, MusicModel, Pass
 from innerear.models.loading import load_musicgen
-from innerear.study.generation_settings import GenerationSettings
+from innerear.study.generation_settings import MAX_SEED, GenerationSettings, integer, switch
 
 if TYPE_CHECKING:
     from audiocraft.models.musicgen import MusicGen
@@ -24,8 +25,8 @@ _DTYPES = {"float32": torch.float32, "float16": torch.float16}
 def load_model(
     name: Union[str, Path, "MusicGen"],
     *,
-    device: str = "auto",
-    dtype: str = "auto",
+    device: str | torch.device = "auto",
+    dtype: str | torch.dtype = "auto",
     random_init: bool = False,
     seed: int = 0,
 ) -> MusicModel:
@@ -41,7 +42,7 @@ def load_model(
 
     Raises
     ------
-    InputError: an unknown name, a missing or unsafe checkpoint, a missing device.
+    InputError: an unknown name, a missing or unsafe checkpoint, a missing device, another type of argument.
     """
     if not isinstance(name, str | Path):
         if random_init or device != "auto" or dtype != "auto":
@@ -52,6 +53,7 @@ def load_model(
         if not hasattr(name, "lm") or not hasattr(name, "compression_model"):
             raise InputError(f"{type(name).__name__} is not a MusicGen; give a name, a path or a MusicGen")
         return AudiocraftModel(name, str(name.name))
+    random_init, seed = switch("random_init", random_init), integer("seed", seed, 0, MAX_SEED)
     label, source = _find(name)
     chosen_device = _device(device)
     chosen_dtype = _dtype(dtype, chosen_device)
@@ -77,7 +79,7 @@ def _find(model: str | Path) -> tuple[str, str | Path]:
         return "nano", nano_directory()
     if isinstance(model, str) and model in HUB_IDS:
         return model, model
-    if Path(model).is_dir():
+    if str(model) and Path(model).is_dir():
         return Path(model).name, Path(model)
     raise InputError(
         f"model {str(model)!r} is neither a directory nor a known name"
@@ -86,25 +88,28 @@ def _find(model: str | Path) -> tuple[str, str | Path]:
     )
 
 
-def _device(device: str) -> torch.device:
+def _device(device: str | torch.device) -> torch.device:
     if device == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        chosen = torch.device(device)
-    except RuntimeError:
-        raise InputError(f"model.device: {device!r} is no device; use auto, cpu, cuda or cuda:<n>") from None
-    if chosen.type == "cuda" and not torch.cuda.is_available():
-        raise InputError(f"model.device: {device!r} asked for, but torch sees no GPU; use auto or cpu")
+    name = str(device)
+    if not isinstance(device, str | torch.device) or not re.fullmatch(r"cpu|cuda(:[0-9]{1,3})?", name):
+        raise InputError(f"model.device: {device!r} is not allowed; use auto, cpu, cuda or cuda:<n>")
+    chosen = torch.device(name)
+    if chosen.type == "cuda" and (chosen.index or 0) >= torch.cuda.device_count():
+        seen = torch.cuda.device_count() or "no"
+        raise InputError(f"model.device: {name!r} asked for, but torch sees {seen} GPU; use auto or cpu")
     return chosen
 
 
-def _dtype(dtype: str, device: torch.device) -> torch.dtype:
+def _dtype(dtype: str | torch.dtype, device: torch.device) -> torch.dtype:
     if dtype == "auto":
         return torch.float16 if device.type == "cuda" else torch.float32
-    if dtype not in _DTYPES:
+    name = str(dtype).removeprefix("torch.")
+    if name not in _DTYPES:
         raise InputError(
-            f"model.dtype: {dtype!r}{did_you_mean(dtype, _DTYPES)}; use auto, {', '.join(_DTYPES)}"
+            f"model.dtype: {dtype!r} is not allowed{did_you_mean(name, _DTYPES)}; use auto, "
+            f"{', '.join(_DTYPES)}"
         )
-    if dtype == "float16" and device.type == "cpu":
+    if name == "float16" and device.type == "cpu":
         raise InputError("model.dtype: float16 needs a GPU; use auto or float32 on the CPU")
-    return _DTYPES[dtype]
+    return _DTYPES[name]

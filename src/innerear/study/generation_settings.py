@@ -60,7 +60,7 @@ class GenerationSettings:
             "guidance": None
             if self.guidance is None
             else _number("guidance (cfg_coef)", self.guidance, 0, 20, more=", or None for no guidance"),
-            "two_step": _switch("two_step (two_step_cfg)", self.two_step),
+            "two_step": switch("two_step (two_step_cfg)", self.two_step),
             "temperature": _number(
                 "temperature",
                 self.temperature,
@@ -70,7 +70,7 @@ class GenerationSettings:
             ),
             "top_k": integer("top_k", self.top_k, 0, 1_000_000),
             "top_p": _number("top_p", self.top_p, 0, 1),
-            "use_sampling": _switch("use_sampling", self.use_sampling),
+            "use_sampling": switch("use_sampling", self.use_sampling),
             "stride": _number("stride", self.stride, 0, 1, above=True, below=True),
         }
         for name, value in checked.items():
@@ -193,23 +193,23 @@ def _number(
         and (number < most if below else number <= most)
     )
     if not inside:
-        first = f"above {least:g}" if above else f"from {least:g}"
-        last = f"below {most:g}" if below else f"to {most:g}"
-        allowed = (
-            f"{first} and {last}"
-            if above and below
-            else f"{first}, up {last}"
-            if above
-            else f"{first} {last}"
-        )
+        first = "above" if above else "at least"
+        last = "below" if below else "at most"
+        allowed = f"{first} {least:g} and {last} {most:g}"
         raise InputError(f"{name}: {_shown(value)} is not allowed; give a number {allowed}{more}")
     return float(number)
 
 
-def _switch(name: str, value: Any) -> bool:
-    switch = _scalar(value)
-    if isinstance(switch, bool):
-        return switch
+def switch(name: str, value: Any) -> bool:
+    """Return True or False of any type as a bool.
+
+    Raises
+    ------
+    InputError: anything else; `name` says whose.
+    """
+    plain = _scalar(value)
+    if isinstance(plain, bool):
+        return plain
     raise InputError(f"{name}: {_shown(value)} is not allowed; give True or False")
 
 
