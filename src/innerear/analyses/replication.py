@@ -71,7 +71,7 @@ def raw_comparison(one: np.ndarray, other: np.ndarray) -> dict[str, float]:
     1.0
     """
     pair = _as_activations(one[None]), _as_activations(other[None])
-    cosine = cosine_similarity(*pair, center=False)[:, 0, 0]
+    cosine = np.asarray(cosine_similarity(*pair, center=False, average=False))[:, 0, 0]
     whole = float(np.vdot(one, other) / (np.linalg.norm(one) * np.linalg.norm(other)))
     difference = np.abs(one.mean(axis=0) - other.mean(axis=0))
     most = np.argsort(-difference, kind="stable")
@@ -103,8 +103,8 @@ def layer_curves(one: np.ndarray, other: np.ndarray, *, model: str, layer: int) 
     Returns
     -------
     Columns model, layer, branch, measure (raw, or centred: less each state's mean over units, and less the
-    mean of all 2 B clips at each step), pairs (of `PAIRS`), step, and the mean (estimate), lowest and highest cosine of such pairs. NaN where all
-    clips are equal, as in uncond at step 0.
+    mean of all 2 B clips at each step), pairs (of `PAIRS`), step, and the mean (estimate), lowest and highest
+    cosine of such pairs. NaN where all clips are equal, as in uncond at step 0.
 
     Raises
     ------
@@ -119,7 +119,8 @@ def layer_curves(one: np.ndarray, other: np.ndarray, *, model: str, layer: int) 
     states = {"raw": both, "centred": both - both.mean(axis=-1, keepdims=True)}
     for branch, measure in product(BRANCHES, states):
         activations = _as_activations(of_branch(states[measure], branch))
-        cosine = cosine_similarity(activations, activations, center=measure == "centred")  # [S, 2 B, 2 B]
+        similarity = cosine_similarity(activations, center=measure == "centred", average=False)
+        cosine = np.asarray(similarity)  # [S, 2 B, 2 B]
         for pairs, mask in masks.items():
             values = cosine[:, mask]  # [S, pairs]
             names = {"model": model, "layer": layer, "branch": branch, "measure": measure, "pairs": pairs}
