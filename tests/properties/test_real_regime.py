@@ -1,7 +1,7 @@
 """What float16 stacks keep of the states of MusicGen large, as others published them.
 
 The states are no part of this repository. `INNEREAR_REAL_STATES` names the folder that holds them; by default
-it is `../shared/real` beside the repository. `musicgen_large_last_step.npz` has the `states` of the last step,
+it is `../shared/real` beside the repository. `musicgen_large_last_step.npz` has `states` of the last step,
 [N = 4 prompts, L = 5, C, D = 2048], and their `layers`.
 """
 
