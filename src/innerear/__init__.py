@@ -11,9 +11,10 @@ if TYPE_CHECKING:
     from innerear.analyses.similarity import cosine_similarity
     from innerear.capture.extractor import ActivationExtractor
     from innerear.models import load_model
+    from innerear.results import open_study
 
 __version__ = "0.1.0"
-__all__ = ["ActivationExtractor", "cosine_similarity", "load_model"]
+__all__ = ["ActivationExtractor", "cosine_similarity", "load_model", "open_study"]
 
 __getattr__, __dir__, _ = lazy_loader.attach(
     __name__,
@@ -21,5 +22,6 @@ __getattr__, __dir__, _ = lazy_loader.attach(
         "analyses.similarity": ["cosine_similarity"],
         "capture.extractor": ["ActivationExtractor"],
         "models": ["load_model"],
+        "results": ["open_study"],
     },
 )

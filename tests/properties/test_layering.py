@@ -16,7 +16,7 @@ LEVELS = [
     {"study"},
     {"acoustics", "stacks"},
     {"models", "statistics", "gram"},
-    {"capture", "analyses"},
+    {"capture", "analyses", "results"},
     {"figures"},
     {"pages"},
     {"__init__", "__main__"},

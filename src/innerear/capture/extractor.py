@@ -274,10 +274,11 @@ class ActivationExtractor:
 
     def _reporter(self, progress: Any) -> Progress | None:
         """Return the function that `progress` asks for."""
-        if callable(progress):
-            return progress
         if not isinstance(progress, bool):
-            raise InputError(f"progress: {progress!r} is not allowed; give True, False or a function")
+            if not callable(progress):
+                raise InputError(f"progress: {progress!r} is not allowed; give True, False or a function")
+            report: Any = progress
+            return report
         custom = getattr(getattr(self.model, "musicgen", None), "_progress_callback", None)
         return (custom or _print_steps) if progress else None
 

@@ -1,0 +1,255 @@
+"""A study's files, opened for a notebook: nothing is read before it is asked for, and no model runs."""
+
+from collections.abc import Sequence
+from functools import cached_property
+from os import PathLike
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from innerear.errors import InputError, did_you_mean
+from innerear.io.tables import read_table
+from innerear.stacks.layout import remake
+from innerear.stacks.stack import Stack
+from innerear.study.generation_settings import MAX_SEED, integer
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+# Folders without tables of results.
+_NO_RESULTS = ("audio", "benchmarks", "captures", "logs", "stacks")
+
+
+class StudyResults:
+    """The samples, states, tables and clips of a study.
+
+    Parameters
+    ----------
+    folder : of the study, ``results/{study}``.
+
+    Attributes
+    ----------
+    samples : a row per clip: sample_id, prompt_id, template, emotion, ratings, text, seed, and hashes.
+    tables : names that `table` knows.
+    captures : names of further captures, which `states` reads.
+
+    Raises
+    ------
+    InputError: a folder that is not there or holds no study; in any method, a name that is not there, or a
+        broken file.
+
+    Examples
+    --------
+    >>> study = open_study("results/emotions_nano")  # doctest: +SKIP
+    >>> states = study.states("piano-happy", seed=0, layer=3)  # doctest: +SKIP
+    >>> states.sel(branch="cond").dims  # doctest: +SKIP
+    ('step', 'd_model')
+    """
+
+    def __init__(self, folder: str | PathLike) -> None:
+        if not isinstance(folder, str | PathLike):
+            raise InputError(
+                f"{folder!r} is no path; give the folder of a study, such as results/emotions_nano"
+            )
+        self.folder = Path(folder)
+        if not (self.folder / "samples.tsv").is_file():
+            raise InputError(
+                f"{self.folder} holds no study: it has no samples.tsv; {_studies_beside(self.folder)}"
+            )
+
+    def __repr__(self) -> str:
+        try:
+            table = self.samples
+            models = ", ".join(sorted(set(table["model"].astype(str))))
+            said = (
+                f"{len(table)} samples of {models}: {table['prompt_id'].nunique()} prompts × "
+                f"{table['seed'].nunique()} seeds; {len(self.tables)} tables"
+            )
+        except (InputError, KeyError) as error:
+            said = str(error)
+        return f"<study {str(self.folder)!r}: {said}>"
+
+    @cached_property
+    def samples(self) -> pd.DataFrame:
+        """A row per clip."""
+        table = read_table(self.folder / "samples.tsv")
+        if not {"sample_id", "prompt_id", "seed"} <= set(table):
+            raise InputError(f"{self.folder / 'samples.tsv'} is no table of samples; {remake(self.folder)}")
+        return table
+
+    @property
+    def tables(self) -> list[str]:
+        """Names of the tables that exist: paths in the folder, without ``/map``, ``/table`` and ``.tsv``."""
+        return sorted(self._tables())
+
+    @property
+    def captures(self) -> list[str]:
+        """Names of the further captures."""
+        return sorted(path.name for path in self.folder.glob("captures/*") if path.is_dir())
+
+    def table(self, name: str) -> pd.DataFrame:
+        """Return a table, such as ``"similarity"``, ``"qc/summary"`` or ``"similarity/tables/layer_03"``."""
+        known = self._tables()
+        if name not in known:
+            short = [one for one in known if "layer_" not in one]
+            raise InputError(
+                f"{self.folder} has no table {name!r}{did_you_mean(str(name), known)}; it has "
+                f"{', '.join(sorted(short))}, and those of single layers"
+            )
+        return read_table(known[name])
+
+    def states(
+        self,
+        prompt: str | Sequence[str] | None,
+        seed: int | Sequence[int] | None,
+        layer: int,
+        site: str = "residual",
+        raw: bool = False,
+        capture: str | None = None,
+    ) -> "xr.DataArray":
+        """Return the hidden states of one layer.
+
+        Parameters
+        ----------
+        prompt, seed : of one sample; a list, or None for all, gives the samples of all of these.
+        layer : 0-based.
+        site : of `innerear.study.architectures.SITES`.
+        raw : with each state's mean over units, which the model's LayerNorms discard.
+        capture : one of `captures`; by default the study's own stacks.
+
+        Returns
+        -------
+        float32 [branch, step, d_model], with ``seconds`` and ``complete`` along steps; for several samples
+        [sample, branch, step, d_model], in the order of `samples`, with ``prompt``, ``emotion`` and ``seed``
+        along samples.
+        """
+        layer = integer("layer", layer, 0, 100_000)
+        chosen = self._chosen(prompt, seed)
+        root = self.folder / "stacks"
+        if capture is not None:
+            if capture not in self.captures:
+                known = ", ".join(self.captures) or "none"
+                raise InputError(f"{self.folder} has no capture {capture!r}; it has {known}")
+            root = self.folder / "captures" / capture
+        every = [_read(root, sample, layer, site, raw) for sample in chosen["sample_id"]]
+        if isinstance(prompt, str) and not _is_several(seed):
+            return every[0]
+        return _joined(every, chosen)
+
+    def audio(self, prompt: str, seed: int) -> tuple[np.ndarray, int]:
+        """Return a clip, float32 [n] within ±1, and its samples per second."""
+        import soundfile
+
+        path = self.folder / "audio" / f"{self._one(prompt, seed)}.wav"
+        try:
+            wave, rate = soundfile.read(path, dtype="float32")
+        except (OSError, RuntimeError) as error:
+            raise InputError(f"{path} cannot be read ({error}); {remake(path)}") from None
+        return wave, int(rate)
+
+    def _tables(self) -> dict[str, Path]:
+        names = {}
+        parts = [part for part in self.folder.iterdir() if part.name not in _NO_RESULTS]
+        files = [path for part in parts for path in ([part] if part.is_file() else part.rglob("*.tsv"))]
+        for path in sorted(path for path in files if path.suffix == ".tsv"):
+            name = path.relative_to(self.folder).with_suffix("")
+            names[(name.parent if name.name in ("map", "table") else name).as_posix()] = path
+        return names
+
+    def _one(self, prompt: Any, seed: Any) -> str:
+        if not isinstance(prompt, str) or _is_several(seed):
+            raise InputError(
+                f"{prompt!r}, {seed!r} name no single sample; give the id of a prompt and a seed"
+            )
+        return self._chosen(prompt, seed)["sample_id"].iloc[0]
+
+    def _chosen(self, prompt: Any, seed: Any) -> pd.DataFrame:
+        """Return the rows of `samples` that are asked for."""
+        table = self.samples
+        all_prompts, all_seeds = (list(dict.fromkeys(table[column])) for column in ("prompt_id", "seed"))
+        prompts = [prompt] if isinstance(prompt, str) else _listed("prompt", prompt, all_prompts)
+        seeds = _listed("seed", seed, all_seeds) if _is_several(seed) else [seed]
+        seeds = [integer("seed", one, 0, MAX_SEED) for one in seeds]
+        for name, wanted, there in (("prompt", prompts, all_prompts), ("seed", seeds, all_seeds)):
+            for one in wanted:
+                if one not in there:
+                    nearest = did_you_mean(str(one), map(str, there))
+                    some = ", ".join(map(str, there[:8])) + (", …" if len(there) > 8 else "")
+                    raise InputError(f"{self.folder} has no {name} {one!r}{nearest}; it has {some}")
+        rows = table.loc[table["prompt_id"].isin(prompts) & table["seed"].isin(seeds)]
+        if rows.empty:
+            raise InputError(f"{self.folder} has no sample of prompt {prompt!r} and seed {seed!r}")
+        return rows
+
+
+def open_study(folder: str | PathLike) -> StudyResults:
+    """Open a study's folder, ``results/{study}``; see `StudyResults`."""
+    return StudyResults(folder)
+
+
+def _is_several(value: Any) -> bool:
+    return value is None or (np.ndim(value) > 0 and not isinstance(value, str))
+
+
+def _listed(name: str, value: Any, known: list[Any]) -> list[Any]:
+    if value is None:
+        return known
+    if not _is_several(value):
+        raise InputError(f"{name}: {value!r} is not allowed; give a {name}, a list of them, or None for all")
+    if len(value) == 0:
+        raise InputError(f"{name}: the list is empty; give None for all")
+    return list(value)
+
+
+def _read(root: Path, sample: str, layer: int, site: str, raw: bool) -> "xr.DataArray":
+    """Return one sample's states [branch, step, d_model]."""
+    import xarray as xr
+
+    path = root / f"{sample}.h5"
+    with Stack(path) as stack:
+        if stack.attrs.get("sample_id") != sample:
+            raise InputError(
+                f"{path} holds the sample {stack.attrs.get('sample_id')!r}, not {sample!r}; {remake(path)}"
+            )
+        values = stack.read(layer, site, raw=raw).astype(np.float32)
+        coords = {
+            "branch": list(stack.branches),
+            "step": np.arange(values.shape[1]),
+            "d_model": np.arange(values.shape[2]),
+            "seconds": ("step", stack.seconds),
+            "complete": ("step", stack.complete),
+        }
+        kept = ("sample_id", "text", "model")
+        attrs = {name: stack.attrs[name] for name in kept if name in stack.attrs}
+    return xr.DataArray(
+        values, coords, ("branch", "step", "d_model"), f"{site} of layer {layer}", {**attrs, "raw": int(raw)}
+    )
+
+
+def _joined(every: Sequence["xr.DataArray"], rows: pd.DataFrame) -> "xr.DataArray":
+    """Return the states of several samples [sample, branch, step, d_model]."""
+    import xarray as xr
+
+    shapes = {one.shape for one in every}
+    if len(shapes) > 1:
+        raise InputError(
+            f"the samples have states of different shapes {sorted(shapes)}; ask for them one by one"
+        )
+    joined = xr.concat(every, dim="sample", join="override", coords="minimal", compat="override")
+    joined.attrs = {name: every[0].attrs[name] for name in ("model", "raw") if name in every[0].attrs}
+    names = {"sample": "sample_id", "prompt": "prompt_id", "emotion": "emotion", "seed": "seed"}
+    return joined.assign_coords(
+        {name: ("sample", rows[column].to_numpy()) for name, column in names.items() if column in rows}
+    )
+
+
+def _studies_beside(folder: Path) -> str:
+    """Say which studies there are where one was expected."""
+    found = sorted(
+        path.parent for root in {folder.parent, Path("results")} for path in root.glob("*/samples.tsv")
+    )
+    if not found:
+        return "give the folder of a study that has run, such as results/emotions_nano"
+    return f"there are {', '.join(map(str, found[:8]))}"
