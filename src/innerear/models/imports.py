@@ -9,6 +9,7 @@ xformers is stood in for because it has no wheel for aarch64 and is not installe
 """
 
 import importlib
+import importlib.abc
 import importlib.machinery
 import importlib.util
 import logging
@@ -80,6 +81,37 @@ class _StandIn(ModuleType):
         return _Later(self.__name__, name)
 
 
+class _GiveWay(importlib.abc.MetaPathFinder, importlib.abc.Loader):
+    """Import the real package in place of a stand-in when something imports one of its submodules.
+
+    Packages that are installed beside audiocraft do: torchvision imports ``torch._dynamo.utils``.
+    """
+
+    def find_spec(
+        self, fullname: str, path: Any = None, target: Any = None
+    ) -> importlib.machinery.ModuleSpec | None:
+        parent = fullname.rpartition(".")[0]
+        if parent not in _DEFERRED or not isinstance(sys.modules.get(parent), _StandIn):
+            return None
+        # The real package may need what is stood in for of the same library.
+        library = parent.partition(".")[0]
+        for name in _DEFERRED:
+            if name.partition(".")[0] == library and isinstance(sys.modules.get(name), _StandIn):
+                del sys.modules[name]
+        importlib.import_module(fullname)
+        return importlib.machinery.ModuleSpec(fullname, self)
+
+    def create_module(self, spec: importlib.machinery.ModuleSpec) -> ModuleType:
+        module = sys.modules[spec.name]
+        spec.loader_state = module.__spec__
+        return module
+
+    def exec_module(self, module: ModuleType) -> None:
+        """Leave the module as it is; it was imported above."""
+        spec: Any = module.__spec__
+        module.__spec__ = spec.loader_state
+
+
 def _add(module: ModuleType, **values: Any) -> None:
     """Add a module to those that are imported."""
     # transformers asks the import system whether a package is installed, which needs a spec.
@@ -123,20 +155,24 @@ def _stood_in() -> Iterator[None]:
     for name in added:
         real = importlib.util.find_spec(name) if name in _PACKAGES else None
         _add(_StandIn(name))
-        if real:
-            sys.modules[name].__path__ = [*(real.submodule_search_locations or [])]
-    if "torch._dynamo" in added:
-        # A decorator in a class body is called at import. Undecorated, the method is merely not compiled.
-        sys.modules["torch._dynamo"].allow_in_graph = lambda method: method  # type: ignore[attr-defined]
-    if "transformers.processing_utils" in added:
-        vars(sys.modules["transformers.processing_utils"])["Unpack"] = Unpack
-    if "transformers" in added:
-        _provide_t5(sys.modules["transformers"])
+        # A stand-in without a path of its own has no submodules, so that `_GiveWay` is asked for them.
+        sys.modules[name].__path__ = [*((real and real.submodule_search_locations) or [])]
+    give_way = _GiveWay()
+    sys.meta_path.insert(0, give_way)
     try:
+        if "torch._dynamo" in added:
+            # A decorator in a class body is called at import. Undecorated, the method is merely not compiled.
+            sys.modules["torch._dynamo"].allow_in_graph = lambda method: method  # type: ignore[attr-defined]
+        if "transformers.processing_utils" in added:
+            vars(sys.modules["transformers.processing_utils"])["Unpack"] = Unpack
+        if "transformers" in added:
+            _provide_t5(sys.modules["transformers"])
         yield
     finally:
+        sys.meta_path.remove(give_way)
         for name in added:
-            sys.modules.pop(name, None)
+            if isinstance(sys.modules.get(name), _StandIn):
+                del sys.modules[name]
 
 
 @cache
