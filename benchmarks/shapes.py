@@ -8,7 +8,7 @@ from omegaconf import OmegaConf
 
 from innerear.models import MusicModel, load_model, nano_directory
 from innerear.models.audiocraft import AudiocraftModel
-from innerear.models.loading import checkpoint_loading
+from innerear.models.loading import build_context
 
 #: (layers, d_model, heads) of the released models, and of one for a dry run
 SHAPES = {
@@ -37,7 +37,7 @@ def random_musicgen(
     cfg.transformer_lm.card = card or cfg.transformer_lm.card
     cfg.device = device
     torch.manual_seed(0)
-    with checkpoint_loading(nano_directory(), model.dtype):
+    with build_context(nano_directory(), "nano"):
         musicgen.lm = builders.get_lm_model(cfg).eval()
     return AudiocraftModel(musicgen, f"random weights of the {shape} shape", identity="random")
 

@@ -5,14 +5,30 @@ import pickle
 import shutil
 import subprocess
 import sys
+import time
 
 import pytest
 import torch
+from checkpoints import write_checkpoint, write_t5
+from hub_cache import store
 from omegaconf import OmegaConf
 
 from innerear.errors import InputError
 from innerear.models import load_model
-from innerear.models.loading import own_t5, safe_load
+from innerear.models.packages import safe_load
+
+
+def change_weights(path, change):
+    """Apply a function to the weights of a checkpoint file, or to the whole file's dictionary."""
+    package = torch.load(path, weights_only=True)
+    change(package["best_state"])
+    torch.save(package, path)
+
+
+def changed_parts(one, other):
+    """Names of the parts in which two models' identities differ."""
+    parts = [model.identity().split(";") for model in (one, other)]
+    return [a.partition(":")[0] for a, b in zip(*parts, strict=True) if a != b]
 
 
 class Malicious:
@@ -63,28 +79,125 @@ def test_omegaconf_configurations_are_allowed(tmp_path):
     assert OmegaConf.to_container(loaded["xp.cfg"], resolve=True) == OmegaConf.to_container(cfg, resolve=True)
 
 
-def test_a_hub_id_is_known_by_its_revision(tiny_checkpoint, tmp_path, monkeypatch):
-    from audiocraft.models import loaders
-    from audiocraft.modules import conditioners
-
-    snapshot = tmp_path / "snapshots" / "0123abc"
-    shutil.copytree(tiny_checkpoint, snapshot)
-    monkeypatch.setattr(loaders, "hf_hub_download", lambda repo_id, filename, **_: str(snapshot / filename))
-    with own_t5(conditioners, tiny_checkpoint / "t5"):
-        model = load_model("facebook/musicgen-small", device="cpu")
-    assert model.name == "facebook/musicgen-small"
-    assert model.identity() == "revision:0123abc"
+REVISION = "0123456789abcdef0123456789abcdef01234567"
+SMALL = "facebook/musicgen-small"
 
 
-def test_a_hub_that_cannot_be_reached_says_what_to_do(monkeypatch, tiny_model):
-    from audiocraft.models import loaders
+@pytest.fixture
+def cache(tmp_path, monkeypatch):
+    """An empty cache of the hub, and no way to the network."""
+    import socket
 
-    def offline(**_):
-        raise ConnectionError("no route to host")
+    from huggingface_hub import constants
 
-    monkeypatch.setattr(loaders, "hf_hub_download", offline)
-    with pytest.raises(InputError, match=r"facebook/musicgen-large could not be fetched: no route.*path"):
-        load_model("facebook/musicgen-large", device="cpu")
+    def unplugged(*_, **__):
+        raise AssertionError("something looked for the network")
+
+    monkeypatch.delenv("AUDIOCRAFT_CACHE_DIR", raising=False)
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(socket.socket, "connect", unplugged)
+    monkeypatch.setattr(socket, "getaddrinfo", unplugged)
+    return tmp_path / "cache"
+
+
+@pytest.fixture(scope="module")
+def published(tmp_path_factory):
+    """A model as it is published: its text encoder is the hub's t5-base; and that text encoder."""
+    from huggingface_hub import constants
+
+    folder = tmp_path_factory.mktemp("published")
+    t5 = write_t5(folder / "t5-base", d_model=768)
+    store(folder / "cache", "t5-base", t5, REVISION)
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(constants, "HF_HUB_CACHE", str(folder / "cache"))
+        return write_checkpoint(folder / "model", t5="t5-base"), t5
+
+
+def test_a_hub_model_is_loaded_from_the_cache_without_a_network(cache, published):
+    model, t5 = published
+    store(cache, SMALL, model, REVISION)
+    store(cache, "t5-base", t5, REVISION)
+    loaded = load_model(SMALL, device="cpu")
+    assert loaded.name == SMALL
+    assert loaded.generate(["happy music"], [0], 0.1).codes.shape == (1, 4, 5)
+    # The same files are the same weights, wherever they lie.
+    assert load_model(model, device="cpu").identity() == loaded.identity()
+    assert load_model("musicgen-small", device="cpu").name == SMALL
+    assert load_model("small", device="cpu", label="mine").name == "mine"
+
+
+def test_the_hubs_new_name_of_a_text_encoder_is_found_too(cache, published):
+    store(cache, "google-t5/t5-base", published[1], REVISION)
+    assert load_model(published[0], device="cpu").identity()
+
+
+@pytest.mark.parametrize(
+    ("stored", "missing"),
+    [
+        ((), r"the model facebook/musicgen-small is not in the cache"),
+        ((SMALL,), r"the text encoder t5-base is not in the cache"),
+    ],
+)
+def test_what_is_not_in_the_cache_is_named_with_the_command_that_fetches_it(
+    cache, published, stored, missing
+):
+    for repo in stored:
+        store(cache, repo, published[0], REVISION)
+    begin = time.perf_counter()
+    with pytest.raises(InputError, match=rf"{missing}.*python -m innerear fetch facebook/musicgen-small$"):
+        load_model(SMALL, device="cpu")
+    assert time.perf_counter() - begin < 5
+
+
+def test_half_a_text_encoder_is_none(cache, published):
+    for path in store(cache, "t5-base", published[1], REVISION).glob("*.safetensors"):
+        path.unlink()
+    with pytest.raises(InputError, match=r"the text encoder t5-base is not in the cache.*fetch .*model$"):
+        load_model(published[0], device="cpu")
+
+
+def test_the_identity_covers_the_text_encoder_in_the_cache(cache, published):
+    from safetensors.torch import load_file, save_file
+
+    model, t5 = published
+    weights = store(cache, "t5-base", t5, REVISION) / "model.safetensors"
+    before = load_model(model, device="cpu")
+    state = load_file(weights)
+    state["shared.weight"] = state["shared.weight"] + 1
+    save_file(state, weights, metadata={"format": "pt"})
+    after = load_model(model, device="cpu")
+    assert changed_parts(before, after) == ["text"]
+
+
+def test_pins_choose_revisions(cache, published, tmp_path):
+    model, t5 = published
+    other = "f" * 40
+    shutil.copytree(model, tmp_path / "other")
+    change_weights(tmp_path / "other" / "state_dict.bin", lambda state: next(iter(state.values())).add_(1))
+    store(cache, "t5-base", t5, REVISION)
+    store(cache, SMALL, tmp_path / "other", other)
+    store(cache, SMALL, model, REVISION)  # now main
+    main, pinned = load_model(SMALL, device="cpu"), load_model(SMALL, device="cpu", revision=other)
+    assert main.identity() != pinned.identity()
+    assert load_model(SMALL, device="cpu", pins={SMALL: other}).identity() == pinned.identity()
+    with pytest.raises(InputError, match=rf"t5-base at revision {other} is not in the cache"):
+        load_model(SMALL, device="cpu", pins={"t5-base": other})
+    with pytest.raises(InputError, match="for models of the hub"):
+        load_model(model, device="cpu", revision=other)
+
+
+def test_a_directory_named_like_a_hub_id_is_the_directory(
+    cache, tiny_checkpoint, tiny_model, tmp_path, monkeypatch
+):
+    shutil.copytree(tiny_checkpoint, tmp_path / SMALL)
+    monkeypatch.chdir(tmp_path)
+    model = load_model(SMALL, device="cpu")
+    assert (model.name, model.identity()) == ("musicgen-small", tiny_model.identity())
+    (tmp_path / SMALL / "state_dict.bin").unlink()
+    with pytest.raises(
+        InputError, match=r"facebook/musicgen-small is no MusicGen checkpoint: it has no state"
+    ):
+        load_model(SMALL, device="cpu")
 
 
 def test_a_directory_named_like_a_hub_model_is_the_directory(
@@ -139,10 +252,10 @@ def test_identity_follows_the_weights(tiny_checkpoint, tiny_model, tmp_path):
     directory = tmp_path / "model"
     shutil.copytree(tiny_checkpoint, directory)
     assert load_model(directory, device="cpu").identity() == tiny_model.identity()
-    package = torch.load(directory / "state_dict.bin", weights_only=True)
-    next(iter(package["best_state"].values())).add_(1)
-    torch.save(package, directory / "state_dict.bin")
-    assert load_model(directory, device="cpu").identity() != tiny_model.identity()
+    for name, part in (("state_dict.bin", "lm"), ("compression_state_dict.bin", "codec")):
+        before = load_model(directory, device="cpu")
+        change_weights(directory / name, lambda state: next(iter(state.values())).add_(1))
+        assert changed_parts(before, load_model(directory, device="cpu")) == [part]
 
 
 def test_the_random_twin_has_the_architecture_and_other_weights(tiny_checkpoint, tiny_model):
@@ -179,7 +292,7 @@ def test_half_precision_needs_a_gpu(tiny_checkpoint, tiny_model):
 def test_a_loaded_musicgen_is_used_as_it_is(tiny_model):
     model = load_model(tiny_model.musicgen)
     assert model.musicgen is tiny_model.musicgen
-    assert model.identity().startswith("sha256:")
+    assert model.identity() == load_model(tiny_model.musicgen).identity()
     with pytest.raises(InputError, match="loaded already"):
         load_model(tiny_model.musicgen, random_init=True)
     with pytest.raises(InputError, match="Linear is not a MusicGen"):
@@ -193,6 +306,7 @@ def test_audiocraft_is_left_as_it_was(tiny_model):
 
     tiny_model.generate(["happy music"], [0], 0.1)
     assert loaders.torch is torch
+    assert "demucs" not in sys.modules
     assert lm.utils is utils
     assert conditioners.T5Conditioner.MODELS[0] == "t5-small"
     assert "innerear-nano-t5" not in conditioners.T5Conditioner.MODELS

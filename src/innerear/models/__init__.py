@@ -1,6 +1,8 @@
 """Music models: the only package that knows MusicGen."""
 
 import re
+from collections.abc import Mapping
+from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Union
 
@@ -9,15 +11,15 @@ import torch
 from innerear.errors import InputError, did_you_mean
 from innerear.models.audiocraft import AudiocraftModel
 from innerear.models.base import DISTRIBUTIONS, Generation, MusicModel, Pass
+from innerear.models.fetching import nano_directory, read_pins
 from innerear.models.loading import load_musicgen
+from innerear.study.architectures import HUB_MODELS, display_name, hub_id
 from innerear.study.generation_settings import MAX_SEED, GenerationSettings, integer, switch
 
 if TYPE_CHECKING:
     from audiocraft.models.musicgen import MusicGen
 
 __all__ = ["DISTRIBUTIONS", "Generation", "MusicModel", "Pass", "load_model", "nano_directory"]
-
-HUB_IDS = tuple(f"facebook/musicgen-{size}" for size in ("small", "medium", "large", "melody"))
 
 _DTYPES = {"float32": torch.float32, "float16": torch.float16}
 
@@ -29,35 +31,50 @@ def load_model(
     dtype: str | torch.dtype = "auto",
     random_init: bool = False,
     seed: int = 0,
+    revision: str | None = None,
+    pins: str | PathLike | Mapping[str, str] | None = None,
+    label: str | None = None,
 ) -> MusicModel:
-    """Load a music model.
+    """Load a music model. No network is used: `python -m innerear fetch` brings weights into the cache.
 
     Parameters
     ----------
     name : ``"nano"`` (the embedded model), a hub id such as ``"facebook/musicgen-small"``, the path of a
-        checkpoint directory, or a MusicGen that is already loaded.
+        checkpoint directory, or a MusicGen or AudioGen that is already loaded.
     device : ``"auto"`` is the GPU if there is one, else the CPU.
     dtype : of the language model; ``"auto"`` is float16 on a GPU and float32 on the CPU.
     random_init : draw new weights of the language model from `seed` (a control without training).
+    revision : of a hub model: commit, branch or tag; by default main as it was when it was fetched.
+    pins : revisions of the model, its text encoder and its codec by repository, or the file that
+        `python -m innerear fetch --output` wrote.
+    label : the model's name in results; by default the hub id, or the name of the directory.
 
     Raises
     ------
-    InputError: an unknown name, a missing or unsafe checkpoint, a missing device, another type of argument.
+    InputError: an unknown name, a missing or unsafe checkpoint, weights that are not in the cache, a missing
+        device, another type of argument.
     """
     if not isinstance(name, str | Path):
-        if random_init or device != "auto" or dtype != "auto":
+        if random_init or device != "auto" or dtype != "auto" or revision or pins:
             raise InputError(
-                "random_init, device and dtype apply while a model is loaded; this one is loaded already: "
-                "give its name or path instead"
+                "random_init, device, dtype, revision and pins apply while a model is loaded; this one is "
+                "loaded already: give its name or path instead"
             )
         if not hasattr(name, "lm") or not hasattr(name, "compression_model"):
             raise InputError(f"{type(name).__name__} is not a MusicGen; give a name, a path or a MusicGen")
-        return AudiocraftModel(name, str(name.name))
+        return AudiocraftModel(name, display_name(str(name.name), label))
     random_init, seed = switch("random_init", random_init), integer("seed", seed, 0, MAX_SEED)
-    label, source = _find(name)
+    source = _find(name)
+    if revision and isinstance(source, Path):
+        raise InputError(f"model.revision: {revision!r} is for models of the hub, and {name} is none")
+    revisions = {str(source): revision} if revision else {}
+    revisions |= read_pins(pins) if isinstance(pins, str | PathLike) else pins or {}
+    label = display_name(str(name), label)
     chosen_device = _device(device)
     chosen_dtype = _dtype(dtype, chosen_device)
-    musicgen, identity = load_musicgen(source, chosen_device, chosen_dtype, seed if random_init else None)
+    musicgen, identity = load_musicgen(
+        source, chosen_device, chosen_dtype, seed if random_init else None, revisions
+    )
     if random_init:
         label, identity = f"{label}-random-{seed}", f"{identity};random_init:{seed}"
     model = AudiocraftModel(musicgen, label, identity)
@@ -65,26 +82,19 @@ def load_model(
     return model
 
 
-def nano_directory() -> Path:
-    """Return the folder of the embedded model, in the repository."""
-    directory = Path(__file__).parents[3] / "resources" / "nano"
-    if not directory.is_dir():
-        raise InputError(f"model 'nano': {directory} does not exist; install innerear from a clone with -e")
-    return directory
-
-
-def _find(model: str | Path) -> tuple[str, str | Path]:
-    """Return the name to report and the directory (Path) or hub id (str) to load."""
+def _find(model: str | Path) -> str | Path:
+    """Return the directory (a Path) or hub id (a str) to load."""
     if model == "nano":
-        return "nano", nano_directory()
-    if isinstance(model, str) and model in HUB_IDS:
-        return model, model
+        return nano_directory()
     if str(model) and Path(model).is_dir():
-        return Path(model).name, Path(model)
+        return Path(model)
+    found = hub_id(model) if isinstance(model, str) else None
+    if found:
+        return found
     raise InputError(
         f"model {str(model)!r} is neither a directory nor a known name"
-        f"{did_you_mean(str(model), ['nano', *HUB_IDS])}; use nano, {', '.join(HUB_IDS)}, or the path of a "
-        "checkpoint directory"
+        f"{did_you_mean(str(model), ['nano', *HUB_MODELS])}; use nano, {', '.join(HUB_MODELS)}, or the "
+        "path of a checkpoint directory"
     )
 
 

@@ -1,6 +1,5 @@
 """audiocraft's MusicGen as a MusicModel."""
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -10,8 +9,11 @@ from torch import nn
 from innerear.errors import InputError
 from innerear.models.base import DISTRIBUTIONS, Generation, Progress
 from innerear.models.batching import BatchedModel, negative_log_likelihood
+from innerear.models.conditioners import text_encoders
 from innerear.models.exclusive import exclusive
+from innerear.models.identity import hash_parameters, identity_text
 from innerear.models.sampling import own_noise
+from innerear.study.architectures import REFUSED
 from innerear.study.generation_settings import GenerationSettings
 from innerear.timeline import Timeline
 
@@ -30,7 +32,7 @@ class AudiocraftModel(BatchedModel):
 
     Raises
     ------
-    InputError: a model with another codebook pattern, whose steps would be mislabelled.
+    InputError: a MAGNeT, or a model with another codebook pattern, whose steps would be mislabelled.
     """
 
     def __init__(self, musicgen: "MusicGen", name: str, identity: str | None = None) -> None:
@@ -38,6 +40,7 @@ class AudiocraftModel(BatchedModel):
         self._identity = identity
         lm = musicgen.lm
         self.network: nn.Module = lm
+        _refuse_magnet(name, lm)
         self.delays = _delays(name, lm)
         self.n_layers, self.d_model = len(lm.transformer.layers), lm.dim
         self.n_codebooks, self.card = lm.n_q, lm.card
@@ -51,6 +54,10 @@ class AudiocraftModel(BatchedModel):
         self.has_cross_attention = len(lm.fuser.fuse2cond.get("cross", [])) > 0
         self.sites = self._architecture.sites
         self._prefixed = len(lm.fuser.fuse2cond.get("prepend", [])) > 0
+
+    @property
+    def _networks(self) -> list[nn.Module]:
+        return [self.network, self.musicgen.compression_model, *text_encoders(self.musicgen.lm)]
 
     @property
     def settings(self) -> GenerationSettings:
@@ -87,17 +94,31 @@ class AudiocraftModel(BatchedModel):
         )
 
     def identity(self) -> str:
-        """Return ``sha256:…`` or ``revision:…``; for a model the user loaded, a hash of its parameters."""
+        """Return the hashes of language model, text encoder and codec.
+
+        They are of the files that the model was loaded from; for a model the user loaded, of its parameters.
+        """
         if self._identity is None:
-            digest = hashlib.sha256()
-            for module in (self.musicgen.lm, self.musicgen.compression_model):
-                for key, value in sorted(module.state_dict().items()):
-                    digest.update(key.encode() + value.detach().cpu().contiguous().view(-1).numpy().tobytes())
-            self._identity = f"sha256:{digest.hexdigest()}"
+            lm, codec = self.musicgen.lm, self.musicgen.compression_model
+            vocabularies = [
+                sorted(conditioner.t5_tokenizer.get_vocab().items())
+                for conditioner in lm.condition_provider.conditioners.values()
+                if hasattr(conditioner, "t5_tokenizer")
+            ]
+            self._identity = identity_text(
+                hash_parameters([lm]),
+                hash_parameters(text_encoders(lm), vocabularies),
+                hash_parameters([codec]),
+            )
         return self._identity
 
     def _site_modules(self, site: str) -> Sequence[nn.Module]:
-        names = {"self_attention": "self_attn", "cross_attention": "cross_attention", "mlp": "linear2"}
+        # What is added to the stream has passed LayerScale, an identity in models without it.
+        names = {
+            "self_attention": "layer_scale_1",
+            "cross_attention": "layer_scale_cross",
+            "mlp": "layer_scale_2",
+        }
         blocks: Any = list(self.musicgen.lm.transformer.layers)
         return [getattr(block, names[site]) for block in blocks] if site in names else blocks
 
@@ -108,7 +129,7 @@ class AudiocraftModel(BatchedModel):
         codec = self.musicgen.compression_model
         wave = audio if audio.ndim == 3 else audio[:, None]  # [B, channels, n]
         wave = convert_audio(wave, sample_rate, self.sample_rate, codec.channels)
-        with exclusive(codec), torch.no_grad():
+        with exclusive(*self._networks), torch.no_grad():
             codes, _ = codec.encode(wave.to(self.device))
         return codes.cpu()
 
@@ -173,6 +194,13 @@ class AudiocraftModel(BatchedModel):
             mask = tokens["attention_mask"] if isinstance(tokens, Mapping) else tokens[1]
             lengths.append(int(mask.sum()))
         return tuple(lengths)
+
+
+def _refuse_magnet(name: str, lm: Any) -> None:
+    from audiocraft.models.lm_magnet import MagnetLMModel
+
+    if isinstance(lm, MagnetLMModel):
+        raise InputError(f"model {name!r} is MAGNeT, which cannot be recorded: {REFUSED['MAGNeT']}")
 
 
 def _delays(name: str, lm: Any) -> tuple[int, ...]:

@@ -93,6 +93,11 @@ class BatchedModel(ABC):
         return self._site_modules(site)
 
     @property
+    def _networks(self) -> Sequence[nn.Module]:
+        """All networks that a run uses; the first is `network`."""
+        return [self.network]
+
+    @property
     def _architecture(self) -> Architecture:
         return Architecture(
             self.n_layers,
@@ -118,7 +123,7 @@ class BatchedModel(ABC):
 
     def generate(
         self,
-        texts: Sequence[str],
+        texts: Sequence[str | None],
         seeds: Sequence[int],
         duration: float,
         *,
@@ -236,7 +241,8 @@ class BatchedModel(ABC):
         Padding would dilute a shorter text's cross-attention. With `rows`, each batch has as many; −1 stands
         for a row that only fills it up, after the samples.
         """
-        lengths = {text: self._text_length(text or "") for text in dict.fromkeys(texts)}
+        with exclusive(*self._networks):
+            lengths = {text: self._text_length(text or "") for text in dict.fromkeys(texts)}
         batches: dict[tuple[int, ...], list[int]] = {}
         for i, text in enumerate(texts):
             batches.setdefault(lengths[text], []).append(i)
@@ -246,7 +252,7 @@ class BatchedModel(ABC):
         while waiting:
             batch = waiting.pop(0)
             try:
-                with exclusive(self.network):
+                with exclusive(*self._networks):
                     run(batch)
             except torch.OutOfMemoryError:
                 if len(batch) == 1:

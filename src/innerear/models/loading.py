@@ -1,198 +1,249 @@
-"""Build an audiocraft MusicGen from a checkpoint, without executing what the checkpoint contains.
+"""Build an audiocraft MusicGen or AudioGen from checkpoint files, without a network."""
 
-Checkpoints are pickles, which audiocraft opens with plain ``torch.load``. While a model is loaded, this is
-replaced by ``weights_only=True`` with a list of the configuration classes in released checkpoints. A
-directory may have its own T5 encoder in ``t5/``, as nano does.
-"""
-
-import collections
-import hashlib
-import importlib
-import json
-import pickle
-import typing
-from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+import threading
+from collections.abc import Mapping
+from contextlib import contextmanager
 from pathlib import Path
-from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import omegaconf
 import torch
-from omegaconf import base, nodes
 
 from innerear.errors import InputError
+from innerear.models.conditioners import local_conditioners, own_text_encoder, separate_when_used
+from innerear.models.hub import ENCODEC, MUSICGEN, TEXT_ENCODER, files_of, require_cached
+from innerear.models.identity import hash_files, identity_text
 from innerear.models.imports import import_audiocraft
+from innerear.models.packages import CODEC, LANGUAGE_MODEL, configuration, load_weights, read_package
 from innerear.models.patching import replaced
+from innerear.study.architectures import REFUSED
+from innerear.study.generation_settings import GenerationSettings
 
 if TYPE_CHECKING:
     from audiocraft.models.musicgen import MusicGen
 
-#: Name in a checkpoint's configuration for the T5 encoder in its own ``t5/``.
-OWN_T5 = "innerear-nano-t5"
+# While a model is built, names of audiocraft and transformers are replaced.
+_ONE_AT_A_TIME = threading.RLock()
 
-_WEIGHTS = ("state_dict.bin", "compression_state_dict.bin")
-
-_ALLOWED = [
-    *(omegaconf.DictConfig, omegaconf.ListConfig, base.ContainerMetadata, base.Metadata),
-    *(nodes.AnyNode, nodes.BooleanNode, nodes.FloatNode, nodes.IntegerNode, nodes.StringNode),
-    *(collections.defaultdict, typing.Any, dict, float, int, list, str, bool),
-]
-
-
-def safe_load(path: Any, map_location: Any = "cpu") -> Any:
-    """Read a checkpoint of tensors, plain containers and omegaconf configurations.
-
-    Raises
-    ------
-    InputError: a file that is no checkpoint or holds anything else; it is not executed.
-    """
-    try:
-        with torch.serialization.safe_globals(_ALLOWED):
-            return torch.load(path, map_location=map_location, weights_only=True)
-    except FileNotFoundError:
-        raise InputError(
-            f"{path} does not exist; a checkpoint directory holds {' and '.join(_WEIGHTS)}"
-        ) from None
-    except pickle.UnpicklingError as error:
-        reason = str(error).partition("Please file")[0].strip().splitlines()
-        raise InputError(
-            f"{path} is not a plain checkpoint and was not executed: {reason[-1] if reason else error}. "
-            "Use a checkpoint exported by audiocraft.utils.export"
-        ) from None
-    except (RuntimeError, EOFError) as error:
-        raise InputError(
-            f"{path} cannot be read as a checkpoint ({error}); copy or download it again"
-        ) from None
-
-
-@contextmanager
-def checkpoint_loading(
-    directory: Path | None, dtype: torch.dtype, downloaded: list[str] | None = None
-) -> Iterator[None]:
-    """Make audiocraft's loaders read safely, find `directory`/t5, and build the language model in `dtype`."""
-    loaders: Any = importlib.import_module("audiocraft.models.loaders")
-    builders: Any = importlib.import_module("audiocraft.models.builders")
-    conditioners = importlib.import_module("audiocraft.modules.conditioners")
-    build, download = builders.get_lm_model, loaders.hf_hub_download
-
-    def get_lm_model(cfg: Any) -> Any:
-        cfg.dtype = str(dtype).removeprefix("torch.")
-        return build(cfg)
-
-    def hf_hub_download(*args: Any, **kwargs: Any) -> str:
-        path = download(*args, **kwargs)
-        if downloaded is not None:
-            downloaded.append(path)
-        return path
-
-    has_t5 = directory is not None and (directory / "t5" / "config.json").is_file()
-    with (
-        replaced(loaders, torch=SimpleNamespace(load=safe_load), hf_hub_download=hf_hub_download),
-        replaced(builders, get_lm_model=get_lm_model),
-        own_t5(conditioners, directory / "t5") if directory and has_t5 else nullcontext(),
-    ):
-        yield
-
-
-@contextmanager
-def own_t5(conditioners: Any, folder: Path) -> Iterator[None]:
-    """Register the encoder in `folder` under `OWN_T5`."""
-    d_model = json.loads((folder / "config.json").read_text())["d_model"]
-    encoder, tokenizer = conditioners.T5EncoderModel, conditioners.T5Tokenizer
-
-    def resolved(name: str) -> str:
-        return str(folder) if name == OWN_T5 else name
-
-    def read_encoder(name: str) -> Any:
-        return encoder.from_pretrained(resolved(name), local_files_only=name == OWN_T5)
-
-    conditioner = conditioners.T5Conditioner
-    with (
-        replaced(
-            conditioner,
-            MODELS=[*conditioner.MODELS, OWN_T5],
-            MODELS_DIMS={**conditioner.MODELS_DIMS, OWN_T5: d_model},
-        ),
-        replaced(
-            conditioners,
-            T5EncoderModel=SimpleNamespace(from_pretrained=read_encoder),
-            T5Tokenizer=SimpleNamespace(
-                from_pretrained=lambda name: tokenizer.from_pretrained(resolved(name))
-            ),
-        ),
-    ):
-        yield
+# What audiocraft raises where a configuration does not describe a model.
+_UNBUILDABLE = (
+    omegaconf.errors.OmegaConfBaseException,
+    AssertionError,
+    AttributeError,
+    ImportError,
+    KeyError,
+    RuntimeError,
+    TypeError,
+    ValueError,
+)
 
 
 def load_musicgen(
-    source: str | Path, device: torch.device, dtype: torch.dtype, random_init_seed: int | None = None
+    source: str | Path,
+    device: torch.device,
+    dtype: torch.dtype,
+    random_init_seed: int | None = None,
+    revisions: Mapping[str, str | None] | None = None,
 ) -> tuple["MusicGen", str]:
-    """Load a MusicGen through ``MusicGen.get_pretrained``.
+    """Load a MusicGen or an AudioGen.
 
     Parameters
     ----------
-    source : checkpoint directory (a Path) or hub id (a str).
+    source : checkpoint directory (a Path) or hub id (a str), which must be in the cache.
     device, dtype : of the language model.
     random_init_seed : if given, new weights of the language model are drawn from this seed by the
         architecture's own initialisation; text encoder and codec keep theirs.
+    revisions : of hub repositories; by default main as it was when it was fetched.
 
     Returns
     -------
-    The model and its identity: ``sha256:…`` of a directory's files, or ``revision:…`` of a hub id.
+    The model, and its identity: hashes of language model, text encoder and codec.
 
     Raises
     ------
-    InputError: a missing, foreign or malicious checkpoint; a hub id that cannot be fetched.
+    InputError: a missing, foreign or malicious checkpoint; weights that are not in the cache.
     """
     import_audiocraft()
-    from audiocraft.models.musicgen import MusicGen
-    from audiocraft.utils.autocast import TorchAutocast
-
-    directory = source if isinstance(source, Path) else None
-    missing = [name for name in _WEIGHTS if directory and not (directory / name).is_file()]
-    if missing:
-        raise InputError(f"{directory} is no MusicGen checkpoint: it has no {' and no '.join(missing)}")
-    downloaded: list[str] = []
+    revisions = revisions or {}
+    directory = checkpoint_directory(source, revisions)
     # Layers draw initial weights before the checkpoint's replace them; the caller's generator must not move.
     devices = [device] if device.type == "cuda" else []
-    with torch.random.fork_rng(devices), checkpoint_loading(directory, dtype, downloaded):
-        try:
-            # An absolute path: audiocraft takes a bare "small" for a hub id.
-            where = str(directory.resolve() if directory else source)
-            model = MusicGen.get_pretrained(where, device=str(device))
-        except OSError as error:
-            raise InputError(
-                f"{source} could not be fetched: {error}. Check the id and the connection, or give the path "
-                "of a downloaded checkpoint"
-            ) from None
-        if random_init_seed is not None:
-            _initialise(model, random_init_seed)
+    with _ONE_AT_A_TIME, torch.random.fork_rng(devices):
+        with build_context(directory, str(source), revisions) as encoders:
+            lm = _language_model(directory / LANGUAGE_MODEL, device, dtype, random_init_seed)
+        codec, codec_files = _codec(directory / CODEC, device, str(source), revisions)
+        model = _assembled(str(source), lm, codec, directory)
     if dtype != torch.float16:
+        from audiocraft.utils.autocast import TorchAutocast
+
         # MusicGen autocasts to float16 on any GPU.
         model.autocast = TorchAutocast(enabled=False)
-    if directory:
-        return model, f"sha256:{_hash_files(directory)}"
-    return model, f"revision:{Path(downloaded[0]).parent.name}"
+    identity = identity_text(
+        hash_files([directory / LANGUAGE_MODEL]), hash_files(encoders), hash_files(codec_files)
+    )
+    return model, identity
 
 
-def _initialise(model: "MusicGen", seed: int) -> None:
-    """Draw new weights of the language model, on the CPU: a twin is the same on every device."""
+def checkpoint_directory(source: str | Path, revisions: Mapping[str, str | None]) -> Path:
+    """Return the folder of a checkpoint's files: the directory, or a hub id's snapshot in the cache."""
+    if isinstance(source, str):
+        return require_cached(source, MUSICGEN, "the model", source, revisions).folder
+    missing = [name for name in (LANGUAGE_MODEL, CODEC) if not (source / name).is_file()]
+    if missing:
+        raise InputError(f"{source} is no MusicGen checkpoint: it has no {' and no '.join(missing)}")
+    return source
+
+
+@contextmanager
+def build_context(directory: Path, source: str, revisions: Mapping[str, str | None] | None = None):
+    """Let audiocraft build a language model with text encoders from `directory`/t5 or the cache.
+
+    Yields the list of files that these were read from, which fills while models are built.
+    """
+    own, files = own_text_encoder(directory), []
+    if own:
+        files += [path for path in own.iterdir() if path.is_file()]
+
+    def folder_of(name: str) -> Path:
+        found = require_cached(name, TEXT_ENCODER, "the text encoder", source, revisions or {})
+        files.extend(set(files_of(found.folder, TEXT_ENCODER)) - set(files))
+        return found.folder
+
+    with local_conditioners(folder_of, own):
+        yield files
+
+
+def _language_model(path: Path, device: torch.device, dtype: torch.dtype, seed: int | None) -> Any:
+    package = read_package(path)
+    cfg = configuration(package, path)
+    refuse_family(cfg, path)
+    lm = build_language_model(cfg, path, device, dtype)
+    load_weights(lm, package, path)
+    if seed is not None:
+        _initialise(lm, path, seed)
+    for name, conditioner in lm.condition_provider.conditioners.items():
+        if hasattr(conditioner, "_get_stemmed_wav"):
+            separate_when_used(conditioner)
+        if name == "self_wav":  # as in MusicGen.get_pretrained
+            conditioner.match_len_on_eval, conditioner._use_masking = True, False
+    return lm.eval()
+
+
+def refuse_family(cfg: omegaconf.DictConfig, path: Path) -> None:
+    """Raise an InputError if a configuration describes a family that does not run."""
+    conditioners = cfg.get("conditioners") or {}
+    kinds = [part.get("model") for part in conditioners.values() if isinstance(part, Mapping)]
+    solver = f"{cfg.get('solver') or ''} {cfg.get('lm_model') or ''}"
+    family = "MusicGen-Style" if "style" in kinds else None
+    for name in ("MAGNeT", "JASCO"):
+        family = name if name.lower() in solver.lower() else family
+    if family:
+        raise InputError(f"{path} is {family}, which cannot be recorded: {REFUSED[family]}")
+
+
+def build_language_model(
+    cfg: omegaconf.DictConfig, path: Path, device: torch.device, dtype: torch.dtype
+) -> Any:
+    """Build a language model from its configuration, with initial weights, within a `build_context`."""
     from audiocraft.models import builders
 
-    cfg: Any = omegaconf.OmegaConf.create(omegaconf.OmegaConf.to_container(model.cfg))
-    cfg.device = "cpu"
+    omegaconf.OmegaConf.set_struct(cfg, False)
+    cfg.device, cfg.dtype = str(device), str(dtype).removeprefix("torch.")
+    if omegaconf.OmegaConf.select(cfg, "conditioners.self_wav.chroma_stem"):
+        # Where the chroma of training clips was kept.
+        cfg.conditioners.self_wav.chroma_stem.cache_path = None
+    lm = _built(builders.get_lm_model, cfg, path)
+    lm.cfg = cfg
+    return lm
+
+
+def _built(build: Any, cfg: omegaconf.DictConfig, path: Path) -> Any:
+    try:
+        return build(cfg)
+    except torch.OutOfMemoryError:
+        raise InputError(
+            f"{path} does not fit the memory of {cfg.device}; use a smaller model, or model.device: cpu"
+        ) from None
+    except InputError:
+        raise
+    except _UNBUILDABLE as error:
+        reason = " ".join(str(error).split())[:300]
+        raise InputError(
+            f"{path}: its configuration 'xp.cfg' does not describe a model that audiocraft can build "
+            f"({type(error).__name__}: {reason})"
+        ) from None
+
+
+def _codec(
+    path: Path, device: torch.device, source: str, revisions: Mapping[str, str | None]
+) -> tuple[Any, list[Path]]:
+    """Return the codec, and the files that it was read from."""
+    from audiocraft.models import builders
+
+    package = read_package(path)
+    if "pretrained" in package:
+        return _hub_codec(package["pretrained"], path, device, source, revisions)
+    cfg = configuration(package, path)
+    cfg.device = str(device)
+    codec = _built(builders.get_compression_model, cfg, path)
+    load_weights(codec, package, path)
+    return codec.eval(), [path]
+
+
+def codec_repository(name: Any, path: Path) -> str:
+    """Return the hub repository that a codec file names instead of holding a codec.
+
+    Raises
+    ------
+    InputError: a file, another checkpoint or something else, which would not be part of the checkpoint.
+    """
+    owner, slash, repo = name.partition("/") if isinstance(name, str) else ("", "", "")
+    if not slash or not owner or not repo or "/" in repo or owner in (".", "..") or Path(name).exists():
+        raise InputError(
+            f"{path} names its codec by {name!r}; a codec must lie in the file itself (copy it there) or be "
+            "an EnCodec of the hub, such as facebook/encodec_32khz"
+        )
+    return name
+
+
+def _hub_codec(
+    name: Any, path: Path, device: torch.device, source: str, revisions: Mapping[str, str | None]
+) -> tuple[Any, list[Path]]:
+    from audiocraft.models.encodec import HFEncodecCompressionModel
+    from transformers import EncodecModel
+
+    repo = codec_repository(name, path)
+    found = require_cached(repo, ENCODEC, "the codec", source, revisions)
+    codec = HFEncodecCompressionModel(EncodecModel.from_pretrained(found.folder, local_files_only=True))
+    return codec.to(device).eval(), [path, *files_of(found.folder, ENCODEC)]
+
+
+def _assembled(name: str, lm: Any, codec: Any, directory: Path) -> "MusicGen":
+    """Join language model and codec to a MusicGen, whatever the length of its segments."""
+    from audiocraft.models.musicgen import MusicGen
+
+    path = directory / LANGUAGE_MODEL
+    seconds = omegaconf.OmegaConf.select(lm.cfg, "dataset.segment_duration")
+    if not isinstance(seconds, int | float) or not seconds > 0:
+        raise InputError(f"{path}: dataset.segment_duration in 'xp.cfg' is {seconds!r}, not seconds above 0")
+    # The default stride of 18 s does not fit short segments, which audiocraft refuses.
+    with replaced(MusicGen, set_generation_params=lambda self, **_: None):
+        model = _built(lambda cfg: MusicGen(name, codec, lm), lm.cfg, path)
+    model.set_generation_params(extend_stride=GenerationSettings().stride * seconds)
+    codec = model.compression_model  # for stereo, one that interleaves two channels
+    if (codec.num_codebooks, codec.cardinality) != (lm.n_q, lm.card):
+        raise InputError(
+            f"{directory}: the codec has {codec.num_codebooks} codebooks of {codec.cardinality} tokens, the "
+            f"language model {lm.n_q} of {lm.card}; put the two files of one model there"
+        )
+    return model
+
+
+def _initialise(lm: Any, path: Path, seed: int) -> None:
+    """Draw new weights of the language model, on the CPU: a twin is the same on every device."""
+    cfg: Any = omegaconf.OmegaConf.create(omegaconf.OmegaConf.to_container(lm.cfg))
+    dtype = getattr(torch, cfg.dtype)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        fresh = builders.get_lm_model(cfg)
-    model.lm.load_state_dict(fresh.state_dict())
-
-
-def _hash_files(directory: Path) -> str:
-    files = sorted(path for path in directory.glob("t5/*") if path.is_file())
-    digest = hashlib.sha256()
-    for path in [*(directory / name for name in _WEIGHTS), *files]:
-        with open(path, "rb") as file:
-            digest.update(f"{path.relative_to(directory)}:".encode())
-            digest.update(hashlib.file_digest(file, "sha256").digest())
-    return digest.hexdigest()
+        fresh = build_language_model(cfg, path, torch.device("cpu"), dtype)
+    lm.load_state_dict(fresh.state_dict())

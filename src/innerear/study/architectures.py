@@ -133,9 +133,9 @@ def display_name(name: str, label: str | None = None) -> str:
     """Return the model's name in results: `label`, a hub id, or a directory's name without its path."""
     if label:
         return label
-    if name == "nano":
-        return name
-    return hub_id(name) or Path(name).resolve().name
+    if name != "nano" and (Path(name).is_dir() or Path(name).is_absolute()):
+        return Path(name).resolve().name
+    return hub_id(name) or name
 
 
 def architecture_of(name: str, given: str | Mapping | None = None) -> Architecture:

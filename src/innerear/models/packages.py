@@ -1,0 +1,139 @@
+"""Read checkpoint files without executing what they contain, and say what is wrong with them.
+
+Checkpoints are pickles. They are opened with ``weights_only=True`` and a list of the configuration classes in
+released checkpoints.
+"""
+
+import collections
+import pickle
+import typing
+from collections.abc import Mapping
+from os import PathLike
+from typing import Any
+
+import omegaconf
+import torch
+from omegaconf import base, nodes
+from torch import nn
+from yaml import YAMLError
+
+from innerear.errors import InputError
+
+#: Files of a checkpoint directory: language model and codec.
+LANGUAGE_MODEL, CODEC = "state_dict.bin", "compression_state_dict.bin"
+
+_ALLOWED = [
+    *(omegaconf.DictConfig, omegaconf.ListConfig, base.ContainerMetadata, base.Metadata),
+    *(nodes.AnyNode, nodes.BooleanNode, nodes.FloatNode, nodes.IntegerNode, nodes.StringNode),
+    *(collections.defaultdict, typing.Any, dict, float, int, list, str, bool),
+]
+
+
+def safe_load(path: str | PathLike, *, mmap: bool = False) -> Any:
+    """Read a checkpoint of tensors, plain containers and omegaconf configurations, on the CPU.
+
+    Parameters
+    ----------
+    mmap : leave the tensors on the disk until they are used; for the configuration alone.
+
+    Raises
+    ------
+    InputError: a file that is no checkpoint or holds anything else; it is not executed.
+    """
+    try:
+        with torch.serialization.safe_globals(_ALLOWED):
+            return torch.load(path, map_location="cpu", weights_only=True, mmap=mmap)
+    except FileNotFoundError:
+        raise InputError(
+            f"{path} does not exist; a checkpoint directory holds {LANGUAGE_MODEL} and {CODEC}"
+        ) from None
+    except pickle.UnpicklingError as error:
+        reason = str(error).partition("Please file")[0].strip().splitlines()
+        raise InputError(
+            f"{path} is not a plain checkpoint and was not executed: {reason[-1] if reason else error}. "
+            "Use a checkpoint exported by audiocraft.utils.export"
+        ) from None
+    except (RuntimeError, EOFError, OSError, ValueError) as error:
+        raise InputError(
+            f"{path} cannot be read as a checkpoint ({_one_line(error)}); copy or download it again"
+        ) from None
+
+
+def read_package(path: str | PathLike, *, mmap: bool = False) -> Mapping[str, Any]:
+    """Return a checkpoint's dictionary; see `safe_load`.
+
+    Raises
+    ------
+    InputError: a file that holds no dictionary.
+    """
+    package = safe_load(path, mmap=mmap)
+    if not isinstance(package, Mapping):
+        raise InputError(
+            f"{path} holds a {type(package).__name__}, not the dictionary of a checkpoint; export it with "
+            "audiocraft.utils.export"
+        )
+    return package
+
+
+def configuration(package: Mapping[str, Any], path: str | PathLike) -> omegaconf.DictConfig:
+    """Return a checkpoint's configuration.
+
+    Raises
+    ------
+    InputError: no ``xp.cfg``, or one that is not a configuration.
+    """
+    given = _entry(package, "xp.cfg", path)
+    try:
+        cfg = omegaconf.OmegaConf.create(given)
+    except (YAMLError, omegaconf.errors.OmegaConfBaseException, ValueError) as error:
+        raise InputError(f"{path}: 'xp.cfg' is no configuration in YAML: {_one_line(error)}") from None
+    if not isinstance(cfg, omegaconf.DictConfig):
+        raise InputError(f"{path}: 'xp.cfg' is a {type(cfg).__name__}, not a dictionary of settings")
+    return cfg
+
+
+def load_weights(module: nn.Module, package: Mapping[str, Any], path: str | PathLike) -> None:
+    """Load a checkpoint's ``best_state`` into the module that its configuration builds.
+
+    Raises
+    ------
+    InputError: no such entry; a weight that is missing, unknown, of another shape or of another type.
+    """
+    state = _entry(package, "best_state", path)
+    if not isinstance(state, Mapping):
+        raise InputError(f"{path}: 'best_state' is a {type(state).__name__}, not a dictionary of weights")
+    expected = module.state_dict()
+    for key, value in state.items():
+        if not isinstance(value, torch.Tensor):
+            raise InputError(f"{path}: best_state[{key!r}] is a {type(value).__name__}, not a tensor")
+        if key in expected and value.is_floating_point() != expected[key].is_floating_point():
+            raise InputError(
+                f"{path}: best_state[{key!r}] is {_dtype(value)}, where the model has {_dtype(expected[key])}"
+            )
+    try:
+        module.load_state_dict(dict(state))
+    except RuntimeError as error:
+        _, *reasons = str(error).splitlines()
+        more = f" (and {len(reasons) - 1} more of this kind)" if len(reasons) > 1 else ""
+        raise InputError(
+            f"{path}: 'best_state' does not fit the configuration 'xp.cfg' beside it: "
+            f"{_one_line(reasons[0] if reasons else error)}{more}"
+        ) from None
+
+
+def _entry(package: Mapping[str, Any], key: str, path: str | PathLike) -> Any:
+    if key not in package:
+        raise InputError(
+            f"{path} has no {key!r}, only {', '.join(map(repr, list(package)[:8])) or 'nothing'}; export the "
+            "checkpoint with audiocraft.utils.export"
+        )
+    return package[key]
+
+
+def _dtype(tensor: torch.Tensor) -> str:
+    return str(tensor.dtype).removeprefix("torch.")
+
+
+def _one_line(error: Any) -> str:
+    text = " ".join(str(error).split())
+    return text if len(text) <= 300 else f"{text[:299]}…"
