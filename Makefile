@@ -19,8 +19,8 @@ run: $(INSTALLED)  ## The study of config.yaml from text to report: results/<stu
 test: check  ## All tests, as continuous integration runs them
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --ignore tests/cluster
 
-test-cluster: $(INSTALLED)  ## A small study on a Slurm of this machine's own (Debian packages: see tests/cluster/slurm.py)
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/cluster
+test-cluster: $(INSTALLED)  ## What needs Debian packages (.ci/run installs them): a study on a Slurm of this machine's own, other readers
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/cluster tests/stacks/test_other_tools.py
 
 check: $(INSTALLED)  ## Style, types and the workflow's own linter
 	$(BIN)/ruff check
