@@ -39,7 +39,7 @@ def torchvision(tmp_path):
         "torchvision/transforms/functional.py": "",
         "torchvision/transforms/v2/__init__.py": "",
         "torchvision/transforms/v2/functional.py": "",
-        "torchvision-0.21.0.dist-info/METADATA": "Metadata-Version: 2.1\nName: torchvision\nVersion: 0.21.0\n",
+        "torchvision-0.dist-info/METADATA": "Metadata-Version: 2.1\nName: torchvision\nVersion: 0\n",
     }
     for name, text in files.items():
         (tmp_path / name).parent.mkdir(exist_ok=True)

@@ -51,6 +51,10 @@ class TransformersModel(BatchedModel):
         self.sites = self._architecture.sites
         self._prefixed = not self.has_cross_attention
 
+    @property
+    def _networks(self) -> Sequence[nn.Module]:
+        return [one for one in (self.network, self.parts.text_encoder, self.parts.codec) if one is not None]
+
     def identity(self) -> str:
         """Return the identity of the weights: ``sha256:…`` or ``revision:…``."""
         return self._identity
@@ -109,8 +113,7 @@ class TransformersModel(BatchedModel):
         done = 0
         total = sum(timeline.steps_of(one) - one.given for one in timeline.windows)
         with torch.no_grad(), self._autocast():
-            conditions = self._conditions(texts, both=settings["guidance"] is not None)
-            calls = conditions.chunk(2) if settings["two_step"] else [conditions]
+            calls = self._calls(texts, settings)
             for window in timeline.windows:
                 sequence = self._sequence(codes[..., window.start :], window, timeline)
                 readers = [_Reader(self.network, rows) for rows in calls]
@@ -131,7 +134,8 @@ class TransformersModel(BatchedModel):
     ) -> torch.Tensor:
         nll = torch.full((len(codes), len(DISTRIBUTIONS), *codes.shape[1:]), torch.nan)
         with torch.no_grad(), self._autocast():
-            conditions = self._conditions(texts, both=True)
+            cond = self._conditions(texts)
+            conditions = torch.cat([cond, self._no_conditions(len(texts), self._n_tokens(cond))])
             for window in timeline.windows:
                 start, n_frames, given = window
                 own = codes[..., start : start + n_frames].to(self.device)  # [B, K, frames]
@@ -146,17 +150,32 @@ class TransformersModel(BatchedModel):
     def _autocast(self) -> AbstractContextManager:
         return torch.autocast(self.device.type, dtype=self.dtype, enabled=self.dtype != torch.float32)
 
-    def _conditions(self, texts: Sequence[str | None], both: bool) -> torch.Tensor:
-        """Return what is prepended or attended to: [B, tokens, D], with `both` also of uncond: [2B, …]."""
+    def _conditions(self, texts: Sequence[str | None]) -> torch.Tensor:
+        """Return what is prepended or attended to [B, tokens, D], zeros for no text."""
         tokens = self.parts.tokenizer([text or "" for text in texts], return_tensors="pt", padding=True)
         present = torch.tensor([bool(text) for text in texts])[:, None]
         mask = (tokens["attention_mask"] * present).to(self.device)
         with torch.autocast(self.device.type, enabled=False):
             states = self.parts.text_encoder(tokens["input_ids"].to(self.device), mask).last_hidden_state
-        states = self.parts.text_projection(states) * mask[..., None]  # no text is zeros
-        if both:
-            states = torch.cat([states, torch.zeros_like(states)])
+        return self._after_melody(self.parts.text_projection(states) * mask[..., None])
+
+    def _no_conditions(self, n_samples: int, n_tokens: int) -> torch.Tensor:
+        return self._after_melody(torch.zeros(n_samples, n_tokens, self.d_model, device=self.device))
+
+    def _after_melody(self, states: torch.Tensor) -> torch.Tensor:
         return torch.cat([self.parts.melody.expand(len(states), -1, -1).to(states), states], dim=1)
+
+    def _calls(self, texts: Sequence[str | None], settings: dict[str, Any]) -> list[torch.Tensor]:
+        """Return the conditions of each call of a step, cond first: [B or 2B, tokens, D]."""
+        cond = self._conditions(texts)
+        if settings["guidance"] is None:
+            return [cond]
+        if settings["two_step"]:  # audiocraft then reads an empty text of one token
+            return [cond, self._no_conditions(len(texts), 1)]
+        return [torch.cat([cond, self._no_conditions(len(texts), self._n_tokens(cond))])]
+
+    def _n_tokens(self, conditions: torch.Tensor) -> int:
+        return conditions.shape[1] - len(self.parts.melody)
 
     def _sequence(self, codes: torch.Tensor, window: Window, timeline: Timeline) -> torch.Tensor:
         """Return the positions of one window [B, K, S + 1], with the frames in `codes` [B, K, frames]."""
