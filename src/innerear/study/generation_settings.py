@@ -160,7 +160,7 @@ def own_names(settings: Mapping[str, Any], max_duration: float, known: Iterable[
     ------
     InputError: an unknown name, or one setting by both names.
     """
-    known, own = list(known), {}
+    known, own, given = list(known), {}, {}
     for name, value in settings.items():
         if name == "extend_stride":
             seconds = _number(name, value, 0, max_duration, above=True, below=True)
@@ -168,11 +168,11 @@ def own_names(settings: Mapping[str, Any], max_duration: float, known: Iterable[
         else:
             ours = AUDIOCRAFT_NAMES.get(name, name)
         if ours not in known:
-            every = [*known, *(other for other, same in AUDIOCRAFT_NAMES.items() if same in known)]
+            every = [*known, *AUDIOCRAFT_NAMES, "extend_stride"]
             raise InputError(f"{name!r} is no setting{did_you_mean(name, every)}; known: {', '.join(every)}")
         if ours in own:
-            raise InputError(f"{name} and another name of {ours} are both given; give one")
-        own[ours] = value
+            raise InputError(f"{given[ours]} and {name} are both given, and are one setting; give one")
+        own[ours], given[ours] = value, name
     return own
 
 
