@@ -1,0 +1,152 @@
+"""What is wrong with a checkpoint is said in one line that names the file and the key."""
+
+import shutil
+
+import pytest
+import torch
+from checkpoints import write_checkpoint
+from hub_cache import store
+from omegaconf import OmegaConf
+
+from innerear.errors import InputError
+from innerear.models import load_model
+
+LM, CODEC = "state_dict.bin", "compression_state_dict.bin"
+KEY = "transformer.layers.0.linear1.weight"
+
+
+@pytest.fixture
+def checkpoint(tiny_checkpoint, tmp_path):
+    """A copy that may be broken."""
+    return shutil.copytree(tiny_checkpoint, tmp_path / "model")
+
+
+def rewrite(path, change):
+    """Apply a function to a checkpoint file's dictionary; what it returns, if anything, takes its place."""
+    package = torch.load(path, weights_only=True)
+    torch.save(change(package) or package, path)
+
+
+def configure(path, key, value):
+    """Change a setting of a checkpoint file's configuration."""
+
+    def change(package):
+        cfg = OmegaConf.create(package["xp.cfg"])
+        OmegaConf.update(cfg, key, value, force_add=True)
+        package["xp.cfg"] = OmegaConf.to_yaml(cfg)
+
+    rewrite(path, change)
+
+
+def in_state(**weights):
+    return lambda package: package["best_state"].update(weights)
+
+
+@pytest.mark.parametrize("name", [LM, CODEC])
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda package: package.pop("best_state") and None, "has no 'best_state', only 'xp.cfg'"),
+        (lambda package: package.pop("xp.cfg") and None, "has no 'xp.cfg', only 'best_state'"),
+        (lambda package: package.update(best_state=[1]), "'best_state' is a list"),
+        (lambda package: package.update(best_state={}), "'best_state' does not fit.*Missing key"),
+        (lambda package: package.update({"xp.cfg": "a: [b"}), "'xp.cfg' is no configuration in YAML"),
+        (lambda package: package.update({"xp.cfg": "- 1"}), "'xp.cfg' is a ListConfig"),
+        (lambda package: package.update({"xp.cfg": 3}), "'xp.cfg' is no configuration"),
+        (lambda package: package.update({"xp.cfg": "a: 1"}), "'xp.cfg' does not describe a model"),
+        (lambda package: [package], "holds a list, not the dictionary of a checkpoint"),
+        (lambda package: torch.ones(1), "holds a Tensor, not the dictionary"),
+        (in_state(further=torch.ones(2)), r"Unexpected key.*'?further"),
+    ],
+)
+def test_a_broken_file_is_named_with_its_key(checkpoint, name, change, message):
+    rewrite(checkpoint / name, change)
+    with pytest.raises(InputError, match=rf"model/{name}\b.*{message}") as refused:
+        load_model(checkpoint, device="cpu")
+    assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        (torch.ones(3, 32), r"size mismatch for transformer\.layers\.0\.linear1\.weight"),
+        ("text", r"linear1\.weight'\] is a str, not a tensor"),
+        (None, r"linear1\.weight'\] is a NoneType"),
+        (torch.ones(64, 32, dtype=torch.int64), r"linear1\.weight'\] is int64, where the model has float32"),
+    ],
+)
+def test_a_wrong_weight_is_named(checkpoint, value, message):
+    rewrite(checkpoint / LM, in_state(**{KEY: value}))
+    with pytest.raises(InputError, match=rf"{LM}.*{message}"):
+        load_model(checkpoint, device="cpu")
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "message"),
+    [
+        ("lm_model", "transformer_lm_magnet", "is MAGNeT, which cannot be recorded: it is not autoregressive"),
+        ("solver", "magnet", "is MAGNeT"),
+        ("solver", "jasco", "is JASCO, which cannot be recorded: it is a flow matching model"),
+        ("conditioners.self_wav", {"model": "style", "style": {}}, "is MusicGen-Style.*three branches"),
+        ("lm_model", "other", r"does not describe a model.*KeyError.*Unexpected LM model other"),
+        ("conditioners.description.t5.name", "t6-base", "does not describe a model.*Unrecognized t5"),
+        ("transformer_lm.num_heads", 5, "does not describe a model"),
+        ("dataset.segment_duration", -1, "segment_duration in 'xp.cfg' is -1, not seconds above 0"),
+        ("dataset.segment_duration", "long", "segment_duration in 'xp.cfg' is 'long'"),
+    ],
+)
+def test_a_configuration_that_does_not_run_is_explained(checkpoint, key, value, message):
+    configure(checkpoint / LM, key, value)
+    with pytest.raises(InputError, match=rf"{LM}.*{message}"):
+        load_model(checkpoint, device="cpu")
+
+
+def test_a_codec_of_another_model_is_refused(checkpoint, tmp_path):
+    other = write_checkpoint(tmp_path / "other", n_q=2)
+    shutil.copy(other / CODEC, checkpoint / CODEC)
+    with pytest.raises(InputError, match=r"codec has 2 codebooks of 16 tokens, the language model 4 of 16"):
+        load_model(checkpoint, device="cpu")
+
+
+@pytest.mark.parametrize("name", ["/somewhere/codec.bin", "dac_44khz", "../other", "{here}", 7, "a/b/c", ""])
+def test_a_codec_elsewhere_is_refused(checkpoint, tmp_path, name):
+    torch.save({"pretrained": str(name).format(here=checkpoint) if name != 7 else name}, checkpoint / CODEC)
+    with pytest.raises(InputError, match=rf"{CODEC} names its codec by .*; a codec must lie in the file"):
+        load_model(checkpoint, device="cpu")
+
+
+def write_encodec(folder, scale=1.0):
+    """Write an EnCodec of transformers that fits the tiny language model: 50 Hz, 4 codebooks of 16 tokens."""
+    from transformers import EncodecConfig, EncodecModel
+
+    sizes = {"num_filters": 4, "hidden_size": 8, "codebook_dim": 8, "num_lstm_layers": 1}
+    config = EncodecConfig([0.8], 1600, codebook_size=16, upsampling_ratios=[8, 4], **sizes)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        codec = EncodecModel(config)
+        for layer in codec.quantizer.layers:
+            layer.codebook.embed.normal_().mul_(scale)
+    codec.save_pretrained(folder)
+    return folder
+
+
+def test_a_codec_of_the_hub_is_read_from_the_cache_and_part_of_the_identity(
+    checkpoint, tmp_path, monkeypatch
+):
+    from huggingface_hub import constants
+
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
+    torch.save({"pretrained": "facebook/encodec_32khz", "exported": True}, checkpoint / CODEC)
+    with pytest.raises(InputError, match=r"the codec facebook/encodec_32khz is not in the cache.*fetch .*model"):
+        load_model(checkpoint, device="cpu")
+    identities, sounds = [], []
+    for scale in (1.0, 2.0):
+        codec = write_encodec(tmp_path / f"codec-{scale}", scale)
+        store(tmp_path / "cache", "facebook/encodec_32khz", codec, "0" * 40)
+        model = load_model(checkpoint, device="cpu")
+        identities.append(model.identity().split(";"))
+        sounds.append(model.generate(["happy music"], [0], 0.2))
+    assert torch.equal(sounds[0].codes, sounds[1].codes)
+    assert not torch.equal(sounds[0].audio, sounds[1].audio)
+    assert sounds[0].audio.shape == (1, 320)
+    assert [one != other for one, other in zip(*identities, strict=True)] == [False, False, True]
