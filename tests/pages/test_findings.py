@@ -74,7 +74,7 @@ def test_no_test_gives_the_reason_and_no_number():
     assert row["established"] == "no"
     assert "no test is possible (one prompt per emotion)" in row["answer"]
     assert np.isnan(row["estimate"])
-    assert "no such rows" in answer(table([0.01] * 3, branch="cond"))["answer"]
+    assert "the study has no uncond: with" in answer(table([0.01] * 3, branch="cond"))["answer"]
 
 
 def test_a_design_that_cannot_reach_a_twentieth_says_so():
@@ -99,7 +99,10 @@ def test_a_statistic_that_a_table_lacks_is_an_error():
         answer(renamed, NAMED)
     with pytest.raises(InputError, match=r"'rise'.*'map'"):
         answer(renamed.iloc[:0], NAMED)
-    assert "no such rows" in answer(renamed.assign(statistic="rise", branch="cond"), NAMED)["answer"]
+    cond = renamed.assign(statistic="rise", branch="cond")
+    assert "the study has no uncond" in answer(cond, NAMED)["answer"]
+    both = pd.concat([cond, renamed.assign(statistic="fall")])
+    assert "no such rows" in answer(both, NAMED)["answer"]
 
 
 @pytest.mark.parametrize("column", ["null", "interval"])

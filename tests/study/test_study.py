@@ -65,6 +65,20 @@ def test_every_key_of_the_schema_is_described_and_optional_ones_have_a_default()
         ("capture", "layers", [1, 1], r"\[1\] are listed twice"),
         ("generation", "duration", float("nan"), r"generation\.duration: nan is not a finite number"),
         (None, "seeds", [1, 2, 1], "entries 1 and 3 are both 1"),
+        ("generation", "use_sampling", False, "one clip of a prompt, whatever the seed, but seeds lists"),
+        (
+            "generation",
+            "temperature",
+            1e-40,
+            r"generation\.temperature: 1e-40 is not allowed; the least is 0\.01",
+        ),
+        ("generation", "top_k", 10**30, r"generation\.top_k: 1000.* is not allowed; the most is 1000000"),
+        (
+            "generation",
+            "guidance",
+            "none",
+            r"generation\.guidance: 'none' is not allowed; give number or null",
+        ),
         ("gram", "steps_per_matrix", 22, r"steps_per_matrix: 22 leaves fewer than 10 .* the most is 21"),
         (None, "study", "a/b", r"study: 'a/b' is not allowed; it must match"),
     ],
@@ -205,3 +219,20 @@ def test_what_is_not_swapped_is_announced(settings):
     assert "and 3 more" in said
     settings["counterfactual"] = {"enabled": False}
     assert "swapped" not in Study.from_settings(settings, SCHEMA).announcement
+
+
+def test_without_guidance_the_cond_branch_is_the_study(settings):
+    settings["generation"] = {"guidance": None}
+    study = Study.from_settings(settings, SCHEMA)
+    assert study.capture["branches"] == ["cond"]
+    settings["generation"] = {}
+    assert study.estimate.stack_bytes < Study.from_settings(settings, SCHEMA).estimate.stack_bytes
+    for section, value in (("capture", {"branches": ["uncond"]}), ("replication", True)):
+        with pytest.raises(InputError, match=r"give a (generation\.)?guidance"):
+            Study.from_settings({**settings, "generation": {"guidance": None}, section: value}, SCHEMA)
+
+
+def test_whole_numbers_of_a_config_become_integers(settings):
+    settings["generation"] = {"top_k": 250.0}
+    top_k = Study.from_settings(settings, SCHEMA).settings["generation"]["top_k"]
+    assert (top_k, type(top_k)) == (250, int)

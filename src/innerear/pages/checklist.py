@@ -12,6 +12,7 @@ from innerear.analyses.audio_check import ANOVA
 from innerear.analyses.best_layers import HELD_OUT, RANK
 from innerear.analyses.similarity import CENTRED, OTHER_SEED, RATING_OTHER_SEED, RAW
 from innerear.statistics.design import STRATA
+from innerear.statistics.finding import NO_BRANCH
 from innerear.statistics.significance import ALPHA
 
 COLUMNS = ("criterion", "outcome", "value", "needed", "what")
@@ -98,11 +99,15 @@ def _clusters(tables: Tables) -> tuple[float, str]:
     effect = table["statistic"].isin([OTHER_SEED, RATING_OTHER_SEED]) & (table["measure"] == CENTRED)
     whole = (table["over"] == "windows") & (table["window"] == "whole") & (table["branch"] == "uncond")
     what = "smallest corrected p of the emotion effect (centred cosine, other seed, whole clip), any layer"
+    if "uncond" not in set(table["branch"]):
+        return np.nan, NO_BRANCH.format(branch="uncond")
     return float(table[effect & whole]["p_corrected"].min()), f"{what}, in uncond"
 
 
 def _best_layer(tables: Tables) -> tuple[float, str]:
     table = tables["best_layers"]
+    if "uncond" not in set(table["branch"]):
+        return np.nan, NO_BRANCH.format(branch="uncond")
     table = table[table["branch"] == "uncond"]
     chosen = table[table["statistic"] == HELD_OUT]
     best = table[(table["statistic"] == RANK) & (table["estimate"] == 1)]

@@ -13,7 +13,7 @@ import pandas as pd
 
 from innerear.errors import InputError
 from innerear.pages.templates import fill
-from innerear.statistics.finding import Finding
+from innerear.statistics.finding import NO_BRANCH, Finding
 from innerear.statistics.significance import ALPHA
 
 COLUMNS = (
@@ -121,9 +121,12 @@ def _select(entry: Finding, table: pd.DataFrame, where: Mapping[str, object]) ->
 def _why_absent(entry: Finding, table: pd.DataFrame) -> str:
     """Say why no row answers.
 
-    Either no row of the statistic meets the other conditions, or the rows that meet them are all empty for a
-    reason. Or else the analysis has no such statistic, which is an error.
+    The study has no such branch, or no row of the statistic meets the other conditions, or the rows that meet
+    them are all empty for a reason. Or else the analysis has no such statistic, which is an error.
     """
+    branch = entry.where.get("branch")
+    if branch and len(table) and branch not in set(table["branch"]):
+        return NO_BRANCH.format(branch=branch)
     statistic = {name: value for name, value in entry.where.items() if name == "statistic"}
     if len(_select(entry, table, statistic)):
         return "the table has no such rows"

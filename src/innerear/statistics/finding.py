@@ -3,6 +3,12 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+#: why a study has no rows of a branch
+NO_BRANCH = (
+    "the study has no {branch}: with generation.guidance: null only cond runs, and capture.branches may "
+    "leave a branch out"
+)
+
 
 @dataclass(frozen=True)
 class Finding:

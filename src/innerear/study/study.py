@@ -4,12 +4,13 @@ The Snakefile imports this each time it is parsed, so it imports nothing heavy.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 
 from innerear.errors import InputError
 from innerear.study.architectures import Architecture, architecture_of, resolve_capture
 from innerear.study.config import validated
 from innerear.study.estimate import Estimate, estimate, estimate_cells, refuse_what_cannot_run
+from innerear.study.generation_settings import GenerationSettings
 from innerear.study.prompts import (
     Prompt,
     check_seeds,
@@ -44,8 +45,9 @@ class Study:
         label = own_label(settings["contrast"])
         prompts = _prompts(settings["prompts"], label)
         check_seeds(settings["seeds"])
+        settings["generation"] |= asdict(_generation(settings))
         architecture = architecture_of(settings["model"]["name"], settings["model"]["architecture"])
-        capture = resolve_capture(settings["capture"], architecture, "capture")
+        capture = resolve_capture(_with_branches_that_run(settings), architecture, "capture")
         if capture["sites"][0] == "input":
             raise InputError("capture.sites begins with input, which only layer 0 has; name another first")
         captures = {
@@ -108,6 +110,47 @@ def _replayed_by(settings: Mapping) -> list[str]:
     # A study of random weights is its own control.
     twin = settings["counterfactual"]["control"] and not settings["model"]["random_init"]
     return ["trained", "random_init"] if twin else ["trained"]
+
+
+def _generation(settings: Mapping) -> GenerationSettings:
+    """Return how the clips are composed.
+
+    Raises
+    ------
+    InputError: seeds that cannot make a difference.
+    """
+    own = {field.name: settings["generation"][field.name] for field in fields(GenerationSettings)}
+    chosen = GenerationSettings(**own)
+    n_seeds = len(settings["seeds"])
+    if not chosen.use_sampling and n_seeds > 1:
+        raise InputError(
+            f"generation.use_sampling: false makes one clip of a prompt, whatever the seed, but seeds lists "
+            f"{n_seeds}; give one seed"
+        )
+    return chosen
+
+
+def _with_branches_that_run(settings: Mapping) -> dict:
+    """Return the capture's settings with the branches that there are: without guidance, cond alone.
+
+    Raises
+    ------
+    InputError: a study of uncond without guidance.
+    """
+    branches = settings["capture"]["branches"]
+    if settings["generation"]["guidance"] is None:
+        branches = [branch for branch in branches if branch == "cond"]
+    if not branches:
+        raise InputError(
+            "capture.branches: [uncond] does not run with generation.guidance: null; add cond, or give a "
+            "guidance"
+        )
+    if settings["replication"] and len(branches) < 2:
+        raise InputError(
+            "replication: the published figures are of both branches; give a generation.guidance, and leave "
+            "capture.branches at [cond, uncond]"
+        )
+    return {**settings["capture"], "branches": branches}
 
 
 def _prompts(section: Mapping, label: str) -> list[Prompt]:
