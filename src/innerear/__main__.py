@@ -1,4 +1,4 @@
-"""`python -m innerear`: check a new model before use."""
+"""`python -m innerear`: bring a model's weights to this machine, and check a new model before use."""
 
 import argparse
 import sys
@@ -10,21 +10,44 @@ def main(arguments: list[str] | None = None) -> int:
     """Run a command; return its exit status."""
     parser = argparse.ArgumentParser(prog="python -m innerear", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
+    model = "nano, a hub id (facebook/musicgen-small) or a checkpoint directory"
     tracing = commands.add_parser("trace", help="list its modules with their calls and shapes")
-    tracing.add_argument("model", help="nano, a hub id (facebook/musicgen-small) or a checkpoint directory")
+    tracing.add_argument("model", help=model)
     tracing.add_argument("--text", default="happy music", help="the prompt (default: %(default)s)")
     tracing.add_argument("--duration", type=float, default=0.2, help="seconds (default: %(default)s)")
+    fetching = commands.add_parser(
+        "fetch", help="bring its weights, text encoder and codec into the cache; needs a network once"
+    )
+    fetching.add_argument("model", help=model)
+    fetching.add_argument("--revision", help="commit, branch or tag of a hub model (default: main)")
+    fetching.add_argument("--backend", choices=("audiocraft", "transformers"), default="audiocraft")
+    fetching.add_argument("--output", help="write the revisions to this file, for load_model(pins=FILE)")
     chosen = parser.parse_args(arguments)
-    # Imported here: --help does not wait for torch.
-    from innerear.capture.trace import describe
-    from innerear.models import load_model
-
     try:
-        print(describe(load_model(chosen.model), chosen.text, chosen.duration))
+        (_fetch if chosen.command == "fetch" else _trace)(chosen)
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     return 0
+
+
+# Imported below: --help does not wait for torch.
+
+
+def _trace(chosen: argparse.Namespace) -> None:
+    from innerear.capture.trace import describe
+    from innerear.models import load_model
+
+    print(describe(load_model(chosen.model), chosen.text, chosen.duration))
+
+
+def _fetch(chosen: argparse.Namespace) -> None:
+    from innerear.models.fetching import describe, fetch, write_pins
+
+    found = fetch(chosen.model, chosen.revision, chosen.backend)
+    print(describe(found))
+    if chosen.output:
+        write_pins(found, chosen.output)
 
 
 if __name__ == "__main__":

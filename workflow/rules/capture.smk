@@ -1,3 +1,26 @@
+if STUDY.hub_model:
+
+    rule fetch:
+        """Bring the model, its text encoder and its codec into the hub's cache, once, and pin their revisions."""
+        output:
+            PINS,
+        log:
+            "<logs>/fetch.log",
+        benchmark:
+            "<benchmarks>/fetch.tsv"
+        conda:
+            "../../envs/generate.yaml"
+        # On a cluster it runs where Snakemake does, which has a network.
+        localrule: True
+        resources:
+            mem_mb=megabytes(1500),
+            runtime=240,
+        params:
+            model=FETCHED,
+        script:
+            "../../scripts/fetch.py"
+
+
 rule generate:
     """Generate the clips of one (prompt, seed) pair, or of all seeds of a prompt, and record every step."""
     input:

@@ -45,15 +45,22 @@ PROMPTS = {prompt.id: prompt for prompt in STUDY.prompts}
 SEEDS = config["seeds"]
 RESULTS = f"results/{config['study']}"
 # A control says so in every table and title.
-MODEL = config["model"]["name"] + (" (random weights)" if config["model"]["random_init"] else "")
+MODEL = STUDY.model + (" (random weights)" if config["model"]["random_init"] else "")
 if config["statistics"]["shuffle_labels"]:
     MODEL += " (labels shuffled)"
 LOADING = {key: value for key, value in config["model"].items() if key != "architecture"}
-# A local checkpoint is an input like any other: new weights make new samples.
+# A checkpoint is an input like any other: new weights make new samples. A hub model's stand in for it: the revisions
+# that rule fetch has brought into the cache.
 CHECKPOINT = Path(
     os.path.relpath(f"{workflow.basedir}/resources/nano") if LOADING["name"] == "nano" else LOADING["name"]
 )
-CHECKPOINT_FILES = [str(path) for path in sorted(CHECKPOINT.glob("*.bin"))]
+PINS = f"{RESULTS}/model.json"
+FETCHED = {"name": STUDY.hub_model} | {key: LOADING[key] for key in ("revision", "backend") if key in LOADING}
+if STUDY.hub_model:
+    LOADING["pins"] = PINS
+    CHECKPOINT_FILES = [PINS]
+else:
+    CHECKPOINT_FILES = [str(path) for kind in ("*.bin", "*.safetensors") for path in sorted(CHECKPOINT.glob(kind))]
 LAYERS = [f"{layer:02d}" for layer in STUDY.layers]
 # Templates whose texts are swapped between clips, and the weights that replay them; none where not asked for.
 BLOCKS = STUDY.swaps.blocks

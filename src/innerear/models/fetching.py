@@ -10,7 +10,17 @@ from typing import Any
 from innerear.errors import InputError
 from innerear.io.files import atomic
 from innerear.models.conditioners import OWN_T5
-from innerear.models.hub import ENCODEC, MUSICGEN, TEXT_ENCODER, Needed, Snapshot, download, files_of, licence
+from innerear.models.hub import (
+    ENCODEC,
+    MUSICGEN,
+    TEXT_ENCODER,
+    TRANSFORMERS,
+    Needed,
+    Snapshot,
+    download,
+    files_of,
+    licence,
+)
 from innerear.models.loading import checkpoint_directory, codec_repository, refuse_family
 from innerear.models.packages import CODEC, LANGUAGE_MODEL, configuration, read_package
 from innerear.study.architectures import HUB_MODELS, hub_id
@@ -36,13 +46,14 @@ def nano_directory() -> Path:
     return directory
 
 
-def fetch(name: str, revision: str | None = None) -> list[Fetched]:
+def fetch(name: str, revision: str | None = None, backend: str = "audiocraft") -> list[Fetched]:
     """Bring what a model needs from the hub into the cache; what lies there already is not fetched again.
 
     Parameters
     ----------
     name : hub id, or a checkpoint directory, whose text encoder and codec may be the hub's; nano needs none.
     revision : of a hub model: commit, branch or tag; by default main.
+    backend : ``"audiocraft"``, or ``"transformers"``, whose layout holds all parts in one repository.
 
     Raises
     ------
@@ -50,12 +61,16 @@ def fetch(name: str, revision: str | None = None) -> list[Fetched]:
     """
     found = []
     full = hub_id(name)
+    if full and backend == "transformers":
+        return [_fetched("model", download(full, TRANSFORMERS, revision), TRANSFORMERS)]
     if full:
         snapshot = download(full, MUSICGEN, revision)
         found.append(_fetched("model", snapshot, MUSICGEN))
         directory = snapshot.folder
     elif revision:
         raise InputError(f"--revision {revision}: {name!r} is no model of the hub")
+    elif backend == "transformers":
+        return []
     elif name == "nano" or Path(name).is_dir():
         directory = checkpoint_directory(nano_directory() if name == "nano" else Path(name), {})
     else:

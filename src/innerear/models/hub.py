@@ -4,7 +4,7 @@ Only `download` uses the network.
 """
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -12,20 +12,20 @@ from innerear.errors import InputError
 from innerear.models.packages import CODEC, LANGUAGE_MODEL
 
 #: Files that are needed; of each group one.
-Needed = Sequence[Sequence[str]]
+Needed = tuple[tuple[str, ...], ...]
 
 MUSICGEN: Needed = ((LANGUAGE_MODEL,), (CODEC,))
 _WEIGHTS = ("model.safetensors", "pytorch_model.bin")
 TEXT_ENCODER: Needed = (("config.json",), ("spiece.model",), _WEIGHTS)
-#: A MusicGen in the transformers library's layout; large ones are cut into files that the index names.
-TRANSFORMERS: Needed = (
-    ("config.json",),
-    ("spiece.model", "tokenizer.json"),
-    ("model.safetensors", "model.safetensors.index.json"),
-)
+#: A MusicGen in the transformers library's layout; large ones are cut into pieces that the index names.
+_INDEX, _PIECES = "model.safetensors.index.json", "model-*-of-*.safetensors"
+TRANSFORMERS: Needed = (("config.json",), ("spiece.model", "tokenizer.json"), (_WEIGHTS[0], _INDEX))
 ENCODEC: Needed = (("config.json",), _WEIGHTS)
-#: Files that are read where there are any.
-_OPTIONAL = ("tokenizer_config.json", "special_tokens_map.json", "added_tokens.json")
+# Files that are read where there are any.
+_OPTIONAL = {
+    TEXT_ENCODER: ("tokenizer_config.json", "special_tokens_map.json", "added_tokens.json"),
+    TRANSFORMERS: ("tokenizer_config.json", "special_tokens_map.json", "generation_config.json"),
+}
 
 # The hub's other names of text encoders, under which other programs may have fetched them.
 _OTHER_NAMES = {f"t5-{size}": f"google-t5/t5-{size}" for size in ("small", "base", "large", "3b", "11b")}
@@ -57,8 +57,9 @@ def licence(repo: str) -> str:
 def files_of(folder: Path, needed: Needed) -> list[Path]:
     """Return the files of a folder that are read: the first of each group, and optional ones."""
     first = [next((name for name in group if (folder / name).is_file()), None) for group in needed]
-    names = [*first, *(_OPTIONAL if needed == TEXT_ENCODER else ())]
-    return [folder / name for name in names if name and (folder / name).is_file()]
+    names = [*first, *_OPTIONAL.get(needed, ())]
+    pieces = sorted(folder.glob(_PIECES)) if _INDEX in first else []
+    return [*(folder / name for name in names if name and (folder / name).is_file()), *pieces]
 
 
 def cached(repo: str, needed: Needed, revision: str | None = None) -> Snapshot | None:
@@ -126,10 +127,9 @@ def download(repo: str, needed: Needed, revision: str | None = None) -> Snapshot
 
     for choice in range(max(map(len, needed))):
         names = [group[min(choice, len(group) - 1)] for group in needed]
+        names += [*_OPTIONAL.get(needed, ()), *([_PIECES] if _INDEX in names else [])]
         try:
-            snapshot_download(
-                repo, revision=revision, cache_dir=_cache(needed), allow_patterns=[*names, *_OPTIONAL]
-            )
+            snapshot_download(repo, revision=revision, cache_dir=_cache(needed), allow_patterns=names)
         except (OSError, ValueError) as error:
             reason = " ".join(str(error).split())[:300]
             raise InputError(

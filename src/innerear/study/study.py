@@ -5,9 +5,16 @@ The Snakefile imports this each time it is parsed, so it imports nothing heavy.
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
+from pathlib import Path
 
 from innerear.errors import InputError
-from innerear.study.architectures import Architecture, architecture_of, resolve_capture
+from innerear.study.architectures import (
+    Architecture,
+    architecture_of,
+    display_name,
+    hub_id,
+    resolve_capture,
+)
 from innerear.study.config import validated
 from innerear.study.estimate import Estimate, estimate, estimate_cells, refuse_what_cannot_run
 from innerear.study.generation_settings import GenerationSettings
@@ -47,6 +54,7 @@ class Study:
         check_seeds(settings["seeds"])
         settings["generation"] |= asdict(_generation(settings))
         architecture = architecture_of(settings["model"]["name"], settings["model"]["architecture"])
+        _check_source(settings["model"]["name"], settings["model"]["revision"])
         capture = resolve_capture(_with_branches_that_run(settings), architecture, "capture")
         if capture["sites"][0] == "input":
             raise InputError("capture.sites begins with input, which only layer 0 has; name another first")
@@ -86,6 +94,16 @@ class Study:
         return cls(settings, prompts, architecture, capture, captures, swaps, size)
 
     @property
+    def model(self) -> str:
+        """The model's name in results."""
+        return display_name(self.settings["model"]["name"], self.settings["model"]["label"])
+
+    @property
+    def hub_model(self) -> str | None:
+        """The hub id of the model, None for one that lies on this machine."""
+        return hub_id(self.settings["model"]["name"])
+
+    @property
     def layers(self) -> list[int]:
         """The layers that are captured and analysed."""
         return self.capture["layers"]
@@ -98,12 +116,25 @@ class Study:
     @property
     def announcement(self) -> str:
         """The study's sizes in a few lines, printed before any work and after a dry run."""
-        lines = [f"Study {self.settings['study']} with {self.settings['model']['name']}", str(self.estimate)]
+        lines = [f"Study {self.settings['study']} with {self.model}", str(self.estimate)]
         left_out = self.swaps.left_out
         if left_out:
             more = f"; and {len(left_out) - 2} more" if len(left_out) > 2 else ""
             lines.append(f"  not swapped {'; '.join(left_out[:2])}{more}")
         return "\n".join(lines)
+
+
+def _check_source(name: str, revision: str | None) -> None:
+    """Refuse a checkpoint directory that is not there, and a revision of what the hub does not have."""
+    if hub_id(name):
+        return
+    if revision:
+        raise InputError(f"model.revision: {revision!r} is for models of the hub, and {name!r} is none")
+    if name != "nano" and not Path(name).is_dir():
+        raise InputError(
+            f"model.name: the checkpoint directory {name!r} does not exist; give its path from the folder in "
+            "which snakemake runs"
+        )
 
 
 def _replayed_by(settings: Mapping) -> list[str]:
