@@ -64,6 +64,16 @@ def test_empty_tables_establish_nothing_but_the_number_of_samples():
     assert set(found.values()) == {UNKNOWN}
 
 
+def test_a_study_of_cond_alone_says_why_uncond_is_missing():
+    found = tables()
+    for name in ("similarity", "best_layers"):
+        found[name] = found[name][found[name]["branch"] == "cond"]
+    lines = checklist(found).set_index("criterion")
+    for line in ("clusters visible", "best layers known"):
+        assert lines.loc[line, "outcome"] == UNKNOWN
+        assert "the study has no uncond" in lines.loc[line, "what"]
+
+
 def test_the_answers_name_what_they_are_of():
     what = checklist(tables()).set_index("criterion")["what"]
     assert what["acoustics differ"].endswith("loudness")

@@ -101,6 +101,8 @@ def test_a_statistic_that_a_table_lacks_is_an_error():
         answer(renamed.iloc[:0], NAMED)
     cond = renamed.assign(statistic="rise", branch="cond")
     assert "the study has no uncond" in answer(cond, NAMED)["answer"]
+    late = Finding("Is it there?", "Yes.", {"statistic": "rise", "window": "late"}, table="map")
+    assert "no such rows; the study has no uncond" in answer(cond.assign(window="whole"), late)["answer"]
     both = pd.concat([cond, renamed.assign(statistic="fall")])
     assert "no such rows" in answer(both, NAMED)["answer"]
 

@@ -19,6 +19,7 @@ from innerear.figures.maps import (
     spread_evenly,
 )
 from innerear.figures.style import BRANCH_COLOURS, BRANCHES, new_figure, step_axis, styled
+from innerear.statistics.finding import NO_BRANCH
 from innerear.statistics.significance import ALPHA
 
 
@@ -50,6 +51,7 @@ def emergence_curves(table: pd.DataFrame, curves: pd.DataFrame, *, model: str, c
     layers, steps = spread_evenly(distinct(curves, "layer"), MAX_LAYERS), Steps.of(curves)
     title = f"When {contrast} emerges, {model}: evidence of held-out probes"
     n = f"n: {distinct(table, 'n_prompts')[0]} prompts; bands: 95 % of hierarchical bootstraps"
+    n = n if branches else NO_BRANCH.format(branch="uncond")
     look = {"subtitle": n, "panel": (4.2, 1.25), "sharex": True, "sharey": True}
     figure, axes = new_figure(len(layers), max(len(branches), 1), title=title, **look)
     for row, layer in enumerate(layers):

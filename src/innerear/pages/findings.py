@@ -124,12 +124,13 @@ def _why_absent(entry: Finding, table: pd.DataFrame) -> str:
     The study has no such branch, or no row of the statistic meets the other conditions, or the rows that meet
     them are all empty for a reason. Or else the analysis has no such statistic, which is an error.
     """
-    branch = entry.where.get("branch")
-    if branch and len(table) and branch not in set(table["branch"]):
+    branch, there = entry.where.get("branch"), set(table.get("branch", ()))
+    if branch and there and branch not in there:
         return NO_BRANCH.format(branch=branch)
     statistic = {name: value for name, value in entry.where.items() if name == "statistic"}
     if len(_select(entry, table, statistic)):
-        return "the table has no such rows"
+        alone = f"; {NO_BRANCH.format(branch='uncond')}" if there == {"cond"} else ""
+        return f"the table has no such rows{alone}"
     near = _select(entry, table, {name: entry.where[name] for name in entry.where.keys() - statistic})
     texts = [str(text) for name in ("null", "interval") if name in near.columns for text in near[name]]
     reasons = [text.removeprefix("none: ") for text in texts if text.startswith("none: ")]
