@@ -141,6 +141,15 @@ def test_a_folder_that_is_no_study_says_which_there_are(folder, tmp_path):
         open_study(5)
 
 
+def test_a_study_that_still_runs_has_the_samples_that_are_finished(folder):
+    whole = open_study(folder).samples
+    (folder / "samples.tsv").unlink()
+    (folder / "stacks/a-sad/seed-3.h5").unlink()
+    running = open_study(folder)
+    assert running.samples["sample_id"].tolist() == whole["sample_id"].tolist()[:3]
+    assert running.states("a-sad", 0, 3).shape == (2, 13, D)
+
+
 def test_broken_and_exchanged_files_are_refused(folder):
     study = open_study(folder)
     (folder / "audio/a-sad/seed-0.wav").write_text("no sound")

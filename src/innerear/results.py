@@ -1,6 +1,6 @@
 """A study's files, opened for a notebook: nothing is read before it is asked for, and no model runs."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import cached_property
 from os import PathLike
 from pathlib import Path
@@ -11,6 +11,7 @@ import pandas as pd
 
 from innerear.errors import InputError, did_you_mean
 from innerear.io.tables import read_table
+from innerear.stacks.index import sample_table
 from innerear.stacks.layout import remake
 from innerear.stacks.stack import Stack
 from innerear.study.generation_settings import MAX_SEED, integer
@@ -54,9 +55,10 @@ class StudyResults:
                 f"{folder!r} is no path; give the folder of a study, such as results/emotions_nano"
             )
         self.folder = Path(folder)
-        if not (self.folder / "samples.tsv").is_file():
+        if not self._index.is_file() and not any(self._stacks()):
             raise InputError(
-                f"{self.folder} holds no study: it has no samples.tsv; {_studies_beside(self.folder)}"
+                f"{self.folder} holds no study: it has no samples.tsv and no stacks; "
+                f"{_studies_beside(self.folder)}"
             )
 
     def __repr__(self) -> str:
@@ -73,10 +75,14 @@ class StudyResults:
 
     @cached_property
     def samples(self) -> pd.DataFrame:
-        """A row per clip."""
-        table = read_table(self.folder / "samples.tsv")
+        """A row per clip; while the study still runs, of those that are finished."""
+        table = (
+            read_table(self._index)
+            if self._index.is_file()
+            else sample_table(sorted(self._stacks()), self.folder / "audio")
+        )
         if not {"sample_id", "prompt_id", "seed"} <= set(table):
-            raise InputError(f"{self.folder / 'samples.tsv'} is no table of samples; {remake(self.folder)}")
+            raise InputError(f"{self._index} is no table of samples; {remake(self._index)}")
         return table
 
     @property
@@ -148,6 +154,13 @@ class StudyResults:
         except (OSError, RuntimeError) as error:
             raise InputError(f"{path} cannot be read ({error}); {remake(path)}") from None
         return wave, int(rate)
+
+    @property
+    def _index(self) -> Path:
+        return self.folder / "samples.tsv"
+
+    def _stacks(self) -> Iterator[Path]:
+        return self.folder.glob("stacks/*/seed-*.h5")
 
     def _tables(self) -> dict[str, Path]:
         names = {}

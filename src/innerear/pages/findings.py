@@ -124,7 +124,7 @@ def _why_absent(entry: Finding, table: pd.DataFrame) -> str:
     The study has no such branch, or no row of the statistic meets the other conditions, or the rows that meet
     them are all empty for a reason. Or else the analysis has no such statistic, which is an error.
     """
-    branch, there = entry.where.get("branch"), set(table.get("branch", ()))
+    branch, there = entry.where.get("branch"), set(table["branch"]) if "branch" in table else set()
     if branch and there and branch not in there:
         return NO_BRANCH.format(branch=branch)
     statistic = {name: value for name, value in entry.where.items() if name == "statistic"}
