@@ -2,6 +2,7 @@
 
 import warnings
 
+import numpy as np
 import pytest
 import torch
 from checkpoints import write_checkpoint
@@ -140,7 +141,7 @@ def test_out_of_memory_halves_the_batch(tiny_model, monkeypatch):
     expected = tiny_model.generate([SHORT] * 5, range(5), 0.2).codes
     monkeypatch.setattr(AudiocraftModel, "_compose", small_gpu)
     torch.testing.assert_close(tiny_model.generate([SHORT] * 5, range(5), 0.2).codes, expected)
-    assert sizes == [5, 2, 3, 1, 2]
+    assert sizes == [5, 3, 2, 1, 2]
 
 
 def test_a_gpu_too_small_for_one_clip_names_the_setting(tiny_model, monkeypatch):
@@ -176,3 +177,28 @@ def test_generation_warns_of_nothing(tiny_model):
         warnings.simplefilter("always")
         tiny_model.generate([SHORT], [0], 0.1)
     assert [str(warning.message) for warning in caught] == []
+
+
+def test_audio_of_any_array_is_encoded(tiny_model):
+    wave = 0.1 * torch.randn(2, 320, generator=torch.Generator().manual_seed(0))
+    codes = tiny_model.encode(wave, tiny_model.sample_rate)
+    assert codes.shape == (2, 4, 10)
+    both = wave[:, None].repeat(1, 2, 1).numpy()
+    assert torch.equal(tiny_model.encode(both, np.int64(1600)), codes)
+
+
+@pytest.mark.parametrize(
+    ("audio", "rate", "message"),
+    [
+        (torch.zeros(320), 1600, r"audio of shape \(320,\) is not"),
+        (torch.zeros(1, 3, 320), 1600, "with 1 or 2 channels"),
+        (torch.zeros(1, 0), 1600, "is not"),
+        (torch.full((1, 320), torch.nan), 1600, "NaN"),
+        ("clip.wav", 1600, "a str is no array of audio"),
+        (torch.zeros(1, 320), 0, "sample_rate: 0 is not allowed"),
+        (torch.zeros(1, 320), "16k", "sample_rate: '16k'"),
+    ],
+)
+def test_what_is_no_audio_is_refused(tiny_model, audio, rate, message):
+    with pytest.raises(InputError, match=message):
+        tiny_model.encode(audio, rate)

@@ -11,7 +11,7 @@ from innerear.capture.hooks import Recording, capture
 from innerear.errors import InputError
 from innerear.models import MusicModel, load_model
 from innerear.models.base import Progress
-from innerear.models.batching import check_codes
+from innerear.models.batching import check_audio, check_codes
 from innerear.models.exclusive import exclusive
 from innerear.study.architectures import check_sites, resolve_layers
 from innerear.study.generation_settings import (
@@ -202,7 +202,8 @@ class ActivationExtractor:
         prompt_sample_rate : its samples per second.
         descriptions : B texts; by default none.
         """
-        wave = _audio(prompt)
+        two_axes = getattr(prompt, "ndim", 0) == 2
+        wave = check_audio(prompt[None] if two_axes else prompt, "prompt")
         rate = integer("prompt_sample_rate", prompt_sample_rate, 1, 1_000_000)
         texts = [None] * len(wave) if descriptions is None else check_texts(descriptions)
         if len(texts) != len(wave):
@@ -318,21 +319,3 @@ def _repetitions(texts: Sequence[str | None]) -> list[int]:
 
 def _print_steps(done: int, total: int) -> None:
     print(f"{done: 6d} / {total: 6d}", end="\r")
-
-
-def _audio(prompt: Any) -> torch.Tensor:
-    """Return audio of any kind of array as float32 [B, channels, n]."""
-    try:
-        wave = torch.as_tensor(prompt).detach().float()
-    except (TypeError, ValueError, RuntimeError):
-        raise InputError(f"prompt: a {type(prompt).__name__} is no array of audio [B, channels, n]") from None
-    if wave.ndim == 2:
-        wave = wave[None]
-    if wave.ndim != 3 or not wave.numel() or wave.shape[1] > 2:
-        raise InputError(
-            f"prompt: audio of shape {tuple(wave.shape)} is not [B, channels, n] or [channels, n], with 1 "
-            "or 2 channels"
-        )
-    if not wave.isfinite().all():
-        raise InputError("prompt: the audio holds NaN or infinity")
-    return wave

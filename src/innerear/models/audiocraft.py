@@ -122,12 +122,10 @@ class AudiocraftModel(BatchedModel):
         blocks: Any = list(self.musicgen.lm.transformer.layers)
         return [getattr(block, names[site]) for block in blocks] if site in names else blocks
 
-    def encode(self, audio: torch.Tensor, sample_rate: int) -> torch.Tensor:
-        """Return the codes of audio that is to be continued; see `MusicModel.encode`."""
+    def _encode(self, wave: torch.Tensor, sample_rate: int) -> torch.Tensor:
         from audiocraft.data.audio_utils import convert_audio
 
         codec = self.musicgen.compression_model
-        wave = audio if audio.ndim == 3 else audio[:, None]  # [B, channels, n]
         wave = convert_audio(wave, sample_rate, self.sample_rate, codec.channels)
         with exclusive(*self._networks), torch.no_grad():
             codes, _ = codec.encode(wave.to(self.device))

@@ -72,8 +72,14 @@ class MusicModel(Protocol):
     #: sites that can be recorded, within `innerear.study.architectures.SITES`
     sites: tuple[str, ...]
     network: nn.Module  #: the module whose calls are the model's steps
-    #: what `ActivationExtractor` takes for arguments that are not given
-    settings: GenerationSettings
+
+    @property
+    def settings(self) -> GenerationSettings:
+        """What `innerear.ActivationExtractor` takes for arguments that are not given."""
+        ...
+
+    @settings.setter
+    def settings(self, settings: GenerationSettings) -> None: ...
 
     def identity(self) -> str:
         """Return the identity of the weights: ``sha256:…`` of files or parameters, or ``revision:…``."""
@@ -175,5 +181,15 @@ class MusicModel(Protocol):
         ...
 
     def encode(self, audio: torch.Tensor, sample_rate: int) -> torch.Tensor:
-        """Return the codes int64 [B, K, T] of audio [B, n] or [B, channels, n] that is to be continued."""
+        """Return the codes int64 [B, K, T] of audio that is to be continued.
+
+        Parameters
+        ----------
+        audio : [B, n], or [B, channels, n] with 1 or 2 channels, within ±1.
+        sample_rate : samples per second of the audio.
+
+        Raises
+        ------
+        InputError: no such array, NaN or infinity, or no such rate.
+        """
         ...

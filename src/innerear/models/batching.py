@@ -23,7 +23,7 @@ class BatchedModel(ABC):
     """A MusicModel that composes and rereads one batch of equally long texts at a time.
 
     A subclass sets the attributes below and provides `_compose`, `_reread`, `_text_length`, `identity`,
-    `encode` and `_site_modules`; the rest of `innerear.models.base.MusicModel` is here.
+    `_encode` and `_site_modules`; the rest of `innerear.models.base.MusicModel` is here.
     """
 
     name: str
@@ -58,8 +58,8 @@ class BatchedModel(ABC):
         """Return the identity of the weights; see `MusicModel.identity`."""
 
     @abstractmethod
-    def encode(self, audio: torch.Tensor, sample_rate: int) -> torch.Tensor:
-        """Return the codes of audio that is to be continued; see `MusicModel.encode`."""
+    def _encode(self, wave: torch.Tensor, sample_rate: int) -> torch.Tensor:
+        """Return the codes [B, K, T] of audio [B, channels, n]."""
 
     @abstractmethod
     def _site_modules(self, site: str) -> Sequence[nn.Module]:
@@ -86,6 +86,11 @@ class BatchedModel(ABC):
     @abstractmethod
     def _text_length(self, text: str) -> tuple[int, ...]:
         """Return the number of tokens of a text, in each text encoder."""
+
+    def encode(self, audio: torch.Tensor, sample_rate: int) -> torch.Tensor:
+        """Return the codes of audio that is to be continued; see `MusicModel.encode`."""
+        rate = integer("sample_rate", sample_rate, 1, 1_000_000)
+        return self._encode(check_audio(audio, "audio"), rate)
 
     def modules(self, site: str) -> Sequence[nn.Module]:
         """Return the modules of a site, layer by layer; see `MusicModel.modules`."""
@@ -295,6 +300,27 @@ def check_codes(codes: Any, n_samples: int | None, n_codebooks: int, card: int, 
     if least < 0 or most >= card:
         raise InputError(f"{name}: codes from {least} to {most} are not within the model's 0 to {card - 1}")
     return tokens
+
+
+def check_audio(audio: Any, name: str) -> torch.Tensor:
+    """Return audio [B, channels, n], or mono [B, n], of any kind of array as float32 [B, channels, n].
+
+    Raises
+    ------
+    InputError: another shape, more than two channels, NaN or infinity; `name` says whose.
+    """
+    try:
+        wave = torch.as_tensor(audio).detach().float()
+    except (TypeError, ValueError, RuntimeError):
+        raise InputError(f"{name}: a {type(audio).__name__} is no array of audio [B, channels, n]") from None
+    wave = wave[:, None] if wave.ndim == 2 else wave
+    if wave.ndim != 3 or not wave.numel() or wave.shape[1] > 2:
+        raise InputError(
+            f"{name}: audio of shape {tuple(wave.shape)} is not [B, channels, n] with 1 or 2 channels"
+        )
+    if not wave.isfinite().all():
+        raise InputError(f"{name}: the audio holds NaN or infinity")
+    return wave
 
 
 def negative_log_likelihood(logits: torch.Tensor, codes: torch.Tensor, delays: Sequence[int]) -> torch.Tensor:

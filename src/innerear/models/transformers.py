@@ -64,13 +64,11 @@ class TransformersModel(BatchedModel):
         blocks: Any = list(self._decoder.layers)
         return [getattr(block, names[site]) for block in blocks] if site in names else blocks
 
-    def encode(self, audio: torch.Tensor, sample_rate: int) -> torch.Tensor:
-        """Return the codes of audio that is to be continued; see `MusicModel.encode`."""
+    def _encode(self, wave: torch.Tensor, sample_rate: int) -> torch.Tensor:
         import julius
 
         codec = self._codec()
-        wave = (audio if audio.ndim == 3 else audio[:, None]).to(self.device)  # [B, channels, n]
-        wave = julius.resample_frac(wave, int(sample_rate), self.sample_rate)
+        wave = julius.resample_frac(wave.to(self.device), int(sample_rate), self.sample_rate)
         n_channels = 2 if self.parts.stereo else codec.config.audio_channels
         if wave.shape[1] != n_channels:
             wave = wave.mean(dim=1, keepdim=True).expand(-1, n_channels, -1)
