@@ -41,12 +41,13 @@ class StudyResults:
     InputError: a folder that is not there or holds no study; in any method, a name that is not there, or a
         broken file.
 
-    Examples
-    --------
-    >>> study = open_study("results/emotions_nano")  # doctest: +SKIP
-    >>> states = study.states("piano-happy", seed=0, layer=3)  # doctest: +SKIP
-    >>> states.sel(branch="cond").dims  # doctest: +SKIP
-    ('step', 'd_model')
+    Notes
+    -----
+    With a study that has run::
+
+        study = open_study("results/emotions_nano")
+        states = study.states("piano-happy", seed=0, layer=3)
+        states.sel(branch="uncond").mean("step")
     """
 
     def __init__(self, folder: str | PathLike) -> None:

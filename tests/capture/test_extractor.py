@@ -260,6 +260,11 @@ def test_audiocraft_draws_from_torch_after_an_extractor_has_run(held):
     assert not torch.equal(later, after)
 
 
+def test_melody_audio_is_refused(held):
+    with pytest.raises(InputError, match="melody audio is not supported"):
+        ActivationExtractor(held).generate_with_chroma(["happy music"], torch.zeros(1, 1, 320), 1600)
+
+
 def test_a_model_in_train_mode_is_run_in_eval_mode(held):
     extractor = ActivationExtractor(held)
     extractor.generate(["happy music"])

@@ -225,6 +225,7 @@ def test_without_guidance_the_cond_branch_is_the_study(settings):
     settings["generation"] = {"guidance": None}
     study = Study.from_settings(settings, SCHEMA)
     assert study.capture["branches"] == ["cond"]
+    assert "cond alone" in study.announcement
     settings["generation"] = {}
     assert study.estimate.stack_bytes < Study.from_settings(settings, SCHEMA).estimate.stack_bytes
     for section, value in (("capture", {"branches": ["uncond"]}), ("replication", True)):

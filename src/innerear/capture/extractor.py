@@ -211,6 +211,12 @@ class ActivationExtractor:
         given = self.model.encode(wave, rate)
         return self.generate(texts, progress=progress, return_tokens=return_tokens, given=given, **settings)
 
+    def generate_with_chroma(self, *_: Any, **__: Any) -> None:
+        """Refuse a melody's audio."""
+        raise InputError(
+            "generate_with_chroma: melody audio is not supported; generate composes from texts alone"
+        )
+
     def replay(
         self,
         prompts: Sequence[str | None],

@@ -117,6 +117,8 @@ class Study:
     def announcement(self) -> str:
         """The study's sizes in a few lines, printed before any work and after a dry run."""
         lines = [f"Study {self.settings['study']} with {self.model}", str(self.estimate)]
+        if self.settings["generation"]["guidance"] is None:
+            lines.append("  branches  cond alone: without guidance there is no uncond, and no delta")
         left_out = self.swaps.left_out
         if left_out:
             more = f"; and {len(left_out) - 2} more" if len(left_out) > 2 else ""
