@@ -202,3 +202,29 @@ def test_audio_of_any_array_is_encoded(tiny_model):
 def test_what_is_no_audio_is_refused(tiny_model, audio, rate, message):
     with pytest.raises(InputError, match=message):
         tiny_model.encode(audio, rate)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"device": "mps"}, "model.device: 'mps' is not allowed; use auto, cpu, cuda or cuda:<n>"),
+        ({"device": None}, "model.device: None is not allowed"),
+        ({"device": 0}, "model.device: 0 is not allowed"),
+        ({"device": torch.device("meta")}, "is not allowed; use auto, cpu"),
+        ({"device": "cuda:99"}, "torch sees .* GPU"),
+        ({"dtype": torch.float64}, "model.dtype: torch.float64 is not allowed"),
+        ({"dtype": None}, "model.dtype: None is not allowed"),
+        ({"random_init": "no"}, "random_init: 'no' is not allowed; give True or False"),
+        ({"random_init": True, "seed": -1}, "seed: -1 is not allowed; give a whole number"),
+        ({"random_init": True, "seed": "a"}, "seed: 'a' is not allowed"),
+    ],
+)
+def test_a_model_that_cannot_be_loaded_so_is_refused_at_once(tiny_checkpoint, options, message):
+    with pytest.raises(InputError, match=message) as refusal:
+        load_model(tiny_checkpoint, **options)
+    assert "\n" not in str(refusal.value)
+
+
+def test_devices_and_dtypes_of_torch_are_understood(tiny_checkpoint):
+    model = load_model(tiny_checkpoint, device=torch.device("cpu"), dtype=torch.float32)
+    assert (model.device, model.dtype) == (torch.device("cpu"), torch.float32)
