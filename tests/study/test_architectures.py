@@ -75,7 +75,7 @@ def test_a_folder_comes_before_the_hub(tmp_path, monkeypatch):
     assert architecture_of("magnet-mine", {"n_layers": 2, "d_model": 8}).n_layers == 2
 
 
-@pytest.mark.parametrize("name", ["{here}/my-model", "{here}/my-model/", "my-model", "./my-model", "../x/my-model"])
+@pytest.mark.parametrize("name", ["{here}/my-model", "{here}/my-model/", "my-model", "../x/my-model"])
 def test_a_directory_is_named_without_its_path(tmp_path, monkeypatch, name):
     (tmp_path / "x" / "my-model").mkdir(parents=True)
     monkeypatch.chdir(tmp_path / "x")
@@ -105,12 +105,18 @@ def test_a_study_names_its_model_without_its_path(settings, tmp_path):
         ({"name": "nano", "label": "line\n"}, r"model\.label"),
         ({"name": "small", "revision": ""}, r"model\.revision"),
         ({"name": "small", "revision": "-x"}, r"model\.revision"),
-        ({"name": ".", "architecture": {"n_layers": 2, "d_model": 8, "delays": [0, 1]}}, "do not fit 4 codebooks"),
+        ({"name": ".", "architecture": {"n_layers": 2, "d_model": 8, "delays": [0]}}, "do not fit 4"),
     ],
 )
 def test_models_that_cannot_be_used_are_refused_when_the_study_is_read(settings, model, message):
     settings["model"] = model
     with pytest.raises(InputError, match=message):
+        Study.from_settings(settings, SCHEMA)
+
+
+def test_a_clip_without_a_frame_says_how_long_it_must_be(settings):
+    settings["generation"]["duration"] = 0.01
+    with pytest.raises(InputError, match=r"duration: 0\.01 s holds no codec frame; use at least 0\.02 s"):
         Study.from_settings(settings, SCHEMA)
 
 
@@ -140,5 +146,6 @@ def test_a_declared_window_changes_the_estimate(settings, tmp_path):
             "architecture": {"n_layers": 3, "d_model": 32, "sample_rate": 1600, **numbers},
         }
         sizes.append(Study.from_settings(settings, SCHEMA).estimate)
-    assert [size.n_steps for size in sizes] == [203, 289]  # 4 s; in windows of 2 s: 100 + 100 + 80 frames, and 3 steps each
+    # In windows of 2 s a clip of 4 s takes 100 + 100 + 80 frames, and 3 steps more each.
+    assert [size.n_steps for size in sizes] == [203, 289]
     assert sizes[1].stack_bytes > 1.3 * sizes[0].stack_bytes

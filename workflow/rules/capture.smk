@@ -8,10 +8,10 @@ if STUDY.hub_model:
             "<logs>/fetch.log",
         benchmark:
             "<benchmarks>/fetch.tsv"
-        conda:
-            "../../envs/generate.yaml"
         # On a cluster it runs where Snakemake does, which has a network.
         localrule: True
+        conda:
+            "../../envs/generate.yaml"
         resources:
             mem_mb=megabytes(1500),
             runtime=240,

@@ -60,7 +60,9 @@ if STUDY.hub_model:
     LOADING["pins"] = PINS
     CHECKPOINT_FILES = [PINS]
 else:
-    CHECKPOINT_FILES = [str(path) for kind in ("*.bin", "*.safetensors") for path in sorted(CHECKPOINT.glob(kind))]
+    CHECKPOINT_FILES = [
+        str(path) for kind in ("*.bin", "*.safetensors") for path in sorted(CHECKPOINT.glob(kind))
+    ]
 LAYERS = [f"{layer:02d}" for layer in STUDY.layers]
 # Templates whose texts are swapped between clips, and the weights that replay them; none where not asked for.
 BLOCKS = STUDY.swaps.blocks

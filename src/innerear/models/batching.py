@@ -118,13 +118,7 @@ class BatchedModel(ABC):
     def timeline(self, duration: float, *, stride: float = 0.6, given: int = 0) -> Timeline:
         """Return the clip's timeline; see `MusicModel.timeline`. T = ⌊duration · frame rate⌋."""
         checked = GenerationSettings(duration=duration, stride=stride)
-        duration, stride = checked.duration, checked.stride
-        if self._architecture.n_frames(duration) < 1:
-            raise InputError(
-                f"generation.duration: {duration} s holds no codec frame; use at least "
-                f"{1 / self.frame_rate:g} s"
-            )
-        return self._architecture.timeline(duration, stride, given)
+        return self._architecture.timeline(checked.duration, checked.stride, given)
 
     def generate(
         self,

@@ -1,5 +1,6 @@
 """What conditioners load when they are built: text encoders from the cache, and demucs only when used."""
 
+import importlib
 import json
 import sys
 from collections.abc import Callable, Iterator
@@ -28,8 +29,7 @@ def local_conditioners(folder_of: Callable[[str], Path], own: Path | None = None
     folder_of : returns the folder of a text encoder, by its name in the configuration.
     own : the checkpoint's own encoder, which `OWN_T5` stands for.
     """
-    from audiocraft.modules import conditioners
-
+    conditioners: Any = importlib.import_module("audiocraft.modules.conditioners")
     encoder, tokenizer = conditioners.T5EncoderModel, conditioners.T5Tokenizer
 
     def folder(name: str) -> str:
@@ -109,8 +109,7 @@ def separate_when_used(conditioner: Any) -> None:
                 "demucs), or give a text alone"
             )
         if isinstance(conditioner.demucs, _LaterDemucs):
-            from demucs import pretrained
-
+            pretrained: Any = importlib.import_module("demucs.pretrained")
             conditioner.__dict__["demucs"] = pretrained.get_model("htdemucs").to(conditioner.device).eval()
         return separate(wave, sample_rate)
 

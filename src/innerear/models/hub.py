@@ -106,9 +106,11 @@ def require_cached(
     found = cached(repo, needed, revision)
     if found is None:
         at = f" at revision {revision}" if revision else ""
+        command = f"python -m innerear fetch {model}"
+        command += f" --revision {revision}" if revision and repo == model else ""
         raise InputError(
             f"{what} {repo}{at} is not in the cache ({_cache(needed) or _default_cache()}), and jobs run "
-            f"without the hub; fetch it once, on a machine with a network: python -m innerear fetch {model}"
+            f"without the hub; fetch it once, on a machine with a network: {command}"
         )
     return found
 

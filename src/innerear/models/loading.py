@@ -15,7 +15,6 @@ from innerear.models.hub import ENCODEC, MUSICGEN, TEXT_ENCODER, files_of, requi
 from innerear.models.identity import hash_files, identity_text
 from innerear.models.imports import import_audiocraft
 from innerear.models.packages import CODEC, LANGUAGE_MODEL, configuration, load_weights, read_package
-from innerear.models.patching import replaced
 from innerear.study.architectures import REFUSED
 from innerear.study.generation_settings import GenerationSettings
 
@@ -220,15 +219,16 @@ def _hub_codec(
 
 def _assembled(name: str, lm: Any, codec: Any, directory: Path) -> "MusicGen":
     """Join language model and codec to a MusicGen, whatever the length of its segments."""
+    from audiocraft.models.genmodel import BaseGenModel
     from audiocraft.models.musicgen import MusicGen
 
     path = directory / LANGUAGE_MODEL
     seconds = omegaconf.OmegaConf.select(lm.cfg, "dataset.segment_duration")
     if not isinstance(seconds, int | float) or not seconds > 0:
         raise InputError(f"{path}: dataset.segment_duration in 'xp.cfg' is {seconds!r}, not seconds above 0")
-    # The default stride of 18 s does not fit short segments, which audiocraft refuses.
-    with replaced(MusicGen, set_generation_params=lambda self, **_: None):
-        model = _built(lambda cfg: MusicGen(name, codec, lm), lm.cfg, path)
+    # Without MusicGen's constructor, whose default stride of 18 s it refuses itself in short segments.
+    model = MusicGen.__new__(MusicGen)
+    _built(lambda cfg: BaseGenModel.__init__(model, name, codec, lm), lm.cfg, path)
     model.set_generation_params(extend_stride=GenerationSettings().stride * seconds)
     codec = model.compression_model  # for stereo, one that interleaves two channels
     if (codec.num_codebooks, codec.cardinality) != (lm.n_q, lm.card):

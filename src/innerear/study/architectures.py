@@ -63,7 +63,17 @@ class Architecture:
         return tuple(site for site in SITES if self.cross_attention or site != "cross_attention")
 
     def timeline(self, duration: float, stride: float, given: int = 0) -> Timeline:
-        """Return the timeline of a clip; see `MusicModel.timeline`."""
+        """Return the timeline of a clip; see `MusicModel.timeline`.
+
+        Raises
+        ------
+        InputError: a clip without a codec frame, or windows that cannot be cut.
+        """
+        if self.n_frames(duration) < 1:
+            raise InputError(
+                f"generation.duration: {duration} s holds no codec frame; use at least "
+                f"{1 / self.frame_rate:g} s"
+            )
         context = self.n_frames(self.max_duration)
         windows = windows_of(self.n_frames(duration), context, int(stride * context + 1e-6), given)
         return Timeline(self.n_frames(duration), self.n_codebooks, self.frame_rate, windows, self.delays)
