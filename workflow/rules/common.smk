@@ -55,7 +55,7 @@ CHECKPOINT = Path(
     os.path.relpath(f"{workflow.basedir}/resources/nano") if LOADING["name"] == "nano" else LOADING["name"]
 )
 PINS = f"{RESULTS}/model.json"
-FETCHED = {"name": STUDY.hub_model} | {key: LOADING[key] for key in ("revision", "backend") if key in LOADING}
+FETCHED = {key: LOADING[key] for key in ("name", "revision", "backend") if key in LOADING}
 if STUDY.hub_model:
     LOADING["pins"] = PINS
     CHECKPOINT_FILES = [PINS]
