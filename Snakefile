@@ -18,7 +18,7 @@ include: "workflow/rules/text_or_history.smk"
 include: "workflow/rules/answers.smk"
 
 
-follow_code()
+complete_rules()
 
 
 # Seconds of work: on a cluster they run beside Snakemake, not in the queue.

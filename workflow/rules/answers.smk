@@ -3,19 +3,10 @@ rule replication:
     input:
         samples=rules.gate.output.samples,
     output:
-        table=report(
-            "<results>/replication/table.tsv",
-            caption="../report/replication.rst",
-            category="Answers",
-            labels={"table": "published figures beside ours"},
+        table=reported(
+            "replication/table.tsv", "Answers", "replication", table="published figures beside ours"
         ),
         curves="<results>/replication/curves.tsv",
-    log:
-        "<logs>/replication.log",
-    benchmark:
-        "<benchmarks>/replication.tsv"
-    conda:
-        "../../envs/analysis.yaml"
     resources:
         mem_mb=megabytes(2000),
         runtime=30,
@@ -46,18 +37,7 @@ rule checklist:
         audio_check=rules.audio_check.output.effects,
         best_layers=rules.best_layers.output[0],
     output:
-        report(
-            "<results>/checklist.tsv",
-            caption="../report/checklist.rst",
-            category="Answers",
-            labels={"table": "what the study shows"},
-        ),
-    log:
-        "<logs>/checklist.log",
-    benchmark:
-        "<benchmarks>/checklist.tsv"
-    conda:
-        "../../envs/analysis.yaml"
+        reported("checklist.tsv", "Answers", "checklist", table="what the study shows"),
     resources:
         mem_mb=megabytes(1500),
         runtime=20,
@@ -86,24 +66,8 @@ rule findings:
         alignment=rules.alignment.output[0],
         affect=rules.affect_map.output[0],
     output:
-        page=report(
-            "<results>/findings.html",
-            caption="../report/findings.rst",
-            category="Answers",
-            labels={"page": "findings"},
-        ),
-        table=report(
-            "<results>/findings.tsv",
-            caption="../report/findings.rst",
-            category="Answers",
-            labels={"page": "findings, as a table"},
-        ),
-    log:
-        "<logs>/findings.log",
-    benchmark:
-        "<benchmarks>/findings.tsv"
-    conda:
-        "../../envs/analysis.yaml"
+        page=reported("findings.html", "Answers", "findings", page="findings"),
+        table=reported("findings.tsv", "Answers", "findings", page="findings, as a table"),
     resources:
         mem_mb=megabytes(1500),
         runtime=20,
@@ -120,7 +84,4 @@ rule all_answers:
     input:
         rules.findings.output,
         rules.checklist.output,
-        branch(
-            config["replication"],
-            then=[rules.replication.output, rules.plot_replication.output],
-        ),
+        branch(config["replication"], then=[rules.replication.output, rules.plot_replication.output]),

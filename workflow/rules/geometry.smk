@@ -33,14 +33,8 @@ rule embedding:
     output:
         table="<results>/embedding/table.tsv",
         places="<results>/embedding/places.h5",
-    log:
-        "<logs>/embedding.log",
-    benchmark:
-        "<benchmarks>/embedding.tsv"
-    conda:
-        "../../envs/analysis.yaml"
     resources:
-        mem_mb=gram_mb,
+        mem_mb=megabytes(GRAM_MB),
         runtime=120,
     params:
         model=MODEL,
@@ -54,11 +48,7 @@ use rule plot_similarity as plot_embedding with:
         table=rules.embedding.output.table,
         places=rules.embedding.output.places,
     output:
-        **figures(
-            "Geometry",
-            umap_samples="UMAP of samples",
-            umap_bins="UMAP of samples × time bins",
-        ),
+        **figures("Geometry", umap_samples="UMAP of samples", umap_bins="UMAP of samples × time bins"),
     pathvars:
         analysis="embedding",
 
@@ -71,14 +61,8 @@ rule alignment:
         grams=collect("<results>/gram/layer_{layer}.h5", layer=LAYERS),
     output:
         "<results>/alignment/table.tsv",
-    log:
-        "<logs>/alignment.log",
-    benchmark:
-        "<benchmarks>/alignment.tsv"
-    conda:
-        "../../envs/analysis.yaml"
     resources:
-        mem_mb=gram_mb,
+        mem_mb=megabytes(GRAM_MB),
         runtime=120,
     params:
         model=MODEL,

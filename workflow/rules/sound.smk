@@ -5,10 +5,6 @@ rule acoustics:
     output:
         clips="<results>/acoustics/clips/{clips}.tsv",
         frames="<results>/acoustics/frames/{clips}.nc",
-    log:
-        "<logs>/acoustics/{clips}.log",
-    benchmark:
-        "<benchmarks>/acoustics/{clips}.tsv"
     conda:
         "../../envs/acoustics.yaml"
     resources:
@@ -25,26 +21,12 @@ rule clip_features:
     """Join the clip features of all samples, and list the files of their frame features."""
     input:
         samples=rules.gate.output.samples,
-        clips=all_clip_features,
-        frames=all_frame_features,
+        clips=later("<results>/acoustics/clips/{clips}.tsv", clips=MEASURED),
+        frames=later("<results>/acoustics/frames/{clips}.nc", clips=MEASURED),
     output:
-        clips=report(
-            "<results>/acoustics/clips.tsv",
-            caption="../report/acoustics.rst",
-            category="Sound",
-            labels={"table": "clip features"},
-        ),
-        validity=report(
-            "<results>/acoustics/validity.tsv",
-            caption="../report/validity.rst",
-            category="Sound",
-            labels={"table": "validity by emotion"},
-        ),
+        clips=reported("acoustics/clips.tsv", "Sound", "acoustics", table="clip features"),
+        validity=reported("acoustics/validity.tsv", "Sound", "validity", table="validity by emotion"),
         frames="<results>/acoustics/frames.tsv",
-    log:
-        "<logs>/clip_features.log",
-    benchmark:
-        "<benchmarks>/clip_features.tsv"
     conda:
         "../../envs/acoustics.yaml"
     resources:
@@ -61,19 +43,11 @@ rule plot_acoustics:
         clips=rules.clip_features.output.clips,
         frames=rules.clip_features.output.frames,
     output:
-        **figures(
-            "Sound",
-            acoustic_features="clip features by emotion",
-            spectrograms="mel spectrograms",
-        ),
+        **figures("Sound", acoustic_features="clip features by emotion", spectrograms="mel spectrograms"),
     log:
         "<logs>/<analysis>/plot.log",
-    benchmark:
-        "<benchmarks>/plot_<analysis>.tsv"
     pathvars:
         analysis="acoustics",
-    conda:
-        "../../envs/analysis.yaml"
     resources:
         mem_mb=megabytes(1500),
         runtime=20,
@@ -90,28 +64,13 @@ rule audio_check:
         design=rules.design.output.permutations,
         clips=rules.clip_features.output.clips,
     output:
-        verdict=report(
-            "<results>/audio_check/verdict.tsv",
-            caption="../report/audio_check.rst",
-            category="Sound",
-            labels={"table": "the verdict"},
+        verdict=reported("audio_check/verdict.tsv", "Sound", "audio_check", table="the verdict"),
+        effects=reported(
+            "audio_check/effects.tsv", "Sound", "audio_check", table="ANOVA and Hedges g by feature"
         ),
-        effects=report(
-            "<results>/audio_check/effects.tsv",
-            caption="../report/audio_check.rst",
-            category="Sound",
-            labels={"table": "ANOVA and Hedges g by feature"},
+        classification=reported(
+            "audio_check/classification.tsv", "Sound", "audio_check", table="classification from sound alone"
         ),
-        classification=report(
-            "<results>/audio_check/classification.tsv",
-            caption="../report/audio_check.rst",
-            category="Sound",
-            labels={"table": "classification from sound alone"},
-        ),
-    log:
-        "<logs>/audio_check.log",
-    benchmark:
-        "<benchmarks>/audio_check.tsv"
     conda:
         "../../envs/acoustics.yaml"
     resources:
@@ -198,16 +157,12 @@ rule lags:
         frames=rules.clip_features.output.frames,
     output:
         **results_of_layer(),
-    log:
-        "<logs>/lags/layer_{layer}.log",
-    benchmark:
-        "<benchmarks>/lags/layer_{layer}.tsv"
     pathvars:
         analysis="lags",
     conda:
         "../../envs/acoustics.yaml"
     resources:
-        mem_mb=gram_mb,
+        mem_mb=megabytes(GRAM_MB),
         runtime=60,
     params:
         model=MODEL,
@@ -239,16 +194,7 @@ rule clips:
         frames=rules.clip_features.output.frames,
         grams=collect("<results>/gram/layer_{layer}.h5", layer=LAYERS),
     output:
-        report(
-            "<results>/listen.html",
-            caption="../report/listen.rst",
-            category="Sound",
-            labels={"page": "the clips"},
-        ),
-    log:
-        "<logs>/clips.log",
-    benchmark:
-        "<benchmarks>/clips.tsv"
+        reported("listen.html", "Sound", "listen", page="the clips"),
     conda:
         "../../envs/acoustics.yaml"
     resources:
