@@ -10,13 +10,7 @@ from innerear.errors import InputError
 from innerear.study.architectures import Architecture, architecture_of, resolve_capture
 from innerear.study.config import validated
 from innerear.study.estimate import Estimate, estimate, estimate_cells, refuse_what_cannot_run
-from innerear.study.prompts import (
-    Prompt,
-    check_seeds,
-    own_label,
-    prompts_from_sheet,
-    prompts_from_templates,
-)
+from innerear.study.prompts import Prompt, check_seeds, own_label, prompts_from_sheet, prompts_from_templates
 from innerear.study.text_swaps import Swaps, study_swaps
 
 

@@ -51,11 +51,7 @@ class Swaps:
 def study_swaps(prompts: Sequence[Prompt], section: Mapping, label: str = "") -> Swaps:
     """Find the templates whose texts can be swapped.
 
-    Parameters
-    ----------
-    prompts : of the study, in its order.
-    section : the setting ``prompts``, with the schema's defaults.
-    label : a further column that the sheet may have.
+    `section` is the setting ``prompts``, `label` a further column that the sheet may have.
 
     Raises
     ------

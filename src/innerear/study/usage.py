@@ -5,6 +5,7 @@ The Snakefile imports this each time it is parsed, so it imports nothing heavy.
 
 import csv
 from collections.abc import Mapping
+from itertools import islice
 from os import PathLike
 from pathlib import Path
 from statistics import median
@@ -17,11 +18,7 @@ _JOBS_READ = 200  # enough for a median; a study may have a million
 def generation_time(size: Estimate, benchmarks: str | PathLike) -> str:
     """Return the time to generate all samples, at the median rate of the finished jobs.
 
-    Parameters
-    ----------
-    size : of the study.
-    benchmarks : the study's folder of benchmark files. A job of rule generate for all seeds is named
-        ``all-seeds.tsv``.
+    In the folder `benchmarks`, a job of rule generate for all seeds is named ``all-seeds.tsv``.
     """
     rates = _generation_rates(size, benchmarks)
     if not rates:
@@ -71,7 +68,6 @@ def usage_report(size: Estimate, results: str | PathLike, asked: Mapping[str, fl
 
     Parameters
     ----------
-    size : the estimate.
     results : the study's folder.
     asked : MB of memory by rule, at the first attempt.
 
@@ -99,11 +95,9 @@ def usage_report(size: Estimate, results: str | PathLike, asked: Mapping[str, fl
         peaks = [float(job["max_rss"]) for job in jobs if job["max_rss"] not in ("-", "NA", "")]
         used = bytes_text(max(peaks) * 2**20) if peaks else "–"
         limit = asked.get(rule)
-        wanted = bytes_text(limit * 1e6) if limit else "–"
+        asks = bytes_text(limit * 1e6) if limit else "–"
         over = "  more than asked" if limit and max(peaks, default=0) * 2**20 > limit * 1e6 else ""
-        lines.append(
-            f"  {rule:<18} {len(jobs):>6} {duration_text(seconds):>10} {wanted:>14} {used:>10}{over}"
-        )
+        lines.append(f"  {rule:<18} {len(jobs):>6} {duration_text(seconds):>10} {asks:>14} {used:>10}{over}")
     return "\n".join(lines)
 
 
@@ -141,8 +135,7 @@ def _jobs_by_rule(benchmarks: Path) -> dict[str, list[dict[str, str]]]:
 
 
 def _first(folder: Path, number: int) -> list[Path]:
-    files = folder.rglob("*.tsv")
-    return [path for path, _ in zip(files, range(number), strict=False)]
+    return list(islice(folder.rglob("*.tsv"), number))
 
 
 def _benchmark(path: Path) -> list[dict[str, str]]:
