@@ -1,4 +1,4 @@
-"""A clip ready to be measured: one channel, no DC, and what disqualifies it."""
+"""A clip ready to be measured: one channel, no DC, its spectrum, and what disqualifies it."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -39,6 +39,15 @@ class Sound:
         """Length of the clip."""
         return len(self.wave) / self.sample_rate
 
+    def too_short(self, least: float) -> str:
+        """Return the reason if the clip is shorter than this many seconds, or an empty string."""
+        return f"{self.seconds:.2f} s is shorter than {least:g} s" if self.seconds < least else ""
+
+    @property
+    def clipping(self) -> str:
+        """Say how much of the clip is clipped."""
+        return f"clipped: {100 * self.clipped:.2g} % of samples at full scale"
+
     @property
     def hop(self) -> int:
         """Samples per codec frame."""
@@ -73,6 +82,16 @@ class Sound:
     def active(self) -> NDArray[np.bool_]:
         """Frames that hold sound [T]."""
         return (self.levels > self.levels.max(initial=-np.inf) - ACTIVE_DB) & (self.levels > SILENCE_DBFS)
+
+    @cached_property
+    def normalised(self) -> NDArray:
+        """The wave [n] at -23 LUFS, after `lead_in`; the clip must have a loudness."""
+        return self.lead_in(self.wave * 10 ** ((LOUDNESS_LUFS - float(self.loudness)) / 20))
+
+    @cached_property
+    def spectrum(self) -> NDArray:
+        """Magnitudes [bin, T] of `normalised`, frames centred on codec frames."""
+        return self.frames(np.abs(librosa.stft(self.normalised, n_fft=self.n_fft, hop_length=self.hop)))
 
     def lead_in(self, wave: NDArray) -> NDArray:
         """Prepend half a frame of silence.
@@ -120,20 +139,11 @@ def as_sound(wave: NDArray, sample_rate: int, frame_rate: float) -> Sound:
         return Sound(silent, sample_rate, frame_rate, f"{bad} samples are not finite", 0.0)
     centred = channels - channels.mean(axis=1, keepdims=True)
     mono = centred.mean(axis=0)
-    return Sound(mono, sample_rate, frame_rate, _flaw(mono, centred), _clipped_share(channels))
-
-
-def _decibels(wave: NDArray) -> float:
     with np.errstate(divide="ignore"):
-        return float(10 * np.log10(np.mean(np.square(wave, dtype=float))))
-
-
-def _flaw(mono: NDArray, channels: NDArray) -> str:
-    if _decibels(channels) < SILENCE_DBFS:
-        return f"silent: below {SILENCE_DBFS:g} dBFS"
-    if _decibels(mono) < _decibels(channels) + CANCEL_DB:
-        return "the channels cancel when mixed to mono"
-    return ""
+        level, level_of_mono = (10 * np.log10(np.mean(np.square(w, dtype=float))) for w in (centred, mono))
+    flaw = "the channels cancel when mixed to mono" if level_of_mono < level + CANCEL_DB else ""
+    flaw = f"silent: below {SILENCE_DBFS:g} dBFS" if level < SILENCE_DBFS else flaw
+    return Sound(mono, sample_rate, frame_rate, flaw, _clipped_share(channels))
 
 
 def _clipped_share(channels: NDArray) -> float:

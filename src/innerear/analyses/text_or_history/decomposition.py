@@ -12,17 +12,15 @@ import numpy as np
 import pandas as pd
 
 from innerear.analyses.text_or_history.across_templates import PROBES, general_codes
-from innerear.analyses.text_or_history.cells import HISTORY, ON_POLICY, PARAPHRASE, TEXT, replayed_templates
-from innerear.analyses.text_or_history.shares import (
-    CLIP,
+from innerear.analyses.text_or_history.cells import (
     COMPONENTS,
-    GENERAL,
-    LEAD,
-    SHARE,
-    Measure,
-    Shares,
-    probe_name,
+    HISTORY,
+    ON_POLICY,
+    PARAPHRASE,
+    TEXT,
+    replayed_templates,
 )
+from innerear.analyses.text_or_history.shares import CLIP, GENERAL, LEAD, SHARE, Measure, Shares, probe_name
 from innerear.gram.reading import GramSource, analysed_cells
 from innerear.statistics.design import Design
 from innerear.statistics.finding import Finding
@@ -44,6 +42,10 @@ _COLUMNS = columns(
     *("weights", "branch", "over", "step", "seconds", "window", "statistic", "unit"),
     *("estimate", "chance", "ci_lo", "ci_hi", "interval", "reading"),
 )
+_USUAL = {
+    **{"branch": "cond", "over": "windows", "window": "whole", "unit": SHARE, "chance": np.nan},
+    **{"estimate": np.nan, "ci_lo": np.nan, "ci_hi": np.nan, "seconds": np.nan, "reading": ""},
+}
 _GENERAL = (*(name + GENERAL for name in COMPONENTS), *(probe_name(*pair) for pair in PROBES))
 
 log = logging.getLogger(__name__)
@@ -101,12 +103,12 @@ def of_layer(
         templates = replayed_templates(grams, design)
         times = analysed_cells(templates[0].gram)
         steps = times.iloc[: np.count_nonzero(times["over"] == "steps")]
-        shares = Shares(templates, design, n_permutations, n_bootstraps)
+        shares = Shares(templates, n_permutations, n_bootstraps)
         measures = shares.within()
         frames = [_overtaking(shares, steps)]
         if len(templates) > 1:
-            codes = general_codes(templates)
-            measures += [*shares.general(codes), *shares.probes(codes, len(steps))]
+            products, windows = general_codes(templates)
+            measures += [*shares.general(products), *shares.probes(windows)]
         else:
             frames.append(_absent(_GENERAL, "there is one template, and a general code needs two", design))
         if PARAPHRASE not in shares.found:
@@ -154,20 +156,14 @@ def _why_not(grams: Mapping[str, GramSource], design: Design) -> str:
     return ""
 
 
-def _rows(rows: pd.DataFrame, design: Design, **values: object) -> pd.DataFrame:
+def _rows(rows: pd.DataFrame | Mapping[str, object], design: Design, **values: object) -> pd.DataFrame:
     """Return rows without a test; of the whole clip in cond unless `rows` or `values` says otherwise."""
-    usual = {
-        **{"branch": "cond", "over": "windows", "window": "whole", "unit": SHARE, "chance": np.nan},
-        **{"estimate": np.nan, "ci_lo": np.nan, "ci_hi": np.nan, "seconds": np.nan, "reading": ""},
-    }
-    usual = {name: value for name, value in usual.items() if name not in rows}
-    return blank(rows, design, **usual | values)
+    return blank({**_USUAL, **rows, **values}, design)
 
 
 def _absent(names: Sequence[str], why_not: str, design: Design) -> pd.DataFrame:
     """Rows of the whole clip without values, and the reason."""
-    reason = f"none: {why_not}"
-    return _rows(pd.DataFrame({"statistic": names}), design, null=reason, interval=reason)
+    return _rows({"statistic": names}, design, null=f"none: {why_not}", interval=f"none: {why_not}")
 
 
 def _tested(
@@ -175,15 +171,10 @@ def _tested(
 ) -> tuple[pd.DataFrame, dict[str, np.ndarray]]:
     """Table one statistic, tested over steps and over windows; return the null maxima of each too."""
     low, high, interval = percentile_interval(measure.estimate, measure.boots, measure.resampled)
-    table = _rows(
-        times.assign(statistic=measure.name, branch=measure.branch, unit=measure.unit, chance=measure.chance),
-        design,
-        estimate=measure.estimate,
-        ci_lo=low,
-        ci_hi=high,
-        interval=interval,
-        null="none: an estimate",
-    )
+    of = {"statistic": measure.name, "branch": measure.branch, "unit": measure.unit, "chance": measure.chance}
+    found = {"estimate": measure.estimate, "ci_lo": low, "ci_hi": high, "interval": interval}
+    times = times.tail(len(measure.estimate)).reset_index(drop=True)
+    table = _rows(times, design, **of, **found, null="none: an estimate")
     maxima = {}
     for over in ("steps", "windows"):
         mine = np.flatnonzero(table["over"] == over)
