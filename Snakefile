@@ -18,6 +18,7 @@ include: "workflow/rules/text_or_history.smk"
 include: "workflow/rules/answers.smk"
 
 
+# Logs, benchmarks, environments, and the code that reruns depend on.
 complete_rules()
 
 
