@@ -26,9 +26,7 @@ OVER_LAYERS, OVER_TIME = "layer × layer", "time × time"
 SMALLEST = 4
 
 
-def alignment(
-    grams: Mapping[int, GramSource], design: Design, *, model: str, n_bootstraps: int = 1000
-) -> pd.DataFrame:
+def alignment(grams: Mapping[int, GramSource], design: Design, *, model: str) -> pd.DataFrame:
     """Compare all layers of a study with each other, and all time bins of each layer.
 
     Parameters
@@ -36,7 +34,6 @@ def alignment(
     grams : layer → its open `GramFile`, with time bins, of `design`'s samples in its order.
     design : prompts, seeds, bootstraps.
     model : for the table's column.
-    n_bootstraps : rows of the design's table to use.
 
     Returns
     -------
@@ -61,7 +58,7 @@ def alignment(
     for gram in grams.values():
         design.check_order(gram.coords("sample"))
     first = next(iter(grams.values()))
-    kinds, tables = _weights(design, n_bootstraps), []
+    kinds, tables = _weights(design), []
     for branch in first.labels("branch"):
         # One branch of one layer's file is held at a time; its diagonal blocks are kept.
         sides = [_sides(bin_grams(gram, branch), design) for gram in grams.values()]
@@ -125,9 +122,9 @@ def _sides(bins: np.ndarray, design: Design) -> dict[str, tuple[np.ndarray, ...]
     return {SAME: (same.astype(np.float32),), ACROSS: tuple(halves.astype(np.float32))}
 
 
-def _weights(design: Design, n_bootstraps: int) -> dict[str, tuple[np.ndarray, str]]:
+def _weights(design: Design) -> dict[str, tuple[np.ndarray, str]]:
     """Weights [m, pairs] of pairs of samples and of prompts in every resample, and what is resampled."""
-    bootstraps = design.bootstraps(n_bootstraps)
+    bootstraps = design.bootstraps()
     of_samples = bootstraps.pairs(*np.triu_indices(design.n_samples, 1))
     unit_of = bootstraps.unit_of[design.rows[:, 0]]
     p, q = np.triu_indices(design.n_prompts, 1)

@@ -49,14 +49,7 @@ class AudioCheck:
     verdict: pd.DataFrame
 
 
-def audio_check(
-    clips: pd.DataFrame,
-    design: Design,
-    *,
-    model: str,
-    n_permutations: int = 1000,
-    n_bootstraps: int = 1000,
-) -> AudioCheck:
+def audio_check(clips: pd.DataFrame, design: Design, *, model: str) -> AudioCheck:
     """Test whether clip features differ between labels.
 
     Parameters
@@ -64,7 +57,6 @@ def audio_check(
     clips : as `clip_targets` takes them.
     design : labels, folds, permutations, bootstraps.
     model : for the tables' columns.
-    n_permutations, n_bootstraps : rows of the design's tables to use.
 
     Returns
     -------
@@ -87,8 +79,7 @@ def audio_check(
     """
     targets = clip_targets(clips, design)
     contrasts = _slopes if design.numeric else _pairs
-    tables = contrasts(targets, design, n_permutations, n_bootstraps)
-    effects = pd.concat([_anova(targets, design, n_permutations), *tables], ignore_index=True)
+    effects = pd.concat([_anova(targets, design), *contrasts(targets, design)], ignore_index=True)
     for statistic, family in _FAMILIES.items():
         rows = np.flatnonzero((effects["statistic"] == statistic) & effects["p"].notna())
         if len(rows):
@@ -98,7 +89,7 @@ def audio_check(
         table.assign(model=model).reindex(columns=[*own, *_COMMON])
         for table, own in (
             (effects, ["feature", "unit", "label_1", "label_2"]),
-            (_classification(targets, design, n_permutations, n_bootstraps), ["features", "label"]),
+            (_classification(targets, design), ["features", "label"]),
         )
     )
     return AudioCheck(effects, classification, _verdict(effects, classification, design))
@@ -236,25 +227,24 @@ def _write(
     if drawn is not None:
         low, high, _ = percentile_interval(observed, drawn, design.resampled)
         table.loc[usable, ["ci_lo", "ci_hi"]] = np.stack([low, high], axis=1)
-    how = {"m": len(null), "family": "", "moved": "labels", "why_not": why_not}
-    record(table, usable, design, size(observed), size(null), **how)
+    record(table, usable, design, size(observed), size(null), family="", moved="labels", why_not=why_not)
 
 
-def _anova(targets: Targets, design: Design, m: int) -> pd.DataFrame:
+def _anova(targets: Targets, design: Design) -> pd.DataFrame:
     table = _feature_rows(targets, design, ANOVA)
     usable = np.flatnonzero(targets.usable)
     if len(usable):
         anova = Anova(design)
         means = prompt_means(targets.values[:, usable].astype(float), design)
-        _write(table, usable, design, (anova.f(means), anova.null(means, m)), why_not=anova.why_not)
+        _write(table, usable, design, (anova.f(means), anova.null(means)), why_not=anova.why_not)
     return table
 
 
-def _pairs(targets: Targets, design: Design, m: int, n_bootstraps: int) -> list[pd.DataFrame]:
+def _pairs(targets: Targets, design: Design) -> list[pd.DataFrame]:
     """Hedges' g of all pairs of labels, a table per pair."""
     usable = np.flatnonzero(targets.usable)
     values = targets.values[:, usable].astype(float)
-    resampled, weights = _resampled_means(values, design, n_bootstraps)
+    resampled, weights = _resampled_means(values, design)
     means, tables = prompt_means(values, design), []
     for pair in combinations(dict.fromkeys(design.prompt_labels.tolist()), 2):
         table = _feature_rows(targets, design, HEDGES, *pair)
@@ -265,7 +255,7 @@ def _pairs(targets: Targets, design: Design, m: int, n_bootstraps: int) -> list[
             drawn *= _unit(means, first[None], second[None])
             inside = np.isin(design.labels, pair)
             alone = design.subset(np.flatnonzero(inside))
-            moved = alone.labels[alone.permutations(m)][:, alone.rows[:, 0]]  # [m, P]
+            moved = alone.labels[alone.permutations()][:, alone.rows[:, 0]]  # [m, P]
             null = hedges_g(prompt_means(values[inside], alone), moved == pair[0], moved == pair[1])
             observed = hedges_g(means, first[None], second[None])[0]
             _write(table, usable, alone, (observed, null), drawn, size=np.abs)
@@ -273,24 +263,24 @@ def _pairs(targets: Targets, design: Design, m: int, n_bootstraps: int) -> list[
     return tables
 
 
-def _slopes(targets: Targets, design: Design, m: int, n_bootstraps: int) -> list[pd.DataFrame]:
+def _slopes(targets: Targets, design: Design) -> list[pd.DataFrame]:
     """Correlate prompt means with the rating, both less the mean of their template where they are blocks."""
     table = _feature_rows(targets, design, SLOPE)
     usable = np.flatnonzero(targets.usable)
     ratings, remove = design.targets[:, 0], Anova(design).remove
     if len(usable) and np.ptp(ratings):
-        moved = np.stack([ratings, *ratings[design.prompt_permutations(m)]]) @ remove  # [1 + m, P]
+        moved = np.stack([ratings, *ratings[design.prompt_permutations()]]) @ remove  # [1 + m, P]
         values = targets.values[:, usable].astype(float)
         found = _pearson(moved, remove @ prompt_means(values, design), np.ones((1, design.n_prompts)))
-        resampled, weights = _resampled_means(values, design, n_bootstraps)
+        resampled, weights = _resampled_means(values, design)
         drawn = _pearson(moved[:1], remove @ resampled, weights)
         _write(table, usable, design, (found[0], found[1:]), drawn, size=np.abs)
     return [table]
 
 
-def _resampled_means(values: np.ndarray, design: Design, m: int) -> tuple[np.ndarray, np.ndarray]:
+def _resampled_means(values: np.ndarray, design: Design) -> tuple[np.ndarray, np.ndarray]:
     """Prompt means [m, P, F] over resampled seeds, and how often each resample holds each prompt [m, P]."""
-    boots = design.bootstraps(m)
+    boots = design.bootstraps()
     seeds = boots.seeds / boots.seeds.sum(axis=1, keepdims=True)  # [m, R]
     means = np.einsum("mr,prf->mpf", seeds, values[design.rows], optimize=True)
     return means, boots.units[:, boots.unit_of[design.rows[:, 0]]]
@@ -308,7 +298,7 @@ def _sets(targets: Targets) -> dict[str, np.ndarray]:
     return sets
 
 
-def _classification(targets: Targets, design: Design, m: int, n_bootstraps: int) -> pd.DataFrame:
+def _classification(targets: Targets, design: Design) -> pd.DataFrame:
     sets = _sets(targets)
     why = _why_not_classified(targets, design)
     null = f"none: {why or 'described only'}"
@@ -317,11 +307,11 @@ def _classification(targets: Targets, design: Design, m: int, n_bootstraps: int)
     rows = {"features": ALL, "label": np.unique(design.labels), "statistic": RECALL}
     recall = blank(pd.DataFrame(rows), design, null=null, **_GAPS)
     if not why:
-        counts = design.bootstraps(n_bootstraps).samples()  # [bootstraps, N]
+        counts = design.bootstraps().samples()  # [bootstraps, N]
         shares_of = []
         for number, members in enumerate(sets.values()):
             values = targets.values[:, members].astype(float)
-            shares, drawn = _recalls(values, design, m, counts)
+            shares, drawn = _recalls(values, design, counts)
             shares_of.append(shares.mean(axis=1))
             mean = shares[:1].mean(axis=1)
             low, high, _ = percentile_interval(mean, drawn.mean(axis=1, keepdims=True), design.resampled)
@@ -331,22 +321,22 @@ def _classification(targets: Targets, design: Design, m: int, n_bootstraps: int)
                 recall[_INTERVAL] = np.stack([shares[0], low, high], axis=1)
         found = np.stack(shares_of, axis=1)  # [1 + m, sets]
         # Accuracies are on one scale, so the largest is compared as it is.
-        how = {"m": m, "family": "sets of features", "moved": "labels", "standardise": False}
+        how = {"family": "sets of features", "moved": "labels", "standardise": False}
         record(accuracy, np.arange(len(sets)), design, found[0], found[1:], **how)
     return pd.concat([accuracy, recall], ignore_index=True)
 
 
-def _recalls(values: np.ndarray, design: Design, m: int, counts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _recalls(values: np.ndarray, design: Design, counts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Recall from values [N, F]: observed and permuted [1 + m, labels], and in resamples [·, labels].
 
     Without templates folds follow the labels. Then labels stay and measurements move (`Design.exchanges`).
     """
     labels = np.unique(design.labels, return_inverse=True)[1][None]  # [1, N]
     if design.blocked:
-        labels = np.concatenate([labels, labels[0, design.permutations(m)]])
+        labels = np.concatenate([labels, labels[0, design.permutations()]])
         predicted = nearest_centroid(values, labels, design)
     else:
-        orders = [np.arange(len(values)), *design.exchanges(m)]
+        orders = [np.arange(len(values)), *design.exchanges()]
         predicted = np.concatenate([nearest_centroid(values[order], labels, design) for order in orders])
     shares = _recall(predicted, np.broadcast_to(labels, predicted.shape))
     return shares, _recall(predicted[:1], labels[:1], counts)

@@ -54,7 +54,6 @@ def best_layers(layers: Mapping[int, GramSource], design: Design, *, model: str)
         design,
         confirmed[0],
         confirmed[1:],
-        m=products.shape[2] - 1,
         family="branches",
         why_not="confirming needs three folds that hold every label",
     )

@@ -4,8 +4,6 @@ Prompt means are the observations. A random rotation holds the same information.
 differ therefore says something about single units only in comparison with the same share after rotations.
 """
 
-import logging
-
 import numpy as np
 import pandas as pd
 from scipy.special import fdtri
@@ -16,15 +14,8 @@ from innerear.statistics.anova import Anova
 from innerear.statistics.design import Design
 from innerear.statistics.finding import Finding
 from innerear.statistics.pieces import pieces
-from innerear.statistics.significance import (
-    ALPHA,
-    CONFIDENCE,
-    Significance,
-    against_null,
-    null_table,
-    write_test,
-)
-from innerear.statistics.table import LayerResult, blank, columns
+from innerear.statistics.significance import ALPHA, CONFIDENCE, Significance, against_null, write_test
+from innerear.statistics.table import INTERVAL, LayerResult, Maxima, blank, columns
 
 MAP_COLUMNS = ("statistic",)
 FAMILY = "layers × branches"
@@ -38,29 +29,13 @@ _NOTHING = 1e-6
 _EQUAL = "all samples are equal (deterministic)"
 _ROTATIONS = 4  # a stream of random numbers of their own, apart from those of `Design`
 
-log = logging.getLogger(__name__)
 
-
-def of_layer(
-    gram: GramSource,
-    design: Design,
-    *,
-    model: str,
-    layer: int,
-    window: str = "whole",
-    n_permutations: int = 1000,
-    n_bootstraps: int = 1000,
-) -> LayerResult:
-    """Test every dimension of one layer, averaged over a window, for a difference between labels.
+def of_layer(gram: GramSource, design: Design, layer: int) -> LayerResult:
+    """Test every dimension of one layer, averaged over the clip, for a difference between labels.
 
     Parameters
     ----------
-    gram : an open `GramFile` of `design`'s samples, in its order; its `window_mean` holds the features.
-    design : labels, permutations, bootstraps.
-    model, layer : for the table's columns.
-    window : of `window_mean`.
-    n_permutations, n_bootstraps : rows of the design's tables to use; there are as many rotations as
-        permutations.
+    layer : has rotations of its own, as many as there are permutations.
 
     Returns
     -------
@@ -78,23 +53,16 @@ def of_layer(
       two-sided against the rotations. Small p: the model's own basis is special.
 
     Dimensions that are equal for all samples are left out (NaN, with the reason).
-
-    Raises
-    ------
-    InputError: the Gram file holds other samples than the design, or in another order.
     """
-    design.check_order(gram.coords("sample"))
-    branches, m = gram.labels("branch"), n_permutations
-    scored = np.stack([_scored(gram.read("window_mean", branch=one, window=window)) for one in branches])
+    branches = gram.labels("branch")
+    scored = np.stack([_scored(gram.read("window_mean", branch=one, window="whole")) for one in branches])
     anova = Anova(design)
     means = scored[:, design.rows].mean(axis=2)  # [C, P, D]
     f = anova.f(means)  # [C, D]
-    null = np.stack([anova.null(one, m) for one in means], axis=1)  # [m, C, D]
-    selected = np.stack([selection_frequency(one, anova, n_bootstraps) for one in scored])
-    rotated = _rotated_shares(means, anova, m, [design.seed, _ROTATIONS, layer])  # [m, C]
-    families = _Families(anova, branches, m)
-    if families.why_not:
-        log.warning("dimensions, layer %s: no p: %s", layer, families.why_not)
+    null = np.stack([anova.null(one) for one in means], axis=1)  # [m, C, D]
+    selected = np.stack([selection_frequency(one, anova) for one in scored])
+    rotated = _rotated_shares(means, anova, [design.seed, _ROTATIONS, layer])  # [m, C]
+    families = _Families(anova, branches)
     omega2 = _partial_omega2(f, anova)
     selected = np.where(np.isfinite(f), selected, np.nan)
     tables = [
@@ -103,13 +71,13 @@ def of_layer(
         families.rotations(_share(f, anova), rotated),
     ]
     tables.append(_selected_share(tables[0], branches, design))
-    table = pd.concat(tables, ignore_index=True).assign(model=model, layer=layer, window=window)
-    maxima = null_table(families.maxima, design.permutation_hash(m), MAP_COLUMNS, m)
-    return LayerResult(table.reindex(columns=_COLUMNS), maxima)
+    table = pd.concat(tables, ignore_index=True).assign(window="whole")
+    remarks = [f"no p: {families.why_not}"] if families.why_not else []
+    return LayerResult(table, maxima=families.maxima, remarks=remarks)
 
 
-_COLUMNS = columns(
-    *("branch", "window", "dimension", "statistic", "estimate", "ci_lo", "ci_hi"),
+COLUMNS = columns(
+    *("branch", "window", "dimension", "statistic", *INTERVAL),
     *("f", "q", "selection_frequency", "rotated", "rotated_lo", "rotated_hi"),
 )
 
@@ -143,15 +111,16 @@ def _share(f: np.ndarray, anova: Anova) -> np.ndarray:
     return np.divide(past, n, out=np.full(n.shape, np.nan), where=n > 0)
 
 
-def selection_frequency(features: np.ndarray, anova: Anova, m: int) -> np.ndarray:
-    """Return the share [D] of m bootstraps in which a dimension is among the `TOP`, by variance explained.
+def selection_frequency(features: np.ndarray, anova: Anova) -> np.ndarray:
+    """Return the share [D] of bootstraps in which a dimension is among the `TOP`, by variance explained.
 
     Parameters
     ----------
     features : [N, D], z-scored; NaN is returned where they are zero for all samples.
     """
     design = anova.design
-    bootstraps = design.bootstraps(m)
+    bootstraps = design.bootstraps()
+    m = len(bootstraps)
     seeds = bootstraps.seeds / bootstraps.seeds.sum(axis=1, keepdims=True)
     counts = bootstraps.units[:, bootstraps.unit_of[design.rows[:, 0]]]  # [m, P]
     by_seed = np.einsum("qp,prd->rqd", anova.remove, features[design.rows])  # [R, P, D]
@@ -176,8 +145,9 @@ def selection_frequency(features: np.ndarray, anova: Anova, m: int) -> np.ndarra
     return np.where(features.any(axis=0), chosen / max(m, 1), np.nan)
 
 
-def _rotated_shares(means: np.ndarray, anova: Anova, m: int, seed: list[int]) -> np.ndarray:
+def _rotated_shares(means: np.ndarray, anova: Anova, seed: list[int]) -> np.ndarray:
     """`_share` [m, C] of prompt means [C, P, D] in m random bases, each common to the branches."""
+    m = anova.design.n_permutations
     means = anova.remove @ means
     n_dimensions = means.shape[-1]
     # A rotation moves the means within the space that they span: only its part in there is drawn.
@@ -194,12 +164,12 @@ def _rotated_shares(means: np.ndarray, anova: Anova, m: int, seed: list[int]) ->
 class _Families:
     """Tests of one layer: each turns statistics of all branches into rows, and keeps its null maxima."""
 
-    def __init__(self, anova: Anova, branches: list[str], m: int) -> None:
+    def __init__(self, anova: Anova, branches: list[str]) -> None:
         self.design, self.branches = anova.design, branches
-        self.why_not = anova.why_not or self.design.why_not(m)
-        self.moved = self.design.null_text(m, f"{self.design.label}s")
-        self.smallest = self.design.smallest_p(m)
-        self.maxima: list[tuple[dict[str, str], np.ndarray]] = []
+        self.why_not = anova.why_not or self.design.why_not()
+        self.moved = self.design.null_text(self.design.n_permutations, f"{self.design.label}s")
+        self.smallest = self.design.smallest_p()
+        self.maxima: list[Maxima] = []
 
     def by_dimension(self, f: np.ndarray, null: np.ndarray, **columns: np.ndarray) -> pd.DataFrame:
         """Rows of every dimension, from F [C, D], its null [m, C, D] and further columns [C, D]."""
@@ -248,13 +218,7 @@ class _Families:
         known = np.isfinite(table["estimate"].to_numpy(float))
         why_not = [self.why_not or ("" if one else _EQUAL) for one in known]
         write_test(
-            table,
-            np.arange(len(table)),
-            result,
-            min_p=smallest,
-            null=null,
-            family=family,
-            why_not=why_not,
+            table, np.arange(len(table)), result, min_p=smallest, null=null, family=family, why_not=why_not
         )
         if np.isfinite(result.p).any():
             self.maxima.append(({"statistic": statistic}, result.null_max))

@@ -18,8 +18,8 @@ from innerear.statistics.finding import Finding
 from innerear.statistics.label_distance import Distance, permuted_sums, prompt_means
 from innerear.statistics.pieces import pieces
 from innerear.statistics.probes import evidence, evidence_null_by_prompt, held_out_operators
-from innerear.statistics.significance import ALPHA, CONFIDENCE, null_table, percentile_interval
-from innerear.statistics.table import LayerResult, blank, columns, record
+from innerear.statistics.significance import ALPHA, CONFIDENCE, percentile_interval
+from innerear.statistics.table import INTERVAL, LayerResult, Maxima, blank, columns, record
 
 BRANCHES = ("uncond", "delta")
 SHAPES = ("constant", "step", "logistic", "linear")
@@ -41,25 +41,12 @@ _DEFAULTS: dict[str, Any] = dict.fromkeys(("estimate", "ci_lo", "ci_hi", "prefer
 }
 
 
-def of_layer(
-    gram: GramSource,
-    design: Design,
-    *,
-    model: str,
-    layer: int,
-    branches: Sequence[str] = BRANCHES,
-    n_permutations: int = 1000,
-    n_bootstraps: int = 1000,
-) -> LayerResult:
+def of_layer(gram: GramSource, design: Design, branches: Sequence[str] = BRANCHES) -> LayerResult:
     """Locate the onset of a label in one layer, judge its shape, and compare late with early.
 
     Parameters
     ----------
-    gram : an open `GramFile` of `design`'s samples, in its order.
-    design : labels, folds, permutations, bootstraps.
-    model, layer : for the table's columns.
     branches : where emergence is asked; never cond.
-    n_permutations, n_bootstraps : rows of the design's tables to use.
 
     Returns
     -------
@@ -83,13 +70,12 @@ def of_layer(
 
     Raises
     ------
-    InputError: cond among `branches`, or another order of samples.
+    InputError: cond among `branches`.
     """
     if "cond" in branches:
         raise InputError(
             "emergence in cond is not a finding: it reads the text from step 0; ask in uncond or delta"
         )
-    design.check_order(gram.coords("sample"))
     steps = np.flatnonzero(gram.read("complete"))
     first = np.asarray(gram.coords("step"))[steps]  # where an entry averages several, their first
     seconds = gram.read("seconds")[steps] if "seconds" in gram else np.full(len(steps), np.nan)
@@ -103,27 +89,23 @@ def of_layer(
             frames.append(_table([{"statistic": ONSET, "interval": f"none: {error}"}], branch, design))
             continue
         by_step[number] = evidence(operators, design)
-        frame = _table(_emergence(by_step[number], first, seconds, design, n_bootstraps), branch, design)
-        null_max = _test_rise(frame, kernel, operators, design, n_permutations)
-        maxima += [({"branch": branch, "statistic": RISE}, one) for one in null_max]
+        frame = _table(_emergence(by_step[number], first, seconds, design), branch, design)
+        maxima += _test_rise(frame, kernel, operators, design)
         frames.append(frame)
     for branch in gram.labels("branch"):
-        frame, null_max = _early_late(gram, branch, design, n_permutations, n_bootstraps)
-        maxima += [({"branch": branch, "statistic": INTERACTION}, one) for one in null_max]
+        frame, tested = _early_late(gram, branch, design)
+        maxima += tested
         frames.append(frame)
-    table = pd.concat(frames, ignore_index=True).assign(model=model, layer=layer)
-    samples = np.asarray(gram.coords("sample"))
+    coords = {"branch": np.array(asked), "step": first.astype(np.int32)}
     return LayerResult(
-        table.reindex(columns=_COLUMNS),
-        null_table(maxima, design.permutation_hash(n_permutations), MAP_COLUMNS, n_permutations),
-        {"evidence": (("branch", "step", "sample"), by_step.astype(np.float32))},
-        {"branch": np.array(asked), "step": first.astype(np.int32), "sample": samples},
+        pd.concat(frames, ignore_index=True),
+        arrays={"evidence": (("branch", "step", "sample"), by_step.astype(np.float32))},
+        coords=coords | {"sample": np.asarray(gram.coords("sample"))},
+        maxima=maxima,
     )
 
 
-_COLUMNS = columns(
-    *("branch", "window", "statistic", "unit", "estimate", "ci_lo", "ci_hi", "interval", "preferred")
-)
+COLUMNS = columns("branch", "window", "statistic", "unit", *INTERVAL, "interval", "preferred")
 
 
 def finish(table: pd.DataFrame) -> pd.DataFrame:
@@ -205,13 +187,13 @@ def onsets(curves: np.ndarray) -> np.ndarray:
 
 
 def _emergence(
-    by_step: np.ndarray, steps: np.ndarray, seconds: np.ndarray, design: Design, n_bootstraps: int
+    by_step: np.ndarray, steps: np.ndarray, seconds: np.ndarray, design: Design
 ) -> list[dict[str, Any]]:
     """Rows of one branch from its evidence [S, N]."""
     n_steps = len(steps)
     if n_steps < 4 * _MARGIN:
         return [{"statistic": ONSET, "interval": f"none: {n_steps} complete steps are too few"}]
-    counts = design.bootstraps(n_bootstraps).samples()  # [m, N]
+    counts = design.bootstraps().samples()  # [m, N]
     weights = counts / counts.sum(axis=1, keepdims=True)
     curves = np.vstack([by_step.mean(axis=1), weights @ by_step.T])  # [1 + m, S]
     row = _rise_row(by_step, design)
@@ -263,8 +245,8 @@ def _held_out_rises(curves: np.ndarray) -> np.ndarray:
 
 
 def _test_rise(
-    table: pd.DataFrame, kernel: np.ndarray, operators: np.ndarray, design: Design, m: int
-) -> list[np.ndarray]:
+    table: pd.DataFrame, kernel: np.ndarray, operators: np.ndarray, design: Design
+) -> list[Maxima]:
     """Fill in the p of the held-out rise by relabeling; return its null maxima, if any.
 
     Each fold is scored by probes that were fitted on the others, so chance rises come together in
@@ -274,19 +256,19 @@ def _test_rise(
     if not len(row):
         return []
     if design.blocked:
-        by_prompt = evidence_null_by_prompt(operators, design, m)  # [m, P, S]
+        by_prompt = evidence_null_by_prompt(operators, design)  # [m, P, S]
     else:
-        by_prompt = _refitted_evidence(kernel, design, m)
+        by_prompt = _refitted_evidence(kernel, design)
     prompts = [np.unique(design.prompt_of[fold.test]) for fold in design.folds()]
     curves = np.stack([by_prompt[:, some].mean(axis=1) for some in prompts])  # [F, m, S]
     null = _held_out_rises(curves).mean(axis=0)[:, None]
     observed = table["estimate"].to_numpy(float)[row]
-    return record(table, row, design, observed, null, m=m, family="this layer and branch")
+    return record(table, row, design, observed, null, family="this layer and branch")
 
 
-def _refitted_evidence(kernel: np.ndarray, design: Design, m: int) -> np.ndarray:
+def _refitted_evidence(kernel: np.ndarray, design: Design) -> np.ndarray:
     """Mean evidence [m, P, S] in the prompts' places under exchanges of them, with probes fitted anew."""
-    orders = design.exchanges(m)
+    orders = design.exchanges()
     by_prompt = np.empty((len(orders), design.n_prompts, len(kernel)))
     for k, order in enumerate(orders):
         operators = held_out_operators(kernel[:, order[:, None], order], design)
@@ -321,9 +303,7 @@ def _shape_errors(by_step: np.ndarray, design: Design, counts: np.ndarray) -> li
     ]
 
 
-def _early_late(
-    gram: GramSource, branch: str, design: Design, m: int, n_bootstraps: int
-) -> tuple[pd.DataFrame, list[np.ndarray]]:
+def _early_late(gram: GramSource, branch: str, design: Design) -> tuple[pd.DataFrame, list[Maxima]]:
     """Rows of the first and last 10 % of steps in a branch, and the null maxima of the interaction."""
     reason, distance = "", None
     try:
@@ -343,7 +323,7 @@ def _early_late(
     kernel /= np.trace(kernel[1:], axis1=1, axis2=2).mean() / design.n_samples or 1.0
     prompts = prompt_means(kernel, design)
     estimate = np.einsum("pq,cpq->c", distance.weights, prompts)
-    boots = distance.bootstrap(kernel, n_bootstraps)
+    boots = distance.bootstrap(kernel)
     estimate, boots = np.r_[estimate, estimate[2] - estimate[1]], np.c_[boots, boots[:, 2] - boots[:, 1]]
     low, high, interval = percentile_interval(estimate, boots, design.resampled)
     names = ((INTERACTION, _BETWEEN), ("distance", FIRST), ("distance", LAST), (DIFFERENCE, _BETWEEN))
@@ -353,9 +333,9 @@ def _early_late(
         for i, (name, window) in enumerate(names)
     ]
     table = _table(rows, branch, design)
-    null = permuted_sums(distance.weights, prompts[:1], design.prompt_permutations(m))
+    null = permuted_sums(distance.weights, prompts[:1], design.prompt_permutations())
     first_row = np.array([0])
-    return table, record(table, first_row, design, estimate[:1], null, m=m, family="this layer and branch")
+    return table, record(table, first_row, design, estimate[:1], null, family="this layer and branch")
 
 
 FINDINGS = (

@@ -26,8 +26,8 @@ from innerear.statistics.clip_targets import why_no_folds
 from innerear.statistics.design import Design, Fold
 from innerear.statistics.finding import Finding
 from innerear.statistics.pieces import pieces
-from innerear.statistics.significance import null_table, percentile_interval
-from innerear.statistics.table import LayerResult, blank, columns, record
+from innerear.statistics.significance import percentile_interval
+from innerear.statistics.table import INTERVAL, LayerResult, Maxima, blank, columns, record
 from innerear.timeline import Timeline
 
 MAX_LAG = 25
@@ -115,12 +115,7 @@ def of_states(
     sound: Sound,
     timeline: Timeline,
     design: Design,
-    *,
-    model: str,
-    layer: int,
     branches: Sequence[str] = ("cond", "uncond"),
-    n_permutations: int = 1000,
-    n_bootstraps: int = 1000,
 ) -> LayerResult:
     """Correlate the sound with its prediction from one layer's states, up to 25 frames before and after.
 
@@ -129,10 +124,7 @@ def of_states(
     read : sample i's states, in the design's order.
     sound : from `followed`, in the same order.
     timeline : of the clips.
-    design : folds, permutations, bootstraps.
-    model, layer : for the table's columns.
     branches : names of the C stored branches; with cond and uncond, delta = cond − uncond is added.
-    n_permutations, n_bootstraps : rows of the design's tables to use.
 
     Returns
     -------
@@ -161,26 +153,20 @@ def of_states(
         series = _lagged(sound.values, window)  # [N, frames, lags, F]
         for branch in names:
             x = _of_branch(states, branch, branches)
-            scores = _scores(x, series, sound.feature_of, design, n_permutations) if x.any() else None
+            scores = _scores(x, series, sound.feature_of, design) if x.any() else None
             found.append(scores)
     table = _untested(names, lags, sound, design, why)
-    null = _fill(table, found, len(lags), sound, design, n_permutations, n_bootstraps)
-    table = table.assign(model=model, layer=layer, seconds=table["lag"] / timeline.frame_rate)
-    own = ("branch", "window", "feature", "lag", "seconds", "statistic", "estimate", "ci_lo", "ci_hi")
-    return LayerResult(table.reindex(columns=columns(*own)), null)
+    maxima = _fill(table, found, len(lags), sound, design)
+    return LayerResult(table.assign(seconds=table["lag"] / timeline.frame_rate), maxima=maxima)
+
+
+COLUMNS = columns("branch", "window", "feature", "lag", "seconds", "statistic", *INTERVAL)
 
 
 def of_stacks(
-    paths: Sequence[str | PathLike], sound: Sound, design: Design, *, layer: int, site: str, **options
+    paths: Sequence[str | PathLike], sound: Sound, design: Design, *, layer: int, site: str
 ) -> LayerResult:
-    """Return `of_states` of stack files.
-
-    Parameters
-    ----------
-    paths : [N] in the design's order.
-    layer, site : which dataset of each stack.
-    options : the further ones of `of_states`.
-    """
+    """Return `of_states` of a layer and site of stack files [N], in the design's order."""
 
     def read(i: int) -> np.ndarray:
         with LayerReader(paths[i], layer, site) as reader:
@@ -188,7 +174,7 @@ def of_stacks(
 
     with Stack(paths[0]) as first:
         timeline, branches = first.timeline, first.branches
-    return of_states(read, sound, timeline, design, layer=layer, branches=branches, **options)
+    return of_states(read, sound, timeline, design, branches)
 
 
 @dataclass(frozen=True)
@@ -256,11 +242,11 @@ class _Scores:
     products: np.ndarray
 
 
-def _scores(x: np.ndarray, series: np.ndarray, feature_of: np.ndarray, design: Design, m: int) -> _Scores:
+def _scores(x: np.ndarray, series: np.ndarray, feature_of: np.ndarray, design: Design) -> _Scores:
     """Predict the sound at every lag from one branch's states [N, frames, D], observed and permuted."""
     n_lags, n_columns = series.shape[2:]
     n_features = int(feature_of.max()) + 1
-    tables = np.concatenate([np.arange(design.n_samples)[None], design.permutations(m)])  # [1 + m, N]
+    tables = np.concatenate([np.arange(design.n_samples)[None], design.permutations()])  # [1 + m, N]
     norms = (series**2).sum(axis=1)  # [N, lags, F]
     sums = np.zeros((3, len(tables), n_lags, n_features))
     products = np.zeros((3, design.n_samples, n_lags, n_features))
@@ -373,17 +359,11 @@ def _untested(
 
 
 def _fill(
-    table: pd.DataFrame,
-    found: Sequence[_Scores | None],
-    n_lags: int,
-    sound: Sound,
-    design: Design,
-    m: int,
-    n_bootstraps: int,
-) -> pd.DataFrame:
+    table: pd.DataFrame, found: Sequence[_Scores | None], n_lags: int, sound: Sound, design: Design
+) -> list[Maxima]:
     """Write results into the rows of one layer, in place; return its null maxima."""
-    places, nulls, tested = [], [], []
-    counts = design.bootstraps(n_bootstraps).samples()  # [bootstraps, N]
+    places, nulls = [], []
+    counts = design.bootstraps().samples()  # [bootstraps, N]
     per_branch = (len(sound.names) + len(sound.reasons)) * n_lags
     for number, scores in enumerate(found):
         if scores is None:
@@ -394,15 +374,14 @@ def _fill(
         low, high, _ = percentile_interval(observed, _r(*(counts @ products)), design.resampled)
         table.loc[rows, ["estimate", "ci_lo", "ci_hi"]] = np.stack([observed, low, high], axis=1)
         places.append(rows)
-        nulls.append(scores.null.swapaxes(1, 2).reshape(m, -1))
-    if places:
-        rows = np.concatenate(places)
-        observed, null = table["estimate"].to_numpy(float)[rows], np.concatenate(nulls, axis=1)
-        moved = "states of one sample with the sound of another,"
-        family = "branches × features × lags of this layer"
-        tested = record(table, rows, design, observed, null, m=m, family=family, moved=moved, of="pairs")
-    maxima = [({"statistic": STATISTIC}, null_max) for null_max in tested]
-    return null_table(maxima, design.permutation_hash(m), MAP_COLUMNS, m)
+        nulls.append(scores.null.swapaxes(1, 2).reshape(design.n_permutations, -1))
+    if not places:
+        return []
+    rows = np.concatenate(places)
+    observed, null = table["estimate"].to_numpy(float)[rows], np.concatenate(nulls, axis=1)
+    moved = "states of one sample with the sound of another,"
+    family = "branches × features × lags of this layer"
+    return record(table, rows, design, observed, null, family=family, moved=moved, of="pairs")
 
 
 FINDINGS = (

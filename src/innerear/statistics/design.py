@@ -7,6 +7,7 @@ the prompts of one template, folds are whole templates, bootstraps resample temp
 """
 
 import numpy as np
+import pandas as pd
 
 from innerear.statistics.exchange import REFITS, Exchange
 from innerear.statistics.folds import MAX_FOLDS, Fold, Folds
@@ -59,13 +60,17 @@ class Design(Exchange, Folds, Resampling):
         rows = self.rows[stand_in[self.prompt_of], self.seed_of]
         columns = [name for name in {*LABELS, self.label} if name in self.samples]
         moved = {name: self.samples[name].to_numpy()[rows] for name in columns}
-        control = Design(self.samples.assign(**moved), self.label, self.seed)
+        control = self._of(self.samples.assign(**moved))
         control.is_shuffled = True
         return control
 
     def subset(self, rows: np.ndarray) -> "Design":
         """Return the design of some of the samples, for folds within a training set."""
-        return Design(self.samples.iloc[np.sort(rows)], self.label, self.seed)
+        return self._of(self.samples.iloc[np.sort(rows)])
+
+    def _of(self, samples: pd.DataFrame) -> "Design":
+        sizes = {"n_permutations": self.n_permutations, "n_bootstraps": self.n_bootstraps}
+        return Design(samples, self.label, self.seed, **sizes)
 
     def strata(self) -> np.ndarray:
         """Sort all pairs of samples into the five strata.

@@ -78,17 +78,17 @@ class Distance:
         """[P, P]; the distance is Σ weights ∘ prompt means."""
         return sum((sign * one for sign, one in self._terms), np.zeros((self.design.n_prompts,) * 2))
 
-    def bootstrap(self, kernel: np.ndarray, n_bootstraps: int) -> np.ndarray:
+    def bootstrap(self, kernel: np.ndarray) -> np.ndarray:
         """Return the distance in every bootstrap, [m, cells], of kernel [cells, N, N].
 
         NaN where a resample holds a single template.
         """
-        boots = self.design.bootstraps(n_bootstraps)
+        boots = self.design.bootstraps()
         i, j = np.nonzero(np.triu(self.design.exchangeable_pairs()))
         prompts = self.design.prompt_of[i], self.design.prompt_of[j]
         values = np.ascontiguousarray(kernel[:, i, j].T, np.float32)  # [pairs, cells]
-        result = np.empty((n_bootstraps, len(kernel)), np.float32)
-        for rows in pieces(n_bootstraps, len(i)):
+        result = np.empty((len(boots), len(kernel)), np.float32)
+        for rows in pieces(len(boots), len(i)):
             counts = boots.pairs(i, j, rows)  # [m, pairs]
             combined = np.zeros_like(counts)
             for sign, weights in self._terms:

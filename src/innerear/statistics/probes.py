@@ -62,27 +62,27 @@ def evidence(operators: np.ndarray, design: Design) -> np.ndarray:
     return ((operators @ targets) * targets).sum(axis=-1)
 
 
-def evidence_null(operators: np.ndarray, design: Design, n_permutations: int) -> np.ndarray:
+def evidence_null(operators: np.ndarray, design: Design) -> np.ndarray:
     """Return the mean evidence under each permutation, [m, ...], by one matrix product.
 
     Mean evidence is Σ_ij O_ij t_i · t_j / N, so only the products of labels t change. Valid where
     permutations leave folds as they are, that is where templates are blocks.
     """
-    lead = operators.shape[:-2]
+    lead, m = operators.shape[:-2], design.n_permutations
     by_prompt = operators[..., design.rows[:, :, None, None], design.rows].sum(axis=(-3, -1))  # [..., P, P]
-    targets = centred_targets(design)[design.prompt_permutations(n_permutations)]  # [m, P, Q]
-    products = (targets @ targets.swapaxes(1, 2)).reshape(n_permutations, -1)  # [m, P * P]
+    targets = centred_targets(design)[design.prompt_permutations()]  # [m, P, Q]
+    products = (targets @ targets.swapaxes(1, 2)).reshape(m, -1)  # [m, P * P]
     null = products @ by_prompt.reshape(-1, products.shape[1]).T / design.n_samples
-    return null.reshape(n_permutations, *lead)
+    return null.reshape(m, *lead)
 
 
-def evidence_null_by_prompt(operators: np.ndarray, design: Design, n_permutations: int) -> np.ndarray:
+def evidence_null_by_prompt(operators: np.ndarray, design: Design) -> np.ndarray:
     """Return each prompt's mean evidence under each permutation, [m, P, cells].
 
     As `evidence_null`, of operators [cells, N, N].
     """
     by_prompt = operators[..., design.rows[:, :, None, None], design.rows].sum(axis=(-3, -1))  # [cells, P, P]
-    targets = centred_targets(design)[design.prompt_permutations(n_permutations)]  # [m, P, Q]
+    targets = centred_targets(design)[design.prompt_permutations()]  # [m, P, Q]
     products = targets @ targets.swapaxes(1, 2)  # [m, P, P]
     null = np.einsum("mpq,cpq->mpc", products, by_prompt, optimize=True)
     return null / len(design.seeds)

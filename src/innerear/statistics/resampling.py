@@ -54,11 +54,12 @@ def shared_once(counts: np.ndarray, one: np.ndarray, other: np.ndarray) -> np.nd
 class Resampling(Sheet):
     """A sheet whose templates (or prompts) and seeds can be resampled."""
 
-    def bootstraps(self, m: int) -> Bootstraps:
+    def bootstraps(self, m: int | None = None) -> Bootstraps:
         """Resample templates (without templates: the prompts of each label, or all with ratings), then seeds.
 
         Seeds are crossed with prompts: one draw of seeds serves all prompts.
         """
+        m = self.n_bootstraps if m is None else m
         rng = np.random.default_rng(self.stream(BOOTSTRAPS))
         unit = self.block_of if self.blocked else np.arange(self.n_prompts)
         stratum = np.zeros(self.n_prompts, int)

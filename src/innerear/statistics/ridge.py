@@ -81,11 +81,7 @@ class DualRidge:
     """
 
     def __init__(
-        self,
-        kernel: np.ndarray,
-        folds: Sequence[Fold],
-        design: Design,
-        covariates: np.ndarray | None = None,
+        self, kernel: np.ndarray, folds: Sequence[Fold], design: Design, covariates: np.ndarray | None = None
     ) -> None:
         kernel = np.asarray(kernel, float)
         covariates = np.ones((len(kernel), 1)) if covariates is None else np.asarray(covariates, float)

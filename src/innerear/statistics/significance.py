@@ -3,7 +3,7 @@
 Only `innerear.statistics.design.Design` makes permutations; this module takes the null as given.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -202,13 +202,13 @@ def correct_over(
 
 
 def null_table(
-    rows: Sequence[tuple[dict[str, str], np.ndarray]], permutations: str, by: Sequence[str], m: int
+    rows: Sequence[tuple[Mapping[str, object], np.ndarray]], permutations: str, by: Sequence[str], m: int
 ) -> pd.DataFrame:
     """Table the null maxima of one layer's families, for `correct_over`.
 
     Parameters
     ----------
-    rows : for each family the values of the naming columns, and its `Significance.null_max`; shorter
+    rows : for each family a mapping with the naming columns, and its `Significance.null_max`; shorter
         than m if fewer permutations were used, empty without a null.
     permutations : `Design.permutation_hash` of the table behind them.
     by : the naming columns.
