@@ -60,9 +60,8 @@ ANALYSES = [
 ]
 # The site that analyses read.
 SITE = config["capture"]["sites"][0]
-# What every figure names, and how many resamples every analysis draws.
+# What every figure names.
 NAMED = {"model": MODEL, "contrast": config["contrast"]}
-SIZES = {f"n_{name}": config["statistics"][name] for name in ("permutations", "bootstraps")}
 # Clips that one job measures, since loading librosa takes as long as measuring a few: those of a template,
 # or of a prompt where templates cannot name a file.
 MEASURED_BY_TEMPLATE = all(is_name(prompt.template) for prompt in STUDY.prompts)

@@ -4,8 +4,6 @@ use rule similarity as components with:
         scores="<results>/<analysis>/scores/layer_{layer}.h5",
     pathvars:
         analysis="components",
-    params:
-        options={},
 
 
 use rule plot_similarity as plot_components with:
@@ -66,7 +64,6 @@ rule alignment:
         runtime=120,
     params:
         model=MODEL,
-        statistics=config["statistics"],
     script:
         "../../scripts/alignment.py"
 

@@ -19,7 +19,6 @@ rule similarity:
     params:
         model=MODEL,
         label="",
-        options=SIZES,
     script:
         "../../scripts/layer.py"
 

@@ -78,7 +78,6 @@ rule audio_check:
         runtime=20,
     params:
         model=MODEL,
-        statistics=config["statistics"],
     script:
         "../../scripts/audio_check.py"
 
@@ -167,7 +166,6 @@ rule lags:
     params:
         model=MODEL,
         site=SITE,
-        statistics=config["statistics"],
     script:
         "../../scripts/lags.py"
 
