@@ -38,10 +38,9 @@ def clip_features(wave: NDArray, sample_rate: int, frame_rate: float) -> pd.Data
         measured = rhythm(sound) | dynamics(sound) | timbre(sound) | tonality(sound)
     rows = []
     for name, feature in FEATURES.items():
-        value, reason = measured[name], ""
-        if isinstance(value, Missing):
-            value, reason = np.nan, str(value)
-        rows.append((name, feature.unit, value, not reason, reason))
+        value = measured[name]
+        reason = str(value) if isinstance(value, Missing) else ""
+        rows.append((name, feature.unit, np.nan if reason else value, not reason, reason))
     return pd.DataFrame(rows, columns=["feature", "unit", "value", "valid", "reason"])
 
 

@@ -20,9 +20,7 @@ FRAME_FEATURES = ("rms", "onset_strength", *_TIMBRE, *CHROMA, *TONNETZ)
 
 
 def frame_features(wave: NDArray, sample_rate: int, frame_rate: float, n_frames: int) -> xr.Dataset:
-    """Measure features over time, one value per codec frame.
-
-    Windows are centred on the codec frames, f + ½ frames into the clip.
+    """Measure features over time, one value per codec frame f, in windows centred at f + ½.
 
     Parameters
     ----------

@@ -38,8 +38,7 @@ def rhythm(sound: Sound) -> Measured:
 def _mel_levels(sound: Sound) -> tuple[NDArray, float]:
     """Return levels [band, time] of the mel bands that sound, in dB, and their frames per second.
 
-    Bands that do not sound are left out: with them in the mean, a low-passed clip would need
-    larger onsets than a bright one to be counted, and calm music is low-passed.
+    With silent bands in the mean, low-passed clips (calm music) would need larger onsets than bright ones.
     """
     hop = round(sound.sample_rate / CURVE_RATE)
     mel = librosa.feature.melspectrogram(
@@ -54,7 +53,7 @@ def _mel_levels(sound: Sound) -> tuple[NDArray, float]:
 def onset_curve(levels: NDArray) -> NDArray:
     """Return the mean rise over mel levels [band, time] from frame to frame [time], in dB.
 
-    The mean over bands, not the median: a soft, low-passed rhythm moves fewer than half of them.
+    Not the median over bands: a soft, low-passed rhythm moves fewer than half of them.
     """
     return librosa.onset.onset_strength(S=levels, aggregate=np.mean, center=False)
 

@@ -24,8 +24,7 @@ CANCEL_DB = -20.0  # a downmix this far below its channels does not represent th
 class Sound:
     """One clip: `wave` [n] mono and free of DC, and its rates.
 
-    `flaw` is empty, or why nothing can be measured; `clipped` is the share (0-1) of samples in runs at full
-    scale.
+    `flaw` is empty, or why nothing can be measured; `clipped`: the share (0-1) of samples at full scale.
     """
 
     wave: NDArray[np.float32]
@@ -57,11 +56,6 @@ class Sound:
     def n_fft(self) -> int:
         """Samples per analysis window (even)."""
         return 2 * round(WINDOW_S * self.sample_rate / 2)
-
-    @property
-    def n_frames(self) -> int:
-        """Whole codec frames in the clip, T."""
-        return len(self.wave) // self.hop
 
     @cached_property
     def loudness(self) -> float | Missing:
@@ -102,8 +96,8 @@ class Sound:
         return np.pad(wave, (self.hop - self.hop // 2, 0))
 
     def frames(self, values: NDArray) -> NDArray:
-        """Keep the T frames [..., T] of librosa's T + 1 that stand on codec frames."""
-        return values[..., 1 : self.n_frames + 1]
+        """Keep the T frames [..., T] of librosa's T + 1 that stand on whole codec frames."""
+        return values[..., 1 : len(self.wave) // self.hop + 1]
 
 
 def as_sound(wave: NDArray, sample_rate: int, frame_rate: float) -> Sound:
@@ -112,13 +106,11 @@ def as_sound(wave: NDArray, sample_rate: int, frame_rate: float) -> Sound:
     Parameters
     ----------
     wave : [n] or [channels, n] floating point, nominally in -1..1.
-    sample_rate : Hz.
-    frame_rate : codec frames per second; must divide the sample rate.
+    sample_rate, frame_rate : Hz, and codec frames per second, which must divide it.
 
     Raises
     ------
-    InputError: not floating point, of another shape, or rates of which one frame is not a whole
-        number of samples.
+    InputError: not floating point, of another shape, or a frame is not a whole number of samples.
     """
     wave = np.asarray(wave)
     if not np.issubdtype(wave.dtype, np.floating):

@@ -43,8 +43,7 @@ def validity(clips: pd.DataFrame, samples: pd.DataFrame) -> pd.DataFrame:
     unknown = sorted(set(clips["sample_id"]) - set(samples["sample_id"]))
     if unknown:
         raise InputError(f"{unknown[0]!r} has clip features but is not in the index of samples")
-    present = set(clips["feature"])
-    names = [name for name in FEATURES if name in present]
+    names = pd.Index(FEATURES).intersection(pd.Index(clips["feature"]), sort=False)
     cells = pd.MultiIndex.from_product([names, samples["emotion"].unique()], names=["feature", "emotion"])
     reasons = clips.merge(samples[["sample_id", "emotion"]]).groupby(["feature", "emotion"])["reason"]
     counts = {"n": reasons.size(), "n_valid": reasons.agg(lambda one: (one == "").sum())}

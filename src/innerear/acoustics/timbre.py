@@ -58,6 +58,7 @@ def timbre_frames(sound: Sound) -> dict[str, NDArray]:
     )
     # Between the partials of clean sound lie rounding errors: without a floor, these would be compared.
     floored = np.maximum(spectrum, spectrum.max() * 10 ** (-RANGE_DB / 20))
+    unit = librosa.util.normalize(spectrum, norm=2, axis=0)
     mfcc = librosa.feature.mfcc(S=log_mel(sound), n_mfcc=len(MFCCS) + 1)
     return {
         "centroid": centroid[0],
@@ -65,7 +66,7 @@ def timbre_frames(sound: Sound) -> dict[str, NDArray]:
         "rolloff": librosa.feature.spectral_rolloff(S=spectrum, sr=rate)[0],
         "flatness": 10 * np.log10(librosa.feature.spectral_flatness(S=floored)[0]),
         "contrast": librosa.feature.spectral_contrast(S=floored, sr=rate, n_bands=n_bands).mean(axis=0),
-        "flux": _flux(spectrum),
+        "flux": np.append(np.nan, np.linalg.norm(np.diff(unit, axis=1), axis=0)),
         "zero_crossing_rate": sound.frames(crossings)[0] * rate,
         # Coefficient 0 is the level, which normalisation has removed.
         **dict(zip(MFCCS, mfcc[1:], strict=True)),
@@ -79,11 +80,6 @@ def log_mel(sound: Sound) -> NDArray:
         S=sound.spectrum**2, sr=sound.sample_rate, n_fft=sound.n_fft, n_mels=N_MELS, fmax=top
     )
     return librosa.power_to_db(mel, top_db=RANGE_DB)
-
-
-def _flux(spectrum: NDArray) -> NDArray:
-    unit = librosa.util.normalize(spectrum, norm=2, axis=0)
-    return np.append(np.nan, np.linalg.norm(np.diff(unit, axis=1), axis=0))
 
 
 def _harmonic_percussive(spectrum: NDArray) -> float:

@@ -99,8 +99,7 @@ class ReplayedTemplate:
 
     Parameters
     ----------
-    gram : an open file of rule ``counterfactual``.
-    design : of all clips, by emotion.
+    gram : an open file of rule ``counterfactual``; design : of all clips, by emotion.
     emotions : the order to put the emotions in; the file's unless given.
 
     Attributes

@@ -7,6 +7,7 @@ and texts is divided, without bias, into shares of text, history, their interact
 
 import logging
 from collections.abc import Mapping, Sequence
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -66,8 +67,7 @@ def of_layer(
     Parameters
     ----------
     grams : template → its open file of rule ``counterfactual``, of this layer.
-    design : of all clips, by emotion.
-    model, layer : for the table's columns.
+    design : of all clips, by emotion; model, layer : for the table's columns.
     weights : of the model that read the clips: ``"trained"`` or ``"random_init"``.
     n_permutations, n_bootstraps : rows of the design's tables to use.
 
@@ -116,10 +116,8 @@ def of_layer(
         for measure in measures:
             frame, maxima = _tested(measure, times, design, n_permutations)
             frames.append(frame)
-            nulls += [
-                ({"weights": weights, "statistic": measure.name, "over": over}, null_max)
-                for over, null_max in maxima.items()
-            ]
+            of = {"weights": weights, "statistic": measure.name}
+            nulls += [(of | {"over": over}, null_max) for over, null_max in maxima.items()]
     table = pd.concat(frames, ignore_index=True).assign(model=model, weights=weights, layer=layer)
     estimates = ["estimate", "ci_lo", "ci_hi"]
     table[estimates] = table[estimates].round(6)
@@ -135,10 +133,8 @@ def finish(table: pd.DataFrame) -> pd.DataFrame:
     Its estimate is then NaN, with the reason: where there is nothing, nothing is overtaken.
     """
     whole = table["statistic"].isin([TEXT, HISTORY]) & (table["window"] == "whole")
-    layers = table.set_index(["weights", "layer"]).index
-    found = np.flatnonzero(whole & (table["p_corrected"] <= ALPHA))
-    established = layers.isin(layers[found])
-    gated = (table["statistic"] == OVERTAKING) & table["estimate"].notna() & ~established
+    found = (whole & (table["p_corrected"] <= ALPHA)).groupby([table["weights"], table["layer"]])
+    gated = (table["statistic"] == OVERTAKING) & table["estimate"].notna() & ~found.transform("any")
     table.loc[gated, ["estimate", "ci_lo", "ci_hi"]] = np.nan
     reason = "none: neither text nor history is significant over the whole clip"
     table.loc[gated, ["interval", "null"]] = reason
@@ -181,16 +177,10 @@ def _tested(
         if measure.null is None or not np.isfinite(measure.estimate[mine]).any():
             continue
         result = design.test(measure.estimate[mine], measure.null[:, mine], of=measure.of)
-        why_not = design.why_not(m, of=measure.of) or "no variance between cells (deterministic)"
-        write_test(
-            table,
-            mine,
-            result,
-            min_p=design.smallest_p(m, of=measure.of),
-            null=measure.moved,
-            family=f"{over} of this layer",
-            why_not=[why_not] * len(mine),
-        )
+        reason = design.why_not(m, of=measure.of) or "no variance between cells (deterministic)"
+        why_not, smallest = [reason] * len(mine), design.smallest_p(m, of=measure.of)
+        family = f"{over} of this layer"
+        write_test(table, mine, result, min_p=smallest, null=measure.moved, family=family, why_not=why_not)
         if np.isfinite(result.p).any():
             maxima[over] = result.null_max
     shown = np.isfinite(measure.estimate) | (measure.unit == SHARE)
@@ -218,81 +208,65 @@ def overtaken(text: np.ndarray, history: np.ndarray) -> np.ndarray:
     return lead.argmax(axis=-1)
 
 
-def _in_words(k: int, steps: np.ndarray) -> str:
-    """Say when, for a number that `overtaken` returned of these steps [S]."""
-    if k == 0:
-        return "from the start"
-    return "never within the clip" if k == len(steps) else f"at step {steps[k]}"
-
-
 def _overtaking(shares: Shares, times: pd.DataFrame) -> pd.DataFrame:
     """Table the step, and the second, at which history overtakes text; `times` are the complete steps."""
     n_steps, steps = len(times), times["step"].to_numpy(int)
     (text, text_boots), (history, history_boots) = shares.found[TEXT], shares.found[HISTORY]
+    said = ["from the start", *(f"at step {step}" for step in steps[1:]), "never within the clip"]
     k = int(overtaken(text[:n_steps], history[:n_steps]))
     whole = np.flatnonzero(np.isfinite(text_boots).any(axis=1))  # resamples with two seeds
-    reading, interval, ends = _in_words(k, steps), "none: nothing to resample", ()
+    reading, interval, ends = said[k], "none: nothing to resample", ()
     if len(whole) and len(whole) >= (1 - MAX_DROPPED) * len(text_boots):
         drawn = overtaken(text_boots[whole, :n_steps], history_boots[whole, :n_steps])
         tails = [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2]
         ends = np.quantile(drawn, tails, method="nearest").astype(int)
         interval = f"{CONFIDENCE:.0%} of {len(text_boots)} bootstraps of {shares.resamples.text}"
-        reading += f" ({' – '.join(_in_words(end, steps) for end in ends)})"
+        reading += f" ({' – '.join(said[end] for end in ends)})"
     # "Never" stands in the table as the step after the last.
     axes = [times[name].to_numpy(float) for name in ("step", "seconds")]
     places = [np.append(one, 2 * one[-1] - one[-2] if n_steps > 1 else np.nan) for one in axes]
     low, high = zip(*(one[ends] if len(ends) else (np.nan, np.nan) for one in places), strict=True)
-    return _rows(
-        pd.DataFrame({"unit": ["step", "s"], "over": "clip", "window": "", "statistic": OVERTAKING}),
-        shares.design,
-        estimate=[one[k] for one in places],
-        ci_lo=low,
-        ci_hi=high,
-        interval=interval,
-        reading=reading,
-        null="none: an estimate; text and history are tested",
-    )
+    of = {"unit": ["step", "s"], "over": "clip", "window": "", "statistic": OVERTAKING}
+    estimate = [one[k] for one in places]
+    found = {"estimate": estimate, "ci_lo": low, "ci_hi": high, "interval": interval, "reading": reading}
+    return _rows(of | found, shares.design, null="none: an estimate; text and history are tested")
 
 
 _TRAINED = {"weights": "trained", "window": "whole"}
+_finding = partial(Finding, table="decomposition")
 FINDINGS = (
-    Finding(
+    _finding(
         "Does the text that is read change the states, given the same music so far?",
         "Yes: in layer {layer} text explains a share of {estimate:.3f} of the variance over clips and texts.",
         _TRAINED | {"statistic": TEXT},
         "text_or_history",
-        "decomposition",
         aside="Within a template texts differ only in the emotion's word.",
     ),
-    Finding(
+    _finding(
         "Does the music so far change the states, given the same text?",
         "Yes: in layer {layer} the clip's own emotion explains a share of {estimate:.3f} of the variance.",
         _TRAINED | {"statistic": HISTORY},
         "text_or_history",
-        "decomposition",
     ),
-    Finding(
+    _finding(
         "Which holds more of the emotion, the text or the music so far?",
         "History's share less the text's is largest in layer {layer}: {estimate:+.3f}.",
         _TRAINED | {"statistic": LEAD},
         "text_or_history",
-        "decomposition",
         tested=False,
     ),
-    Finding(
+    _finding(
         "When along the clip does history overtake text?",
         "Latest in layer {layer}: {reading}.",
         {"weights": "trained", "statistic": OVERTAKING, "unit": "s"},
         "text_maps",
-        "decomposition",
         tested=False,
     ),
-    Finding(
+    _finding(
         "Do text and history share one code: does a probe of one read the other?",
         "Yes: {statistic} in layer {layer} names {estimate:.0%} of emotions on held-out templates.",
         _TRAINED | {"statistic": [probe_name(HISTORY, TEXT), probe_name(TEXT, HISTORY)]},
         "text_probes",
-        "decomposition",
         aside="The null renames the emotions of the tested kind, alike in all templates.",
     ),
 )

@@ -42,8 +42,7 @@ def likelihood_table(
 
     Parameters
     ----------
-    files : template → its open ``likelihood.h5``.
-    design : of all clips, by emotion.
+    files : template → its open ``likelihood.h5``; design : of all clips, by emotion.
     model : for the table's column.
     weights : of the model that read the clips: ``"trained"`` or ``"random_init"``.
     n_permutations, n_bootstraps : rows of the design's tables to use.

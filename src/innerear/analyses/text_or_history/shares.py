@@ -70,10 +70,10 @@ class Resamples:
 
     Attributes
     ----------
-    templates : [m, T]; seeds : [m, R]; seed_pairs, template_pairs : [m, pairs] of two different ones; m is 0
-        where nothing is left to resample.
-    text : what is resampled. With so few seeds that many resamples would hold a single one, which cannot be
-        cross-validated, seeds stay as they are.
+    templates [m, T], seeds [m, R], seed_pairs, template_pairs [m, pairs] of two different ones : the weights;
+        m is 0 where nothing is left to resample.
+    text : what is resampled. Seeds stay as they are if many resamples would hold one only, which cannot be
+        cross-validated.
     """
 
     def __init__(self, templates: Sequence[ReplayedTemplate], n_bootstraps: int) -> None:
@@ -87,9 +87,11 @@ class Resamples:
             seeds = boots.seeds
             what.append("seeds")
         self.text = ", then ".join(what)
-        self.templates, self.seeds, self.template_pairs, self.seed_pairs = (
-            _normalised(one if what else one[:0])
-            for one in (units, seeds, _pair_counts(units), _pair_counts(seeds))
+        counts = [one if what else one[:0] for one in (units, seeds)]
+        self.templates, self.seeds = map(_normalised, counts)
+        pairs = [np.triu_indices(one.shape[1], 1) for one in counts]
+        self.template_pairs, self.seed_pairs = (
+            _normalised(one[:, i] * one[:, j]) for one, (i, j) in zip(counts, pairs, strict=True)
         )
 
     def pooled(self, values: Sequence[np.ndarray]) -> np.ndarray:
@@ -101,11 +103,6 @@ class Resamples:
         return np.mean(values, axis=(0, 1)), self.pooled([self.seeds @ one for one in values])
 
 
-def _pair_counts(counts: np.ndarray) -> np.ndarray:
-    i, j = np.triu_indices(counts.shape[1], 1)
-    return counts[:, i] * counts[:, j]
-
-
 def _normalised(counts: np.ndarray) -> np.ndarray:
     counts = counts.astype(float)
     total = counts.sum(axis=1, keepdims=True)
@@ -113,13 +110,7 @@ def _normalised(counts: np.ndarray) -> np.ndarray:
 
 
 class Shares:
-    """All components of one layer.
-
-    Parameters
-    ----------
-    templates : of the same emotions and two seeds or more.
-    n_permutations, n_bootstraps : rows of the design's tables to use.
-    """
+    """All components of one layer, from templates of the same emotions and two seeds or more."""
 
     def __init__(self, templates: Sequence[ReplayedTemplate], n_permutations: int, n_bootstraps: int) -> None:
         self.templates, self.design, self.m = templates, templates[0].design, n_permutations
@@ -146,8 +137,6 @@ class Shares:
     def _relative(self, values: np.ndarray) -> np.ndarray:
         # Rounded: what differs only by the rounding of the stored products is a tie.
         return (values / self.total).round(6)
-
-    # ---- within templates ---------------------------------------------------------------------
 
     def within(self) -> list[Measure]:
         """Return the components within templates, and the length of delta."""
@@ -184,8 +173,6 @@ class Shares:
     def _null(self, name: str, moved: Sequence[np.ndarray]) -> np.ndarray:
         parts = [part.products[name].null(rows) for part, rows in zip(self.parts, moved, strict=True)]
         return self._relative(np.mean(parts, axis=0))
-
-    # ---- across templates ---------------------------------------------------------------------
 
     def general(self, products: Mapping[str, PairProducts]) -> list[Measure]:
         """Return the components that templates have in common, from `general_codes`."""
