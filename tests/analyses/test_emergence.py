@@ -172,7 +172,8 @@ def test_onsets_equal_binary_segmentation():
     rng = np.random.default_rng(0)
     curves = rng.normal(size=(30, 50)) + np.linspace(0, 3, 30)[:, None] * (np.arange(50) >= 17)
     expected = [
-        ruptures.Binseg(model="l2", min_size=2, jump=1).fit(curve[:, None]).predict(n_bkps=1)[0] for curve in curves
+        ruptures.Binseg(model="l2", min_size=2, jump=1).fit(curve[:, None]).predict(n_bkps=1)[0]
+        for curve in curves
     ]
     assert onsets(curves).tolist() == expected
 

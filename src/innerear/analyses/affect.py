@@ -15,11 +15,10 @@ import numpy as np
 import pandas as pd
 
 from innerear.analyses import sound
-from innerear.errors import InputError
 from innerear.gram.reading import GramSource
 from innerear.statistics.design import Design, Fold
 from innerear.statistics.finding import Finding
-from innerear.statistics.significance import percentile_interval
+from innerear.statistics.significance import first_of, with_interval
 from innerear.statistics.table import INTERVAL, LayerResult, blank, columns, record
 
 SCALES = ("valence", "arousal")
@@ -234,13 +233,8 @@ class _CrossCondition:
 
     def __init__(self, kernel: np.ndarray, design: Design) -> None:
         self.kernel, self.design = kernel, design
-        self.why_not, self.folds = "", []
-        try:
-            self.folds = design.folds()
-        except InputError as error:
-            self.why_not = str(error)
-        if not kernel.any():
-            self.why_not = "all samples are equal (deterministic)"
+        self.why_not = design.why_no_folds if kernel.any() else "all samples are equal (deterministic)"
+        self.folds = [] if self.why_not else design.folds()
 
     def row(self, pairings: list[Pairing]) -> dict[str, object]:
         """Columns of one row, without p from permutations."""
@@ -249,18 +243,10 @@ class _CrossCondition:
         weights = self.design.bootstraps().pairs(i, j)
         total = weights.sum(axis=1)
         boots = np.divide(weights @ as_rated, total, out=np.full(len(total), np.nan), where=total > 0)
-        estimate = float(as_rated.mean())
-        low, high, interval = percentile_interval(np.array([estimate]), boots[:, None], self.design.resampled)
+        estimate = as_rated.mean(keepdims=True)
         p_names, n_names = self._renamed(pairings)
-        return {
-            "pairing": "; ".join(map(str, pairings)),
-            "estimate": estimate,
-            "ci_lo": low[0],
-            "ci_hi": high[0],
-            "interval": interval,
-            "p_names": p_names,
-            "n_names": n_names,
-        }
+        row = {"pairing": "; ".join(map(str, pairings)), "p_names": p_names, "n_names": n_names}
+        return row | first_of(with_interval(estimate, boots[:, None], self.design.resampled))
 
     def null(self, pairings: list[Pairing]) -> np.ndarray:
         """AUC [m] under every permutation of the labels."""

@@ -17,7 +17,7 @@ from innerear.gram.time_bins import bin_grams, bin_seconds
 from innerear.statistics.design import Design
 from innerear.statistics.finding import Finding
 from innerear.statistics.resampling import shared_once
-from innerear.statistics.significance import percentile_interval
+from innerear.statistics.significance import with_interval
 from innerear.statistics.table import blank
 
 SAME, ACROSS = "same samples", "across seed halves"
@@ -170,9 +170,8 @@ def _upper_triangle(
             found.append(np.concatenate([products.sum(axis=-1, dtype=float)[..., None], resamples], axis=-1))
         means = _mean(np.stack(found, axis=1).reshape(n_cells - a, -1, 1 + len(weights)))  # [n − a, 1 + m]
         estimate[a, a:], boots[:, a, a:] = means[:, 0], means[:, 1:].T
-    low, high, interval = percentile_interval(estimate[places], boots[:, *places], resampled)
     own = np.sqrt(np.maximum(np.diagonal(estimate), 0))
-    measured = {"estimate": estimate[places], "ci_lo": low, "ci_hi": high, "interval": interval}
+    measured = with_interval(estimate[places], boots[:, *places], resampled)
     return pd.DataFrame(measured | {"ceiling": own[places[0]] * own[places[1]]}), places
 
 

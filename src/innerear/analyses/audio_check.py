@@ -14,11 +14,12 @@ from scipy.stats import false_discovery_control
 
 from innerear.acoustics.features import FEATURES
 from innerear.statistics.anova import Anova
-from innerear.statistics.clip_targets import Targets, clip_targets, prompt_means, why_no_folds
+from innerear.statistics.cells import write_estimates
+from innerear.statistics.clip_targets import Targets, clip_targets, prompt_means
 from innerear.statistics.design import Design
 from innerear.statistics.finding import Finding
-from innerear.statistics.significance import ALPHA, percentile_interval
-from innerear.statistics.table import TEST, blank, record
+from innerear.statistics.significance import ALPHA
+from innerear.statistics.table import INTERVAL, TEST, blank, record
 
 ANOVA, HEDGES = "ANOVA F", "Hedges g"
 #: for ratings, in place of Hedges' g
@@ -27,10 +28,8 @@ ACCURACY, RECALL = "balanced accuracy", "recall"
 ALL = "all features"
 #: statistic → what its p is corrected over
 _FAMILIES = {ANOVA: "features", HEDGES: "features × pairs of labels", SLOPE: "features"}
-_INTERVAL = ["estimate", "ci_lo", "ci_hi"]
-_COMMON = ["model", "statistic", *_INTERVAL, *(name for name in TEST if name != "score")]
+_COMMON = ["model", "statistic", *INTERVAL, *(name for name in TEST if name != "score")]
 _TEXT_ALONE = "What follows is about the text alone."
-_GAPS = dict.fromkeys(_INTERVAL, np.nan)
 
 
 @dataclass(frozen=True)
@@ -201,7 +200,7 @@ def _feature_rows(
 ) -> pd.DataFrame:
     """A row per feature, without results."""
     rows = {"feature": targets.names, "unit": targets.units, "null": targets.nulls}
-    return blank(rows, design, statistic=statistic, label_1=first, label_2=second, **_GAPS)
+    return blank(rows, design, statistic=statistic, label_1=first, label_2=second)
 
 
 def _write(
@@ -225,8 +224,7 @@ def _write(
     observed, null = found
     table.loc[usable, "estimate"] = observed
     if drawn is not None:
-        low, high, _ = percentile_interval(observed, drawn, design.resampled)
-        table.loc[usable, ["ci_lo", "ci_hi"]] = np.stack([low, high], axis=1)
+        write_estimates(table, usable, design, observed, drawn)
     record(table, usable, design, size(observed), size(null), family="", moved="labels", why_not=why_not)
 
 
@@ -303,9 +301,9 @@ def _classification(targets: Targets, design: Design) -> pd.DataFrame:
     why = _why_not_classified(targets, design)
     null = f"none: {why or 'described only'}"
     rows = {"features": list(sets), "label": "", "statistic": ACCURACY}
-    accuracy = blank(pd.DataFrame(rows), design, null=null, **_GAPS)
+    accuracy = blank(pd.DataFrame(rows), design, null=null)
     rows = {"features": ALL, "label": np.unique(design.labels), "statistic": RECALL}
-    recall = blank(pd.DataFrame(rows), design, null=null, **_GAPS)
+    recall = blank(pd.DataFrame(rows), design, null=null)
     if not why:
         counts = design.bootstraps().samples()  # [bootstraps, N]
         shares_of = []
@@ -313,12 +311,10 @@ def _classification(targets: Targets, design: Design) -> pd.DataFrame:
             values = targets.values[:, members].astype(float)
             shares, drawn = _recalls(values, design, counts)
             shares_of.append(shares.mean(axis=1))
-            mean = shares[:1].mean(axis=1)
-            low, high, _ = percentile_interval(mean, drawn.mean(axis=1, keepdims=True), design.resampled)
-            accuracy.loc[number, _INTERVAL] = [mean[0], low[0], high[0]]
+            mean, means = shares[:1].mean(axis=1), drawn.mean(axis=1, keepdims=True)
+            write_estimates(accuracy, np.array([number]), design, mean, means)
             if number == 0:
-                low, high, _ = percentile_interval(shares[0], drawn, design.resampled)
-                recall[_INTERVAL] = np.stack([shares[0], low, high], axis=1)
+                write_estimates(recall, np.arange(len(recall)), design, shares[0], drawn)
         found = np.stack(shares_of, axis=1)  # [1 + m, sets]
         # Accuracies are on one scale, so the largest is compared as it is.
         how = {"family": "sets of features", "moved": "labels", "standardise": False}
@@ -349,7 +345,7 @@ def _why_not_classified(targets: Targets, design: Design) -> str:
         return f"{design.label} is a rating, which has no classes"
     if len(set(design.prompt_labels)) < 2:
         return f"all prompts have one {design.label}"
-    return why_no_folds(design)
+    return design.why_no_folds
 
 
 def _verdict(effects: pd.DataFrame, classification: pd.DataFrame, design: Design) -> pd.DataFrame:

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from innerear.errors import InputError
 from innerear.gram.reading import GramSource, analysed_cells
 from innerear.statistics.cells import estimates, no_p, record_by_over, rounded
 from innerear.statistics.design import Design
@@ -114,10 +113,7 @@ class _Branch:
         self.relabelings = np.vstack([np.arange(design.n_prompts), self.permutations])
         self.untested = np.full((design.n_permutations, len(kernel)), np.nan)
         self.distance_boots = np.full((design.n_bootstraps, len(kernel)), np.nan)
-        try:
-            self.distance = Distance(design)
-        except InputError:  # no folds are possible
-            self.distance = None
+        self.distance = None if design.why_no_folds else Distance(design)
 
     def statistics(self, cells: pd.DataFrame) -> list[_Statistic]:
         """Return all statistics; those that the design cannot give are NaN."""

@@ -18,7 +18,7 @@ from innerear.statistics.finding import Finding
 from innerear.statistics.label_distance import Distance, permuted_sums, prompt_means
 from innerear.statistics.pieces import pieces
 from innerear.statistics.probes import evidence, evidence_null_by_prompt, held_out_operators
-from innerear.statistics.significance import ALPHA, CONFIDENCE, percentile_interval
+from innerear.statistics.significance import ALPHA, CONFIDENCE, first_of, with_interval
 from innerear.statistics.table import INTERVAL, LayerResult, Maxima, blank, columns, record
 
 BRANCHES = ("uncond", "delta")
@@ -79,15 +79,14 @@ def of_layer(gram: GramSource, design: Design, branches: Sequence[str] = BRANCHE
     steps = np.flatnonzero(gram.read("complete"))
     first = np.asarray(gram.coords("step"))[steps]  # where an entry averages several, their first
     seconds = gram.read("seconds")[steps] if "seconds" in gram else np.full(len(steps), np.nan)
-    asked = [name for name in gram.labels("branch") if name in branches]
+    asked, why = [name for name in gram.labels("branch") if name in branches], design.why_no_folds
     by_step, frames, maxima = np.full((len(asked), len(steps), design.n_samples), np.nan), [], []
     for number, branch in enumerate(asked):
-        try:
-            kernel = _kernel(gram, branch, steps)
-            operators = held_out_operators(kernel, design)
-        except InputError as error:
-            frames.append(_table([{"statistic": ONSET, "interval": f"none: {error}"}], branch, design))
+        if why:
+            frames.append(_table([{"statistic": ONSET, "interval": f"none: {why}"}], branch, design))
             continue
+        kernel = _kernel(gram, branch, steps)
+        operators = held_out_operators(kernel, design)
         by_step[number] = evidence(operators, design)
         frame = _table(_emergence(by_step[number], first, seconds, design), branch, design)
         maxima += _test_rise(frame, kernel, operators, design)
@@ -229,8 +228,7 @@ def _estimate(name: str, unit: str, values: np.ndarray, design: Design, why_not:
     row = {"statistic": name, "unit": unit}
     if why_not:
         return row | {"interval": why_not}
-    low, high, interval = percentile_interval(values[:1], values[1:, None], design.resampled)
-    return row | {"estimate": values[0], "ci_lo": low[0], "ci_hi": high[0], "interval": interval}
+    return row | first_of(with_interval(values[:1], values[1:, None], design.resampled))
 
 
 def _held_out_rises(curves: np.ndarray) -> np.ndarray:
@@ -293,24 +291,18 @@ def _shape_errors(by_step: np.ndarray, design: Design, counts: np.ndarray) -> li
     resampled = share @ errors.T  # [m, shapes]
     best = resampled.argmin(axis=1)
     ratio = errors.mean(axis=1) / errors[0].mean()
-    low, high, interval = percentile_interval(ratio, resampled / resampled[:, :1], design.resampled)
-    common = {"unit": "÷ constant", "interval": interval}
-    return [
-        common
-        | {"statistic": f"held-out error, {name}", "preferred": (best == i).mean()}
-        | {"estimate": ratio[i], "ci_lo": low[i], "ci_hi": high[i]}
-        for i, name in enumerate(SHAPES)
-    ]
+    columns = with_interval(ratio, resampled / resampled[:, :1], design.resampled) | {
+        "statistic": [f"held-out error, {name}" for name in SHAPES],
+        "preferred": [(best == i).mean() for i in range(len(SHAPES))],
+    }
+    return pd.DataFrame(columns | {"unit": "÷ constant"}).to_dict("records")
 
 
 def _early_late(gram: GramSource, branch: str, design: Design) -> tuple[pd.DataFrame, list[Maxima]]:
     """Rows of the first and last 10 % of steps in a branch, and the null maxima of the interaction."""
-    reason, distance = "", None
-    try:
-        distance = Distance(design)
-        reason = "" if distance.possible else f"no two folds hold the same two {design.label}s"
-    except InputError as error:
-        reason = str(error)
+    reason, distance = design.why_no_folds, None if design.why_no_folds else Distance(design)
+    if distance and not distance.possible:
+        reason = f"no two folds hold the same two {design.label}s"
     if FIRST not in gram.labels("window"):
         reason = "too few complete steps for windows of 10 %"
     if reason or distance is None:
@@ -325,14 +317,10 @@ def _early_late(gram: GramSource, branch: str, design: Design) -> tuple[pd.DataF
     estimate = np.einsum("pq,cpq->c", distance.weights, prompts)
     boots = distance.bootstrap(kernel)
     estimate, boots = np.r_[estimate, estimate[2] - estimate[1]], np.c_[boots, boots[:, 2] - boots[:, 1]]
-    low, high, interval = percentile_interval(estimate, boots, design.resampled)
-    names = ((INTERACTION, _BETWEEN), ("distance", FIRST), ("distance", LAST), (DIFFERENCE, _BETWEEN))
-    rows = [
-        {"statistic": name, "window": window, "unit": "÷ variance", "interval": interval}
-        | {"estimate": estimate[i], "ci_lo": low[i], "ci_hi": high[i]}
-        for i, (name, window) in enumerate(names)
-    ]
-    table = _table(rows, branch, design)
+    names = {"statistic": [INTERACTION, "distance", "distance", DIFFERENCE], "unit": "÷ variance"}
+    names["window"] = [_BETWEEN, FIRST, LAST, _BETWEEN]
+    columns = names | with_interval(estimate, boots, design.resampled)
+    table = _table(pd.DataFrame(columns).to_dict("records"), branch, design)
     null = permuted_sums(distance.weights, prompts[:1], design.prompt_permutations())
     first_row = np.array([0])
     return table, record(table, first_row, design, estimate[:1], null, family="this layer and branch")

@@ -68,14 +68,10 @@ def of_layer(gram: GramSource, design: Design) -> LayerResult:
     """
     if "bin_gram" not in gram:
         raise InputError("the Gram file has no time bins: set gram.bins to 2 or more")
+    if design.why_no_folds:
+        return LayerResult(blank({"statistic": [EVIDENCE]}, design, null=f"none: {design.why_no_folds}"))
     frames, maxima = [], []
-    try:
-        design.folds()
-        cells = [*_over_time(gram, design), *_between_branches(gram, design)]
-    except InputError as error:
-        cells = []
-        frames.append(blank({"statistic": [EVIDENCE]}, design, null=f"none: {error}"))
-    for some in cells:
+    for some in [*_over_time(gram, design), *_between_branches(gram, design)]:
         table, tested = _judged(some, design)
         frames.append(table)
         maxima += tested

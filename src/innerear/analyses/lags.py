@@ -22,11 +22,10 @@ import pandas as pd
 from innerear.acoustics.features import CHROMA
 from innerear.errors import InputError
 from innerear.stacks import LayerReader, Stack
-from innerear.statistics.clip_targets import why_no_folds
+from innerear.statistics.cells import write_estimates
 from innerear.statistics.design import Design, Fold
 from innerear.statistics.finding import Finding
 from innerear.statistics.pieces import pieces
-from innerear.statistics.significance import percentile_interval
 from innerear.statistics.table import INTERVAL, LayerResult, Maxima, blank, columns, record
 from innerear.timeline import Timeline
 
@@ -143,7 +142,7 @@ def of_states(
     """
     window = _window(timeline)
     lags = np.arange(-window.reach, window.reach + 1)
-    why = why_no_folds(design)
+    why = design.why_no_folds
     if not sound.names:
         why = "; ".join(f"{name}: {reason}" for name, reason in sound.reasons.items())
     names = [*branches, *(["delta"] if {"cond", "uncond"} <= set(branches) else [])]
@@ -354,8 +353,7 @@ def _untested(
         product(branches, reasons, lags.tolist()), columns=pd.Index(["branch", "feature", "lag"])
     )
     null = [f"none: {reasons[name]}" for name in rows["feature"].tolist()]
-    gaps = dict.fromkeys(("estimate", "ci_lo", "ci_hi"), np.nan)
-    return blank(rows, design, window="whole", statistic=STATISTIC, null=null, **gaps)
+    return blank(rows, design, window="whole", statistic=STATISTIC, null=null)
 
 
 def _fill(
@@ -371,8 +369,7 @@ def _fill(
         rows = number * per_branch + np.arange(len(sound.names) * n_lags)
         observed = scores.observed.T.ravel()  # features × lags
         products = scores.products.swapaxes(2, 3).reshape(3, design.n_samples, -1)
-        low, high, _ = percentile_interval(observed, _r(*(counts @ products)), design.resampled)
-        table.loc[rows, ["estimate", "ci_lo", "ci_hi"]] = np.stack([observed, low, high], axis=1)
+        write_estimates(table, rows, design, observed, _r(*(counts @ products)))
         places.append(rows)
         nulls.append(scores.null.swapaxes(1, 2).reshape(design.n_permutations, -1))
     if not places:

@@ -11,12 +11,12 @@ import numpy as np
 import pandas as pd
 
 from innerear.gram.reading import GramSource
-from innerear.statistics.clip_targets import Targets, clip_targets, why_no_folds
+from innerear.statistics.cells import write_estimates
+from innerear.statistics.clip_targets import Targets, clip_targets
 from innerear.statistics.design import Design
 from innerear.statistics.finding import Finding
 from innerear.statistics.pieces import pieces
 from innerear.statistics.ridge import DualRidge, errors_of_covariates, r2
-from innerear.statistics.significance import percentile_interval
 from innerear.statistics.table import INTERVAL, LayerResult, blank, columns, record
 
 WINDOWS = ("whole", "first_10", "last_10")
@@ -62,7 +62,7 @@ def of_layer(
     ------
     InputError: as `clip_targets`.
     """
-    why = why_no_folds(design)
+    why = design.why_no_folds
     targets = clip_targets(clips, design).without(why)
     windows = [name for name in windows if name in gram.labels("window")]
     cells = {HELD_OUT: windows, BEYOND: windows[:1]}
@@ -94,7 +94,7 @@ def _untested(
     ]
     named = ["statistic", "window", "branch", "feature", "unit", "n_valid", "null"]
     table = pd.DataFrame(rows, columns=pd.Index(named))
-    return blank(table, design, estimate=np.nan, ci_lo=np.nan, ci_hi=np.nan)
+    return blank(table, design)
 
 
 def _fit(
@@ -119,8 +119,7 @@ def _fit(
             continue
         ridge = DualRidge(kernel, folds, design, labels)
         observed, boots, null = _scores(ridge, targets, design, labels)
-        low, high, _ = percentile_interval(observed, boots, design.resampled)
-        table.loc[rows, ["estimate", "ci_lo", "ci_hi"]] = np.stack([observed, low, high], axis=1)
+        write_estimates(table, rows, design, observed, boots)
         found.append((rows, observed, null))
     if not found:
         return np.empty(0, int), np.empty(0), np.empty((0, 0))

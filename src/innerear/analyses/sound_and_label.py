@@ -15,7 +15,7 @@ import pandas as pd
 from scipy.stats import false_discovery_control
 
 from innerear.gram.reading import GramSource
-from innerear.statistics.clip_targets import Targets, clip_targets, prompt_means, why_no_folds
+from innerear.statistics.clip_targets import Targets, clip_targets, prompt_means
 from innerear.statistics.design import Design
 from innerear.statistics.finding import Finding
 from innerear.statistics.pieces import pieces
@@ -73,7 +73,7 @@ def of_layer(
     InputError: as `clip_targets`.
     """
     targets = clip_targets(clips, design)
-    why = why_no_folds(design) if targets.usable.any() else "no clip feature can be used"
+    why = design.why_no_folds if targets.usable.any() else "no clip feature can be used"
     windows = [name for name in windows if name in gram.labels("window")]
     cells = list(product(windows, gram.labels("branch")))
     models = None if why else _Models(targets, design)
@@ -205,7 +205,7 @@ def _tabulate(
     """The table of one layer, and its null maxima; `why` there are no estimates, where there are none."""
     rows = [(window, branch, statistic) for window, branch in cells for statistic in STATISTICS]
     table = pd.DataFrame(rows, columns=pd.Index(["window", "branch", "statistic"]))
-    table = blank(table, design, **dict.fromkeys(INTERVAL, np.nan), null=f"none: {why}")
+    table = blank(table, design, null=f"none: {why}")
     done = np.array([number for number, fit in enumerate(fits) if fit is not None], int)
     found, maxima = [fit for fit in fits if fit is not None], []
     for place, statistic in enumerate(STATISTICS if found else ()):
@@ -229,7 +229,7 @@ def _dimensions(
 ) -> pd.DataFrame:
     """R² of the sound for each dimension of the states [N, D] of one branch; `why` there is none."""
     rows = {"dimension": np.arange(states.shape[1]), "statistic": SOUND, "feature": "", "r": np.nan}
-    table = blank(pd.DataFrame(rows), design, **dict.fromkeys(INTERVAL, np.nan), null=f"none: {why}")
+    table = blank(pd.DataFrame(rows), design, null=f"none: {why}")
     if models is None or fit is None:
         return table
     centred = states - states.mean(axis=0)

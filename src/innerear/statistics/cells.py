@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from innerear.statistics.design import Design
-from innerear.statistics.significance import percentile_interval
+from innerear.statistics.significance import with_interval
 from innerear.statistics.table import INTERVAL, Maxima, blank, record
 
 
@@ -22,9 +22,15 @@ def estimates(
     estimate : [cells]; boots : [m, cells] the same in every bootstrap.
     columns : further columns, or others in place of those of the interval.
     """
-    low, high, interval = percentile_interval(estimate, boots, design.resampled)
-    measured = {"estimate": estimate, "ci_lo": low, "ci_hi": high, "interval": interval}
-    return blank(cells, design, **measured | columns)
+    return blank(cells, design, **with_interval(estimate, boots, design.resampled) | columns)
+
+
+def write_estimates(
+    table: pd.DataFrame, rows: np.ndarray, design: Design, estimate: np.ndarray, boots: np.ndarray
+) -> None:
+    """Write estimates [cells] and intervals from bootstraps [m, cells] into some rows, in place."""
+    found = with_interval(estimate, boots, design.resampled)
+    table.loc[rows, list(INTERVAL)] = np.stack([found[name] for name in INTERVAL], axis=1)
 
 
 def rounded(frames: Sequence[pd.DataFrame]) -> pd.DataFrame:

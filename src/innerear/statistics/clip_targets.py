@@ -110,15 +110,6 @@ def prompt_means(values: np.ndarray, design: Design) -> np.ndarray:
     return np.divide(np.nansum(seeds, axis=1), n, out=np.full(n.shape, np.nan), where=n > 0)
 
 
-def why_no_folds(design: Design) -> str:
-    """Say why nothing can be held out; empty where something can."""
-    try:
-        design.folds()
-    except InputError as error:
-        return str(error)
-    return ""
-
-
 def _reason(clips: pd.DataFrame, feature: str) -> str:
     gaps = clips.loc[(clips["feature"] == feature) & clips["value"].isna(), "reason"].dropna()
     return f" ({Counter(gaps.astype(str)).most_common(1)[0][0]})" if len(gaps) else ""

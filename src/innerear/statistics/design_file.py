@@ -62,10 +62,7 @@ def read_design(samples: pd.DataFrame, path: str | PathLike, label: str = "") ->
 
 def summary(design: Design) -> pd.DataFrame:
     """Say in a table of `property` and `value` what the design allows."""
-    try:
-        folds: object = len(design.folds())
-    except InputError as error:
-        folds = f"none: {error}"
+    why = design.why_no_folds
     values = {
         "contrast": f"{design.label}, shuffled (control)" if design.is_shuffled else design.label,
         "kind": "rating" if design.numeric else "categories",
@@ -73,7 +70,7 @@ def summary(design: Design) -> pd.DataFrame:
         "prompts": design.n_prompts,
         "seeds": len(design.seeds),
         "blocks": design.n_blocks if design.blocked else "none: labels move between all prompts",
-        "folds": folds,
+        "folds": f"none: {why}" if why else len(design.folds()),
         "distinct relabelings": design.relabelings,
         "permutations": design.n_permutations,
         "smallest p": design.why_not() or f"{design.smallest_p():.3g}",

@@ -21,6 +21,15 @@ class Fold:
 class Folds(Sheet):
     """A sheet that can be split into folds."""
 
+    @property
+    def why_no_folds(self) -> str:
+        """Say why nothing can be held out; empty where something can."""
+        try:
+            self.folds()
+        except InputError as error:
+            return str(error)
+        return ""
+
     def folds(self) -> list[Fold]:
         """Split into folds of whole templates; without templates, of whole prompts by label.
 

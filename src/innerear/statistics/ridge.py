@@ -9,7 +9,6 @@ from functools import cached_property
 
 import numpy as np
 
-from innerear.errors import InputError
 from innerear.statistics.design import Design, Fold
 
 #: penalties, in units of the mean eigenvalue of the training kernel
@@ -218,11 +217,10 @@ def _inner_residuals(
     kernel: np.ndarray, covariates: np.ndarray, train: np.ndarray, design: Design
 ) -> np.ndarray | None:
     """Residual operators over folds within a training set, [penalties, train, train]."""
-    try:
-        folds = design.subset(train).folds()
-    except InputError:
+    inside = design.subset(train)
+    if inside.why_no_folds:
         return None
     operators = np.zeros((len(PENALTIES), len(train), len(train)), np.float32)
-    for fold in folds:
+    for fold in inside.folds():
         operators[:, fold.test] = _residuals(kernel[np.ix_(train, train)], covariates[train], fold)
     return operators

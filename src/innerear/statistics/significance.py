@@ -145,6 +145,17 @@ def percentile_interval(
     return low, high, f"{CONFIDENCE:.0%} of {len(boots)} bootstraps of {resampled}"
 
 
+def with_interval(estimate: np.ndarray, boots: np.ndarray, resampled: str) -> dict[str, np.ndarray | str]:
+    """Return estimates and their `percentile_interval` as columns of a table."""
+    low, high, text = percentile_interval(estimate, boots, resampled)
+    return {"estimate": estimate, "ci_lo": low, "ci_hi": high, "interval": text}
+
+
+def first_of(columns: Mapping[str, np.ndarray | str]) -> dict[str, object]:
+    """Return the first of each column's values; texts as they are."""
+    return {name: values if isinstance(values, str) else values[0] for name, values in columns.items()}
+
+
 def max_t(score: np.ndarray, null_max: np.ndarray) -> np.ndarray:
     """Return each cell's p against the largest score of the family, NaN where it has none.
 

@@ -14,9 +14,9 @@ from innerear.statistics.significance import against_null, correct_over, write_t
 
 #: what a test says of a row, and what it was tested against
 TEST = ("p", "p_corrected", "score", "n_prompts", "n_perm", "min_p", "null", "family")
-_UNTESTED = dict.fromkeys(TEST, np.nan) | {"n_perm": 0, "null": "", "family": ""}
 #: an estimate and its interval
 INTERVAL = ("estimate", "ci_lo", "ci_hi")
+_UNTESTED = dict.fromkeys((*INTERVAL, *TEST), np.nan) | {"n_perm": 0, "null": "", "family": ""}
 
 
 #: a row of a tested family, which names its map, and the family's null maxima [m]
@@ -67,7 +67,7 @@ def columns(*own: str) -> pd.Index:
 
 
 def blank(rows: pd.DataFrame | Mapping[str, object], design: Design, **values: object) -> pd.DataFrame:
-    """Return rows without a test yet: p NaN, `n_perm` 0, and no null unless `values` says why.
+    """Return rows without estimates and tests yet: NaN, `n_perm` 0, and no null unless `values` says why.
 
     Parameters
     ----------
