@@ -8,8 +8,7 @@ rule replication:
         ),
         curves="<results>/replication/curves.tsv",
     resources:
-        mem_mb=megabytes(2000),
-        runtime=30,
+        **needs(mb=2000, minutes=30),
     params:
         model=MODEL,
         layers=STUDY.layers,
@@ -39,8 +38,7 @@ rule checklist:
     output:
         reported("checklist.tsv", "Answers", "checklist", table="what the study shows"),
     resources:
-        mem_mb=megabytes(1500),
-        runtime=20,
+        **needs(mb=1500, minutes=20),
     script:
         "../../scripts/checklist.py"
 
@@ -69,8 +67,7 @@ rule findings:
         page=reported("findings.html", "Answers", "findings", page="findings"),
         table=reported("findings.tsv", "Answers", "findings", page="findings, as a table"),
     resources:
-        mem_mb=megabytes(1500),
-        runtime=20,
+        **needs(mb=1500, minutes=20),
     params:
         study=config["study"],
         model=MODEL,

@@ -12,9 +12,8 @@ rule generate:
     conda:
         "../../envs/generate.yaml"
     resources:
+        **needs(mb=MODEL_MB, minutes=30),
         gpu=1,
-        mem_mb=megabytes(MODEL_MB),
-        runtime=30,
     params:
         study=config["study"],
         prompt=prompt_of,
@@ -35,8 +34,7 @@ rule index:
     output:
         "<results>/samples.tsv",
     resources:
-        mem_mb=megabytes(1000),
-        runtime=30,
+        **needs(mb=1000, minutes=30),
     params:
         audio=f"{RESULTS}/audio",
         labels=own_labels,
@@ -59,8 +57,7 @@ rule qc:
     output:
         reported("qc/checks.tsv", "Capture", "qc", table="quality checks"),
     resources:
-        mem_mb=megabytes(2000),
-        runtime=60,
+        **needs(mb=2000, minutes=60),
     script:
         "../../scripts/qc.py"
 
@@ -75,9 +72,8 @@ rule verify:
     conda:
         "../../envs/generate.yaml"
     resources:
+        **needs(mb=MODEL_MB, minutes=120),
         gpu=1,
-        mem_mb=megabytes(MODEL_MB),
-        runtime=120,
     params:
         model=LOADING,
         generation=SAMPLING,
@@ -94,8 +90,7 @@ rule gate:
         samples="<results>/qc/samples.tsv",
         summary=reported("qc/summary.tsv", "Capture", "qc", table="what was checked, and the worst of each"),
     resources:
-        mem_mb=megabytes(500),
-        runtime=10,
+        **needs(mb=500, minutes=10),
     script:
         "../../scripts/gate.py"
 
@@ -110,9 +105,8 @@ rule replay:
     conda:
         "../../envs/generate.yaml"
     resources:
+        **needs(mb=MODEL_MB, minutes=30),
         gpu=1,
-        mem_mb=megabytes(MODEL_MB),
-        runtime=30,
     params:
         model=LOADING,
         capture=lookup("{capture}", within=STUDY.captures),
@@ -130,8 +124,7 @@ rule design:
             "design/design.tsv", "Design", "design", table="blocks, folds, permutations, smallest p"
         ),
     resources:
-        mem_mb=megabytes(1000),
-        runtime=10,
+        **needs(mb=1000, minutes=10),
     params:
         contrast=config["contrast"],
         statistics=config["statistics"],
@@ -146,8 +139,7 @@ rule gram:
     output:
         "<results>/gram/layer_{layer}.h5",
     resources:
-        mem_mb=megabytes(GRAM_MB),
-        runtime=120,
+        **needs(mb=GRAM_MB, minutes=120),
     params:
         bins=config["gram"]["bins"],
         steps_per_matrix=config["gram"]["steps_per_matrix"],
@@ -167,8 +159,7 @@ rule plot_diagnostics:
     pathvars:
         analysis="diagnostics",
     resources:
-        mem_mb=megabytes(1500),
-        runtime=20,
+        **needs(mb=1500, minutes=20),
     params:
         named=NAMED,
     script:

@@ -149,9 +149,9 @@ def counterfactual_run(wildcards, output):
     return {"batch_size": config["counterfactual"]["batch_size"], "layers_at_once": layers_at_once}
 
 
-def megabytes(base):
-    """Memory that grows with each attempt, for the profiles that retry."""
-    return lambda wildcards, attempt: int(base * attempt)
+def needs(mb, minutes):
+    """Time and memory of a job. Memory grows with each attempt, for the profiles that retry."""
+    return {"mem_mb": lambda wildcards, attempt: int(mb * attempt), "runtime": minutes}
 
 
 def results_of_layer(*arrays):

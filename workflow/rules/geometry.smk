@@ -32,8 +32,7 @@ rule embedding:
         table="<results>/embedding/table.tsv",
         places="<results>/embedding/places.h5",
     resources:
-        mem_mb=megabytes(GRAM_MB),
-        runtime=120,
+        **needs(mb=GRAM_MB, minutes=120),
     params:
         model=MODEL,
     script:
@@ -60,8 +59,7 @@ rule alignment:
     output:
         "<results>/alignment/table.tsv",
     resources:
-        mem_mb=megabytes(GRAM_MB),
-        runtime=120,
+        **needs(mb=GRAM_MB, minutes=120),
     params:
         model=MODEL,
     script:

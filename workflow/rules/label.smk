@@ -14,8 +14,7 @@ rule similarity:
     pathvars:
         analysis="similarity",
     resources:
-        mem_mb=megabytes(GRAM_MB),
-        runtime=60,
+        **needs(mb=GRAM_MB, minutes=60),
     params:
         model=MODEL,
         label="",
@@ -35,8 +34,7 @@ rule similarity_map:
     pathvars:
         analysis="similarity",
     resources:
-        mem_mb=megabytes(2000),
-        runtime=20,
+        **needs(mb=2000, minutes=20),
     script:
         "../../scripts/map.py"
 
@@ -61,8 +59,7 @@ rule plot_similarity:
     pathvars:
         analysis="similarity",
     resources:
-        mem_mb=megabytes(1500),
-        runtime=20,
+        **needs(mb=1500, minutes=20),
     params:
         named=NAMED,
     script:
@@ -97,8 +94,7 @@ rule best_layers:
             table="ranks of the layers, and the best one confirmed",
         ),
     resources:
-        mem_mb=megabytes(2000),
-        runtime=20,
+        **needs(mb=2000, minutes=20),
     params:
         model=MODEL,
     script:

@@ -8,8 +8,7 @@ rule acoustics:
     conda:
         "../../envs/acoustics.yaml"
     resources:
-        mem_mb=megabytes(1500),
-        runtime=30,
+        **needs(mb=1500, minutes=30),
     params:
         frame_rate=STUDY.architecture.frame_rate,
         samples=samples_measured_together,
@@ -30,8 +29,7 @@ rule clip_features:
     conda:
         "../../envs/acoustics.yaml"
     resources:
-        mem_mb=megabytes(1000),
-        runtime=10,
+        **needs(mb=1000, minutes=10),
     script:
         "../../scripts/clip_features.py"
 
@@ -49,8 +47,7 @@ rule plot_acoustics:
     pathvars:
         analysis="acoustics",
     resources:
-        mem_mb=megabytes(1500),
-        runtime=20,
+        **needs(mb=1500, minutes=20),
     params:
         named={**NAMED, "seconds": config["generation"]["duration"]},
     script:
@@ -74,8 +71,7 @@ rule audio_check:
     conda:
         "../../envs/acoustics.yaml"
     resources:
-        mem_mb=megabytes(2000),
-        runtime=20,
+        **needs(mb=2000, minutes=20),
     params:
         model=MODEL,
     script:
@@ -161,8 +157,7 @@ rule lags:
     conda:
         "../../envs/acoustics.yaml"
     resources:
-        mem_mb=megabytes(GRAM_MB),
-        runtime=60,
+        **needs(mb=GRAM_MB, minutes=60),
     params:
         model=MODEL,
         site=SITE,
@@ -196,8 +191,7 @@ rule clips:
     conda:
         "../../envs/acoustics.yaml"
     resources:
-        mem_mb=megabytes(1500),
-        runtime=20,
+        **needs(mb=1500, minutes=20),
     params:
         study=config["study"],
         model=MODEL,

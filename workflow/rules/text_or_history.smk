@@ -9,9 +9,8 @@ rule counterfactual:
     conda:
         "../../envs/generate.yaml"
     resources:
+        **needs(mb=CELLS_MB, minutes=120),
         gpu=1,
-        mem_mb=megabytes(CELLS_MB),
-        runtime=120,
     params:
         model=loading_of,
         texts=swapped_texts_of,
@@ -31,8 +30,7 @@ rule cells:
     output:
         "<results>/counterfactual/{weights}.tsv",
     resources:
-        mem_mb=megabytes(500),
-        runtime=10,
+        **needs(mb=500, minutes=10),
     params:
         layers=STUDY.layers,
     script:
@@ -49,8 +47,7 @@ rule decomposition:
         table="<results>/decomposition/tables/{weights}/layer_{layer}.tsv",
         null="<results>/decomposition/nulls/{weights}/layer_{layer}.tsv",
     resources:
-        mem_mb=megabytes(3000),
-        runtime=60,
+        **needs(mb=3000, minutes=60),
     params:
         model=MODEL,
         statistics=config["statistics"],
@@ -70,8 +67,7 @@ rule decomposition_map:
     output:
         reported("decomposition/map.tsv", "Text or history", "text_or_history", table="shares, layer × step"),
     resources:
-        mem_mb=megabytes(2000),
-        runtime=20,
+        **needs(mb=2000, minutes=20),
     script:
         "../../scripts/decomposition_map.py"
 
@@ -90,8 +86,7 @@ rule likelihood:
             table="likelihood of codes under texts, {weights}",
         ),
     resources:
-        mem_mb=megabytes(2000),
-        runtime=20,
+        **needs(mb=2000, minutes=20),
     params:
         model=MODEL,
         statistics=config["statistics"],
@@ -131,8 +126,7 @@ rule counterfactual_page:
     conda:
         "../../envs/acoustics.yaml"
     resources:
-        mem_mb=megabytes(1500),
-        runtime=20,
+        **needs(mb=1500, minutes=20),
     params:
         title=f"{config['study']}: {', '.join(EXAMPLE_BLOCK)}",
         model=MODEL,
