@@ -60,9 +60,8 @@ def r2_map(table: pd.DataFrame, statistic: str, *, model: str, contrast: str) ->
 
 def _draw(axes: Axes, rows: pd.DataFrame, features: list[str], layers: list[int], top: float) -> None:
     """Draw the map [features, L] of one branch."""
-    wide = rows.pivot(index="feature", columns="layer")
-    both = (wide[name].reindex(features, columns=layers) for name in ("estimate", "p_corrected"))
-    values, corrected = (np.array(table, float) for table in both)
+    both = (rows.pivot(index="feature", columns="layer", values=name) for name in ("estimate", "p_corrected"))
+    values, corrected = (wide.reindex(features, columns=layers).to_numpy(float) for wide in both)
     axes.set_facecolor("white")
     look = {"cmap": SEQUENTIAL, "vmin": 0, "vmax": top, "interpolation": "nearest", "aspect": "auto"}
     axes.imshow(np.clip(values, 0, None), **look)

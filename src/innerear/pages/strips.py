@@ -13,8 +13,7 @@ from innerear.errors import InputError
 from innerear.figures.style import SEQUENTIAL
 from innerear.gram.reading import GramSource, step_counts
 
-WIDTH = 640
-"""Columns of a strip at most."""
+WIDTH = 640  # columns of a strip at most
 WAVE_HEIGHT = 48
 SHADES = 16
 RANGE_DB = 60
@@ -27,12 +26,12 @@ def state_norms(grams: Mapping[int, GramSource], branch: str = "uncond") -> NDAr
     Parameters
     ----------
     grams : layer → its open `GramFile`.
-    branch : which branch; the first of the file if it has no such branch.
+    branch : the first of the file if it has no such branch.
 
     Returns
     -------
-    [N, L, S] in dB of the median over samples and complete steps; NaN at steps that are padding.
-    Lengths grow from layer to layer, which would hide what happens within one.
+    [N, L, S] in dB of the median over samples and complete steps; NaN at steps that are padding. Lengths grow
+    from layer to layer, which would hide what happens within one.
     """
     levels = []
     for gram in grams.values():
