@@ -1,7 +1,6 @@
 """Shapes of the models, for the dry run, and checks of layers and sites.
 
-The Snakefile imports this each time it is parsed, so it imports nothing heavy. A job that has loaded the
-model compares it with these numbers.
+A job that has loaded the model compares it with these numbers.
 """
 
 from collections.abc import Iterable, Mapping, Sequence

@@ -1,7 +1,4 @@
-"""Check a study's settings against their schema, with messages that say what to change.
-
-The Snakefile imports this each time it is parsed, so it imports nothing heavy.
-"""
+"""Check a study's settings against their schema, with messages that say what to change."""
 
 from collections.abc import Iterator, Mapping
 from math import isfinite

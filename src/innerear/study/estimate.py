@@ -1,7 +1,4 @@
-"""A study's samples, steps and bytes, computed from its settings before any work.
-
-The Snakefile imports this each time it is parsed, so it imports nothing heavy.
-"""
+"""A study's samples, steps and bytes, computed from its settings before any work."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

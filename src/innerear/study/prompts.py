@@ -1,7 +1,4 @@
-"""Prompts and samples (prompt × seed): ids, texts and their order.
-
-The Snakefile imports this each time it is parsed, so it imports nothing heavy.
-"""
+"""Prompts and samples (prompt × seed): ids, texts and their order."""
 
 import csv
 import re

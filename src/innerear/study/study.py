@@ -1,7 +1,4 @@
-"""A study: one validated configuration and everything that follows from it.
-
-The Snakefile imports this each time it is parsed, so it imports nothing heavy.
-"""
+"""A study: one validated configuration and everything that follows from it."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -16,7 +13,10 @@ from innerear.study.text_swaps import Swaps, study_swaps
 
 @dataclass(frozen=True)
 class Study:
-    """The settings with their defaults, and the prompts, layers and sizes that follow from them."""
+    """The settings with their defaults, and the prompts, layers and sizes that follow from them.
+
+    Clips are replayed under swapped texts with the weights `replayed_by`: trained, and random if asked for.
+    """
 
     settings: dict
     prompts: list[Prompt]
@@ -24,6 +24,7 @@ class Study:
     capture: dict
     captures: dict[str, dict]
     swaps: Swaps
+    replayed_by: list[str]
     estimate: Estimate
 
     @classmethod
@@ -62,12 +63,15 @@ class Study:
         )
         swap = settings["counterfactual"]["enabled"]
         swaps = study_swaps(prompts, settings["prompts"], label) if swap else Swaps({})
+        # A study of random weights is its own control.
+        twin = settings["counterfactual"]["control"] and not settings["model"]["random_init"]
+        replayed_by = ["trained", "random_init"] if twin else ["trained"]
         cells = estimate_cells(
             architecture,
             n_texts=[len(block.texts) for block in swaps.blocks.values()],
             n_emotions=len({prompt.emotion for prompt in prompts}),
             n_seeds=n_seeds,
-            n_models=len(_replayed_by(settings)),
+            n_models=len(replayed_by),
             n_layers=len(capture["layers"]),
             settings=settings["counterfactual"],
             dtype=capture["dtype"],
@@ -75,17 +79,12 @@ class Study:
         )
         size = replace(size, cells=cells)
         refuse_what_cannot_run(size, architecture, clip["duration"], settings["gram"])
-        return cls(settings, prompts, architecture, capture, captures, swaps, size)
+        return cls(settings, prompts, architecture, capture, captures, swaps, replayed_by, size)
 
     @property
     def layers(self) -> list[int]:
         """The layers that are captured and analysed."""
         return self.capture["layers"]
-
-    @property
-    def replayed_by(self) -> list[str]:
-        """The weights that replay clips under swapped texts: trained, and random if asked for."""
-        return _replayed_by(self.settings)
 
     @property
     def announcement(self) -> str:
@@ -96,12 +95,6 @@ class Study:
             more = f"; and {len(left_out) - 2} more" if len(left_out) > 2 else ""
             lines.append(f"  not swapped {'; '.join(left_out[:2])}{more}")
         return "\n".join(lines)
-
-
-def _replayed_by(settings: Mapping) -> list[str]:
-    # A study of random weights is its own control.
-    twin = settings["counterfactual"]["control"] and not settings["model"]["random_init"]
-    return ["trained", "random_init"] if twin else ["trained"]
 
 
 def _prompts(section: Mapping, label: str) -> list[Prompt]:

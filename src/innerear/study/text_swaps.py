@@ -1,7 +1,4 @@
-"""Which texts the clips of a template are replayed under: the blocks of the counterfactual replay.
-
-Light on purpose: the Snakefile imports this each time it is parsed.
-"""
+"""Which texts the clips of a template are replayed under: the blocks of the counterfactual replay."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
