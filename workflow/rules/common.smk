@@ -76,8 +76,8 @@ BY_PROMPT = config["generation"]["batch"] == "prompt"
 GENERATION_JOB = "{prompt}/all-seeds" if BY_PROMPT else "{prompt}/seed-{seed}"
 SEEDS_OF_A_JOB = SEEDS if BY_PROMPT else "{seed}"
 STACKS, CLIPS = "<results>/stacks/{prompt}/seed-{seed}.h5", "<results>/audio/{prompt}/seed-{seed}.wav"
-# MB of a job at the first attempt. With a Gram: one layer's and the interpreter; with the model: interpreter and
-# codec, weights, and a batch's hidden states twice; with cells: a group of layers' states and a Gram instead.
+# MB of a job at the first attempt. With a Gram: one layer's and the interpreter; with the model: interpreter,
+# codec, weights, and a batch's hidden states twice; with cells: a group of layers' states and Gram instead.
 SIZE = STUDY.estimate
 GRAM_MB = 1000 + 3 * SIZE.gram_bytes / 2**20
 CLIPS_AT_ONCE = min(config["generation"]["batch_size"], len(SEEDS)) if BY_PROMPT else 1
@@ -88,8 +88,8 @@ CELLS_MB = 2500 + (SIZE.weight_bytes + (SIZE.cells.memory_bytes if SIZE.cells el
 def later(pattern, **values):
     """Long lists of input files, from a function.
 
-    A list that stands in a rule is hashed whole for each of its files, which at 10,000 samples takes longer than
-    all else together.
+    A list that stands in a rule is hashed whole for each of its files, which at 10,000 samples takes longer
+    than all else together.
     """
     return lambda wildcards: collect(pattern, **values)
 
@@ -195,8 +195,8 @@ def outputs_of(group):
 def complete_rules():
     """Give each rule what all rules say alike, unless it says otherwise.
 
-    Its log and its benchmark bear its name, and below it those parts of its first output that hold wildcards. It
-    runs in the environment `analysis`. It runs again after an edit of the code that its script imports.
+    Its log and its benchmark bear its name, and below it those parts of its first output that hold wildcards.
+    It runs in the environment `analysis`. It runs again after an edit of the code that its script imports.
     """
     for made in workflow.rules:
         if made.script:
