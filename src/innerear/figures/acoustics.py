@@ -10,7 +10,7 @@ from innerear.acoustics.frame_files import read_frames
 from innerear.figures.grid import say
 from innerear.figures.samples import spectrogram_sheet
 from innerear.figures.style import dot, markers, new_figure, palette, styled
-from innerear.figures.tables import distinct, rows_of
+from innerear.figures.tables import distinct, n_clips, rows_of
 
 SHOWN = (
     *("tempo", "onset_rate", "pulse_clarity", "loudness", "crest_factor", "majorness", "register"),
@@ -49,10 +49,8 @@ def features_by_emotion(clips: pd.DataFrame, samples: pd.DataFrame, *, model: st
     """
     table = clips.merge(samples[["sample_id", "prompt_id", "template", "emotion", "seed"]], on="sample_id")
     present = [name for name in SHOWN if name in set(table["feature"])]
-    counts = (
-        f"{samples['prompt_id'].nunique()} prompts, {samples['seed'].nunique()} seeds, {len(samples)} clips"
-    )
-    how = f"n: {counts}; large: prompt means, line: their mean, small: clips"
+    counts = f"{n_clips(samples).replace(' ×', ',')}, {len(samples)} clips"
+    how = f"{counts}; large: prompt means, line: their mean, small: clips"
     look = {"title": f"What the clips sound like, {model}", "subtitle": how, "panel": (2.5, 1.9)}
     figure, axes = new_figure(-(-len(present) // COLUMNS), COLUMNS, **look)
     for panel, name in zip(axes.flat, present, strict=False):
@@ -71,13 +69,8 @@ def _draw_feature(axes: Axes, rows: pd.DataFrame, samples: pd.DataFrame) -> None
         _draw_emotion(axes, x, rows_of(of_emotion, valid=True), templates, colours[emotion])
         missing = int((~of_emotion["valid"].to_numpy(bool)).sum())
         if missing:
-            look = {
-                "transform": axes.get_xaxis_transform(),
-                "va": "baseline",
-                "fontsize": 6.5,
-                "color": "0.35",
-            }
-            say(axes, f"{missing} of {len(of_emotion)}\nno value", x, 0.02, **look)
+            said, place = f"{missing} of {len(of_emotion)}\nno value", axes.get_xaxis_transform()
+            say(axes, said, x, 0.02, transform=place, va="baseline", fontsize=6.5, color="0.35")
     if not rows["valid"].to_numpy(bool).all():
         low, high = axes.get_ylim()
         axes.set_ylim(low - 0.35 * (high - low), high)
@@ -90,15 +83,14 @@ def _draw_feature(axes: Axes, rows: pd.DataFrame, samples: pd.DataFrame) -> None
 def _draw_emotion(axes: Axes, x: int, rows: pd.DataFrame, templates: list[str], colour: str) -> None:
     """Draw one emotion at x; a template has the same place in every emotion."""
     shapes, means = markers(templates), []
-    place = {name: x + 0.6 * ((i + 0.5) / len(templates) - 0.5) for i, name in enumerate(templates)}
-    values, template_of = rows["value"].to_numpy(float), rows["template"].tolist()
-    where = np.array([place[name] for name in template_of])
-    if len(where):
-        axes.plot(where, values, ".", color=colour, alpha=0.45, markersize=3)
-    for template in dict.fromkeys(template_of):
-        means.append(float(values[where == place[template]].mean()))
-        look = {"color": colour, "markeredgecolor": "white", "markeredgewidth": 0.6, "markersize": 6}
-        axes.plot(place[template], means[-1], shapes[template], **look)
+    for i, template in enumerate(templates):
+        values = rows_of(rows, template=template)["value"].to_numpy(float)
+        if len(values):
+            place = x + 0.6 * ((i + 0.5) / len(templates) - 0.5)
+            axes.plot(np.full(len(values), place), values, ".", color=colour, alpha=0.45, markersize=3)
+            means.append(float(values.mean()))
+            look = {"color": colour, "markeredgecolor": "white", "markeredgewidth": 0.6, "markersize": 6}
+            axes.plot(place, means[-1], shapes[template], **look)
     if means:
         axes.hlines(float(np.mean(means)), x - 0.38, x + 0.38, color="black", linewidth=1)
 

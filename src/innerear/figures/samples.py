@@ -30,15 +30,14 @@ def spectrogram_sheet(
     colours = palette(distinct(samples, "emotion"))
     columns = min(2, len(colours))
     most = max(len(distinct(rows_of(samples, emotion=emotion), "prompt_id")) for emotion in colours)
-    counts = f"n: {len(samples)} clips of {seconds:g} s; rows: prompts, columns: seeds"
-    left_out = _left_out(most, len(distinct(samples, "seed")))
-    figure, axes = new_figure(
-        -(-len(colours) // columns),
-        columns,
-        title=f"Mel spectrograms of the clips, {model}",
-        subtitle=f"{counts}; mel bands to half the sample rate{left_out}",
-        panel=(5.2, 0.5 + 0.42 * min(MAX_PROMPTS, most)),
-    )
+    seeds = len(distinct(samples, "seed"))
+    how = f"n: {len(samples)} clips of {seconds:g} s; rows: prompts, columns: seeds; "
+    how += "mel bands to half the sample rate"
+    if most > MAX_PROMPTS or seeds > MAX_SEEDS:
+        how += f" (at most {MAX_PROMPTS} of {most} prompts and {MAX_SEEDS} of {seeds} seeds)"
+    look = {"title": f"Mel spectrograms of the clips, {model}", "subtitle": how}
+    size = (5.2, 0.5 + 0.42 * min(MAX_PROMPTS, most))
+    figure, axes = new_figure(-(-len(colours) // columns), columns, panel=size, **look)
     top = max(float(image.max()) for image in spectrograms)
     for panel, (emotion, colour) in zip(axes.flat, colours.items(), strict=False):
         inside = (samples["emotion"] == emotion).to_numpy()
@@ -51,16 +50,9 @@ def spectrogram_sheet(
     return figure
 
 
-def _left_out(prompts: int, seeds: int) -> str:
-    if prompts <= MAX_PROMPTS and seeds <= MAX_SEEDS:
-        return ""
-    return f" (at most {MAX_PROMPTS} of {prompts} prompts and {MAX_SEEDS} of {seeds} seeds)"
-
-
 def _draw_emotion(axes: Axes, samples: pd.DataFrame, images: Sequence[NDArray], top: float) -> None:
     """Draw one emotion as one mosaic: an axes per clip would take a minute."""
-    prompts = distinct(samples, "prompt_id")[:MAX_PROMPTS]
-    seeds = distinct(samples, "seed")[:MAX_SEEDS]
+    prompts, seeds = distinct(samples, "prompt_id")[:MAX_PROMPTS], distinct(samples, "seed")[:MAX_SEEDS]
     height, width = images[0].shape[0] + GAP, max(image.shape[1] for image in images) + GAP
     mosaic = np.full((len(prompts) * height, len(seeds) * width), np.nan, np.float32)
     template_of = dict(zip(samples["prompt_id"], samples["template"], strict=True))

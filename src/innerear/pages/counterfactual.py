@@ -43,36 +43,25 @@ def counterfactual_page(samples: pd.DataFrame, likelihood: GramFile, *, title: s
 
     `samples` is the index of the study, `likelihood` an open `likelihood.h5` of the template.
     """
-    losses = excess(likelihood)
-    own = samples.loc[samples["sample_id"].isin(list(losses))]
+    nats = {(clip, text): one for clip, texts in excess(likelihood).items() for text, one in texts.items()}
+    own = samples.loc[samples["sample_id"].isin([clip for clip, _ in nats])]
     colours = palette(own["emotion"].tolist()) | _CONTROLS
-    # Nats [K, T] summed over codebooks and over the frames so far: [T].
-    sums = {
-        clip: {text: np.cumsum(np.nansum(nats, axis=0)) for text, nats in of_clip.items()}
-        for clip, of_clip in losses.items()
-    }
-    curves = np.array([curve for of_clip in sums.values() for curve in of_clip.values()])  # [clip × text, T]
+    # [clip × text, T], summed over codebooks and over the frames so far
+    curves = np.array([np.cumsum(np.nansum(one, axis=0)) for one in nats.values()])
     low, high = curves.min(), curves.max()
     scale = max(high - low, _SMALLEST)
-    texts = {
-        clip: [
-            {
-                "name": _NAMES.get(text, text),
-                "colour": colours[text],
-                "mean": float(np.nanmean(nats)),
-                "points": _points((high - sums[clip][text]) / scale),
-            }
-            for text, nats in of_clip.items()
-        ]
-        for clip, of_clip in losses.items()
-    }
+    means = [float(np.nanmean(one)) for one in nats.values()]
+    texts: dict[str, list] = {clip: [] for clip, _ in nats}
+    for (clip, text), mean, curve in zip(nats, means, curves, strict=True):
+        shown = {"name": _NAMES.get(text, text), "colour": colours[text], "mean": mean}
+        texts[clip].append(shown | {"points": _points((high - curve) / scale)})
     return clips_page(
         own,
         title=title,
         model=model,
         template="counterfactual.html",
         texts=texts,
-        longest=max(_SMALLEST, *(abs(text["mean"]) for of_clip in texts.values() for text in of_clip)),
+        longest=max(_SMALLEST, *map(abs, means)),
         low=low,
         high=high,
         zero=HEIGHT * high / scale,
