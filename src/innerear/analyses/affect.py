@@ -35,11 +35,7 @@ _RENAMINGS = 5  # a stream of random numbers of their own, apart from those of `
 
 @dataclass(frozen=True)
 class Pairing:
-    """Two pairs of emotions, four different ones: learned on the one, tested on the other, and back.
-
-    Attributes
-    ----------
-    first, second : each (the higher emotion, the lower one).
+    """Two pairs of emotions, four different ones, each (higher, lower): one is learned, the other tested.
 
     Examples
     --------
@@ -57,17 +53,10 @@ class Pairing:
 def of_layer(gram: GramSource, design: Design) -> LayerResult:
     """Test valence and arousal in one layer's states, averaged over the clip.
 
-    Parameters
-    ----------
-    design : its labels are emotions, its sheet holds the ratings.
+    The design's labels are emotions, its sheet holds the ratings. Statistics, per branch and scale:
 
-    Returns
-    -------
-    Rows per branch and scale. Statistics:
-
-    - *held-out R²* of graded ratings (`sound.of_layer`: dual ridge, folds of templates, R² against the
-      training mean). If ratings lie close to one value per emotion, much of it can be reached from the
-      emotions alone. A scale with one rating per emotion is refused: NaN, with the reason.
+    - *held-out R²* of graded ratings (`sound.of_layer`). If ratings lie close to one value per emotion, much
+      of it can be reached from the emotions alone. One rating per emotion is refused: NaN, with the reason.
     - *cross-condition AUC* (after Bernardi et al. 2020): the difference of the mean states of two
       emotions, learned on the training templates, orders samples of two other emotions in a held-out
       template; 1 is always as rated, .5 is chance. Both directions and all `pairings`, averaged. Pairs
@@ -166,9 +155,7 @@ def _graded(gram: GramSource, design: Design, ratings: dict[str, np.ndarray]) ->
 def pairings(ratings: dict[str, np.ndarray], scale: str, design: Design) -> list[Pairing]:
     """Find pairs of pairs of emotions, each of which differs more in this scale than in any other.
 
-    Parameters
-    ----------
-    ratings : scale → [P]; scales with a rating missing are left out.
+    `ratings` are scale → [P]; scales with a rating missing are left out.
     """
     rated = {name: _by_emotion(one, design) for name, one in ratings.items() if np.isfinite(one).all()}
     if scale not in rated:

@@ -32,8 +32,6 @@ def alignment(grams: Mapping[int, GramSource], design: Design, *, model: str) ->
     Parameters
     ----------
     grams : layer → its open `GramFile`, with time bins, of `design`'s samples in its order.
-    design : prompts, seeds, bootstraps.
-    model : for the table's column.
 
     Returns
     -------
@@ -150,12 +148,7 @@ def _compare(sides: list[np.ndarray], weights: np.ndarray, resampled: str, layer
 def _upper_triangle(
     sides: list[np.ndarray], weights: np.ndarray, resampled: str
 ) -> tuple[pd.DataFrame, tuple[np.ndarray, ...]]:
-    """Compare n cells [n, repeats, pairs] with each other, averaged over repeats and directions.
-
-    Returns
-    -------
-    One row per pair of cells, and the numbers of the two.
-    """
+    """Compare n cells [n, repeats, pairs], averaged over repeats and directions: rows, each pair's cells."""
     n_cells = len(sides[0])
     places = np.triu_indices(n_cells)
     directions = [(sides[0], sides[-1]), (sides[-1], sides[0])][: len(sides)]

@@ -36,11 +36,9 @@ _TEXT_ALONE = "What follows is about the text alone."
 class AudioCheck:
     """What `audio_check` returns; all tables have the common columns.
 
-    Attributes
-    ----------
-    effects : per feature a row ``ANOVA F``, and per feature and pair of labels a row ``Hedges g``.
-    classification : per set of features the balanced accuracy, and per label of the whole set its recall.
-    verdict : one row, whose column ``verdict`` is a sentence.
+    `effects` has rows ``ANOVA F`` per feature and ``Hedges g`` per feature and pair of labels;
+    `classification` the balanced accuracy of each set of features and, of the whole set, the recall of each
+    label; `verdict` one row, whose column ``verdict`` is a sentence.
     """
 
     effects: pd.DataFrame
@@ -49,17 +47,9 @@ class AudioCheck:
 
 
 def audio_check(clips: pd.DataFrame, design: Design, *, model: str) -> AudioCheck:
-    """Test whether clip features differ between labels.
+    """Test whether clip features (as `clip_targets` takes them) differ between labels.
 
-    Parameters
-    ----------
-    clips : as `clip_targets` takes them.
-    design : labels, folds, permutations, bootstraps.
-    model : for the tables' columns.
-
-    Returns
-    -------
-    See `AudioCheck`. The unit is the prompt's mean over seeds.
+    The unit is the prompt's mean over seeds.
 
     - *ANOVA F* : labels against what is left after labels and templates. Labels are permuted among the
       prompts of a template; `p_corrected` is Benjamini and Hochberg's over features.
@@ -95,16 +85,10 @@ def audio_check(clips: pd.DataFrame, design: Design, *, model: str) -> AudioChec
 
 
 def hedges_g(means: np.ndarray, first: np.ndarray, second: np.ndarray) -> np.ndarray:
-    """Hedges' g of the prompt means of two labels: their difference ÷ pooled standard deviation, corrected.
+    """Hedges' g [m, F] of two labels' prompt means [P, F]: difference ÷ pooled standard deviation, corrected.
 
-    Parameters
-    ----------
-    means : [P, F].
-    first, second : bool [m, P], which prompts have either label, in m relabelings.
-
-    Returns
-    -------
-    [m, F]; NaN with fewer than 4 prompts, or if they do not vary.
+    `first` and `second` are bool [m, P], which prompts have either label, in m relabelings. NaN with fewer
+    than 4 prompts, or if they do not vary.
 
     Examples
     --------
@@ -116,10 +100,7 @@ def hedges_g(means: np.ndarray, first: np.ndarray, second: np.ndarray) -> np.nda
 
 
 def _difference(means: np.ndarray, first: np.ndarray, second: np.ndarray) -> np.ndarray:
-    """Mean of one label's prompts minus the other's, [m, F]; weights [m, P], NaN where all are 0.
-
-    means : [P, F], or [m, P, F].
-    """
+    """Difference of two labels' weighted [m, P] means of [P, F] or [m, P, F]: [m, F]; NaN without weight."""
     centres = []
     for weight in (first, second):
         count = weight.sum(axis=1)[:, None]
@@ -157,14 +138,8 @@ def _pearson(ratings: np.ndarray, means: np.ndarray, weights: np.ndarray) -> np.
 def nearest_centroid(values: np.ndarray, labels: np.ndarray, design: Design) -> np.ndarray:
     """Classify held-out samples by the nearest centroid of standardised features.
 
-    Parameters
-    ----------
-    values : [N, F] without gaps.
-    labels : int [m, N], in m relabelings.
-
-    Returns
-    -------
-    int [m, N] predicted labels. Scale and centroids are those of the training templates.
+    Of values [N, F] without gaps and labels int [m, N], in m relabelings, return the predicted labels
+    int [m, N]. Scale and centroids are those of the training templates.
 
     Raises
     ------
@@ -215,11 +190,8 @@ def _write(
 ) -> None:
     """Write estimates, intervals and tests into the rows of usable features.
 
-    Parameters
-    ----------
-    found : observed [F] and permuted [m, F].
-    drawn : [·, F] in bootstraps.
-    size : of which the test is; `np.abs` makes it two-sided.
+    `found` are observed [F] and permuted [m, F], `drawn` [·, F] in bootstraps; the test is of their `size`:
+    `np.abs` makes it two-sided.
     """
     observed, null = found
     table.loc[usable, "estimate"] = observed

@@ -20,8 +20,6 @@ def best_layers(layers: Mapping[int, GramSource], design: Design, *, model: str)
     Parameters
     ----------
     layers : layer → its open file of arrays from `discriminability.of_layer`.
-    design : permutations.
-    model : for the table's columns.
 
     Returns
     -------
@@ -87,10 +85,7 @@ def _ranks(observed: np.ndarray, boots: np.ndarray, numbers: list[int], branches
 
 
 def _confirmed(products: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Distance on each held-out fold of the layer that is best on the others, averaged, [1 + m, C].
-
-    The second value is the observed choice of each fold, [F, C]. `products` is [L, C, 1 + m, F, F].
-    """
+    """Of [L, C, 1 + m, F, F]: held-out distances [1 + m, C] of the layer best elsewhere, and choices."""
     n_folds = products.shape[-1]
     values, choices = [], []
     for fold in range(n_folds):

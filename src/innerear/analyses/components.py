@@ -20,22 +20,15 @@ _NOTHING = 1e-7
 
 
 def pca_from_gram(gram: np.ndarray, n_components: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return the principal components of N samples from their centred Gram matrix.
+    """Return the principal components of N samples from their centred Gram matrix [N, N].
 
-    Parameters
-    ----------
-    gram : [N, N] centred inner products.
-    n_components : how many scores to return.
+    X = U S Vᵀ gives X Xᵀ = U S² Uᵀ, so eigenvectors times root eigenvalues are the scores U S.
 
     Returns
     -------
     variances : [N − 1] sum of squares along every component, descending, not negative.
     scores : [N, n_components] coordinates of the samples, zero along components without variance.
         Each is signed such that the entry of largest magnitude is positive.
-
-    Notes
-    -----
-    X = U S Vᵀ gives X Xᵀ = U S² Uᵀ, so eigenvectors times root eigenvalues are the scores U S.
 
     Examples
     --------
@@ -64,19 +57,11 @@ def _signs(scores: np.ndarray) -> np.ndarray:
 def parallel_analysis(features: np.ndarray, design: Design, m: int) -> np.ndarray:
     """Return explained-variance ratios of data whose dimensions are unrelated (after Horn 1965).
 
-    Each dimension is permuted by itself, whole prompts at a time. Shuffling samples would break up the
-    similarity of a prompt's seeds, and any prompt effect would pass for a component. For the same reason
-    prompts stay within their template where templates are blocks: the null holds what the prompts of a
-    template have in common, and a component must go beyond it.
-
-    Parameters
-    ----------
-    features : [N, D] of `design`'s samples.
-    m : number of shuffles, which the design draws.
-
-    Returns
-    -------
-    [m, N − 1] ratios of each component, descending.
+    Each dimension of features [N, D] is permuted by itself, whole prompts at a time. Shuffling samples would
+    break up the similarity of a prompt's seeds, and any prompt effect would pass for a component. For the
+    same reason prompts stay within their template where templates are blocks: the null holds what the prompts
+    of a template have in common, and a component must go beyond it. Of m shuffles, return the ratios [m, N −
+    1] of each component, descending.
     """
     features = np.asarray(features, np.float32)
     features = features - features.mean(axis=0)
@@ -104,12 +89,7 @@ def n_beyond(ratios: np.ndarray, threshold: np.ndarray) -> int:
 
 
 def of_layer(gram: GramSource, design: Design, n_shuffles: int = 100) -> LayerResult:
-    """Compute one layer's scree with parallel analysis, scores and prompt-mean trajectories.
-
-    Parameters
-    ----------
-    gram : with time bins.
-    n_shuffles : of the parallel analysis.
+    """Compute one layer's scree with parallel analysis of so many shuffles, scores and trajectories.
 
     Returns
     -------

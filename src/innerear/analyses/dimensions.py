@@ -33,12 +33,6 @@ _ROTATIONS = 4  # a stream of random numbers of their own, apart from those of `
 def of_layer(gram: GramSource, design: Design, layer: int) -> LayerResult:
     """Test every dimension of one layer, averaged over the clip, for a difference between labels.
 
-    Parameters
-    ----------
-    layer : has rotations of its own, as many as there are permutations.
-
-    Returns
-    -------
     One row per branch and dimension, and three per branch on their shares. Statistics:
 
     - *prompt-mean ANOVA, ω²*, a row per dimension: F of prompt means (`Anova`), and its effect size as
@@ -50,7 +44,8 @@ def of_layer(gram: GramSource, design: Design, layer: int) -> LayerResult:
     - *share past F's 5 % point*: dimensions whose F exceeds the tabled 5 % point, against the same share
       under permutation: do more dimensions differ than chance allows? .05 in expectation if none does.
     - *… own basis − random rotations*: that share less its mean over rotations of the z-scored features,
-      two-sided against the rotations. Small p: the model's own basis is special.
+      as many as permutations and different in each layer, two-sided against the rotations. Small p: the
+      model's own basis is special.
 
     Dimensions that are equal for all samples are left out (NaN, with the reason).
     """
@@ -114,9 +109,7 @@ def _share(f: np.ndarray, anova: Anova) -> np.ndarray:
 def selection_frequency(features: np.ndarray, anova: Anova) -> np.ndarray:
     """Return the share [D] of bootstraps in which a dimension is among the `TOP`, by variance explained.
 
-    Parameters
-    ----------
-    features : [N, D], z-scored; NaN is returned where they are zero for all samples.
+    `features` [N, D] are z-scored; NaN is returned where they are zero for all samples.
     """
     design = anova.design
     bootstraps = design.bootstraps()

@@ -51,8 +51,6 @@ class _Statistic:
 def of_layer(gram: GramSource, design: Design) -> LayerResult:
     """Measure how far apart one layer's labels are, at every complete step and in every window.
 
-    Returns
-    -------
     One row per branch, statistic and step or window. For `best_layers`, `fold_products`
     [branch, relabeling, fold, fold_2] of the whole window, relabeling 0 the observed one, and `bootstraps`
     [branch, bootstrap] of its distance. Statistics, from prompt means or held-out scores:

@@ -47,12 +47,7 @@ def distances(gram: np.ndarray) -> np.ndarray:
 
 
 def embed(between: np.ndarray, seed: int) -> tuple[np.ndarray, float, int]:
-    """Lay points out in the plane by UMAP.
-
-    Parameters
-    ----------
-    between : [n, n] distances.
-    seed : of the random start and of the layout; the same seed gives the same picture.
+    """Lay points with distances [n, n] out in the plane by UMAP; the same seed gives the same picture.
 
     Returns
     -------
@@ -87,9 +82,7 @@ def embedding(
     Parameters
     ----------
     grams : layer → its open `GramFile` of `design`'s samples, in its order, with time bins.
-    design : the samples; the seed that UMAP's seeds are counted from.
-    model : for the table's column.
-    n_seeds : pictures of the same points.
+    n_seeds : pictures of the same points; their seeds are counted from the design's.
 
     Returns
     -------

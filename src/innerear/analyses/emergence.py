@@ -42,14 +42,8 @@ _DEFAULTS: dict[str, Any] = dict.fromkeys(("estimate", "ci_lo", "ci_hi", "prefer
 
 
 def of_layer(gram: GramSource, design: Design, branches: Sequence[str] = BRANCHES) -> LayerResult:
-    """Locate the onset of a label in one layer, judge its shape, and compare late with early.
+    """Locate the onset of a label in one layer, judge its shape, and compare late with early; never in cond.
 
-    Parameters
-    ----------
-    branches : where emergence is asked; never cond.
-
-    Returns
-    -------
     One row per branch and statistic; and `evidence` [branch, step, sample] of the complete steps. From each
     sample's held-out probe evidence at every complete step:
 
@@ -152,15 +146,9 @@ def logistic_shapes(n_steps: int, narrowest: float = SUDDEN) -> tuple[np.ndarray
 
 
 def fit_shape(curves: np.ndarray, shapes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Fit level + height × shape to each curve by least squares, with the shape that fits best.
+    """Fit level + height × shape to curves [m, S] by least squares, with the best of shapes [n, S].
 
-    Parameters
-    ----------
-    curves : [m, S]; shapes : [n, S].
-
-    Returns
-    -------
-    chosen : [m] number of the shape; height : [m].
+    Return the number of the shape and its height, both [m].
     """
     centred = shapes - shapes.mean(axis=1, keepdims=True)
     energy = np.maximum((centred**2).sum(axis=1), np.finfo(float).tiny)

@@ -34,11 +34,7 @@ TRANSFERS = (("cond", "uncond"), ("uncond", "cond"))
 
 @dataclass(frozen=True)
 class _Cells:
-    """Train and test windows of some cells, and what fits their probes.
-
-    `fit` takes an order of the samples, whose measurements then stand in the places of the design's, and
-    returns the held-out operators [cells, N, N].
-    """
+    """Windows of some cells; `fit` returns held-out operators [cells, N, N] of samples in a given order."""
 
     branch: str
     over: str
@@ -50,12 +46,6 @@ class _Cells:
 def of_layer(gram: GramSource, design: Design) -> LayerResult:
     """Train probes in one time bin (or branch) of a layer and judge them in every other.
 
-    Parameters
-    ----------
-    gram : with time bins.
-
-    Returns
-    -------
     For each branch one row per pair of time bins (`train`, `test`) and statistic; and between cond and
     uncond, both ways, one row per window. Probes are fitted on some templates and judged on another, also
     across time. Evidence is tested by relabeling within templates (without templates by the first 99

@@ -52,13 +52,9 @@ Reader = Callable[[int], np.ndarray]
 class Sound:
     """Frame features of all samples, ready to be followed.
 
-    Attributes
-    ----------
-    names : of the features.
-    feature_of : int [F] the feature of each column.
-    values : float32 [N, T, F] of unit variance, without the mean over samples at each frame; 0 where
-        not measured.
-    reasons : feature → why it cannot be used.
+    `feature_of` int [F] is the feature, of `names`, of each column of `values` float32 [N, T, F]: of unit
+    variance, without the mean over samples at each frame, 0 where not measured. `reasons` are feature → why
+    it cannot be used.
     """
 
     names: list[str]
@@ -68,12 +64,7 @@ class Sound:
 
 
 def followed(frames: Mapping[str, np.ndarray], groups: Mapping[str, Sequence[str]] = FOLLOWED) -> Sound:
-    """Prepare frame features.
-
-    Parameters
-    ----------
-    frames : column → [N, T], NaN where not measured.
-    groups : feature → its columns; those of one feature are scored together.
+    """Prepare frame features, column → [N, T] with NaN gaps; columns of one group are scored together.
 
     Raises
     ------
@@ -120,9 +111,7 @@ def of_states(
 
     Parameters
     ----------
-    read : sample i's states, in the design's order.
-    sound : from `followed`, in the same order.
-    timeline : of the clips.
+    read : sample i's states, in the design's order, as that of `sound`.
     branches : names of the C stored branches; with cond and uncond, delta = cond − uncond is added.
 
     Returns
@@ -284,10 +273,7 @@ def _by_feature(values: np.ndarray, feature_of: np.ndarray) -> np.ndarray:
 
 
 def _components(x: np.ndarray, fold: Fold) -> np.ndarray:
-    """Scores [N, frames, k] on the largest components of the training samples, white over these.
-
-    What is common to the training samples at a step is taken from all.
-    """
+    """Scores [N, frames, k] on the largest components of the training samples, centred and white there."""
     x = x - x[fold.train].mean(axis=0)
     rows = x[fold.train].reshape(-1, x.shape[-1])
     values, vectors = np.linalg.eigh(rows.T @ rows)
@@ -299,18 +285,10 @@ def _components(x: np.ndarray, fold: Fold) -> np.ndarray:
 def _cross_products(
     z: np.ndarray, series: np.ndarray, rows: np.ndarray, tables: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Sum the products of samples' states with the sounds that each permutation gives them.
+    """Sum over `rows` the products of states [N, frames, k] with the sound that each permutation gives them.
 
-    Parameters
-    ----------
-    z : [N, frames, k]; series : [N, frames, lags, F]; rows : the samples to sum over.
-    tables : [m, N] whose sound each sample is given.
-
-    Returns
-    -------
-    sums : float32 [arrangements, k, lags * F]. Within a template there are few arrangements and fewer
-        pairs, and each is computed once.
-    arrangement_of : int [m], which of them each permutation makes.
+    Returns float32 [arrangements, k, lags * F], and which arrangement each permutation makes, int [m]. Within
+    a template there are few arrangements and fewer pairs, and each is computed once.
     """
     arrangements, arrangement_of = np.unique(tables[:, rows], axis=0, return_inverse=True)
     pairs, pair_of = np.unique(arrangements * len(z) + rows, return_inverse=True)

@@ -16,20 +16,17 @@ log = logging.getLogger(__name__)
 def analyse(
     analysis: ModuleType, gram: GramSource, design: Design, *, model: str, layer: int, **options
 ) -> LayerResult:
-    """Run an analysis on one layer.
+    """Run `of_layer(gram, design, …)` of a module of `innerear.analyses` on one layer, and `complete` it.
 
     Parameters
     ----------
-    analysis : a module of `innerear.analyses`, see `complete`. Its `of_layer(gram, design, …)` is called.
     gram : an open `GramFile` of `design`'s samples, in its order.
-    design : labels, folds, permutations, bootstraps.
     model, layer : for the tables' columns; an `of_layer` that takes `layer` gets it.
-    options : of `of_layer`.
+    options : further ones of `of_layer`.
 
     Raises
     ------
-    InputError: the Gram file holds other samples than the design, or in another order; and those of
-    `of_layer`.
+    InputError: the Gram file holds other samples than the design, or in another order; see also `of_layer`.
     """
     design.check_order(gram.coords("sample"))
     if "layer" in signature(analysis.of_layer).parameters:
@@ -42,9 +39,7 @@ def complete(
 ) -> LayerResult:
     """Add model and layer to what an analysis found, order the columns, and table the null maxima.
 
-    Parameters
-    ----------
-    analysis : its COLUMNS are those of the table, its MAP_COLUMNS, if any, name the map of a family.
+    The analysis's COLUMNS are those of its table; its MAP_COLUMNS, if any, name the map of a family.
     """
     name = analysis.__name__.rpartition(".")[-1].replace("_", " ")
     for remark in found.remarks:

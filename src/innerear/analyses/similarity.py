@@ -135,14 +135,9 @@ def _unit(values: np.ndarray) -> np.ndarray:
 def debiased_cka(gram_x: np.ndarray, gram_y: np.ndarray) -> float:
     """Linear CKA with the unbiased HSIC estimator (Song et al. 2012, eq. 5; Murphy et al. 2024).
 
-    Parameters
-    ----------
-    gram_x, gram_y : (N, N) Gram matrices of the same N ≥ 4 samples, in the same order, centred or not.
-
-    Returns
-    -------
-    1 for representations equal up to rotation, shift and scale; 0 in expectation for independent
-    ones (may be slightly negative); NaN if either does not vary.
+    Of Gram matrices (N, N) of the same N ≥ 4 samples, in the same order, centred or not: 1 for
+    representations equal up to rotation, shift and scale; 0 in expectation for independent ones (may be
+    slightly negative); NaN if either does not vary.
 
     Raises
     ------
@@ -187,8 +182,6 @@ def cka_vectors(grams: np.ndarray) -> np.ndarray:
 def of_layer(gram: GramSource, design: Design) -> LayerResult:
     """Compute one layer's cosine matrices, strata curves and tested effects.
 
-    Returns
-    -------
     One row per branch, measure, statistic and complete step or window; and `matrices`
     [measure, branch, window, sample, sample_2], the cosines.
 
@@ -197,11 +190,10 @@ def of_layer(gram: GramSource, design: Design) -> LayerResult:
     emotions, and `CORRELATIONS` replace the emotion effects: correlations of cosines with distances between
     ratings over the same pairs (the statistic of Mantel 1967), positive if near ratings go with high cosines.
 
-    A resample of few templates or seeds may hold no pair of a stratum. Up to 5 % of such resamples are
-    dropped. With more there is no interval, and `interval` says why: the remaining resamples would speak
-    for a larger design. Emotion effects and correlations are tested, one-sided, by permuting labels within
-    templates; `p_corrected` is max-T over the steps (or windows) of this layer and branch. Cells without
-    variance (`deterministic`) or without pairs are NaN, with the reason in `null`.
+    A resample of few templates or seeds may hold no pair of a stratum, see `percentile_interval`. Emotion
+    effects and correlations are tested, one-sided, by permuting labels within templates; `p_corrected` is
+    max-T over the steps (or windows) of this layer and branch. Cells without variance (`deterministic`) or
+    without pairs are NaN, with the reason in `null`.
     """
     pairs, cells = _Pairs(design), analysed_cells(gram)
     frames, maxima, matrices = [], [], []

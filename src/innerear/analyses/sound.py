@@ -100,11 +100,9 @@ def _untested(
 def _fit(
     table: pd.DataFrame, statistic: str, gram: GramSource, targets: Targets, design: Design
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Score a statistic in all windows and branches; write estimates and intervals into the table.
+    """Score a statistic in all windows and branches, and write estimates and intervals into the table.
 
-    Returns
-    -------
-    rows : [cells] those with an estimate; observed : [cells] and null : [m, cells] theirs.
+    Return the rows with an estimate, [cells], what was observed there, and its null [m, cells].
     """
     labels = design.covariates.astype(np.float32) if statistic == BEYOND else None
     folds, found = design.folds(), []

@@ -128,7 +128,7 @@ class _Models:
         return _Fit(observed, interval, np.concatenate(null), np.concatenate(chosen, axis=1))
 
     def _shares(self, states: np.ndarray, table: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """R² of the four statistics in m permutations [m, N], as [m, 4], and the sound's penalties.
+        """R² [m, 4] of `STATISTICS` in permutations [m, N], and the sound's penalties.
 
         Those of label and sound together, and beyond the label, are of states whose residuals moved.
         """

@@ -18,10 +18,6 @@ class Anova:
     every label equally often. Without templates as blocks the grand mean is taken out. A rating has one
     degree of freedom, that of its slope.
 
-    Parameters
-    ----------
-    design : prompts, labels, templates.
-
     Attributes
     ----------
     remove : [P, P] the projector that takes block means (or the grand mean) out.

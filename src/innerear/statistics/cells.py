@@ -13,14 +13,9 @@ from innerear.statistics.table import INTERVAL, Maxima, blank, record
 def estimates(
     cells: pd.DataFrame, design: Design, estimate: np.ndarray, boots: np.ndarray, **columns: object
 ) -> pd.DataFrame:
-    """Return rows of estimates with bootstrap intervals and without a test yet.
+    """Return rows of estimates [cells] with intervals of bootstraps [m, cells], and without a test yet.
 
-    Parameters
-    ----------
-    cells : one row per cell, columns that say which.
-    design : what was resampled.
-    estimate : [cells]; boots : [m, cells] the same in every bootstrap.
-    columns : further columns, or others in place of those of the interval.
+    `cells` has columns that say which cell; `columns` are further ones, or in place of the interval's.
     """
     return blank(cells, design, **with_interval(estimate, boots, design.resampled) | columns)
 
@@ -49,13 +44,8 @@ def record_by_over(table: pd.DataFrame, design: Design, null: np.ndarray, *, why
     Parameters
     ----------
     table : rows of `estimates`, changed in place. Rows whose estimate is NaN keep the reason in `null`.
-    design : what was permuted.
     null : [≤ m, rows] the estimate under each permutation.
     why_not : why rows with an estimate were not tested, where the design would allow it.
-
-    Returns
-    -------
-    The null maxima of each tested family.
     """
     estimate, maxima = table["estimate"].to_numpy(float), []
     reasons = table["null"].where(np.isnan(estimate))

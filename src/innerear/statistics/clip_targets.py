@@ -17,12 +17,8 @@ MAX_MISSING = 0.1
 class Targets:
     """Clip features, standardised.
 
-    Attributes
-    ----------
-    names, units : [F].
-    values : float32 [N, F] of unit variance, gaps filled.
-    valid : float32 [N, F], 1 where a value was measured; only those are scored.
-    reasons : [F] why a feature cannot be used; empty where it can.
+    `values` float32 [N, F] have unit variance and filled gaps; `valid` float32 [N, F] is 1 where a value was
+    measured: only those are scored. `reasons` [F] say why a feature cannot be used; empty where it can.
     """
 
     names: list[str]
@@ -49,15 +45,9 @@ class Targets:
 def clip_targets(clips: pd.DataFrame, design: Design) -> Targets:
     """Lay the long table of clip features out, in the design's order.
 
-    Parameters
-    ----------
-    clips : one row per sample and feature: `sample_id`, `feature`, `unit`, `value` (NaN where not
-        measured) and `reason`.
-
-    Returns
-    -------
-    See `Targets`. A feature is not usable if a whole prompt lacks it, if more than 10 % of samples lack it,
-    or if it does not vary. Other gaps are filled with the mean of the prompt's seeds.
+    `clips` has one row per sample and feature: `sample_id`, `feature`, `unit`, `value` (NaN where not
+    measured) and `reason`. A feature is not usable if a whole prompt lacks it, if more than 10 % of samples
+    lack it, or if it does not vary. Other gaps are filled with the mean of the prompt's seeds.
 
     Raises
     ------

@@ -73,15 +73,12 @@ class Design(Exchange, Folds, Resampling):
         return Design(samples, self.label, self.seed, **sizes)
 
     def strata(self) -> np.ndarray:
-        """Sort all pairs of samples into the five strata.
+        """Sort all pairs of samples into the five strata, int8 [N, N].
 
-        Returns
-        -------
-        int8 [N, N]: 1 … 5 as in `STRATA`; 0 on the diagonal and for pairs that no contrast uses.
-        Where templates are blocks, strata 2 to 5 pair different templates only: minimal pairs share
-        a template but never an emotion, and counting them would set the similarity of templates
-        against the emotion effect. Where the label is a rating, the emotions are those that the sheet
-        names, if any.
+        1 … 5 as in `STRATA`; 0 on the diagonal and for pairs that no contrast uses. Where templates are
+        blocks, strata 2 to 5 pair different templates only: minimal pairs share a template but never an
+        emotion, and counting them would set the similarity of templates against the emotion effect. Where the
+        label is a rating, the emotions are those that the sheet names, if any.
         """
         named = self.numeric and "emotion" in self.samples
         labels = texts(self.samples["emotion"]) if named else self.labels
@@ -101,14 +98,6 @@ class Design(Exchange, Folds, Resampling):
     def test(
         self, observed: np.ndarray, null: np.ndarray, *, of: str = "labels", standardise: bool = True
     ) -> Significance:
-        """Test a family of cells against their permutation null, one-sided, with max-T.
-
-        Parameters
-        ----------
-        observed : [cells] statistics, larger is more extreme; NaN where a cell is not to be tested.
-        null : [m, cells] the same under each row of `permutations(m)`.
-        of : see `smallest_p`; without a null every p is NaN.
-        standardise : see `against_null`.
-        """
+        """Test cells [cells] against their null [m, cells] by `against_null`; `of` as in `smallest_p`."""
         smallest = self.smallest_p(len(null), of=of)
         return against_null(observed, null, smallest=smallest, standardise=standardise)

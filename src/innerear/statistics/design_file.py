@@ -34,7 +34,6 @@ def read_design(samples: pd.DataFrame, path: str | PathLike, label: str = "") ->
     Parameters
     ----------
     samples : the sample sheet that the design was made from.
-    path : the file.
     label : another column than the study's contrast, for an analysis of one fixed label. The permutations
         move whole prompts and serve every column.
 

@@ -82,11 +82,9 @@ class Exchange(Sheet):
     def smallest_p(self, m: int | None = None, *, of: str = "labels") -> float:
         """Return the smallest p that m permutations of this design can reach; NaN where `why_not`.
 
-        Parameters
-        ----------
-        of : ``"labels"`` for statistics that do not depend on the labels' names, ``"pairs"`` for those
-            that pair two measurements of a prompt, ``"clips"`` for `clip_permutations`, ``"names"`` for
-            `renamings`.
+        `of` is ``"labels"`` for statistics that do not depend on the labels' names, ``"pairs"`` for those
+        that pair two measurements of a prompt, ``"clips"`` for `clip_permutations`, ``"names"`` for
+        `renamings`.
         """
         distinct = {
             "labels": self.relabelings,
@@ -100,11 +98,8 @@ class Exchange(Sheet):
     def permutations(self, m: int | None = None) -> np.ndarray:
         """Draw the study's permutation table, or its first m rows.
 
-        Returns
-        -------
-        int32 [m, N]; ``values[table[k]]`` gives each sample the value of its stand-in. Whole
-        prompts trade places within their block, each seed with the same seed. A longer table begins
-        with the shorter one.
+        int32 [m, N]; ``values[table[k]]`` gives each sample the value of its stand-in. Whole prompts trade
+        places within their block, each seed with the same seed. A longer table begins with the shorter one.
 
         Examples
         --------
@@ -139,15 +134,11 @@ class Exchange(Sheet):
         self._table, self.n_permutations = table, len(table)
 
     def exchanges(self) -> np.ndarray:
-        """Return the first permutations as orders of samples, for fits that are repeated.
+        """Return the first permutations, at most 99, as orders of samples [m, N], for fits that are repeated.
 
         Without templates folds follow the labels, so every probe must be fitted anew, on
         ``features[order]``: the measurements of other prompts, with labels and folds in their places. Under
         the null that is as good a study as the observed one, which makes p exact.
-
-        Returns
-        -------
-        int [m, N], at most 99.
         """
         return np.argsort(self.permutations()[:REFITS], axis=1)
 
@@ -160,12 +151,10 @@ class Exchange(Sheet):
         return hashlib.sha256(self.permutations(m).astype("<i4").tobytes()).hexdigest()[:16]
 
     def shuffles(self, m: int, n_columns: int) -> Iterator[np.ndarray]:
-        """Draw permutations of every column of a table [N, columns] by itself.
+        """Draw m permutations of every column of a table [N, columns] by itself, for `np.take_along_axis`.
 
-        Yields
-        ------
-        m times int [N, columns], for `np.take_along_axis`; each column moves whole prompts within
-        their block, each seed with the same seed, as `permutations` moves all columns together.
+        Each column moves whole prompts within their block, each seed with the same seed, as `permutations`
+        moves all columns together.
         """
         rng, blocks = np.random.default_rng(self.stream(SHUFFLES)), self.members()
         stand_in = np.empty((self.n_prompts, n_columns), np.intp)
@@ -178,15 +167,9 @@ class Exchange(Sheet):
     def clip_permutations(self, m: int, of: str) -> np.ndarray:
         """Draw permutations that exchange the clips of one block and seed, in every seed by itself.
 
-        Parameters
-        ----------
-        m : how many.
-        of : what is exchanged: ``"history"``, ``"text"`` or ``"control"``; each has a stream of its own.
-
-        Returns
-        -------
-        int32 [m, N]: each sample's stand-in, as `permutations` gives it. A longer table begins with the
-        shorter one.
+        int32 [m, N], each sample's stand-in, as `permutations` gives it. A longer table begins with the
+        shorter one. `of` is what is exchanged, ``"history"``, ``"text"`` or ``"control"``; each has a stream
+        of its own.
         """
         table = np.empty((m, self.n_samples), np.int32)
         groups = [self.rows[members, seed] for members in self.members() for seed in range(len(self.seeds))]

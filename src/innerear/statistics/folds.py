@@ -31,11 +31,7 @@ class Folds(Sheet):
         return ""
 
     def folds(self) -> list[Fold]:
-        """Split into folds of whole templates; without templates, of whole prompts by label.
-
-        Returns
-        -------
-        At most 10 folds, one per template where there are no more than 10.
+        """Split into at most 10 folds of whole templates; without templates, of whole prompts by label.
 
         Raises
         ------

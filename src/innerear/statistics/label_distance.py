@@ -20,11 +20,9 @@ def prompt_means(kernel: np.ndarray, design: Design) -> np.ndarray:
 
 
 def permuted_sums(weights: np.ndarray, kernel: np.ndarray, permutations: np.ndarray) -> np.ndarray:
-    """Return Σ weights ∘ kernel [m, cells] under every relabeling of the prompts.
+    """Return Σ weights ∘ kernel [m, cells] under relabelings [m, P] of the prompts.
 
-    Parameters
-    ----------
-    weights : [P, P]; kernel : [cells, P, P]; permutations : [m, P] `Design.prompt_permutations`.
+    Of weights [P, P], kernels [cells, P, P] and `Design.prompt_permutations`.
     """
     flat = kernel.reshape(len(kernel), -1).T
     sums = np.empty((len(permutations), len(kernel)))
@@ -41,10 +39,6 @@ class Distance:
     all pairs of folds that hold both labels, then over pairs of labels. Two folds' noise is independent,
     so the expectation is the true squared distance, 0 without effect; an estimate may be negative.
     For a rating: the squared length of the change per unit of the rating.
-
-    Parameters
-    ----------
-    design : labels and folds.
     """
 
     def __init__(self, design: Design) -> None:

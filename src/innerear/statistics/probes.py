@@ -14,21 +14,19 @@ PENALTY = 1.0
 
 
 def held_out_operators(kernel: np.ndarray, design: Design, across: np.ndarray | None = None) -> np.ndarray:
-    """Return the operators that turn labels into held-out scores.
+    """Return the operators [cells, (...,) N, N] that turn labels into held-out scores.
 
     Parameters
     ----------
     kernel : [cells, N, N] inner products of the samples, centred or not.
-    design : folds.
     across : [cells, ..., N, N] inner products of other features of the same samples (rows) with those
         of `kernel` (columns): what the probes are judged on, in place of `kernel` itself.
 
-    Returns
-    -------
-    [cells, (...,) N, N]; ``operators @ targets`` are each sample's scores by a probe that was fitted on
-    the folds it is not in, relative to the training samples' mean target. Features are centred on
-    the training samples and the penalty is scaled by them; a per-dimension scaling is not possible
-    from inner products. Each row sums to 0.
+    Notes
+    -----
+    ``operators @ targets`` are each sample's scores by a probe that was fitted on the folds it is not in,
+    relative to the training samples' mean target. Features are centred on the training samples and the
+    penalty is scaled by them; inner products allow no scaling per dimension. Each row sums to 0.
     """
     across = kernel if across is None else across
     operators = np.zeros(across.shape)

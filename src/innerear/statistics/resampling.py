@@ -9,12 +9,9 @@ from innerear.statistics.sheet import BOOTSTRAPS, Sheet
 
 @dataclass(frozen=True)
 class Bootstraps:
-    """How often each of m resamples holds each unit (template or prompt), and each seed.
+    """How often each of m resamples holds each unit (template or prompt) and each seed, float32.
 
-    Attributes
-    ----------
-    units : float32 [m, units]; unit_of : [N] each sample's unit.
-    seeds : float32 [m, R]; seed_of : [N] each sample's seed.
+    `units` are [m, units] and `seeds` [m, R]; `unit_of` and `seed_of` [N] are those of each sample.
     """
 
     units: np.ndarray

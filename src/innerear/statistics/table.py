@@ -46,13 +46,7 @@ class LayerResult:
     remarks: Sequence[str] = ()
 
     def write(self, outputs: Mapping[str, str], attrs: Mapping[str, object] | None = None) -> None:
-        """Write each named output: ``table``, ``null``, a further table, or (``.h5``) the arrays.
-
-        Parameters
-        ----------
-        outputs : name → path.
-        attrs : provenance of the arrays.
-        """
+        """Write each named output: ``table``, ``null``, a further table, or (``.h5``) the arrays."""
         tables = {"table": self.table, "null": self.null, **self.further}
         for name, path in outputs.items():
             if name in tables:
@@ -72,7 +66,6 @@ def blank(rows: pd.DataFrame | Mapping[str, object], design: Design, **values: o
     Parameters
     ----------
     rows : columns that say what each row is of; scalars are repeated.
-    design : for `n_prompts`.
     values : further columns.
 
     Examples
@@ -110,7 +103,6 @@ def record(
     ----------
     table : from `blank`, changed in place; its index counts its rows.
     rows : [cells] positions of the family's rows.
-    design : what was permuted.
     observed : [cells], larger is more extreme; NaN where a row is not to be tested.
     null : [≤ m, cells] the same under the first of the design's m permutations, as a rule all of them.
     family : what was corrected together, for the column.
