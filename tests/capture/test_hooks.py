@@ -95,10 +95,7 @@ def test_sites_are_recorded_where_they_are():
     blocks, parts = [Block(), Block()], [Block(), Block()]
     inputs = torch.randn(3, 2, 7)
     modules = {"input": blocks, "mlp": parts, "residual": blocks}
-    with (
-        capture(modules, n_samples=1, n_steps=3, layers=[1]) as recording,
-        recording.run([0], single(3)),
-    ):
+    with capture(modules, n_samples=1, n_steps=3, layers=[1]) as recording, recording.run([0], single(3)):
         for x in steps(inputs):
             for block, part in zip(blocks, parts, strict=True):
                 x = block(x)
