@@ -202,45 +202,39 @@ def _write(
 
 def _anova(targets: Targets, design: Design) -> pd.DataFrame:
     table = _feature_rows(targets, design, ANOVA)
-    usable = np.flatnonzero(targets.usable)
-    if len(usable):
-        anova = Anova(design)
-        means = prompt_means(targets.values[:, usable].astype(float), design)
-        _write(table, usable, design, (anova.f(means), anova.null(means)), why_not=anova.why_not)
+    usable, values = targets.used
+    anova, means = Anova(design), prompt_means(values, design)
+    _write(table, usable, design, (anova.f(means), anova.null(means)), why_not=anova.why_not)
     return table
 
 
 def _pairs(targets: Targets, design: Design) -> list[pd.DataFrame]:
     """Hedges' g of all pairs of labels, a table per pair."""
-    usable = np.flatnonzero(targets.usable)
-    values = targets.values[:, usable].astype(float)
+    usable, values = targets.used
     resampled, weights = _resampled_means(values, design)
     means, tables = prompt_means(values, design), []
     for pair in combinations(dict.fromkeys(design.prompt_labels.tolist()), 2):
-        table = _feature_rows(targets, design, HEDGES, *pair)
-        if len(usable):
-            first, second = (design.prompt_labels == label for label in pair)  # bool [P]
-            # A resample of few templates repeats them, and its own spread would be too small a unit.
-            drawn = _difference(resampled, weights * first, weights * second)
-            drawn *= _unit(means, first[None], second[None])
-            inside = np.isin(design.labels, pair)
-            alone = design.subset(np.flatnonzero(inside))
-            moved = alone.labels[alone.permutations()][:, alone.rows[:, 0]]  # [m, P]
-            null = hedges_g(prompt_means(values[inside], alone), moved == pair[0], moved == pair[1])
-            observed = hedges_g(means, first[None], second[None])[0]
-            _write(table, usable, alone, (observed, null), drawn, size=np.abs)
-        tables.append(table)
+        first, second = (design.prompt_labels == label for label in pair)  # bool [P]
+        # A resample of few templates repeats them, and its own spread would be too small a unit.
+        drawn = _difference(resampled, weights * first, weights * second)
+        drawn *= _unit(means, first[None], second[None])
+        inside = np.isin(design.labels, pair)
+        alone = design.subset(np.flatnonzero(inside))
+        moved = alone.labels[alone.permutations()][:, alone.rows[:, 0]]  # [m, P]
+        null = hedges_g(prompt_means(values[inside], alone), moved == pair[0], moved == pair[1])
+        observed = hedges_g(means, first[None], second[None])[0]
+        tables.append(_feature_rows(targets, design, HEDGES, *pair))
+        _write(tables[-1], usable, alone, (observed, null), drawn, size=np.abs)
     return tables
 
 
 def _slopes(targets: Targets, design: Design) -> list[pd.DataFrame]:
     """Correlate prompt means with the rating, both less the mean of their template where they are blocks."""
     table = _feature_rows(targets, design, SLOPE)
-    usable = np.flatnonzero(targets.usable)
+    usable, values = targets.used
     ratings, remove = design.targets[:, 0], Anova(design).remove
-    if len(usable) and np.ptp(ratings):
+    if np.ptp(ratings):
         moved = np.stack([ratings, *ratings[design.prompt_permutations()]]) @ remove  # [1 + m, P]
-        values = targets.values[:, usable].astype(float)
         found = _pearson(moved, remove @ prompt_means(values, design), np.ones((1, design.n_prompts)))
         resampled, weights = _resampled_means(values, design)
         drawn = _pearson(moved[:1], remove @ resampled, weights)

@@ -9,7 +9,7 @@ from innerear.gram.reading import GramSource
 from innerear.statistics.design import Design
 from innerear.statistics.finding import Finding
 from innerear.statistics.significance import CONFIDENCE
-from innerear.statistics.table import blank, columns, record
+from innerear.statistics.table import INTERVAL, blank, columns, record
 
 RANK, HELD_OUT = "rank of the layer", "held-out distance of the chosen layer"
 
@@ -55,8 +55,7 @@ def best_layers(layers: Mapping[int, GramSource], design: Design, *, model: str)
         family="branches",
         why_not="confirming needs three folds that hold every label",
     )
-    own = columns("branch", "window", "statistic", "estimate", "ci_lo", "ci_hi", "chosen")
-    return table.reindex(columns=own)
+    return table.reindex(columns=columns("branch", "window", "statistic", *INTERVAL, "chosen"))
 
 
 def _ranks(observed: np.ndarray, boots: np.ndarray, numbers: list[int], branches: list[str]) -> pd.DataFrame:

@@ -14,7 +14,7 @@ from innerear.statistics.anova import Anova
 from innerear.statistics.design import Design
 from innerear.statistics.finding import Finding
 from innerear.statistics.pieces import pieces
-from innerear.statistics.significance import ALPHA, CONFIDENCE, Significance, against_null, write_test
+from innerear.statistics.significance import ALPHA, CONFIDENCE, against_null, write_test
 from innerear.statistics.table import INTERVAL, LayerResult, Maxima, blank, columns
 
 MAP_COLUMNS = ("statistic",)
@@ -57,15 +57,24 @@ def of_layer(gram: GramSource, design: Design, layer: int) -> LayerResult:
     null = np.stack([anova.null(one) for one in means], axis=1)  # [m, C, D]
     selected = np.stack([selection_frequency(one, anova) for one in scored])
     rotated = _rotated_shares(means, anova, [design.seed, _ROTATIONS, layer])  # [m, C]
-    families = _Families(anova, branches)
-    omega2 = _partial_omega2(f, anova)
-    selected = np.where(np.isfinite(f), selected, np.nan)
+    families, share = _Families(anova), _share(f, anova)
+    by_dimension = {
+        "branch": np.repeat(branches, f.shape[1]),
+        "dimension": np.tile(np.arange(f.shape[1]), len(f)),
+        "f": f.ravel(),
+        "estimate": _partial_omega2(f, anova).ravel(),
+        "selection_frequency": np.where(np.isfinite(f), selected, np.nan).ravel(),
+    }
+    family, flat = "dimensions × branches of this layer", null.reshape(len(null), f.size)
+    single = families.rows(BY_DIMENSION, by_dimension, f.ravel(), flat, family=family)
+    single["q"] = np.concatenate([_q(p) for p in single["p"].to_numpy(float).reshape(f.shape)])
+    columns, away, rotated_away = _against_rotations(share, rotated)
     tables = [
-        families.by_dimension(f, null, estimate=omega2, selection_frequency=selected),
-        families.shares(_share(f, anova), _share(null, anova)),
-        families.rotations(_share(f, anova), rotated),
+        single,
+        families.rows(BEYOND, {"branch": branches, "estimate": share}, share, _share(null, anova)),
+        families.rows(ROTATED, {"branch": branches} | columns, away, rotated_away, rotated=True),
     ]
-    tables.append(_selected_share(tables[0], branches, design))
+    tables.append(_selected_share(single, branches, design))
     table = pd.concat(tables, ignore_index=True).assign(window="whole")
     remarks = [f"no p: {families.why_not}"] if families.why_not else []
     return LayerResult(table, maxima=families.maxima, remarks=remarks)
@@ -155,67 +164,47 @@ def _rotated_shares(means: np.ndarray, anova: Anova, seed: list[int]) -> np.ndar
 
 
 class _Families:
-    """Tests of one layer: each turns statistics of all branches into rows, and keeps its null maxima."""
+    """Tests of one layer's families of rows; keeps their null maxima."""
 
-    def __init__(self, anova: Anova, branches: list[str]) -> None:
-        self.design, self.branches = anova.design, branches
+    def __init__(self, anova: Anova) -> None:
+        self.design, self.maxima = anova.design, list[Maxima]()
         self.why_not = anova.why_not or self.design.why_not()
-        self.moved = self.design.null_text(self.design.n_permutations, f"{self.design.label}s")
-        self.smallest = self.design.smallest_p()
-        self.maxima: list[Maxima] = []
 
-    def by_dimension(self, f: np.ndarray, null: np.ndarray, **columns: np.ndarray) -> pd.DataFrame:
-        """Rows of every dimension, from F [C, D], its null [m, C, D] and further columns [C, D]."""
-        result = self.design.test(f.ravel(), null.reshape(len(null), f.size), standardise=False)
-        flat = {name: values.ravel() for name, values in columns.items()}
-        rows = {
-            "branch": np.repeat(self.branches, f.shape[1]),
-            "dimension": np.tile(np.arange(f.shape[1]), len(f)),
-            "f": f.ravel(),
-            "q": np.concatenate([_q(p) for p in result.p.reshape(f.shape)]),
-        }
-        family = "dimensions × branches of this layer"
-        return self._rows(BY_DIMENSION, rows | flat, result, self.smallest, self.moved, family)
-
-    def shares(self, share: np.ndarray, null: np.ndarray) -> pd.DataFrame:
-        """Rows of the share past F's 5 % point [C], with its null [m, C]."""
-        result = self.design.test(share, null, standardise=False)
-        rows = {"branch": self.branches, "estimate": share}
-        return self._rows(BEYOND, rows, result, self.smallest, self.moved)
-
-    def rotations(self, share: np.ndarray, rotated: np.ndarray) -> pd.DataFrame:
-        """Rows that compare the share [C] with those in random bases [m, C]."""
-        m, tails = len(rotated), [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2]
-        smallest, middle, low, high = np.nan, *np.full((3, len(share)), np.nan)
-        if m:
-            smallest, middle = 1 / (m + 1), rotated.mean(axis=0)
-            low, high = np.quantile(rotated, tails, axis=0)
-        centre = np.concatenate([share[None], rotated]).mean(axis=0)
-        away, null = np.abs(share - centre), np.abs(rotated - centre)
-        result = against_null(away, null, smallest=smallest, standardise=False)
-        rows = {"branch": self.branches, "estimate": share - middle}
-        rows |= {"rotated": middle, "rotated_lo": low, "rotated_hi": high}
-        moved = "the basis of the z-scored features rotated at random"
-        return self._rows(ROTATED, rows, result, smallest, moved)
-
-    def _rows(
+    def rows(
         self,
         statistic: str,
         rows: dict,
-        result: Significance,
-        smallest: float,
-        null: str,
+        observed: np.ndarray,
+        null: np.ndarray,
+        *,
         family: str = "branches of this layer",
+        rotated: bool = False,
     ) -> pd.DataFrame:
-        table = blank(rows, self.design, statistic=statistic)
-        known = np.isfinite(table["estimate"].to_numpy(float))
-        why_not = [self.why_not or ("" if one else _EQUAL) for one in known]
-        write_test(
-            table, np.arange(len(table)), result, min_p=smallest, null=null, family=family, why_not=why_not
-        )
+        """Table rows, observed values [cells] tested against permutations or rotations [m, cells]."""
+        design, smallest = self.design, self.design.smallest_p()
+        moved = design.null_text(design.n_permutations, f"{design.label}s")
+        if rotated:
+            smallest = 1 / (1 + len(null)) if len(null) else np.nan
+            moved = "the basis of the z-scored features rotated at random"
+        table = blank(rows, design, statistic=statistic)
+        result = against_null(observed, null, smallest=smallest, standardise=False)
+        why_not = [self.why_not or ("" if one else _EQUAL) for one in table["estimate"].notna()]
+        common = {"min_p": smallest, "null": moved, "family": family, "why_not": why_not}
+        write_test(table, np.arange(len(table)), result, **common)
         if np.isfinite(result.p).any():
             self.maxima.append(({"statistic": statistic}, result.null_max))
         return table
+
+
+def _against_rotations(share: np.ndarray, rotated: np.ndarray) -> tuple[dict, np.ndarray, np.ndarray]:
+    """Columns that compare the share [C] with those in random bases [m, C], and how far both are away."""
+    middle, low, high = np.full((3, len(share)), np.nan)
+    if len(rotated):
+        middle = rotated.mean(axis=0)
+        low, high = np.quantile(rotated, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2], axis=0)
+    centre = np.concatenate([share[None], rotated]).mean(axis=0)
+    columns = {"estimate": share - middle, "rotated": middle, "rotated_lo": low, "rotated_hi": high}
+    return columns, np.abs(share - centre), np.abs(rotated - centre)
 
 
 def _q(p: np.ndarray) -> np.ndarray:

@@ -106,7 +106,7 @@ class _Models:
     """The nested models, ready for the states of any branch, window and permutation."""
 
     def __init__(self, targets: Targets, design: Design) -> None:
-        sound = targets.values[:, targets.usable].astype(float)
+        _, sound = targets.used
         self.targets, self.design, self.folds = targets, design, design.folds()
         self.labels = design.covariates  # [N, Q]
         kernel = sound @ sound.T

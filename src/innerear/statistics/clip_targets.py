@@ -33,6 +33,11 @@ class Targets:
         return np.array([not reason for reason in self.reasons], bool)
 
     @property
+    def used(self) -> tuple[np.ndarray, np.ndarray]:
+        """Numbers of the usable features, and their values [N, usable] as float64."""
+        return np.flatnonzero(self.usable), self.values[:, self.usable].astype(float)
+
+    @property
     def nulls(self) -> list[str]:
         """Entries of a table's column `null` before any test, [F]."""
         return [f"none: {reason}" if reason else "" for reason in self.reasons]
