@@ -18,7 +18,8 @@ include: "workflow/rules/text_or_history.smk"
 include: "workflow/rules/answers.smk"
 
 
-follow_code()
+# Logs, benchmarks, environments, and the code that reruns depend on.
+complete_rules()
 
 
 # Seconds of work: on a cluster they run beside Snakemake, not in the queue.

@@ -28,7 +28,7 @@ def from_products(kernel: np.ndarray, moved: np.ndarray) -> np.ndarray:
     weights = coefficients(E, ["a", "b", "c", "d"])[HISTORY].reshape(E, -1)
     flat = kernel.reshape(len(kernel), R, E * E, R, E * E)
     between = [weights @ flat[:, i, :, j] @ weights.T for i, j in zip(*np.triu_indices(R, 1), strict=True)]
-    return PairProducts(np.stack(between).transpose(0, 2, 3, 1), R).null(moved)
+    return PairProducts(np.stack(between).transpose(0, 2, 3, 1)).null(moved)
 
 
 def one_by_one(kernel: np.ndarray, moved: np.ndarray) -> np.ndarray:

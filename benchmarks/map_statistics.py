@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 
 from innerear.analyses import discriminability, emergence, generalisation
+from innerear.analyses.layer import analyse
 from innerear.gram.layer_pass import layer_gram
 from innerear.statistics.design import Design
 
@@ -69,15 +70,13 @@ def main() -> None:
         for seed in range(4)
     ]
     columns = pd.Index(["sample_id", "prompt_id", "template", "emotion", "seed"])
-    design = Design(pd.DataFrame(rows, columns=columns))
+    design = Design(pd.DataFrame(rows, columns=columns), n_permutations=options.permutations)
     gram = InMemory(design, options.steps, options.width)
     took = {analysis.__name__: [] for analysis in ANALYSES}
     for _ in range(options.rounds):
         for analysis in ANALYSES:
             start = time.perf_counter()
-            analysis.of_layer(
-                gram, design, model="made up", layer=0, n_permutations=options.permutations, n_bootstraps=1000
-            )
+            analyse(analysis, gram, design, model="made up", layer=0)
             took[analysis.__name__].append(time.perf_counter() - start)
     medians = {name: statistics.median(times) for name, times in took.items()}
     for name, median in medians.items():

@@ -11,12 +11,7 @@ from innerear.models.audiocraft import AudiocraftModel
 from innerear.models.loading import build_context
 
 #: (layers, d_model, heads) of the released models, and of one for a dry run
-SHAPES = {
-    "tiny": (3, 64, 4),
-    "small": (24, 1024, 16),
-    "medium": (48, 1536, 24),
-    "large": (48, 2048, 32),
-}
+SHAPES = {"tiny": (3, 64, 4), "small": (24, 1024, 16), "medium": (48, 1536, 24), "large": (48, 2048, 32)}
 
 
 def random_musicgen(

@@ -11,6 +11,5 @@ with log_to(snakemake.log[0]), open_layers(snakemake.input.grams) as grams:
         grams,
         read_design(read_table(snakemake.input.samples), snakemake.input.design),
         model=snakemake.params.model,
-        n_bootstraps=snakemake.params.statistics["bootstraps"],
     )
     write_table(table, snakemake.output[0])

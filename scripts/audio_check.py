@@ -10,8 +10,6 @@ with log_to(snakemake.log[0]):
         read_table(snakemake.input.clips),
         read_design(read_table(snakemake.input.samples), snakemake.input.design),
         model=snakemake.params.model,
-        n_permutations=snakemake.params.statistics["permutations"],
-        n_bootstraps=snakemake.params.statistics["bootstraps"],
     )
     write_table(result.effects, snakemake.output.effects)
     write_table(result.classification, snakemake.output.classification)

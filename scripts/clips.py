@@ -13,7 +13,6 @@ with log_to(snakemake.log[0]), open_layers(snakemake.input.grams) as grams:
     frames = read_frames(read_table(snakemake.input.frames)["path"], samples["sample_id"].tolist())
     text = clips_page(
         samples,
-        samples["audio"],
         title=snakemake.params.study,
         model=snakemake.params.model,
         clips=read_table(snakemake.input.clips),

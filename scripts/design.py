@@ -7,7 +7,13 @@ from innerear.statistics.design_file import summary, write_design
 
 with log_to(snakemake.log[0]):
     settings = snakemake.params.statistics
-    design = Design(read_table(snakemake.input.samples), snakemake.params.contrast, settings["seed"])
+    design = Design(
+        read_table(snakemake.input.samples),
+        snakemake.params.contrast,
+        settings["seed"],
+        n_permutations=settings["permutations"],
+        n_bootstraps=settings["bootstraps"],
+    )
     design = design.shuffled() if settings["shuffle_labels"] else design
-    write_design(design, settings["permutations"], snakemake.output.permutations)
-    write_table(summary(design, settings["permutations"]), snakemake.output.summary)
+    write_design(design, snakemake.output.permutations)
+    write_table(summary(design), snakemake.output.summary)

@@ -2,6 +2,7 @@
 
 from importlib import import_module
 
+from innerear.analyses.layer import analyse
 from innerear.io.log import log_to
 from innerear.io.tables import read_table
 from innerear.stacks.inputs import open_inputs
@@ -12,11 +13,6 @@ named = dict(snakemake.input.items())
 with log_to(snakemake.log[0]):
     design = read_design(read_table(named.pop("samples")), named.pop("design"), snakemake.params.label)
     with open_inputs(named) as inputs:
-        result = analysis.of_layer(
-            **inputs,
-            design=design,
-            model=snakemake.params.model,
-            layer=int(snakemake.wildcards.layer),
-            **snakemake.params.options,
-        )
+        layer = int(snakemake.wildcards.layer)
+        result = analyse(analysis, design=design, model=snakemake.params.model, layer=layer, **inputs)
         result.write(dict(snakemake.output.items()), inputs["gram"].attrs)

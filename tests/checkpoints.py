@@ -200,12 +200,7 @@ def _write_package(path: Path, text: str) -> None:
             value.fill_(1)
         if ".layer_scale" in key:
             value.uniform_(0.05, 0.5)
-    exported = {
-        "best_state": model.state_dict(),
-        "xp.cfg": text,
-        "version": "1.3.0",
-        "exported": True,
-    }
+    exported = {"best_state": model.state_dict(), "xp.cfg": text, "version": "1.3.0", "exported": True}
     torch.save(exported, path)
 
 

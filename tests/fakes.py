@@ -1,8 +1,11 @@
 """Studies made up for tests: a design of fully crossed prompts, and its Gram files in memory."""
 
+from copy import copy
+
 import numpy as np
 import pandas as pd
 
+from innerear.analyses.layer import analyse
 from innerear.gram.layer_pass import layer_gram
 from innerear.statistics.design import Design
 
@@ -76,6 +79,19 @@ def sheet(n_templates=5, n_seeds=2, emotions=EMOTIONS, *, templates=True, rating
 def make_design(*args, label="emotion", **options):
     """The design of a `sheet`."""
     return Design(sheet(*args, **options), label)
+
+
+def sized(design, n_permutations=99, n_bootstraps=50):
+    """The design with so many permutations and bootstraps."""
+    design = copy(design)
+    design.n_permutations, design.n_bootstraps = n_permutations, n_bootstraps
+    return design
+
+
+def analysed(analysis, gram, design, *, layer=0, n_permutations=99, n_bootstraps=50, **options):
+    """The result of an analysis of one layer, with so many permutations and bootstraps."""
+    design = sized(design, n_permutations, n_bootstraps)
+    return analyse(analysis, gram, design, model="nano", layer=layer, **options)
 
 
 def clustered(design, shape, within, rng):

@@ -5,12 +5,12 @@ from functools import partial
 import fakes
 import numpy as np
 import pytest
-from fakes import rows, sheet
+from fakes import analysed, rows, sheet
 from scipy.stats import binom
 from sklearn.metrics import roc_auc_score
 
 from innerear.analyses import affect
-from innerear.analyses.affect import CROSSED, GRADED, SCALES, Pairing, of_layer, pairings, why_not_graded
+from innerear.analyses.affect import CROSSED, GRADED, SCALES, Pairing, pairings, why_not_graded
 from innerear.errors import InputError
 from innerear.statistics.design import Design
 from innerear.statistics.table import layer_map
@@ -43,8 +43,7 @@ def data(design, seed=0, emotion=0.0, within=0.5, **scales):
 
 
 def found(x, design, **options):
-    sizes = {"n_permutations": 99, "n_bootstraps": 50} | options
-    return of_layer(Measured(x, design), design, model="nano", layer=0, **sizes)
+    return analysed(affect, Measured(x, design), design, **options)
 
 
 def test_one_rating_per_emotion_is_refused_however_well_it_would_fit():
@@ -166,4 +165,4 @@ def test_another_order_of_samples_is_refused():
     gram = Measured(data(design), design)
     gram.axes["sample"] = gram.axes["sample"][::-1]
     with pytest.raises(InputError, match="stands where"):
-        of_layer(gram, design, model="nano", layer=0)
+        analysed(affect, gram, design)

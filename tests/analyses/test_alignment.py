@@ -5,7 +5,7 @@ from functools import partial
 import fakes
 import numpy as np
 import pytest
-from fakes import rows
+from fakes import rows, sized
 
 from innerear.analyses.alignment import ACROSS, OVER_LAYERS, OVER_TIME, SAME, alignment, seed_halves
 from innerear.analyses.similarity import debiased_cka
@@ -25,9 +25,9 @@ def data(design, seed, d=40, prompt=1.0, noise=1.0):
     return (of_prompts + noise * rng.normal(size=(design.n_samples, 2, 1, d)) + np.zeros((S, 1))) + 3
 
 
-def compared(layers, design, **options):
+def compared(layers, design, n_bootstraps=50):
     grams = {number: Measured(x, design) for number, x in enumerate(layers)}
-    return alignment(grams, design, model="nano", **{"n_bootstraps": 50} | options)
+    return alignment(grams, sized(design, n_bootstraps=n_bootstraps), model="nano")
 
 
 def test_equals_the_textbook_formula_from_features():

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from fake_clips import clip_table, codes
-from fakes import clustered, make_design
+from fakes import clustered, make_design, sized
 from scipy.stats import binom, f_oneway
 from sklearn.neighbors import NearestCentroid
 from sklearn.pipeline import make_pipeline
@@ -16,9 +16,9 @@ from innerear.statistics.significance import ALPHA
 NAMES = ("loudness", "centroid", "tempo")
 
 
-def run(design, values, names=NAMES, **options):
-    options = {"n_permutations": 199, "n_bootstraps": 100} | options
-    return audio_check(clip_table(design, values, names, reason="no pulse"), design, model="nano", **options)
+def run(design, values, names=NAMES, n_permutations=199, n_bootstraps=100):
+    clips = clip_table(design, values, names, reason="no pulse")
+    return audio_check(clips, sized(design, n_permutations, n_bootstraps), model="nano")
 
 
 def differing(effects):

@@ -1,11 +1,11 @@
 """The best layer: ranked, and confirmed on templates that did not choose it."""
 
 import numpy as np
-from fakes import Measured, Stored, clustered, make_design, rows, stored_products
+from fakes import Measured, Stored, analysed, clustered, make_design, rows, stored_products
 from scipy.stats import binom
 
+from innerear.analyses import discriminability
 from innerear.analyses.best_layers import best_layers
-from innerear.analyses.discriminability import of_layer
 from innerear.statistics.label_distance import Distance, prompt_means
 
 
@@ -17,7 +17,7 @@ def test_the_planted_layer_is_best_and_confirmed_elsewhere_than_where_it_was_cho
         x = clustered(design, (2, 20, 8), 0.5, rng)
         x[:, 1, 10:] += emotion * rng.normal(size=(4, 8))[codes][:, None]
         gram = Measured(x.astype(np.float32), design)
-        result = of_layer(gram, design, model="m", layer=layer, n_permutations=199, n_bootstraps=100)
+        result = analysed(discriminability, gram, design, layer=layer, n_permutations=199, n_bootstraps=100)
         layers[layer] = Stored(result.arrays, result.coords)
     best = best_layers(layers, design, model="m")
     uncond = rows(best, branch="uncond")

@@ -5,10 +5,11 @@ from functools import partial
 import fakes
 import numpy as np
 import pytest
-from fakes import make_design
+from fakes import analysed, make_design
 from sklearn.decomposition import PCA
 
-from innerear.analyses.components import n_beyond, of_layer, parallel_analysis, pca_from_gram
+from innerear.analyses import components
+from innerear.analyses.components import n_beyond, parallel_analysis, pca_from_gram
 from innerear.errors import InputError
 from innerear.statistics.design import Design
 
@@ -59,7 +60,7 @@ def test_fewer_dimensions_than_components_leave_zeros():
 
 def test_planted_emotions_span_three_components():
     design = make_design()
-    result = of_layer(Measured(data(design, emotion=3), design), design, model="nano", layer=0)
+    result = analysed(components, Measured(data(design, emotion=3), design), design)
     found = result.table.groupby("branch")["n_components"].first()
     assert found.to_dict() == {"cond": 3, "uncond": 3, "delta": 0}
     beyond = result.table[(result.table["branch"] == "cond") & (result.table["component"] <= 3)]
@@ -68,19 +69,19 @@ def test_planted_emotions_span_three_components():
 
 def test_tested_rows_say_what_moved_and_what_is_corrected():
     design = make_design()
-    table = of_layer(Measured(data(design), design), design, model="nano", layer=0).table
+    table = analysed(components, Measured(data(design), design), design).table
     assert table["null"].str.contains("each dimension by itself permuted between prompts within temp").all()
     assert (table["family"] == "components of this layer and branch").all()
     assert (table["p_corrected"] >= table["p"]).all()
 
 
-@pytest.mark.parametrize(("n_permutations", "reason"), [(0, "no permutations"), (9, "deterministic")])
-def test_what_cannot_be_tested_has_no_p_and_a_reason(n_permutations, reason):
+@pytest.mark.parametrize(("n_shuffles", "reason"), [(0, "no permutations"), (9, "deterministic")])
+def test_what_cannot_be_tested_has_no_p_and_a_reason(n_shuffles, reason):
     design = make_design()
     x = data(design)
     x[:, 1] = x[0, 1]
     gram = Measured(x, design)
-    table = of_layer(gram, design, model="nano", layer=0, n_permutations=n_permutations).table
+    table = analysed(components, gram, design, n_shuffles=n_shuffles).table
     table = table[table["branch"] == ("uncond" if reason == "deterministic" else "cond")]
     assert table[["p", "p_corrected", "min_p", "null_95"]].isna().all(axis=None)
     assert (table[["n_perm", "n_components"]] == 0).all(axis=None)
@@ -133,7 +134,7 @@ def test_trajectories_equal_projected_features():
     design = make_design()
     x = data(design, emotion=1)
     gram = Measured(x, design)
-    result = of_layer(gram, design, model="nano", layer=0, n_permutations=2)
+    result = analysed(components, gram, design, n_shuffles=2)
     steps = np.flatnonzero(COMPLETE)
     features = x[:, 0]  # cond, [N, S, D]
     whole = features[:, steps].mean(axis=1)
@@ -153,4 +154,4 @@ def test_another_order_of_samples_is_refused():
     gram = Measured(data(design), design)
     gram.axes["sample"] = gram.axes["sample"][1:]
     with pytest.raises(InputError, match="stands where"):
-        of_layer(gram, design, model="nano", layer=0)
+        analysed(components, gram, design)

@@ -6,11 +6,11 @@ import fakes
 import numpy as np
 import pandas as pd
 import pytest
-from fakes import EMOTIONS, make_design, rows
+from fakes import EMOTIONS, analysed, make_design, rows
 from scipy.stats import binom, f_oneway
 
 from innerear.analyses import dimensions
-from innerear.analyses.dimensions import BEYOND, BY_DIMENSION, ROTATED, SELECTED, of_layer
+from innerear.analyses.dimensions import BEYOND, BY_DIMENSION, ROTATED, SELECTED
 from innerear.errors import InputError
 from innerear.statistics.table import layer_map
 
@@ -31,8 +31,7 @@ def data(design, seed=0, d=D, emotion=0.0, dimensions=tuple(PLANTED), within=0.5
 
 
 def found(x, design, **options):
-    sizes = {"n_permutations": 199, "n_bootstraps": 50} | options
-    return of_layer(Measured(x, design), design, model="nano", layer=0, **sizes)
+    return analysed(dimensions, Measured(x, design), design, **{"n_permutations": 199} | options)
 
 
 @pytest.fixture(scope="module")
@@ -152,10 +151,10 @@ def test_rotated_bases_are_special_at_the_rate_of_chance():
 
 def test_map_over_layers_is_corrected_as_one_family(planted):
     first = planted[1]
-    second = of_layer(
+    second = analysed(
+        dimensions,
         Measured(data(planted[0], seed=5), planted[0]),
         planted[0],
-        model="nano",
         layer=1,
         n_permutations=999,
         n_bootstraps=2,
@@ -198,4 +197,4 @@ def test_another_order_of_samples_is_refused():
     gram = Measured(data(design), design)
     gram.axes["sample"] = gram.axes["sample"][::-1]
     with pytest.raises(InputError, match="stands where"):
-        of_layer(gram, design, model="nano", layer=0)
+        analysed(dimensions, gram, design)

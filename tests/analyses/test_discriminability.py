@@ -5,7 +5,7 @@ from functools import partial
 import fakes
 import numpy as np
 import pytest
-from fakes import EMOTIONS, Measured, rows
+from fakes import EMOTIONS, Measured, analysed, rows
 from scipy.stats import binom
 
 from innerear.analyses import discriminability
@@ -17,7 +17,6 @@ from innerear.analyses.discriminability import (
     DISTANCE,
     EVIDENCE,
     OMEGA,
-    of_layer,
 )
 from innerear.errors import InputError
 from innerear.statistics.table import layer_map
@@ -49,7 +48,9 @@ def planted():
     results = []
     for layer, emotion in enumerate((0.0, 1.2, 0.5)):
         gram = Measured(data(design, emotion=emotion, onset=10, seed=layer), design)
-        results.append(of_layer(gram, design, model="m", layer=layer, n_permutations=199, n_bootstraps=100))
+        results.append(
+            analysed(discriminability, gram, design, layer=layer, n_permutations=199, n_bootstraps=100)
+        )
     return design, results
 
 
@@ -82,7 +83,7 @@ def test_false_positive_rate_on_null_data(within):
     """Steps and deciles are independent data here, so one call tests hundreds of null studies."""
     n, design = 250, make_design(n_templates=5)
     gram = Measured(data(design, d=6, within=within, n_steps=n, seed=int(10 * within)), design)
-    result = of_layer(gram, design, model="0", layer=0, n_permutations=199, n_bootstraps=2)
+    result = analysed(discriminability, gram, design, n_permutations=199, n_bootstraps=2)
     for statistic in EVERYWHERE:
         table = rows(result.table, over="steps", statistic=statistic)
         for branch in ("cond", "uncond"):
@@ -101,7 +102,7 @@ def test_max_t_keeps_the_family_wise_rate():
     design, found, n = make_design(n_templates=4), np.zeros(len(EVERYWHERE)), 25
     for k in range(n):
         gram = Measured(data(design, d=5, n_steps=9, seed=100 + k, within=0.8), design)
-        table = of_layer(gram, design, model="0", layer=0, n_permutations=99, n_bootstraps=2).table
+        table = analysed(discriminability, gram, design, n_permutations=99, n_bootstraps=2).table
         steps = rows(table, over="steps", branch="uncond")
         found += [(rows(steps, statistic=name)["p_corrected"] <= 0.05).any() for name in EVERYWHERE]
     assert (found <= binom.ppf(0.999, n, 0.05)).all(), found
@@ -112,7 +113,7 @@ def test_max_t_keeps_the_family_wise_rate():
 
 def measured(design, **options):
     gram = Measured(data(design, n_steps=11, **options), design)
-    return of_layer(gram, design, model="m", layer=0, n_permutations=99, n_bootstraps=60).table
+    return analysed(discriminability, gram, design, n_permutations=99, n_bootstraps=60).table
 
 
 def test_a_rating_is_ranked_not_classified():
@@ -140,7 +141,7 @@ def test_false_positive_rate_of_probes_without_templates(within):
     design, found, n = make_design(n_templates=3, templates=False), np.zeros(3), 0
     for k in range(4):
         gram = Measured(data(design, d=6, within=within, n_steps=30, seed=k), design)
-        table = of_layer(gram, design, model="m", layer=0, n_permutations=59, n_bootstraps=2).table
+        table = analysed(discriminability, gram, design, n_permutations=59, n_bootstraps=2).table
         deciles = table[table["window"].str.startswith("decile") & (table["branch"] != "delta")]
         n += 20
         found += [
@@ -161,7 +162,7 @@ def test_cells_without_variance_are_not_tested():
     design = make_design()
     x = data(design)
     x[:, 1, 3] = x[0, 1, 3]
-    result = of_layer(Measured(x, design), design, model="m", layer=0, n_permutations=49, n_bootstraps=20)
+    result = analysed(discriminability, Measured(x, design), design, n_permutations=49, n_bootstraps=20)
     table = rows(result.table, branch="uncond", over="steps").set_index("step")
     assert table.loc[3, ["estimate", "p"]].isna().all(axis=None)
     assert table.loc[3, "null"].str.contains("deterministic").all()
@@ -173,7 +174,7 @@ def test_another_order_of_samples_is_refused():
     gram = Measured(data(design), design)
     gram.axes["sample"] = gram.axes["sample"][::-1]
     with pytest.raises(InputError, match="stands where"):
-        of_layer(gram, design, model="m", layer=0)
+        analysed(discriminability, gram, design)
 
 
 def test_dispersion_is_found_as_such():
@@ -182,7 +183,7 @@ def test_dispersion_is_found_as_such():
     rng = np.random.default_rng(0)
     means = rng.normal(size=(design.n_prompts, 20)) * np.where(design.prompt_labels == "sad", 4, 1)[:, None]
     x = means[design.prompt_of][:, None, None].repeat(2, axis=1).repeat(2, axis=2)
-    result = of_layer(
-        Measured(x.astype(np.float32), design), design, model="m", layer=0, n_permutations=199, n_bootstraps=2
+    result = analysed(
+        discriminability, Measured(x.astype(np.float32), design), design, n_permutations=199, n_bootstraps=2
     )
     assert rows(result.table, statistic=DISPERSION, branch="uncond", window="whole")["p"].item() <= 0.01

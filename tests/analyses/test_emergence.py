@@ -18,7 +18,6 @@ from innerear.analyses.emergence import (
     RISE_TIME,
     fit_shape,
     logistic_shapes,
-    of_layer,
     onsets,
     step_shapes,
 )
@@ -56,7 +55,7 @@ def data(design, strength, *, d=12, within=0.5, seed=0, n_steps=S, smooth=1, tur
 def analysed(strength, design=None, m=49, steps_per_matrix=1, **options):
     design = design or make_design()
     gram = Measured(data(design, strength, **options), design, steps_per_matrix=steps_per_matrix)
-    return of_layer(gram, design, model="m", layer=0, n_permutations=m, n_bootstraps=200)
+    return fakes.analysed(emergence, gram, design, n_permutations=m, n_bootstraps=200)
 
 
 def one(table, statistic, branch="uncond", **where):
@@ -115,8 +114,8 @@ def test_the_rise_keeps_its_level_on_smooth_null_data(within):
     design, found, n = make_design(n_templates=4, n_seeds=2), 0, 35
     for k in range(n):
         gram = Measured(data(design, np.zeros(40), d=6, seed=k, n_steps=40, smooth=12, within=within), design)
-        options = {"model": "0", "layer": 0, "n_permutations": 99, "n_bootstraps": 2}
-        table = of_layer(gram, design, branches=("uncond",), **options).table
+        options = {"n_permutations": 99, "n_bootstraps": 2}
+        table = fakes.analysed(emergence, gram, design, branches=("uncond",), **options).table
         found += bool(one(table, RISE)["p"] <= 0.05)
     assert found <= binom.ppf(0.999, n, 0.05), found
 
@@ -127,8 +126,8 @@ def test_without_templates_the_rise_is_tested_with_probes_fitted_anew():
         gram = Measured(
             data(table, np.zeros(16), d=6, seed=k, n_steps=16, smooth=6, within=0.8), table, pads=0
         )
-        options = {"model": "0", "layer": 0, "n_permutations": 39, "n_bootstraps": 2}
-        result = of_layer(gram, table, branches=("uncond",), **options).table
+        options = {"n_permutations": 39, "n_bootstraps": 2}
+        result = fakes.analysed(emergence, gram, table, branches=("uncond",), **options).table
         found += bool(one(result, RISE)["p"] <= 0.05)
     assert found <= binom.ppf(0.999, n, 0.05), found
     planted = analysed(1.5 * (np.arange(24) >= 12), table, m=39, n_steps=24).table
@@ -140,14 +139,8 @@ def test_an_effect_that_is_there_from_the_start_has_no_onset():
     design, found, n = make_design(n_templates=4, n_seeds=1), 0, 35
     for k in range(n):
         x = data(design, np.ones(40), d=6, seed=k, n_steps=40, smooth=12, within=0.8)
-        result = of_layer(
-            Measured(x, design),
-            design,
-            model="0",
-            layer=0,
-            branches=("uncond",),
-            n_permutations=99,
-            n_bootstraps=20,
+        result = fakes.analysed(
+            emergence, Measured(x, design), design, branches=("uncond",), n_permutations=99, n_bootstraps=20
         )
         table = layer_map(emergence, [result.table], [result.null])
         found += bool(np.isfinite(one(table, ONSET, unit="step")["estimate"]))
@@ -167,7 +160,7 @@ def test_emergence_in_cond_is_refused_and_never_reported(sudden):
     design = make_design()
     gram = Measured(data(design, np.zeros(S)), design)
     with pytest.raises(InputError, match="reads the text from step 0"):
-        of_layer(gram, design, model="m", layer=0, branches=("cond", "delta"))
+        fakes.analysed(emergence, gram, design, branches=("cond", "delta"))
     assert set(rows(sudden, branch="cond")["statistic"]) == {
         INTERACTION,
         "distance",
@@ -237,8 +230,8 @@ def test_the_interaction_keeps_its_level_under_a_constant_effect(within):
     for k in range(n):
         x = data(design, np.full(20, 2.0), d=5, within=within, seed=k, n_steps=20)
         gram = Measured(x, design, pads=0)
-        options = {"model": "0", "layer": 0, "n_permutations": 99, "n_bootstraps": 2}
-        table = of_layer(gram, design, branches=(), **options).table
+        options = {"n_permutations": 99, "n_bootstraps": 2}
+        table = fakes.analysed(emergence, gram, design, branches=(), **options).table
         found += bool(one(table, INTERACTION)["p"] <= 0.05)
     assert found <= binom.ppf(0.999, n, 0.05), found
 
@@ -246,10 +239,10 @@ def test_the_interaction_keeps_its_level_under_a_constant_effect(within):
 def test_the_map_corrects_the_interaction_over_layers():
     design = make_design()
     results = [
-        of_layer(
+        fakes.analysed(
+            emergence,
             Measured(data(design, np.full(S, 1.0), turn=layer == 1, seed=layer), design),
             design,
-            model="m",
             layer=layer,
             n_permutations=99,
             n_bootstraps=20,
@@ -267,8 +260,8 @@ def test_the_map_corrects_the_interaction_over_layers():
 
 def test_evidence_of_single_clips_is_kept():
     design = make_design()
-    result = of_layer(
-        Measured(data(design, 1.5 * (STEP >= 30)), design), design, model="m", layer=0, n_permutations=1
+    result = fakes.analysed(
+        emergence, Measured(data(design, 1.5 * (STEP >= 30)), design), design, n_permutations=1
     )
     axes, values = result.arrays["evidence"]
     assert axes == ("branch", "step", "sample")
@@ -281,7 +274,7 @@ def test_evidence_of_single_clips_is_kept():
 def test_a_clip_too_short_for_windows_says_so():
     design = make_design()
     x = data(design, np.zeros(9), n_steps=9)
-    table = of_layer(
-        Measured(x, design, pads=0), design, model="m", layer=0, n_permutations=9, n_bootstraps=20
+    table = fakes.analysed(
+        emergence, Measured(x, design, pads=0), design, n_permutations=9, n_bootstraps=20
     ).table
     assert (rows(table, statistic=INTERACTION)["null"].str.contains("too few complete steps")).all()

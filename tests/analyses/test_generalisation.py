@@ -5,12 +5,13 @@ from functools import partial
 import fakes
 import numpy as np
 import pytest
+from fakes import analysed
 from mne.decoding import GeneralizingEstimator
 from scipy.stats import binom
 from sklearn.linear_model import Ridge
 
 from innerear.analyses import generalisation
-from innerear.analyses.generalisation import AUC, EVIDENCE, of_layer
+from innerear.analyses.generalisation import AUC, EVIDENCE
 from innerear.statistics.probes import Ranking, held_out_operators
 from innerear.statistics.table import layer_map
 
@@ -32,7 +33,7 @@ def data(design, *, n_steps=20, d=10, within=0.5, emotion=0.0, turn=True, seed=0
 
 def measure(design, n_permutations=99, n_bins=5, **options):
     gram = Measured(data(design, **options), design, n_bins=n_bins)
-    return of_layer(gram, design, model="m", layer=0, n_permutations=n_permutations, n_bootstraps=30)
+    return analysed(generalisation, gram, design, n_permutations=n_permutations, n_bootstraps=30)
 
 
 def square(table, column, statistic=EVIDENCE, branch="uncond"):
@@ -74,7 +75,7 @@ def test_scores_equal_mne_generalizing_estimator():
 def test_transfer_between_branches_equals_ridge_on_features():
     design = make_design()
     x = data(design, emotion=0.5)
-    result = of_layer(Measured(x, design), design, model="m", layer=0, n_permutations=9, n_bootstraps=9)
+    result = analysed(generalisation, Measured(x, design), design, n_permutations=9, n_bootstraps=9)
     cond, uncond = x.astype(float).mean(axis=2).swapaxes(0, 1)
     targets, scores = design.targets[design.prompt_of], np.empty((design.n_samples, 4))
     for fold in design.folds():

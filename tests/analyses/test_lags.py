@@ -2,11 +2,12 @@
 
 import numpy as np
 import pytest
-from fakes import make_design
+from fakes import make_design, sized
 from scipy.stats import binom
 
 from innerear.analyses import lags
 from innerear.analyses.lags import followed, of_stacks, of_states
+from innerear.analyses.layer import complete
 from innerear.errors import InputError
 from innerear.stacks import StackWriter
 from innerear.statistics.table import layer_map
@@ -22,12 +23,10 @@ def smooth(rng, *shape, n=T):
     return sum(noise[..., k : k + n] for k in range(9)) / 3
 
 
-def run(design, states, sound, groups=None, **options):
-    groups = groups or {name: (name,) for name in sound}
-    options = {"n_permutations": 99, "n_bootstraps": 50, "branches": ["uncond"]} | options
-    return of_states(
-        lambda i: states[i], followed(sound, groups), CLIP, design, model="nano", layer=0, **options
-    )
+def run(design, states, sound, groups=None, branches=("uncond",), **sizes):
+    design, groups = sized(design, **sizes), groups or {name: (name,) for name in sound}
+    found = of_states(lambda i: states[i], followed(sound, groups), CLIP, design, branches)
+    return complete(lags, found, design, model="nano", layer=0)
 
 
 def states_of(rng, design, signal, d_model=6):
@@ -154,8 +153,6 @@ def test_what_does_not_fit_is_refused_or_said():
             followed({"rms": series[:, :6]}, {"rms": ("rms",)}),
             Timeline(6, K, 50.0),
             design,
-            model="",
-            layer=0,
         )
     single = make_design(n_templates=1)
     table = run(single, states[:8], {"rms": series[:8]}).table
@@ -174,11 +171,11 @@ def test_stacks_are_read_at_the_site_asked_for(tmp_path, sites):
         with StackWriter(path, {}, np.zeros((K, T), int), CLIP) as stack:
             for site in sites:
                 stack.write(site, 0, np.repeat(states[i], 2, axis=0) if site == "mlp" else noise[i])
-    options = {"model": "nano", "layer": 0, "n_permutations": 1, "n_bootstraps": 2}
+    design = sized(design, 1, 2)
     sound = followed({"rms": series}, {"rms": ("rms",)})
-    table = of_stacks(paths, sound, design, site="mlp", **options).table
+    table = of_stacks(paths, sound, design, layer=0, site="mlp").table
     at = table[table["lag"] == 0].set_index("branch")
     assert (at.loc[["cond", "uncond"], "estimate"] > 0.7).all()
     if "residual" not in sites:
         with pytest.raises(InputError, match="residual"):
-            of_stacks(paths, sound, design, site="residual", **options)
+            of_stacks(paths, sound, design, layer=0, site="residual")

@@ -6,11 +6,11 @@ import fakes
 import numpy as np
 import pandas as pd
 import pytest
-from fakes import EMOTIONS, rows
+from fakes import EMOTIONS, analysed, rows
 from scipy.stats import binom
 
 from innerear.analyses import similarity
-from innerear.analyses.similarity import MAP_COLUMNS, cka_vectors, cosine_similarity, debiased_cka, of_layer
+from innerear.analyses.similarity import MAP_COLUMNS, cka_vectors, cosine_similarity, debiased_cka
 from innerear.errors import InputError
 from innerear.statistics.design import Design
 from innerear.statistics.table import layer_map
@@ -36,11 +36,7 @@ def data(design, d=24, emotion=0.0, onset=0, within=0.5, seed=0, offset=5.0, n_s
 def planted():
     design = make_design(n_seeds=4)
     gram = Measured(data(design, emotion=0.7, onset=10), design)
-    return (
-        design,
-        gram,
-        of_layer(gram, design, model="nano", layer=1, n_permutations=199, n_bootstraps=200),
-    )
+    return (design, gram, analysed(similarity, gram, design, layer=1, n_permutations=199, n_bootstraps=200))
 
 
 @pytest.mark.parametrize("effect", ["emotion effect, same seed", "emotion effect, other seed"])
@@ -106,10 +102,10 @@ def test_every_tested_row_says_how(planted):
 
 def test_map_over_layers_is_corrected_as_one_family(planted):
     design, _, first = planted
-    second = of_layer(
+    second = analysed(
+        similarity,
         Measured(data(design, emotion=0.3, seed=4), design),
         design,
-        model="nano",
         layer=2,
         n_permutations=199,
         n_bootstraps=20,
@@ -130,7 +126,7 @@ def test_false_positive_rate_on_null_data(within):
     n = 300
     design = make_design(n_templates=5)
     gram = Measured(data(design, d=8, within=within, n_steps=n, seed=int(10 * within)), design, pads=0)
-    result = of_layer(gram, design, model="null", layer=0, n_permutations=199, n_bootstraps=2)
+    result = analysed(similarity, gram, design, n_permutations=199, n_bootstraps=2)
     for statistic in ("emotion effect, same seed", "emotion effect, other seed"):
         table = rows(result.table, branch="uncond", measure="centred", over="steps", statistic=statistic)
         rejected = int((table["p"] <= 0.05).sum())
@@ -161,7 +157,7 @@ def test_max_t_keeps_the_family_wise_rate():
     design, found, n = make_design(n_templates=3), 0, 25
     for k in range(n):
         gram = Measured(data(design, d=6, seed=100 + k), design)
-        result = of_layer(gram, design, model="null", layer=0, n_permutations=99, n_bootstraps=2)
+        result = analysed(similarity, gram, design, n_permutations=99, n_bootstraps=2)
         table = rows(result.table, branch="uncond", measure="centred", over="steps")
         found += bool((rows(table, statistic="emotion effect, other seed")["p_corrected"] <= 0.05).any())
     assert found <= binom.ppf(0.995, n, 0.05)
@@ -169,9 +165,7 @@ def test_max_t_keeps_the_family_wise_rate():
 
 def test_one_prompt_per_emotion_gives_estimates_without_p():
     design = make_design(n_templates=1, n_seeds=3)
-    result = of_layer(
-        Measured(data(design), design), design, model="nano", layer=0, n_permutations=50, n_bootstraps=20
-    )
+    result = analysed(similarity, Measured(data(design), design), design, n_permutations=50, n_bootstraps=20)
     assert result.table["p"].isna().all()
     stratum = rows(result.table, statistic="same prompt, other seed", measure="centred")
     assert stratum["estimate"].notna().all()
@@ -192,9 +186,7 @@ def says_no_test(table):
 
 def test_one_seed_leaves_other_seed_strata_untested_with_the_reason():
     design = make_design(n_seeds=1)
-    result = of_layer(
-        Measured(data(design), design), design, model="nano", layer=0, n_permutations=50, n_bootstraps=20
-    )
+    result = analysed(similarity, Measured(data(design), design), design, n_permutations=50, n_bootstraps=20)
     says_no_test(result.table)
     joined = layer_map(similarity, [result.table], [result.null])
     says_no_test(joined)
@@ -210,7 +202,7 @@ def test_one_seed_leaves_other_seed_strata_untested_with_the_reason():
 def test_without_permutations_nothing_is_tested():
     design = make_design()
     gram = Measured(data(design), design)
-    table = of_layer(gram, design, model="nano", layer=0, n_permutations=0, n_bootstraps=20).table
+    table = analysed(similarity, gram, design, n_permutations=0, n_bootstraps=20).table
     assert table["p"].isna().all()
     says_no_test(table)
     effect = rows(table, measure="centred", over="steps", statistic="emotion effect, same seed")
@@ -221,7 +213,7 @@ def test_bootstraps_that_often_lack_a_stratum_give_no_interval():
     """Two seeds are drawn alike in half of all resamples, which then hold no pair of two seeds."""
     design = make_design(n_templates=5, n_seeds=2)
     gram = Measured(data(design), design)
-    table = of_layer(gram, design, model="nano", layer=0, n_permutations=19, n_bootstraps=200).table
+    table = analysed(similarity, gram, design, n_permutations=19, n_bootstraps=200).table
     table = rows(table, measure="centred", over="windows")
     for name in ("same prompt, other seed", "other emotion, other seed", "seed effect"):
         mine = rows(table, statistic=name)
@@ -238,7 +230,7 @@ def test_no_p_is_smaller_than_the_design_can_reach(n_templates, emotions):
     """Relabelings that only rename tie with the observed effect, whatever the rounding."""
     design = make_design(n_templates=n_templates, emotions=emotions)
     gram = Measured(data(design, emotion=1), design)
-    table = of_layer(gram, design, model="nano", layer=0, n_permutations=500, n_bootstraps=2).table
+    table = analysed(similarity, gram, design, n_permutations=500, n_bootstraps=2).table
     p = table["p"].dropna()
     assert len(p)
     assert p.min() >= 1 / design.relabelings
@@ -250,7 +242,7 @@ def test_steps_without_variance_are_not_tested():
     design = make_design()
     x = data(design)
     x[:, 1, 3] = x[0, 1, 3]
-    result = of_layer(Measured(x, design), design, model="nano", layer=0, n_permutations=50, n_bootstraps=20)
+    result = analysed(similarity, Measured(x, design), design, n_permutations=50, n_bootstraps=20)
     table = rows(result.table, branch="uncond", measure="centred", statistic="emotion effect, same seed")
     assert np.isnan(table.set_index("step").loc[3, "p"])
     assert table.set_index("step").loc[4:5, "p"].notna().all()
@@ -263,7 +255,7 @@ def test_another_order_of_samples_is_refused():
     gram = Measured(data(design), design)
     gram.axes["sample"] = gram.axes["sample"][::-1]
     with pytest.raises(InputError, match="stands where"):
-        of_layer(gram, design, model="nano", layer=0)
+        analysed(similarity, gram, design)
 
 
 # ---- the public function ---------------------------------------------------------------------------

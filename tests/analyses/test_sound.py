@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from fake_clips import Averages, clip_table, codes
-from fakes import clustered, make_design
+from fakes import analysed, clustered, make_design
 from scipy.stats import binom
 from sklearn.kernel_ridge import KernelRidge
 
@@ -19,8 +19,7 @@ from innerear.statistics.table import layer_map
 
 
 def run(design, gram, values, statistic=HELD_OUT, **options):
-    options = {"n_permutations": 99, "n_bootstraps": 100} | options
-    result = sound.of_layer(gram, design, clips=clip_table(design, values), model="nano", layer=0, **options)
+    result = analysed(sound, gram, design, clips=clip_table(design, values), **options)
     return replace(result, table=result.table[result.table["statistic"] == statistic].reset_index(drop=True))
 
 
@@ -182,10 +181,10 @@ def test_clips_that_lack_a_sample_are_refused():
     clips = clip_table(design, x)
     with pytest.raises(InputError, match="'t0-happy/seed-0' has 'f0' twice"):
         twice = pd.concat([clips, clips.iloc[:1]])
-        sound.of_layer(Averages(design, cond=x), design, clips=twice, model="nano", layer=0)
+        analysed(sound, Averages(design, cond=x), design, clips=twice)
     clips = clips.iloc[4:]
     with pytest.raises(InputError, match="'t0-happy/seed-0' has no clip features"):
-        sound.of_layer(Averages(design, cond=x), design, clips=clips, model="nano", layer=0)
+        analysed(sound, Averages(design, cond=x), design, clips=clips)
 
 
 def test_what_goes_beyond_the_label_is_told_from_what_the_label_brings():

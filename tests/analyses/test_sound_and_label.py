@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from fake_clips import Averages, clip_table, codes
-from fakes import clustered, make_design
+from fakes import analysed, clustered, make_design
 from scipy.stats import binom
 
 from innerear.analyses import sound_and_label
@@ -13,8 +13,7 @@ from innerear.statistics.table import layer_map
 
 def run(design, values, n_permutations=99, **branches):
     gram, clips = Averages(design, **branches), clip_table(design, values)
-    options = {"model": "nano", "layer": 0, "n_permutations": n_permutations, "n_bootstraps": 100}
-    return sound_and_label.of_layer(gram, design, clips=clips, **options)
+    return analysed(sound_and_label, gram, design, clips=clips, n_permutations=n_permutations)
 
 
 def test_label_and_sound_are_told_apart():

@@ -6,14 +6,13 @@ from importlib import import_module
 import numpy as np
 import pandas as pd
 import pytest
-from fakes import Measured, Stored, make_design
+from fakes import Measured, Stored, analysed, make_design, sized
 
 from innerear.io.tables import read_table, write_table
 from innerear.statistics.table import layer_map
 
 S, D, LAYERS = 33, 12, (0, 3)
 ONSET = 15
-SIZES = {"n_permutations": 99, "n_bootstraps": 50}
 
 
 def features(design, layer):
@@ -59,7 +58,7 @@ class Study:
         if name not in self._results:
             analysis = import_module(f"innerear.analyses.{name}")
             self._results[name] = {
-                layer: analysis.of_layer(gram, design=self.design, model="nano", layer=layer, **options)
+                layer: analysed(analysis, gram, self.design, layer=layer, **options)
                 for layer, gram in self.grams.items()
             }
         return self._results[name]
@@ -73,7 +72,7 @@ class Study:
 
     def mapped(self, name, **options):
         """The map of an analysis, as read from its file."""
-        results = self.results(name, **options or SIZES).values()
+        results = self.results(name, **options).values()
         tables, nulls = [result.table for result in results], [result.null for result in results]
         analysis = import_module(f"innerear.analyses.{name}")
         joined = hasattr(analysis, "MAP_COLUMNS")
@@ -89,19 +88,19 @@ class Study:
 
     @cached_property
     def matrices(self):
-        return self.arrays("similarity", **SIZES)
+        return self.arrays("similarity")
 
     @cached_property
     def components(self):
-        return self.mapped("components", n_permutations=20)
+        return self.mapped("components", n_shuffles=20)
 
     @cached_property
     def scores(self):
-        return self.arrays("components", n_permutations=20)
+        return self.arrays("components", n_shuffles=20)
 
     @cached_property
     def sound(self):
-        return self.mapped("sound", clips=self.clips, **SIZES)
+        return self.mapped("sound", clips=self.clips)
 
     @cached_property
     def discriminability(self):
@@ -111,7 +110,7 @@ class Study:
     def best(self):
         from innerear.analyses.best_layers import best_layers
 
-        folds = self.arrays("discriminability", **SIZES)
+        folds = self.arrays("discriminability")
         return self.stored("best_layers", best_layers(folds, self.design, model="nano"))
 
     @cached_property
@@ -130,7 +129,7 @@ class Study:
     def alignment(self):
         from innerear.analyses.alignment import alignment
 
-        return alignment(self.grams, self.design, model="nano", n_bootstraps=20)
+        return alignment(self.grams, sized(self.design, n_bootstraps=20), model="nano")
 
 
 @pytest.fixture(scope="session")

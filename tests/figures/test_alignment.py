@@ -5,7 +5,7 @@ import pytest
 
 from innerear.analyses.alignment import ACROSS, OVER_LAYERS, OVER_TIME, SAME
 from innerear.figures.alignment import draw
-from innerear.figures.maps import rows_of
+from innerear.figures.tables import rows_of
 
 
 def test_layers_have_both_comparisons_and_the_ceiling(answers):

@@ -3,22 +3,26 @@
 import numpy as np
 import pandas as pd
 import pytest
+from fakes import sized
 
 from innerear.analyses.audio_check import audio_check
-from innerear.figures.audio_check import draw, forest
+from innerear.figures import audio_check as figures
 
 EMOTIONS = ("happy", "sad", "calm", "energetic")
 
 
 @pytest.fixture(scope="module")
 def drawn(study):
-    result = audio_check(study.clips, study.design, model="nano", n_permutations=99, n_bootstraps=50)
+    result = audio_check(study.clips, sized(study.design), model="nano")
     names = ["loudness", "noise", "tempo"]
     shares = pd.DataFrame(
         [(name, emotion, name != "tempo") for name in names for emotion in EMOTIONS],
         columns=["feature", "emotion", "share"],
     )
-    return result, forest(result.effects, shares, result.verdict, model="nano", features=names)
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(figures, "SHOWN", names)
+        drawn = figures.draw(result.effects, result.verdict, shares, model="nano", contrast="emotion")
+    return result, drawn["audio_check"]
 
 
 def test_marks_and_intervals_are_those_of_the_table(drawn):
@@ -48,6 +52,7 @@ def test_the_verdict_is_the_heading(drawn):
 def test_all_shown_features_are_drawn_under_the_name_of_the_figure(drawn):
     result, _ = drawn
     shares = pd.DataFrame({"feature": ["loudness"], "emotion": ["happy"], "share": [1.0]})
-    figure = draw(result.effects, result.verdict, shares, model="nano", contrast="emotion")["audio_check"]
+    drawn = figures.draw(result.effects, result.verdict, shares, model="nano", contrast="emotion")
+    figure = drawn["audio_check"]
     labels = [text.get_text() for text in figure.axes[0].get_yticklabels()]
     assert labels == ["tempo", "loudness (dB)"]  # of those that are shown, and in their order

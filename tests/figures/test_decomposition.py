@@ -113,6 +113,12 @@ def test_curves_stand_on_each_other_and_name_the_step(table):
     assert any(12 in line.get_xdata() for line in figure.axes[0].lines)
 
 
+def test_stacks_over_steps_fit_every_layer(table):
+    deeper = (table["layer"] == 3) & (table["over"] == "steps")
+    figure = shares_over_steps(table.assign(estimate=table["estimate"].where(~deeper, 0.4)), model="nano")
+    assert figure.axes[0].get_ylim()[1] >= 3 * 0.4
+
+
 def test_maps_hold_the_shares_and_the_line(table):
     figure = text_maps(table, model="nano")
     values = figure.axes[0].images[0].get_array()

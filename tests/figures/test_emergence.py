@@ -5,7 +5,7 @@ import pytest
 
 from innerear.analyses.emergence import INTERACTION, ONSET
 from innerear.figures.emergence import early_late, emergence_curves
-from innerear.figures.maps import rows_of
+from innerear.figures.tables import rows_of
 
 
 def test_the_onset_is_drawn_where_the_table_has_one(study, answers):

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from innerear.figures.maps import Steps, draw_map
+from innerear.figures.maps import draw_map
 from innerear.figures.style import SEQUENTIAL, new_figure
 
 N_LAYERS, N_STEPS = 3, 8
@@ -12,8 +12,7 @@ NAN = np.full((N_LAYERS, 1), np.nan)
 
 def drawn(p):
     _, axes = new_figure(1, 1)
-    steps = Steps(np.arange(N_STEPS) / 50, np.ones(N_STEPS, bool))
-    draw_map(axes[0, 0], p, range(N_LAYERS), steps, limits=(0, 1), colours=SEQUENTIAL, p=p)
+    draw_map(axes[0, 0], p, range(N_LAYERS), (0, 1), SEQUENTIAL, p)
     return axes[0, 0].collections
 
 

@@ -4,8 +4,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from innerear.figures.maps import Steps, by_layer_and_step, rows_of, spread_evenly
+from innerear.figures.maps import Steps, by_layer_and_step
 from innerear.figures.similarity import draw, effect_map, similarity_matrices, strata_curves
+from innerear.figures.tables import rows_of, spread_evenly
 
 
 def panels(figure):

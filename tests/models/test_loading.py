@@ -330,10 +330,7 @@ assert chroma.filters.chroma(sr=1600, n_fft=64).shape == (12, 33)
 
 def test_a_cold_start_imports_little_and_loses_nothing(tiny_checkpoint):
     done = subprocess.run(
-        [sys.executable, "-c", _COLD, str(tiny_checkpoint)],
-        capture_output=True,
-        text=True,
-        check=False,
+        [sys.executable, "-c", _COLD, str(tiny_checkpoint)], capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr
     assert done.stderr == ""

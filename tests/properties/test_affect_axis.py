@@ -2,11 +2,11 @@
 
 import numpy as np
 import pytest
-from fakes import Measured, clustered, rows, sheet
+from fakes import Measured, analysed, clustered, rows, sheet
 from scipy.stats import binom
 
 from innerear.analyses import affect
-from innerear.analyses.affect import CROSSED, GRADED, of_layer
+from innerear.analyses.affect import CROSSED, GRADED
 from innerear.statistics.design import Design
 from innerear.statistics.table import layer_map
 
@@ -47,8 +47,8 @@ def features(design, *, axis=0.0, emotion=0.0, within=0.5, seed=0):
 
 
 def found(x, design, n_permutations=39):
-    sizes = {"n_permutations": n_permutations, "n_bootstraps": 20}
-    result = of_layer(Measured(x, design, n_bins=0), design, model="m", layer=0, **sizes)
+    gram = Measured(x, design, n_bins=0)
+    result = analysed(affect, gram, design, n_permutations=n_permutations, n_bootstraps=20)
     return layer_map(affect, [result.table], [result.null])
 
 

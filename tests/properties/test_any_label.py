@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
-from fakes import Measured, clustered, make_design, rows, sheet
+from fakes import Measured, analysed, clustered, make_design, rows, sheet, sized
 from scipy.stats import linregress, pearsonr
 
 from innerear.analyses import (
@@ -24,7 +24,7 @@ from innerear.statistics.design_file import read_design, write_design
 
 TWO = {"happy": (0.8, 0.5), "sad": (-0.7, -0.5)}
 S, D = 20, 6
-SIZES = {"model": "m", "n_permutations": 49, "n_bootstraps": 20}
+SIZES = {"n_permutations": 49, "n_bootstraps": 20}
 
 
 def graded(label="valence"):
@@ -58,15 +58,14 @@ def clips(design, seed=1, slope=0.0):
 
 def per_layer(design, gram):
     """Table of every per-layer analysis that is of the contrast."""
-    of_sound = {"clips": clips(design), "layer": 0}
     return {
-        "similarity": similarity.of_layer(gram, design, layer=0, **SIZES).table,
-        "discriminability": discriminability.of_layer(gram, design, layer=0, **SIZES).table,
-        "emergence": emergence.of_layer(gram, design, layer=0, **SIZES).table,
-        "generalisation": generalisation.of_layer(gram, design, layer=0, **SIZES).table,
-        "dimensions": dimensions.of_layer(gram, design, layer=0, **SIZES).table,
-        "sound": sound.of_layer(gram, design, **of_sound, **SIZES).table,
-        "sound_and_label": sound_and_label.of_layer(gram, design, **of_sound, **SIZES).table,
+        "similarity": analysed(similarity, gram, design, **SIZES).table,
+        "discriminability": analysed(discriminability, gram, design, **SIZES).table,
+        "emergence": analysed(emergence, gram, design, **SIZES).table,
+        "generalisation": analysed(generalisation, gram, design, **SIZES).table,
+        "dimensions": analysed(dimensions, gram, design, **SIZES).table,
+        "sound": analysed(sound, gram, design, clips=clips(design), **SIZES).table,
+        "sound_and_label": analysed(sound_and_label, gram, design, clips=clips(design), **SIZES).table,
     }
 
 
@@ -137,17 +136,15 @@ def test_two_emotions_and_their_ratings_are_one_question():
         one, two = (rows(tables[name], **where)[columns].to_numpy(float) for tables in (named, rated))
         np.testing.assert_allclose(one, two, atol=1e-5, err_msg=name)
     values = clips(by_name, slope=2)
-    options = {"model": "m", "n_permutations": 49, "n_bootstraps": 20}
-    anova = [
-        rows(audio_check(values, one, **options).effects, statistic="ANOVA F") for one in (by_name, by_rating)
-    ]
+    designs = sized(by_name, **SIZES), sized(by_rating, **SIZES)
+    anova = [rows(audio_check(values, one, model="m").effects, statistic="ANOVA F") for one in designs]
     np.testing.assert_allclose(anova[0]["estimate"], anova[1]["estimate"])
     np.testing.assert_allclose(anova[0]["p"], anova[1]["p"])
 
 
 def test_the_sound_is_correlated_with_a_rating_and_nothing_is_classified():
-    design = graded()
-    result = audio_check(clips(design, slope=5), design, model="m", n_permutations=99, n_bootstraps=50)
+    design = sized(graded())
+    result = audio_check(clips(design, slope=5), design, model="m")
     found = rows(result.effects, statistic=SLOPE).set_index("feature")
     assert found.loc["loudness", "p_corrected"] <= 0.05 < found.loc["tempo", "p_corrected"]
     assert found.loc["loudness", "ci_lo"] > 0
@@ -156,7 +153,7 @@ def test_the_sound_is_correlated_with_a_rating_and_nothing_is_classified():
     assert (
         result.verdict["verdict"].item().startswith("The audio goes with valence, most clearly its loudness")
     )
-    still = audio_check(clips(design), design, model="m", n_permutations=99, n_bootstraps=9).verdict
+    still = audio_check(clips(design), design, model="m").verdict
     assert "not shown to go with valence" in still["verdict"].item()
 
 
@@ -180,7 +177,7 @@ def test_a_control_moves_emotions_and_ratings_together(tmp_path):
     assert (control.labels != Design(table).labels).any()
     assert control.samples.groupby("emotion")["valence"].nunique().eq(1).all()
     assert (control.samples["valence"] == -control.samples["arousal"]).all()
-    write_design(control, 19, tmp_path / "design.h5")
+    write_design(sized(control, 19), tmp_path / "design.h5")
     of_arousal = read_design(table, tmp_path / "design.h5", "arousal")
     assert of_arousal.label == "arousal"
     assert (of_arousal.samples["arousal"] == control.samples["arousal"]).all()

@@ -23,7 +23,7 @@ def test_every_caption_is_used_and_every_one_that_is_used_is_there():
     calls = re.findall(r"\*\*figures\((.*?)\),\n", RULES, re.S)
     figures = {name for call in calls for name in re.findall(r"\b([a-z_]+)=", call)}
     tables = set(re.findall(r'mapped\(\s*"[^"]+",\s*"(\w+)"', RULES))
-    files = set(re.findall(r'"\.\./report/(\w+)\.rst"', RULES))
+    files = set(re.findall(r'reported\(\s*"[^"]+",\s*"[^"]+",\s*"(\w+)"', RULES))
     assert figures and tables and files
     assert names == figures | tables | files
 

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from fakes import Measured, make_design, sheet
+from fakes import Measured, analysed, make_design, sheet
 from torch import nn
 
 from innerear.analyses import discriminability, similarity
@@ -52,7 +52,7 @@ def found():
         states = stored(raw_states(design.samples, constant))
         gram = Measured(states, design)
         tables = [
-            analysis.of_layer(gram, design, model="m", layer=0, n_permutations=199, n_bootstraps=50).table
+            analysed(analysis, gram, design, n_permutations=199).table
             for analysis in (similarity, discriminability)
         ]
         table = pd.concat(tables).query("branch == 'delta' and window == 'whole' and p == p")

@@ -6,7 +6,7 @@ No effect, prompts that resemble themselves by .2, .5 or .8: every p must be sma
 import numpy as np
 import pandas as pd
 import pytest
-from fakes import EMOTIONS, Measured, clustered, make_design, rows, stored_products
+from fakes import EMOTIONS, Measured, analysed, clustered, make_design, rows, sized, stored_products
 from scipy.stats import binom
 
 from innerear.analyses import discriminability, generalisation, similarity, sound, sound_and_label
@@ -22,7 +22,6 @@ from innerear.statistics.label_distance import Distance, prompt_means
 from innerear.timeline import Timeline
 
 RATINGS = dict(zip(EMOTIONS, ((0.8, 0.5), (-0.7, -0.5), (0.5, -0.7), (0.4, 0.9)), strict=True))
-QUICK = {"model": "m", "layer": 0, "n_permutations": 99, "n_bootstraps": 2}
 
 pytestmark = pytest.mark.parametrize("within", [0.2, 0.5, 0.8])
 
@@ -57,10 +56,10 @@ def test_a_rating_in_similarity_and_discriminability(within):
     n, design = 200, make_design(5, 2, ratings=RATINGS, label="valence")
     x = clustered(design, (2, n, 6), within, np.random.default_rng(int(10 * within)))
     gram = Measured(x.astype(np.float32), design)
-    table = similarity.of_layer(gram, design, **QUICK).table
+    table = analysed(similarity, gram, design, n_bootstraps=2).table
     for statistic in CORRELATIONS:
         assert_level(rows(table, statistic=statistic, over="steps", measure="centred", branch="cond")["p"])
-    table = discriminability.of_layer(gram, design, **QUICK).table
+    table = analysed(discriminability, gram, design, n_bootstraps=2).table
     for statistic in (DISTANCE, EVIDENCE):
         assert_level(rows(table, statistic=statistic, over="steps", branch="cond")["p"])
     deciles = table[table["window"].str.startswith("decile") & (table["branch"] != "delta")]
@@ -86,7 +85,7 @@ def test_transfer_between_branches(within):
     design, found = make_design(4), []
     for k in range(8):
         x = clustered(design, (2, 20, 5), within, np.random.default_rng(k)).astype(np.float32)
-        table = generalisation.of_layer(Measured(x, design, n_bins=2), design, **QUICK).table
+        table = analysed(generalisation, Measured(x, design, n_bins=2), design, n_bootstraps=2).table
         table = rows(table, branch="cond → uncond", statistic=EVIDENCE)
         found += table[table["train"].str.startswith("decile")]["p"].tolist()
     assert_level(found)
@@ -97,7 +96,7 @@ def test_label_and_sound_in_nested_models(within):
     for _ in range(10):
         x = clustered(design, (2, 4, 5), within, rng).astype(np.float32)
         gram, clips = Measured(x, design, n_bins=0), as_clips(design, clustered(design, (3,), within, rng))
-        table = sound_and_label.of_layer(gram, design, clips=clips, windows=["whole"], **QUICK).table
+        table = analysed(sound_and_label, gram, design, clips=clips, windows=["whole"], n_bootstraps=2).table
         found.append(table[table["branch"] != "delta"])
     table = pd.concat(found)
     for statistic in (LABEL, SOUND, BEYOND_LABEL):
@@ -112,7 +111,7 @@ def test_sound_beyond_the_label(within):
         x = clustered(design, (2, 4, 5), within, rng) + rng.normal(size=(4, 1, 1, 5))[codes]
         values = clustered(design, (8,), within, rng) + rng.normal(size=(4, 8))[codes]
         gram, clips = Measured(x, design, n_bins=0), as_clips(design, values)
-        table = sound.of_layer(gram, design, clips=clips, windows=["whole"], **QUICK).table
+        table = analysed(sound, gram, design, clips=clips, windows=["whole"], n_bootstraps=2).table
         found.append(rows(table, statistic=BEYOND, branch="cond")["p"])
     assert_level(np.concatenate(found))
 
@@ -122,12 +121,11 @@ def test_the_sound_of_emotions_and_of_a_rating(within):
         np.random.default_rng(int(10 * within)),
         {"ANOVA F": [], "Hedges g": [], "accuracy": [], SLOPE: []},
     )
-    options = {"model": "m", "n_permutations": 99, "n_bootstraps": 2}
+    design = make_design(4, 2, ratings=RATINGS)
     for _ in range(12):
-        design = make_design(4, 2, ratings=RATINGS)
-        rated = Design(design.samples, "arousal")
         clips = as_clips(design, clustered(design, (6,), within, rng))
-        named, found = audio_check(clips, design, **options), audio_check(clips, rated, **options)
+        both = (sized(one, 99, 2) for one in (design, Design(design.samples, "arousal")))
+        named, found = (audio_check(clips, one, model="m") for one in both)
         by["ANOVA F"] += rows(named.effects, statistic="ANOVA F")["p"].tolist()
         pair = rows(named.effects, statistic="Hedges g", label_1="happy", label_2="sad")
         by["Hedges g"] += pair["p"].tolist()
@@ -150,14 +148,9 @@ def test_states_and_sound_frame_by_frame(within):
             clustered(design, (timeline.n_steps, 2), within, rng).cumsum(axis=1) for _ in range(2)
         )
         states = states[:, None].astype(np.float32)
-        table = of_states(
-            lambda i, x=states: x[i],
-            followed({"rms": series[:, : timeline.n_frames, 0]}, {"rms": ("rms",)}),
-            timeline,
-            design,
-            branches=["cond"],
-            **QUICK,
-        ).table
+        sound = followed({"rms": series[:, : timeline.n_frames, 0]}, {"rms": ("rms",)})
+        quick = sized(design, 99, 2)
+        table = of_states(lambda i, x=states: x[i], sound, timeline, quick, ["cond"]).table
         found.append(rows(table, lag=0)["p"].item())
     assert_level(found, below=False)
 
@@ -173,7 +166,9 @@ def test_text_alone_is_in_delta_and_history_alone_in_uncond(within):
         x[:, 0] += emotion
         if planted == "history":
             x[:, 1] += emotion
-        result = discriminability.of_layer(Measured(x.astype(np.float32), design), design, **QUICK).table
+        result = analysed(
+            discriminability, Measured(x.astype(np.float32), design), design, n_bootstraps=2
+        ).table
         steps = rows(result, over="steps", statistic=DISTANCE)
         assert (rows(steps, branch=seen)["p_corrected"] <= 0.05).all(), planted
         assert (rows(steps, branch="cond")["p_corrected"] <= 0.05).all(), planted

@@ -17,14 +17,15 @@ rated = partial(sheet, ratings={emotion: (rating, 0) for emotion, rating in RATI
 
 @pytest.mark.parametrize(("label", "shuffle"), [("emotion", False), ("valence", False), ("emotion", True)])
 def test_the_stored_design_is_the_drawn_one(tmp_path, label, shuffle):
-    design = Design(rated(), label=label, seed=5)
+    design = Design(rated(), label=label, seed=5, n_permutations=99, n_bootstraps=7)
     design = design.shuffled() if shuffle else design
-    write_design(design, 99, tmp_path / "design.h5")
+    write_design(design, tmp_path / "design.h5")
     again = read_design(rated(), tmp_path / "design.h5")
     np.testing.assert_array_equal(again.labels, design.labels)
     np.testing.assert_array_equal(again.permutations(99), design.permutations(99))
     assert again.permutation_hash(50) == design.permutation_hash(50)
-    values = summary(again, 99).set_index("property")["value"]
+    assert (again.n_permutations, again.n_bootstraps) == (99, 7)
+    values = summary(again).set_index("property")["value"]
     assert values["smallest p"] == "0.01"
     assert values["folds"] == "5"
     with pytest.raises(InputError, match="stands where"):

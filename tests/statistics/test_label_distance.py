@@ -5,7 +5,7 @@ from functools import partial
 import fakes
 import numpy as np
 import pytest
-from fakes import EMOTIONS, centred, clustered
+from fakes import EMOTIONS, centred, clustered, sized
 from scipy.stats import f_oneway
 
 from innerear.statistics.design import Design
@@ -50,7 +50,7 @@ def test_distance_of_a_rating_is_the_squared_slope(features):
 
 def test_bootstrap_of_the_distance_equals_resampling_by_hand(features):
     design, _, kernel = features
-    got = Distance(design).bootstrap(kernel, 30)[:, 0]
+    got = Distance(sized(design, n_bootstraps=30)).bootstrap(kernel)[:, 0]
     boots = design.bootstraps(30)
     block = design.block_of[design.prompt_of]
     for k in (0, 7, 29):

@@ -5,7 +5,7 @@ from functools import partial
 import fakes
 import numpy as np
 import pytest
-from fakes import clustered
+from fakes import clustered, sized
 from scipy.stats import binom
 from sklearn.linear_model import Ridge
 from sklearn.metrics import balanced_accuracy_score, roc_auc_score
@@ -45,7 +45,7 @@ def test_probe_equals_scikit_learn_ridge_on_features(features):
 def test_null_evidence_equals_relabelling_by_hand(features):
     design, _, kernel = features
     operators = held_out_operators(kernel, design)
-    null = evidence_null(operators, design, 5)[:, 0]
+    null = evidence_null(operators, sized(design, 5))[:, 0]
     for value, row in zip(null, design.permutations(5), strict=True):
         moved = Design(design.samples.assign(emotion=design.labels[row]))
         assert value == pytest.approx(evidence(operators, moved).mean())

@@ -155,10 +155,7 @@ def test_a_changed_statistic_reruns_what_uses_it(changed):
 
 @pytest.mark.parametrize(
     "change",
-    [
-        {"contrast": "arousal"},
-        {"statistics": {"permutations": 49, "bootstraps": 50, "shuffle_labels": True}},
-    ],
+    [{"contrast": "arousal"}, {"statistics": {"permutations": 49, "bootstraps": 50, "shuffle_labels": True}}],
 )
 def test_every_analysis_reads_the_one_design(changed, change):
     """A new contrast, or a control, changes the table of permutations, and with it all that is tested."""

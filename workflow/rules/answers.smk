@@ -3,22 +3,12 @@ rule replication:
     input:
         samples=rules.gate.output.samples,
     output:
-        table=report(
-            "<results>/replication/table.tsv",
-            caption="../report/replication.rst",
-            category="Answers",
-            labels={"table": "published figures beside ours"},
+        table=reported(
+            "replication/table.tsv", "Answers", "replication", table="published figures beside ours"
         ),
         curves="<results>/replication/curves.tsv",
-    log:
-        "<logs>/replication.log",
-    benchmark:
-        "<benchmarks>/replication.tsv"
-    conda:
-        "../../envs/analysis.yaml"
     resources:
-        mem_mb=megabytes(2000),
-        runtime=30,
+        **needs(mb=2000, minutes=30),
     params:
         model=MODEL,
         layers=STUDY.layers,
@@ -46,21 +36,9 @@ rule checklist:
         audio_check=rules.audio_check.output.effects,
         best_layers=rules.best_layers.output[0],
     output:
-        report(
-            "<results>/checklist.tsv",
-            caption="../report/checklist.rst",
-            category="Answers",
-            labels={"table": "what the study shows"},
-        ),
-    log:
-        "<logs>/checklist.log",
-    benchmark:
-        "<benchmarks>/checklist.tsv"
-    conda:
-        "../../envs/analysis.yaml"
+        reported("checklist.tsv", "Answers", "checklist", table="what the study shows"),
     resources:
-        mem_mb=megabytes(1500),
-        runtime=20,
+        **needs(mb=1500, minutes=20),
     script:
         "../../scripts/checklist.py"
 
@@ -86,27 +64,10 @@ rule findings:
         alignment=rules.alignment.output[0],
         affect=rules.affect_map.output[0],
     output:
-        page=report(
-            "<results>/findings.html",
-            caption="../report/findings.rst",
-            category="Answers",
-            labels={"page": "findings"},
-        ),
-        table=report(
-            "<results>/findings.tsv",
-            caption="../report/findings.rst",
-            category="Answers",
-            labels={"page": "findings, as a table"},
-        ),
-    log:
-        "<logs>/findings.log",
-    benchmark:
-        "<benchmarks>/findings.tsv"
-    conda:
-        "../../envs/analysis.yaml"
+        page=reported("findings.html", "Answers", "findings", page="findings"),
+        table=reported("findings.tsv", "Answers", "findings", page="findings, as a table"),
     resources:
-        mem_mb=megabytes(1500),
-        runtime=20,
+        **needs(mb=1500, minutes=20),
     params:
         study=config["study"],
         model=MODEL,
@@ -120,7 +81,4 @@ rule all_answers:
     input:
         rules.findings.output,
         rules.checklist.output,
-        branch(
-            config["replication"],
-            then=[rules.replication.output, rules.plot_replication.output],
-        ),
+        branch(config["replication"], then=[rules.replication.output, rules.plot_replication.output]),

@@ -35,9 +35,8 @@ rule generate:
     conda:
         "../../envs/generate.yaml"
     resources:
+        **needs(mb=MODEL_MB, minutes=30),
         gpu=1,
-        mem_mb=generation_mb,
-        runtime=30,
     params:
         study=config["study"],
         prompt=prompt_of,
@@ -54,18 +53,11 @@ rule generate:
 rule index:
     """List all samples with their content hashes: the only link between stacks and analyses."""
     input:
-        all_stacks,
+        later(STACKS, prompt=PROMPTS, seed=SEEDS),
     output:
         "<results>/samples.tsv",
-    log:
-        "<logs>/index.log",
-    benchmark:
-        "<benchmarks>/index.tsv"
-    conda:
-        "../../envs/analysis.yaml"
     resources:
-        mem_mb=megabytes(1000),
-        runtime=30,
+        **needs(mb=1000, minutes=30),
     params:
         audio=f"{RESULTS}/audio",
         labels=own_labels,
@@ -76,8 +68,8 @@ rule index:
 rule all_samples:
     """All stacks, clips and the index. Ask for this target to remake removed ones."""
     input:
-        all_stacks,
-        all_audio,
+        later(STACKS, prompt=PROMPTS, seed=SEEDS),
+        later(CLIPS, prompt=PROMPTS, seed=SEEDS),
         rules.index.output,
 
 
@@ -86,21 +78,9 @@ rule qc:
     input:
         samples=rules.index.output[0],
     output:
-        report(
-            "<results>/qc/checks.tsv",
-            caption="../report/qc.rst",
-            category="Capture",
-            labels={"table": "quality checks"},
-        ),
-    log:
-        "<logs>/qc.log",
-    benchmark:
-        "<benchmarks>/qc.tsv"
-    conda:
-        "../../envs/analysis.yaml"
+        reported("qc/checks.tsv", "Capture", "qc", table="quality checks"),
     resources:
-        mem_mb=megabytes(2000),
-        runtime=60,
+        **needs(mb=2000, minutes=60),
     script:
         "../../scripts/qc.py"
 
@@ -111,22 +91,12 @@ rule verify:
         samples=rules.index.output[0],
         checkpoint=CHECKPOINT_FILES,
     output:
-        report(
-            "<results>/qc/verification.tsv",
-            caption="../report/qc.rst",
-            category="Capture",
-            labels={"table": "replay and regeneration"},
-        ),
-    log:
-        "<logs>/verify.log",
-    benchmark:
-        "<benchmarks>/verify.tsv"
+        reported("qc/verification.tsv", "Capture", "qc", table="replay and regeneration"),
     conda:
         "../../envs/generate.yaml"
     resources:
+        **needs(mb=MODEL_MB, minutes=120),
         gpu=1,
-        mem_mb=generation_mb,
-        runtime=120,
     params:
         model=LOADING,
         generation=SAMPLING,
@@ -141,21 +111,9 @@ rule gate:
         checks=[rules.qc.output[0], rules.verify.output[0]],
     output:
         samples="<results>/qc/samples.tsv",
-        summary=report(
-            "<results>/qc/summary.tsv",
-            caption="../report/qc.rst",
-            category="Capture",
-            labels={"table": "what was checked, and the worst of each"},
-        ),
-    log:
-        "<logs>/gate.log",
-    benchmark:
-        "<benchmarks>/gate.tsv"
-    conda:
-        "../../envs/analysis.yaml"
+        summary=reported("qc/summary.tsv", "Capture", "qc", table="what was checked, and the worst of each"),
     resources:
-        mem_mb=megabytes(500),
-        runtime=10,
+        **needs(mb=500, minutes=10),
     script:
         "../../scripts/gate.py"
 
@@ -167,16 +125,11 @@ rule replay:
         stacks=collect("<results>/stacks/{{prompt}}/seed-{seed}.h5", seed=SEEDS),
     output:
         collect("<results>/captures/{{capture}}/{{prompt}}/seed-{seed}.h5", seed=SEEDS),
-    log:
-        "<logs>/replay/{capture}/{prompt}.log",
-    benchmark:
-        "<benchmarks>/replay/{capture}/{prompt}.tsv"
     conda:
         "../../envs/generate.yaml"
     resources:
+        **needs(mb=MODEL_MB, minutes=30),
         gpu=1,
-        mem_mb=generation_mb,
-        runtime=30,
     params:
         model=LOADING,
         capture=lookup("{capture}", within=STUDY.captures),
@@ -190,21 +143,11 @@ rule design:
         samples=rules.gate.output.samples,
     output:
         permutations="<results>/design/permutations.h5",
-        summary=report(
-            "<results>/design/design.tsv",
-            caption="../report/design.rst",
-            category="Design",
-            labels={"table": "blocks, folds, permutations, smallest p"},
+        summary=reported(
+            "design/design.tsv", "Design", "design", table="blocks, folds, permutations, smallest p"
         ),
-    log:
-        "<logs>/design.log",
-    benchmark:
-        "<benchmarks>/design.tsv"
-    conda:
-        "../../envs/analysis.yaml"
     resources:
-        mem_mb=megabytes(1000),
-        runtime=10,
+        **needs(mb=1000, minutes=10),
     params:
         contrast=config["contrast"],
         statistics=config["statistics"],
@@ -218,15 +161,8 @@ rule gram:
         samples=rules.gate.output.samples,
     output:
         "<results>/gram/layer_{layer}.h5",
-    log:
-        "<logs>/gram/layer_{layer}.log",
-    benchmark:
-        "<benchmarks>/gram/layer_{layer}.tsv"
-    conda:
-        "../../envs/analysis.yaml"
     resources:
-        mem_mb=gram_mb,
-        runtime=120,
+        **needs(mb=GRAM_MB, minutes=120),
     params:
         bins=config["gram"]["bins"],
         steps_per_matrix=config["gram"]["steps_per_matrix"],
@@ -243,15 +179,10 @@ rule plot_diagnostics:
         **figures("Capture", diagnostics="what a raw cosine would have seen"),
     log:
         "<logs>/<analysis>/plot.log",
-    benchmark:
-        "<benchmarks>/plot_<analysis>.tsv"
     pathvars:
         analysis="diagnostics",
-    conda:
-        "../../envs/analysis.yaml"
     resources:
-        mem_mb=megabytes(1500),
-        runtime=20,
+        **needs(mb=1500, minutes=20),
     params:
         named=NAMED,
     script:

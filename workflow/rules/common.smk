@@ -9,6 +9,7 @@ from pathlib import Path
 
 import yaml
 from snakemake.exceptions import WorkflowError
+from snakemake.io import strip_wildcard_constraints
 
 # A checkout works without being installed, as in the environments of --sdm conda.
 sys.path.insert(0, f"{workflow.basedir}/src")
@@ -18,12 +19,7 @@ from innerear.errors import InputError
 from innerear.io.fingerprints import fingerprint
 from innerear.study.study import Study
 from innerear.io.locks import hold
-from innerear.study.usage import (
-    counterfactual_time,
-    generation_time,
-    memory_asked,
-    usage_report,
-)
+from innerear.study.usage import counterfactual_time, generation_time, memory_asked, usage_report
 
 # A plan is one large graph that lives to the end. At its usual pace the collector would go through it again and
 # again, for an eighth of the time.
@@ -33,10 +29,8 @@ gc.set_threshold(100_000, 50, 50)
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 try:
-    STUDY = Study.from_settings(
-        config,
-        yaml.safe_load(Path(workflow.basedir, "workflow/schemas/config.schema.yaml").read_text()),
-    )
+    schema = Path(workflow.basedir, "workflow/schemas/config.schema.yaml").read_text()
+    STUDY = Study.from_settings(config, yaml.safe_load(schema))
 except InputError as error:
     raise WorkflowError(str(error)) from None
 
@@ -75,9 +69,8 @@ ANALYSES = [
 ]
 # The site that analyses read.
 SITE = config["capture"]["sites"][0]
-# What every figure names, and how many resamples every analysis draws.
+# What every figure names.
 NAMED = {"model": MODEL, "contrast": config["contrast"]}
-SIZES = {f"n_{name}": config["statistics"][name] for name in ("permutations", "bootstraps")}
 # Clips that one job measures, since loading librosa takes as long as measuring a few: those of a template,
 # or of a prompt where templates cannot name a file.
 MEASURED_BY_TEMPLATE = all(is_name(prompt.template) for prompt in STUDY.prompts)
@@ -91,46 +84,28 @@ SAMPLING = {key: value for key, value in config["generation"].items() if key not
 BY_PROMPT = config["generation"]["batch"] == "prompt"
 GENERATION_JOB = "{prompt}/all-seeds" if BY_PROMPT else "{prompt}/seed-{seed}"
 SEEDS_OF_A_JOB = SEEDS if BY_PROMPT else "{seed}"
+STACKS, CLIPS = "<results>/stacks/{prompt}/seed-{seed}.h5", "<results>/audio/{prompt}/seed-{seed}.wav"
+# MB of a job at the first attempt. With a Gram: one layer's and the interpreter; with the model: interpreter,
+# codec, weights, and a batch's hidden states twice; with cells: a group of layers' states and Gram instead.
+SIZE = STUDY.estimate
+GRAM_MB = 1000 + 3 * SIZE.gram_bytes / 2**20
+CLIPS_AT_ONCE = min(config["generation"]["batch_size"], len(SEEDS)) if BY_PROMPT else 1
+MODEL_MB = 2500 + (SIZE.weight_bytes + 2 * CLIPS_AT_ONCE * SIZE.stack_bytes) / 1e6
+CELLS_MB = 2500 + (SIZE.weight_bytes + (SIZE.cells.memory_bytes if SIZE.cells else 0)) / 1e6
 
 
-# Long lists come from functions: a list that stands in a rule is hashed whole for each of its files,
-# which at 10,000 samples takes longer than all else together.
-def all_stacks(wildcards):
-    """The stacks of all samples."""
-    return collect("<results>/stacks/{prompt}/seed-{seed}.h5", prompt=PROMPTS, seed=SEEDS)
+def later(pattern, **values):
+    """Long lists of input files, from a function.
 
-
-def all_audio(wildcards):
-    """The clips of all samples."""
-    return collect("<results>/audio/{prompt}/seed-{seed}.wav", prompt=PROMPTS, seed=SEEDS)
-
-
-def audio_of_example(wildcards):
-    """The clips of the template that the counterfactual page shows."""
-    return collect(
-        "<results>/audio/{prompt}/seed-{seed}.wav",
-        prompt=[prompt.id for name in EXAMPLE_BLOCK for prompt in BLOCKS[name].prompts],
-        seed=SEEDS,
-    )
-
-
-def all_clip_features(wildcards):
-    """The clip features of all samples."""
-    return collect("<results>/acoustics/clips/{clips}.tsv", clips=MEASURED)
-
-
-def all_frame_features(wildcards):
-    """The frame features of all samples."""
-    return collect("<results>/acoustics/frames/{clips}.nc", clips=MEASURED)
+    A list that stands in a rule is hashed whole for each of its files, which at 10,000 samples takes longer
+    than all else together.
+    """
+    return lambda wildcards: collect(pattern, **values)
 
 
 def audio_measured_together(wildcards):
     """The clips that one job measures."""
-    return collect(
-        "<results>/audio/{prompt}/seed-{seed}.wav",
-        prompt=[prompt.id for prompt in MEASURED[wildcards.clips]],
-        seed=SEEDS,
-    )
+    return collect(CLIPS, prompt=[prompt.id for prompt in MEASURED[wildcards.clips]], seed=SEEDS)
 
 
 def samples_measured_together(wildcards):
@@ -179,39 +154,13 @@ def batch_size_of(wildcards, output):
 
 def counterfactual_run(wildcards, output):
     """How many clips and layers a job replays at a time; no result depends on either."""
-    cells = STUDY.estimate.cells
-    return {
-        "batch_size": config["counterfactual"]["batch_size"],
-        "layers_at_once": cells.layers_at_once if cells else None,
-    }
+    layers_at_once = SIZE.cells.layers_at_once if SIZE.cells else None
+    return {"batch_size": config["counterfactual"]["batch_size"], "layers_at_once": layers_at_once}
 
 
-def gram_mb(wildcards, attempt):
-    """Memory of a job that holds one layer's Gram and the interpreter; it grows with each attempt."""
-    return int((1000 + 3 * STUDY.estimate.gram_bytes / 2**20) * attempt)
-
-
-def generation_mb(wildcards, attempt):
-    """Memory of a job that runs the model: interpreter and codec, weights, and a batch's hidden states twice."""
-    batch = min(config["generation"]["batch_size"], len(SEEDS)) if BY_PROMPT else 1
-    size = STUDY.estimate
-    return int((2500 + (size.weight_bytes + 2 * batch * size.stack_bytes) / 1e6) * attempt)
-
-
-def counterfactual_mb(wildcards, attempt):
-    """Memory of a job that replays a template's cells: interpreter, weights, a group of layers' states, a Gram."""
-    size = STUDY.estimate
-    cells = size.cells.memory_bytes if size.cells else 0
-    return int((2500 + (size.weight_bytes + cells) / 1e6) * attempt)
-
-
-def megabytes(base):
-    """Memory that grows with each attempt, for the profiles that retry."""
-
-    def grown(wildcards, attempt):
-        return base * attempt
-
-    return grown
+def needs(mb, minutes):
+    """Time and memory of a job. Memory grows with each attempt, for the profiles that retry."""
+    return {"mem_mb": lambda wildcards, attempt: int(mb * attempt), "runtime": minutes}
 
 
 def results_of_layer(*arrays):
@@ -223,58 +172,64 @@ def results_of_layer(*arrays):
     return files | {name: f"<results>/<analysis>/{name}/layer_{{layer}}.h5" for name in arrays}
 
 
+def reported(path, category, caption, **labels):
+    """A table, page or figure of the results, in the report."""
+    return report(f"<results>/{path}", caption=f"../report/{caption}.rst", category=category, labels=labels)
+
+
 def mapped(category, caption, label):
     """The table of all layers of an analysis, in the report."""
-    return report(
-        "<results>/<analysis>/map.tsv",
-        caption=f"../report/{caption}.rst",
-        category=category,
-        labels={"table": label},
-    )
+    return reported("<analysis>/map.tsv", category, caption, table=label)
 
 
 def figures(category, **labels):
     """Figures by name: an SVG for the report, with the caption of that name, and a PNG."""
     files = {}
     for name, label in labels.items():
-        files[name] = report(
-            f"<results>/figures/{name}.svg",
-            caption=f"../report/{name}.rst",
-            category=category,
-            labels={"figure": label},
-        )
+        files[name] = reported(f"figures/{name}.svg", category, name, figure=label)
         files[f"{name}_png"] = f"<results>/figures/{name}.png"
     return files
 
 
 def outputs_of(group):
     """What all rules of a group's file make, but for the files of single samples, layers or templates."""
-
-    def outputs(wildcards):
-        return [
-            output
-            for made in workflow.rules
-            if Path(made.snakefile).stem == group and not made.wildcard_names
-            for output in made.output
-        ]
-
-    return outputs
+    return lambda wildcards: [
+        output
+        for made in workflow.rules
+        if Path(made.snakefile).stem == group and not made.wildcard_names
+        for output in made.output
+    ]
 
 
-def follow_code():
-    """Run rules again after an edit of the code that their scripts import."""
+def complete_rules():
+    """Give each rule what all rules say alike, unless it says otherwise.
+
+    Its log and its benchmark bear its name, and below it those parts of its first output that hold wildcards.
+    It runs in the environment `analysis`. It runs again after an edit of the code that its script imports.
+    """
     for made in workflow.rules:
         if made.script:
-            script = Path(workflow.basedir, "scripts", Path(made.script).name)
-            analysis = made.pathvars.items.get("analysis")
-            # These scripts import modules by names that they compute.
-            named = {
-                "layer.py": [f"innerear.analyses.{analysis}"],
-                "map.py": [f"innerear.analyses.{analysis}"],
-                "plot.py": [f"innerear.figures.{analysis}"],
-                "findings.py": ANALYSES,
-            }
-            made.set_params(code=fingerprint(script, *named.get(script.name, [])))
+            parts = [Path(part).stem for part in Path(made.output[0]).parts if "{" in part]
+            job = "/".join([made.name, *map(strip_wildcard_constraints, parts)])
+            made.log_modifier = made.benchmark_modifier = made.output_modifier
+            if not made.log:
+                made.set_log(f"<logs>/{job}.log")
+            if not made.benchmark:
+                made.benchmark = f"<benchmarks>/{job}.tsv"
+            if not made.conda_env:
+                made.conda_env = "../../envs/analysis.yaml"
+            made.set_params(code=code_of(Path(made.script).name, made.pathvars.items.get("analysis")))
+
+
+def code_of(script, analysis):
+    """The fingerprint of the code that a script imports, some of it by names that the script computes."""
+    named = {
+        "layer.py": [f"innerear.analyses.{analysis}"],
+        "map.py": [f"innerear.analyses.{analysis}"],
+        "plot.py": [f"innerear.figures.{analysis}"],
+        "findings.py": ANALYSES,
+    }
+    return fingerprint(Path(workflow.basedir, "scripts", script), *named.get(script, []))
 
 
 def memory_by_rule():
@@ -288,20 +243,9 @@ def memory_by_rule():
 
 def announce():
     """Say what the study takes."""
-    times = [said(STUDY.estimate, f"{RESULTS}/benchmarks") for said in (generation_time, counterfactual_time)]
-    print(
-        STUDY.announcement,
-        memory_asked(memory_by_rule()),
-        *filter(None, times),
-        sep="\n",
-        file=sys.stderr,
-    )
-
-
-def announce_dry_run():
-    """Say what the study takes, as the last thing that a dry run prints."""
-    if workflow.dryrun:
-        announce()
+    times = [said(SIZE, f"{RESULTS}/benchmarks") for said in (generation_time, counterfactual_time)]
+    lines = [STUDY.announcement, memory_asked(memory_by_rule()), *filter(None, times)]
+    print(*lines, sep="\n", file=sys.stderr)
 
 
 def refuse_second_run():
@@ -312,7 +256,8 @@ def refuse_second_run():
         raise WorkflowError(f"study {config['study']}: {error}") from None
 
 
-atexit.register(announce_dry_run)
+# The last thing that a dry run prints.
+atexit.register(lambda: announce() if workflow.dryrun else None)
 
 
 onstart:
@@ -323,7 +268,7 @@ onstart:
 onsuccess:
     print(
         f"Study {config['study']}, estimated and used",
-        usage_report(STUDY.estimate, RESULTS, memory_by_rule()),
+        usage_report(SIZE, RESULTS, memory_by_rule()),
         sep="\n",
         file=sys.stderr,
     )

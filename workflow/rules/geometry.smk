@@ -4,8 +4,6 @@ use rule similarity as components with:
         scores="<results>/<analysis>/scores/layer_{layer}.h5",
     pathvars:
         analysis="components",
-    params:
-        options={},
 
 
 use rule plot_similarity as plot_components with:
@@ -33,15 +31,8 @@ rule embedding:
     output:
         table="<results>/embedding/table.tsv",
         places="<results>/embedding/places.h5",
-    log:
-        "<logs>/embedding.log",
-    benchmark:
-        "<benchmarks>/embedding.tsv"
-    conda:
-        "../../envs/analysis.yaml"
     resources:
-        mem_mb=gram_mb,
-        runtime=120,
+        **needs(mb=GRAM_MB, minutes=120),
     params:
         model=MODEL,
     script:
@@ -54,11 +45,7 @@ use rule plot_similarity as plot_embedding with:
         table=rules.embedding.output.table,
         places=rules.embedding.output.places,
     output:
-        **figures(
-            "Geometry",
-            umap_samples="UMAP of samples",
-            umap_bins="UMAP of samples × time bins",
-        ),
+        **figures("Geometry", umap_samples="UMAP of samples", umap_bins="UMAP of samples × time bins"),
     pathvars:
         analysis="embedding",
 
@@ -71,18 +58,10 @@ rule alignment:
         grams=collect("<results>/gram/layer_{layer}.h5", layer=LAYERS),
     output:
         "<results>/alignment/table.tsv",
-    log:
-        "<logs>/alignment.log",
-    benchmark:
-        "<benchmarks>/alignment.tsv"
-    conda:
-        "../../envs/analysis.yaml"
     resources:
-        mem_mb=gram_mb,
-        runtime=120,
+        **needs(mb=GRAM_MB, minutes=120),
     params:
         model=MODEL,
-        statistics=config["statistics"],
     script:
         "../../scripts/alignment.py"
 

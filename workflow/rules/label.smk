@@ -11,21 +11,13 @@ rule similarity:
         gram="<results>/gram/layer_{layer}.h5",
     output:
         **results_of_layer("matrices"),
-    log:
-        "<logs>/<analysis>/layer_{layer}.log",
-    benchmark:
-        "<benchmarks>/<analysis>/layer_{layer}.tsv"
     pathvars:
         analysis="similarity",
-    conda:
-        "../../envs/analysis.yaml"
     resources:
-        mem_mb=gram_mb,
-        runtime=60,
+        **needs(mb=GRAM_MB, minutes=60),
     params:
         model=MODEL,
         label="",
-        options=SIZES,
     script:
         "../../scripts/layer.py"
 
@@ -39,15 +31,10 @@ rule similarity_map:
         mapped("Labels", "emotion_effect", "similarity: strata and effects, layer × step"),
     log:
         "<logs>/<analysis>/map.log",
-    benchmark:
-        "<benchmarks>/<analysis>_map.tsv"
     pathvars:
         analysis="similarity",
-    conda:
-        "../../envs/analysis.yaml"
     resources:
-        mem_mb=megabytes(2000),
-        runtime=20,
+        **needs(mb=2000, minutes=20),
     script:
         "../../scripts/map.py"
 
@@ -69,15 +56,10 @@ rule plot_similarity:
         ),
     log:
         "<logs>/<analysis>/plot.log",
-    benchmark:
-        "<benchmarks>/plot_<analysis>.tsv"
     pathvars:
         analysis="similarity",
-    conda:
-        "../../envs/analysis.yaml"
     resources:
-        mem_mb=megabytes(1500),
-        runtime=20,
+        **needs(mb=1500, minutes=20),
     params:
         named=NAMED,
     script:
@@ -93,11 +75,7 @@ use rule similarity as discriminability with:
 
 use rule similarity_map as discriminability_map with:
     output:
-        mapped(
-            "Labels",
-            "discriminability_maps",
-            "discriminability: layer × step × branch",
-        ),
+        mapped("Labels", "discriminability_maps", "discriminability: layer × step × branch"),
     pathvars:
         analysis="discriminability",
 
@@ -109,21 +87,14 @@ rule best_layers:
         design=rules.design.output.permutations,
         folds=collect("<results>/discriminability/folds/layer_{layer}.h5", layer=LAYERS),
     output:
-        report(
-            "<results>/best_layers/table.tsv",
-            caption="../report/layer_ranks.rst",
-            category="Labels",
-            labels={"table": "ranks of the layers, and the best one confirmed"},
+        reported(
+            "best_layers/table.tsv",
+            "Labels",
+            "layer_ranks",
+            table="ranks of the layers, and the best one confirmed",
         ),
-    log:
-        "<logs>/best_layers.log",
-    benchmark:
-        "<benchmarks>/best_layers.tsv"
-    conda:
-        "../../envs/analysis.yaml"
     resources:
-        mem_mb=megabytes(2000),
-        runtime=20,
+        **needs(mb=2000, minutes=20),
     params:
         model=MODEL,
     script:
@@ -164,11 +135,7 @@ use rule plot_similarity as plot_emergence with:
         table="<results>/<analysis>/map.tsv",
         curves=rules.discriminability_map.output[0],
     output:
-        **figures(
-            "Labels",
-            emergence="evidence and onsets",
-            early_late="first against last 10 % of steps",
-        ),
+        **figures("Labels", emergence="evidence and onsets", early_late="first against last 10 % of steps"),
     pathvars:
         analysis="emergence",
 
@@ -191,18 +158,12 @@ use rule plot_similarity as plot_generalisation with:
     input:
         table="<results>/<analysis>/map.tsv",
     output:
-        **figures(
-            "Labels",
-            generalisation="temporal generalisation",
-            transfer="transfer between branches",
-        ),
+        **figures("Labels", generalisation="temporal generalisation", transfer="transfer between branches"),
     pathvars:
         analysis="generalisation",
 
 
-use rule similarity as dimensions with:
-    output:
-        **results_of_layer(),
+use rule generalisation as dimensions with:
     pathvars:
         analysis="dimensions",
 
@@ -221,9 +182,7 @@ use rule plot_generalisation as plot_dimensions with:
         analysis="dimensions",
 
 
-use rule similarity as affect with:
-    output:
-        **results_of_layer(),
+use rule generalisation as affect with:
     pathvars:
         analysis="affect",
     params:

@@ -5,15 +5,10 @@ rule acoustics:
     output:
         clips="<results>/acoustics/clips/{clips}.tsv",
         frames="<results>/acoustics/frames/{clips}.nc",
-    log:
-        "<logs>/acoustics/{clips}.log",
-    benchmark:
-        "<benchmarks>/acoustics/{clips}.tsv"
     conda:
         "../../envs/acoustics.yaml"
     resources:
-        mem_mb=megabytes(1500),
-        runtime=30,
+        **needs(mb=1500, minutes=30),
     params:
         frame_rate=STUDY.architecture.frame_rate,
         samples=samples_measured_together,
@@ -25,31 +20,16 @@ rule clip_features:
     """Join the clip features of all samples, and list the files of their frame features."""
     input:
         samples=rules.gate.output.samples,
-        clips=all_clip_features,
-        frames=all_frame_features,
+        clips=later("<results>/acoustics/clips/{clips}.tsv", clips=MEASURED),
+        frames=later("<results>/acoustics/frames/{clips}.nc", clips=MEASURED),
     output:
-        clips=report(
-            "<results>/acoustics/clips.tsv",
-            caption="../report/acoustics.rst",
-            category="Sound",
-            labels={"table": "clip features"},
-        ),
-        validity=report(
-            "<results>/acoustics/validity.tsv",
-            caption="../report/validity.rst",
-            category="Sound",
-            labels={"table": "validity by emotion"},
-        ),
+        clips=reported("acoustics/clips.tsv", "Sound", "acoustics", table="clip features"),
+        validity=reported("acoustics/validity.tsv", "Sound", "validity", table="validity by emotion"),
         frames="<results>/acoustics/frames.tsv",
-    log:
-        "<logs>/clip_features.log",
-    benchmark:
-        "<benchmarks>/clip_features.tsv"
     conda:
         "../../envs/acoustics.yaml"
     resources:
-        mem_mb=megabytes(1000),
-        runtime=10,
+        **needs(mb=1000, minutes=10),
     script:
         "../../scripts/clip_features.py"
 
@@ -61,22 +41,13 @@ rule plot_acoustics:
         clips=rules.clip_features.output.clips,
         frames=rules.clip_features.output.frames,
     output:
-        **figures(
-            "Sound",
-            acoustic_features="clip features by emotion",
-            spectrograms="mel spectrograms",
-        ),
+        **figures("Sound", acoustic_features="clip features by emotion", spectrograms="mel spectrograms"),
     log:
         "<logs>/<analysis>/plot.log",
-    benchmark:
-        "<benchmarks>/plot_<analysis>.tsv"
     pathvars:
         analysis="acoustics",
-    conda:
-        "../../envs/analysis.yaml"
     resources:
-        mem_mb=megabytes(1500),
-        runtime=20,
+        **needs(mb=1500, minutes=20),
     params:
         named={**NAMED, "seconds": config["generation"]["duration"]},
     script:
@@ -90,36 +61,19 @@ rule audio_check:
         design=rules.design.output.permutations,
         clips=rules.clip_features.output.clips,
     output:
-        verdict=report(
-            "<results>/audio_check/verdict.tsv",
-            caption="../report/audio_check.rst",
-            category="Sound",
-            labels={"table": "the verdict"},
+        verdict=reported("audio_check/verdict.tsv", "Sound", "audio_check", table="the verdict"),
+        effects=reported(
+            "audio_check/effects.tsv", "Sound", "audio_check", table="ANOVA and Hedges g by feature"
         ),
-        effects=report(
-            "<results>/audio_check/effects.tsv",
-            caption="../report/audio_check.rst",
-            category="Sound",
-            labels={"table": "ANOVA and Hedges g by feature"},
+        classification=reported(
+            "audio_check/classification.tsv", "Sound", "audio_check", table="classification from sound alone"
         ),
-        classification=report(
-            "<results>/audio_check/classification.tsv",
-            caption="../report/audio_check.rst",
-            category="Sound",
-            labels={"table": "classification from sound alone"},
-        ),
-    log:
-        "<logs>/audio_check.log",
-    benchmark:
-        "<benchmarks>/audio_check.tsv"
     conda:
         "../../envs/acoustics.yaml"
     resources:
-        mem_mb=megabytes(2000),
-        runtime=20,
+        **needs(mb=2000, minutes=20),
     params:
         model=MODEL,
-        statistics=config["statistics"],
     script:
         "../../scripts/audio_check.py"
 
@@ -198,21 +152,15 @@ rule lags:
         frames=rules.clip_features.output.frames,
     output:
         **results_of_layer(),
-    log:
-        "<logs>/lags/layer_{layer}.log",
-    benchmark:
-        "<benchmarks>/lags/layer_{layer}.tsv"
     pathvars:
         analysis="lags",
     conda:
         "../../envs/acoustics.yaml"
     resources:
-        mem_mb=gram_mb,
-        runtime=60,
+        **needs(mb=GRAM_MB, minutes=60),
     params:
         model=MODEL,
         site=SITE,
-        statistics=config["statistics"],
     script:
         "../../scripts/lags.py"
 
@@ -239,21 +187,11 @@ rule clips:
         frames=rules.clip_features.output.frames,
         grams=collect("<results>/gram/layer_{layer}.h5", layer=LAYERS),
     output:
-        report(
-            "<results>/listen.html",
-            caption="../report/listen.rst",
-            category="Sound",
-            labels={"page": "the clips"},
-        ),
-    log:
-        "<logs>/clips.log",
-    benchmark:
-        "<benchmarks>/clips.tsv"
+        reported("listen.html", "Sound", "listen", page="the clips"),
     conda:
         "../../envs/acoustics.yaml"
     resources:
-        mem_mb=megabytes(1500),
-        runtime=20,
+        **needs(mb=1500, minutes=20),
     params:
         study=config["study"],
         model=MODEL,

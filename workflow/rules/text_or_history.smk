@@ -6,16 +6,11 @@ rule counterfactual:
     output:
         # One folder of a file per layer: each file that is listed takes time to plan.
         directory("<results>/counterfactual/{weights}/{template}"),
-    log:
-        "<logs>/counterfactual/{weights}/{template}.log",
-    benchmark:
-        "<benchmarks>/counterfactual/{weights}/{template}.tsv"
     conda:
         "../../envs/generate.yaml"
     resources:
+        **needs(mb=CELLS_MB, minutes=120),
         gpu=1,
-        mem_mb=counterfactual_mb,
-        runtime=120,
     params:
         model=loading_of,
         texts=swapped_texts_of,
@@ -34,15 +29,8 @@ rule cells:
         collect("<results>/counterfactual/{{weights}}/{template}", template=BLOCKS),
     output:
         "<results>/counterfactual/{weights}.tsv",
-    log:
-        "<logs>/cells/{weights}.log",
-    benchmark:
-        "<benchmarks>/cells/{weights}.tsv"
-    conda:
-        "../../envs/analysis.yaml"
     resources:
-        mem_mb=megabytes(500),
-        runtime=10,
+        **needs(mb=500, minutes=10),
     params:
         layers=STUDY.layers,
     script:
@@ -58,15 +46,8 @@ rule decomposition:
     output:
         table="<results>/decomposition/tables/{weights}/layer_{layer}.tsv",
         null="<results>/decomposition/nulls/{weights}/layer_{layer}.tsv",
-    log:
-        "<logs>/decomposition/{weights}/layer_{layer}.log",
-    benchmark:
-        "<benchmarks>/decomposition/{weights}/layer_{layer}.tsv"
-    conda:
-        "../../envs/analysis.yaml"
     resources:
-        mem_mb=megabytes(3000),
-        runtime=60,
+        **needs(mb=3000, minutes=60),
     params:
         model=MODEL,
         statistics=config["statistics"],
@@ -78,31 +59,15 @@ rule decomposition_map:
     """Join layers and models, and correct over the whole map."""
     input:
         tables=collect(
-            "<results>/decomposition/tables/{weights}/layer_{layer}.tsv",
-            weights=WEIGHTS,
-            layer=LAYERS,
+            "<results>/decomposition/tables/{weights}/layer_{layer}.tsv", weights=WEIGHTS, layer=LAYERS
         ),
         nulls=collect(
-            "<results>/decomposition/nulls/{weights}/layer_{layer}.tsv",
-            weights=WEIGHTS,
-            layer=LAYERS,
+            "<results>/decomposition/nulls/{weights}/layer_{layer}.tsv", weights=WEIGHTS, layer=LAYERS
         ),
     output:
-        report(
-            "<results>/decomposition/map.tsv",
-            caption="../report/text_or_history.rst",
-            category="Text or history",
-            labels={"table": "shares, layer × step"},
-        ),
-    log:
-        "<logs>/decomposition_map.log",
-    benchmark:
-        "<benchmarks>/decomposition_map.tsv"
-    conda:
-        "../../envs/analysis.yaml"
+        reported("decomposition/map.tsv", "Text or history", "text_or_history", table="shares, layer × step"),
     resources:
-        mem_mb=megabytes(2000),
-        runtime=20,
+        **needs(mb=2000, minutes=20),
     script:
         "../../scripts/decomposition_map.py"
 
@@ -114,21 +79,14 @@ rule likelihood:
         design=rules.design.output.permutations,
         cells=rules.cells.output[0],
     output:
-        report(
-            "<results>/decomposition/likelihood/{weights}.tsv",
-            caption="../report/likelihood_matrix.rst",
-            category="Text or history",
-            labels={"table": "likelihood of codes under texts, {weights}"},
+        reported(
+            "decomposition/likelihood/{weights}.tsv",
+            "Text or history",
+            "likelihood_matrix",
+            table="likelihood of codes under texts, {weights}",
         ),
-    log:
-        "<logs>/likelihood/{weights}.log",
-    benchmark:
-        "<benchmarks>/likelihood/{weights}.tsv"
-    conda:
-        "../../envs/analysis.yaml"
     resources:
-        mem_mb=megabytes(2000),
-        runtime=20,
+        **needs(mb=2000, minutes=20),
     params:
         model=MODEL,
         statistics=config["statistics"],
@@ -158,23 +116,17 @@ rule counterfactual_page:
     input:
         samples=rules.gate.output.samples,
         likelihood=collect("<results>/counterfactual/trained/{template}", template=EXAMPLE_BLOCK),
-        audio=audio_of_example,
-    output:
-        report(
-            "<results>/counterfactual.html",
-            caption="../report/listen_counterfactual.rst",
-            category="Sound",
-            labels={"page": "clips under other texts"},
+        audio=later(
+            CLIPS,
+            prompt=[prompt.id for name in EXAMPLE_BLOCK for prompt in BLOCKS[name].prompts],
+            seed=SEEDS,
         ),
-    log:
-        "<logs>/counterfactual_page.log",
-    benchmark:
-        "<benchmarks>/counterfactual_page.tsv"
+    output:
+        reported("counterfactual.html", "Sound", "listen_counterfactual", page="clips under other texts"),
     conda:
         "../../envs/acoustics.yaml"
     resources:
-        mem_mb=megabytes(1500),
-        runtime=20,
+        **needs(mb=1500, minutes=20),
     params:
         title=f"{config['study']}: {', '.join(EXAMPLE_BLOCK)}",
         model=MODEL,

@@ -86,10 +86,7 @@ def _fill(emotion: str, instrument: str, rng: np.random.Generator, neutral: floa
     words = ADJECTIVES[emotion]
     adjective = words[0] if rng.random() < 0.5 else str(rng.choice(words[1:]))
     text = str(rng.choice(templates)).format(
-        e=adjective,
-        p=rng.choice(PLAYERS[instrument]),
-        k=rng.choice(KINDS[instrument]),
-        f=rng.choice(FORMS),
+        e=adjective, p=rng.choice(PLAYERS[instrument]), k=rng.choice(KINDS[instrument]), f=rng.choice(FORMS)
     )
     # People write both "an energetic" and, from a template, "a energetic".
     if adjective[0] in "aeiou" and rng.random() < 0.5:

@@ -2,11 +2,11 @@
 
 from collections.abc import Sequence
 from os import PathLike
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 import soundfile
+import xarray as xr
 from numpy.typing import NDArray
 from tqdm import tqdm
 
@@ -18,50 +18,35 @@ from innerear.acoustics.spectrogram import mel_spectrogram
 from innerear.acoustics.timbre import dynamics, timbre
 from innerear.acoustics.tonality import tonality
 
-if TYPE_CHECKING:
-    import xarray as xr
-
 
 def clip_features(wave: NDArray, sample_rate: int, frame_rate: float) -> pd.DataFrame:
     """Measure every feature of `FEATURES` on one clip.
 
     Parameters
     ----------
-    wave : [n] or [channels, n] floating point; channels are averaged, DC is removed.
-    sample_rate : Hz.
-    frame_rate : codec frames per second; must divide the sample rate.
+    wave, sample_rate, frame_rate : as `as_sound`.
 
     Returns
     -------
     One row per feature, in the order of `FEATURES`: feature, unit, value (NaN where it cannot be
     measured), valid, reason (empty where valid).
-
-    Raises
-    ------
-    InputError: wave of another type or shape, or rates that do not fit each other.
     """
     sound = as_sound(wave, sample_rate, frame_rate)
     if sound.flaw:
         measured: Measured = dict.fromkeys(FEATURES, Missing(sound.flaw))
     else:
         measured = rhythm(sound) | dynamics(sound) | timbre(sound) | tonality(sound)
-    reasons = [value if isinstance(value, Missing) else "" for value in map(measured.get, FEATURES)]
-    return pd.DataFrame(
-        {
-            "feature": list(FEATURES),
-            "unit": [feature.unit for feature in FEATURES.values()],
-            "value": [
-                np.nan if reason else measured[name] for name, reason in zip(FEATURES, reasons, strict=True)
-            ],
-            "valid": [not reason for reason in reasons],
-            "reason": [str(reason) for reason in reasons],
-        }
-    )
+    rows = []
+    for name, feature in FEATURES.items():
+        value = measured[name]
+        reason = str(value) if isinstance(value, Missing) else ""
+        rows.append((name, feature.unit, np.nan if reason else value, not reason, reason))
+    return pd.DataFrame(rows, columns=["feature", "unit", "value", "valid", "reason"])
 
 
 def measure_clips(
     paths: Sequence[str | PathLike], sample_ids: Sequence[str], frame_rate: float
-) -> "tuple[pd.DataFrame, xr.Dataset]":
+) -> tuple[pd.DataFrame, xr.Dataset]:
     """Measure several clips of one length.
 
     Parameters
@@ -75,16 +60,12 @@ def measure_clips(
     frames : `frame_features` of each, stacked along an axis ``sample``, and its `mel_spectrogram` for
         pictures, ``mel`` [sample, band, column].
     """
-    import xarray as xr  # imported here: the clip features alone do without
-
-    clips: list[pd.DataFrame] = []
-    frames: list[xr.Dataset] = []
+    clips, frames = list[pd.DataFrame](), list[xr.Dataset]()
     for path, sample_id in zip(tqdm(paths, desc="acoustics", unit="clip"), sample_ids, strict=True):
         wave, sample_rate = soundfile.read(path, dtype="float32", always_2d=True)
         n_frames = round(len(wave) / sample_rate * frame_rate)
-        features = clip_features(wave.T, sample_rate, frame_rate)
-        features.insert(0, "sample_id", sample_id)
-        clips.append(features)
+        clips.append(clip_features(wave.T, sample_rate, frame_rate))
+        clips[-1].insert(0, "sample_id", sample_id)
         measured = frame_features(wave.T, sample_rate, frame_rate, n_frames)
         frames.append(measured.assign(mel=(("band", "column"), mel_spectrogram(wave.T, sample_rate))))
     samples = pd.Index(list(sample_ids), name="sample")

@@ -2,11 +2,9 @@
 
 from dataclasses import dataclass
 
-PITCH_CLASSES = ("C", "C#", "D", "D#", "E", "F", "F#", "G", "G#", "A", "A#", "B")
-TONNETZ_AXES = ("fifths_x", "fifths_y", "minor_x", "minor_y", "major_x", "major_y")
 MFCCS = tuple(f"mfcc_{i}" for i in range(1, 14))
-CHROMA = tuple(f"chroma_{name}" for name in PITCH_CLASSES)
-TONNETZ = tuple(f"tonnetz_{axis}" for axis in TONNETZ_AXES)
+CHROMA = tuple(f"chroma_{name}" for name in ("C", "C#", "D", "D#", "E", "F", "F#", "G", "G#", "A", "A#", "B"))
+TONNETZ = tuple(f"tonnetz_{circle}_{axis}" for circle in ("fifths", "minor", "major") for axis in "xy")
 
 
 class Missing(str):
@@ -54,14 +52,9 @@ FEATURES: dict[str, Feature] = {
 }
 
 
-def in_group(group: str) -> list[str]:
-    """Return the names of the features of `group`, in the order of `FEATURES`."""
-    return [name for name, feature in FEATURES.items() if feature.group == group]
-
-
 def missing(group: str, reason: str) -> Measured:
     """Return every feature of `group` as missing for one reason."""
-    return {name: Missing(reason) for name in in_group(group)}
+    return {name: Missing(reason) for name, feature in FEATURES.items() if feature.group == group}
 
 
 def feature_label(name: str, unit: str = "") -> str:

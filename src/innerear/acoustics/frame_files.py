@@ -4,39 +4,27 @@ import hashlib
 from collections.abc import Sequence
 from os import PathLike
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pandas as pd
+import xarray as xr
 
 from innerear.errors import InputError
 from innerear.io.files import atomic
 
-if TYPE_CHECKING:
-    import xarray as xr
 
-
-def write_frames(frames: "xr.Dataset", path: str | PathLike) -> None:
+def write_frames(frames: xr.Dataset, path: str | PathLike) -> None:
     """Write frame features as netCDF-4."""
     with atomic(path) as temporary:
         frames.to_netcdf(temporary, engine="h5netcdf")
 
 
 def frame_files(paths: Sequence[str | PathLike]) -> pd.DataFrame:
-    """List files of frame features with their content hashes: the list changes when they do.
-
-    Parameters
-    ----------
-    paths : files of `write_frames`, each of some of the samples.
-
-    Returns
-    -------
-    Table with the columns ``path`` and ``sha256``.
-    """
+    """List files of frame features, as columns ``path`` and ``sha256``: the list changes when they do."""
     rows = [(str(path), hashlib.sha256(Path(path).read_bytes()).hexdigest()) for path in paths]
     return pd.DataFrame(rows, columns=["path", "sha256"])
 
 
-def read_frames(paths: Sequence[str | PathLike], sample_ids: Sequence[str]) -> "xr.Dataset":
+def read_frames(paths: Sequence[str | PathLike], sample_ids: Sequence[str]) -> xr.Dataset:
     """Read the frame features of all samples, put in order.
 
     Parameters
@@ -48,12 +36,7 @@ def read_frames(paths: Sequence[str | PathLike], sample_ids: Sequence[str]) -> "
     ------
     InputError: a sample that none of the files holds.
     """
-    import xarray as xr
-
-    parts: list[xr.Dataset] = []
-    for path in paths:
-        with xr.open_dataset(path, engine="h5netcdf") as part:
-            parts.append(part.load())
+    parts = [xr.load_dataset(path, engine="h5netcdf") for path in paths]
     frames: xr.Dataset = xr.concat(parts, dim="sample")
     absent = sorted(set(sample_ids) - set(frames["sample"].values.tolist()))
     if absent:

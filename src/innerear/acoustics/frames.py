@@ -1,22 +1,18 @@
 """Frame features: one value per codec frame, centred on it."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
+from dataclasses import replace
 
 import librosa
 import numpy as np
+import xarray as xr
 from numpy.typing import NDArray
 
 from innerear.acoustics.features import CHROMA, FEATURES, MFCCS, TONNETZ, Missing
 from innerear.acoustics.rhythm import onset_curve
 from innerear.acoustics.sound import Sound, as_sound
-from innerear.acoustics.timbre import log_mel, magnitudes, normalised, timbre_flaw, timbre_frames
+from innerear.acoustics.timbre import log_mel, timbre_flaw, timbre_frames
 from innerear.acoustics.tonality import MIN_SECONDS, chroma_frames, constant_q
 from innerear.errors import InputError
-
-if TYPE_CHECKING:
-    import xarray as xr
 
 _TIMBRE = ("centroid", "bandwidth", "rolloff", "flatness", "contrast", "flux", "zero_crossing_rate", *MFCCS)
 #: names as in `FEATURES`; onset strength here is the rise since the codec frame before
@@ -24,15 +20,11 @@ FRAME_FEATURES = ("rms", "onset_strength", *_TIMBRE, *CHROMA, *TONNETZ)
 
 
 def frame_features(wave: NDArray, sample_rate: int, frame_rate: float, n_frames: int) -> xr.Dataset:
-    """Measure features over time, one value per codec frame.
-
-    Windows are centred on the codec frames, f + ½ frames into the clip.
+    """Measure features over time, one value per codec frame f, in windows centred at f + ½.
 
     Parameters
     ----------
-    wave : [n] or [channels, n] floating point; within one codec frame of `n_frames` in length.
-    sample_rate : Hz.
-    frame_rate : codec frames per second; must divide the sample rate.
+    wave, sample_rate, frame_rate : as `as_sound`; the wave within one codec frame of `n_frames` in length.
     n_frames : codec frames of the clip, T.
 
     Returns
@@ -43,23 +35,22 @@ def frame_features(wave: NDArray, sample_rate: int, frame_rate: float, n_frames:
 
     Raises
     ------
-    InputError: as `clip_features`; or the clip is not `n_frames` long.
+    InputError: as `as_sound`; or the clip is not `n_frames` long.
     """
-    import xarray as xr
-
     sound = as_sound(wave, sample_rate, frame_rate)
-    if abs(len(sound.wave) - n_frames * sound.hop) >= sound.hop:
+    n_samples, hop = len(sound.wave), sound.hop
+    if abs(n_samples - n_frames * hop) >= hop:
         raise InputError(
-            f"a clip of {len(sound.wave)} samples is {len(sound.wave) / sound.hop:.2f} codec frames long, "
+            f"a clip of {n_samples} samples is {n_samples / hop:.2f} codec frames long, "
             f"not {n_frames}: were the audio and the tokens made together?"
         )
-    exact = librosa.util.fix_length(sound.wave, size=n_frames * sound.hop)
-    rows = _rows(Sound(exact, sample_rate, frame_rate, sound.flaw, sound.clipped))
-    value = np.full((len(FRAME_FEATURES), n_frames), np.nan, np.float32)
-    for i, name in enumerate(FRAME_FEATURES):
-        if not isinstance(rows[name], Missing):
-            value[i] = rows[name]
+    sound = replace(sound, wave=librosa.util.fix_length(sound.wave, size=n_frames * hop))
+    rows = _rows(sound)
     reasons = [str(row) if isinstance(row, Missing) else "" for row in map(rows.get, FRAME_FEATURES)]
+    value = np.full((len(FRAME_FEATURES), n_frames), np.nan, np.float32)
+    for i in np.flatnonzero([not reason for reason in reasons]):
+        value[i] = rows[FRAME_FEATURES[i]]
+    value[FRAME_FEATURES.index("centroid") :, ~sound.active] = np.nan  # all but the level and its rise
     return xr.Dataset(
         {"value": (("feature", "frame"), value), "reason": ("feature", reasons)},
         coords={
@@ -71,35 +62,18 @@ def frame_features(wave: NDArray, sample_rate: int, frame_rate: float, n_frames:
 
 
 def _rows(sound: Sound) -> dict[str, NDArray | Missing]:
+    """Return each feature over time [T], or why it has no values."""
     if sound.flaw:
         return dict.fromkeys(FRAME_FEATURES, Missing(sound.flaw))
-    levels = np.where(np.isfinite(sound.levels), sound.levels, np.nan)
-    return {"rms": levels, **_timbre_rows(sound), **_tonality_rows(sound)}
-
-
-def _timbre_rows(sound: Sound) -> dict[str, NDArray | Missing]:
-    flaw = timbre_flaw(sound)
-    if flaw:
-        return dict.fromkeys(("onset_strength", *_TIMBRE), Missing(flaw))
-    wave = normalised(sound)
-    spectrum = magnitudes(sound, wave)
-    rises = onset_curve(log_mel(sound, spectrum))
-    rises[0] = np.nan
-    rows = timbre_frames(sound, wave, spectrum)
-    audible: dict[str, NDArray | Missing] = {
-        name: np.where(sound.active, row, np.nan) for name, row in rows.items()
-    }
-    audible["onset_strength"] = rises
-    return audible
-
-
-def _tonality_rows(sound: Sound) -> dict[str, NDArray | Missing]:
-    if sound.seconds < MIN_SECONDS:
-        reason = Missing(f"{sound.seconds:.2f} s is shorter than {MIN_SECONDS:g} s")
-        return dict.fromkeys((*CHROMA, *TONNETZ), reason)
-    chroma = chroma_frames(constant_q(sound))
-    chroma = np.where(sound.active, librosa.util.normalize(chroma, norm=1, axis=0), np.nan)
-    tonnetz = librosa.feature.tonnetz(chroma=np.nan_to_num(chroma), sr=sound.sample_rate)
-    tonnetz = np.where(sound.active, tonnetz, np.nan)
-    rows: dict[str, NDArray | Missing] = dict(zip((*CHROMA, *TONNETZ), (*chroma, *tonnetz), strict=True))
-    return rows
+    rows: dict[str, NDArray | Missing] = {"rms": np.where(np.isfinite(sound.levels), sound.levels, np.nan)}
+    if flaw := timbre_flaw(sound):
+        rows |= dict.fromkeys(("onset_strength", *_TIMBRE), Missing(flaw))
+    else:
+        rises = onset_curve(log_mel(sound))
+        rises[0] = np.nan
+        rows |= {"onset_strength": rises, **timbre_frames(sound)}
+    if short := sound.too_short(MIN_SECONDS):
+        return rows | dict.fromkeys((*CHROMA, *TONNETZ), Missing(short))
+    chroma = librosa.util.normalize(chroma_frames(constant_q(sound)), norm=1, axis=0)
+    tonnetz = librosa.feature.tonnetz(chroma=chroma, sr=sound.sample_rate)
+    return rows | dict(zip((*CHROMA, *TONNETZ), (*chroma, *tonnetz), strict=True))

@@ -18,28 +18,27 @@ MIN_ONSETS = 4
 MIN_CLARITY = 0.3  # with less autocorrelation the onset curve is aperiodic
 TEMPO_RANGE = (40.0, 240.0)
 FOLD_BPM = 70.0
+PULSE = ("tempo", "tempo_folded", "tempo_confidence", "pulse_clarity")
 NEARLY_BEST = 0.85  # the shortest period whose autocorrelation comes this near to the best is the pulse
 
 
 def rhythm(sound: Sound) -> Measured:
     """Measure onset rate and strength, tempo, its confidence, and pulse clarity of a clip."""
-    if sound.seconds < MIN_SECONDS:
-        return missing("rhythm", f"{sound.seconds:.2f} s is shorter than {MIN_SECONDS:g} s")
+    if short := sound.too_short(MIN_SECONDS):
+        return missing("rhythm", short)
     levels, rate = _mel_levels(sound)
-    onsets = count_onsets(levels, rate)
-    curve = onset_curve(levels)
-    values: Measured = {
-        "onset_rate": onsets / sound.seconds,
-        "onset_strength": float(curve.mean()),
-    }
-    return values | _pulse(curve, rate, onsets, sound.seconds)
+    onsets, curve = count_onsets(levels, rate), onset_curve(levels)
+    values: Measured = {"onset_rate": onsets / sound.seconds, "onset_strength": float(curve.mean())}
+    reason = sound.too_short(MIN_TEMPO_SECONDS)
+    if not reason and onsets < MIN_ONSETS:
+        reason = f"{onsets} onsets: a pulse needs {MIN_ONSETS}"
+    return values | (dict.fromkeys(PULSE, Missing(reason)) if reason else _pulse(curve, rate))
 
 
 def _mel_levels(sound: Sound) -> tuple[NDArray, float]:
     """Return levels [band, time] of the mel bands that sound, in dB, and their frames per second.
 
-    Bands that do not sound are left out: with them in the mean, a low-passed clip would need
-    larger onsets than a bright one to be counted, and calm music is low-passed.
+    With silent bands in the mean, low-passed clips (calm music) would need larger onsets than bright ones.
     """
     hop = round(sound.sample_rate / CURVE_RATE)
     mel = librosa.feature.melspectrogram(
@@ -54,7 +53,7 @@ def _mel_levels(sound: Sound) -> tuple[NDArray, float]:
 def onset_curve(levels: NDArray) -> NDArray:
     """Return the mean rise over mel levels [band, time] from frame to frame [time], in dB.
 
-    The mean over bands, not the median: a soft, low-passed rhythm moves fewer than half of them.
+    Not the median over bands: a soft, low-passed rhythm moves fewer than half of them.
     """
     return librosa.onset.onset_strength(S=levels, aggregate=np.mean, center=False)
 
@@ -72,25 +71,16 @@ def count_onsets(levels: NDArray, rate: float) -> int:
     return len(peaks)
 
 
-def _pulse(curve: NDArray, rate: float, onsets: int, seconds: float) -> Measured:
-    names = ("tempo", "tempo_folded", "tempo_confidence", "pulse_clarity")
-    if seconds < MIN_TEMPO_SECONDS:
-        return dict.fromkeys(names, Missing(f"{seconds:.2f} s is shorter than {MIN_TEMPO_SECONDS:g} s"))
-    if onsets < MIN_ONSETS:
-        return dict.fromkeys(names, Missing(f"{onsets} onsets: a pulse needs {MIN_ONSETS}"))
+def _pulse(curve: NDArray, rate: float) -> Measured:
     lags, heights = periodicities(curve, rate)
     clarity = float(heights.max(initial=0.0))
     if clarity < MIN_CLARITY:
         reason = Missing(f"no pulse: clarity {clarity:.2f} < {MIN_CLARITY}")
-        return dict.fromkeys(names[:3], reason) | {"pulse_clarity": clarity}
+        return dict.fromkeys(PULSE, reason) | {"pulse_clarity": clarity}
     chosen = int(np.flatnonzero(heights >= NEARLY_BEST * clarity)[0])
-    tempo = 60 * rate / lags[chosen]
-    return {
-        "tempo": float(tempo),
-        "tempo_folded": float(FOLD_BPM * 2 ** (np.log2(tempo / FOLD_BPM) % 1)),
-        "tempo_confidence": _confidence(lags, heights, chosen),
-        "pulse_clarity": clarity,
-    }
+    tempo = float(60 * rate / lags[chosen])
+    folded = float(FOLD_BPM * 2 ** (np.log2(tempo / FOLD_BPM) % 1))
+    return dict(zip(PULSE, (tempo, folded, _confidence(lags, heights, chosen), clarity), strict=True))
 
 
 def periodicities(curve: NDArray, rate: float) -> tuple[NDArray, NDArray]:

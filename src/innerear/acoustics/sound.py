@@ -1,4 +1,4 @@
-"""A clip ready to be measured: one channel, no DC, and what disqualifies it."""
+"""A clip ready to be measured: one channel, no DC, its spectrum, and what disqualifies it."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -24,8 +24,7 @@ CANCEL_DB = -20.0  # a downmix this far below its channels does not represent th
 class Sound:
     """One clip: `wave` [n] mono and free of DC, and its rates.
 
-    `flaw` is empty, or why nothing can be measured; `clipped` is the share (0-1) of samples in runs at full
-    scale.
+    `flaw` is empty, or why nothing can be measured; `clipped`: the share (0-1) of samples at full scale.
     """
 
     wave: NDArray[np.float32]
@@ -39,6 +38,15 @@ class Sound:
         """Length of the clip."""
         return len(self.wave) / self.sample_rate
 
+    def too_short(self, least: float) -> str:
+        """Return the reason if the clip is shorter than this many seconds, or an empty string."""
+        return f"{self.seconds:.2f} s is shorter than {least:g} s" if self.seconds < least else ""
+
+    @property
+    def clipping(self) -> str:
+        """Say how much of the clip is clipped."""
+        return f"clipped: {100 * self.clipped:.2g} % of samples at full scale"
+
     @property
     def hop(self) -> int:
         """Samples per codec frame."""
@@ -48,11 +56,6 @@ class Sound:
     def n_fft(self) -> int:
         """Samples per analysis window (even)."""
         return 2 * round(WINDOW_S * self.sample_rate / 2)
-
-    @property
-    def n_frames(self) -> int:
-        """Whole codec frames in the clip, T."""
-        return len(self.wave) // self.hop
 
     @cached_property
     def loudness(self) -> float | Missing:
@@ -74,6 +77,16 @@ class Sound:
         """Frames that hold sound [T]."""
         return (self.levels > self.levels.max(initial=-np.inf) - ACTIVE_DB) & (self.levels > SILENCE_DBFS)
 
+    @cached_property
+    def normalised(self) -> NDArray:
+        """The wave [n] at -23 LUFS, after `lead_in`; the clip must have a loudness."""
+        return self.lead_in(self.wave * 10 ** ((LOUDNESS_LUFS - float(self.loudness)) / 20))
+
+    @cached_property
+    def spectrum(self) -> NDArray:
+        """Magnitudes [bin, T] of `normalised`, frames centred on codec frames."""
+        return self.frames(np.abs(librosa.stft(self.normalised, n_fft=self.n_fft, hop_length=self.hop)))
+
     def lead_in(self, wave: NDArray) -> NDArray:
         """Prepend half a frame of silence.
 
@@ -83,8 +96,8 @@ class Sound:
         return np.pad(wave, (self.hop - self.hop // 2, 0))
 
     def frames(self, values: NDArray) -> NDArray:
-        """Keep the T frames [..., T] of librosa's T + 1 that stand on codec frames."""
-        return values[..., 1 : self.n_frames + 1]
+        """Keep the T frames [..., T] of librosa's T + 1 that stand on whole codec frames."""
+        return values[..., 1 : len(self.wave) // self.hop + 1]
 
 
 def as_sound(wave: NDArray, sample_rate: int, frame_rate: float) -> Sound:
@@ -93,13 +106,11 @@ def as_sound(wave: NDArray, sample_rate: int, frame_rate: float) -> Sound:
     Parameters
     ----------
     wave : [n] or [channels, n] floating point, nominally in -1..1.
-    sample_rate : Hz.
-    frame_rate : codec frames per second; must divide the sample rate.
+    sample_rate, frame_rate : Hz, and codec frames per second, which must divide it.
 
     Raises
     ------
-    InputError: not floating point, of another shape, or rates of which one frame is not a whole
-        number of samples.
+    InputError: not floating point, of another shape, or a frame is not a whole number of samples.
     """
     wave = np.asarray(wave)
     if not np.issubdtype(wave.dtype, np.floating):
@@ -120,20 +131,11 @@ def as_sound(wave: NDArray, sample_rate: int, frame_rate: float) -> Sound:
         return Sound(silent, sample_rate, frame_rate, f"{bad} samples are not finite", 0.0)
     centred = channels - channels.mean(axis=1, keepdims=True)
     mono = centred.mean(axis=0)
-    return Sound(mono, sample_rate, frame_rate, _flaw(mono, centred), _clipped_share(channels))
-
-
-def _decibels(wave: NDArray) -> float:
     with np.errstate(divide="ignore"):
-        return float(10 * np.log10(np.mean(np.square(wave, dtype=float))))
-
-
-def _flaw(mono: NDArray, channels: NDArray) -> str:
-    if _decibels(channels) < SILENCE_DBFS:
-        return f"silent: below {SILENCE_DBFS:g} dBFS"
-    if _decibels(mono) < _decibels(channels) + CANCEL_DB:
-        return "the channels cancel when mixed to mono"
-    return ""
+        level, level_of_mono = (10 * np.log10(np.mean(np.square(w, dtype=float))) for w in (centred, mono))
+    flaw = "the channels cancel when mixed to mono" if level_of_mono < level + CANCEL_DB else ""
+    flaw = f"silent: below {SILENCE_DBFS:g} dBFS" if level < SILENCE_DBFS else flaw
+    return Sound(mono, sample_rate, frame_rate, flaw, _clipped_share(channels))
 
 
 def _clipped_share(channels: NDArray) -> float:

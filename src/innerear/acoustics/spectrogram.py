@@ -12,17 +12,12 @@ FLOOR_DB = -100.0
 
 
 def mel_spectrogram(wave: NDArray, sample_rate: int) -> NDArray[np.float32]:
-    """Return the mel spectrogram of a clip as an image.
-
-    Parameters
-    ----------
-    wave : [n] or [channels, n] floating point; channels are averaged.
-    sample_rate : Hz.
+    """Return the mel spectrogram of a clip [n] or [channels, n], which are averaged, as an image.
 
     Returns
     -------
     [band, column] levels in dB relative to a full-scale sine, -100 at the least; 64 bands up to
-    half the sample rate, low to high, 50 columns a second.
+    half the sample rate (in Hz), low to high, 50 columns a second.
     """
     mono = np.atleast_2d(np.asarray(wave, np.float32)).mean(axis=0)
     n_fft = round(WINDOW_S * sample_rate)

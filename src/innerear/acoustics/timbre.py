@@ -6,7 +6,7 @@ from numpy.typing import NDArray
 from scipy.ndimage import median_filter
 
 from innerear.acoustics.features import MFCCS, Measured, Missing, missing
-from innerear.acoustics.sound import LOUDNESS_LUFS, Sound
+from innerear.acoustics.sound import Sound
 
 CLIPPED_PEAK = 1e-4  # share of samples at full scale above which the peak is the converter's, not the music's
 #: share of samples at full scale above which level and timbre are audibly not the music's either
@@ -20,93 +20,66 @@ HP_LIMIT = 1e-6  # share of the energy under which the harmonic or percussive pa
 
 def dynamics(sound: Sound) -> Measured:
     """Measure level, loudness and crest factor of a clip that is not silent."""
+    if sound.clipped > CLIPPED_SOUND:
+        return missing("dynamics", sound.clipping)
     rms = np.sqrt(np.mean(np.square(sound.wave, dtype=float)))
-    values: Measured = {
+    crest = float(20 * np.log10(np.abs(sound.wave).max() / rms))
+    return {
         "rms": float(20 * np.log10(rms)),
         "loudness": sound.loudness,
-        "crest_factor": float(20 * np.log10(np.abs(sound.wave).max() / rms)),
+        "crest_factor": Missing(sound.clipping) if sound.clipped > CLIPPED_PEAK else crest,
     }
-    reason = Missing(f"clipped: {100 * sound.clipped:.2g} % of samples at full scale")
-    if sound.clipped > CLIPPED_PEAK:
-        values["crest_factor"] = reason
-    if sound.clipped > CLIPPED_SOUND:
-        values |= {"rms": reason, "loudness": reason}
-    return values
 
 
 def timbre(sound: Sound) -> Measured:
     """Measure the timbre of a clip: means over its active frames."""
-    flaw = timbre_flaw(sound)
-    if flaw:
+    if flaw := timbre_flaw(sound):
         return missing("timbre", flaw)
-    wave = normalised(sound)
-    spectrum = magnitudes(sound, wave)
-    values: Measured = {
-        name: float(np.nanmean(frames[sound.active]))
-        for name, frames in timbre_frames(sound, wave, spectrum).items()
-    }
-    return values | {"harmonic_percussive": _harmonic_percussive(spectrum)}
+    frames = timbre_frames(sound)
+    values: Measured = {name: float(np.nanmean(row[sound.active])) for name, row in frames.items()}
+    return values | {"harmonic_percussive": _harmonic_percussive(sound.spectrum)}
 
 
 def timbre_flaw(sound: Sound) -> str:
     """Return why timbre cannot be measured, or an empty string."""
     if isinstance(sound.loudness, Missing):
         return f"not normalised: {sound.loudness}"
-    if sound.clipped > CLIPPED_SOUND:
-        return f"clipped: {100 * sound.clipped:.2g} % of samples at full scale"
-    return ""
+    return sound.clipping if sound.clipped > CLIPPED_SOUND else ""
 
 
-def normalised(sound: Sound) -> NDArray:
-    """Return the wave [n] at -23 LUFS; the clip must have a loudness."""
-    return sound.wave * 10 ** ((LOUDNESS_LUFS - float(sound.loudness)) / 20)
-
-
-def magnitudes(sound: Sound, wave: NDArray) -> NDArray:
-    """Return the magnitude spectrogram [bin, T], frames centred on codec frames."""
-    return sound.frames(np.abs(librosa.stft(sound.lead_in(wave), n_fft=sound.n_fft, hop_length=sound.hop)))
-
-
-def timbre_frames(sound: Sound, wave: NDArray, spectrum: NDArray) -> dict[str, NDArray]:
-    """Return each timbre feature over time [T], from the normalised wave and its spectrogram [bin, T].
-
-    Flux has no first value (NaN).
-    """
-    rate = sound.sample_rate
+def timbre_frames(sound: Sound) -> dict[str, NDArray]:
+    """Return each timbre feature over time [T] at -23 LUFS; flux has no first value (NaN)."""
+    rate, spectrum = sound.sample_rate, sound.spectrum
     centroid = librosa.feature.spectral_centroid(S=spectrum, sr=rate)
     # Octave bands from 200 Hz: the last may not begin above the Nyquist frequency.
     n_bands = min(6, int(np.ceil(np.log2(rate / 2 / 200))))
     crossings = librosa.feature.zero_crossing_rate(
-        sound.lead_in(wave), frame_length=sound.n_fft, hop_length=sound.hop
+        sound.normalised, frame_length=sound.n_fft, hop_length=sound.hop
     )
     # Between the partials of clean sound lie rounding errors: without a floor, these would be compared.
     floored = np.maximum(spectrum, spectrum.max() * 10 ** (-RANGE_DB / 20))
-    mfcc = librosa.feature.mfcc(S=log_mel(sound, spectrum), n_mfcc=len(MFCCS) + 1)
+    unit = librosa.util.normalize(spectrum, norm=2, axis=0)
+    mfcc = librosa.feature.mfcc(S=log_mel(sound), n_mfcc=len(MFCCS) + 1)
     return {
         "centroid": centroid[0],
         "bandwidth": librosa.feature.spectral_bandwidth(S=spectrum, sr=rate, centroid=centroid)[0],
         "rolloff": librosa.feature.spectral_rolloff(S=spectrum, sr=rate)[0],
         "flatness": 10 * np.log10(librosa.feature.spectral_flatness(S=floored)[0]),
         "contrast": librosa.feature.spectral_contrast(S=floored, sr=rate, n_bands=n_bands).mean(axis=0),
-        "flux": _flux(spectrum),
+        "flux": np.append(np.nan, np.linalg.norm(np.diff(unit, axis=1), axis=0)),
         "zero_crossing_rate": sound.frames(crossings)[0] * rate,
         # Coefficient 0 is the level, which normalisation has removed.
         **dict(zip(MFCCS, mfcc[1:], strict=True)),
     }
 
 
-def log_mel(sound: Sound, spectrum: NDArray) -> NDArray:
+def log_mel(sound: Sound) -> NDArray:
     """Return mel levels [band, T] in dB, within 80 dB of the loudest."""
     top = min(MEL_TOP_HZ, sound.sample_rate / 2)
     mel = librosa.feature.melspectrogram(
-        S=spectrum**2, sr=sound.sample_rate, n_fft=sound.n_fft, n_mels=N_MELS, fmax=top
+        S=sound.spectrum**2, sr=sound.sample_rate, n_fft=sound.n_fft, n_mels=N_MELS, fmax=top
     )
     return librosa.power_to_db(mel, top_db=RANGE_DB)
-
-
-def _flux(spectrum: NDArray) -> NDArray:
-    unit = librosa.util.normalize(spectrum, norm=2, axis=0)
-    return np.append(np.nan, np.linalg.norm(np.diff(unit, axis=1), axis=0))
 
 
 def _harmonic_percussive(spectrum: NDArray) -> float:

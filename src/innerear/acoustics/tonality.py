@@ -7,7 +7,7 @@ import librosa
 import numpy as np
 from numpy.typing import NDArray
 
-from innerear.acoustics.features import CHROMA, TONNETZ, Measured, Missing, missing
+from innerear.acoustics.features import CHROMA, TONNETZ, Measured, missing
 from innerear.acoustics.sound import Sound
 
 MIN_SECONDS = 1.0  # the lowest constant-Q filters are half a second long
@@ -23,22 +23,19 @@ MINOR = np.array([6.33, 2.68, 3.52, 5.38, 2.60, 3.53, 2.54, 4.75, 3.98, 2.69, 3.
 
 def tonality(sound: Sound) -> Measured:
     """Measure pitch classes, tonal space, key, mode and register of a clip."""
-    if sound.seconds < MIN_SECONDS:
-        return missing("tonality", f"{sound.seconds:.2f} s is shorter than {MIN_SECONDS:g} s")
+    if short := sound.too_short(MIN_SECONDS):
+        return missing("tonality", short)
     cqt = constant_q(sound)[:, sound.active]
     chroma = chroma_frames(cqt).mean(axis=1, keepdims=True)
     tonnetz = librosa.feature.tonnetz(chroma=chroma, sr=sound.sample_rate)[:, 0]
     shares = chroma[:, 0] / chroma.sum()
-    values: Measured = dict(zip(CHROMA, map(float, shares), strict=True))
-    values |= dict(zip(TONNETZ, map(float, tonnetz), strict=True))
+    values: Measured = dict(zip((*CHROMA, *TONNETZ), map(float, (*shares, *tonnetz)), strict=True))
     if shares.max() < PITCHED * np.median(shares):
-        reason = Missing("no pitch class stands out: noise or untuned percussion")
-        return values | {"key_clarity": reason, "majorness": reason, "register": reason}
-    major, minor = key_correlations(shares)
-    values["key_clarity"] = float(max(major.max(), minor.max()))
-    values["majorness"] = float(major.max() - minor.max())
-    values["register"] = _register(cqt)
-    return values
+        reason = "no pitch class stands out: noise or untuned percussion"
+        return missing("tonality", reason) | values
+    major, minor = (one.max() for one in key_correlations(shares))
+    key = {"key_clarity": float(max(major, minor)), "majorness": float(major - minor)}
+    return values | key | {"register": _register(cqt)}
 
 
 def constant_q(sound: Sound) -> NDArray:

@@ -6,7 +6,6 @@ prompts of one emotion, predicted on held-out templates; and a direction learned
 two others.
 """
 
-import logging
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -16,14 +15,14 @@ import numpy as np
 import pandas as pd
 
 from innerear.analyses import sound
-from innerear.errors import InputError
 from innerear.gram.reading import GramSource
 from innerear.statistics.design import Design, Fold
 from innerear.statistics.finding import Finding
-from innerear.statistics.significance import null_table, percentile_interval
-from innerear.statistics.table import LayerResult, blank, columns, record
+from innerear.statistics.significance import first_of, with_interval
+from innerear.statistics.table import INTERVAL, LayerResult, blank, columns, record
 
 SCALES = ("valence", "arousal")
+WINDOW = "whole"
 MAP_COLUMNS = ("statistic",)
 FAMILY = "layers × branches × targets"
 GRADED, CROSSED = sound.HELD_OUT, "cross-condition AUC"
@@ -33,16 +32,10 @@ _EQUAL = 1e-6
 MAX_NAMES = 6
 _RENAMINGS = 5  # a stream of random numbers of their own, apart from those of `Design`
 
-log = logging.getLogger(__name__)
-
 
 @dataclass(frozen=True)
 class Pairing:
-    """Two pairs of emotions, four different ones: learned on the one, tested on the other, and back.
-
-    Attributes
-    ----------
-    first, second : each (the higher emotion, the lower one).
+    """Two pairs of emotions, four different ones, each (higher, lower): one is learned, the other tested.
 
     Examples
     --------
@@ -57,33 +50,13 @@ class Pairing:
         return f"{'/'.join(self.first)} ↔ {'/'.join(self.second)}"
 
 
-def of_layer(
-    gram: GramSource,
-    design: Design,
-    *,
-    model: str,
-    layer: int,
-    window: str = "whole",
-    n_permutations: int = 1000,
-    n_bootstraps: int = 1000,
-) -> LayerResult:
-    """Test valence and arousal in one layer's states, averaged over a window.
+def of_layer(gram: GramSource, design: Design) -> LayerResult:
+    """Test valence and arousal in one layer's states, averaged over the clip.
 
-    Parameters
-    ----------
-    gram : an open `GramFile` of `design`'s samples, in its order.
-    design : labels (emotions), folds, permutations, bootstraps; its sheet holds the ratings.
-    model, layer : for the table's columns.
-    window : of `window_gram`.
-    n_permutations, n_bootstraps : rows of the design's tables to use.
+    The design's labels are emotions, its sheet holds the ratings. Statistics, per branch and scale:
 
-    Returns
-    -------
-    Rows per branch and scale. Statistics:
-
-    - *held-out R²* of graded ratings (`sound.of_layer`: dual ridge, folds of templates, R² against the
-      training mean). If ratings lie close to one value per emotion, much of it can be reached from the
-      emotions alone. A scale with one rating per emotion is refused: NaN, with the reason.
+    - *held-out R²* of graded ratings (`sound.of_layer`). If ratings lie close to one value per emotion, much
+      of it can be reached from the emotions alone. One rating per emotion is refused: NaN, with the reason.
     - *cross-condition AUC* (after Bernardi et al. 2020): the difference of the mean states of two
       emotions, learned on the training templates, orders samples of two other emotions in a held-out
       template; 1 is always as rated, .5 is chance. Both directions and all `pairings`, averaged. Pairs
@@ -94,26 +67,19 @@ def of_layer(
     because random centroids have some angle. `p_names` is the share of ways to rename the emotions, in all
     templates at once, that do as well. Four emotions in one pairing have 6 different renamings: p ≥ 1/6, and
     they are not enough. `p_labels` is corrected by max-T, `p_names` by the number of tests.
-
-    Raises
-    ------
-    InputError: the Gram file holds other samples than the design, or in another order.
     """
-    design.check_order(gram.coords("sample"))
     ratings = {scale: _ratings(design, scale) for scale in SCALES}
-    sizes = n_permutations, n_bootstraps
-    graded, graded_null = _graded(gram, design, ratings, layer, window, *sizes)
-    crossed, crossed_null = _crossed(gram, design, ratings, window, *sizes)
-    table = pd.concat([graded, crossed], ignore_index=True).assign(model=model, layer=layer, window=window)
-    null = pd.concat([graded_null, crossed_null], ignore_index=True)
-    return LayerResult(finish(table.reindex(columns=_COLUMNS)), null)
+    graded, crossed = _graded(gram, design, ratings), _crossed(gram, design, ratings)
+    table = pd.concat([graded.table, crossed.table], ignore_index=True).assign(window=WINDOW)
+    maxima = [*graded.maxima, *crossed.maxima]
+    return LayerResult(finish(table), maxima=maxima, remarks=graded.remarks)
 
 
 _OWN = (
     *("branch", "window", "target", "statistic", "pairing", "other_scale"),
-    *("estimate", "ci_lo", "ci_hi", "interval", "p_labels", "p_names", "n_names"),
+    *(*INTERVAL, "interval", "p_labels", "p_names", "n_names"),
 )
-_COLUMNS = columns(*_OWN)
+COLUMNS = columns(*_OWN)
 
 
 def finish(table: pd.DataFrame) -> pd.DataFrame:
@@ -162,58 +128,34 @@ def why_not_graded(ratings: np.ndarray, design: Design) -> str:
     )
 
 
-def _graded(
-    gram: GramSource,
-    design: Design,
-    ratings: dict[str, np.ndarray],
-    layer: int,
-    window: str,
-    m: int,
-    n_bootstraps: int,
-) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Rows of the held-out R² of each scale, and their null maxima."""
-    kept, tables = {}, []
+def _graded(gram: GramSource, design: Design, ratings: dict[str, np.ndarray]) -> LayerResult:
+    """Rows of the held-out R² of each scale."""
+    kept, tables, remarks = {}, [], []
     for scale, values in ratings.items():
         why = why_not_graded(values, design)
         if why:
             rows = {"branch": gram.labels("branch"), "statistic": GRADED, "target": scale}
             tables.append(blank(rows, design, null=f"none: {why}"))
-            log.info("affect, layer %s: %s is not fitted: %s", layer, scale, why)
+            remarks.append(f"{scale} is not fitted: {why}")
         else:
             kept[scale] = values
     if not kept:
-        return pd.concat(tables, ignore_index=True), _null_table([], design, m)
+        return LayerResult(pd.concat(tables, ignore_index=True), remarks=remarks)
     of_samples = {scale: values[design.prompt_of] for scale, values in kept.items()}
     clips = pd.DataFrame({"sample_id": design.samples["sample_id"]} | of_samples)
-    result = sound.of_layer(
-        gram,
-        design,
-        clips=clips.melt("sample_id", var_name="feature").assign(unit="", reason=""),
-        model="",
-        layer=layer,
-        windows=[window],
-        n_permutations=m,
-        n_bootstraps=n_bootstraps,
-        what="ratings",
-    )
+    clips = clips.melt("sample_id", var_name="feature").assign(unit="", reason="")
+    result = sound.of_layer(gram, design, clips, windows=[WINDOW], what="ratings")
     # Nothing can be asked beyond the label: ratings belong to emotions.
     table = result.table.query("statistic == @GRADED").rename(columns={"feature": "target"})
     tables.append(table.assign(family=table["family"].str.replace("features", "targets")))
-    null = pd.DataFrame(result.null).query("statistic == @GRADED")
-    return pd.concat(tables, ignore_index=True), null
-
-
-def _null_table(maxima: list[np.ndarray], design: Design, m: int) -> pd.DataFrame:
-    rows = [({"statistic": CROSSED}, one) for one in maxima]
-    return null_table(rows, design.permutation_hash(m), MAP_COLUMNS, m)
+    maxima = [one for one in result.maxima if one[0]["statistic"] == GRADED]
+    return LayerResult(pd.concat(tables, ignore_index=True), maxima=maxima, remarks=remarks)
 
 
 def pairings(ratings: dict[str, np.ndarray], scale: str, design: Design) -> list[Pairing]:
     """Find pairs of pairs of emotions, each of which differs more in this scale than in any other.
 
-    Parameters
-    ----------
-    ratings : scale → [P]; scales with a rating missing are left out.
+    `ratings` are scale → [P]; scales with a rating missing are left out.
     """
     rated = {name: _by_emotion(one, design) for name, one in ratings.items() if np.isfinite(one).all()}
     if scale not in rated:
@@ -228,14 +170,12 @@ def pairings(ratings: dict[str, np.ndarray], scale: str, design: Design) -> list
     return [Pairing(a, b) for a, b in combinations(pairs, 2) if not set(a) & set(b)]
 
 
-def _crossed(
-    gram: GramSource, design: Design, ratings: dict[str, np.ndarray], window: str, m: int, n_bootstraps: int
-) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Rows of the cross-condition AUC of each scale, and their null maxima."""
+def _crossed(gram: GramSource, design: Design, ratings: dict[str, np.ndarray]) -> LayerResult:
+    """Rows of the cross-condition AUC of each scale."""
     chosen = {scale: pairings(ratings, scale, design) for scale in SCALES}
     rows, null = [], []
     for branch in gram.labels("branch"):
-        kernel = gram.read("window_gram", branch=branch, window=window).astype(float)
+        kernel = gram.read("window_gram", branch=branch, window=WINDOW).astype(float)
         crossing = _CrossCondition(kernel, design)
         for scale, found in chosen.items():
             where = {"branch": branch, "statistic": CROSSED, "target": scale}
@@ -244,19 +184,19 @@ def _crossed(
                 rows.append(where | {"null": f"none: {why}"})
                 continue
             others = "; ".join(_others(ratings, scale, one, design) for one in found)
-            rows.append(where | crossing.row(found, n_bootstraps) | {"other_scale": others, "null": ""})
-            null.append(crossing.null(found, m))
+            rows.append(where | crossing.row(found) | {"other_scale": others, "null": ""})
+            null.append(crossing.null(found))
     table, maxima = blank(pd.DataFrame(rows, columns=[*_OWN, "null"]), design), []
     if null:
         estimate = table["estimate"].to_numpy(float)
         mine, found = np.flatnonzero(np.isfinite(estimate)), np.stack(null, axis=1)
         family = "branches × targets of this layer"
-        maxima = record(table, mine, design, estimate[mine], found, m=m, family=family, standardise=False)
+        maxima = record(table, mine, design, estimate[mine], found, family=family, standardise=False)
         tested = table["p"].notna()
         table["p_labels"] = table["p"]
         table["min_p"] = np.maximum(table["min_p"], 1 / table["n_names"].min())
         table.loc[tested, "null"] += f"; and {design.label}s renamed"
-    return table, _null_table(maxima, design, m)
+    return LayerResult(table, maxima=maxima)
 
 
 def _why_no_pairing(ratings: dict[str, np.ndarray], scale: str, design: Design) -> str:
@@ -280,37 +220,24 @@ class _CrossCondition:
 
     def __init__(self, kernel: np.ndarray, design: Design) -> None:
         self.kernel, self.design = kernel, design
-        self.why_not, self.folds = "", []
-        try:
-            self.folds = design.folds()
-        except InputError as error:
-            self.why_not = str(error)
-        if not kernel.any():
-            self.why_not = "all samples are equal (deterministic)"
+        self.why_not = design.why_no_folds if kernel.any() else "all samples are equal (deterministic)"
+        self.folds = [] if self.why_not else design.folds()
 
-    def row(self, pairings: list[Pairing], n_bootstraps: int) -> dict[str, object]:
+    def row(self, pairings: list[Pairing]) -> dict[str, object]:
         """Columns of one row, without p from permutations."""
         found = [self._comparisons(pairing) for pairing in pairings]
         i, j, as_rated = (np.concatenate(one) for one in zip(*found, strict=True))
-        weights = self.design.bootstraps(n_bootstraps).pairs(i, j)
+        weights = self.design.bootstraps().pairs(i, j)
         total = weights.sum(axis=1)
         boots = np.divide(weights @ as_rated, total, out=np.full(len(total), np.nan), where=total > 0)
-        estimate = float(as_rated.mean())
-        low, high, interval = percentile_interval(np.array([estimate]), boots[:, None], self.design.resampled)
+        estimate = as_rated.mean(keepdims=True)
         p_names, n_names = self._renamed(pairings)
-        return {
-            "pairing": "; ".join(map(str, pairings)),
-            "estimate": estimate,
-            "ci_lo": low[0],
-            "ci_hi": high[0],
-            "interval": interval,
-            "p_names": p_names,
-            "n_names": n_names,
-        }
+        row = {"pairing": "; ".join(map(str, pairings)), "p_names": p_names, "n_names": n_names}
+        return row | first_of(with_interval(estimate, boots[:, None], self.design.resampled))
 
-    def null(self, pairings: list[Pairing], m: int) -> np.ndarray:
+    def null(self, pairings: list[Pairing]) -> np.ndarray:
         """AUC [m] under every permutation of the labels."""
-        labels = self.design.labels[self.design.permutations(m)]  # [m, N]
+        labels = self.design.labels[self.design.permutations()]  # [m, N]
         return np.mean([self._auc(pairing, labels) for pairing in pairings], axis=0)
 
     @cached_property

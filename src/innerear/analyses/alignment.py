@@ -17,7 +17,7 @@ from innerear.gram.time_bins import bin_grams, bin_seconds
 from innerear.statistics.design import Design
 from innerear.statistics.finding import Finding
 from innerear.statistics.resampling import shared_once
-from innerear.statistics.significance import percentile_interval
+from innerear.statistics.significance import with_interval
 from innerear.statistics.table import blank
 
 SAME, ACROSS = "same samples", "across seed halves"
@@ -26,17 +26,12 @@ OVER_LAYERS, OVER_TIME = "layer × layer", "time × time"
 SMALLEST = 4
 
 
-def alignment(
-    grams: Mapping[int, GramSource], design: Design, *, model: str, n_bootstraps: int = 1000
-) -> pd.DataFrame:
+def alignment(grams: Mapping[int, GramSource], design: Design, *, model: str) -> pd.DataFrame:
     """Compare all layers of a study with each other, and all time bins of each layer.
 
     Parameters
     ----------
     grams : layer → its open `GramFile`, with time bins, of `design`'s samples in its order.
-    design : prompts, seeds, bootstraps.
-    model : for the table's column.
-    n_bootstraps : rows of the design's table to use.
 
     Returns
     -------
@@ -61,7 +56,7 @@ def alignment(
     for gram in grams.values():
         design.check_order(gram.coords("sample"))
     first = next(iter(grams.values()))
-    kinds, tables = _weights(design, n_bootstraps), []
+    kinds, tables = _weights(design), []
     for branch in first.labels("branch"):
         # One branch of one layer's file is held at a time; its diagonal blocks are kept.
         sides = [_sides(bin_grams(gram, branch), design) for gram in grams.values()]
@@ -125,9 +120,9 @@ def _sides(bins: np.ndarray, design: Design) -> dict[str, tuple[np.ndarray, ...]
     return {SAME: (same.astype(np.float32),), ACROSS: tuple(halves.astype(np.float32))}
 
 
-def _weights(design: Design, n_bootstraps: int) -> dict[str, tuple[np.ndarray, str]]:
+def _weights(design: Design) -> dict[str, tuple[np.ndarray, str]]:
     """Weights [m, pairs] of pairs of samples and of prompts in every resample, and what is resampled."""
-    bootstraps = design.bootstraps(n_bootstraps)
+    bootstraps = design.bootstraps()
     of_samples = bootstraps.pairs(*np.triu_indices(design.n_samples, 1))
     unit_of = bootstraps.unit_of[design.rows[:, 0]]
     p, q = np.triu_indices(design.n_prompts, 1)
@@ -153,12 +148,7 @@ def _compare(sides: list[np.ndarray], weights: np.ndarray, resampled: str, layer
 def _upper_triangle(
     sides: list[np.ndarray], weights: np.ndarray, resampled: str
 ) -> tuple[pd.DataFrame, tuple[np.ndarray, ...]]:
-    """Compare n cells [n, repeats, pairs] with each other, averaged over repeats and directions.
-
-    Returns
-    -------
-    One row per pair of cells, and the numbers of the two.
-    """
+    """Compare n cells [n, repeats, pairs], averaged over repeats and directions: rows, each pair's cells."""
     n_cells = len(sides[0])
     places = np.triu_indices(n_cells)
     directions = [(sides[0], sides[-1]), (sides[-1], sides[0])][: len(sides)]
@@ -173,9 +163,8 @@ def _upper_triangle(
             found.append(np.concatenate([products.sum(axis=-1, dtype=float)[..., None], resamples], axis=-1))
         means = _mean(np.stack(found, axis=1).reshape(n_cells - a, -1, 1 + len(weights)))  # [n − a, 1 + m]
         estimate[a, a:], boots[:, a, a:] = means[:, 0], means[:, 1:].T
-    low, high, interval = percentile_interval(estimate[places], boots[:, *places], resampled)
     own = np.sqrt(np.maximum(np.diagonal(estimate), 0))
-    measured = {"estimate": estimate[places], "ci_lo": low, "ci_hi": high, "interval": interval}
+    measured = with_interval(estimate[places], boots[:, *places], resampled)
     return pd.DataFrame(measured | {"ceiling": own[places[0]] * own[places[1]]}), places
 
 

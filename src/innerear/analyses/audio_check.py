@@ -14,11 +14,12 @@ from scipy.stats import false_discovery_control
 
 from innerear.acoustics.features import FEATURES
 from innerear.statistics.anova import Anova
-from innerear.statistics.clip_targets import Targets, clip_targets, prompt_means, why_no_folds
+from innerear.statistics.cells import write_estimates
+from innerear.statistics.clip_targets import Targets, clip_targets, prompt_means
 from innerear.statistics.design import Design
 from innerear.statistics.finding import Finding
-from innerear.statistics.significance import ALPHA, percentile_interval
-from innerear.statistics.table import TEST, blank, record
+from innerear.statistics.significance import ALPHA
+from innerear.statistics.table import INTERVAL, TEST, blank, record
 
 ANOVA, HEDGES = "ANOVA F", "Hedges g"
 #: for ratings, in place of Hedges' g
@@ -27,21 +28,17 @@ ACCURACY, RECALL = "balanced accuracy", "recall"
 ALL = "all features"
 #: statistic → what its p is corrected over
 _FAMILIES = {ANOVA: "features", HEDGES: "features × pairs of labels", SLOPE: "features"}
-_INTERVAL = ["estimate", "ci_lo", "ci_hi"]
-_COMMON = ["model", "statistic", *_INTERVAL, *(name for name in TEST if name != "score")]
+_COMMON = ["model", "statistic", *INTERVAL, *(name for name in TEST if name != "score")]
 _TEXT_ALONE = "What follows is about the text alone."
-_GAPS = dict.fromkeys(_INTERVAL, np.nan)
 
 
 @dataclass(frozen=True)
 class AudioCheck:
     """What `audio_check` returns; all tables have the common columns.
 
-    Attributes
-    ----------
-    effects : per feature a row ``ANOVA F``, and per feature and pair of labels a row ``Hedges g``.
-    classification : per set of features the balanced accuracy, and per label of the whole set its recall.
-    verdict : one row, whose column ``verdict`` is a sentence.
+    `effects` has rows ``ANOVA F`` per feature and ``Hedges g`` per feature and pair of labels;
+    `classification` the balanced accuracy of each set of features and, of the whole set, the recall of each
+    label; `verdict` one row, whose column ``verdict`` is a sentence.
     """
 
     effects: pd.DataFrame
@@ -49,26 +46,10 @@ class AudioCheck:
     verdict: pd.DataFrame
 
 
-def audio_check(
-    clips: pd.DataFrame,
-    design: Design,
-    *,
-    model: str,
-    n_permutations: int = 1000,
-    n_bootstraps: int = 1000,
-) -> AudioCheck:
-    """Test whether clip features differ between labels.
+def audio_check(clips: pd.DataFrame, design: Design, *, model: str) -> AudioCheck:
+    """Test whether clip features (as `clip_targets` takes them) differ between labels.
 
-    Parameters
-    ----------
-    clips : as `clip_targets` takes them.
-    design : labels, folds, permutations, bootstraps.
-    model : for the tables' columns.
-    n_permutations, n_bootstraps : rows of the design's tables to use.
-
-    Returns
-    -------
-    See `AudioCheck`. The unit is the prompt's mean over seeds.
+    The unit is the prompt's mean over seeds.
 
     - *ANOVA F* : labels against what is left after labels and templates. Labels are permuted among the
       prompts of a template; `p_corrected` is Benjamini and Hochberg's over features.
@@ -87,8 +68,7 @@ def audio_check(
     """
     targets = clip_targets(clips, design)
     contrasts = _slopes if design.numeric else _pairs
-    tables = contrasts(targets, design, n_permutations, n_bootstraps)
-    effects = pd.concat([_anova(targets, design, n_permutations), *tables], ignore_index=True)
+    effects = pd.concat([_anova(targets, design), *contrasts(targets, design)], ignore_index=True)
     for statistic, family in _FAMILIES.items():
         rows = np.flatnonzero((effects["statistic"] == statistic) & effects["p"].notna())
         if len(rows):
@@ -98,23 +78,17 @@ def audio_check(
         table.assign(model=model).reindex(columns=[*own, *_COMMON])
         for table, own in (
             (effects, ["feature", "unit", "label_1", "label_2"]),
-            (_classification(targets, design, n_permutations, n_bootstraps), ["features", "label"]),
+            (_classification(targets, design), ["features", "label"]),
         )
     )
     return AudioCheck(effects, classification, _verdict(effects, classification, design))
 
 
 def hedges_g(means: np.ndarray, first: np.ndarray, second: np.ndarray) -> np.ndarray:
-    """Hedges' g of the prompt means of two labels: their difference ÷ pooled standard deviation, corrected.
+    """Hedges' g [m, F] of two labels' prompt means [P, F]: difference ÷ pooled standard deviation, corrected.
 
-    Parameters
-    ----------
-    means : [P, F].
-    first, second : bool [m, P], which prompts have either label, in m relabelings.
-
-    Returns
-    -------
-    [m, F]; NaN with fewer than 4 prompts, or if they do not vary.
+    `first` and `second` are bool [m, P], which prompts have either label, in m relabelings. NaN with fewer
+    than 4 prompts, or if they do not vary.
 
     Examples
     --------
@@ -126,10 +100,7 @@ def hedges_g(means: np.ndarray, first: np.ndarray, second: np.ndarray) -> np.nda
 
 
 def _difference(means: np.ndarray, first: np.ndarray, second: np.ndarray) -> np.ndarray:
-    """Mean of one label's prompts minus the other's, [m, F]; weights [m, P], NaN where all are 0.
-
-    means : [P, F], or [m, P, F].
-    """
+    """Difference of two labels' weighted [m, P] means of [P, F] or [m, P, F]: [m, F]; NaN without weight."""
     centres = []
     for weight in (first, second):
         count = weight.sum(axis=1)[:, None]
@@ -167,14 +138,8 @@ def _pearson(ratings: np.ndarray, means: np.ndarray, weights: np.ndarray) -> np.
 def nearest_centroid(values: np.ndarray, labels: np.ndarray, design: Design) -> np.ndarray:
     """Classify held-out samples by the nearest centroid of standardised features.
 
-    Parameters
-    ----------
-    values : [N, F] without gaps.
-    labels : int [m, N], in m relabelings.
-
-    Returns
-    -------
-    int [m, N] predicted labels. Scale and centroids are those of the training templates.
+    Of values [N, F] without gaps and labels int [m, N], in m relabelings, return the predicted labels
+    int [m, N]. Scale and centroids are those of the training templates.
 
     Raises
     ------
@@ -210,7 +175,7 @@ def _feature_rows(
 ) -> pd.DataFrame:
     """A row per feature, without results."""
     rows = {"feature": targets.names, "unit": targets.units, "null": targets.nulls}
-    return blank(rows, design, statistic=statistic, label_1=first, label_2=second, **_GAPS)
+    return blank(rows, design, statistic=statistic, label_1=first, label_2=second)
 
 
 def _write(
@@ -225,72 +190,61 @@ def _write(
 ) -> None:
     """Write estimates, intervals and tests into the rows of usable features.
 
-    Parameters
-    ----------
-    found : observed [F] and permuted [m, F].
-    drawn : [·, F] in bootstraps.
-    size : of which the test is; `np.abs` makes it two-sided.
+    `found` are observed [F] and permuted [m, F], `drawn` [·, F] in bootstraps; the test is of their `size`:
+    `np.abs` makes it two-sided.
     """
     observed, null = found
     table.loc[usable, "estimate"] = observed
     if drawn is not None:
-        low, high, _ = percentile_interval(observed, drawn, design.resampled)
-        table.loc[usable, ["ci_lo", "ci_hi"]] = np.stack([low, high], axis=1)
-    how = {"m": len(null), "family": "", "moved": "labels", "why_not": why_not}
-    record(table, usable, design, size(observed), size(null), **how)
+        write_estimates(table, usable, design, observed, drawn)
+    record(table, usable, design, size(observed), size(null), family="", moved="labels", why_not=why_not)
 
 
-def _anova(targets: Targets, design: Design, m: int) -> pd.DataFrame:
+def _anova(targets: Targets, design: Design) -> pd.DataFrame:
     table = _feature_rows(targets, design, ANOVA)
-    usable = np.flatnonzero(targets.usable)
-    if len(usable):
-        anova = Anova(design)
-        means = prompt_means(targets.values[:, usable].astype(float), design)
-        _write(table, usable, design, (anova.f(means), anova.null(means, m)), why_not=anova.why_not)
+    usable, values = targets.used
+    anova, means = Anova(design), prompt_means(values, design)
+    _write(table, usable, design, (anova.f(means), anova.null(means)), why_not=anova.why_not)
     return table
 
 
-def _pairs(targets: Targets, design: Design, m: int, n_bootstraps: int) -> list[pd.DataFrame]:
+def _pairs(targets: Targets, design: Design) -> list[pd.DataFrame]:
     """Hedges' g of all pairs of labels, a table per pair."""
-    usable = np.flatnonzero(targets.usable)
-    values = targets.values[:, usable].astype(float)
-    resampled, weights = _resampled_means(values, design, n_bootstraps)
+    usable, values = targets.used
+    resampled, weights = _resampled_means(values, design)
     means, tables = prompt_means(values, design), []
     for pair in combinations(dict.fromkeys(design.prompt_labels.tolist()), 2):
-        table = _feature_rows(targets, design, HEDGES, *pair)
-        if len(usable):
-            first, second = (design.prompt_labels == label for label in pair)  # bool [P]
-            # A resample of few templates repeats them, and its own spread would be too small a unit.
-            drawn = _difference(resampled, weights * first, weights * second)
-            drawn *= _unit(means, first[None], second[None])
-            inside = np.isin(design.labels, pair)
-            alone = design.subset(np.flatnonzero(inside))
-            moved = alone.labels[alone.permutations(m)][:, alone.rows[:, 0]]  # [m, P]
-            null = hedges_g(prompt_means(values[inside], alone), moved == pair[0], moved == pair[1])
-            observed = hedges_g(means, first[None], second[None])[0]
-            _write(table, usable, alone, (observed, null), drawn, size=np.abs)
-        tables.append(table)
+        first, second = (design.prompt_labels == label for label in pair)  # bool [P]
+        # A resample of few templates repeats them, and its own spread would be too small a unit.
+        drawn = _difference(resampled, weights * first, weights * second)
+        drawn *= _unit(means, first[None], second[None])
+        inside = np.isin(design.labels, pair)
+        alone = design.subset(np.flatnonzero(inside))
+        moved = alone.labels[alone.permutations()][:, alone.rows[:, 0]]  # [m, P]
+        null = hedges_g(prompt_means(values[inside], alone), moved == pair[0], moved == pair[1])
+        observed = hedges_g(means, first[None], second[None])[0]
+        tables.append(_feature_rows(targets, design, HEDGES, *pair))
+        _write(tables[-1], usable, alone, (observed, null), drawn, size=np.abs)
     return tables
 
 
-def _slopes(targets: Targets, design: Design, m: int, n_bootstraps: int) -> list[pd.DataFrame]:
+def _slopes(targets: Targets, design: Design) -> list[pd.DataFrame]:
     """Correlate prompt means with the rating, both less the mean of their template where they are blocks."""
     table = _feature_rows(targets, design, SLOPE)
-    usable = np.flatnonzero(targets.usable)
+    usable, values = targets.used
     ratings, remove = design.targets[:, 0], Anova(design).remove
-    if len(usable) and np.ptp(ratings):
-        moved = np.stack([ratings, *ratings[design.prompt_permutations(m)]]) @ remove  # [1 + m, P]
-        values = targets.values[:, usable].astype(float)
+    if np.ptp(ratings):
+        moved = np.stack([ratings, *ratings[design.prompt_permutations()]]) @ remove  # [1 + m, P]
         found = _pearson(moved, remove @ prompt_means(values, design), np.ones((1, design.n_prompts)))
-        resampled, weights = _resampled_means(values, design, n_bootstraps)
+        resampled, weights = _resampled_means(values, design)
         drawn = _pearson(moved[:1], remove @ resampled, weights)
         _write(table, usable, design, (found[0], found[1:]), drawn, size=np.abs)
     return [table]
 
 
-def _resampled_means(values: np.ndarray, design: Design, m: int) -> tuple[np.ndarray, np.ndarray]:
+def _resampled_means(values: np.ndarray, design: Design) -> tuple[np.ndarray, np.ndarray]:
     """Prompt means [m, P, F] over resampled seeds, and how often each resample holds each prompt [m, P]."""
-    boots = design.bootstraps(m)
+    boots = design.bootstraps()
     seeds = boots.seeds / boots.seeds.sum(axis=1, keepdims=True)  # [m, R]
     means = np.einsum("mr,prf->mpf", seeds, values[design.rows], optimize=True)
     return means, boots.units[:, boots.unit_of[design.rows[:, 0]]]
@@ -308,45 +262,43 @@ def _sets(targets: Targets) -> dict[str, np.ndarray]:
     return sets
 
 
-def _classification(targets: Targets, design: Design, m: int, n_bootstraps: int) -> pd.DataFrame:
+def _classification(targets: Targets, design: Design) -> pd.DataFrame:
     sets = _sets(targets)
     why = _why_not_classified(targets, design)
     null = f"none: {why or 'described only'}"
     rows = {"features": list(sets), "label": "", "statistic": ACCURACY}
-    accuracy = blank(pd.DataFrame(rows), design, null=null, **_GAPS)
+    accuracy = blank(pd.DataFrame(rows), design, null=null)
     rows = {"features": ALL, "label": np.unique(design.labels), "statistic": RECALL}
-    recall = blank(pd.DataFrame(rows), design, null=null, **_GAPS)
+    recall = blank(pd.DataFrame(rows), design, null=null)
     if not why:
-        counts = design.bootstraps(n_bootstraps).samples()  # [bootstraps, N]
+        counts = design.bootstraps().samples()  # [bootstraps, N]
         shares_of = []
         for number, members in enumerate(sets.values()):
             values = targets.values[:, members].astype(float)
-            shares, drawn = _recalls(values, design, m, counts)
+            shares, drawn = _recalls(values, design, counts)
             shares_of.append(shares.mean(axis=1))
-            mean = shares[:1].mean(axis=1)
-            low, high, _ = percentile_interval(mean, drawn.mean(axis=1, keepdims=True), design.resampled)
-            accuracy.loc[number, _INTERVAL] = [mean[0], low[0], high[0]]
+            mean, means = shares[:1].mean(axis=1), drawn.mean(axis=1, keepdims=True)
+            write_estimates(accuracy, np.array([number]), design, mean, means)
             if number == 0:
-                low, high, _ = percentile_interval(shares[0], drawn, design.resampled)
-                recall[_INTERVAL] = np.stack([shares[0], low, high], axis=1)
+                write_estimates(recall, np.arange(len(recall)), design, shares[0], drawn)
         found = np.stack(shares_of, axis=1)  # [1 + m, sets]
         # Accuracies are on one scale, so the largest is compared as it is.
-        how = {"m": m, "family": "sets of features", "moved": "labels", "standardise": False}
+        how = {"family": "sets of features", "moved": "labels", "standardise": False}
         record(accuracy, np.arange(len(sets)), design, found[0], found[1:], **how)
     return pd.concat([accuracy, recall], ignore_index=True)
 
 
-def _recalls(values: np.ndarray, design: Design, m: int, counts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _recalls(values: np.ndarray, design: Design, counts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Recall from values [N, F]: observed and permuted [1 + m, labels], and in resamples [·, labels].
 
     Without templates folds follow the labels. Then labels stay and measurements move (`Design.exchanges`).
     """
     labels = np.unique(design.labels, return_inverse=True)[1][None]  # [1, N]
     if design.blocked:
-        labels = np.concatenate([labels, labels[0, design.permutations(m)]])
+        labels = np.concatenate([labels, labels[0, design.permutations()]])
         predicted = nearest_centroid(values, labels, design)
     else:
-        orders = [np.arange(len(values)), *design.exchanges(m)]
+        orders = [np.arange(len(values)), *design.exchanges()]
         predicted = np.concatenate([nearest_centroid(values[order], labels, design) for order in orders])
     shares = _recall(predicted, np.broadcast_to(labels, predicted.shape))
     return shares, _recall(predicted[:1], labels[:1], counts)
@@ -359,7 +311,7 @@ def _why_not_classified(targets: Targets, design: Design) -> str:
         return f"{design.label} is a rating, which has no classes"
     if len(set(design.prompt_labels)) < 2:
         return f"all prompts have one {design.label}"
-    return why_no_folds(design)
+    return design.why_no_folds
 
 
 def _verdict(effects: pd.DataFrame, classification: pd.DataFrame, design: Design) -> pd.DataFrame:

@@ -9,7 +9,7 @@ from innerear.gram.reading import GramSource
 from innerear.statistics.design import Design
 from innerear.statistics.finding import Finding
 from innerear.statistics.significance import CONFIDENCE
-from innerear.statistics.table import blank, columns, record
+from innerear.statistics.table import INTERVAL, blank, columns, record
 
 RANK, HELD_OUT = "rank of the layer", "held-out distance of the chosen layer"
 
@@ -20,8 +20,6 @@ def best_layers(layers: Mapping[int, GramSource], design: Design, *, model: str)
     Parameters
     ----------
     layers : layer → its open file of arrays from `discriminability.of_layer`.
-    design : permutations.
-    model : for the table's columns.
 
     Returns
     -------
@@ -54,12 +52,10 @@ def best_layers(layers: Mapping[int, GramSource], design: Design, *, model: str)
         design,
         confirmed[0],
         confirmed[1:],
-        m=products.shape[2] - 1,
         family="branches",
         why_not="confirming needs three folds that hold every label",
     )
-    own = columns("branch", "window", "statistic", "estimate", "ci_lo", "ci_hi", "chosen")
-    return table.reindex(columns=own)
+    return table.reindex(columns=columns("branch", "window", "statistic", *INTERVAL, "chosen"))
 
 
 def _ranks(observed: np.ndarray, boots: np.ndarray, numbers: list[int], branches: list[str]) -> pd.DataFrame:
@@ -88,10 +84,7 @@ def _ranks(observed: np.ndarray, boots: np.ndarray, numbers: list[int], branches
 
 
 def _confirmed(products: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Distance on each held-out fold of the layer that is best on the others, averaged, [1 + m, C].
-
-    The second value is the observed choice of each fold, [F, C]. `products` is [L, C, 1 + m, F, F].
-    """
+    """Of [L, C, 1 + m, F, F]: held-out distances [1 + m, C] of the layer best elsewhere, and choices."""
     n_folds = products.shape[-1]
     values, choices = [], []
     for fold in range(n_folds):

@@ -11,7 +11,7 @@ from innerear.gram.reading import GramSource
 from innerear.gram.time_bins import bin_seconds
 from innerear.statistics.design import Design
 from innerear.statistics.finding import Finding
-from innerear.statistics.table import LayerResult, blank, columns
+from innerear.statistics.table import INTERVAL, LayerResult, blank, columns
 
 N_COMPONENTS = 10
 SHARE = "explained-variance ratio"
@@ -20,22 +20,15 @@ _NOTHING = 1e-7
 
 
 def pca_from_gram(gram: np.ndarray, n_components: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return the principal components of N samples from their centred Gram matrix.
+    """Return the principal components of N samples from their centred Gram matrix [N, N].
 
-    Parameters
-    ----------
-    gram : [N, N] centred inner products.
-    n_components : how many scores to return.
+    X = U S Vᵀ gives X Xᵀ = U S² Uᵀ, so eigenvectors times root eigenvalues are the scores U S.
 
     Returns
     -------
     variances : [N − 1] sum of squares along every component, descending, not negative.
     scores : [N, n_components] coordinates of the samples, zero along components without variance.
         Each is signed such that the entry of largest magnitude is positive.
-
-    Notes
-    -----
-    X = U S Vᵀ gives X Xᵀ = U S² Uᵀ, so eigenvectors times root eigenvalues are the scores U S.
 
     Examples
     --------
@@ -64,19 +57,11 @@ def _signs(scores: np.ndarray) -> np.ndarray:
 def parallel_analysis(features: np.ndarray, design: Design, m: int) -> np.ndarray:
     """Return explained-variance ratios of data whose dimensions are unrelated (after Horn 1965).
 
-    Each dimension is permuted by itself, whole prompts at a time. Shuffling samples would break up the
-    similarity of a prompt's seeds, and any prompt effect would pass for a component. For the same reason
-    prompts stay within their template where templates are blocks: the null holds what the prompts of a
-    template have in common, and a component must go beyond it.
-
-    Parameters
-    ----------
-    features : [N, D] of `design`'s samples.
-    m : number of shuffles, which the design draws.
-
-    Returns
-    -------
-    [m, N − 1] ratios of each component, descending.
+    Each dimension of features [N, D] is permuted by itself, whole prompts at a time. Shuffling samples would
+    break up the similarity of a prompt's seeds, and any prompt effect would pass for a component. For the
+    same reason prompts stay within their template where templates are blocks: the null holds what the prompts
+    of a template have in common, and a component must go beyond it. Of m shuffles, return the ratios [m, N −
+    1] of each component, descending.
     """
     features = np.asarray(features, np.float32)
     features = features - features.mean(axis=0)
@@ -103,17 +88,8 @@ def n_beyond(ratios: np.ndarray, threshold: np.ndarray) -> int:
     return int(above.size if above.all() else above.argmin())
 
 
-def of_layer(
-    gram: GramSource, design: Design, *, model: str, layer: int, n_permutations: int = 100
-) -> LayerResult:
-    """Compute one layer's scree with parallel analysis, scores and prompt-mean trajectories.
-
-    Parameters
-    ----------
-    gram : an open `GramFile` of `design`'s samples, in its order, with time bins.
-    design : gives the prompts, and the shuffles of the parallel analysis.
-    model, layer : for the table's columns.
-    n_permutations : shuffles of the parallel analysis.
+def of_layer(gram: GramSource, design: Design, n_shuffles: int = 100) -> LayerResult:
+    """Compute one layer's scree with parallel analysis of so many shuffles, scores and trajectories.
 
     Returns
     -------
@@ -128,26 +104,20 @@ def of_layer(
     template, not why. If templates differ much, their components are in the shuffles too, and the count
     errs towards too few. Components of states that are equal for all samples, or that cannot be shuffled,
     have no p, with the reason in `null`, and `n_components` is 0.
-
-    Raises
-    ------
-    InputError: the Gram file holds other samples than the design, or in another order.
     """
-    design.check_order(gram.coords("sample"))
     branches, tables, scores, paths = gram.labels("branch"), [], [], []
     for branch in branches:
-        variances, fitted = pca_from_gram(
-            gram.read("window_gram", branch=branch, window="whole"), N_COMPONENTS
+        whole, means = (
+            gram.read(name, branch=branch, window="whole") for name in ("window_gram", "window_mean")
         )
-        means = gram.read("window_mean", branch=branch, window="whole")
-        null = parallel_analysis(means, design, n_permutations)
+        variances, fitted = pca_from_gram(whole, N_COMPONENTS)
+        null = parallel_analysis(means, design, n_shuffles)
         tables.append(_scree(variances, null, design).assign(branch=branch))
         scores.append(fitted)
         paths.append(_trajectories(gram, branch, fitted, design))
-    table = pd.concat(tables, ignore_index=True).assign(model=model, layer=layer, window="whole")
     seconds = bin_seconds(gram).astype(np.float32)
     return LayerResult(
-        table.reindex(columns=_COLUMNS),
+        pd.concat(tables, ignore_index=True).assign(window="whole"),
         arrays={
             "scores": (("branch", "sample", "component"), np.array(scores, np.float32)),
             "trajectories": (("branch", "prompt", "bin", "component"), np.array(paths, np.float32)),
@@ -163,9 +133,8 @@ def of_layer(
     )
 
 
-_COLUMNS = columns(
-    *("branch", "window", "statistic", "component", "estimate", "ci_lo", "ci_hi"),
-    *("null_median", "null_95", "n_components"),
+COLUMNS = columns(
+    *("branch", "window", "statistic", "component", *INTERVAL, "null_median", "null_95", "n_components")
 ).drop("score")
 
 

@@ -4,8 +4,6 @@ Prompt means are the observations. A random rotation holds the same information.
 differ therefore says something about single units only in comparison with the same share after rotations.
 """
 
-import logging
-
 import numpy as np
 import pandas as pd
 from scipy.special import fdtri
@@ -16,15 +14,8 @@ from innerear.statistics.anova import Anova
 from innerear.statistics.design import Design
 from innerear.statistics.finding import Finding
 from innerear.statistics.pieces import pieces
-from innerear.statistics.significance import (
-    ALPHA,
-    CONFIDENCE,
-    Significance,
-    against_null,
-    null_table,
-    write_test,
-)
-from innerear.statistics.table import LayerResult, blank, columns
+from innerear.statistics.significance import ALPHA, CONFIDENCE, against_null, write_test
+from innerear.statistics.table import INTERVAL, LayerResult, Maxima, blank, columns
 
 MAP_COLUMNS = ("statistic",)
 FAMILY = "layers × branches"
@@ -38,32 +29,10 @@ _NOTHING = 1e-6
 _EQUAL = "all samples are equal (deterministic)"
 _ROTATIONS = 4  # a stream of random numbers of their own, apart from those of `Design`
 
-log = logging.getLogger(__name__)
 
+def of_layer(gram: GramSource, design: Design, layer: int) -> LayerResult:
+    """Test every dimension of one layer, averaged over the clip, for a difference between labels.
 
-def of_layer(
-    gram: GramSource,
-    design: Design,
-    *,
-    model: str,
-    layer: int,
-    window: str = "whole",
-    n_permutations: int = 1000,
-    n_bootstraps: int = 1000,
-) -> LayerResult:
-    """Test every dimension of one layer, averaged over a window, for a difference between labels.
-
-    Parameters
-    ----------
-    gram : an open `GramFile` of `design`'s samples, in its order; its `window_mean` holds the features.
-    design : labels, permutations, bootstraps.
-    model, layer : for the table's columns.
-    window : of `window_mean`.
-    n_permutations, n_bootstraps : rows of the design's tables to use; there are as many rotations as
-        permutations.
-
-    Returns
-    -------
     One row per branch and dimension, and three per branch on their shares. Statistics:
 
     - *prompt-mean ANOVA, ω²*, a row per dimension: F of prompt means (`Anova`), and its effect size as
@@ -75,41 +44,44 @@ def of_layer(
     - *share past F's 5 % point*: dimensions whose F exceeds the tabled 5 % point, against the same share
       under permutation: do more dimensions differ than chance allows? .05 in expectation if none does.
     - *… own basis − random rotations*: that share less its mean over rotations of the z-scored features,
-      two-sided against the rotations. Small p: the model's own basis is special.
+      as many as permutations and different in each layer, two-sided against the rotations. Small p: the
+      model's own basis is special.
 
     Dimensions that are equal for all samples are left out (NaN, with the reason).
-
-    Raises
-    ------
-    InputError: the Gram file holds other samples than the design, or in another order.
     """
-    design.check_order(gram.coords("sample"))
-    branches, m = gram.labels("branch"), n_permutations
-    scored = np.stack([_scored(gram.read("window_mean", branch=one, window=window)) for one in branches])
+    branches = gram.labels("branch")
+    scored = np.stack([_scored(gram.read("window_mean", branch=one, window="whole")) for one in branches])
     anova = Anova(design)
     means = scored[:, design.rows].mean(axis=2)  # [C, P, D]
     f = anova.f(means)  # [C, D]
-    null = np.stack([anova.null(one, m) for one in means], axis=1)  # [m, C, D]
-    selected = np.stack([selection_frequency(one, anova, n_bootstraps) for one in scored])
-    rotated = _rotated_shares(means, anova, m, [design.seed, _ROTATIONS, layer])  # [m, C]
-    families = _Families(anova, branches, m)
-    if families.why_not:
-        log.warning("dimensions, layer %s: no p: %s", layer, families.why_not)
-    omega2 = _partial_omega2(f, anova)
-    selected = np.where(np.isfinite(f), selected, np.nan)
+    null = np.stack([anova.null(one) for one in means], axis=1)  # [m, C, D]
+    selected = np.stack([selection_frequency(one, anova) for one in scored])
+    rotated = _rotated_shares(means, anova, [design.seed, _ROTATIONS, layer])  # [m, C]
+    families, share = _Families(anova), _share(f, anova)
+    by_dimension = {
+        "branch": np.repeat(branches, f.shape[1]),
+        "dimension": np.tile(np.arange(f.shape[1]), len(f)),
+        "f": f.ravel(),
+        "estimate": _partial_omega2(f, anova).ravel(),
+        "selection_frequency": np.where(np.isfinite(f), selected, np.nan).ravel(),
+    }
+    family, flat = "dimensions × branches of this layer", null.reshape(len(null), f.size)
+    single = families.rows(BY_DIMENSION, by_dimension, f.ravel(), flat, family=family)
+    single["q"] = np.concatenate([_q(p) for p in single["p"].to_numpy(float).reshape(f.shape)])
+    columns, away, rotated_away = _against_rotations(share, rotated)
     tables = [
-        families.by_dimension(f, null, estimate=omega2, selection_frequency=selected),
-        families.shares(_share(f, anova), _share(null, anova)),
-        families.rotations(_share(f, anova), rotated),
+        single,
+        families.rows(BEYOND, {"branch": branches, "estimate": share}, share, _share(null, anova)),
+        families.rows(ROTATED, {"branch": branches} | columns, away, rotated_away, rotated=True),
     ]
-    tables.append(_selected_share(tables[0], branches, design))
-    table = pd.concat(tables, ignore_index=True).assign(model=model, layer=layer, window=window)
-    maxima = null_table(families.maxima, design.permutation_hash(m), MAP_COLUMNS, m)
-    return LayerResult(table.reindex(columns=_COLUMNS), maxima)
+    tables.append(_selected_share(single, branches, design))
+    table = pd.concat(tables, ignore_index=True).assign(window="whole")
+    remarks = [f"no p: {families.why_not}"] if families.why_not else []
+    return LayerResult(table, maxima=families.maxima, remarks=remarks)
 
 
-_COLUMNS = columns(
-    *("branch", "window", "dimension", "statistic", "estimate", "ci_lo", "ci_hi"),
+COLUMNS = columns(
+    *("branch", "window", "dimension", "statistic", *INTERVAL),
     *("f", "q", "selection_frequency", "rotated", "rotated_lo", "rotated_hi"),
 )
 
@@ -143,15 +115,14 @@ def _share(f: np.ndarray, anova: Anova) -> np.ndarray:
     return np.divide(past, n, out=np.full(n.shape, np.nan), where=n > 0)
 
 
-def selection_frequency(features: np.ndarray, anova: Anova, m: int) -> np.ndarray:
-    """Return the share [D] of m bootstraps in which a dimension is among the `TOP`, by variance explained.
+def selection_frequency(features: np.ndarray, anova: Anova) -> np.ndarray:
+    """Return the share [D] of bootstraps in which a dimension is among the `TOP`, by variance explained.
 
-    Parameters
-    ----------
-    features : [N, D], z-scored; NaN is returned where they are zero for all samples.
+    `features` [N, D] are z-scored; NaN is returned where they are zero for all samples.
     """
     design = anova.design
-    bootstraps = design.bootstraps(m)
+    bootstraps = design.bootstraps()
+    m = len(bootstraps)
     seeds = bootstraps.seeds / bootstraps.seeds.sum(axis=1, keepdims=True)
     counts = bootstraps.units[:, bootstraps.unit_of[design.rows[:, 0]]]  # [m, P]
     by_seed = np.einsum("qp,prd->rqd", anova.remove, features[design.rows])  # [R, P, D]
@@ -176,8 +147,9 @@ def selection_frequency(features: np.ndarray, anova: Anova, m: int) -> np.ndarra
     return np.where(features.any(axis=0), chosen / max(m, 1), np.nan)
 
 
-def _rotated_shares(means: np.ndarray, anova: Anova, m: int, seed: list[int]) -> np.ndarray:
+def _rotated_shares(means: np.ndarray, anova: Anova, seed: list[int]) -> np.ndarray:
     """`_share` [m, C] of prompt means [C, P, D] in m random bases, each common to the branches."""
+    m = anova.design.n_permutations
     means = anova.remove @ means
     n_dimensions = means.shape[-1]
     # A rotation moves the means within the space that they span: only its part in there is drawn.
@@ -192,73 +164,47 @@ def _rotated_shares(means: np.ndarray, anova: Anova, m: int, seed: list[int]) ->
 
 
 class _Families:
-    """Tests of one layer: each turns statistics of all branches into rows, and keeps its null maxima."""
+    """Tests of one layer's families of rows; keeps their null maxima."""
 
-    def __init__(self, anova: Anova, branches: list[str], m: int) -> None:
-        self.design, self.branches = anova.design, branches
-        self.why_not = anova.why_not or self.design.why_not(m)
-        self.moved = self.design.null_text(m, f"{self.design.label}s")
-        self.smallest = self.design.smallest_p(m)
-        self.maxima: list[tuple[dict[str, str], np.ndarray]] = []
+    def __init__(self, anova: Anova) -> None:
+        self.design, self.maxima = anova.design, list[Maxima]()
+        self.why_not = anova.why_not or self.design.why_not()
 
-    def by_dimension(self, f: np.ndarray, null: np.ndarray, **columns: np.ndarray) -> pd.DataFrame:
-        """Rows of every dimension, from F [C, D], its null [m, C, D] and further columns [C, D]."""
-        result = self.design.test(f.ravel(), null.reshape(len(null), f.size), standardise=False)
-        flat = {name: values.ravel() for name, values in columns.items()}
-        rows = {
-            "branch": np.repeat(self.branches, f.shape[1]),
-            "dimension": np.tile(np.arange(f.shape[1]), len(f)),
-            "f": f.ravel(),
-            "q": np.concatenate([_q(p) for p in result.p.reshape(f.shape)]),
-        }
-        family = "dimensions × branches of this layer"
-        return self._rows(BY_DIMENSION, rows | flat, result, self.smallest, self.moved, family)
-
-    def shares(self, share: np.ndarray, null: np.ndarray) -> pd.DataFrame:
-        """Rows of the share past F's 5 % point [C], with its null [m, C]."""
-        result = self.design.test(share, null, standardise=False)
-        rows = {"branch": self.branches, "estimate": share}
-        return self._rows(BEYOND, rows, result, self.smallest, self.moved)
-
-    def rotations(self, share: np.ndarray, rotated: np.ndarray) -> pd.DataFrame:
-        """Rows that compare the share [C] with those in random bases [m, C]."""
-        m, tails = len(rotated), [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2]
-        smallest, middle, low, high = np.nan, *np.full((3, len(share)), np.nan)
-        if m:
-            smallest, middle = 1 / (m + 1), rotated.mean(axis=0)
-            low, high = np.quantile(rotated, tails, axis=0)
-        centre = np.concatenate([share[None], rotated]).mean(axis=0)
-        away, null = np.abs(share - centre), np.abs(rotated - centre)
-        result = against_null(away, null, smallest=smallest, standardise=False)
-        rows = {"branch": self.branches, "estimate": share - middle}
-        rows |= {"rotated": middle, "rotated_lo": low, "rotated_hi": high}
-        moved = "the basis of the z-scored features rotated at random"
-        return self._rows(ROTATED, rows, result, smallest, moved)
-
-    def _rows(
+    def rows(
         self,
         statistic: str,
         rows: dict,
-        result: Significance,
-        smallest: float,
-        null: str,
+        observed: np.ndarray,
+        null: np.ndarray,
+        *,
         family: str = "branches of this layer",
+        rotated: bool = False,
     ) -> pd.DataFrame:
-        table = blank(rows, self.design, statistic=statistic)
-        known = np.isfinite(table["estimate"].to_numpy(float))
-        why_not = [self.why_not or ("" if one else _EQUAL) for one in known]
-        write_test(
-            table,
-            np.arange(len(table)),
-            result,
-            min_p=smallest,
-            null=null,
-            family=family,
-            why_not=why_not,
-        )
+        """Table rows, observed values [cells] tested against permutations or rotations [m, cells]."""
+        design, smallest = self.design, self.design.smallest_p()
+        moved = design.null_text(design.n_permutations, f"{design.label}s")
+        if rotated:
+            smallest = 1 / (1 + len(null)) if len(null) else np.nan
+            moved = "the basis of the z-scored features rotated at random"
+        table = blank(rows, design, statistic=statistic)
+        result = against_null(observed, null, smallest=smallest, standardise=False)
+        why_not = [self.why_not or ("" if one else _EQUAL) for one in table["estimate"].notna()]
+        common = {"min_p": smallest, "null": moved, "family": family, "why_not": why_not}
+        write_test(table, np.arange(len(table)), result, **common)
         if np.isfinite(result.p).any():
             self.maxima.append(({"statistic": statistic}, result.null_max))
         return table
+
+
+def _against_rotations(share: np.ndarray, rotated: np.ndarray) -> tuple[dict, np.ndarray, np.ndarray]:
+    """Columns that compare the share [C] with those in random bases [m, C], and how far both are away."""
+    middle, low, high = np.full((3, len(share)), np.nan)
+    if len(rotated):
+        middle = rotated.mean(axis=0)
+        low, high = np.quantile(rotated, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2], axis=0)
+    centre = np.concatenate([share[None], rotated]).mean(axis=0)
+    columns = {"estimate": share - middle, "rotated": middle, "rotated_lo": low, "rotated_hi": high}
+    return columns, np.abs(share - centre), np.abs(rotated - centre)
 
 
 def _q(p: np.ndarray) -> np.ndarray:

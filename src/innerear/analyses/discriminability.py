@@ -5,15 +5,13 @@ Three views of one question. The cross-validated squared distance leads, since i
 be decoded. Inner products allow no scaling per dimension.
 """
 
-import logging
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 
-from innerear.errors import InputError
 from innerear.gram.reading import GramSource, analysed_cells
-from innerear.statistics.cells import estimates, record_by_over
+from innerear.statistics.cells import estimates, no_p, record_by_over, rounded
 from innerear.statistics.design import Design
 from innerear.statistics.finding import Finding
 from innerear.statistics.label_distance import Distance, Explained, permuted_sums, prompt_means
@@ -27,8 +25,7 @@ from innerear.statistics.probes import (
     held_out_operators,
     hits,
 )
-from innerear.statistics.significance import null_table
-from innerear.statistics.table import LayerResult, columns
+from innerear.statistics.table import INTERVAL, LayerResult, Maxima, columns
 
 DISTANCE, OMEGA, DISPERSION = "cross-validated distance", "PERMANOVA ω²", "dispersion F"
 EVIDENCE, ACCURACY, AUC = "probe evidence", "balanced accuracy", "macro AUC"
@@ -39,8 +36,6 @@ MAP_COLUMNS = ("branch", "statistic", "over")
 FAMILY = "layers × {over} of a branch"
 _REFITTED = "tested in windows: without templates each permutation needs new folds and probes"
 _DUPLICATES = "none: a resample holds templates twice, and what is repeated looks explained"
-
-log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -53,26 +48,9 @@ class _Statistic:
     boots: np.ndarray
 
 
-def of_layer(
-    gram: GramSource,
-    design: Design,
-    *,
-    model: str,
-    layer: int,
-    n_permutations: int = 1000,
-    n_bootstraps: int = 1000,
-) -> LayerResult:
+def of_layer(gram: GramSource, design: Design) -> LayerResult:
     """Measure how far apart one layer's labels are, at every complete step and in every window.
 
-    Parameters
-    ----------
-    gram : an open `GramFile` of `design`'s samples, in its order.
-    design : labels, folds, permutations, bootstraps.
-    model, layer : for the table's columns.
-    n_permutations, n_bootstraps : rows of the design's tables to use.
-
-    Returns
-    -------
     One row per branch, statistic and step or window. For `best_layers`, `fold_products`
     [branch, relabeling, fold, fold_2] of the whole window, relabeling 0 the observed one, and `bootstraps`
     [branch, bootstrap] of its distance. Statistics, from prompt means or held-out scores:
@@ -87,45 +65,29 @@ def of_layer(
     steps (or windows) of this layer and branch. Accuracy and AUC are tested in windows only. Without
     templates folds follow the labels: probes are fitted anew under each of the first 99 permutations, and
     tested in windows only. Cells without variance are NaN.
-
-    Raises
-    ------
-    InputError: the Gram file holds other samples than the design, or in another order.
     """
-    design.check_order(gram.coords("sample"))
-    if design.why_not(n_permutations):
-        log.warning(
-            "discriminability, layer %s: estimates without p: %s", layer, design.why_not(n_permutations)
-        )
     cells, branches = analysed_cells(gram), gram.labels("branch")
     whole = int(np.flatnonzero(cells["window"] == "whole")[0])
-    frames, nulls, products, boots = [], [], [], []
+    frames, maxima, products, boots = [], [], [], []
     for branch in branches:
-        measured = _Branch(_kernel(gram, branch), design, n_permutations, n_bootstraps)
+        measured = _Branch(_kernel(gram, branch), design)
         for statistic in measured.statistics(cells):
-            table, maxima = _tested(statistic, cells, design, n_permutations)
-            frames.append(table.assign(branch=branch))
-            nulls += [({"branch": branch} | name, null_max) for name, null_max in maxima]
+            table, tested = _tested(statistic, cells.assign(branch=branch), design)
+            frames.append(table)
+            maxima += tested
         products.append(measured.fold_products(whole))
         boots.append(measured.distance_boots[:, whole])
-    table = pd.concat(frames, ignore_index=True).assign(model=model, layer=layer)
-    table[["estimate", "ci_lo", "ci_hi"]] = table[["estimate", "ci_lo", "ci_hi"]].round(6)
     arrays = {
         "fold_products": (("branch", "relabeling", "fold", "fold_2"), np.array(products, np.float32)),
         "bootstraps": (("branch", "bootstrap"), np.array(boots, np.float32)),
     }
     sizes = {axis: n for axes, values in arrays.values() for axis, n in zip(axes, values.shape, strict=True)}
-    return LayerResult(
-        table.reindex(columns=_COLUMNS),
-        null_table(nulls, design.permutation_hash(n_permutations), MAP_COLUMNS, n_permutations),
-        arrays,
-        {axis: np.arange(n, dtype=np.int32) for axis, n in sizes.items()} | {"branch": np.array(branches)},
-    )
+    coords = {axis: np.arange(n, dtype=np.int32) for axis, n in sizes.items()}
+    coords |= {"branch": np.array(branches)}
+    return LayerResult(rounded(frames), None, arrays, coords, maxima=maxima, remarks=no_p(design))
 
 
-_COLUMNS = columns(
-    *("branch", "over", "step", "seconds", "window", "statistic", "estimate", "ci_lo", "ci_hi", "interval")
-)
+COLUMNS = columns("branch", "over", "step", "seconds", "window", "statistic", *INTERVAL, "interval")
 
 
 def _kernel(gram: GramSource, branch: str) -> np.ndarray:
@@ -139,21 +101,17 @@ def _kernel(gram: GramSource, branch: str) -> np.ndarray:
 class _Branch:
     """All statistics of one branch's kernels [cells, N, N]."""
 
-    def __init__(self, kernel: np.ndarray, design: Design, n_permutations: int, n_bootstraps: int) -> None:
+    def __init__(self, kernel: np.ndarray, design: Design) -> None:
         energy = np.trace(kernel, axis1=1, axis2=2, dtype=float) / design.n_samples
         self.varies = energy > 0
         # In units of the samples' variance, in float64, which makes relabelings that only rename tie.
         self.kernel = kernel / np.where(self.varies, energy, 1)[:, None, None]
-        self.design, self.n_permutations, self.n_bootstraps = design, n_permutations, n_bootstraps
-        self.prompts = prompt_means(self.kernel, design)
-        self.permutations = design.prompt_permutations(n_permutations)
+        self.design, self.prompts = design, prompt_means(self.kernel, design)
+        self.permutations = design.prompt_permutations()
         self.relabelings = np.vstack([np.arange(design.n_prompts), self.permutations])
-        self.untested = np.full((n_permutations, len(kernel)), np.nan)
-        self.distance_boots = np.full((n_bootstraps, len(kernel)), np.nan)
-        try:
-            self.distance = Distance(design)
-        except InputError:  # no folds are possible
-            self.distance = None
+        self.untested = np.full((design.n_permutations, len(kernel)), np.nan)
+        self.distance_boots = np.full((design.n_bootstraps, len(kernel)), np.nan)
+        self.distance = None if design.why_no_folds else Distance(design)
 
     def statistics(self, cells: pd.DataFrame) -> list[_Statistic]:
         """Return all statistics; those that the design cannot give are NaN."""
@@ -174,14 +132,14 @@ class _Branch:
             return self._nothing(DISTANCE)[0]
         estimate = np.einsum("pq,cpq->c", self.distance.weights, self.prompts)
         null = permuted_sums(self.distance.weights, self.prompts, self.permutations)
-        self.distance_boots = self.distance.bootstrap(self.kernel, self.n_bootstraps)
+        self.distance_boots = self.distance.bootstrap(self.kernel)
         return self._measured(DISTANCE, estimate, null, self.distance_boots)
 
     def fold_products(self, cell: int) -> np.ndarray:
         """Fold products [1 + m, F, F] of one cell, the observed ones first; NaN where there are no folds."""
         if self.distance is None or not self.varies[cell]:
             n_folds = 1 if self.distance is None else len(self.design.folds())
-            return np.full((1 + self.n_permutations, n_folds, n_folds), np.nan)
+            return np.full((len(self.relabelings), n_folds, n_folds), np.nan)
         return self.distance.fold_products(self.prompts[cell], self.relabelings)
 
     def _explained(self) -> list[_Statistic]:
@@ -197,7 +155,7 @@ class _Branch:
         ]
 
     def _probes(self, tested: np.ndarray) -> list[_Statistic]:
-        design, boots = self.design, self.design.bootstraps(self.n_bootstraps)
+        design, boots = self.design, self.design.bootstraps()
         names = (EVIDENCE, CONCORDANCE) if design.numeric else (EVIDENCE, AUC, ACCURACY)
         if self.distance is None:
             return self._nothing(*names)
@@ -207,7 +165,7 @@ class _Branch:
         scores = (operators @ targets).swapaxes(0, 1)  # [N, cells, Q]
         ranking, right = Ranking(design), hits(scores, targets[:, None])
         if design.blocked:
-            null = evidence_null(operators, design, self.n_permutations)
+            null = evidence_null(operators, design)
             nulls = [null, *self._decisions(operators, tested, ranking)]
         else:
             nulls = self._refitted(tested, ranking)
@@ -238,7 +196,7 @@ class _Branch:
 
     def _refitted(self, tested: np.ndarray, ranking: Ranking) -> list[np.ndarray]:
         """Evidence, AUC (or concordance) and accuracy under exchanges of the prompts, as `_decisions`."""
-        orders = self.design.exchanges(self.n_permutations)
+        orders = self.design.exchanges()
         nulls = [np.full((len(orders), len(self.kernel)), np.nan) for _ in range(3)]
         targets = self.design.targets[self.design.prompt_of]
         for k, order in enumerate(orders):
@@ -251,9 +209,7 @@ class _Branch:
         return nulls
 
 
-def _tested(
-    statistic: _Statistic, cells: pd.DataFrame, design: Design, m: int
-) -> tuple[pd.DataFrame, list[tuple[dict[str, str], np.ndarray]]]:
+def _tested(statistic: _Statistic, cells: pd.DataFrame, design: Design) -> tuple[pd.DataFrame, list[Maxima]]:
     """Table one statistic, with p-values over steps and over windows; return the null maxima too."""
     estimate, why_not = statistic.estimate, ""
     nothing = f"none: too few prompts of each {design.label}, or all samples are equal (deterministic)"
@@ -263,7 +219,7 @@ def _tested(
     if statistic.name in (EVIDENCE, AUC, CONCORDANCE, ACCURACY):
         why_not = "an estimate: tested in windows" if design.blocked else _REFITTED
     table = estimates(cells, design, estimate, statistic.boots, **own)
-    return table, record_by_over(table, design, statistic.null, m=m, why_not=why_not)
+    return table, record_by_over(table, design, statistic.null, why_not=why_not)
 
 
 FINDINGS = (

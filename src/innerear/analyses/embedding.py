@@ -7,7 +7,7 @@ the states too.
 """
 
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
 import numpy as np
 import pandas as pd
@@ -18,7 +18,7 @@ from innerear.gram.reading import GramSource
 from innerear.gram.time_bins import bin_seconds
 from innerear.statistics.design import Design
 from innerear.statistics.finding import Finding
-from innerear.statistics.table import LayerResult, blank, columns
+from innerear.statistics.table import INTERVAL, LayerResult, blank, columns
 
 N_SEEDS = 3
 N_NEIGHBORS = 15
@@ -47,12 +47,7 @@ def distances(gram: np.ndarray) -> np.ndarray:
 
 
 def embed(between: np.ndarray, seed: int) -> tuple[np.ndarray, float, int]:
-    """Lay points out in the plane by UMAP.
-
-    Parameters
-    ----------
-    between : [n, n] distances.
-    seed : of the random start and of the layout; the same seed gives the same picture.
+    """Lay points with distances [n, n] out in the plane by UMAP; the same seed gives the same picture.
 
     Returns
     -------
@@ -87,9 +82,7 @@ def embedding(
     Parameters
     ----------
     grams : layer → its open `GramFile` of `design`'s samples, in its order, with time bins.
-    design : the samples; the seed that UMAP's seeds are counted from.
-    model : for the table's column.
-    n_seeds : pictures of the same points.
+    n_seeds : pictures of the same points; their seeds are counted from the design's.
 
     Returns
     -------
@@ -109,18 +102,16 @@ def embedding(
     first, seeds = grams[min(grams)], design.seed + np.arange(n_seeds)
     seconds = bin_seconds(first)
     kept = kept_bins(len(seconds), design.n_samples)
-    rows, samples = _pictures(grams, _samples, seeds, SAMPLES)
-    more, bins = _pictures(grams, lambda gram, branch: _bins(gram, branch, kept), seeds, BINS)
+    rows, samples = _pictures(grams, seeds, SAMPLES)
+    more, bins = _pictures(grams, seeds, BINS, kept)
     table = blank(pd.DataFrame(rows + more), design, model=model, window="whole", statistic="trustworthiness")
     pictures = ("layer", "branch", "umap_seed")
+    bins = bins.reshape(*bins.shape[:3], design.n_samples, len(kept), 2)
     return LayerResult(
         table.reindex(columns=_COLUMNS),
         arrays={
             "samples": ((*pictures, "sample", "axis"), samples),
-            "bins": (
-                (*pictures, "sample", "bin", "axis"),
-                bins.reshape(*bins.shape[:3], design.n_samples, len(kept), 2),
-            ),
+            "bins": ((*pictures, "sample", "bin", "axis"), bins),
             "bin_seconds": (("bin",), seconds[kept].astype(np.float32)),
         },
         coords={
@@ -135,8 +126,7 @@ def embedding(
 
 
 _COLUMNS = columns(
-    *("branch", "window", "points", "umap_seed", "n_neighbors", "n_points"),
-    *("statistic", "estimate", "ci_lo", "ci_hi"),
+    *("branch", "window", "points", "umap_seed", "n_neighbors", "n_points", "statistic", *INTERVAL)
 ).drop(["score", "family"])
 
 
@@ -152,28 +142,24 @@ def kept_bins(n_bins: int, n_samples: int) -> np.ndarray:
     return np.arange(0, n_bins, -(-n_bins // at_most))
 
 
-def _samples(gram: GramSource, branch: str) -> np.ndarray:
-    return gram.read("window_gram", branch=branch, window="whole")
-
-
-def _bins(gram: GramSource, branch: str, kept: np.ndarray) -> np.ndarray:
+def _inner(gram: GramSource, branch: str, kept: np.ndarray | None) -> np.ndarray:
+    """Inner products of the clip averages, or of these time bins of the samples."""
+    if kept is None:
+        return gram.read("window_gram", branch=branch, window="whole")
     inner, n_bins = gram.read("bin_gram", branch=branch), len(gram.read("bin_steps"))
     points = (np.arange(len(inner) // n_bins)[:, None] * n_bins + kept).ravel()
     return inner[np.ix_(points, points)]
 
 
 def _pictures(
-    grams: Mapping[int, GramSource],
-    read: Callable[[GramSource, str], np.ndarray],
-    seeds: np.ndarray,
-    points: str,
+    grams: Mapping[int, GramSource], seeds: np.ndarray, points: str, kept: np.ndarray | None = None
 ) -> tuple[list[dict], np.ndarray]:
     """Draw every layer and branch from every seed: rows of the table, and places [L, C, seeds, n, 2]."""
     rows, drawn = [], []
     branches = grams[min(grams)].labels("branch")
     for layer in sorted(grams):
         for branch in branches:
-            between = distances(read(grams[layer], branch))
+            between = distances(_inner(grams[layer], branch, kept))
             n, why_not = len(between), ""
             if n < SMALLEST:
                 why_not = f"{n} points: UMAP needs at least {SMALLEST}"

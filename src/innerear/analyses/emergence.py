@@ -18,8 +18,8 @@ from innerear.statistics.finding import Finding
 from innerear.statistics.label_distance import Distance, permuted_sums, prompt_means
 from innerear.statistics.pieces import pieces
 from innerear.statistics.probes import evidence, evidence_null_by_prompt, held_out_operators
-from innerear.statistics.significance import ALPHA, CONFIDENCE, null_table, percentile_interval
-from innerear.statistics.table import LayerResult, blank, columns, record
+from innerear.statistics.significance import ALPHA, CONFIDENCE, first_of, with_interval
+from innerear.statistics.table import INTERVAL, LayerResult, Maxima, blank, columns, record
 
 BRANCHES = ("uncond", "delta")
 SHAPES = ("constant", "step", "logistic", "linear")
@@ -41,28 +41,9 @@ _DEFAULTS: dict[str, Any] = dict.fromkeys(("estimate", "ci_lo", "ci_hi", "prefer
 }
 
 
-def of_layer(
-    gram: GramSource,
-    design: Design,
-    *,
-    model: str,
-    layer: int,
-    branches: Sequence[str] = BRANCHES,
-    n_permutations: int = 1000,
-    n_bootstraps: int = 1000,
-) -> LayerResult:
-    """Locate the onset of a label in one layer, judge its shape, and compare late with early.
+def of_layer(gram: GramSource, design: Design, branches: Sequence[str] = BRANCHES) -> LayerResult:
+    """Locate the onset of a label in one layer, judge its shape, and compare late with early; never in cond.
 
-    Parameters
-    ----------
-    gram : an open `GramFile` of `design`'s samples, in its order.
-    design : labels, folds, permutations, bootstraps.
-    model, layer : for the table's columns.
-    branches : where emergence is asked; never cond.
-    n_permutations, n_bootstraps : rows of the design's tables to use.
-
-    Returns
-    -------
     One row per branch and statistic; and `evidence` [branch, step, sample] of the complete steps. From each
     sample's held-out probe evidence at every complete step:
 
@@ -83,47 +64,41 @@ def of_layer(
 
     Raises
     ------
-    InputError: cond among `branches`, or another order of samples.
+    InputError: cond among `branches`.
     """
     if "cond" in branches:
         raise InputError(
             "emergence in cond is not a finding: it reads the text from step 0; ask in uncond or delta"
         )
-    design.check_order(gram.coords("sample"))
     steps = np.flatnonzero(gram.read("complete"))
     first = np.asarray(gram.coords("step"))[steps]  # where an entry averages several, their first
     seconds = gram.read("seconds")[steps] if "seconds" in gram else np.full(len(steps), np.nan)
-    asked = [name for name in gram.labels("branch") if name in branches]
+    asked, why = [name for name in gram.labels("branch") if name in branches], design.why_no_folds
     by_step, frames, maxima = np.full((len(asked), len(steps), design.n_samples), np.nan), [], []
     for number, branch in enumerate(asked):
-        try:
-            kernel = _kernel(gram, branch, steps)
-            operators = held_out_operators(kernel, design)
-        except InputError as error:
-            frames.append(_table([{"statistic": ONSET, "interval": f"none: {error}"}], branch, design))
+        if why:
+            frames.append(_table([{"statistic": ONSET, "interval": f"none: {why}"}], branch, design))
             continue
+        kernel = _kernel(gram, branch, steps)
+        operators = held_out_operators(kernel, design)
         by_step[number] = evidence(operators, design)
-        frame = _table(_emergence(by_step[number], first, seconds, design, n_bootstraps), branch, design)
-        null_max = _test_rise(frame, kernel, operators, design, n_permutations)
-        maxima += [({"branch": branch, "statistic": RISE}, one) for one in null_max]
+        frame = _table(_emergence(by_step[number], first, seconds, design), branch, design)
+        maxima += _test_rise(frame, kernel, operators, design)
         frames.append(frame)
     for branch in gram.labels("branch"):
-        frame, null_max = _early_late(gram, branch, design, n_permutations, n_bootstraps)
-        maxima += [({"branch": branch, "statistic": INTERACTION}, one) for one in null_max]
+        frame, tested = _early_late(gram, branch, design)
+        maxima += tested
         frames.append(frame)
-    table = pd.concat(frames, ignore_index=True).assign(model=model, layer=layer)
-    samples = np.asarray(gram.coords("sample"))
+    coords = {"branch": np.array(asked), "step": first.astype(np.int32)}
     return LayerResult(
-        table.reindex(columns=_COLUMNS),
-        null_table(maxima, design.permutation_hash(n_permutations), MAP_COLUMNS, n_permutations),
-        {"evidence": (("branch", "step", "sample"), by_step.astype(np.float32))},
-        {"branch": np.array(asked), "step": first.astype(np.int32), "sample": samples},
+        pd.concat(frames, ignore_index=True),
+        arrays={"evidence": (("branch", "step", "sample"), by_step.astype(np.float32))},
+        coords=coords | {"sample": np.asarray(gram.coords("sample"))},
+        maxima=maxima,
     )
 
 
-_COLUMNS = columns(
-    *("branch", "window", "statistic", "unit", "estimate", "ci_lo", "ci_hi", "interval", "preferred")
-)
+COLUMNS = columns("branch", "window", "statistic", "unit", *INTERVAL, "interval", "preferred")
 
 
 def finish(table: pd.DataFrame) -> pd.DataFrame:
@@ -171,15 +146,9 @@ def logistic_shapes(n_steps: int, narrowest: float = SUDDEN) -> tuple[np.ndarray
 
 
 def fit_shape(curves: np.ndarray, shapes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Fit level + height × shape to each curve by least squares, with the shape that fits best.
+    """Fit level + height × shape to curves [m, S] by least squares, with the best of shapes [n, S].
 
-    Parameters
-    ----------
-    curves : [m, S]; shapes : [n, S].
-
-    Returns
-    -------
-    chosen : [m] number of the shape; height : [m].
+    Return the number of the shape and its height, both [m].
     """
     centred = shapes - shapes.mean(axis=1, keepdims=True)
     energy = np.maximum((centred**2).sum(axis=1), np.finfo(float).tiny)
@@ -205,13 +174,13 @@ def onsets(curves: np.ndarray) -> np.ndarray:
 
 
 def _emergence(
-    by_step: np.ndarray, steps: np.ndarray, seconds: np.ndarray, design: Design, n_bootstraps: int
+    by_step: np.ndarray, steps: np.ndarray, seconds: np.ndarray, design: Design
 ) -> list[dict[str, Any]]:
     """Rows of one branch from its evidence [S, N]."""
     n_steps = len(steps)
     if n_steps < 4 * _MARGIN:
         return [{"statistic": ONSET, "interval": f"none: {n_steps} complete steps are too few"}]
-    counts = design.bootstraps(n_bootstraps).samples()  # [m, N]
+    counts = design.bootstraps().samples()  # [m, N]
     weights = counts / counts.sum(axis=1, keepdims=True)
     curves = np.vstack([by_step.mean(axis=1), weights @ by_step.T])  # [1 + m, S]
     row = _rise_row(by_step, design)
@@ -247,8 +216,7 @@ def _estimate(name: str, unit: str, values: np.ndarray, design: Design, why_not:
     row = {"statistic": name, "unit": unit}
     if why_not:
         return row | {"interval": why_not}
-    low, high, interval = percentile_interval(values[:1], values[1:, None], design.resampled)
-    return row | {"estimate": values[0], "ci_lo": low[0], "ci_hi": high[0], "interval": interval}
+    return row | first_of(with_interval(values[:1], values[1:, None], design.resampled))
 
 
 def _held_out_rises(curves: np.ndarray) -> np.ndarray:
@@ -263,8 +231,8 @@ def _held_out_rises(curves: np.ndarray) -> np.ndarray:
 
 
 def _test_rise(
-    table: pd.DataFrame, kernel: np.ndarray, operators: np.ndarray, design: Design, m: int
-) -> list[np.ndarray]:
+    table: pd.DataFrame, kernel: np.ndarray, operators: np.ndarray, design: Design
+) -> list[Maxima]:
     """Fill in the p of the held-out rise by relabeling; return its null maxima, if any.
 
     Each fold is scored by probes that were fitted on the others, so chance rises come together in
@@ -274,19 +242,19 @@ def _test_rise(
     if not len(row):
         return []
     if design.blocked:
-        by_prompt = evidence_null_by_prompt(operators, design, m)  # [m, P, S]
+        by_prompt = evidence_null_by_prompt(operators, design)  # [m, P, S]
     else:
-        by_prompt = _refitted_evidence(kernel, design, m)
+        by_prompt = _refitted_evidence(kernel, design)
     prompts = [np.unique(design.prompt_of[fold.test]) for fold in design.folds()]
     curves = np.stack([by_prompt[:, some].mean(axis=1) for some in prompts])  # [F, m, S]
     null = _held_out_rises(curves).mean(axis=0)[:, None]
     observed = table["estimate"].to_numpy(float)[row]
-    return record(table, row, design, observed, null, m=m, family="this layer and branch")
+    return record(table, row, design, observed, null, family="this layer and branch")
 
 
-def _refitted_evidence(kernel: np.ndarray, design: Design, m: int) -> np.ndarray:
+def _refitted_evidence(kernel: np.ndarray, design: Design) -> np.ndarray:
     """Mean evidence [m, P, S] in the prompts' places under exchanges of them, with probes fitted anew."""
-    orders = design.exchanges(m)
+    orders = design.exchanges()
     by_prompt = np.empty((len(orders), design.n_prompts, len(kernel)))
     for k, order in enumerate(orders):
         operators = held_out_operators(kernel[:, order[:, None], order], design)
@@ -311,26 +279,18 @@ def _shape_errors(by_step: np.ndarray, design: Design, counts: np.ndarray) -> li
     resampled = share @ errors.T  # [m, shapes]
     best = resampled.argmin(axis=1)
     ratio = errors.mean(axis=1) / errors[0].mean()
-    low, high, interval = percentile_interval(ratio, resampled / resampled[:, :1], design.resampled)
-    common = {"unit": "÷ constant", "interval": interval}
-    return [
-        common
-        | {"statistic": f"held-out error, {name}", "preferred": (best == i).mean()}
-        | {"estimate": ratio[i], "ci_lo": low[i], "ci_hi": high[i]}
-        for i, name in enumerate(SHAPES)
-    ]
+    columns = with_interval(ratio, resampled / resampled[:, :1], design.resampled) | {
+        "statistic": [f"held-out error, {name}" for name in SHAPES],
+        "preferred": [(best == i).mean() for i in range(len(SHAPES))],
+    }
+    return pd.DataFrame(columns | {"unit": "÷ constant"}).to_dict("records")
 
 
-def _early_late(
-    gram: GramSource, branch: str, design: Design, m: int, n_bootstraps: int
-) -> tuple[pd.DataFrame, list[np.ndarray]]:
+def _early_late(gram: GramSource, branch: str, design: Design) -> tuple[pd.DataFrame, list[Maxima]]:
     """Rows of the first and last 10 % of steps in a branch, and the null maxima of the interaction."""
-    reason, distance = "", None
-    try:
-        distance = Distance(design)
-        reason = "" if distance.possible else f"no two folds hold the same two {design.label}s"
-    except InputError as error:
-        reason = str(error)
+    reason, distance = design.why_no_folds, None if design.why_no_folds else Distance(design)
+    if distance and not distance.possible:
+        reason = f"no two folds hold the same two {design.label}s"
     if FIRST not in gram.labels("window"):
         reason = "too few complete steps for windows of 10 %"
     if reason or distance is None:
@@ -343,19 +303,15 @@ def _early_late(
     kernel /= np.trace(kernel[1:], axis1=1, axis2=2).mean() / design.n_samples or 1.0
     prompts = prompt_means(kernel, design)
     estimate = np.einsum("pq,cpq->c", distance.weights, prompts)
-    boots = distance.bootstrap(kernel, n_bootstraps)
+    boots = distance.bootstrap(kernel)
     estimate, boots = np.r_[estimate, estimate[2] - estimate[1]], np.c_[boots, boots[:, 2] - boots[:, 1]]
-    low, high, interval = percentile_interval(estimate, boots, design.resampled)
-    names = ((INTERACTION, _BETWEEN), ("distance", FIRST), ("distance", LAST), (DIFFERENCE, _BETWEEN))
-    rows = [
-        {"statistic": name, "window": window, "unit": "÷ variance", "interval": interval}
-        | {"estimate": estimate[i], "ci_lo": low[i], "ci_hi": high[i]}
-        for i, (name, window) in enumerate(names)
-    ]
-    table = _table(rows, branch, design)
-    null = permuted_sums(distance.weights, prompts[:1], design.prompt_permutations(m))
+    names = {"statistic": [INTERACTION, "distance", "distance", DIFFERENCE], "unit": "÷ variance"}
+    names["window"] = [_BETWEEN, FIRST, LAST, _BETWEEN]
+    columns = names | with_interval(estimate, boots, design.resampled)
+    table = _table(pd.DataFrame(columns).to_dict("records"), branch, design)
+    null = permuted_sums(distance.weights, prompts[:1], design.prompt_permutations())
     first_row = np.array([0])
-    return table, record(table, first_row, design, estimate[:1], null, m=m, family="this layer and branch")
+    return table, record(table, first_row, design, estimate[:1], null, family="this layer and branch")
 
 
 FINDINGS = (

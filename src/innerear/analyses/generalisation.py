@@ -13,7 +13,7 @@ import pandas as pd
 from innerear.analyses.discriminability import AUC, CONCORDANCE, EVIDENCE
 from innerear.errors import InputError
 from innerear.gram.reading import GramSource
-from innerear.statistics.cells import estimates
+from innerear.statistics.cells import estimates, rounded
 from innerear.statistics.design import Design
 from innerear.statistics.finding import Finding
 from innerear.statistics.probes import (
@@ -23,8 +23,7 @@ from innerear.statistics.probes import (
     evidence_null,
     held_out_operators,
 )
-from innerear.statistics.significance import null_table
-from innerear.statistics.table import LayerResult, blank, columns, record
+from innerear.statistics.table import INTERVAL, LayerResult, Maxima, blank, columns, record
 
 MAP_COLUMNS = ("branch", "statistic", "over")
 FAMILY = "layers × windows of a branch"
@@ -35,11 +34,7 @@ TRANSFERS = (("cond", "uncond"), ("uncond", "cond"))
 
 @dataclass(frozen=True)
 class _Cells:
-    """Train and test windows of some cells, and what fits their probes.
-
-    `fit` takes an order of the samples, whose measurements then stand in the places of the design's, and
-    returns the held-out operators [cells, N, N].
-    """
+    """Windows of some cells; `fit` returns held-out operators [cells, N, N] of samples in a given order."""
 
     branch: str
     over: str
@@ -48,26 +43,9 @@ class _Cells:
     fit: Callable[[np.ndarray], np.ndarray]
 
 
-def of_layer(
-    gram: GramSource,
-    design: Design,
-    *,
-    model: str,
-    layer: int,
-    n_permutations: int = 1000,
-    n_bootstraps: int = 1000,
-) -> LayerResult:
+def of_layer(gram: GramSource, design: Design) -> LayerResult:
     """Train probes in one time bin (or branch) of a layer and judge them in every other.
 
-    Parameters
-    ----------
-    gram : an open `GramFile` of `design`'s samples, in its order, with time bins.
-    design : labels, folds, permutations, bootstraps.
-    model, layer : for the table's columns.
-    n_permutations, n_bootstraps : rows of the design's tables to use.
-
-    Returns
-    -------
     For each branch one row per pair of time bins (`train`, `test`) and statistic; and between cond and
     uncond, both ways, one row per window. Probes are fitted on some templates and judged on another, also
     across time. Evidence is tested by relabeling within templates (without templates by the first 99
@@ -76,32 +54,21 @@ def of_layer(
 
     Raises
     ------
-    InputError: another order of samples, or a Gram file without time bins.
+    InputError: a Gram file without time bins.
     """
-    design.check_order(gram.coords("sample"))
     if "bin_gram" not in gram:
         raise InputError("the Gram file has no time bins: set gram.bins to 2 or more")
-    frames, nulls = [], []
-    try:
-        design.folds()
-        cells = [*_over_time(gram, design), *_between_branches(gram, design)]
-    except InputError as error:
-        cells = []
-        frames.append(blank({"statistic": [EVIDENCE]}, design, null=f"none: {error}"))
-    for some in cells:
-        table, maxima = _judged(some, design, n_permutations, n_bootstraps)
+    if design.why_no_folds:
+        return LayerResult(blank({"statistic": [EVIDENCE]}, design, null=f"none: {design.why_no_folds}"))
+    frames, maxima = [], []
+    for some in [*_over_time(gram, design), *_between_branches(gram, design)]:
+        table, tested = _judged(some, design)
         frames.append(table)
-        nulls += [({"branch": some.branch, "statistic": EVIDENCE, "over": some.over}, one) for one in maxima]
-    table = pd.concat(frames, ignore_index=True).assign(model=model, layer=layer).reindex(columns=_COLUMNS)
-    measured = ["estimate", "ci_lo", "ci_hi"]
-    table[measured] = table[measured].astype(float).round(6)
-    hash_of = design.permutation_hash(n_permutations)
-    return LayerResult(table, null_table(nulls, hash_of, MAP_COLUMNS, n_permutations))
+        maxima += tested
+    return LayerResult(rounded(frames), maxima=maxima)
 
 
-_COLUMNS = columns(
-    *("branch", "over", "train", "test", "statistic", "estimate", "ci_lo", "ci_hi", "interval")
-)
+COLUMNS = columns("branch", "over", "train", "test", "statistic", *INTERVAL, "interval")
 
 
 def _over_time(gram: GramSource, design: Design) -> list[_Cells]:
@@ -148,11 +115,9 @@ def _fit_branches(kernel: np.ndarray, across: np.ndarray, design: Design, order:
     return held_out_operators(kernel[places], design, across[places])
 
 
-def _judged(
-    cells: _Cells, design: Design, m: int, n_bootstraps: int
-) -> tuple[pd.DataFrame, list[np.ndarray]]:
+def _judged(cells: _Cells, design: Design) -> tuple[pd.DataFrame, list[Maxima]]:
     """Table evidence, tested, and AUC of some cells; return the null maxima too."""
-    boots, ranking = design.bootstraps(n_bootstraps), Ranking(design)
+    boots, ranking = design.bootstraps(), Ranking(design)
     operators = cells.fit(np.arange(design.n_samples))
     own, targets = evidence(operators, design), design.targets[design.prompt_of]
     scores = (operators @ targets).swapaxes(0, 1)  # [N, cells, Q]
@@ -164,12 +129,12 @@ def _judged(
     name = CONCORDANCE if design.numeric else AUC
     familiar = estimates(where, design, ranked, resampled, statistic=name, **common)
     if design.blocked:
-        null = evidence_null(operators, design, m)
+        null = evidence_null(operators, design)
     else:
-        anew = [evidence(cells.fit(order), design).mean(axis=1) for order in design.exchanges(m)]
+        anew = [evidence(cells.fit(order), design).mean(axis=1) for order in design.exchanges()]
         null = np.array(anew).reshape(-1, len(own))
     family = f"{cells.over} of this layer and branch"
-    maxima = record(table, np.arange(len(own)), design, mean, null, m=m, family=family)
+    maxima = record(table, np.arange(len(own)), design, mean, null, family=family)
     return pd.concat([table, familiar], ignore_index=True), maxima
 
 

@@ -22,12 +22,11 @@ import pandas as pd
 from innerear.acoustics.features import CHROMA
 from innerear.errors import InputError
 from innerear.stacks import LayerReader, Stack
-from innerear.statistics.clip_targets import why_no_folds
+from innerear.statistics.cells import write_estimates
 from innerear.statistics.design import Design, Fold
 from innerear.statistics.finding import Finding
 from innerear.statistics.pieces import pieces
-from innerear.statistics.significance import null_table, percentile_interval
-from innerear.statistics.table import LayerResult, blank, columns, record
+from innerear.statistics.table import INTERVAL, LayerResult, Maxima, blank, columns, record
 from innerear.timeline import Timeline
 
 MAX_LAG = 25
@@ -53,13 +52,9 @@ Reader = Callable[[int], np.ndarray]
 class Sound:
     """Frame features of all samples, ready to be followed.
 
-    Attributes
-    ----------
-    names : of the features.
-    feature_of : int [F] the feature of each column.
-    values : float32 [N, T, F] of unit variance, without the mean over samples at each frame; 0 where
-        not measured.
-    reasons : feature → why it cannot be used.
+    `feature_of` int [F] is the feature, of `names`, of each column of `values` float32 [N, T, F]: of unit
+    variance, without the mean over samples at each frame, 0 where not measured. `reasons` are feature → why
+    it cannot be used.
     """
 
     names: list[str]
@@ -69,12 +64,7 @@ class Sound:
 
 
 def followed(frames: Mapping[str, np.ndarray], groups: Mapping[str, Sequence[str]] = FOLLOWED) -> Sound:
-    """Prepare frame features.
-
-    Parameters
-    ----------
-    frames : column → [N, T], NaN where not measured.
-    groups : feature → its columns; those of one feature are scored together.
+    """Prepare frame features, column → [N, T] with NaN gaps; columns of one group are scored together.
 
     Raises
     ------
@@ -115,24 +105,14 @@ def of_states(
     sound: Sound,
     timeline: Timeline,
     design: Design,
-    *,
-    model: str,
-    layer: int,
     branches: Sequence[str] = ("cond", "uncond"),
-    n_permutations: int = 1000,
-    n_bootstraps: int = 1000,
 ) -> LayerResult:
     """Correlate the sound with its prediction from one layer's states, up to 25 frames before and after.
 
     Parameters
     ----------
-    read : sample i's states, in the design's order.
-    sound : from `followed`, in the same order.
-    timeline : of the clips.
-    design : folds, permutations, bootstraps.
-    model, layer : for the table's columns.
+    read : sample i's states, in the design's order, as that of `sound`.
     branches : names of the C stored branches; with cond and uncond, delta = cond − uncond is added.
-    n_permutations, n_bootstraps : rows of the design's tables to use.
 
     Returns
     -------
@@ -151,7 +131,7 @@ def of_states(
     """
     window = _window(timeline)
     lags = np.arange(-window.reach, window.reach + 1)
-    why = why_no_folds(design)
+    why = design.why_no_folds
     if not sound.names:
         why = "; ".join(f"{name}: {reason}" for name, reason in sound.reasons.items())
     names = [*branches, *(["delta"] if {"cond", "uncond"} <= set(branches) else [])]
@@ -161,26 +141,20 @@ def of_states(
         series = _lagged(sound.values, window)  # [N, frames, lags, F]
         for branch in names:
             x = _of_branch(states, branch, branches)
-            scores = _scores(x, series, sound.feature_of, design, n_permutations) if x.any() else None
+            scores = _scores(x, series, sound.feature_of, design) if x.any() else None
             found.append(scores)
     table = _untested(names, lags, sound, design, why)
-    null = _fill(table, found, len(lags), sound, design, n_permutations, n_bootstraps)
-    table = table.assign(model=model, layer=layer, seconds=table["lag"] / timeline.frame_rate)
-    own = ("branch", "window", "feature", "lag", "seconds", "statistic", "estimate", "ci_lo", "ci_hi")
-    return LayerResult(table.reindex(columns=columns(*own)), null)
+    maxima = _fill(table, found, len(lags), sound, design)
+    return LayerResult(table.assign(seconds=table["lag"] / timeline.frame_rate), maxima=maxima)
+
+
+COLUMNS = columns("branch", "window", "feature", "lag", "seconds", "statistic", *INTERVAL)
 
 
 def of_stacks(
-    paths: Sequence[str | PathLike], sound: Sound, design: Design, *, layer: int, site: str, **options
+    paths: Sequence[str | PathLike], sound: Sound, design: Design, *, layer: int, site: str
 ) -> LayerResult:
-    """Return `of_states` of stack files.
-
-    Parameters
-    ----------
-    paths : [N] in the design's order.
-    layer, site : which dataset of each stack.
-    options : the further ones of `of_states`.
-    """
+    """Return `of_states` of a layer and site of stack files [N], in the design's order."""
 
     def read(i: int) -> np.ndarray:
         with LayerReader(paths[i], layer, site) as reader:
@@ -188,7 +162,7 @@ def of_stacks(
 
     with Stack(paths[0]) as first:
         timeline, branches = first.timeline, first.branches
-    return of_states(read, sound, timeline, design, layer=layer, branches=branches, **options)
+    return of_states(read, sound, timeline, design, branches)
 
 
 @dataclass(frozen=True)
@@ -256,11 +230,11 @@ class _Scores:
     products: np.ndarray
 
 
-def _scores(x: np.ndarray, series: np.ndarray, feature_of: np.ndarray, design: Design, m: int) -> _Scores:
+def _scores(x: np.ndarray, series: np.ndarray, feature_of: np.ndarray, design: Design) -> _Scores:
     """Predict the sound at every lag from one branch's states [N, frames, D], observed and permuted."""
     n_lags, n_columns = series.shape[2:]
     n_features = int(feature_of.max()) + 1
-    tables = np.concatenate([np.arange(design.n_samples)[None], design.permutations(m)])  # [1 + m, N]
+    tables = np.concatenate([np.arange(design.n_samples)[None], design.permutations()])  # [1 + m, N]
     norms = (series**2).sum(axis=1)  # [N, lags, F]
     sums = np.zeros((3, len(tables), n_lags, n_features))
     products = np.zeros((3, design.n_samples, n_lags, n_features))
@@ -299,10 +273,7 @@ def _by_feature(values: np.ndarray, feature_of: np.ndarray) -> np.ndarray:
 
 
 def _components(x: np.ndarray, fold: Fold) -> np.ndarray:
-    """Scores [N, frames, k] on the largest components of the training samples, white over these.
-
-    What is common to the training samples at a step is taken from all.
-    """
+    """Scores [N, frames, k] on the largest components of the training samples, centred and white there."""
     x = x - x[fold.train].mean(axis=0)
     rows = x[fold.train].reshape(-1, x.shape[-1])
     values, vectors = np.linalg.eigh(rows.T @ rows)
@@ -314,18 +285,10 @@ def _components(x: np.ndarray, fold: Fold) -> np.ndarray:
 def _cross_products(
     z: np.ndarray, series: np.ndarray, rows: np.ndarray, tables: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Sum the products of samples' states with the sounds that each permutation gives them.
+    """Sum over `rows` the products of states [N, frames, k] with the sound that each permutation gives them.
 
-    Parameters
-    ----------
-    z : [N, frames, k]; series : [N, frames, lags, F]; rows : the samples to sum over.
-    tables : [m, N] whose sound each sample is given.
-
-    Returns
-    -------
-    sums : float32 [arrangements, k, lags * F]. Within a template there are few arrangements and fewer
-        pairs, and each is computed once.
-    arrangement_of : int [m], which of them each permutation makes.
+    Returns float32 [arrangements, k, lags * F], and which arrangement each permutation makes, int [m]. Within
+    a template there are few arrangements and fewer pairs, and each is computed once.
     """
     arrangements, arrangement_of = np.unique(tables[:, rows], axis=0, return_inverse=True)
     pairs, pair_of = np.unique(arrangements * len(z) + rows, return_inverse=True)
@@ -368,22 +331,15 @@ def _untested(
         product(branches, reasons, lags.tolist()), columns=pd.Index(["branch", "feature", "lag"])
     )
     null = [f"none: {reasons[name]}" for name in rows["feature"].tolist()]
-    gaps = dict.fromkeys(("estimate", "ci_lo", "ci_hi"), np.nan)
-    return blank(rows, design, window="whole", statistic=STATISTIC, null=null, **gaps)
+    return blank(rows, design, window="whole", statistic=STATISTIC, null=null)
 
 
 def _fill(
-    table: pd.DataFrame,
-    found: Sequence[_Scores | None],
-    n_lags: int,
-    sound: Sound,
-    design: Design,
-    m: int,
-    n_bootstraps: int,
-) -> pd.DataFrame:
+    table: pd.DataFrame, found: Sequence[_Scores | None], n_lags: int, sound: Sound, design: Design
+) -> list[Maxima]:
     """Write results into the rows of one layer, in place; return its null maxima."""
-    places, nulls, tested = [], [], []
-    counts = design.bootstraps(n_bootstraps).samples()  # [bootstraps, N]
+    places, nulls = [], []
+    counts = design.bootstraps().samples()  # [bootstraps, N]
     per_branch = (len(sound.names) + len(sound.reasons)) * n_lags
     for number, scores in enumerate(found):
         if scores is None:
@@ -391,18 +347,16 @@ def _fill(
         rows = number * per_branch + np.arange(len(sound.names) * n_lags)
         observed = scores.observed.T.ravel()  # features × lags
         products = scores.products.swapaxes(2, 3).reshape(3, design.n_samples, -1)
-        low, high, _ = percentile_interval(observed, _r(*(counts @ products)), design.resampled)
-        table.loc[rows, ["estimate", "ci_lo", "ci_hi"]] = np.stack([observed, low, high], axis=1)
+        write_estimates(table, rows, design, observed, _r(*(counts @ products)))
         places.append(rows)
-        nulls.append(scores.null.swapaxes(1, 2).reshape(m, -1))
-    if places:
-        rows = np.concatenate(places)
-        observed, null = table["estimate"].to_numpy(float)[rows], np.concatenate(nulls, axis=1)
-        moved = "states of one sample with the sound of another,"
-        family = "branches × features × lags of this layer"
-        tested = record(table, rows, design, observed, null, m=m, family=family, moved=moved, of="pairs")
-    maxima = [({"statistic": STATISTIC}, null_max) for null_max in tested]
-    return null_table(maxima, design.permutation_hash(m), MAP_COLUMNS, m)
+        nulls.append(scores.null.swapaxes(1, 2).reshape(design.n_permutations, -1))
+    if not places:
+        return []
+    rows = np.concatenate(places)
+    observed, null = table["estimate"].to_numpy(float)[rows], np.concatenate(nulls, axis=1)
+    moved = "states of one sample with the sound of another,"
+    family = "branches × features × lags of this layer"
+    return record(table, rows, design, observed, null, family=family, moved=moved, of="pairs")
 
 
 FINDINGS = (

@@ -54,15 +54,10 @@ PUBLISHED_NOTES = MappingProxyType(
 
 
 def raw_comparison(one: np.ndarray, other: np.ndarray) -> dict[str, float]:
-    """Compare two clips as published: raw cosines, and differences of time averages.
+    """Compare two clips [S, D] as published: raw cosines, and differences of time averages.
 
-    Parameters
-    ----------
-    one, other : [S, D] raw states of two clips; D = 2 × d_model where the branches are flattened.
-
-    Returns
-    -------
-    Statistic → value, of the names of `PUBLISHED` that are about one pair.
+    D is 2 × d_model where the branches are flattened. Return statistic → value, of the names of `PUBLISHED`
+    that are about one pair.
 
     Examples
     --------
@@ -95,10 +90,7 @@ def of_branch(states: np.ndarray, branch: str) -> np.ndarray:
 def layer_curves(one: np.ndarray, other: np.ndarray, *, model: str, layer: int) -> pd.DataFrame:
     """Return the cosine over the steps: raw and centred, by branch, of three kinds of pairs.
 
-    Parameters
-    ----------
-    one, other : [B, C, S, D] raw clips of two emotions, in one order of B ≥ 2 seeds; C = (cond, uncond).
-    model, layer : for the columns.
+    Of raw [B, C, S, D] clips of two emotions, in one order of B ≥ 2 seeds; C = (cond, uncond).
 
     Returns
     -------
@@ -147,11 +139,7 @@ def layer_table(
 ) -> pd.DataFrame:
     """Compare the published figures with ours: as published, then by branch, then centred.
 
-    Parameters
-    ----------
-    one, other : [B, C, S, D] raw clips of two emotions, in one order of seeds; C = (cond, uncond).
-    complete : bool [S], steps without padding; centred cosines are averaged over these.
-    model, layer : for the columns.
+    Of clips as those of `layer_curves`; centred cosines are averaged over the complete steps, bool [S].
 
     Returns
     -------
@@ -206,18 +194,9 @@ def _unit(dimension: int, d_model: int, branch: str) -> str:
 def of_stacks(
     samples: pd.DataFrame, layers: Sequence[int], *, model: str, site: str
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Compare the two emotions of a study, layer by layer.
+    """Return the tables of `layer_table` and of `layer_curves` of all layers of a study with two emotions.
 
-    Parameters
-    ----------
-    samples : the index: a row per sample with emotion, prompt_id, seed and stack.
-    layers : 0-based blocks.
-    model : for the columns.
-    site : of the states.
-
-    Returns
-    -------
-    The tables of `layer_table` and of `layer_curves`, of all layers.
+    `samples` is the index: a row per sample with emotion, prompt_id, seed and stack.
 
     Raises
     ------

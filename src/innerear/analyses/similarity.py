@@ -5,7 +5,6 @@ Raw cosines of residual streams are near 1, because all samples share a large me
 seed relation, since two prompts with the same seed share their sampling noise.
 """
 
-import logging
 from collections.abc import Sequence
 from typing import Any
 
@@ -14,12 +13,11 @@ import pandas as pd
 
 from innerear.errors import InputError
 from innerear.gram.reading import GramSource, analysed_cells, cosine, raw_gram
-from innerear.statistics.cells import estimates, record_by_over
+from innerear.statistics.cells import estimates, no_p, record_by_over, rounded
 from innerear.statistics.design import STRATA, Design
 from innerear.statistics.finding import Finding
 from innerear.statistics.pieces import pieces
-from innerear.statistics.significance import null_table
-from innerear.statistics.table import LayerResult, columns
+from innerear.statistics.table import INTERVAL, LayerResult, Maxima, columns
 
 MEASURES = CENTRED, STANDARDISED, RAW = "centred", "standardised", "raw (diagnostic)"
 #: columns that name a map of layers × cells
@@ -38,8 +36,6 @@ _BLOCK = 2**18
 # Share of a Gram matrix's size below which what U-centring leaves is rounding.
 _NOTHING = 1e-6
 _FEWEST = 4
-
-log = logging.getLogger(__name__)
 
 
 def cosine_similarity(
@@ -186,14 +182,9 @@ def _unit(values: np.ndarray) -> np.ndarray:
 def debiased_cka(gram_x: np.ndarray, gram_y: np.ndarray) -> float:
     """Linear CKA with the unbiased HSIC estimator (Song et al. 2012, eq. 5; Murphy et al. 2024).
 
-    Parameters
-    ----------
-    gram_x, gram_y : (N, N) Gram matrices of the same N ≥ 4 samples, in the same order, centred or not.
-
-    Returns
-    -------
-    1 for representations equal up to rotation, shift and scale; 0 in expectation for independent
-    ones (may be slightly negative); NaN if either does not vary.
+    Of Gram matrices (N, N) of the same N ≥ 4 samples, in the same order, centred or not: 1 for
+    representations equal up to rotation, shift and scale; 0 in expectation for independent ones (may be
+    slightly negative); NaN if either does not vary.
 
     Raises
     ------
@@ -235,26 +226,9 @@ def cka_vectors(grams: np.ndarray) -> np.ndarray:
     return np.divide(vectors, length, out=np.full_like(vectors, np.nan), where=length > _NOTHING * size)
 
 
-def of_layer(
-    gram: GramSource,
-    design: Design,
-    *,
-    model: str,
-    layer: int,
-    n_permutations: int = 1000,
-    n_bootstraps: int = 1000,
-) -> LayerResult:
+def of_layer(gram: GramSource, design: Design) -> LayerResult:
     """Compute one layer's cosine matrices, strata curves and tested effects.
 
-    Parameters
-    ----------
-    gram : an open `GramFile` of `design`'s samples, in its order.
-    design : labels, permutations, bootstraps.
-    model, layer : for the table's columns.
-    n_permutations, n_bootstraps : rows of the design's tables to use.
-
-    Returns
-    -------
     One row per branch, measure, statistic and complete step or window; and `matrices`
     [measure, branch, window, sample, sample_2], the cosines.
 
@@ -263,48 +237,35 @@ def of_layer(
     emotions, and `CORRELATIONS` replace the emotion effects: correlations of cosines with distances between
     ratings over the same pairs (the statistic of Mantel 1967), positive if near ratings go with high cosines.
 
-    A resample of few templates or seeds may hold no pair of a stratum. Up to 5 % of such resamples are
-    dropped. With more there is no interval, and `interval` says why: the remaining resamples would speak
-    for a larger design. Emotion effects and correlations are tested, one-sided, by permuting labels within
-    templates; `p_corrected` is max-T over the steps (or windows) of this layer and branch. Cells without
-    variance (`deterministic`) or without pairs are NaN, with the reason in `null`.
-
-    Raises
-    ------
-    InputError: the Gram file holds other samples than the design, or in another order.
+    A resample of few templates or seeds may hold no pair of a stratum, see `percentile_interval`. Emotion
+    effects and correlations are tested, one-sided, by permuting labels within templates; `p_corrected` is
+    max-T over the steps (or windows) of this layer and branch. Cells without variance (`deterministic`) or
+    without pairs are NaN, with the reason in `null`.
     """
-    design.check_order(gram.coords("sample"))
-    pairs = _Pairs(design, n_permutations, n_bootstraps)
-    cells = analysed_cells(gram)
-    frames, nulls, matrices = [], [], []
+    pairs, cells = _Pairs(design), analysed_cells(gram)
+    frames, maxima, matrices = [], [], []
     for measure in MEASURES:
         for branch in gram.labels("branch"):
             by_step, by_window = _cosines(gram, measure, branch)
             matrices.append(by_window)
-            table, maxima = pairs.summary(np.concatenate([by_step, by_window]), cells, tests=measure != RAW)
-            names = {"branch": branch, "measure": measure}
-            frames.append(table.assign(**names))
-            nulls += [(names | name, null_max) for name, null_max in maxima]
-    if design.why_not(n_permutations):
-        log.warning("similarity, layer %s: estimates without p: %s", layer, design.why_not(n_permutations))
-    table = pd.concat(frames, ignore_index=True).assign(model=model, layer=layer)
-    # Six decimals of a cosine; more would only make the table twice as long to write.
-    table[["estimate", "ci_lo", "ci_hi"]] = table[["estimate", "ci_lo", "ci_hi"]].round(6)
+            named, cosines = (
+                cells.assign(branch=branch, measure=measure),
+                np.concatenate([by_step, by_window]),
+            )
+            table, tested = pairs.summary(cosines, named, tests=measure != RAW)
+            frames.append(table)
+            maxima += tested
     axes = ("measure", "branch", "window", "sample", "sample_2")
     coords = {name: np.asarray(gram.coords(name)) for name in axes[1:]} | {"measure": np.array(MEASURES)}
     by_window = np.array(matrices, np.float32)  # [measures * C, W, N, N]
     by_window = by_window.reshape(len(MEASURES), -1, *by_window.shape[1:])
     return LayerResult(
-        table.reindex(columns=_COLUMNS),
-        null_table(nulls, design.permutation_hash(n_permutations), MAP_COLUMNS, n_permutations),
-        {"matrices": (axes, by_window)},
-        coords,
+        rounded(frames), None, {"matrices": (axes, by_window)}, coords, maxima=maxima, remarks=no_p(design)
     )
 
 
-_COLUMNS = columns(
-    *("branch", "over", "step", "seconds", "window", "measure", "statistic"),
-    *("estimate", "ci_lo", "ci_hi", "interval"),
+COLUMNS = columns(
+    *("branch", "over", "step", "seconds", "window", "measure", "statistic", *INTERVAL, "interval")
 )
 
 
@@ -330,19 +291,18 @@ def _cosines(gram: GramSource, measure: str, branch: str) -> tuple[np.ndarray, n
 class _Pairs:
     """The pairs of samples in each stratum, and their weights under resampling and relabeling."""
 
-    def __init__(self, design: Design, n_permutations: int, n_bootstraps: int) -> None:
+    def __init__(self, design: Design) -> None:
         self.design = design
         strata = np.triu(design.strata())
         self.members = {k: np.nonzero(strata == k) for k in STRATA}
-        self.bootstraps = design.bootstraps(n_bootstraps)
+        self.bootstraps = design.bootstraps()
         codes = np.unique(design.labels, return_inverse=True)[1]
         self.observed = design.targets[design.prompt_of, 0] if design.numeric else codes  # [N]
-        self.labels = self.observed[design.permutations(n_permutations)]  # [m, N]
-        self.n_permutations = n_permutations
+        self.labels = self.observed[design.permutations()]  # [m, N]
 
     def summary(
         self, matrices: np.ndarray, cells: pd.DataFrame, *, tests: bool
-    ) -> tuple[pd.DataFrame, list[tuple[dict[str, str], np.ndarray]]]:
+    ) -> tuple[pd.DataFrame, list[Maxima]]:
         """Summarise cosine matrices [cells, N, N]: strata always, effects and tests if `tests`."""
         values = {k: matrices[:, i, j].T for k, (i, j) in self.members.items()}  # [pairs, cells]
         means = {k: _mean(pairs) for k, pairs in values.items()}
@@ -359,7 +319,7 @@ class _Pairs:
             rows.append(self._rows(cells, name, (a, b), estimate, resampled))
             if null is not None:
                 why_not = "under some relabelings no two prompts, or all, share a label"
-                maxima += record_by_over(rows[-1], self.design, null, m=self.n_permutations, why_not=why_not)
+                maxima += record_by_over(rows[-1], self.design, null, why_not=why_not)
         return pd.concat(rows, ignore_index=True), maxima
 
     def _effects(self) -> dict[str, tuple[int, int]]:
@@ -440,11 +400,7 @@ def _mean(values: np.ndarray) -> np.ndarray:
     return values.mean(axis=0, dtype=float) if len(values) else np.full(values.shape[1], np.nan)
 
 
-_TESTED_WHOLE = {
-    "measure": CENTRED,
-    "window": "whole",
-    "statistic": [OTHER_SEED, RATING_OTHER_SEED],
-}
+_TESTED_WHOLE = {"measure": CENTRED, "window": "whole", "statistic": [OTHER_SEED, RATING_OTHER_SEED]}
 FINDINGS = (
     Finding(
         "Are clips of similar {contrasts} similar in uncond, which reads no text?",

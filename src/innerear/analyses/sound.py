@@ -4,7 +4,6 @@ A linear map from the layer to each acoustic feature is fitted on some templates
 The emotion drives both the states and the sound. A high R² therefore need not go beyond the emotion's label.
 """
 
-import logging
 from collections.abc import Sequence
 from itertools import product
 
@@ -12,13 +11,13 @@ import numpy as np
 import pandas as pd
 
 from innerear.gram.reading import GramSource
-from innerear.statistics.clip_targets import Targets, clip_targets, why_no_folds
+from innerear.statistics.cells import write_estimates
+from innerear.statistics.clip_targets import Targets, clip_targets
 from innerear.statistics.design import Design
 from innerear.statistics.finding import Finding
 from innerear.statistics.pieces import pieces
 from innerear.statistics.ridge import DualRidge, errors_of_covariates, r2
-from innerear.statistics.significance import null_table, percentile_interval
-from innerear.statistics.table import LayerResult, blank, columns, record
+from innerear.statistics.table import INTERVAL, LayerResult, blank, columns, record
 
 WINDOWS = ("whole", "first_10", "last_10")
 HELD_OUT, BEYOND = "held-out R²", "R² beyond the label"
@@ -27,31 +26,20 @@ FAMILY = "layers × features × branches × windows"
 # Permutations are scored in pieces of about this many columns, to stay in cache.
 _COLUMNS_AT_ONCE = 1024
 
-log = logging.getLogger(__name__)
-
 
 def of_layer(
     gram: GramSource,
     design: Design,
-    *,
     clips: pd.DataFrame,
-    model: str,
-    layer: int,
     windows: Sequence[str] = WINDOWS,
-    n_permutations: int = 1000,
-    n_bootstraps: int = 1000,
     what: str = "acoustics",
 ) -> LayerResult:
     """Predict each acoustic feature of held-out clips from one layer's states, averaged over a window.
 
     Parameters
     ----------
-    gram : an open `GramFile` of `design`'s samples, in its order.
-    design : folds, permutations, bootstraps.
     clips : as `clip_targets` takes them.
-    model, layer : for the table's columns.
     windows : of `window_gram`; those that the file lacks, of very short clips, are left out.
-    n_permutations, n_bootstraps : rows of the design's tables to use.
     what : what is predicted, for the text of `null`.
 
     Returns
@@ -72,31 +60,25 @@ def of_layer(
 
     Raises
     ------
-    InputError: the Gram file holds other samples than the design, or in another order; see also
-    `clip_targets`.
+    InputError: as `clip_targets`.
     """
-    design.check_order(gram.coords("sample"))
-    why = why_no_folds(design)
-    if why:
-        log.warning("sound, layer %s: no estimates: %s", layer, why)
+    why = design.why_no_folds
     targets = clip_targets(clips, design).without(why)
     windows = [name for name in windows if name in gram.labels("window")]
     cells = {HELD_OUT: windows, BEYOND: windows[:1]}
     moved = {HELD_OUT: what, BEYOND: f"residuals of {what} from labels"}
-    table = _untested(cells, gram.labels("branch"), targets, design).assign(model=model, layer=layer)
+    table = _untested(cells, gram.labels("branch"), targets, design)
     maxima = []
     for statistic in cells if targets.usable.any() else ():
-        rows, observed, null = _fit(table, statistic, gram, targets, design, n_permutations, n_bootstraps)
+        rows, observed, null = _fit(table, statistic, gram, targets, design)
         if len(rows):
-            how = {"m": n_permutations, "moved": moved[statistic], "of": "pairs", "standardise": False}
+            how = {"moved": moved[statistic], "of": "pairs", "standardise": False}
             family = "features × branches × windows of this layer"
-            tested = record(table, rows, design, observed, null, family=family, **how)
-            maxima += [({"statistic": statistic}, null_max) for null_max in tested]
-    own = ("branch", "window", "feature", "unit", "statistic", "estimate", "ci_lo", "ci_hi", "n_valid")
-    drawn = design.permutation_hash(n_permutations)
-    return LayerResult(
-        table.reindex(columns=columns(*own)), null_table(maxima, drawn, MAP_COLUMNS, n_permutations)
-    )
+            maxima += record(table, rows, design, observed, null, family=family, **how)
+    return LayerResult(table, maxima=maxima, remarks=[f"no estimates: {why}"] if why else [])
+
+
+COLUMNS = columns("branch", "window", "feature", "unit", "statistic", *INTERVAL, "n_valid")
 
 
 def _untested(
@@ -112,18 +94,15 @@ def _untested(
     ]
     named = ["statistic", "window", "branch", "feature", "unit", "n_valid", "null"]
     table = pd.DataFrame(rows, columns=pd.Index(named))
-    return blank(table, design, estimate=np.nan, ci_lo=np.nan, ci_hi=np.nan)
+    return blank(table, design)
 
 
 def _fit(
-    table: pd.DataFrame, statistic: str, gram: GramSource, targets: Targets, design: Design, *sizes: int
+    table: pd.DataFrame, statistic: str, gram: GramSource, targets: Targets, design: Design
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Score a statistic in all windows and branches; write estimates and intervals into the table.
+    """Score a statistic in all windows and branches, and write estimates and intervals into the table.
 
-    Returns
-    -------
-    rows : [cells] those with an estimate; observed : [cells] and null : [m, cells] theirs.
-    `sizes` are the numbers of permutations and bootstraps.
+    Return the rows with an estimate, [cells], what was observed there, and its null [m, cells].
     """
     labels = design.covariates.astype(np.float32) if statistic == BEYOND else None
     folds, found = design.folds(), []
@@ -137,9 +116,8 @@ def _fit(
             table.loc[rows, "null"] = "none: all samples are equal (deterministic)"
             continue
         ridge = DualRidge(kernel, folds, design, labels)
-        observed, boots, null = _scores(ridge, targets, design, labels, *sizes)
-        low, high, _ = percentile_interval(observed, boots, design.resampled)
-        table.loc[rows, ["estimate", "ci_lo", "ci_hi"]] = np.stack([observed, low, high], axis=1)
+        observed, boots, null = _scores(ridge, targets, design, labels)
+        write_estimates(table, rows, design, observed, boots)
         found.append((rows, observed, null))
     if not found:
         return np.empty(0, int), np.empty(0), np.empty((0, 0))
@@ -148,7 +126,7 @@ def _fit(
 
 
 def _scores(
-    ridge: DualRidge, targets: Targets, design: Design, labels: np.ndarray | None, m: int, n_bootstraps: int
+    ridge: DualRidge, targets: Targets, design: Design, labels: np.ndarray | None
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """R² of the F usable features from one kernel: observed [F], in bootstraps [·, F], permuted [m, F].
 
@@ -169,13 +147,13 @@ def _scores(
         gain = 0 if labels is None else r2(weights @ base, weights @ total)
         return r2(weights @ errors, weights @ total) - gain
 
-    null = np.empty((m, n_features))
-    table = design.permutations(m)
-    for rows in pieces(m, n_features, _COLUMNS_AT_ONCE):
+    table = design.permutations()
+    null = np.empty((len(table), n_features))
+    for rows in pieces(len(table), n_features, _COLUMNS_AT_ONCE):
         permuted = (fixed[:, None] + moving[table[rows].T]).reshape(n_samples, -1)  # [N, m * F]
         permuted_valid = valid[table[rows].T].reshape(n_samples, -1)
         null[rows] = explained(None, permuted, permuted_valid).reshape(-1, n_features)
-    counts = design.bootstraps(n_bootstraps).samples()  # [bootstraps, N]
+    counts = design.bootstraps().samples()  # [bootstraps, N]
     return explained(None, values, valid), explained(counts, values, valid), null
 
 

@@ -6,7 +6,6 @@ dimensions is tr(A K Aᵀ) with K the Gram matrix of the states, and permuting s
 the table of single dimensions therefore reads features.
 """
 
-import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import product
@@ -16,13 +15,13 @@ import pandas as pd
 from scipy.stats import false_discovery_control
 
 from innerear.gram.reading import GramSource
-from innerear.statistics.clip_targets import Targets, clip_targets, prompt_means, why_no_folds
+from innerear.statistics.clip_targets import Targets, clip_targets, prompt_means
 from innerear.statistics.design import Design
 from innerear.statistics.finding import Finding
 from innerear.statistics.pieces import pieces
 from innerear.statistics.ridge import DualRidge, errors_of_covariates, r2
-from innerear.statistics.significance import null_table, percentile_interval
-from innerear.statistics.table import LayerResult, blank, columns, record
+from innerear.statistics.significance import percentile_interval
+from innerear.statistics.table import INTERVAL, LayerResult, Maxima, blank, columns, record
 
 WINDOWS = ("whole", "first_10", "last_10")
 LABEL, SOUND, BOTH = "R² of the label", "R² of the sound", "R² of label and sound"
@@ -30,37 +29,24 @@ BEYOND_LABEL = "R² of the sound beyond the label"
 STATISTICS = (LABEL, SOUND, BOTH, BEYOND_LABEL)
 MAP_COLUMNS = ("statistic",)
 FAMILY = "layers × branches × windows"
-_INTERVAL = ("estimate", "ci_lo", "ci_hi")
-_COLUMNS = columns("branch", "window", "statistic", *_INTERVAL)
-_OF_DIMENSIONS = columns("branch", "window", "dimension", "statistic", *_INTERVAL, "feature", "r")
+COLUMNS = columns("branch", "window", "statistic", *INTERVAL)
+_OF_DIMENSIONS = columns("branch", "window", "dimension", "statistic", *INTERVAL, "feature", "r").drop(
+    "score"
+)
 _EQUAL = "all samples are equal (deterministic)"
 # Values of permuted matrices held at once.
 _AT_ONCE = 2**22
 
-log = logging.getLogger(__name__)
-
 
 def of_layer(
-    gram: GramSource,
-    design: Design,
-    *,
-    clips: pd.DataFrame,
-    model: str,
-    layer: int,
-    windows: Sequence[str] = WINDOWS,
-    n_permutations: int = 1000,
-    n_bootstraps: int = 1000,
+    gram: GramSource, design: Design, clips: pd.DataFrame, windows: Sequence[str] = WINDOWS
 ) -> LayerResult:
     """Predict one layer's states, averaged over a window, from label, sound, and both.
 
     Parameters
     ----------
-    gram : an open `GramFile` of `design`'s samples, in its order.
-    design : labels, folds, permutations, bootstraps.
     clips : as `clip_targets` takes them; their usable features, standardised, are the sound.
-    model, layer : for the tables' columns.
     windows : of `window_gram`; those that the file lacks, of very short clips, are left out.
-    n_permutations, n_bootstraps : rows of the design's tables to use.
 
     Returns
     -------
@@ -84,17 +70,13 @@ def of_layer(
 
     Raises
     ------
-    InputError: the Gram file holds other samples than the design, or in another order; see also
-    `clip_targets`.
+    InputError: as `clip_targets`.
     """
-    design.check_order(gram.coords("sample"))
     targets = clip_targets(clips, design)
-    why = why_no_folds(design) if targets.usable.any() else "no clip feature can be used"
-    if why:
-        log.warning("sound and label, layer %s: no estimates: %s", layer, why)
+    why = design.why_no_folds if targets.usable.any() else "no clip feature can be used"
     windows = [name for name in windows if name in gram.labels("window")]
     cells = list(product(windows, gram.labels("branch")))
-    models = None if why else _Models(targets, design, n_permutations, n_bootstraps)
+    models = None if why else _Models(targets, design)
     fits, dimensions = [], []
     for window, branch in cells:
         states = gram.read("window_gram", branch=branch, window=window).astype(float)
@@ -104,12 +86,10 @@ def of_layer(
             features = gram.read("window_mean", branch=branch, window=window).astype(float)
             of_branch = _dimensions(models, fit, features, design, why or _EQUAL)
             dimensions.append(of_branch.assign(branch=branch, window=window))
-    table, null = _tabulate(cells, fits, design, n_permutations, why or _EQUAL)
-    one, many = (
-        frame.assign(model=model, layer=layer).reindex(columns=order)
-        for frame, order in ((table, _COLUMNS), (pd.concat(dimensions, ignore_index=True), _OF_DIMENSIONS))
-    )
-    return LayerResult(one, null, further={"dimensions": many.drop(columns="score")})
+    table, maxima = _tabulate(cells, fits, design, why or _EQUAL)
+    further = {"dimensions": pd.concat(dimensions, ignore_index=True).reindex(columns=_OF_DIMENSIONS)}
+    remarks = [f"no estimates: {why}"] if why else []
+    return LayerResult(table, further=further, maxima=maxima, remarks=remarks)
 
 
 @dataclass(frozen=True)
@@ -125,15 +105,15 @@ class _Fit:
 class _Models:
     """The nested models, ready for the states of any branch, window and permutation."""
 
-    def __init__(self, targets: Targets, design: Design, m: int, n_bootstraps: int) -> None:
-        sound = targets.values[:, targets.usable].astype(float)
+    def __init__(self, targets: Targets, design: Design) -> None:
+        _, sound = targets.used
         self.targets, self.design, self.folds = targets, design, design.folds()
         self.labels = design.covariates  # [N, Q]
         kernel = sound @ sound.T
         self.alone = DualRidge(kernel, self.folds, design)
         self.both = DualRidge(kernel, self.folds, design, self.labels)
-        self.table = design.permutations(m)
-        self.counts = design.bootstraps(n_bootstraps).samples()  # [m, N]
+        self.table = design.permutations()
+        self.counts = design.bootstraps().samples()  # [m, N]
 
     def fit(self, states: np.ndarray) -> _Fit:
         """Score the states' Gram matrix [N, N], observed and permuted."""
@@ -148,7 +128,7 @@ class _Models:
         return _Fit(observed, interval, np.concatenate(null), np.concatenate(chosen, axis=1))
 
     def _shares(self, states: np.ndarray, table: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """R² of the four statistics in m permutations [m, N], as [m, 4], and the sound's penalties.
+        """R² [m, 4] of `STATISTICS` in permutations [m, N], and the sound's penalties.
 
         Those of label and sound together, and beyond the label, are of states whose residuals moved.
         """
@@ -220,12 +200,12 @@ def _errors_by_sample(ridge: DualRidge, values: np.ndarray, chosen: np.ndarray) 
 
 
 def _tabulate(
-    cells: Sequence[tuple[str, str]], fits: Sequence[_Fit | None], design: Design, m: int, why: str
-) -> tuple[pd.DataFrame, pd.DataFrame]:
+    cells: Sequence[tuple[str, str]], fits: Sequence[_Fit | None], design: Design, why: str
+) -> tuple[pd.DataFrame, list[Maxima]]:
     """The table of one layer, and its null maxima; `why` there are no estimates, where there are none."""
     rows = [(window, branch, statistic) for window, branch in cells for statistic in STATISTICS]
     table = pd.DataFrame(rows, columns=pd.Index(["window", "branch", "statistic"]))
-    table = blank(table, design, **dict.fromkeys(_INTERVAL, np.nan), null=f"none: {why}")
+    table = blank(table, design, null=f"none: {why}")
     done = np.array([number for number, fit in enumerate(fits) if fit is not None], int)
     found, maxima = [fit for fit in fits if fit is not None], []
     for place, statistic in enumerate(STATISTICS if found else ()):
@@ -240,9 +220,8 @@ def _tabulate(
         moved = "residuals of states from labels" if statistic == BEYOND_LABEL else "states"
         how = {"moved": moved, "of": "labels" if statistic == LABEL else "pairs", "standardise": False}
         family = "branches × windows of this layer"
-        tested = record(table, rows, design, observed, null, m=m, family=family, **how)
-        maxima += [({"statistic": statistic}, null_max) for null_max in tested]
-    return table, null_table(maxima, design.permutation_hash(m), MAP_COLUMNS, m)
+        maxima += record(table, rows, design, observed, null, family=family, **how)
+    return table, maxima
 
 
 def _dimensions(
@@ -250,7 +229,7 @@ def _dimensions(
 ) -> pd.DataFrame:
     """R² of the sound for each dimension of the states [N, D] of one branch; `why` there is none."""
     rows = {"dimension": np.arange(states.shape[1]), "statistic": SOUND, "feature": "", "r": np.nan}
-    table = blank(pd.DataFrame(rows), design, **dict.fromkeys(_INTERVAL, np.nan), null=f"none: {why}")
+    table = blank(pd.DataFrame(rows), design, null=f"none: {why}")
     if models is None or fit is None:
         return table
     centred = states - states.mean(axis=0)
@@ -263,7 +242,7 @@ def _dimensions(
     r2_of = models.by_dimension(fit.chosen, scaled)
     observed, null = r2_of[0], r2_of[1:]
     table.loc[varies, "estimate"] = observed
-    how = {"m": len(null), "family": "", "moved": "states", "of": "pairs", "standardise": False}
+    how = {"family": "", "moved": "states", "of": "pairs", "standardise": False}
     record(table, varies, design, observed, null, **how)
     rows = np.flatnonzero(np.isfinite(table["p"].to_numpy(float)))
     if len(rows):

@@ -68,11 +68,7 @@ def generate_samples(
     modules = {site: model.modules(site) for site in [*sites, "input"]}
     with (
         record(
-            modules,
-            n_samples=len(samples),
-            n_steps=timeline.n_steps,
-            pre_norm=model.pre_norm,
-            layers=layers,
+            modules, n_samples=len(samples), n_steps=timeline.n_steps, pre_norm=model.pre_norm, layers=layers
         ) as recording,
         _progress(samples) as progress,
     ):

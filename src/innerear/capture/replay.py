@@ -57,11 +57,7 @@ def replay_samples(
         texts = [source.attrs["text"] for source in sources]
         guidance = float(sources[0].attrs.get("generation_guidance", 1.0))
         with record(
-            modules,
-            n_samples=len(sources),
-            n_steps=timeline.n_steps,
-            pre_norm=model.pre_norm,
-            layers=layers,
+            modules, n_samples=len(sources), n_steps=timeline.n_steps, pre_norm=model.pre_norm, layers=layers
         ) as recording:
             nll = model.replay(codes, texts, timeline, guidance=guidance, observe=recording.run)
         branches = [branch for branch in BRANCHES if branch in capture.get("branches", BRANCHES)]

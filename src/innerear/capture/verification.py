@@ -17,10 +17,7 @@ from innerear.stacks import Stack
 
 
 def verify_samples(
-    index: pd.DataFrame,
-    model: MusicModel,
-    generation: Mapping[str, Any],
-    witness: MusicModel | None = None,
+    index: pd.DataFrame, model: MusicModel, generation: Mapping[str, Any], witness: MusicModel | None = None
 ) -> pd.DataFrame:
     """Replay one sample of each prompt, and regenerate the first sample.
 

@@ -1,1 +1,6 @@
-"""Tables and arrays → matplotlib figures. No files are read here, and no statistic is computed."""
+"""Figures, a module for each analysis, of its name.
+
+Its `draw` takes the inputs of the rule and returns file name → figure. For all of them, `table` is the map of
+all layers, `samples` the sample sheet in the order of arrays, `model` and `contrast` are for titles, and the
+contrast is the column of `samples` that colours stand for.
+"""

@@ -1,18 +1,16 @@
 """What the clips sound like, by emotion."""
 
-from collections.abc import Sequence
-
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 
 from innerear.acoustics.features import feature_label
 from innerear.acoustics.frame_files import read_frames
-from innerear.figures.maps import distinct, rows_of
+from innerear.figures.grid import say
 from innerear.figures.samples import spectrogram_sheet
-from innerear.figures.style import caption_counts, markers, new_figure, palette, styled
+from innerear.figures.style import dot, markers, new_figure, palette, styled
+from innerear.figures.tables import distinct, n_clips, rows_of
 
 SHOWN = (
     *("tempo", "onset_rate", "pulse_clarity", "loudness", "crest_factor", "majorness", "register"),
@@ -31,7 +29,7 @@ def draw(
     contrast: str,
     seconds: float,
 ) -> dict[str, Figure]:
-    """Draw the clip features by emotion, and all clips as mel spectrograms, by file name.
+    """Draw the clip features by emotion, and all clips as mel spectrograms.
 
     `frames` lists the frame files, `seconds` is the length of a clip; emotions are shown whatever the label.
     """
@@ -43,28 +41,16 @@ def draw(
 
 
 @styled
-def features_by_emotion(
-    clips: pd.DataFrame, samples: pd.DataFrame, *, model: str, features: Sequence[str] = SHOWN
-) -> Figure:
-    """Draw clip features by emotion: clips small, prompt means large.
+def features_by_emotion(clips: pd.DataFrame, samples: pd.DataFrame, *, model: str) -> Figure:
+    """Draw clip features by emotion: clips small, prompt means large; one panel per feature.
 
-    Parameters
-    ----------
-    clips : long table of clip features: sample_id, feature, unit, value, valid.
-    samples : the index, in whose order emotions and templates stand: sample_id, prompt_id,
-        template, emotion, seed.
-    model : for the title.
-    features : which to draw; those that `clips` lacks are left out.
-
-    Returns
-    -------
-    One panel per feature. Under an emotion stands how many clips have no value, if any.
+    `clips` is the long table of clip features; emotions and templates stand in the order of `samples`. Under
+    an emotion stands how many clips have no value, if any.
     """
     table = clips.merge(samples[["sample_id", "prompt_id", "template", "emotion", "seed"]], on="sample_id")
-    present = [name for name in features if name in set(table["feature"])]
-    prompts, seeds = samples["prompt_id"].nunique(), samples["seed"].nunique()
-    counts = {"prompts": prompts, "seeds": seeds, "clips": len(samples)}
-    how = caption_counts(counts) + "; large: prompt means, line: their mean, small: clips"
+    present = [name for name in SHOWN if name in set(table["feature"])]
+    counts = f"{n_clips(samples).replace(' ×', ',')}, {len(samples)} clips"
+    how = f"{counts}; large: prompt means, line: their mean, small: clips"
     look = {"title": f"What the clips sound like, {model}", "subtitle": how, "panel": (2.5, 1.9)}
     figure, axes = new_figure(-(-len(present) // COLUMNS), COLUMNS, **look)
     for panel, name in zip(axes.flat, present, strict=False):
@@ -76,17 +62,15 @@ def features_by_emotion(
 
 
 def _draw_feature(axes: Axes, rows: pd.DataFrame, samples: pd.DataFrame) -> None:
-    emotions = distinct(samples, "emotion")
+    emotions, templates = distinct(samples, "emotion"), distinct(samples, "template")
     colours = palette(emotions)
-    templates = distinct(samples, "template")
     for x, emotion in enumerate(emotions):
         of_emotion = rows_of(rows, emotion=emotion)
         _draw_emotion(axes, x, rows_of(of_emotion, valid=True), templates, colours[emotion])
         missing = int((~of_emotion["valid"].to_numpy(bool)).sum())
         if missing:
-            place = {"transform": axes.get_xaxis_transform(), "ha": "center"}
-            said = f"{missing} of {len(of_emotion)}\nno value"
-            axes.text(x, 0.02, said, fontsize=6.5, color="0.35", **place)
+            said, place = f"{missing} of {len(of_emotion)}\nno value", axes.get_xaxis_transform()
+            say(axes, said, x, 0.02, transform=place, va="baseline", fontsize=6.5, color="0.35")
     if not rows["valid"].to_numpy(bool).all():
         low, high = axes.get_ylim()
         axes.set_ylim(low - 0.35 * (high - low), high)
@@ -99,15 +83,14 @@ def _draw_feature(axes: Axes, rows: pd.DataFrame, samples: pd.DataFrame) -> None
 def _draw_emotion(axes: Axes, x: int, rows: pd.DataFrame, templates: list[str], colour: str) -> None:
     """Draw one emotion at x; a template has the same place in every emotion."""
     shapes, means = markers(templates), []
-    place = {name: x + 0.6 * ((i + 0.5) / len(templates) - 0.5) for i, name in enumerate(templates)}
-    values, template_of = rows["value"].to_numpy(float), rows["template"].tolist()
-    where = np.array([place[name] for name in template_of])
-    if len(where):
-        axes.plot(where, values, ".", color=colour, alpha=0.45, markersize=3)
-    for template in dict.fromkeys(template_of):
-        means.append(float(values[where == place[template]].mean()))
-        look = {"color": colour, "markeredgecolor": "white", "markeredgewidth": 0.6, "markersize": 6}
-        axes.plot(place[template], means[-1], shapes[template], **look)
+    for i, template in enumerate(templates):
+        values = rows_of(rows, template=template)["value"].to_numpy(float)
+        if len(values):
+            place = x + 0.6 * ((i + 0.5) / len(templates) - 0.5)
+            axes.plot(np.full(len(values), place), values, ".", color=colour, alpha=0.45, markersize=3)
+            means.append(float(values.mean()))
+            look = {"color": colour, "markeredgecolor": "white", "markeredgewidth": 0.6, "markersize": 6}
+            axes.plot(place, means[-1], shapes[template], **look)
     if means:
         axes.hlines(float(np.mean(means)), x - 0.38, x + 0.38, color="black", linewidth=1)
 
@@ -116,8 +99,5 @@ def _name_templates(figure: Figure, samples: pd.DataFrame) -> None:
     shapes = markers(distinct(samples, "template"))
     if not 1 < len(shapes) <= MAX_TEMPLATES_NAMED:
         return
-    handles = [
-        Line2D([], [], marker=shape, linestyle="", color="0.4", markersize=5, label=str(template))
-        for template, shape in shapes.items()
-    ]
+    handles = [dot(str(template), marker=shape, markersize=5) for template, shape in shapes.items()]
     figure.legend(handles=handles, loc="outside lower center", ncols=min(len(handles), 5), title="template")

@@ -1,30 +1,23 @@
 """Happy against sad over the steps: as published, and corrected."""
 
 import pandas as pd
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from innerear.analyses.replication import BRANCHES, PAIRS, PUBLISHED
-from innerear.figures.maps import distinct, rows_of
+from innerear.figures.grid import draw_band
 from innerear.figures.style import BRANCH_COLOURS, new_figure, styled
+from innerear.figures.tables import distinct, rows_of
 
-
-def draw(samples: pd.DataFrame, curves: pd.DataFrame, *, model: str, contrast: str) -> dict[str, Figure]:
-    """Draw the figure of `innerear.analyses.replication` by file name; of emotions, whatever the label."""
-    emotions = distinct(samples, "emotion")
-    return {"replication": replication_curves(curves, model=model, emotions=(emotions[0], emotions[1]))}
+_ENDS = {"along": "step", "ends": ("lowest", "highest")}
 
 
 @styled
-def replication_curves(curves: pd.DataFrame, *, model: str, emotions: tuple[str, str]) -> Figure:
+def draw(samples: pd.DataFrame, curves: pd.DataFrame, *, model: str, contrast: str) -> dict[str, Figure]:
     """Draw raw cosines of one seed, and centred cosines between and within emotions, of the middle layer.
 
-    Parameters
-    ----------
-    curves : see `layer_curves`.
-    model, emotions : for the title.
+    `curves` are `layer_curves`; of emotions, whatever the label.
     """
-    layers = sorted(distinct(curves, "layer"))
+    emotions, layers = distinct(samples, "emotion"), sorted(distinct(curves, "layer"))
     layer = layers[len(layers) // 2]
     here = rows_of(curves, layer=layer)
     title = f"{model}: {emotions[0]} against {emotions[1]}, layer {layer}"
@@ -32,7 +25,13 @@ def replication_curves(curves: pd.DataFrame, *, model: str, emotions: tuple[str,
     figure, axes = new_figure(4, 1, title=title, subtitle=how, panel=(6.4, 1.7), sharex=True)
     top, raw = axes[0, 0], rows_of(here, measure="raw", pairs=PAIRS[0])
     for branch in BRANCHES[:-1]:
-        _draw(top, rows_of(raw, branch=branch), BRANCH_COLOURS.get(branch, "black"), branch)
+        draw_band(
+            top,
+            rows_of(raw, branch=branch),
+            colour=BRANCH_COLOURS.get(branch, "black"),
+            label=branch,
+            **_ENDS,
+        )
     mean = PUBLISHED["cosine, mean over steps"]
     top.axhline(mean, color="0.5", linestyle=":", linewidth=1)
     place = {"transform": top.get_yaxis_transform(), "fontsize": 7, "ha": "right", "va": "top"}
@@ -41,18 +40,11 @@ def replication_curves(curves: pd.DataFrame, *, model: str, emotions: tuple[str,
     for panel, branch in zip(axes[1:, 0], BRANCHES[1:], strict=True):
         centred = rows_of(here, measure="centred", branch=branch)
         for pairs, colour in ((PAIRS[2], BRANCH_COLOURS[branch]), (PAIRS[1], "0.45")):
-            _draw(panel, rows_of(centred, pairs=pairs), colour, pairs)
+            draw_band(panel, rows_of(centred, pairs=pairs), colour=colour, label=pairs, **_ENDS)
         panel.axhline(0, color="0.7", linewidth=0.6)
         panel.set_title(f"centred, {branch}")
     for panel in axes[:, 0]:
-        panel.set_ylabel("cosine")
-        panel.set_ylim(-1.05, 1.05)
+        panel.set(ylabel="cosine", ylim=(-1.05, 1.05))
         panel.legend(ncols=3, loc="lower right")
     axes[-1, 0].set_xlabel("step")
-    return figure
-
-
-def _draw(axes: Axes, curve: pd.DataFrame, colour: str, label: str) -> None:
-    curve = curve.sort_values("step")
-    axes.plot(curve["step"], curve["estimate"], color=colour, linewidth=1, label=label)
-    axes.fill_between(curve["step"], curve["lowest"], curve["highest"], color=colour, alpha=0.15, linewidth=0)
+    return {"replication": figure}

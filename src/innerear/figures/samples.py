@@ -6,11 +6,10 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.image import AxesImage
 from numpy.typing import NDArray
 
-from innerear.figures.maps import distinct, rows_of
 from innerear.figures.style import SEQUENTIAL, new_figure, palette, styled
+from innerear.figures.tables import distinct, rows_of
 
 RANGE_DB = 60
 # White bands and columns between the spectrograms.
@@ -25,55 +24,35 @@ def spectrogram_sheet(
 ) -> Figure:
     """Draw the mel spectrograms of all clips: a panel per emotion, a row per prompt, a column per seed.
 
-    Parameters
-    ----------
-    samples : the index, in whose order everything stands: prompt_id, template, emotion, seed.
-    spectrograms : [N] mel spectrograms [band, column] in dB, in the order of `samples`; one colour
-        scale serves all: loud clips look louder.
-    model : for the title.
-    seconds : length of a clip.
-
-    Returns
-    -------
-    Figure of at most 12 prompts an emotion and 8 seeds.
+    At most 12 prompts an emotion and 8 seeds, in the order of `samples`. `spectrograms` are [band, column] in
+    dB, [N] in that order; one colour scale serves all: loud clips look louder. `seconds` is a clip's length.
     """
-    emotions = distinct(samples, "emotion")
-    columns = min(2, len(emotions))
-    most = max(len(distinct(rows_of(samples, emotion=emotion), "prompt_id")) for emotion in emotions)
-    prompts = min(MAX_PROMPTS, most)
-    figure, axes = new_figure(
-        -(-len(emotions) // columns),
-        columns,
-        title=f"Mel spectrograms of the clips, {model}",
-        subtitle=f"n: {len(samples)} clips of {seconds:g} s; rows: prompts, columns: seeds; "
-        "mel bands to half the sample rate" + _left_out(most, len(distinct(samples, "seed"))),
-        panel=(5.2, 0.5 + 0.42 * prompts),
-    )
+    colours = palette(distinct(samples, "emotion"))
+    columns = min(2, len(colours))
+    most = max(len(distinct(rows_of(samples, emotion=emotion), "prompt_id")) for emotion in colours)
+    seeds = len(distinct(samples, "seed"))
+    how = f"n: {len(samples)} clips of {seconds:g} s; rows: prompts, columns: seeds; "
+    how += "mel bands to half the sample rate"
+    if most > MAX_PROMPTS or seeds > MAX_SEEDS:
+        how += f" (at most {MAX_PROMPTS} of {most} prompts and {MAX_SEEDS} of {seeds} seeds)"
+    look = {"title": f"Mel spectrograms of the clips, {model}", "subtitle": how}
+    size = (5.2, 0.5 + 0.42 * min(MAX_PROMPTS, most))
+    figure, axes = new_figure(-(-len(colours) // columns), columns, panel=size, **look)
     top = max(float(image.max()) for image in spectrograms)
-    colours = palette(emotions)
-    drawn = None
-    for panel, emotion in zip(axes.flat, emotions, strict=False):
+    for panel, (emotion, colour) in zip(axes.flat, colours.items(), strict=False):
         inside = (samples["emotion"] == emotion).to_numpy()
         images = [image for image, here in zip(spectrograms, inside, strict=True) if here]
-        drawn = _draw_emotion(panel, rows_of(samples, emotion=emotion), images, top)
-        panel.set_title(emotion, color=colours[emotion], fontweight="bold", loc="left")
-    for panel in axes.flat[len(emotions) :]:
+        _draw_emotion(panel, rows_of(samples, emotion=emotion), images, top)
+        panel.set_title(emotion, color=colour, fontweight="bold", loc="left")
+    for panel in axes.flat[len(colours) :]:
         panel.set_axis_off()
-    if drawn is not None:
-        figure.colorbar(drawn, ax=axes, label="dB full scale", shrink=0.5, aspect=30)
+    figure.colorbar(axes[0, 0].images[0], ax=axes, label="dB full scale", shrink=0.5, aspect=30)
     return figure
 
 
-def _left_out(prompts: int, seeds: int) -> str:
-    if prompts <= MAX_PROMPTS and seeds <= MAX_SEEDS:
-        return ""
-    return f" (at most {MAX_PROMPTS} of {prompts} prompts and {MAX_SEEDS} of {seeds} seeds)"
-
-
-def _draw_emotion(axes: Axes, samples: pd.DataFrame, images: Sequence[NDArray], top: float) -> AxesImage:
+def _draw_emotion(axes: Axes, samples: pd.DataFrame, images: Sequence[NDArray], top: float) -> None:
     """Draw one emotion as one mosaic: an axes per clip would take a minute."""
-    prompts = distinct(samples, "prompt_id")[:MAX_PROMPTS]
-    seeds = distinct(samples, "seed")[:MAX_SEEDS]
+    prompts, seeds = distinct(samples, "prompt_id")[:MAX_PROMPTS], distinct(samples, "seed")[:MAX_SEEDS]
     height, width = images[0].shape[0] + GAP, max(image.shape[1] for image in images) + GAP
     mosaic = np.full((len(prompts) * height, len(seeds) * width), np.nan, np.float32)
     template_of = dict(zip(samples["prompt_id"], samples["template"], strict=True))
@@ -81,12 +60,10 @@ def _draw_emotion(axes: Axes, samples: pd.DataFrame, images: Sequence[NDArray], 
         if prompt in prompts and seed in seeds:
             row, column = prompts.index(prompt) * height, seeds.index(seed) * width
             mosaic[row : row + image.shape[0], column : column + image.shape[1]] = image[::-1]
-    drawn = axes.imshow(
-        mosaic, cmap=SEQUENTIAL, vmin=top - RANGE_DB, vmax=top, aspect="auto", interpolation="nearest"
-    )
+    look = {"vmin": top - RANGE_DB, "vmax": top, "aspect": "auto", "interpolation": "nearest"}
+    axes.imshow(mosaic, cmap=SEQUENTIAL, **look)
     middles = (np.arange(len(prompts)) + 0.5) * height - GAP / 2
     axes.set_yticks(middles, [template_of[name] for name in prompts])
     axes.set_xticks((np.arange(len(seeds)) + 0.5) * width - GAP / 2, [f"seed {seed}" for seed in seeds])
     axes.tick_params(length=0)
     axes.spines[:].set_visible(False)
-    return drawn

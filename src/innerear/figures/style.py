@@ -1,7 +1,7 @@
 """The look of every figure: sizes, colours, titles, the time axis, and how a figure is saved."""
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -23,11 +23,7 @@ SEQUENTIAL = "cividis"
 DIVERGING = "RdBu_r"
 PAD_COLOUR = "0.9"
 BRANCHES = MappingProxyType(
-    {
-        "cond": "cond (reads the text)",
-        "uncond": "uncond (reads no text)",
-        "delta": "delta (cond − uncond)",
-    }
+    {"cond": "cond (reads the text)", "uncond": "uncond (reads no text)", "delta": "delta (cond − uncond)"}
 )
 # Okabe & Ito's palette, distinct under the common colour-vision deficiencies. The four default emotions have
 # fixed colours, which a reader learns once for all figures.
@@ -65,27 +61,20 @@ def new_figure(
     panel: tuple[float, float] = (3.2, 2.4),
     **subplots,
 ) -> tuple[Figure, np.ndarray]:
-    """Make a figure with a grid of axes and no global state.
+    """Make a figure with a grid of axes, always [rows, columns], and no global state.
 
     Parameters
     ----------
-    rows, columns : size of the grid.
-    title : first line: what is shown, and of which model.
-    subtitle : second line, smaller: n, permutations, how to read it.
+    title, subtitle : first line: what is shown, and of which model; second: n, permutations, how to read it.
     panel : width and height of one panel in inches.
     subplots : further arguments of `Figure.subplots`, such as ``sharex=True``.
-
-    Returns
-    -------
-    The figure and its axes [rows, columns], always two-dimensional.
     """
     size = (max(panel[0] * columns, 4.2), panel[1] * rows + 0.6)
     figure = Figure(figsize=size, layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.subplots(rows, columns, squeeze=False, **subplots)
-    heading = "\n".join(line for line in (title, subtitle) if line)
-    if heading:
-        figure.suptitle(heading, fontsize=10)
+    if title:
+        figure.suptitle("\n".join(filter(None, (title, subtitle))), fontsize=10)
     return figure, axes
 
 
@@ -100,16 +89,11 @@ def palette(labels: Sequence[str]) -> dict[str, str]:
 
 
 class LabelColours:
-    """The colour of each label of a contrast: distinct ones for names, a scale for ratings.
-
-    Parameters
-    ----------
-    labels : [N], text or numbers.
+    """The colour of each label [N] of a contrast: distinct ones for names, a scale for ratings.
 
     Attributes
     ----------
-    colours : RGBA [N, 4].
-    named : label -> colour; empty for ratings.
+    colours : RGBA [N, 4]; named : label -> colour, empty for ratings.
     """
 
     def __init__(self, labels: np.ndarray) -> None:
@@ -127,13 +111,19 @@ class LabelColours:
         self, figure: Figure, axes: np.ndarray, contrast: str, others: Sequence[Line2D] = (), **line: Any
     ) -> None:
         """Add the legend of labels, with `others` as further entries, or the scale of ratings."""
-        style = line or {"marker": "o", "linestyle": ""}
-        named = [Line2D([], [], color=colour, label=name, **style) for name, colour in self.named.items()]
+        style = {"marker": "", "linestyle": "-"} | line if line else {}
+        named = [dot(name, color=colour, **style) for name, colour in self.named.items()]
         entries = [*named, *others]
         if self._scale is not None:
             figure.colorbar(self._scale, ax=axes, label=contrast, shrink=0.6, pad=0.01)
         if entries:
             figure.legend(handles=entries, loc="outside lower center", ncols=min(len(entries), 9))
+
+
+def dot(label: str, **look) -> Line2D:
+    """Return an entry of a legend, a grey dot unless `look` says else."""
+    style: dict[str, Any] = {"marker": "o", "linestyle": "", "color": "0.4"}
+    return Line2D([], [], label=label, **style | look)
 
 
 def markers(labels: Sequence[str]) -> dict[str, str]:
@@ -145,20 +135,16 @@ def markers(labels: Sequence[str]) -> dict[str, str]:
 def step_axis(
     axes: Axes, seconds: np.ndarray, complete: np.ndarray, *, top: bool = True, bottom: bool = True
 ) -> None:
-    """Label a step axis in steps (below) and seconds (above), and draw pads grey.
+    """Label an x axis of steps from 0 in steps (`bottom`) and seconds (`top`), and draw pads grey.
 
-    Parameters
-    ----------
-    axes : whose x axis counts steps from 0.
-    seconds : [S] start of each step's newest frame.
-    complete : bool [S], False at the padded first and last steps.
-    top, bottom : which of the two scales to write.
+    `seconds` [S] are the starts of each step's newest frame; `complete` [S] is False at the padded first and
+    last steps.
     """
     n_steps = len(complete)
     axes.set_xlim(-0.5, n_steps - 0.5)
-    for start, stop in _runs(~np.asarray(complete, bool)):
+    edges = np.flatnonzero(np.diff(np.r_[True, complete, True]))
+    for start, stop in edges.reshape(-1, 2):
         axes.axvspan(start - 0.5, stop - 0.5, color=PAD_COLOUR, zorder=3, linewidth=0)
-    axes.tick_params(labelbottom=bottom)
     if bottom:
         axes.set_xlabel("step")
     if top and n_steps > 1:
@@ -169,16 +155,6 @@ def step_axis(
             functions=(lambda s: np.asarray(s) / rate + offset, lambda t: (np.asarray(t) - offset) * rate),
         )
         above.set_xlabel("seconds")
-
-
-def _runs(mask: np.ndarray) -> list[tuple[int, int]]:
-    edges = np.flatnonzero(np.diff(np.concatenate([[0], mask.astype(int), [0]])))
-    return list(zip(edges[::2].tolist(), edges[1::2].tolist(), strict=True))
-
-
-def caption_counts(counts: Mapping[str, object]) -> str:
-    """Join counts for a subtitle: ``{"prompts": 20, "seeds": 4}`` → ``n: 20 prompts, 4 seeds``."""
-    return "n: " + ", ".join(f"{value} {name}" for name, value in counts.items())
 
 
 @styled

@@ -86,11 +86,7 @@ def converted(musicgen: "MusicGen", name: str) -> Parts:
     decoder = _decoder(lm, context, 2 if stereo else 1)
     _load(decoder, _decoder_weights(weights), name)
     projection = nn.Linear(*text.output_proj.weight.shape[::-1], device="meta")
-    _load(
-        projection,
-        {kind: weights.pop(_PROJECTION + kind) for kind in ("weight", "bias")},
-        name,
-    )
+    _load(projection, {kind: weights.pop(_PROJECTION + kind) for kind in ("weight", "bias")}, name)
     return Parts(
         decoder=decoder.eval(),
         text_encoder=text.t5,

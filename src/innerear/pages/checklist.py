@@ -1,9 +1,7 @@
 """The checklist of the original notes, computed: what a study must show to be believed."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from types import MappingProxyType
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -11,6 +9,7 @@ import pandas as pd
 from innerear.analyses.audio_check import ANOVA
 from innerear.analyses.best_layers import HELD_OUT, RANK
 from innerear.analyses.similarity import CENTRED, OTHER_SEED, RATING_OTHER_SEED, RAW
+from innerear.figures.tables import rows_of
 from innerear.statistics.design import STRATA
 from innerear.statistics.finding import NO_BRANCH
 from innerear.statistics.significance import ALPHA
@@ -23,9 +22,8 @@ Tables = Mapping[str, Any]
 Measure = Callable[[Tables], tuple[float, str]]
 
 
-@dataclass(frozen=True)
-class Criterion:
-    """One line: a measure, and the values of it that pass."""
+class Criterion(NamedTuple):
+    """One line: a measure, and the relation of it to a threshold that passes."""
 
     name: str
     measure: Measure
@@ -46,29 +44,23 @@ def checklist(tables: Tables) -> pd.DataFrame:
     Columns `COLUMNS`; outcome is yes, no or not established, with a NaN value where the tables hold none.
     """
     rows = []
-    for criterion in CRITERIA:
-        value, what = criterion.measure(tables)
-        outcome = UNKNOWN
-        if not np.isnan(value):
-            outcome = YES if _RELATIONS[criterion.relation](value, criterion.threshold) else NO
-        needed = f"{criterion.relation} {criterion.threshold:g}"
-        rows.append((criterion.name, outcome, value, needed, what))
+    for name, measure, relation, threshold in CRITERIA:
+        value, what = measure(tables)
+        known = YES if _RELATIONS[relation](value, threshold) else NO
+        rows.append((name, UNKNOWN if np.isnan(value) else known, value, f"{relation} {threshold:g}", what))
     return pd.DataFrame(rows, columns=list(COLUMNS))
 
 
 def _steps(tables: Tables) -> tuple[float, str]:
-    checks = tables["checks"]
-    of_steps = checks[checks["check"].isin(["steps", "layers"])]
-    failed = float((~of_steps["pass"].astype(bool)).sum()) if len(of_steps) else np.nan
+    passed = rows_of(tables["checks"], check=["steps", "layers"])["pass"].to_numpy(bool)
+    failed = float((~passed).sum()) if len(passed) else np.nan
     return failed, "samples in which a layer lacks steps, or a layer is missing"
 
 
 def _raw(tables: Tables) -> Any:
     """Raw cosines of two emotions over steps, by layer and branch."""
-    table = tables["similarity"]
-    pairs = (table["statistic"] == STRATA[5]) & (table["branch"] != "delta")
-    raw = table[pairs & (table["over"] == "steps") & (table["measure"] == RAW)]
-    return raw.groupby(["layer", "branch"])["estimate"]
+    where = {"statistic": STRATA[5], "branch": ["cond", "uncond"], "over": "steps", "measure": RAW}
+    return rows_of(tables["similarity"], **where).groupby(["layer", "branch"])["estimate"]
 
 
 def _similarity(tables: Tables) -> tuple[float, str]:
@@ -82,35 +74,32 @@ def _variation(tables: Tables) -> tuple[float, str]:
 
 
 def _samples(tables: Tables) -> tuple[float, str]:
-    return float(tables["samples"]["emotion"].value_counts().min()), "samples of the rarest emotion"
+    return float(tables["samples"].groupby("emotion").size().min()), "samples of the rarest emotion"
 
 
 def _acoustics(tables: Tables) -> tuple[float, str]:
-    effects = tables["audio_check"]
-    p = effects[effects["statistic"] == ANOVA].dropna(subset=["p_corrected"])
+    effects = rows_of(tables["audio_check"], statistic=ANOVA).dropna(subset=["p_corrected"])
     what = "smallest p of any clip feature's ANOVA of prompt means, corrected over features"
-    if p.empty:
+    if effects.empty:
         return np.nan, what
-    return float(p["p_corrected"].min()), f"{what}: {p['feature'][p['p_corrected'].idxmin()]}"
+    first = effects.sort_values("p_corrected", kind="stable").iloc[0]
+    return float(first["p_corrected"]), f"{what}: {first['feature']}"
 
 
 def _clusters(tables: Tables) -> tuple[float, str]:
-    table = tables["similarity"]
-    effect = table["statistic"].isin([OTHER_SEED, RATING_OTHER_SEED]) & (table["measure"] == CENTRED)
-    whole = (table["over"] == "windows") & (table["window"] == "whole") & (table["branch"] == "uncond")
+    where = {"measure": CENTRED, "over": "windows", "window": "whole", "branch": "uncond"}
+    effect: Any = rows_of(tables["similarity"], statistic=[OTHER_SEED, RATING_OTHER_SEED], **where)
     what = "smallest corrected p of the emotion effect (centred cosine, other seed, whole clip), any layer"
-    if "uncond" not in set(table["branch"]):
+    if "uncond" not in set(tables["similarity"]["branch"]):
         return np.nan, NO_BRANCH.format(branch="uncond")
-    return float(table[effect & whole]["p_corrected"].min()), f"{what}, in uncond"
+    return float(effect["p_corrected"].min()), f"{what}, in uncond"
 
 
 def _best_layer(tables: Tables) -> tuple[float, str]:
-    table = tables["best_layers"]
-    if "uncond" not in set(table["branch"]):
+    if "uncond" not in set(tables["best_layers"]["branch"]):
         return np.nan, NO_BRANCH.format(branch="uncond")
-    table = table[table["branch"] == "uncond"]
-    chosen = table[table["statistic"] == HELD_OUT]
-    best = table[(table["statistic"] == RANK) & (table["estimate"] == 1)]
+    chosen = rows_of(tables["best_layers"], branch="uncond", statistic=HELD_OUT)
+    best = rows_of(tables["best_layers"], branch="uncond", statistic=RANK, estimate=1)
     what = (
         "p of the labels' distance in uncond on held-out templates, in the layer that is best on the others"
     )
@@ -121,9 +110,7 @@ def _best_layer(tables: Tables) -> tuple[float, str]:
     return float(chosen["p_corrected"].iloc[0]), f"{what}; best of all: layer {first['layer']} ({ranks})"
 
 
-_RELATIONS = MappingProxyType(
-    {"<": np.less, "≤": np.less_equal, ">": np.greater, "≥": np.greater_equal, "=": np.equal}
-)
+_RELATIONS = {"<": np.less, "≤": np.less_equal, ">": np.greater, "≥": np.greater_equal, "=": np.equal}
 CRITERIA = (
     Criterion("all steps captured", _steps, "=", 0),
     Criterion("similarity of two emotions", _similarity, "<", 0.99),

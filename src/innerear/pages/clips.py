@@ -19,22 +19,20 @@ from innerear.figures.style import SEQUENTIAL, palette
 from innerear.pages import strips
 from innerear.pages.templates import fill
 
+#: samples given to the Vorbis encoder at a time: libsndfile overflows its stack on minutes at once
 VORBIS_BLOCK = 1 << 16
-"""Samples given to the Vorbis encoder at a time: libsndfile overflows its stack on minutes at once."""
+#: columns and rows of a spectrogram thumbnail at most
 THUMBNAIL = (200, 48)
-"""Columns and rows of a spectrogram thumbnail at most."""
 _SHOWN = {
     "tempo": ("tempo", "{:.0f} BPM"),
     "loudness": ("loudness", "{:.1f} LUFS"),
     "centroid": ("centroid", "{:.0f} Hz"),
     "majorness": ("mode", "{mode} {:+.2f}"),
 }
-_Facts = dict[str, list[tuple[str, str, str]]]
 
 
 def clips_page(
     samples: pd.DataFrame,
-    audio: Sequence[str | PathLike],
     *,
     title: str,
     model: str,
@@ -45,35 +43,26 @@ def clips_page(
     template: str = "clips.html",
     **further: object,
 ) -> str:
-    """Make a page with a player for each clip, ordered emotion → prompt → seed.
+    """Make one HTML document with a player for each clip, ordered emotion → prompt → seed.
+
+    It holds everything: sound as Ogg Vorbis, about 40 kB per clip of 5 s.
 
     Parameters
     ----------
-    samples : the index, in whose order emotions, prompts and seeds stand: sample_id, prompt_id,
-        emotion, text, seed.
-    audio : [N] sound files, in the order of `samples`.
-    title : heading of the page, such as the study's name.
-    model : the model that made the clips.
-    clips : long table of clip features: sample_id, feature, value, reason. The page shows tempo, loudness,
-        centroid and mode of each clip.
+    samples : the index, in whose order emotions, prompts and seeds stand: sample_id, prompt_id, emotion,
+        text, seed, audio.
+    title, model : for the heading.
+    clips : long table of clip features: sample_id, feature, value, reason. The page shows some of them.
     mel : [N] `mel_spectrogram` of each clip; measured here if not given.
     chroma, norms : [N, 12, T] shares of the pitch classes and [N, L, S] of `strips.state_norms`. With
         both, each clip can be looked at closer: `strips.strips`.
-    template : of the page; further : values that it asks for.
-
-    Returns
-    -------
-    One HTML document that holds everything: sound as Ogg Vorbis, about 40 kB per clip of 5 s.
+    template, further : of the page, and values that it asks for.
 
     Raises
     ------
-    InputError: another number of sound files than samples, or a file that cannot be read.
+    InputError: a sound file cannot be read.
     """
-    if len(samples) != len(audio):
-        raise InputError(
-            f"{len(audio)} sound files for {len(samples)} samples: give one each, in the same order"
-        )
-    waves = [_read(path) for path in audio]
+    waves = [_read(path) for path in samples["audio"]]
     images = [mel_spectrogram(wave.T, rate) for wave, rate in waves] if mel is None else list(mel)
     top = max((float(image.max()) for image in images), default=0.0)
     facts = {} if clips is None else _facts(clips)
@@ -99,14 +88,14 @@ def clips_page(
 
 def _ordered(samples: pd.DataFrame, cards: Sequence[Mapping]) -> list[dict]:
     """Return emotions, each with its prompts, each with its clips, in the order of the index."""
-    colours = palette(list(dict.fromkeys(samples["emotion"].tolist())))
-    found: dict = {name: {} for name in colours}
+    found: dict = {}
     columns = (samples[name].tolist() for name in ("emotion", "prompt_id", "text"))
     for emotion, prompt, text, card in zip(*columns, cards, strict=True):
-        found[emotion].setdefault(prompt, {"id": prompt, "text": text, "clips": []})["clips"].append(card)
+        prompts = found.setdefault(emotion, {})
+        prompts.setdefault(prompt, {"id": prompt, "text": text, "clips": []})["clips"].append(card)
     return [
-        {"name": name, "colour": colours[name], "prompts": list(prompts.values())}
-        for name, prompts in found.items()
+        {"name": name, "colour": colour, "prompts": list(found[name].values())}
+        for name, colour in palette(list(found)).items()
     ]
 
 
@@ -132,9 +121,7 @@ def _read(path: str | PathLike) -> tuple[NDArray[np.float32], int]:
 def _vorbis(wave: NDArray, rate: int) -> str:
     """Return sound [n, channels] as a data URI."""
     buffer = io.BytesIO()
-    with soundfile.SoundFile(
-        buffer, "w", samplerate=rate, channels=wave.shape[1], format="OGG", subtype="VORBIS"
-    ) as encoder:
+    with soundfile.SoundFile(buffer, "w", rate, wave.shape[1], "VORBIS", format="OGG") as encoder:
         for start in range(0, len(wave), VORBIS_BLOCK):
             encoder.write(wave[start : start + VORBIS_BLOCK])
     return "data:audio/ogg;base64," + base64.b64encode(buffer.getvalue()).decode()
@@ -150,14 +137,13 @@ def _thumbnail(image: NDArray, top: float) -> str:
     return strips.data_uri(Image.fromarray(small // 16), SEQUENTIAL)
 
 
-def _facts(clips: pd.DataFrame) -> _Facts:
+def _facts(clips: pd.DataFrame) -> dict[str, list[tuple[str, str, str]]]:
     """Return what each sample's clip sounds like: name, value in words, and the reason if there is none."""
-    facts: _Facts = defaultdict(list)
-    shown = clips[clips["feature"].isin(_SHOWN)]
-    columns = (shown[name].tolist() for name in ("sample_id", "feature", "value", "reason"))
+    facts = defaultdict(list)
+    columns = (clips[name].tolist() for name in ("sample_id", "feature", "value", "reason"))
     for sample, feature, value, reason in zip(*columns, strict=True):
-        name, words = _SHOWN[feature]
-        mode = "major" if value > 0 else "minor"
-        known, missing = (words.format(value, mode=mode), ""), ("none", str(reason))
-        facts[str(sample)].append((name, *(missing if np.isnan(value) else known)))
+        if feature in _SHOWN:
+            name, words = _SHOWN[feature]
+            known = words.format(value, mode="major" if value > 0 else "minor"), ""
+            facts[str(sample)].append((name, *(("none", str(reason)) if np.isnan(value) else known)))
     return facts

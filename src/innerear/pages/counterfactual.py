@@ -11,8 +11,8 @@ from innerear.study.text_swaps import NEUTRAL, NONE, PARAPHRASE
 
 _CONTROLS = {NEUTRAL: "#aaaaaa", PARAPHRASE: "#8d7bc4", NONE: "#777777"}
 _NAMES = {NEUTRAL: "no emotion", PARAPHRASE: "paraphrase", NONE: "no text"}
+#: of a curve's drawing, in its own units; columns at most
 WIDTH, HEIGHT = 200, 60
-"""Of a curve's drawing, in its own units; columns at most."""
 _SMALLEST = 1e-9
 
 
@@ -22,13 +22,11 @@ def excess(likelihood: GramFile, distribution: str = "cond") -> dict[str, dict[s
     Parameters
     ----------
     likelihood : an open `likelihood.h5` of a template.
-    distribution : ``"cond"``, what the model expects given the text, or ``"guided"``, the same with
-        guidance.
+    distribution : ``"cond"``, what the model expects given the text, or ``"guided"``, with guidance.
 
     Returns
     -------
-    By sample id, by text other than its own: nats [K, T], the negative log-likelihood under the text less
-    that under the own prompt; NaN for frames that were given.
+    By sample id, by text other than its own: nats [K, T]; NaN for frames that were given.
     """
     nll = likelihood.read("nll", distribution=distribution)
     clips, texts, own = (likelihood.coords(name).tolist() for name in ("codes", "text", "codes_emotion"))
@@ -41,45 +39,29 @@ def excess(likelihood: GramFile, distribution: str = "cond") -> dict[str, dict[s
 
 
 def counterfactual_page(samples: pd.DataFrame, likelihood: GramFile, *, title: str, model: str) -> str:
-    """Make a page with the clips of a template, and how likely each is under each text.
+    """Make a page with the clips of a template, and how likely each is under each text, as `clips_page` does.
 
-    Parameters
-    ----------
-    samples : the study's index: sample_id, prompt_id, emotion, text, seed, audio.
-    likelihood : an open `likelihood.h5` of the template.
-    title : heading of the page; model : that made the clips.
-
-    Returns
-    -------
-    One HTML document that holds everything, as `clips_page` makes it.
+    `samples` is the index of the study, `likelihood` an open `likelihood.h5` of the template.
     """
-    losses = excess(likelihood)
-    own = samples.loc[samples["sample_id"].isin(list(losses))]
+    nats = {(clip, text): one for clip, texts in excess(likelihood).items() for text, one in texts.items()}
+    own = samples.loc[samples["sample_id"].isin([clip for clip, _ in nats])]
     colours = palette(own["emotion"].tolist()) | _CONTROLS
-    sums = {clip: {text: _evidence(nats) for text, nats in texts.items()} for clip, texts in losses.items()}
-    curves = np.array([curve for of_clip in sums.values() for curve in of_clip.values()])  # [clip × text, T]
+    # [clip × text, T], summed over codebooks and over the frames so far
+    curves = np.array([np.cumsum(np.nansum(one, axis=0)) for one in nats.values()])
     low, high = curves.min(), curves.max()
     scale = max(high - low, _SMALLEST)
-    texts = {
-        clip: [
-            {
-                "name": _NAMES.get(text, text),
-                "colour": colours[text],
-                "mean": float(np.nanmean(nats)),
-                "points": _points((high - sums[clip][text]) / scale),
-            }
-            for text, nats in of_clip.items()
-        ]
-        for clip, of_clip in losses.items()
-    }
+    means = [float(np.nanmean(one)) for one in nats.values()]
+    texts: dict[str, list] = {clip: [] for clip, _ in nats}
+    for (clip, text), mean, curve in zip(nats, means, curves, strict=True):
+        shown = {"name": _NAMES.get(text, text), "colour": colours[text], "mean": mean}
+        texts[clip].append(shown | {"points": _points((high - curve) / scale)})
     return clips_page(
         own,
-        own["audio"].tolist(),
         title=title,
         model=model,
         template="counterfactual.html",
         texts=texts,
-        longest=max(_SMALLEST, *(abs(text["mean"]) for of_clip in texts.values() for text in of_clip)),
+        longest=max(_SMALLEST, *map(abs, means)),
         low=low,
         high=high,
         zero=HEIGHT * high / scale,
@@ -87,11 +69,6 @@ def counterfactual_page(samples: pd.DataFrame, likelihood: GramFile, *, title: s
         width=WIDTH,
         height=HEIGHT,
     )
-
-
-def _evidence(nats: NDArray) -> NDArray:
-    """Sum nats [K, T] over codebooks and over the frames so far: [T]."""
-    return np.cumsum(np.nansum(nats, axis=0))
 
 
 def _points(depth: NDArray) -> str:

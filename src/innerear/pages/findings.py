@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 
 from innerear.errors import InputError
+from innerear.figures.tables import rows_of
 from innerear.pages.templates import fill
 from innerear.statistics.finding import NO_BRANCH, Finding
 from innerear.statistics.significance import ALPHA
@@ -26,8 +27,7 @@ _PACKAGES = ("innerear.analyses", "innerear.analyses.text_or_history")
 def collected(tables: Iterable[str]) -> tuple[Finding, ...]:
     """Return the findings of the analyses that tables are named after, in their order.
 
-    A table of another name, or of an analysis without `FINDINGS`, adds none: findings of other analyses may
-    name it.
+    A table of another name, or of an analysis without `FINDINGS`, adds none; others may name it.
     """
     found: list[Finding] = []
     for table in tables:
@@ -39,17 +39,13 @@ def collected(tables: Iterable[str]) -> tuple[Finding, ...]:
 
 
 def findings(
-    tables: Mapping[str, pd.DataFrame],
-    entries: Sequence[Finding] | None = None,
-    *,
-    contrast: str = "emotion",
+    tables: Mapping[str, pd.DataFrame], entries: Sequence[Finding] | None = None, *, contrast: str = "emotion"
 ) -> pd.DataFrame:
     """Answer each question from the row with the smallest corrected p, or say why it is not established.
 
     Parameters
     ----------
-    tables : name → table. Needs the columns ``estimate, p_corrected, null`` and, where there are any,
-        ``ci_lo, ci_hi``.
+    tables : name → table with ``estimate, p_corrected, null`` and, where there are any, ``ci_lo, ci_hi``.
     entries : the questions; those `collected` for the tables unless given.
     contrast : the label that the study asks about.
 
@@ -109,20 +105,15 @@ def _asks(entry: Finding, kind: str, name: object) -> str:
 
 
 def _select(entry: Finding, table: pd.DataFrame, where: Mapping[str, object]) -> pd.DataFrame:
-    """Return the rows that have these values."""
-    chosen = np.ones(len(table), bool)
-    for column, value in where.items():
-        if column not in table:
-            raise InputError(f"{_asks(entry, 'column', column)}, which table {entry.table!r} lacks")
-        chosen &= table[column].isin(value if isinstance(value, list) else [value]).to_numpy()
-    return table.iloc[np.flatnonzero(chosen)]
+    for column in where.keys() - set(table.columns):
+        raise InputError(f"{_asks(entry, 'column', column)}, which table {entry.table!r} lacks")
+    return rows_of(table, **where)
 
 
 def _why_absent(entry: Finding, table: pd.DataFrame) -> str:
-    """Say why no row answers.
+    """Say why no row answers: none meets the other conditions, or those that do are empty for a reason.
 
-    The study has no such branch, or no row of the statistic meets the other conditions, or the rows that meet
-    them are all empty for a reason. Or else the analysis has no such statistic, which is an error.
+    The study may lack the branch. Or else the analysis has no such statistic, which is an error.
     """
     branch, there = entry.where.get("branch"), set(table["branch"]) if "branch" in table else set()
     if branch and there and branch not in there:
@@ -143,12 +134,6 @@ def _why_absent(entry: Finding, table: pd.DataFrame) -> str:
 
 
 def findings_page(table: pd.DataFrame, *, title: str, model: str) -> str:
-    """Return the findings as one HTML page without scripts.
-
-    Parameters
-    ----------
-    table : from `findings`.
-    title, model : for the heading.
-    """
+    """Return the table of `findings` as one HTML page without scripts; `title` and `model` head it."""
     rows = table.astype(object).where(table.notna(), None).to_dict("records")
     return fill("findings.html", title=title, model=model, rows=rows)

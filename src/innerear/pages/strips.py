@@ -13,30 +13,26 @@ from innerear.errors import InputError
 from innerear.figures.style import SEQUENTIAL
 from innerear.gram.reading import GramSource, step_counts
 
-WIDTH = 640
-"""Columns of a strip at most."""
+WIDTH = 640  # columns of a strip at most
 WAVE_HEIGHT = 48
 SHADES = 16
 RANGE_DB = 60
 GREY = 217
 
 
-def state_norms(grams: Mapping[int, GramSource], branch: str = "uncond") -> NDArray[np.float32]:
-    """Return the length of each layer's states at each step, relative to the layer's median length.
+def state_norms(grams: Mapping[int, GramSource]) -> NDArray[np.float32]:
+    """Return the length of each layer's states in uncond at each step, relative to the layer's median length.
 
-    Parameters
-    ----------
-    grams : layer → its open `GramFile`.
-    branch : which branch; the first of the file if it has no such branch.
+    `grams` are the open Gram files by layer; the first branch is read of a file without uncond.
 
     Returns
     -------
-    [N, L, S] in dB of the median over samples and complete steps; NaN at steps that are padding.
-    Lengths grow from layer to layer, which would hide what happens within one.
+    [N, L, S] in dB of the median over samples and complete steps; NaN at steps that are padding. Lengths grow
+    from layer to layer, which would hide what happens within one.
     """
     levels = []
     for gram in grams.values():
-        one = branch if branch in gram.labels("branch") else 0
+        one = "uncond" if "uncond" in gram.labels("branch") else 0
         mean, product = gram.read("mean_norm", branch=one), gram.read("mean_product", branch=one)
         # Step by step: of each matrix [N, N] only the diagonal is wanted.
         centred = [np.diagonal(gram.read("gram", step=step, branch=one)) for step in range(len(mean))]

@@ -18,10 +18,6 @@ class Anova:
     every label equally often. Without templates as blocks the grand mean is taken out. A rating has one
     degree of freedom, that of its slope.
 
-    Parameters
-    ----------
-    design : prompts, labels, templates.
-
     Attributes
     ----------
     remove : [P, P] the projector that takes block means (or the grand mean) out.
@@ -67,11 +63,11 @@ class Anova:
         means = self._centred(means)
         return self._ratio(((self.directions @ means) ** 2).sum(axis=-2), (means**2).sum(axis=-2))
 
-    def null(self, means: np.ndarray, m: int) -> np.ndarray:
+    def null(self, means: np.ndarray) -> np.ndarray:
         """Return F [m, D] of prompt means [P, D] under each of the design's m permutations."""
-        means, stand_ins = self._centred(means), self.design.prompt_permutations(m)
-        explained = np.empty((m, means.shape[1]))
-        for rows in pieces(m, max(self.between, 1) * means.shape[1], at_most=2**22):
+        means, stand_ins = self._centred(means), self.design.prompt_permutations()
+        explained = np.empty((len(stand_ins), means.shape[1]))
+        for rows in pieces(len(stand_ins), max(self.between, 1) * means.shape[1], at_most=2**22):
             moved = self.directions[:, stand_ins[rows]].swapaxes(0, 1)  # [m, between, P]
             sums = moved.reshape(-1, moved.shape[-1]) @ means
             explained[rows] = (sums.reshape(*moved.shape[:2], means.shape[1]) ** 2).sum(axis=1)

@@ -17,12 +17,8 @@ MAX_MISSING = 0.1
 class Targets:
     """Clip features, standardised.
 
-    Attributes
-    ----------
-    names, units : [F].
-    values : float32 [N, F] of unit variance, gaps filled.
-    valid : float32 [N, F], 1 where a value was measured; only those are scored.
-    reasons : [F] why a feature cannot be used; empty where it can.
+    `values` float32 [N, F] have unit variance and filled gaps; `valid` float32 [N, F] is 1 where a value was
+    measured: only those are scored. `reasons` [F] say why a feature cannot be used; empty where it can.
     """
 
     names: list[str]
@@ -37,6 +33,11 @@ class Targets:
         return np.array([not reason for reason in self.reasons], bool)
 
     @property
+    def used(self) -> tuple[np.ndarray, np.ndarray]:
+        """Numbers of the usable features, and their values [N, usable] as float64."""
+        return np.flatnonzero(self.usable), self.values[:, self.usable].astype(float)
+
+    @property
     def nulls(self) -> list[str]:
         """Entries of a table's column `null` before any test, [F]."""
         return [f"none: {reason}" if reason else "" for reason in self.reasons]
@@ -49,15 +50,9 @@ class Targets:
 def clip_targets(clips: pd.DataFrame, design: Design) -> Targets:
     """Lay the long table of clip features out, in the design's order.
 
-    Parameters
-    ----------
-    clips : one row per sample and feature: `sample_id`, `feature`, `unit`, `value` (NaN where not
-        measured) and `reason`.
-
-    Returns
-    -------
-    See `Targets`. A feature is not usable if a whole prompt lacks it, if more than 10 % of samples lack it,
-    or if it does not vary. Other gaps are filled with the mean of the prompt's seeds.
+    `clips` has one row per sample and feature: `sample_id`, `feature`, `unit`, `value` (NaN where not
+    measured) and `reason`. A feature is not usable if a whole prompt lacks it, if more than 10 % of samples
+    lack it, or if it does not vary. Other gaps are filled with the mean of the prompt's seeds.
 
     Raises
     ------
@@ -108,15 +103,6 @@ def prompt_means(values: np.ndarray, design: Design) -> np.ndarray:
     seeds = values[design.rows]  # [P, R, F]
     n = np.isfinite(seeds).sum(axis=1)
     return np.divide(np.nansum(seeds, axis=1), n, out=np.full(n.shape, np.nan), where=n > 0)
-
-
-def why_no_folds(design: Design) -> str:
-    """Say why nothing can be held out; empty where something can."""
-    try:
-        design.folds()
-    except InputError as error:
-        return str(error)
-    return ""
 
 
 def _reason(clips: pd.DataFrame, feature: str) -> str:

@@ -7,6 +7,7 @@ the prompts of one template, folds are whole templates, bootstraps resample temp
 """
 
 import numpy as np
+import pandas as pd
 
 from innerear.statistics.exchange import REFITS, Exchange
 from innerear.statistics.folds import MAX_FOLDS, Fold, Folds
@@ -59,24 +60,25 @@ class Design(Exchange, Folds, Resampling):
         rows = self.rows[stand_in[self.prompt_of], self.seed_of]
         columns = [name for name in {*LABELS, self.label} if name in self.samples]
         moved = {name: self.samples[name].to_numpy()[rows] for name in columns}
-        control = Design(self.samples.assign(**moved), self.label, self.seed)
+        control = self._of(self.samples.assign(**moved))
         control.is_shuffled = True
         return control
 
     def subset(self, rows: np.ndarray) -> "Design":
         """Return the design of some of the samples, for folds within a training set."""
-        return Design(self.samples.iloc[np.sort(rows)], self.label, self.seed)
+        return self._of(self.samples.iloc[np.sort(rows)])
+
+    def _of(self, samples: pd.DataFrame) -> "Design":
+        sizes = {"n_permutations": self.n_permutations, "n_bootstraps": self.n_bootstraps}
+        return Design(samples, self.label, self.seed, **sizes)
 
     def strata(self) -> np.ndarray:
-        """Sort all pairs of samples into the five strata.
+        """Sort all pairs of samples into the five strata, int8 [N, N].
 
-        Returns
-        -------
-        int8 [N, N]: 1 … 5 as in `STRATA`; 0 on the diagonal and for pairs that no contrast uses.
-        Where templates are blocks, strata 2 to 5 pair different templates only: minimal pairs share
-        a template but never an emotion, and counting them would set the similarity of templates
-        against the emotion effect. Where the label is a rating, the emotions are those that the sheet
-        names, if any.
+        1 … 5 as in `STRATA`; 0 on the diagonal and for pairs that no contrast uses. Where templates are
+        blocks, strata 2 to 5 pair different templates only: minimal pairs share a template but never an
+        emotion, and counting them would set the similarity of templates against the emotion effect. Where the
+        label is a rating, the emotions are those that the sheet names, if any.
         """
         named = self.numeric and "emotion" in self.samples
         labels = texts(self.samples["emotion"]) if named else self.labels
@@ -96,14 +98,6 @@ class Design(Exchange, Folds, Resampling):
     def test(
         self, observed: np.ndarray, null: np.ndarray, *, of: str = "labels", standardise: bool = True
     ) -> Significance:
-        """Test a family of cells against their permutation null, one-sided, with max-T.
-
-        Parameters
-        ----------
-        observed : [cells] statistics, larger is more extreme; NaN where a cell is not to be tested.
-        null : [m, cells] the same under each row of `permutations(m)`.
-        of : see `smallest_p`; without a null every p is NaN.
-        standardise : see `against_null`.
-        """
+        """Test cells [cells] against their null [m, cells] by `against_null`; `of` as in `smallest_p`."""
         smallest = self.smallest_p(len(null), of=of)
         return against_null(observed, null, smallest=smallest, standardise=standardise)

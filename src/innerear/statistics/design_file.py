@@ -11,33 +11,29 @@ from innerear.stacks import GramFile
 from innerear.statistics.design import Design
 
 
-def write_design(design: Design, n_permutations: int, path: str | PathLike) -> None:
-    """Write a design's labels and permutation table as HDF5.
+def write_design(design: Design, path: str | PathLike) -> None:
+    """Write a design's labels and permutation table as HDF5: `permutations` int32 [permutation, sample].
 
-    Parameters
-    ----------
-    design : may be `Design.shuffled`; `read_design` then returns the shuffled one.
-    n_permutations : m, rows of the table.
-    path : the file to write: `permutations` int32 [permutation, sample].
+    Of `Design.shuffled`, `read_design` returns the shuffled one.
     """
-    table = design.permutations(n_permutations)
-    coords = {"permutation": np.arange(n_permutations, dtype=np.int32)}
+    table = design.permutations()
+    coords = {"permutation": np.arange(len(table), dtype=np.int32)}
     attrs = {"contrast": design.label, "seed": design.seed, "shuffled": int(design.is_shuffled)}
+    attrs |= {"n_bootstraps": design.n_bootstraps, "permutation_hash": design.permutation_hash()}
     GramFile.write(
         path,
         {"permutations": (("permutation", "sample"), table)},
         coords | {"sample": design.samples["sample_id"].to_numpy(str)},
-        attrs | {"permutation_hash": design.permutation_hash(n_permutations)},
+        attrs,
     )
 
 
 def read_design(samples: pd.DataFrame, path: str | PathLike, label: str = "") -> Design:
-    """Return the design that `write_design` wrote, with its permutation table.
+    """Return the design that `write_design` wrote, with its permutation table and number of bootstraps.
 
     Parameters
     ----------
     samples : the sample sheet that the design was made from.
-    path : the file.
     label : another column than the study's contrast, for an analysis of one fixed label. The permutations
         move whole prompts and serve every column.
 
@@ -49,11 +45,12 @@ def read_design(samples: pd.DataFrame, path: str | PathLike, label: str = "") ->
         label, seed = label or str(stored.attrs["contrast"]), int(stored.attrs["seed"])
         table, promised = stored.read("permutations"), str(stored.attrs["permutation_hash"])
         ids, shuffled = stored.coords("sample"), bool(stored.attrs["shuffled"])
-    design = Design(samples, label, seed)
+        n_bootstraps = int(stored.attrs["n_bootstraps"])
+    design = Design(samples, label, seed, n_bootstraps=n_bootstraps)
     design.check_order(ids)
     design = design.shuffled() if shuffled else design
     design.use_table(table)
-    found = design.permutation_hash(len(table))
+    found = design.permutation_hash()
     if found != promised:
         raise InputError(
             f"{Path(path)}: its permutations have hash {found}, not {promised}; "
@@ -62,12 +59,9 @@ def read_design(samples: pd.DataFrame, path: str | PathLike, label: str = "") ->
     return design
 
 
-def summary(design: Design, n_permutations: int) -> pd.DataFrame:
+def summary(design: Design) -> pd.DataFrame:
     """Say in a table of `property` and `value` what the design allows."""
-    try:
-        folds: object = len(design.folds())
-    except InputError as error:
-        folds = f"none: {error}"
+    why = design.why_no_folds
     values = {
         "contrast": f"{design.label}, shuffled (control)" if design.is_shuffled else design.label,
         "kind": "rating" if design.numeric else "categories",
@@ -75,10 +69,10 @@ def summary(design: Design, n_permutations: int) -> pd.DataFrame:
         "prompts": design.n_prompts,
         "seeds": len(design.seeds),
         "blocks": design.n_blocks if design.blocked else "none: labels move between all prompts",
-        "folds": folds,
+        "folds": f"none: {why}" if why else len(design.folds()),
         "distinct relabelings": design.relabelings,
-        "permutations": n_permutations,
-        "smallest p": design.why_not(n_permutations) or f"{design.smallest_p(n_permutations):.3g}",
-        "permutation hash": design.permutation_hash(n_permutations),
+        "permutations": design.n_permutations,
+        "smallest p": design.why_not() or f"{design.smallest_p():.3g}",
+        "permutation hash": design.permutation_hash(),
     }
     return pd.DataFrame({"property": list(values), "value": [str(value) for value in values.values()]})

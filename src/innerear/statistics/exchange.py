@@ -61,9 +61,9 @@ class Exchange(Sheet):
         """Whether labels can move at all."""
         return self.relabelings > 1
 
-    def why_not(self, m: int, *, of: str = "labels") -> str:
+    def why_not(self, m: int | None = None, *, of: str = "labels") -> str:
         """Say why no test is possible with m permutations; empty where one is. `of` as in `smallest_p`."""
-        if m < 1:
+        if (self.n_permutations if m is None else m) < 1:
             return "no permutations were asked for"
         if of == "clips" and len(self.seeds) < 2:
             return "there is one seed, and only what two seeds share is counted"
@@ -79,14 +79,12 @@ class Exchange(Sheet):
             return f"one prompt per {self.label}: nothing tells the {self.label} from the wording"
         return f"no template holds two {self.label}s, so labels cannot move within a template"
 
-    def smallest_p(self, m: int, *, of: str = "labels") -> float:
+    def smallest_p(self, m: int | None = None, *, of: str = "labels") -> float:
         """Return the smallest p that m permutations of this design can reach; NaN where `why_not`.
 
-        Parameters
-        ----------
-        of : ``"labels"`` for statistics that do not depend on the labels' names, ``"pairs"`` for those
-            that pair two measurements of a prompt, ``"clips"`` for `clip_permutations`, ``"names"`` for
-            `renamings`.
+        `of` is ``"labels"`` for statistics that do not depend on the labels' names, ``"pairs"`` for those
+        that pair two measurements of a prompt, ``"clips"`` for `clip_permutations`, ``"names"`` for
+        `renamings`.
         """
         distinct = {
             "labels": self.relabelings,
@@ -94,16 +92,14 @@ class Exchange(Sheet):
             "clips": self.clip_pairings,
             "names": factorial(len(set(self.prompt_labels))),
         }[of]
+        m = self.n_permutations if m is None else m
         return float("nan") if self.why_not(m, of=of) else max(1 / (m + 1), 1 / distinct)
 
-    def permutations(self, m: int) -> np.ndarray:
-        """Draw the study's permutation table.
+    def permutations(self, m: int | None = None) -> np.ndarray:
+        """Draw the study's permutation table, or its first m rows.
 
-        Returns
-        -------
-        int32 [m, N]; ``values[table[k]]`` gives each sample the value of its stand-in. Whole
-        prompts trade places within their block, each seed with the same seed. A longer table begins
-        with the shorter one.
+        int32 [m, N]; ``values[table[k]]`` gives each sample the value of its stand-in. Whole prompts trade
+        places within their block, each seed with the same seed. A longer table begins with the shorter one.
 
         Examples
         --------
@@ -112,6 +108,7 @@ class Exchange(Sheet):
         >>> Exchange(samples).permutations(4).tolist()
         [[0, 1], [0, 1], [1, 0], [0, 1]]
         """
+        m = self.n_permutations if m is None else m
         if 0 < m <= len(self._table):
             return self._table[:m]
         streams = self.stream(PERMUTATIONS).spawn(self.n_blocks)
@@ -134,36 +131,30 @@ class Exchange(Sheet):
             raise InputError(
                 "the stored permutations are not of this design's blocks and seeds: draw them again"
             )
-        self._table = table
+        self._table, self.n_permutations = table, len(table)
 
-    def exchanges(self, m: int) -> np.ndarray:
-        """Return the first permutations as orders of samples, for fits that are repeated.
+    def exchanges(self) -> np.ndarray:
+        """Return the first permutations, at most 99, as orders of samples [m, N], for fits that are repeated.
 
         Without templates folds follow the labels, so every probe must be fitted anew, on
         ``features[order]``: the measurements of other prompts, with labels and folds in their places. Under
         the null that is as good a study as the observed one, which makes p exact.
-
-        Returns
-        -------
-        int [min(m, 99), N].
         """
-        return np.argsort(self.permutations(min(m, REFITS)), axis=1)
+        return np.argsort(self.permutations()[:REFITS], axis=1)
 
-    def prompt_permutations(self, m: int) -> np.ndarray:
+    def prompt_permutations(self, m: int | None = None) -> np.ndarray:
         """Return `permutations` in terms of prompts, int [m, P]."""
         return self.prompt_of[self.permutations(m)[:, self.rows[:, 0]]]
 
-    def permutation_hash(self, m: int) -> str:
+    def permutation_hash(self, m: int | None = None) -> str:
         """Return 16 hexadecimal digits that two analyses share when they used the same table."""
         return hashlib.sha256(self.permutations(m).astype("<i4").tobytes()).hexdigest()[:16]
 
     def shuffles(self, m: int, n_columns: int) -> Iterator[np.ndarray]:
-        """Draw permutations of every column of a table [N, columns] by itself.
+        """Draw m permutations of every column of a table [N, columns] by itself, for `np.take_along_axis`.
 
-        Yields
-        ------
-        m times int [N, columns], for `np.take_along_axis`; each column moves whole prompts within
-        their block, each seed with the same seed, as `permutations` moves all columns together.
+        Each column moves whole prompts within their block, each seed with the same seed, as `permutations`
+        moves all columns together.
         """
         rng, blocks = np.random.default_rng(self.stream(SHUFFLES)), self.members()
         stand_in = np.empty((self.n_prompts, n_columns), np.intp)
@@ -176,15 +167,9 @@ class Exchange(Sheet):
     def clip_permutations(self, m: int, of: str) -> np.ndarray:
         """Draw permutations that exchange the clips of one block and seed, in every seed by itself.
 
-        Parameters
-        ----------
-        m : how many.
-        of : what is exchanged: ``"history"``, ``"text"`` or ``"control"``; each has a stream of its own.
-
-        Returns
-        -------
-        int32 [m, N]: each sample's stand-in, as `permutations` gives it. A longer table begins with the
-        shorter one.
+        int32 [m, N], each sample's stand-in, as `permutations` gives it. A longer table begins with the
+        shorter one. `of` is what is exchanged, ``"history"``, ``"text"`` or ``"control"``; each has a stream
+        of its own.
         """
         table = np.empty((m, self.n_samples), np.int32)
         groups = [self.rows[members, seed] for members in self.members() for seed in range(len(self.seeds))]

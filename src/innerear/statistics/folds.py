@@ -21,12 +21,17 @@ class Fold:
 class Folds(Sheet):
     """A sheet that can be split into folds."""
 
-    def folds(self) -> list[Fold]:
-        """Split into folds of whole templates; without templates, of whole prompts by label.
+    @property
+    def why_no_folds(self) -> str:
+        """Say why nothing can be held out; empty where something can."""
+        try:
+            self.folds()
+        except InputError as error:
+            return str(error)
+        return ""
 
-        Returns
-        -------
-        At most 10 folds, one per template where there are no more than 10.
+    def folds(self) -> list[Fold]:
+        """Split into at most 10 folds of whole templates; without templates, of whole prompts by label.
 
         Raises
         ------

@@ -20,11 +20,9 @@ def prompt_means(kernel: np.ndarray, design: Design) -> np.ndarray:
 
 
 def permuted_sums(weights: np.ndarray, kernel: np.ndarray, permutations: np.ndarray) -> np.ndarray:
-    """Return Σ weights ∘ kernel [m, cells] under every relabeling of the prompts.
+    """Return Σ weights ∘ kernel [m, cells] under relabelings [m, P] of the prompts.
 
-    Parameters
-    ----------
-    weights : [P, P]; kernel : [cells, P, P]; permutations : [m, P] `Design.prompt_permutations`.
+    Of weights [P, P], kernels [cells, P, P] and `Design.prompt_permutations`.
     """
     flat = kernel.reshape(len(kernel), -1).T
     sums = np.empty((len(permutations), len(kernel)))
@@ -41,10 +39,6 @@ class Distance:
     all pairs of folds that hold both labels, then over pairs of labels. Two folds' noise is independent,
     so the expectation is the true squared distance, 0 without effect; an estimate may be negative.
     For a rating: the squared length of the change per unit of the rating.
-
-    Parameters
-    ----------
-    design : labels and folds.
     """
 
     def __init__(self, design: Design) -> None:
@@ -78,17 +72,17 @@ class Distance:
         """[P, P]; the distance is Σ weights ∘ prompt means."""
         return sum((sign * one for sign, one in self._terms), np.zeros((self.design.n_prompts,) * 2))
 
-    def bootstrap(self, kernel: np.ndarray, n_bootstraps: int) -> np.ndarray:
+    def bootstrap(self, kernel: np.ndarray) -> np.ndarray:
         """Return the distance in every bootstrap, [m, cells], of kernel [cells, N, N].
 
         NaN where a resample holds a single template.
         """
-        boots = self.design.bootstraps(n_bootstraps)
+        boots = self.design.bootstraps()
         i, j = np.nonzero(np.triu(self.design.exchangeable_pairs()))
         prompts = self.design.prompt_of[i], self.design.prompt_of[j]
         values = np.ascontiguousarray(kernel[:, i, j].T, np.float32)  # [pairs, cells]
-        result = np.empty((n_bootstraps, len(kernel)), np.float32)
-        for rows in pieces(n_bootstraps, len(i)):
+        result = np.empty((len(boots), len(kernel)), np.float32)
+        for rows in pieces(len(boots), len(i)):
             counts = boots.pairs(i, j, rows)  # [m, pairs]
             combined = np.zeros_like(counts)
             for sign, weights in self._terms:

@@ -4,13 +4,7 @@ from collections.abc import Iterator
 
 
 def pieces(n_rows: int, row_size: int, at_most: int = 2**24) -> Iterator[slice]:
-    """Yield slices that together cover all rows; one holds at most so many numbers, and at least one row.
-
-    Parameters
-    ----------
-    n_rows : how many rows there are.
-    row_size : numbers that a row takes.
-    at_most : numbers at a time.
+    """Yield slices that cover all rows; each holds at most so many numbers, `row_size` a row, or one row.
 
     Examples
     --------

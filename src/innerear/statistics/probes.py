@@ -14,21 +14,19 @@ PENALTY = 1.0
 
 
 def held_out_operators(kernel: np.ndarray, design: Design, across: np.ndarray | None = None) -> np.ndarray:
-    """Return the operators that turn labels into held-out scores.
+    """Return the operators [cells, (...,) N, N] that turn labels into held-out scores.
 
     Parameters
     ----------
     kernel : [cells, N, N] inner products of the samples, centred or not.
-    design : folds.
     across : [cells, ..., N, N] inner products of other features of the same samples (rows) with those
         of `kernel` (columns): what the probes are judged on, in place of `kernel` itself.
 
-    Returns
-    -------
-    [cells, (...,) N, N]; ``operators @ targets`` are each sample's scores by a probe that was fitted on
-    the folds it is not in, relative to the training samples' mean target. Features are centred on
-    the training samples and the penalty is scaled by them; a per-dimension scaling is not possible
-    from inner products. Each row sums to 0.
+    Notes
+    -----
+    ``operators @ targets`` are each sample's scores by a probe that was fitted on the folds it is not in,
+    relative to the training samples' mean target. Features are centred on the training samples and the
+    penalty is scaled by them; inner products allow no scaling per dimension. Each row sums to 0.
     """
     across = kernel if across is None else across
     operators = np.zeros(across.shape)
@@ -62,27 +60,27 @@ def evidence(operators: np.ndarray, design: Design) -> np.ndarray:
     return ((operators @ targets) * targets).sum(axis=-1)
 
 
-def evidence_null(operators: np.ndarray, design: Design, n_permutations: int) -> np.ndarray:
+def evidence_null(operators: np.ndarray, design: Design) -> np.ndarray:
     """Return the mean evidence under each permutation, [m, ...], by one matrix product.
 
     Mean evidence is Σ_ij O_ij t_i · t_j / N, so only the products of labels t change. Valid where
     permutations leave folds as they are, that is where templates are blocks.
     """
-    lead = operators.shape[:-2]
+    lead, m = operators.shape[:-2], design.n_permutations
     by_prompt = operators[..., design.rows[:, :, None, None], design.rows].sum(axis=(-3, -1))  # [..., P, P]
-    targets = centred_targets(design)[design.prompt_permutations(n_permutations)]  # [m, P, Q]
-    products = (targets @ targets.swapaxes(1, 2)).reshape(n_permutations, -1)  # [m, P * P]
+    targets = centred_targets(design)[design.prompt_permutations()]  # [m, P, Q]
+    products = (targets @ targets.swapaxes(1, 2)).reshape(m, -1)  # [m, P * P]
     null = products @ by_prompt.reshape(-1, products.shape[1]).T / design.n_samples
-    return null.reshape(n_permutations, *lead)
+    return null.reshape(m, *lead)
 
 
-def evidence_null_by_prompt(operators: np.ndarray, design: Design, n_permutations: int) -> np.ndarray:
+def evidence_null_by_prompt(operators: np.ndarray, design: Design) -> np.ndarray:
     """Return each prompt's mean evidence under each permutation, [m, P, cells].
 
     As `evidence_null`, of operators [cells, N, N].
     """
     by_prompt = operators[..., design.rows[:, :, None, None], design.rows].sum(axis=(-3, -1))  # [cells, P, P]
-    targets = centred_targets(design)[design.prompt_permutations(n_permutations)]  # [m, P, Q]
+    targets = centred_targets(design)[design.prompt_permutations()]  # [m, P, Q]
     products = targets @ targets.swapaxes(1, 2)  # [m, P, P]
     null = np.einsum("mpq,cpq->mpc", products, by_prompt, optimize=True)
     return null / len(design.seeds)

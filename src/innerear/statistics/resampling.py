@@ -9,12 +9,9 @@ from innerear.statistics.sheet import BOOTSTRAPS, Sheet
 
 @dataclass(frozen=True)
 class Bootstraps:
-    """How often each of m resamples holds each unit (template or prompt), and each seed.
+    """How often each of m resamples holds each unit (template or prompt) and each seed, float32.
 
-    Attributes
-    ----------
-    units : float32 [m, units]; unit_of : [N] each sample's unit.
-    seeds : float32 [m, R]; seed_of : [N] each sample's seed.
+    `units` are [m, units] and `seeds` [m, R]; `unit_of` and `seed_of` [N] are those of each sample.
     """
 
     units: np.ndarray
@@ -54,11 +51,12 @@ def shared_once(counts: np.ndarray, one: np.ndarray, other: np.ndarray) -> np.nd
 class Resampling(Sheet):
     """A sheet whose templates (or prompts) and seeds can be resampled."""
 
-    def bootstraps(self, m: int) -> Bootstraps:
+    def bootstraps(self, m: int | None = None) -> Bootstraps:
         """Resample templates (without templates: the prompts of each label, or all with ratings), then seeds.
 
         Seeds are crossed with prompts: one draw of seeds serves all prompts.
         """
+        m = self.n_bootstraps if m is None else m
         rng = np.random.default_rng(self.stream(BOOTSTRAPS))
         unit = self.block_of if self.blocked else np.arange(self.n_prompts)
         stratum = np.zeros(self.n_prompts, int)

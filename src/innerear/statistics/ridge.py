@@ -9,7 +9,6 @@ from functools import cached_property
 
 import numpy as np
 
-from innerear.errors import InputError
 from innerear.statistics.design import Design, Fold
 
 #: penalties, in units of the mean eigenvalue of the training kernel
@@ -68,24 +67,19 @@ class DualRidge:
     Parameters
     ----------
     kernel : [N, N] inner products of the predictors; need not be centred.
-    folds : of `design`.
-    design : gives the folds within each training set, on which penalties are chosen.
     covariates : [N, q] predictors without penalty, see `ridge_operators`; the constant alone if not given.
 
     Attributes
     ----------
     outer : [folds][penalties, test, N] prediction − target of the test samples.
     base : [folds][test, N] the same with the covariates alone.
-    inner : [folds][penalties, train, train] the same over folds within the training set; None where
-        there are too few templates for them.
+    inner : [folds][penalties, train, train] the same over folds within the training set, on which penalties
+    are
+        chosen; None where there are too few templates for them.
     """
 
     def __init__(
-        self,
-        kernel: np.ndarray,
-        folds: Sequence[Fold],
-        design: Design,
-        covariates: np.ndarray | None = None,
+        self, kernel: np.ndarray, folds: Sequence[Fold], design: Design, covariates: np.ndarray | None = None
     ) -> None:
         kernel = np.asarray(kernel, float)
         covariates = np.ones((len(kernel), 1)) if covariates is None else np.asarray(covariates, float)
@@ -95,16 +89,10 @@ class DualRidge:
         self.inner = [_inner_residuals(kernel, covariates, fold.train, design) for fold in folds]
 
     def errors(self, targets: np.ndarray, valid: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Squared held-out errors of ridge and of the covariates alone.
+        """Squared held-out errors of ridge and of the covariates alone, both [N, columns].
 
-        Parameters
-        ----------
-        targets, valid : float32 [N, columns]; only samples of valid 1 are scored. Each column has a
-            penalty of its own, the one with the least error within the training set.
-
-        Returns
-        -------
-        Both [N, columns]; 0 where not valid.
+        Of targets and valid, float32 [N, columns]; only samples of valid 1 are scored, others are 0. Each
+        column has a penalty of its own, the one with the least error within the training set.
         """
         errors, base = np.zeros_like(targets), np.zeros_like(targets)
         for fold, outer, alone, inner in zip(self.folds, self.outer, self.base, self.inner, strict=True):
@@ -118,15 +106,9 @@ class DualRidge:
     def joint(self, grams: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Sum squared held-out errors over samples and targets, with one penalty for all targets.
 
-        Parameters
-        ----------
-        grams : float32 [m, N, N] inner products of the samples' targets, Y Yᵀ, in m permutations of
-            them: the squared error of operator A is tr(A Y Yᵀ Aᵀ), so Y itself is not needed.
-
-        Returns
-        -------
-        errors, base : [m], of ridge and of the covariates alone.
-        chosen : int [folds, m], number of the penalty.
+        `grams` are float32 [m, N, N] inner products of the samples' targets, Y Yᵀ, in m permutations: the
+        squared error of operator A is tr(A Y Yᵀ Aᵀ), so Y itself is not needed. Return the errors of ridge
+        and of the covariates alone, both [m], and the numbers of the penalties, int [folds, m].
         """
         flat = grams.reshape(len(grams), -1)
         errors, base = np.zeros((2, len(grams)))
@@ -222,11 +204,10 @@ def _inner_residuals(
     kernel: np.ndarray, covariates: np.ndarray, train: np.ndarray, design: Design
 ) -> np.ndarray | None:
     """Residual operators over folds within a training set, [penalties, train, train]."""
-    try:
-        folds = design.subset(train).folds()
-    except InputError:
+    inside = design.subset(train)
+    if inside.why_no_folds:
         return None
     operators = np.zeros((len(PENALTIES), len(train), len(train)), np.float32)
-    for fold in folds:
+    for fold in inside.folds():
         operators[:, fold.test] = _residuals(kernel[np.ix_(train, train)], covariates[train], fold)
     return operators

@@ -25,6 +25,7 @@ class Sheet:
     label : the column whose effect is asked about; constant within a prompt. A column of numbers
         (ratings) is taken as a number, every other one as categories.
     seed : the study's seed, from which all permutations and bootstraps are drawn.
+    n_permutations, n_bootstraps : how many the study draws.
 
     Raises
     ------
@@ -32,8 +33,17 @@ class Sheet:
     two labels, two templates or no rating, or only some prompts have a template.
     """
 
-    def __init__(self, samples: pd.DataFrame, label: str = "emotion", seed: int = 0) -> None:
+    def __init__(
+        self,
+        samples: pd.DataFrame,
+        label: str = "emotion",
+        seed: int = 0,
+        *,
+        n_permutations: int = 1000,
+        n_bootstraps: int = 1000,
+    ) -> None:
         self.samples = _checked(samples, label)
+        self.n_permutations, self.n_bootstraps = n_permutations, n_bootstraps
         self.n_samples = len(self.samples)  # N
         self.label, self.seed = label, int(seed)
         self.labels = texts(self.samples[label])  # [N]

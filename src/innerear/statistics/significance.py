@@ -3,7 +3,7 @@
 Only `innerear.statistics.design.Design` makes permutations; this module takes the null as given.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -24,13 +24,10 @@ MAX_DROPPED = 0.05
 class Significance:
     """A family of cells tested together against one permutation null.
 
-    Attributes
-    ----------
-    p, p_corrected : [cells] one-sided p-values (larger is more extreme), and the same by max-T over
-        the family; NaN where a cell cannot be tested.
-    score : [cells] what max-T compares: the observed statistic, standardised or not (`against_null`).
-    null_max : [m] the family's largest score under each permutation. The elementwise maximum of
-        several families' `null_max` is the null of their union; `correct_over` joins layers by it.
+    `p` and `p_corrected` [cells] are one-sided (larger is more extreme), alone and by max-T over the family;
+    NaN where a cell cannot be tested. `score` [cells] is what max-T compares: the observed statistic,
+    standardised or not. `null_max` [m] is the family's largest score under each permutation. The elementwise
+    maximum of several families' `null_max` is the null of their union; `correct_over` joins layers by it.
     """
 
     p: np.ndarray
@@ -94,9 +91,8 @@ def write_test(
 
     Parameters
     ----------
-    table : with a row per cell, changed in place; its `n_perm` is 0 and its `min_p` NaN so far.
-    rows : [cells] the positions of the family's rows; the table's index counts its rows.
-    result : of these cells.
+    table : from `blank`, changed in place; its index counts its rows.
+    rows : [cells] the positions of the family's rows.
     min_p, null, family : for the cells that were tested; `n_perm` is the length of `null_max`.
     why_not : [cells] reasons, for the `null` of those that were not.
     """
@@ -113,19 +109,12 @@ def write_test(
 def percentile_interval(
     estimate: np.ndarray, boots: np.ndarray, resampled: str
 ) -> tuple[np.ndarray, np.ndarray, str]:
-    """Return the ends of 95 % bootstrap intervals, and what they are of.
+    """Return the ends of 95 % bootstrap intervals, and the text that says what they are of.
 
-    Parameters
-    ----------
-    estimate : [cells]; cells that are NaN get no interval.
-    boots : [m, cells] the same in every bootstrap; NaN where a resample holds nothing to compute it from.
-    resampled : what was resampled, for the text.
-
-    Returns
-    -------
-    low, high : [cells]; NaN if more than 5 % of resamples were dropped, since the others would speak for
-        a larger design.
-    text : the number of bootstraps, or ``"none: …"`` with the reason.
+    Of estimates [cells] and the same in every bootstrap, [m, cells]; NaN where a resample holds nothing to
+    compute it from. `low` and `high` [cells] are NaN where the estimate is, or if more than 5 % of resamples
+    were dropped, since the others would speak for a larger design; the text is then ``"none: …"`` with the
+    reason.
 
     Examples
     --------
@@ -145,12 +134,21 @@ def percentile_interval(
     return low, high, f"{CONFIDENCE:.0%} of {len(boots)} bootstraps of {resampled}"
 
 
-def max_t(score: np.ndarray, null_max: np.ndarray) -> np.ndarray:
-    """Return each cell's p against the largest score of the family, NaN where it has none.
+def with_interval(estimate: np.ndarray, boots: np.ndarray, resampled: str) -> dict[str, np.ndarray | str]:
+    """Return estimates and their `percentile_interval` as columns of a table."""
+    low, high, text = percentile_interval(estimate, boots, resampled)
+    return {"estimate": estimate, "ci_lo": low, "ci_hi": high, "interval": text}
 
-    Parameters
-    ----------
-    score : [cells] observed; null_max : [m] from `Significance`; NaN stands for permutations not used.
+
+def first_of(columns: Mapping[str, np.ndarray | str]) -> dict[str, object]:
+    """Return the first of each column's values; texts as they are."""
+    return {name: values if isinstance(values, str) else values[0] for name, values in columns.items()}
+
+
+def max_t(score: np.ndarray, null_max: np.ndarray) -> np.ndarray:
+    """Return each cell's p of its score [cells] against the largest of the family [m]; NaN where it has none.
+
+    NaN in `null_max` stands for permutations not used.
 
     Examples
     --------
@@ -165,18 +163,13 @@ def max_t(score: np.ndarray, null_max: np.ndarray) -> np.ndarray:
 def correct_over(
     tables: Sequence[pd.DataFrame], nulls: Sequence[pd.DataFrame], by: Sequence[str], family: str
 ) -> pd.DataFrame:
-    """Join per-layer tables and correct them over the whole map.
+    """Join per-layer tables, and correct `p_corrected` by max-T over the whole map.
 
     Parameters
     ----------
-    tables : one per layer, with columns `score`, `p_corrected`, `min_p`, `family` and those of `by`.
-    nulls : one per layer, as `null_table` makes them.
+    tables, nulls : one per layer, with the common columns, and from `null_table`.
     by : columns that name a map, such as branch and statistic; layers × cells within it are one family.
     family : text for the `family` column, in place of the per-layer one; may name columns of `by` in braces.
-
-    Returns
-    -------
-    All rows, with `p_corrected` by max-T over all layers.
 
     Raises
     ------
@@ -202,21 +195,15 @@ def correct_over(
 
 
 def null_table(
-    rows: Sequence[tuple[dict[str, str], np.ndarray]], permutations: str, by: Sequence[str], m: int
+    rows: Sequence[tuple[Mapping[str, object], np.ndarray]], permutations: str, by: Sequence[str], m: int
 ) -> pd.DataFrame:
-    """Table the null maxima of one layer's families, for `correct_over`.
+    """Table the null maxima of one layer's families, for `correct_over`: a column per permutation.
 
     Parameters
     ----------
-    rows : for each family the values of the naming columns, and its `Significance.null_max`; shorter
-        than m if fewer permutations were used, empty without a null.
+    rows : for each family a mapping with the naming columns `by`, and its `Significance.null_max`; shorter
+        than m if fewer permutations were used (then NaN), empty without a null.
     permutations : `Design.permutation_hash` of the table behind them.
-    by : the naming columns.
-    m : number of permutations.
-
-    Returns
-    -------
-    The naming columns, `permutations`, and a column per permutation, NaN where it was not used.
     """
     names = pd.DataFrame([name for name, _ in rows], columns=list(by))
     names["permutations"] = permutations

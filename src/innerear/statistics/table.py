@@ -14,15 +14,13 @@ from innerear.statistics.significance import against_null, correct_over, write_t
 
 #: what a test says of a row, and what it was tested against
 TEST = ("p", "p_corrected", "score", "n_prompts", "n_perm", "min_p", "null", "family")
-_UNTESTED = {
-    "p": np.nan,
-    "p_corrected": np.nan,
-    "score": np.nan,
-    "n_perm": 0,
-    "min_p": np.nan,
-    "null": "",
-    "family": "",
-}
+#: an estimate and its interval
+INTERVAL = ("estimate", "ci_lo", "ci_hi")
+_UNTESTED = dict.fromkeys((*INTERVAL, *TEST), np.nan) | {"n_perm": 0, "null": "", "family": ""}
+
+
+#: a row of a tested family, which names its map, and the family's null maxima [m]
+Maxima = tuple[Mapping[str, object], np.ndarray]
 
 
 @dataclass(frozen=True)
@@ -35,6 +33,8 @@ class LayerResult:
     null : null maxima of each tested family, as `null_table` makes them; for the map over layers.
     arrays, coords : arrays for later jobs, as `GramFile.write` takes them.
     further : name → another table.
+    maxima : what `record` returned, before `null` is made of it.
+    remarks : what a reader of the log must know.
     """
 
     table: pd.DataFrame
@@ -42,15 +42,11 @@ class LayerResult:
     arrays: Arrays = field(default_factory=dict)
     coords: Coords = field(default_factory=dict)
     further: Mapping[str, pd.DataFrame] = field(default_factory=dict)
+    maxima: Sequence[Maxima] = ()
+    remarks: Sequence[str] = ()
 
     def write(self, outputs: Mapping[str, str], attrs: Mapping[str, object] | None = None) -> None:
-        """Write each named output: ``table``, ``null``, a further table, or (``.h5``) the arrays.
-
-        Parameters
-        ----------
-        outputs : name → path.
-        attrs : provenance of the arrays.
-        """
+        """Write each named output: ``table``, ``null``, a further table, or (``.h5``) the arrays."""
         tables = {"table": self.table, "null": self.null, **self.further}
         for name, path in outputs.items():
             if name in tables:
@@ -65,12 +61,11 @@ def columns(*own: str) -> pd.Index:
 
 
 def blank(rows: pd.DataFrame | Mapping[str, object], design: Design, **values: object) -> pd.DataFrame:
-    """Return rows without a test yet: p NaN, `n_perm` 0, and no null unless `values` says why.
+    """Return rows without estimates and tests yet: NaN, `n_perm` 0, and no null unless `values` says why.
 
     Parameters
     ----------
     rows : columns that say what each row is of; scalars are repeated.
-    design : for `n_prompts`.
     values : further columns.
 
     Examples
@@ -83,7 +78,7 @@ def blank(rows: pd.DataFrame | Mapping[str, object], design: Design, **values: o
     1  uncond NaN
     """
     own = set(rows) if isinstance(rows, Mapping) else set(rows.columns)
-    common = {"n_prompts": design.n_prompts, **_UNTESTED}
+    common = _UNTESTED | {"n_prompts": design.n_prompts}
     filled = {name: value for name, value in common.items() if name not in own} | values
     return pd.DataFrame(rows).assign(**filled)
 
@@ -95,24 +90,23 @@ def record(
     observed: np.ndarray,
     null: np.ndarray,
     *,
-    m: int,
     family: str,
+    m: int | None = None,
     moved: str = "",
     of: str = "labels",
     why_not: str | Sequence[str] = "",
     standardise: bool = True,
-) -> list[np.ndarray]:
+) -> list[Maxima]:
     """Test a family of rows against its permutation null, and write the results into the common columns.
 
     Parameters
     ----------
     table : from `blank`, changed in place; its index counts its rows.
     rows : [cells] positions of the family's rows.
-    design : what was permuted.
     observed : [cells], larger is more extreme; NaN where a row is not to be tested.
     null : [≤ m, cells] the same under the first of the design's m permutations, as a rule all of them.
-    m : number of permutations of the study.
     family : what was corrected together, for the column.
+    m : number of permutations of the study, if it is not the design's.
     moved : what a permutation moves; the labels unless said.
     of : which permutations they were, see `Design.smallest_p`.
     why_not : why rows were not tested, where the design would allow it.
@@ -120,9 +114,9 @@ def record(
 
     Returns
     -------
-    The null maxima [m] of the family, one array; none where nothing was tested.
+    The family's `Maxima`; none where nothing was tested.
     """
-    used = len(null)
+    m, used = design.n_permutations if m is None else m, len(null)
     smallest = design.smallest_p(used, of=of)
     result = against_null(observed, null, smallest=smallest, standardise=standardise)
     reasons = [why_not] * len(rows) if isinstance(why_not, str) else list(why_not)
@@ -135,7 +129,7 @@ def record(
         family=family,
         why_not=[design.why_not(m, of=of) or reason for reason in reasons],
     )
-    return [result.null_max] if np.isfinite(result.p).any() else []
+    return [(table.iloc[rows[0]].to_dict(), result.null_max)] if np.isfinite(result.p).any() else []
 
 
 def layer_map(

@@ -1,1 +1,4 @@
-"""One validated configuration and all that follows from it; light enough to be imported by the Snakefile."""
+"""One validated configuration and all that follows from it.
+
+The Snakefile imports this each time it is parsed, so it imports nothing heavy.
+"""

@@ -1,7 +1,6 @@
 """Shapes of the models, for the dry run, and checks of layers and sites.
 
-The Snakefile imports this each time it is parsed, so it imports nothing heavy. A job that has loaded the
-model compares it with these numbers.
+A job that has loaded the model compares it with these numbers.
 """
 
 import re
@@ -149,12 +148,9 @@ def display_name(name: str, label: str | None = None) -> str:
 
 
 def architecture_of(name: str, given: str | Mapping | None = None) -> Architecture:
-    """Return the architecture of the model `name`.
+    """Return the architecture of the model `name`, a key of `KNOWN` or the path of a checkpoint directory.
 
-    Parameters
-    ----------
-    name : ``"nano"``, a hub id, or the path of a checkpoint directory.
-    given : for a path, a key of `KNOWN` or the architecture's own numbers.
+    Of a path, `given` says which of `KNOWN` it is built like, or its own numbers.
 
     Raises
     ------
@@ -178,16 +174,7 @@ def architecture_of(name: str, given: str | Mapping | None = None) -> Architectu
 
 
 def check_architecture(model: Any, expected: Architecture) -> None:
-    """Refuse a loaded model with other numbers than the study assumed.
-
-    Parameters
-    ----------
-    model : anything with the attributes of an `Architecture`, as a loaded MusicModel has.
-
-    Raises
-    ------
-    InputError: the first number that differs, and the setting to change.
-    """
+    """Refuse, with an InputError, a loaded model that has other numbers than the study assumed."""
     for name in ("n_layers", "d_model", "n_codebooks", "frame_rate", "sample_rate", "max_duration", "delays"):
         _require_equal(model.name, name, getattr(model, name), getattr(expected, name))
     _require_equal(model.name, "cross_attention", model.has_cross_attention, expected.cross_attention)
@@ -212,13 +199,10 @@ def _yaml(value: Any) -> str:
 def resolve_layers(
     layers: str | int | Iterable[int] | None, n_layers: int, key: str = "capture.layers"
 ) -> list[int]:
-    """Return layer numbers in order.
+    """Return the numbers, in order, of some of a model's layers.
 
-    Parameters
-    ----------
-    layers : ``"all"`` or None, a range such as ``"0-5"`` (both ends included), a number, or numbers.
-    n_layers : the model's number L of layers.
-    key : the setting, for messages.
+    `layers` is ``"all"`` or None, a range such as ``"0-5"`` (both ends included), a number, or numbers; `key`
+    names the setting in messages.
 
     Raises
     ------
@@ -267,16 +251,11 @@ def _range_of(n_layers: int) -> str:
 
 
 def check_sites(sites: Iterable[str], known: Sequence[str] = SITES, key: str = "capture.sites") -> list[str]:
-    """Return the sites in the order of `SITES`.
-
-    Parameters
-    ----------
-    known : sites that the model has.
-    key : the setting, for messages.
+    """Return the sites in the order of `SITES`; `key` names the setting in messages.
 
     Raises
     ------
-    InputError: no site, a repeated one, or one that is not in `known`.
+    InputError: no site, a repeated one, or one that the model does not have (is not in `known`).
     """
     one = isinstance(sites, str) or not isinstance(sites, Iterable)
     chosen = [] if one else list(sites)
@@ -294,12 +273,7 @@ def check_sites(sites: Iterable[str], known: Sequence[str] = SITES, key: str = "
 
 
 def resolve_capture(settings: Mapping, architecture: Architecture, key: str) -> dict:
-    """Return a capture's settings with its layers as numbers.
-
-    Raises
-    ------
-    InputError: a layer or a site that the model does not have; `key` names the settings.
-    """
+    """Return a capture's settings with its layers as numbers, if the model has them and the sites."""
     check_sites(settings["sites"], architecture.sites, f"{key}.sites")
     layers = resolve_layers(settings["layers"], architecture.n_layers, f"{key}.layers")
     return {**settings, "layers": layers}

@@ -1,7 +1,4 @@
-"""Check a study's settings against their schema, with messages that say what to change.
-
-The Snakefile imports this each time it is parsed, so it imports nothing heavy.
-"""
+"""Check a study's settings against their schema, with messages that say what to change."""
 
 from collections.abc import Iterator, Mapping
 from math import isfinite
@@ -22,12 +19,7 @@ _ALLOWED = {
 
 
 def validated(settings: Mapping, schema: Mapping) -> dict:
-    """Return `settings` with the schema's defaults filled in.
-
-    Parameters
-    ----------
-    settings : a study's configuration, as read from YAML.
-    schema : JSON schema (draft 2020-12); ``additionalProperties: false`` makes unknown keys errors.
+    """Return a study's settings with the defaults of a JSON schema (draft 2020-12) filled in.
 
     Raises
     ------
@@ -57,19 +49,12 @@ def documented_keys(schema: Mapping, prefix: str = "") -> Iterator[tuple[str, Ma
 def _with_defaults(settings: Any, schema: Mapping) -> Any:
     if not isinstance(settings, Mapping):
         return settings
+    properties, further = schema.get("properties", {}), schema.get("additionalProperties") or {}
     filled = dict(settings)
-    for name, part in schema.get("properties", {}).items():
-        if name not in filled and "default" in part:
-            filled[name] = part["default"]
-        if name not in filled and "properties" in part:
-            filled[name] = {}
-        if name in filled:
-            filled[name] = _with_defaults(filled[name], part)
-    further = schema.get("additionalProperties")
-    if isinstance(further, Mapping):
-        for name in filled.keys() - schema.get("properties", {}).keys():
-            filled[name] = _with_defaults(filled[name], further)
-    return filled
+    for name, part in properties.items():
+        if "default" in part or "properties" in part:
+            filled.setdefault(name, part.get("default", {}))
+    return {name: _with_defaults(value, properties.get(name, further)) for name, value in filled.items()}
 
 
 def _refuse_infinite(value: Any, key: str) -> None:

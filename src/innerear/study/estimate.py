@@ -1,7 +1,4 @@
-"""A study's samples, steps and bytes, computed from its settings before any work.
-
-The Snakefile imports this each time it is parsed, so it imports nothing heavy.
-"""
+"""A study's samples, steps and bytes, computed from its settings before any work."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -72,15 +69,13 @@ class CellEstimate:
 
     Attributes
     ----------
-    n_jobs : templates × models (the model, and its random twin if asked for).
-    n_clips : of the study.
-    passes_per_group : clips × texts, over all jobs, for one group of layers.
+    n_jobs, n_models : templates × models; the model, and its random twin if asked for.
+    passes_per_group : clips (of the study) × texts, over all jobs, for one group of layers.
     n_cells : of the largest template, including cells without text, which take no pass.
     n_layers, layers_at_once : layers kept, and layers whose states are in memory together.
     state_bytes, gram_bytes : of one layer: float32 states of the cells and of the current batch (half of that
         if the model runs in float16); the largest array of its file.
-    file_bytes : of all files of one layer, over templates and models.
-    token_bytes : of all likelihoods.
+    file_bytes, token_bytes : of all files of one layer, over templates and models; of all likelihoods.
     """
 
     n_jobs: int
@@ -146,8 +141,7 @@ def estimate_cells(
     ----------
     n_texts : for each template, the number of texts per clip.
     n_models : 2 with the random twin.
-    settings : ``counterfactual``: batch_size, max_gib, keep_states.
-    dtype : of stored states and means over seeds.
+    settings, dtype : the section ``counterfactual``; of stored states and means over seeds.
     """
     if not n_texts:
         return None
@@ -191,12 +185,9 @@ def estimate(
 
     Parameters
     ----------
-    architecture : of the model.
     capture, captures : sites, layers (numbers), branches and dtype of what is recorded, and of replays.
-    duration : seconds of a clip.
-    stride : of its windows, if it has several.
-    n_bins : time bins of the stacked Gram matrix.
-    steps_per_matrix : steps that each other matrix covers.
+    duration, stride : seconds of a clip; share of its windows, if it has several.
+    n_bins, steps_per_matrix : time bins of the stacked Gram matrix; steps that each other matrix covers.
     """
     timeline, width = architecture.timeline(duration, stride), architecture.d_model
     n, steps = n_prompts * n_seeds, timeline.n_steps
@@ -249,13 +240,7 @@ def refuse_what_cannot_run(
 ) -> None:
     """Refuse clips without a complete step, too few matrices for windows, and a Gram above its limit.
 
-    Parameters
-    ----------
-    gram : the settings' section ``gram``.
-
-    Raises
-    ------
-    InputError: with the setting to change.
+    The InputError names the setting to change; `gram` is the section of that name.
     """
     complete = architecture.n_frames(duration) - architecture.max_delay
     if complete < 1:

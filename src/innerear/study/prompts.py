@@ -1,7 +1,4 @@
-"""Prompts and samples (prompt × seed): ids, texts and their order.
-
-The Snakefile imports this each time it is parsed, so it imports nothing heavy.
-"""
+"""Prompts and samples (prompt × seed): ids, texts and their order."""
 
 import csv
 import re
@@ -21,17 +18,7 @@ _NEEDED = SHEET_COLUMNS[:3]
 #: labels that any prompt may have; a study's contrast is one of them or a label of its own
 LABELS = ("emotion", "valence", "arousal")
 # Other columns of the table of samples, which are no labels.
-_TAKEN = (
-    "sample_id",
-    "prompt_id",
-    "seed",
-    "model",
-    "model_identity",
-    "stack",
-    "audio",
-    "n_steps",
-    "n_frames",
-)
+_USED = ("sample_id", "prompt_id", "seed", "model", "model_identity", "stack", "audio", "n_steps", "n_frames")
 
 
 @dataclass(frozen=True)
@@ -69,7 +56,7 @@ def own_label(contrast: str) -> str:
     """
     if contrast in LABELS:
         return ""
-    if contrast in (*SHEET_COLUMNS, *_TAKEN):
+    if contrast in (*SHEET_COLUMNS, *_USED):
         raise InputError(
             f"contrast: {contrast!r} is not a label of prompts; use {', '.join(LABELS)}, or a label of your "
             "own: a further column of the sheet, or one of the emotions' labels"
@@ -84,9 +71,8 @@ def prompts_from_templates(
 
     Parameters
     ----------
-    templates : each with ``id`` and ``text``, which holds ``{emotion}``.
-    emotions : each with ``id``, optionally ``valence`` and ``arousal`` in −1…1, and ``labels``.
-    label : the one of ``labels`` to keep; "" for none.
+    templates, emotions : the settings of these names.
+    label : the one of the emotions' ``labels`` to keep; "" for none.
 
     Raises
     ------
@@ -184,10 +170,8 @@ def _label(labels: Mapping[str, str | float], name: str, where: str) -> str | fl
 
 
 def _rating(text: str | None, where: str) -> float | None:
-    if not (text or "").strip():
-        return None
     try:
-        return float(text or "")
+        return float(text) if text and text.strip() else None
     except ValueError:
         raise InputError(f"{where} is {text!r}; give a number in −1…1 or leave it empty") from None
 
@@ -200,11 +184,7 @@ def is_name(text: str) -> bool:
 def check_prompts(prompts: Sequence[Prompt], where: str, first_row: int = 1) -> None:
     """Refuse prompts whose ids clash or cannot name a folder, empty texts, and ratings out of range.
 
-    Ids may not differ in case only: some file systems ignore case.
-
-    Raises
-    ------
-    InputError: with the rows, counted from `first_row`.
+    Ids may not differ in case only: some file systems ignore case. Messages count rows from `first_row`.
     """
     if not prompts:
         raise InputError(f"{where}: there is no prompt; give at least one")

@@ -1,36 +1,24 @@
-"""A study: one validated configuration and everything that follows from it.
-
-The Snakefile imports this each time it is parsed, so it imports nothing heavy.
-"""
+"""A study: one validated configuration and everything that follows from it."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 
 from innerear.errors import InputError
-from innerear.study.architectures import (
-    Architecture,
-    architecture_of,
-    display_name,
-    hub_id,
-    resolve_capture,
-)
+from innerear.study.architectures import Architecture, architecture_of, display_name, hub_id, resolve_capture
 from innerear.study.config import validated
 from innerear.study.estimate import Estimate, estimate, estimate_cells, refuse_what_cannot_run
 from innerear.study.generation_settings import GenerationSettings
-from innerear.study.prompts import (
-    Prompt,
-    check_seeds,
-    own_label,
-    prompts_from_sheet,
-    prompts_from_templates,
-)
+from innerear.study.prompts import Prompt, check_seeds, own_label, prompts_from_sheet, prompts_from_templates
 from innerear.study.text_swaps import Swaps, study_swaps
 
 
 @dataclass(frozen=True)
 class Study:
-    """The settings with their defaults, and the prompts, layers and sizes that follow from them."""
+    """The settings with their defaults, and the prompts, layers and sizes that follow from them.
+
+    Clips are replayed under swapped texts with the weights `replayed_by`: trained, and random if asked for.
+    """
 
     settings: dict
     prompts: list[Prompt]
@@ -38,6 +26,7 @@ class Study:
     capture: dict
     captures: dict[str, dict]
     swaps: Swaps
+    replayed_by: list[str]
     estimate: Estimate
 
     @classmethod
@@ -78,12 +67,15 @@ class Study:
         )
         swap = settings["counterfactual"]["enabled"]
         swaps = study_swaps(prompts, settings["prompts"], label) if swap else Swaps({})
+        # A study of random weights is its own control.
+        twin = settings["counterfactual"]["control"] and not settings["model"]["random_init"]
+        replayed_by = ["trained", "random_init"] if twin else ["trained"]
         cells = estimate_cells(
             architecture,
             n_texts=[len(block.texts) for block in swaps.blocks.values()],
             n_emotions=len({prompt.emotion for prompt in prompts}),
             n_seeds=n_seeds,
-            n_models=len(_replayed_by(settings)),
+            n_models=len(replayed_by),
             n_layers=len(capture["layers"]),
             settings=settings["counterfactual"],
             dtype=capture["dtype"],
@@ -91,7 +83,7 @@ class Study:
         )
         size = replace(size, cells=cells)
         refuse_what_cannot_run(size, architecture, clip["duration"], settings["gram"])
-        return cls(settings, prompts, architecture, capture, captures, swaps, size)
+        return cls(settings, prompts, architecture, capture, captures, swaps, replayed_by, size)
 
     @property
     def model(self) -> str:
@@ -107,11 +99,6 @@ class Study:
     def layers(self) -> list[int]:
         """The layers that are captured and analysed."""
         return self.capture["layers"]
-
-    @property
-    def replayed_by(self) -> list[str]:
-        """The weights that replay clips under swapped texts: trained, and random if asked for."""
-        return _replayed_by(self.settings)
 
     @property
     def announcement(self) -> str:
@@ -137,12 +124,6 @@ def _check_source(name: str, revision: str | None) -> None:
             f"model.name: the checkpoint directory {name!r} does not exist; give its path from the folder in "
             "which snakemake runs"
         )
-
-
-def _replayed_by(settings: Mapping) -> list[str]:
-    # A study of random weights is its own control.
-    twin = settings["counterfactual"]["control"] and not settings["model"]["random_init"]
-    return ["trained", "random_init"] if twin else ["trained"]
 
 
 def _generation(settings: Mapping) -> GenerationSettings:

@@ -1,7 +1,4 @@
-"""Which texts the clips of a template are replayed under: the blocks of the counterfactual replay.
-
-Light on purpose: the Snakefile imports this each time it is parsed.
-"""
+"""Which texts the clips of a template are replayed under: the blocks of the counterfactual replay."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -51,11 +48,7 @@ class Swaps:
 def study_swaps(prompts: Sequence[Prompt], section: Mapping, label: str = "") -> Swaps:
     """Find the templates whose texts can be swapped.
 
-    Parameters
-    ----------
-    prompts : of the study, in its order.
-    section : the setting ``prompts``, with the schema's defaults.
-    label : a further column that the sheet may have.
+    `section` is the setting ``prompts``, `label` a further column that the sheet may have.
 
     Raises
     ------

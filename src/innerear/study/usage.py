@@ -1,10 +1,8 @@
-"""Disk, time and memory that a study has used, compared with its estimate and the jobs' requests.
-
-The Snakefile imports this each time it is parsed, so it imports nothing heavy.
-"""
+"""Disk, time and memory that a study has used, compared with its estimate and the jobs' requests."""
 
 import csv
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from itertools import islice
 from os import PathLike
 from pathlib import Path
 from statistics import median
@@ -17,11 +15,7 @@ _JOBS_READ = 200  # enough for a median; a study may have a million
 def generation_time(size: Estimate, benchmarks: str | PathLike) -> str:
     """Return the time to generate all samples, at the median rate of the finished jobs.
 
-    Parameters
-    ----------
-    size : of the study.
-    benchmarks : the study's folder of benchmark files. A job of rule generate for all seeds is named
-        ``all-seeds.tsv``.
+    In the folder `benchmarks`, a job of rule generate for all seeds is named ``all-seeds.tsv``.
     """
     rates = _generation_rates(size, benchmarks)
     if not rates:
@@ -42,7 +36,9 @@ def counterfactual_time(size: Estimate, benchmarks: str | PathLike) -> str:
     if not size.cells:
         return ""
     passes = size.cells.n_passes
-    own, replayed = (_seconds(Path(benchmarks, rule)) for rule in ("counterfactual", "replay"))
+    own, replayed = (
+        [seconds for _, seconds in _jobs(benchmarks, rule)] for rule in ("counterfactual", "replay")
+    )
     generated = _generation_rates(size, benchmarks)
     if own:
         rate = median(own) * size.cells.n_jobs / passes
@@ -71,7 +67,6 @@ def usage_report(size: Estimate, results: str | PathLike, asked: Mapping[str, fl
 
     Parameters
     ----------
-    size : the estimate.
     results : the study's folder.
     asked : MB of memory by rule, at the first attempt.
 
@@ -99,11 +94,9 @@ def usage_report(size: Estimate, results: str | PathLike, asked: Mapping[str, fl
         peaks = [float(job["max_rss"]) for job in jobs if job["max_rss"] not in ("-", "NA", "")]
         used = bytes_text(max(peaks) * 2**20) if peaks else "–"
         limit = asked.get(rule)
-        wanted = bytes_text(limit * 1e6) if limit else "–"
+        asks = bytes_text(limit * 1e6) if limit else "–"
         over = "  more than asked" if limit and max(peaks, default=0) * 2**20 > limit * 1e6 else ""
-        lines.append(
-            f"  {rule:<18} {len(jobs):>6} {duration_text(seconds):>10} {wanted:>14} {used:>10}{over}"
-        )
+        lines.append(f"  {rule:<18} {len(jobs):>6} {duration_text(seconds):>10} {asks:>14} {used:>10}{over}")
     return "\n".join(lines)
 
 
@@ -121,15 +114,14 @@ def duration_text(seconds: float) -> str:
 
 def _generation_rates(size: Estimate, benchmarks: str | PathLike) -> list[float]:
     """Return seconds a sample of each generation job."""
-    rates = []
-    for path in _first(Path(benchmarks, "generate"), _JOBS_READ):
-        samples = size.n_seeds if path.stem == "all-seeds" else 1
-        rates += [float(job["s"]) / samples for job in _benchmark(path)]
-    return rates
+    samples = {"all-seeds": size.n_seeds}
+    return [seconds / samples.get(name, 1) for name, seconds in _jobs(benchmarks, "generate")]
 
 
-def _seconds(folder: Path) -> list[float]:
-    return [float(job["s"]) for path in _first(folder, _JOBS_READ) for job in _benchmark(path)]
+def _jobs(benchmarks: str | PathLike, rule: str) -> Iterator[tuple[str, float]]:
+    """Yield name and seconds of the first jobs of a rule."""
+    for path in islice(Path(benchmarks, rule).rglob("*.tsv"), _JOBS_READ):
+        yield from ((path.stem, float(job["s"])) for job in _benchmark(path))
 
 
 def _jobs_by_rule(benchmarks: Path) -> dict[str, list[dict[str, str]]]:
@@ -138,11 +130,6 @@ def _jobs_by_rule(benchmarks: Path) -> dict[str, list[dict[str, str]]]:
         rule = path.relative_to(benchmarks).parts[0].removesuffix(".tsv")
         jobs.setdefault(rule, []).extend(_benchmark(path))
     return jobs
-
-
-def _first(folder: Path, number: int) -> list[Path]:
-    files = folder.rglob("*.tsv")
-    return [path for path, _ in zip(files, range(number), strict=False)]
 
 
 def _benchmark(path: Path) -> list[dict[str, str]]:

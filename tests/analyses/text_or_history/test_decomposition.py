@@ -139,13 +139,7 @@ def decompose(design, states, m=99, boots=100, layer=0, **options):
         f"t{t}": Replayed(x, emotions, list(design.seeds), f"t{t}", **options) for t, x in enumerate(states)
     }
     return of_layer(
-        grams,
-        design,
-        model="synthetic",
-        weights="trained",
-        layer=layer,
-        n_permutations=m,
-        n_bootstraps=boots,
+        grams, design, model="synthetic", weights="trained", layer=layer, n_permutations=m, n_bootstraps=boots
     )
 
 

@@ -11,33 +11,29 @@ from dataclasses import dataclass
 from itertools import combinations
 
 import numpy as np
+import pandas as pd
 
 from innerear.errors import InputError
 from innerear.gram.reading import GramSource
 from innerear.statistics.design import Design
+from innerear.statistics.pieces import pieces
 
 #: texts other than the emotions': no text at all, and the clip's own prompt in other words
 NO_TEXT, PARAPHRASED = "none", "paraphrase"
-TEXT, HISTORY, INTERACTION = "text", "history", "interaction"
+COMPONENTS = TEXT, HISTORY, INTERACTION = "text", "history", "interaction"
 ON_POLICY, OFF_TEXT, OFF_HISTORY = "on-policy emotion", "text, off-policy", "history, off-policy"
 PARAPHRASE, SWAP = "paraphrase", "another emotion's text"
 MEAN = "mean"
-# Values that are held at once as float64.
-_PIECE = 2**24
 
 
 @dataclass(frozen=True)
 class PairProducts:
     """Inner products of Q deviations between every two of U units (seeds, or templates).
 
-    Attributes
-    ----------
-    values : [pairs, Q, Q, times] of units i < j: deviation q of unit i with deviation q′ of unit j.
-    n_units : U.
+    `values` [pairs, Q, Q, times], units i < j: deviation q of unit i with deviation q′ of unit j.
     """
 
     values: np.ndarray
-    n_units: int
 
     @property
     def matched(self) -> np.ndarray:
@@ -50,18 +46,13 @@ class PairProducts:
         return self.matched.mean(axis=0)
 
     def null(self, moved: np.ndarray) -> np.ndarray:
-        """Return `estimate` with the deviations of each unit exchanged, [m, times].
-
-        Parameters
-        ----------
-        moved : int [m, U, Q], which deviation stands in for deviation q of a unit.
-        """
+        """Return `estimate` [m, times] where deviation moved[k, u, q] of unit u stands in for q."""
         n_pairs, n_deviations = self.values.shape[:2]
-        i, j = np.triu_indices(self.n_units, 1)
+        i, j = np.triu_indices(moved.shape[1], 1)
         flat = self.values.reshape(-1, self.values.shape[-1])
         null = np.empty((len(moved), flat.shape[1]))
         pair = np.arange(n_pairs)[None, :, None]
-        for rows in _pieces(len(moved), len(flat)):
+        for rows in pieces(len(moved), len(flat)):
             some = moved[rows]
             draw = np.arange(len(some))[:, None, None]
             chosen = np.zeros((len(some), n_pairs, n_deviations, n_deviations))
@@ -78,29 +69,27 @@ def pair_products(deviations: np.ndarray) -> PairProducts:
     >>> pair_products(np.ones((5, 3, 2, 4))).estimate
     array([8., 8., 8., 8., 8.])
     """
-    n_units = deviations.shape[1]
-    values = [deviations[:, i] @ deviations[:, j].swapaxes(1, 2) for i, j in combinations(range(n_units), 2)]
-    return PairProducts(np.stack(values).transpose(0, 2, 3, 1), n_units)  # pairs of [times, Q, Q]
+    pairs = combinations(range(deviations.shape[1]), 2)
+    return _of_pairs([deviations[:, i] @ deviations[:, j].swapaxes(1, 2) for i, j in pairs])
+
+
+def _of_pairs(products: Sequence[np.ndarray]) -> PairProducts:
+    """Put the products [times, Q, Q] of every two units together."""
+    return PairProducts(np.stack(products).transpose(0, 2, 3, 1))
 
 
 def joined(parts: Sequence[Mapping[str, PairProducts]]) -> dict[str, PairProducts]:
     """Join the products of successive times, by component."""
     return {
-        name: PairProducts(np.concatenate([part[name].values for part in parts], axis=-1), one.n_units)
-        for name, one in parts[0].items()
+        name: PairProducts(np.concatenate([part[name].values for part in parts], axis=-1))
+        for name in parts[0]
     }
-
-
-def _pieces(count: int, size: int) -> Iterator[slice]:
-    """Split `count` items of `size` values each into slices that are held at once."""
-    step = max(1, _PIECE // size)
-    return (slice(start, start + step) for start in range(0, count, step))
 
 
 def complete_steps(gram: GramSource, size: int) -> Iterator[tuple[slice, np.ndarray]]:
     """Yield slices of steps of `size` values each, and the numbers of the complete steps in each slice."""
     complete = np.flatnonzero(gram.read("complete"))
-    for rows in _pieces(len(complete), size):
+    for rows in pieces(len(complete), size):
         steps = complete[rows]
         yield slice(int(steps[0]), int(steps[-1]) + 1), steps - steps[0]
 
@@ -110,14 +99,14 @@ class ReplayedTemplate:
 
     Parameters
     ----------
-    gram : an open file of rule ``counterfactual``.
-    design : of all clips, by emotion.
+    gram : an open file of rule ``counterfactual``; design : of all clips, by emotion.
+    emotions : the order to put the emotions in; the file's unless given.
 
     Attributes
     ----------
     emotions : the design's names of the E emotions, of codes and of texts; named : the file's, which differ
         where labels were shuffled; texts : [B] the emotions, then the other texts.
-    prompts : [E] the design's number of each emotion's prompt in this template.
+    rows : [E] the file's number of each emotion; prompts : [E] the design's number of its prompt.
     order : int [E, R, B] the file's cell of each (codes, seed, text).
 
     Raises
@@ -125,43 +114,40 @@ class ReplayedTemplate:
     InputError: the file is of other clips than the design, or a cell is missing.
     """
 
-    def __init__(self, gram: GramSource, design: Design) -> None:
+    def __init__(self, gram: GramSource, design: Design, emotions: Sequence[str] = ()) -> None:
         self.gram, self.design = gram, design
         codes, emotion, text = (gram.labels(name) for name in ("codes", "codes_emotion", "text"))
         if NO_TEXT not in text:
             raise InputError("the replay has no cells without text: make it again")
-        self.named = list(dict.fromkeys(emotion))
-        texts = self.named + [name for name in dict.fromkeys(text) if name not in self.named]
-        number = {sample: i for i, sample in enumerate(design.samples["sample_id"].astype(str))}
-        unknown = next((sample for sample in codes if sample not in number), None)
-        if unknown is not None:
+        samples = pd.Index(design.samples["sample_id"].astype(str)).get_indexer(codes)
+        if (samples < 0).any():
+            unknown = codes[samples.argmin()]
             raise InputError(
                 f"the replay holds the clip {unknown!r}, which is not in the sample sheet: make it again"
             )
-        samples = np.array([number[sample] for sample in codes])
-        self.order = np.full((len(self.named), len(design.seeds), len(texts)), -1)
+        prompt_of = dict(zip(emotion, design.prompt_of[samples].tolist(), strict=True))
+        found = {str(design.prompt_labels[prompt]): name for name, prompt in prompt_of.items()}
+        self.emotions = list(emotions or found)
+        self.named = [found[name] for name in self.emotions]
+        self.rows = np.array([list(prompt_of).index(name) for name in self.named])
+        self.prompts = np.array([prompt_of[name] for name in self.named])
+        others = [name for name in dict.fromkeys(text) if name not in self.named]
+        self.texts = self.emotions + others
+        if not design.is_shuffled and self.emotions != self.named:
+            raise InputError(
+                f"the replay calls its codes {', '.join(self.named)} where the sample sheet has "
+                f"{', '.join(self.emotions)}: make it again from the current index"
+            )
+        self.order = np.full((len(self.named), len(design.seeds), len(self.texts)), -1)
         a = [self.named.index(name) for name in emotion]
-        b = [texts.index(name) for name in text]
+        b = [(self.named + others).index(name) for name in text]
         self.order[a, design.seed_of[samples], b] = np.arange(len(samples))
         if (self.order < 0).any():
             i, r, j = np.argwhere(self.order < 0)[0]
             raise InputError(
                 f"the replay has no cell of codes {self.named[i]!r}, seed {design.seeds[r]} under text "
-                f"{texts[j]!r}: make it again from the current index"
+                f"{(self.named + others)[j]!r}: make it again from the current index"
             )
-        self.prompts = design.prompt_of[samples[self.order[:, 0, 0]]]
-        self.emotions = design.prompt_labels[self.prompts].tolist()
-        self.texts = self.emotions + texts[len(self.emotions) :]
-        if self.emotions != self.named and not design.is_shuffled:
-            raise InputError(
-                f"the replay calls its codes {', '.join(self.named)} where the sample sheet has "
-                f"{', '.join(self.emotions)}: make it again from the current index"
-            )
-
-    @property
-    def block(self) -> int:
-        """The design's number of the template."""
-        return int(self.design.block_of[self.prompts[0]])
 
     def local(self, permutations: np.ndarray) -> np.ndarray:
         """Turn `Design.clip_permutations` [m, N] into this template's emotions, int [m, R, E]."""
@@ -190,32 +176,29 @@ class ReplayedTemplate:
 
 
 def replayed_templates(grams: Mapping[str, GramSource], design: Design) -> list[ReplayedTemplate]:
-    """Read the cells of every template.
+    """Read the cells of every template, the emotions of all in the order of the first.
 
     Raises
     ------
     InputError: as `ReplayedTemplate`, or a template that holds other emotions than the first.
     """
     templates = {name: ReplayedTemplate(gram, design) for name, gram in grams.items()}
-    first, expected = next((name, sorted(one.emotions)) for name, one in templates.items())
+    first, emotions = next((name, one.emotions) for name, one in templates.items())
+    expected = sorted(emotions)
     for name, template in templates.items():
         if sorted(template.emotions) != expected:
             raise InputError(
                 f"template {name!r} holds the emotions {', '.join(template.emotions)} where {first!r} "
                 f"holds {', '.join(expected)}: make the replay again"
             )
-    return list(templates.values())
+    return [ReplayedTemplate(gram, design, emotions) for gram in grams.values()]
 
 
-def relabeled(templates: Sequence[ReplayedTemplate], design: Design, m: int) -> np.ndarray:
-    """Return which emotion stands in for which in the study's permutations of prompts, int [m, T, E].
-
-    Emotions are numbered in the first template's order.
-    """
-    names = templates[0].emotions
-    prompts = np.stack([one.prompts[[one.emotions.index(name) for name in names]] for one in templates])
+def relabeled(templates: Sequence[ReplayedTemplate], m: int) -> np.ndarray:
+    """Return which emotion stands in for which in the study's permutations of prompts, int [m, T, E]."""
+    prompts, design = np.stack([one.prompts for one in templates]), templates[0].design
     number = np.empty(design.n_prompts, int)
-    number[prompts] = np.arange(len(names))
+    number[prompts] = np.arange(prompts.shape[1])
     return number[design.prompt_permutations(m)[:, prompts]]
 
 
@@ -308,8 +291,6 @@ def template_products(template: ReplayedTemplate) -> TemplateProducts:
         flat = kernel.reshape(len(kernel), *2 * (n_seeds, kernel.shape[2] * kernel.shape[3]))
         part = {}
         for name, w in flattened.items():
-            between = [w @ flat[:, i, :, j] @ w.T for i, j in pairs]  # pairs of [times, Q, Q]
-            values = np.array(between).reshape(-1, len(kernel), len(w), len(w))
-            part[name] = PairProducts(values.transpose(0, 2, 3, 1), n_seeds)
+            part[name] = _of_pairs([w @ flat[:, i, :, j] @ w.T for i, j in pairs])
         parts.append(part)
     return TemplateProducts(joined(parts), *(np.concatenate(part).T for part in (energy, delta, cond)))

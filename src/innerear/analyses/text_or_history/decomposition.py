@@ -7,22 +7,21 @@ and texts is divided, without bias, into shares of text, history, their interact
 
 import logging
 from collections.abc import Mapping, Sequence
+from functools import partial
 
 import numpy as np
 import pandas as pd
 
 from innerear.analyses.text_or_history.across_templates import PROBES, general_codes
-from innerear.analyses.text_or_history.cells import HISTORY, ON_POLICY, PARAPHRASE, TEXT, replayed_templates
-from innerear.analyses.text_or_history.shares import (
-    CLIP,
+from innerear.analyses.text_or_history.cells import (
     COMPONENTS,
-    GENERAL,
-    LEAD,
-    SHARE,
-    Measure,
-    Shares,
-    probe_name,
+    HISTORY,
+    ON_POLICY,
+    PARAPHRASE,
+    TEXT,
+    replayed_templates,
 )
+from innerear.analyses.text_or_history.shares import CLIP, GENERAL, LEAD, SHARE, Measure, Shares, probe_name
 from innerear.gram.reading import GramSource, analysed_cells
 from innerear.statistics.design import Design
 from innerear.statistics.finding import Finding
@@ -44,6 +43,10 @@ _COLUMNS = columns(
     *("weights", "branch", "over", "step", "seconds", "window", "statistic", "unit"),
     *("estimate", "chance", "ci_lo", "ci_hi", "interval", "reading"),
 )
+_USUAL = {
+    **{"branch": "cond", "over": "windows", "window": "whole", "unit": SHARE, "chance": np.nan},
+    **{"estimate": np.nan, "ci_lo": np.nan, "ci_hi": np.nan, "seconds": np.nan, "reading": ""},
+}
 _GENERAL = (*(name + GENERAL for name in COMPONENTS), *(probe_name(*pair) for pair in PROBES))
 
 log = logging.getLogger(__name__)
@@ -64,8 +67,7 @@ def of_layer(
     Parameters
     ----------
     grams : template → its open file of rule ``counterfactual``, of this layer.
-    design : of all clips, by emotion.
-    model, layer : for the table's columns.
+    design : of all clips, by emotion; model, layer : for the table's columns.
     weights : of the model that read the clips: ``"trained"`` or ``"random_init"``.
     n_permutations, n_bootstraps : rows of the design's tables to use.
 
@@ -101,12 +103,12 @@ def of_layer(
         templates = replayed_templates(grams, design)
         times = analysed_cells(templates[0].gram)
         steps = times.iloc[: np.count_nonzero(times["over"] == "steps")]
-        shares = Shares(templates, design, n_permutations, n_bootstraps)
+        shares = Shares(templates, n_permutations, n_bootstraps)
         measures = shares.within()
         frames = [_overtaking(shares, steps)]
         if len(templates) > 1:
-            codes = general_codes(templates)
-            measures += [*shares.general(codes), *shares.probes(codes, len(steps))]
+            products, windows = general_codes(templates)
+            measures += [*shares.general(products), *shares.probes(windows)]
         else:
             frames.append(_absent(_GENERAL, "there is one template, and a general code needs two", design))
         if PARAPHRASE not in shares.found:
@@ -114,10 +116,8 @@ def of_layer(
         for measure in measures:
             frame, maxima = _tested(measure, times, design, n_permutations)
             frames.append(frame)
-            nulls += [
-                ({"weights": weights, "statistic": measure.name, "over": over}, null_max)
-                for over, null_max in maxima.items()
-            ]
+            of = {"weights": weights, "statistic": measure.name}
+            nulls += [(of | {"over": over}, null_max) for over, null_max in maxima.items()]
     table = pd.concat(frames, ignore_index=True).assign(model=model, weights=weights, layer=layer)
     estimates = ["estimate", "ci_lo", "ci_hi"]
     table[estimates] = table[estimates].round(6)
@@ -133,10 +133,8 @@ def finish(table: pd.DataFrame) -> pd.DataFrame:
     Its estimate is then NaN, with the reason: where there is nothing, nothing is overtaken.
     """
     whole = table["statistic"].isin([TEXT, HISTORY]) & (table["window"] == "whole")
-    layers = table.set_index(["weights", "layer"]).index
-    found = np.flatnonzero(whole & (table["p_corrected"] <= ALPHA))
-    established = layers.isin(layers[found])
-    gated = (table["statistic"] == OVERTAKING) & table["estimate"].notna() & ~established
+    found = (whole & (table["p_corrected"] <= ALPHA)).groupby([table["weights"], table["layer"]])
+    gated = (table["statistic"] == OVERTAKING) & table["estimate"].notna() & ~found.transform("any")
     table.loc[gated, ["estimate", "ci_lo", "ci_hi"]] = np.nan
     reason = "none: neither text nor history is significant over the whole clip"
     table.loc[gated, ["interval", "null"]] = reason
@@ -154,20 +152,14 @@ def _why_not(grams: Mapping[str, GramSource], design: Design) -> str:
     return ""
 
 
-def _rows(rows: pd.DataFrame, design: Design, **values: object) -> pd.DataFrame:
+def _rows(rows: pd.DataFrame | Mapping[str, object], design: Design, **values: object) -> pd.DataFrame:
     """Return rows without a test; of the whole clip in cond unless `rows` or `values` says otherwise."""
-    usual = {
-        **{"branch": "cond", "over": "windows", "window": "whole", "unit": SHARE, "chance": np.nan},
-        **{"estimate": np.nan, "ci_lo": np.nan, "ci_hi": np.nan, "seconds": np.nan, "reading": ""},
-    }
-    usual = {name: value for name, value in usual.items() if name not in rows}
-    return blank(rows, design, **usual | values)
+    return blank({**_USUAL, **rows, **values}, design)
 
 
 def _absent(names: Sequence[str], why_not: str, design: Design) -> pd.DataFrame:
     """Rows of the whole clip without values, and the reason."""
-    reason = f"none: {why_not}"
-    return _rows(pd.DataFrame({"statistic": names}), design, null=reason, interval=reason)
+    return _rows({"statistic": names}, design, null=f"none: {why_not}", interval=f"none: {why_not}")
 
 
 def _tested(
@@ -175,31 +167,20 @@ def _tested(
 ) -> tuple[pd.DataFrame, dict[str, np.ndarray]]:
     """Table one statistic, tested over steps and over windows; return the null maxima of each too."""
     low, high, interval = percentile_interval(measure.estimate, measure.boots, measure.resampled)
-    table = _rows(
-        times.assign(statistic=measure.name, branch=measure.branch, unit=measure.unit, chance=measure.chance),
-        design,
-        estimate=measure.estimate,
-        ci_lo=low,
-        ci_hi=high,
-        interval=interval,
-        null="none: an estimate",
-    )
+    of = {"statistic": measure.name, "branch": measure.branch, "unit": measure.unit, "chance": measure.chance}
+    found = {"estimate": measure.estimate, "ci_lo": low, "ci_hi": high, "interval": interval}
+    times = times.tail(len(measure.estimate)).reset_index(drop=True)
+    table = _rows(times, design, **of, **found, null="none: an estimate")
     maxima = {}
     for over in ("steps", "windows"):
         mine = np.flatnonzero(table["over"] == over)
         if measure.null is None or not np.isfinite(measure.estimate[mine]).any():
             continue
         result = design.test(measure.estimate[mine], measure.null[:, mine], of=measure.of)
-        why_not = design.why_not(m, of=measure.of) or "no variance between cells (deterministic)"
-        write_test(
-            table,
-            mine,
-            result,
-            min_p=design.smallest_p(m, of=measure.of),
-            null=measure.moved,
-            family=f"{over} of this layer",
-            why_not=[why_not] * len(mine),
-        )
+        reason = design.why_not(m, of=measure.of) or "no variance between cells (deterministic)"
+        why_not, smallest = [reason] * len(mine), design.smallest_p(m, of=measure.of)
+        family = f"{over} of this layer"
+        write_test(table, mine, result, min_p=smallest, null=measure.moved, family=family, why_not=why_not)
         if np.isfinite(result.p).any():
             maxima[over] = result.null_max
     shown = np.isfinite(measure.estimate) | (measure.unit == SHARE)
@@ -227,81 +208,65 @@ def overtaken(text: np.ndarray, history: np.ndarray) -> np.ndarray:
     return lead.argmax(axis=-1)
 
 
-def _in_words(k: int, steps: np.ndarray) -> str:
-    """Say when, for a number that `overtaken` returned of these steps [S]."""
-    if k == 0:
-        return "from the start"
-    return "never within the clip" if k == len(steps) else f"at step {steps[k]}"
-
-
 def _overtaking(shares: Shares, times: pd.DataFrame) -> pd.DataFrame:
     """Table the step, and the second, at which history overtakes text; `times` are the complete steps."""
     n_steps, steps = len(times), times["step"].to_numpy(int)
     (text, text_boots), (history, history_boots) = shares.found[TEXT], shares.found[HISTORY]
+    said = ["from the start", *(f"at step {step}" for step in steps[1:]), "never within the clip"]
     k = int(overtaken(text[:n_steps], history[:n_steps]))
     whole = np.flatnonzero(np.isfinite(text_boots).any(axis=1))  # resamples with two seeds
-    reading, interval, ends = _in_words(k, steps), "none: nothing to resample", ()
+    reading, interval, ends = said[k], "none: nothing to resample", ()
     if len(whole) and len(whole) >= (1 - MAX_DROPPED) * len(text_boots):
         drawn = overtaken(text_boots[whole, :n_steps], history_boots[whole, :n_steps])
         tails = [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2]
         ends = np.quantile(drawn, tails, method="nearest").astype(int)
         interval = f"{CONFIDENCE:.0%} of {len(text_boots)} bootstraps of {shares.resamples.text}"
-        reading += f" ({' – '.join(_in_words(end, steps) for end in ends)})"
+        reading += f" ({' – '.join(said[end] for end in ends)})"
     # "Never" stands in the table as the step after the last.
     axes = [times[name].to_numpy(float) for name in ("step", "seconds")]
     places = [np.append(one, 2 * one[-1] - one[-2] if n_steps > 1 else np.nan) for one in axes]
     low, high = zip(*(one[ends] if len(ends) else (np.nan, np.nan) for one in places), strict=True)
-    return _rows(
-        pd.DataFrame({"unit": ["step", "s"], "over": "clip", "window": "", "statistic": OVERTAKING}),
-        shares.design,
-        estimate=[one[k] for one in places],
-        ci_lo=low,
-        ci_hi=high,
-        interval=interval,
-        reading=reading,
-        null="none: an estimate; text and history are tested",
-    )
+    of = {"unit": ["step", "s"], "over": "clip", "window": "", "statistic": OVERTAKING}
+    estimate = [one[k] for one in places]
+    found = {"estimate": estimate, "ci_lo": low, "ci_hi": high, "interval": interval, "reading": reading}
+    return _rows(of | found, shares.design, null="none: an estimate; text and history are tested")
 
 
 _TRAINED = {"weights": "trained", "window": "whole"}
+_finding = partial(Finding, table="decomposition")
 FINDINGS = (
-    Finding(
+    _finding(
         "Does the text that is read change the states, given the same music so far?",
         "Yes: in layer {layer} text explains a share of {estimate:.3f} of the variance over clips and texts.",
         _TRAINED | {"statistic": TEXT},
         "text_or_history",
-        "decomposition",
         aside="Within a template texts differ only in the emotion's word.",
     ),
-    Finding(
+    _finding(
         "Does the music so far change the states, given the same text?",
         "Yes: in layer {layer} the clip's own emotion explains a share of {estimate:.3f} of the variance.",
         _TRAINED | {"statistic": HISTORY},
         "text_or_history",
-        "decomposition",
     ),
-    Finding(
+    _finding(
         "Which holds more of the emotion, the text or the music so far?",
         "History's share less the text's is largest in layer {layer}: {estimate:+.3f}.",
         _TRAINED | {"statistic": LEAD},
         "text_or_history",
-        "decomposition",
         tested=False,
     ),
-    Finding(
+    _finding(
         "When along the clip does history overtake text?",
         "Latest in layer {layer}: {reading}.",
         {"weights": "trained", "statistic": OVERTAKING, "unit": "s"},
         "text_maps",
-        "decomposition",
         tested=False,
     ),
-    Finding(
+    _finding(
         "Do text and history share one code: does a probe of one read the other?",
         "Yes: {statistic} in layer {layer} names {estimate:.0%} of emotions on held-out templates.",
         _TRAINED | {"statistic": [probe_name(HISTORY, TEXT), probe_name(TEXT, HISTORY)]},
         "text_probes",
-        "decomposition",
         aside="The null renames the emotions of the tested kind, alike in all templates.",
     ),
 )

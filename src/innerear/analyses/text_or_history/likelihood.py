@@ -4,7 +4,7 @@ A clip's codes were sampled under its own text. If they are more likely under it
 emotions, then not only the model's states but also its predictions depend on which text goes with the music.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import product
 
 import numpy as np
@@ -22,6 +22,7 @@ from innerear.statistics.table import blank, columns, record
 NLL, COST, MISMATCH = "negative log-likelihood", "cost of another text", "mismatch"
 ALL = "all"
 _ESTIMATES = ["estimate", "ci_lo", "ci_hi"]
+_USUAL = {"codebook": ALL, "window": "whole", "codes": "", "text_read": ""}
 _COLUMNS = columns(
     *("weights", "distribution", "codebook", "window", "statistic", "codes", "text_read"),
     *(*_ESTIMATES, "interval"),
@@ -41,8 +42,7 @@ def likelihood_table(
 
     Parameters
     ----------
-    files : template → its open ``likelihood.h5``.
-    design : of all clips, by emotion.
+    files : template → its open ``likelihood.h5``; design : of all clips, by emotion.
     model : for the table's column.
     weights : of the model that read the clips: ``"trained"`` or ``"random_init"``.
     n_permutations, n_bootstraps : rows of the design's tables to use.
@@ -63,104 +63,81 @@ def likelihood_table(
     """
     if files:
         templates = replayed_templates(files, design)
-        resamples = Resamples(design, templates, n_bootstraps)
-        emotions, texts = templates[0].emotions, templates[0].texts
-        texts = [text for text in texts if all(text in one.texts for one in templates)]
-        whole, parts = zip(*(_means(one, emotions, texts) for one in templates), strict=True)
+        resamples = Resamples(templates, n_bootstraps)
+        texts = [text for text in templates[0].texts if all(text in one.texts for one in templates)]
+        whole, parts = zip(*(_means(one, texts) for one in templates), strict=True)
         frames = [
-            *_matrix(np.stack(whole), templates, texts, design, resamples),
-            _mismatch(np.stack(parts), templates, design, resamples, n_permutations),
+            *_matrix(np.stack(whole), templates, texts, resamples),
+            _mismatch(np.stack(parts), templates, resamples, n_permutations),
         ]
         table = pd.concat(frames, ignore_index=True)
         table[_ESTIMATES] = table[_ESTIMATES].round(6)
     else:
-        table = _rows(pd.DataFrame({"distribution": ["cond"]}), MISMATCH, design, null=f"none: {NO_SWAPS}")
-        table = table.assign(interval=table["null"])
+        reason = f"none: {NO_SWAPS}"
+        rows = {"distribution": ["cond"], "statistic": MISMATCH, "null": reason, "interval": reason}
+        table = blank(_USUAL | rows, design)
     return table.assign(model=model, weights=weights).reindex(columns=_COLUMNS)
 
 
-def _rows(rows: pd.DataFrame, statistic: str, design: Design, **values: object) -> pd.DataFrame:
-    """Return rows without a test; of all codebooks and the whole clip unless `rows` says otherwise."""
-    usual = {"codebook": ALL, "window": "whole", "codes": "", "text_read": "", "statistic": statistic}
-    usual = {name: value for name, value in usual.items() if name not in rows}
-    return blank(rows, design, **usual | values)
-
-
-def _means(
-    template: ReplayedTemplate, emotions: Sequence[str], texts: Sequence[str]
-) -> tuple[np.ndarray, np.ndarray]:
+def _means(template: ReplayedTemplate, texts: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
     """Mean nll [R, E, B, dist], and of the emotions' texts [R, E, E, dist, 1 + K, windows]."""
-    rows = [template.emotions.index(name) for name in emotions]
-    texts_read = [template.texts.index(name) for name in texts]
-    order = template.order.swapaxes(0, 1)[:, np.array(rows)[:, None], texts_read]  # [R, E, B]
+    order = template.order.swapaxes(0, 1)[..., [template.texts.index(name) for name in texts]]  # [R, E, B]
     nll = template.gram.read("nll").astype(float)[order]  # [R, E, B, dist, K, T]
-    core = nll[:, :, : len(emotions)]
+    core = nll[:, :, : len(template.emotions)]
     core = np.concatenate([core.mean(axis=-2, keepdims=True), core], axis=-2)
-    n_deciles = N_DECILES if core.shape[-1] >= N_DECILES else 0
-    tenths = np.array_split(core, n_deciles, axis=-1) if n_deciles else []
+    tenths = np.array_split(core, N_DECILES, axis=-1) if core.shape[-1] >= N_DECILES else []
     windows = np.stack([part.mean(axis=-1) for part in (core, *tenths)], axis=-1)
     return nll.mean(axis=(-2, -1)), windows
 
 
-def _estimated(values: np.ndarray, resamples: Resamples) -> dict[str, object]:
-    """Average values [T, R, rows] over templates and seeds, with intervals, by column."""
-    estimate = values.mean(axis=(0, 1))
-    boots = resamples.pooled([resamples.seeds @ one for one in values])[: resamples.n]
+def _estimated(
+    places: Iterable[tuple[str, ...]], names: Sequence[str], values: np.ndarray, resamples: Resamples
+) -> dict[str, object]:
+    """Columns of values [T, R, ...], averaged over templates and seeds, at these named places."""
+    estimate, boots = resamples.averaged(list(values.reshape(*values.shape[:2], -1)))
     low, high, interval = percentile_interval(estimate, boots, resamples.text)
-    return {"estimate": estimate, "ci_lo": low, "ci_hi": high, "interval": interval}
+    named = dict(zip(names, zip(*places, strict=True), strict=True))
+    return {**_USUAL, **named, "estimate": estimate, "ci_lo": low, "ci_hi": high, "interval": interval}
 
 
 def _matrix(
-    values: np.ndarray,
-    templates: Sequence[ReplayedTemplate],
-    texts: Sequence[str],
-    design: Design,
-    resamples: Resamples,
+    values: np.ndarray, templates: Sequence[ReplayedTemplate], texts: Sequence[str], resamples: Resamples
 ) -> list[pd.DataFrame]:
     """Rows of the codes × text matrix, from values [T, R, E, B, dist]."""
-    emotions, distributions = templates[0].emotions, templates[0].gram.labels("distribution")
-    places = product(emotions, texts, distributions)
-    rows = pd.DataFrame(list(places), columns=["codes", "text_read", "distribution"])
-    own = values[:, :, np.arange(len(emotions)), np.arange(len(emotions))][:, :, :, None]
+    emotions, names = templates[0].emotions, ("codes", "text_read", "distribution")
+    places = list(product(emotions, texts, templates[0].gram.labels("distribution")))
+    own = np.arange(len(emotions))
+    cost = values - values[:, :, own, own][:, :, :, None]
+    why_not = "none: an estimate; mismatch is tested"
     return [
-        _rows(
-            rows,
-            name,
-            design,
-            null="none: an estimate; mismatch is tested",
-            **_estimated(one.reshape(*one.shape[:2], -1), resamples),
-        )
-        for name, one in ((NLL, values), (COST, values - own))
+        blank(_estimated(places, names, one, resamples), templates[0].design, statistic=name, null=why_not)
+        for name, one in ((NLL, values), (COST, cost))
     ]
 
 
 def _mismatch(
-    values: np.ndarray, templates: Sequence[ReplayedTemplate], design: Design, resamples: Resamples, m: int
+    values: np.ndarray, templates: Sequence[ReplayedTemplate], resamples: Resamples, m: int
 ) -> pd.DataFrame:
     """Rows of the mean cost of other emotions' texts, from values [T, R, E, E, dist, 1 + K, windows]."""
     n_templates, n_seeds, n = values.shape[:3]
-    first = templates[0].gram
-    codebooks = [ALL, *first.labels("codebook")]
+    first, design = templates[0].gram, templates[0].design
     windows = ["whole", *(f"decile_{i + 1}" for i in range(values.shape[-1] - 1))]
-    places = product(first.labels("distribution"), codebooks, windows)
-    rows = pd.DataFrame(list(places), columns=["distribution", "codebook", "window"])
+    places = product(first.labels("distribution"), [ALL, *first.labels("codebook")], windows)
     flat = values.reshape(n_templates, n_seeds, n, n, -1)
     own = np.einsum("traac->trac", flat).mean(axis=2)
     every = flat.mean(axis=(2, 3))
     # The mean off the diagonal less that on it: (n² every − n own) / (n² − n) − own.
     cost = (every - own) * n / (n - 1)  # [T, R, rows]
-    table = _rows(rows, MISMATCH, design, **_estimated(cost, resamples))
-    moved = relabeled(templates, design, m)  # [m, T, E]
-    chosen = np.equal.outer(moved, np.arange(n)).reshape(m, -1) / (n * n_templates)
-    null = (
-        (every.mean(axis=(0, 1)) - chosen @ flat.mean(axis=1).reshape(n_templates * n * n, -1)) * n / (n - 1)
-    )
+    found = _estimated(places, ("distribution", "codebook", "window"), cost, resamples)
+    table = blank(found, design, statistic=MISMATCH)
+    chosen = np.equal.outer(relabeled(templates, m), np.arange(n)).reshape(m, -1) / (n * n_templates)
+    null = every.mean(axis=(0, 1)) - chosen @ flat.mean(axis=1).reshape(n_templates * n * n, -1)
     record(
         table,
         np.arange(len(table)),
         design,
         table["estimate"].to_numpy(),
-        null,
+        null * n / (n - 1),
         m=m,
         moved="texts, codes staying,",
         of="pairs",

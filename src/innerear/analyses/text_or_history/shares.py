@@ -4,41 +4,35 @@ Within a template all follows from products between seeds, across templates from
 every permutation is a row of one matrix product.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from innerear.analyses.text_or_history.across_templates import DELTA, PROBES, CrossProbes, GeneralCodes
+from innerear.analyses.text_or_history.across_templates import DELTA, cross_probes
 from innerear.analyses.text_or_history.cells import (
+    COMPONENTS,
     HISTORY,
     INTERACTION,
     MEAN,
     ON_POLICY,
     TEXT,
+    PairProducts,
     ReplayedTemplate,
     relabeled,
     template_products,
 )
-from innerear.statistics.design import Design
 from innerear.statistics.significance import MAX_DROPPED
 
 CLIP, LEAD, LENGTH = "clip", "history − text", "‖delta‖ ÷ ‖cond‖"
 SHUFFLED, GENERAL = ", pairing shuffled", ", general"
-COMPONENTS = (TEXT, HISTORY, INTERACTION)
 SHARE, ACCURACY = "share of variance", "balanced accuracy"
 _ALONE = "permuted within template and seed, in each seed by itself"
-_MOVED = {
-    TEXT: f"texts {_ALONE}",
-    HISTORY: f"clips {_ALONE}",
-    INTERACTION: f"clips and texts {_ALONE}",
-    ON_POLICY: f"clips {_ALONE}",
-}
 
 
 @dataclass(frozen=True)
 class Measure:
-    """One statistic at all times: the complete steps, then the windows.
+    """One statistic at all times: the complete steps, then the windows; or at the windows only.
 
     Attributes
     ----------
@@ -76,31 +70,37 @@ class Resamples:
 
     Attributes
     ----------
-    templates : [m, T]; seeds : [m, R]; seed_pairs, template_pairs : [m, pairs] of two different ones.
-    text : what is resampled. With so few seeds that many resamples would hold a single one, which cannot be
-        cross-validated, seeds stay as they are. n : m, or 0 where nothing is left to resample.
+    templates [m, T], seeds [m, R], seed_pairs, template_pairs [m, pairs] of two different ones : the weights;
+        m is 0 where nothing is left to resample.
+    text : what is resampled. Seeds stay as they are if many resamples would hold one only, which cannot be
+        cross-validated.
     """
 
-    def __init__(self, design: Design, templates: Sequence[ReplayedTemplate], n_bootstraps: int) -> None:
-        boots = design.bootstraps(n_bootstraps)
-        blocks = [one.block for one in templates]
-        units = boots.units[:, blocks] if design.blocked else np.ones((n_bootstraps, len(templates)))
-        seeds = boots.seeds
-        fixed = ((seeds > 0).sum(axis=1) < 2).mean() > MAX_DROPPED
-        seeds = np.ones_like(seeds) if fixed else seeds
-        what = [*(["templates"] if design.blocked else []), *([] if fixed else ["seeds"])]
-        self.text, self.n = ", then ".join(what), n_bootstraps if what else 0
-        self.templates, self.seeds = _normalised(units), _normalised(seeds)
-        self.template_pairs, self.seed_pairs = (_normalised(_pair_counts(one)) for one in (units, seeds))
+    def __init__(self, templates: Sequence[ReplayedTemplate], n_bootstraps: int) -> None:
+        design = templates[0].design
+        boots, what = design.bootstraps(n_bootstraps), []
+        units, seeds = np.ones((n_bootstraps, len(templates))), np.ones_like(boots.seeds)
+        if design.blocked:
+            units = boots.units[:, [design.block_of[one.prompts[0]] for one in templates]]
+            what.append("templates")
+        if ((boots.seeds > 0).sum(axis=1) < 2).mean() <= MAX_DROPPED:
+            seeds = boots.seeds
+            what.append("seeds")
+        self.text = ", then ".join(what)
+        counts = [one if what else one[:0] for one in (units, seeds)]
+        self.templates, self.seeds = map(_normalised, counts)
+        pairs = [np.triu_indices(one.shape[1], 1) for one in counts]
+        self.template_pairs, self.seed_pairs = (
+            _normalised(one[:, i] * one[:, j]) for one, (i, j) in zip(counts, pairs, strict=True)
+        )
 
     def pooled(self, values: Sequence[np.ndarray]) -> np.ndarray:
         """Average over templates in every bootstrap, [m, times], of each one's [m, times] (or [times])."""
         return np.sum([self.templates[:, t, None] * one for t, one in enumerate(values)], axis=0)
 
-
-def _pair_counts(counts: np.ndarray) -> np.ndarray:
-    i, j = np.triu_indices(counts.shape[1], 1)
-    return counts[:, i] * counts[:, j]
+    def averaged(self, values: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+        """Average [R, times] of each template over templates and seeds: [times], in bootstraps [m, times]."""
+        return np.mean(values, axis=(0, 1)), self.pooled([self.seeds @ one for one in values])
 
 
 def _normalised(counts: np.ndarray) -> np.ndarray:
@@ -110,20 +110,12 @@ def _normalised(counts: np.ndarray) -> np.ndarray:
 
 
 class Shares:
-    """All components of one layer.
+    """All components of one layer, from templates of the same emotions and two seeds or more."""
 
-    Parameters
-    ----------
-    templates : of the same emotions; design : of two seeds or more.
-    n_permutations, n_bootstraps : rows of the design's tables to use.
-    """
-
-    def __init__(
-        self, templates: Sequence[ReplayedTemplate], design: Design, n_permutations: int, n_bootstraps: int
-    ) -> None:
-        self.templates, self.design, self.m = templates, design, n_permutations
+    def __init__(self, templates: Sequence[ReplayedTemplate], n_permutations: int, n_bootstraps: int) -> None:
+        self.templates, self.design, self.m = templates, templates[0].design, n_permutations
         self.parts = [template_products(one) for one in templates]
-        self.resamples = Resamples(design, templates, n_bootstraps)
+        self.resamples = Resamples(templates, n_bootstraps)
         total = np.mean([part.total for part in self.parts], axis=0)
         energy = np.mean([part.cond.mean(axis=0) for part in self.parts], axis=0)
         # What float32 leaves of equal states is no variance.
@@ -140,80 +132,66 @@ class Shares:
         products = [part.products[name] for part in self.parts]
         boots = self.resamples.pooled([self.resamples.seed_pairs @ one.matched for one in products])
         estimate = self._relative(np.mean([one.estimate for one in products], axis=0))
-        return estimate, (boots / self.total_boots)[: self.resamples.n]
+        return estimate, boots / self.total_boots
 
     def _relative(self, values: np.ndarray) -> np.ndarray:
         # Rounded: what differs only by the rounding of the stored products is a tie.
         return (values / self.total).round(6)
 
-    # ---- within templates ---------------------------------------------------------------------
-
     def within(self) -> list[Measure]:
         """Return the components within templates, and the length of delta."""
-        measures, moved, resampled = [], self._moved(), self.resamples.text
-        nulls = {name: self._null(name, rows) for name, rows in moved.items()}
-        for name, (estimate, boots) in self.found.items():
-            measures.append(Measure(name, estimate, boots, resampled, nulls.get(name), _MOVED.get(name, "")))
+        resamples, found = self.resamples, self.found
+        history, text = (self._drawn(self.m, of) for of in (HISTORY, TEXT))
+        both = [_crossed(h, t) for h, t in zip(history, text, strict=True)]
+        tests = {
+            TEXT: (self._null(TEXT, text), f"texts {_ALONE}"),
+            HISTORY: (self._null(HISTORY, history), f"clips {_ALONE}"),
+            INTERACTION: (self._null(INTERACTION, both), f"clips and texts {_ALONE}"),
+            ON_POLICY: (self._null(ON_POLICY, history), f"clips {_ALONE}"),
+        }
         # A control: clips are paired with emotions anew, once.
-        anew = self.design.clip_permutations(1, "control")
-        control = self._null(HISTORY, [one.local(anew) for one in self.templates])[0]
-        nothing = np.empty((0, len(control)))
-        rest, rest_boots = (1 - np.sum([self.found[name][i] for name in COMPONENTS], axis=0) for i in (0, 1))
-        lead, lead_boots = (self.found[HISTORY][i] - self.found[TEXT][i] for i in (0, 1))
+        control = self._null(HISTORY, self._drawn(1, "control"))
+        rest, rest_boots = (1 - np.sum([found[name][i] for name in COMPONENTS], axis=0) for i in (0, 1))
+        lead, lead_boots = (found[HISTORY][i] - found[TEXT][i] for i in (0, 1))
+        delta, delta_boots = resamples.averaged([part.delta for part in self.parts])
+        cond, cond_boots = resamples.averaged([part.cond for part in self.parts])
+        length, length_boots = np.sqrt(delta / cond), np.sqrt(delta_boots / cond_boots)
+        untested, unit = (None, ""), "ratio of root mean squares"
         return [
-            *measures,
-            Measure(HISTORY + SHUFFLED, control, nothing, "", nulls[HISTORY], _MOVED[HISTORY]),
-            Measure(CLIP, rest, rest_boots, resampled),
-            Measure(LEAD, lead, lead_boots, resampled),
-            self._length(),
+            *(Measure(name, *one, resamples.text, *tests.get(name, untested)) for name, one in found.items()),
+            Measure(HISTORY + SHUFFLED, control[0], control[:0], "", *tests[HISTORY]),
+            Measure(CLIP, rest, rest_boots, resamples.text),
+            Measure(LEAD, lead, lead_boots, resamples.text),
+            Measure(LENGTH, length, length_boots, resamples.text, unit=unit, branch="delta"),
         ]
 
-    def _moved(self) -> dict[str, list[np.ndarray]]:
-        """Which deviation stands in for which, component → int [m, R, Q] of each template."""
-        drawn = {of: self.design.clip_permutations(self.m, of) for of in (HISTORY, TEXT)}
-        history, text = ([one.local(drawn[of]) for one in self.templates] for of in (HISTORY, TEXT))
-        both = [_crossed(h, t) for h, t in zip(history, text, strict=True)]
-        return {TEXT: text, HISTORY: history, INTERACTION: both, ON_POLICY: history}
+    def _drawn(self, m: int, of: str) -> list[np.ndarray]:
+        """Which emotion stands in for which in each template, int [m, R, E]."""
+        permutations = self.design.clip_permutations(m, of)
+        return [one.local(permutations) for one in self.templates]
 
     def _null(self, name: str, moved: Sequence[np.ndarray]) -> np.ndarray:
         parts = [part.products[name].null(rows) for part, rows in zip(self.parts, moved, strict=True)]
         return self._relative(np.mean(parts, axis=0))
 
-    def _length(self) -> Measure:
-        means, boots = [], []
-        for values in ([part.delta for part in self.parts], [part.cond for part in self.parts]):  # [R, times]
-            means.append(np.mean([one.mean(axis=0) for one in values], axis=0))
-            boots.append(self.resamples.pooled([self.resamples.seeds @ one for one in values]))
-        ratio, drawn = np.sqrt(means[0] / means[1]), np.sqrt(boots[0] / boots[1])[: self.resamples.n]
-        unit = "ratio of root mean squares"
-        return Measure(LENGTH, ratio, drawn, self.resamples.text, unit=unit, branch="delta")
-
-    # ---- across templates ---------------------------------------------------------------------
-
-    def general(self, codes: GeneralCodes) -> list[Measure]:
-        """Return the components that templates have in common."""
-        moved = relabeled(self.templates, self.design, self.m)  # [m, T, E]
+    def general(self, products: Mapping[str, PairProducts]) -> list[Measure]:
+        """Return the components that templates have in common, from `general_codes`."""
+        moved = relabeled(self.templates, self.m)  # [m, T, E]
         rows = {TEXT: moved, HISTORY: moved, INTERACTION: _crossed(moved, moved)}
         total = self.resamples.pooled([part.total for part in self.parts])
-        moved_text, measures = self.design.null_text(self.m, f"{self.design.label}s"), []
-        for name, one in codes.products.items():
-            boots = self._of_templates(self.resamples.template_pairs @ one.matched / total)
+        text, measures = self.design.null_text(self.m, f"{self.design.label}s"), []
+        for name, one in products.items():
+            boots = self.resamples.template_pairs @ one.matched / total
             estimate, null = self._relative(one.estimate), self._relative(one.null(rows[name]))
-            measures.append(
-                Measure(name + GENERAL, estimate, boots, "templates", null, moved_text, of="labels")
-            )
+            measures.append(Measure(name + GENERAL, estimate, boots, "templates", null, text, of="labels"))
         return measures
 
-    def probes(self, codes: GeneralCodes, n_steps: int) -> list[Measure]:
-        """Return how well emotions are read on held-out templates, in windows (NaN at the steps)."""
-        probes = CrossProbes(codes.windows, self.templates, self.design)
+    def probes(self, windows: Mapping[str, np.ndarray]) -> list[Measure]:
+        """Return how well emotions are read on held-out templates, in windows only."""
         label, measures = f"{self.design.label}s", []
         chance = 1 / len(self.templates[0].emotions)
-        for trained, tested in PROBES:
-            decoded = probes.decode(trained, tested, self.m)
-            boots = np.einsum("mt,tw->mw", self.resamples.templates, decoded.by_template)
-            at_windows = (decoded.accuracy, self._of_templates(boots), decoded.null)
-            accuracy, boots, null = (_after_steps(values, n_steps) for values in at_windows)
+        for trained, tested, by_template, null in cross_probes(windows, self.templates, self.m):
+            accuracy, boots = by_template.mean(axis=0), self.resamples.templates @ by_template
             moved, of = f"{label} of {tested} renamed alike in all templates", "names"
             if trained == tested:
                 moved, of = self.design.null_text(self.m, label), "labels"
@@ -223,16 +201,8 @@ class Shares:
             )
         return measures
 
-    def _of_templates(self, boots: np.ndarray) -> np.ndarray:
-        return boots if self.design.blocked else boots[:0]
-
 
 def _crossed(history: np.ndarray, text: np.ndarray) -> np.ndarray:
     """Which of the E² cells stands in for cell (a, b), [..., E²], if history and text move thus, [..., E]."""
     n = history.shape[-1]
     return (history[..., :, None] * n + text[..., None, :]).reshape(*history.shape[:-1], n * n)
-
-
-def _after_steps(values: np.ndarray, n_steps: int) -> np.ndarray:
-    """Put values [..., W] of the windows after NaN for the steps, [..., times]."""
-    return np.concatenate([np.full((*values.shape[:-1], n_steps), np.nan), values], axis=-1)
