@@ -13,6 +13,7 @@ from innerear.capture.checks import deviation, spread
 from innerear.capture.generation import generate_samples
 from innerear.capture.verification import verify_samples
 from innerear.models import load_model
+from innerear.models.transformers import witness_of
 from innerear.stacks import Stack
 from innerear.study.prompts import Prompt, Sample
 
@@ -70,10 +71,10 @@ def study(request, model, tmp_path_factory):
     return model, request.param, pd.DataFrame(rows), states
 
 
-def verified(study):
+def verified(study, witness=None):
     model, dtype, index, _ = study
     with rounded(model, dtype):
-        return verify_samples(index, model, GENERATION)
+        return verify_samples(index, model, GENERATION, witness)
 
 
 def test_what_is_recorded_rightly_passes(study):
@@ -86,6 +87,13 @@ def test_what_is_recorded_rightly_passes(study):
 def noisy(states, other):
     noise = np.random.default_rng(0).normal(size=states.shape)
     return states + 0.1 * spread(states) * noise
+
+
+def test_a_second_implementation_confirms_the_record(study):
+    checks = verified(study, witness_of(study[0]))
+    of_witness = checks[checks["check"].str.startswith("witness")]
+    assert set(of_witness["check"]) == {f"witness_{part}" for part in ("cond", "uncond", "delta", "level")}
+    assert checks["pass"].all(), checks
 
 
 FAULTS = {
@@ -106,14 +114,15 @@ def test_what_is_recorded_wrongly_fails(study, fault):
     with h5py.File(index["stack"][0], "a") as file:
         file[LAYER][...] = FAULTS[fault](*states)
     try:
-        checks = verified(study)
+        checks = verified(study, witness_of(study[0]))
     finally:
         with h5py.File(index["stack"][0], "a") as file:
             file[LAYER][...] = states[0]
     failed = checks[~checks["pass"]]
     assert set(failed["sample"]) == {SAMPLES[0].id}
     assert set(failed["where"]) == {"residual, layer 1"}
-    assert "replay_cond" in set(failed["check"])
+    for check in ("replay_cond", "witness_cond"):
+        assert check in set(failed["check"])
     # Far from what rounding gives: a tolerance three times as large would find it too.
     cond = failed.set_index("check").loc["replay_cond"]
     assert cond["value"] > 3 * cond["tolerance"]

@@ -86,7 +86,7 @@ rule qc:
 
 
 rule verify:
-    """Prove the captures: replay one sample of each prompt, and generate one sample again."""
+    """Prove the captures: replay a clip of each prompt, also by a second implementation; generate one again."""
     input:
         samples=rules.index.output[0],
         checkpoint=CHECKPOINT_FILES,
@@ -95,11 +95,12 @@ rule verify:
     conda:
         "../../envs/generate.yaml"
     resources:
-        **needs(mb=MODEL_MB, minutes=120),
+        **needs(mb=VERIFY_MB, minutes=120),
         gpu=1,
     params:
         model=LOADING,
         generation=SAMPLING,
+        witness=STUDY.witness,
     script:
         "../../scripts/verify.py"
 

@@ -42,7 +42,7 @@ RESULTS = f"results/{config['study']}"
 MODEL = STUDY.model + (" (random weights)" if config["model"]["random_init"] else "")
 if config["statistics"]["shuffle_labels"]:
     MODEL += " (labels shuffled)"
-LOADING = {key: value for key, value in config["model"].items() if key != "architecture"}
+LOADING = {key: value for key, value in config["model"].items() if key not in ("architecture", "witness")}
 # A checkpoint is an input like any other: new weights make new samples. A hub model's stand in for it: the revisions
 # that rule fetch has brought into the cache.
 CHECKPOINT = Path(
@@ -91,6 +91,7 @@ SIZE = STUDY.estimate
 GRAM_MB = 1000 + 3 * SIZE.gram_bytes / 2**20
 CLIPS_AT_ONCE = min(config["generation"]["batch_size"], len(SEEDS)) if BY_PROMPT else 1
 MODEL_MB = 2500 + (SIZE.weight_bytes + 2 * CLIPS_AT_ONCE * SIZE.stack_bytes) / 1e6
+VERIFY_MB = MODEL_MB + (2 * SIZE.weight_bytes / 1e6 if STUDY.witness else 0)
 CELLS_MB = 2500 + (SIZE.weight_bytes + (SIZE.cells.memory_bytes if SIZE.cells else 0)) / 1e6
 
 

@@ -52,7 +52,8 @@ def verify_samples(
         with Stack(row["stack"]) as stack:
             require_weights(stack, model)
             for check, reader in readers.items():
-                for part, worst in _worst(stack, _reread(stack, reader)).items():
+                found = _worst(stack, _reread(stack, reader), full=reader.dtype == torch.float32)
+                for part, worst in found.items():
                     value, tolerance, where = worst
                     passed = value <= tolerance
                     rows.append((f"{check}_{part}", row["sample_id"], where, value, tolerance, passed))
@@ -75,12 +76,12 @@ def _reread(stack: Stack, model: MusicModel) -> Recording:
     return recording
 
 
-def _worst(stack: Stack, recording: Recording) -> dict[str, tuple[float, float, str]]:
+def _worst(stack: Stack, recording: Recording, *, full: bool) -> dict[str, tuple[float, float, str]]:
     """Return value, tolerance and place of what exceeds its tolerance by most, by branch and for levels."""
     worst: dict[str, tuple[float, float, str]] = {}
     for site, layer in stack.places:
         stored = stack.read(layer, site)  # [C, S, D]
-        tolerance = rounding(stack, stored)
+        tolerance = rounding(stack, stored, full=full)
         stored = stored.astype(np.float32)
         states, levels = recording.sample(site, layer, 0, stack.branches)
         found = _deviations(stored, states.float().numpy(), stack.branches)

@@ -91,6 +91,12 @@ class Study:
         return display_name(self.settings["model"]["name"], self.settings["model"]["label"])
 
     @property
+    def witness(self) -> bool:
+        """Whether a second implementation reads clips to prove the record; by default for nano."""
+        asked = self.settings["model"]["witness"]
+        return self.settings["model"]["name"] == "nano" if asked is None else asked
+
+    @property
     def hub_model(self) -> str | None:
         """The hub id of the model, None for one that lies on this machine."""
         return hub_id(self.settings["model"]["name"])
