@@ -51,6 +51,8 @@ class Study:
         self.grams = {
             layer: Measured(features(self.design, layer), self.design, pads=3, n_bins=5) for layer in LAYERS
         }
+        for gram in self.grams.values():
+            gram.arrays["level_share"] = (("branch", "step"), np.full((3, S), 0.9, np.float32))
         self._results = {}
 
     def results(self, name, **options):
