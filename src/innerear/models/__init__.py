@@ -11,15 +11,21 @@ import torch
 from innerear.errors import InputError, did_you_mean
 from innerear.models.audiocraft import AudiocraftModel
 from innerear.models.base import DISTRIBUTIONS, Generation, MusicModel, Pass
+from innerear.models.conversion import Parts
 from innerear.models.fetching import nano_directory, read_pins
 from innerear.models.loading import load_musicgen
+from innerear.models.transformers import TransformersModel, witness_of
+from innerear.models.transformers_loading import load_transformers
 from innerear.study.architectures import HUB_MODELS, display_name, hub_id
 from innerear.study.generation_settings import MAX_SEED, GenerationSettings, integer, switch
 
 if TYPE_CHECKING:
     from audiocraft.models.musicgen import MusicGen
 
-__all__ = ["DISTRIBUTIONS", "Generation", "MusicModel", "Pass", "load_model", "nano_directory"]
+__all__ = ["DISTRIBUTIONS", "Generation", "MusicModel", "Pass", "load_model", "nano_directory", "witness_of"]
+
+#: Implementations of MusicGen.
+BACKENDS = ("audiocraft", "transformers")
 
 _DTYPES = {"float32": torch.float32, "float16": torch.float16}
 
@@ -34,6 +40,7 @@ def load_model(
     revision: str | None = None,
     pins: str | PathLike | Mapping[str, str] | None = None,
     label: str | None = None,
+    backend: str = "audiocraft",
 ) -> MusicModel:
     """Load a music model. No network is used: `python -m innerear fetch` brings weights into the cache.
 
@@ -48,12 +55,16 @@ def load_model(
     pins : revisions of the model, its text encoder and its codec by repository, or the file that
         `python -m innerear fetch --output` wrote.
     label : the model's name in results; by default the hub id, or the name of the directory.
+    backend : whose code runs the model: ``"audiocraft"``, or ``"transformers"``, which reads its own layout
+        (config.json, model.safetensors) and converts a checkpoint of audiocraft's.
 
     Raises
     ------
     InputError: an unknown name, a missing or unsafe checkpoint, weights that are not in the cache, a missing
         device, another type of argument.
     """
+    if backend not in BACKENDS:
+        raise InputError(f"model.backend: {backend!r} is not allowed; use {' or '.join(BACKENDS)}")
     if not isinstance(name, str | Path):
         if random_init or device != "auto" or dtype != "auto" or revision or pins:
             raise InputError(
@@ -62,7 +73,8 @@ def load_model(
             )
         if not hasattr(name, "lm") or not hasattr(name, "compression_model"):
             raise InputError(f"{type(name).__name__} is not a MusicGen; give a name, a path or a MusicGen")
-        return AudiocraftModel(name, display_name(str(name.name), label))
+        held = AudiocraftModel(name, display_name(str(name.name), label))
+        return held if backend == "audiocraft" else witness_of(held)
     random_init, seed = switch("random_init", random_init), integer("seed", seed, 0, MAX_SEED)
     source = _find(name)
     if revision and isinstance(source, Path):
@@ -72,12 +84,16 @@ def load_model(
     label = display_name(str(name), label)
     chosen_device = _device(device)
     chosen_dtype = _dtype(dtype, chosen_device)
-    musicgen, identity = load_musicgen(
-        source, chosen_device, chosen_dtype, seed if random_init else None, revisions
-    )
+    new_seed = seed if random_init else None
+    if backend == "audiocraft":
+        loaded, identity = load_musicgen(source, chosen_device, chosen_dtype, new_seed, revisions)
+    else:
+        loaded, identity = load_transformers(source, chosen_device, new_seed, revisions)
     if random_init:
         label, identity = f"{label}-random-{seed}", f"{identity};random_init:{seed}"
-    model = AudiocraftModel(musicgen, label, identity)
+    if isinstance(loaded, Parts):
+        return TransformersModel(loaded, label, identity, chosen_dtype)
+    model = AudiocraftModel(loaded, label, identity)
     model.settings = GenerationSettings()  # 5 s, not audiocraft's 15
     return model
 

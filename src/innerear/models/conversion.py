@@ -34,6 +34,7 @@ class Parts:
     frame_rate, sample_rate : codec frames and audio samples per second.
     max_duration : seconds that fit one window.
     delays : of the K codebooks, in steps.
+    origin : audiocraft's MusicGen that was converted, None for a model in the library's own layout.
     """
 
     decoder: Any
@@ -47,6 +48,7 @@ class Parts:
     sample_rate: int
     max_duration: float
     delays: tuple[int, ...]
+    origin: Any = None
 
 
 _PROJECTION = "condition_provider.conditioners.description.output_proj."
@@ -99,6 +101,7 @@ def converted(musicgen: "MusicGen", name: str) -> Parts:
         sample_rate=int(musicgen.sample_rate),
         max_duration=float(musicgen.max_duration),
         delays=tuple(lm.pattern_provider.delays),
+        origin=musicgen,
     )
 
 

@@ -260,14 +260,15 @@ def positions(n_positions: int, d_model: int, device: torch.device | str = "cpu"
 
 
 def witness_of(model: MusicModel) -> MusicModel:
-    """Return the same weights in the transformers library, in float32 and on the same device.
+    """Return a second implementation with the same weights, in float32 and on the same device.
 
-    The model replays and composes with code that shares nothing with audiocraft's but the text encoder, which
-    is that library's in both, and the sampling noise. Weights in float32 are shared, others copied.
+    Of audiocraft's models it is the transformers library's, and of converted ones audiocraft's. They share
+    nothing but the text encoder, which is that library's in both, the sampling noise, and the memory of
+    weights in float32.
 
     Raises
     ------
-    InputError: a model that is not audiocraft's, or one with parts that the library does not have.
+    InputError: a model with parts that the library lacks, or in a layout that audiocraft does not read.
 
     Examples
     --------
@@ -278,9 +279,11 @@ def witness_of(model: MusicModel) -> MusicModel:
     >>> bool((made.codes == again.codes).all())
     True
     """
-    if not isinstance(model, AudiocraftModel):
-        raise InputError(
-            f"model {model.name!r} is not audiocraft's: only an audiocraft model has a witness in the "
-            "transformers library"
-        )
-    return TransformersModel(converted(model.musicgen, model.name), model.name, model.identity())
+    if isinstance(model, AudiocraftModel):
+        return TransformersModel(converted(model.musicgen, model.name), model.name, model.identity())
+    if isinstance(model, TransformersModel) and model.parts.origin is not None:
+        return AudiocraftModel(model.parts.origin, model.name, model.identity())
+    raise InputError(
+        f"model {model.name!r} has no second implementation: audiocraft does not read its layout; set "
+        "model.witness: false"
+    )

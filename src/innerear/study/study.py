@@ -44,6 +44,7 @@ class Study:
         settings["generation"] |= asdict(_generation(settings))
         architecture = architecture_of(settings["model"]["name"], settings["model"]["architecture"])
         _check_source(settings["model"]["name"], settings["model"]["revision"])
+        _check_backend(settings["model"])
         capture = resolve_capture(_with_branches_that_run(settings), architecture, "capture")
         if capture["sites"][0] == "input":
             raise InputError("capture.sites begins with input, which only layer 0 has; name another first")
@@ -129,6 +130,23 @@ def _check_source(name: str, revision: str | None) -> None:
         raise InputError(
             f"model.name: the checkpoint directory {name!r} does not exist; give its path from the folder in "
             "which snakemake runs"
+        )
+
+
+def _check_backend(model: Mapping) -> None:
+    """Refuse what the transformers library does not have, and a witness that cannot be called."""
+    name, full = model["name"], hub_id(model["name"])
+    if model["backend"] == "audiocraft":
+        return
+    if full and "audiogen" in full:
+        raise InputError(
+            f"model.backend: the transformers library has no {full}; use model.backend: audiocraft"
+        )
+    converted = name == "nano" or (Path(name) / "state_dict.bin").is_file()
+    if model["witness"] and (full or not converted):
+        raise InputError(
+            f"model.witness: audiocraft does not read the layout that {name} is loaded in; set it to false, or "
+            "use model.backend: audiocraft, whose witness is the transformers library"
         )
 
 
