@@ -151,8 +151,10 @@ def _activation(block: Any) -> str | None:
 
 def _decoder(lm: Any, context: int, channels: int) -> Any:
     """Return the language model without weights, for sequences of `context` positions."""
-    from transformers.models.musicgen import modeling_musicgen as crossed
-    from transformers.models.musicgen_melody import modeling_musicgen_melody as prepended
+    from transformers.models.musicgen.configuration_musicgen import MusicgenDecoderConfig
+    from transformers.models.musicgen.modeling_musicgen import MusicgenForCausalLM
+    from transformers.models.musicgen_melody.configuration_musicgen_melody import MusicgenMelodyDecoderConfig
+    from transformers.models.musicgen_melody.modeling_musicgen_melody import MusicgenMelodyForCausalLM
 
     block = lm.transformer.layers[0]
     settings = {
@@ -171,8 +173,8 @@ def _decoder(lm: Any, context: int, channels: int) -> Any:
     }
     with torch.device("meta"):
         if _crossed(lm):
-            return crossed.MusicgenForCausalLM(crossed.MusicgenDecoderConfig(**settings))
-        return prepended.MusicgenMelodyForCausalLM(prepended.MusicgenMelodyDecoderConfig(**settings))
+            return MusicgenForCausalLM(MusicgenDecoderConfig(**settings))
+        return MusicgenMelodyForCausalLM(MusicgenMelodyDecoderConfig(**settings))
 
 
 def _decoder_weights(weights: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:

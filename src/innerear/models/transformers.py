@@ -65,10 +65,10 @@ class TransformersModel(BatchedModel):
         return [getattr(block, names[site]) for block in blocks] if site in names else blocks
 
     def _encode(self, wave: torch.Tensor, sample_rate: int) -> torch.Tensor:
-        import julius
+        from julius import resample
 
         codec = self._codec()
-        wave = julius.resample_frac(wave.to(self.device), int(sample_rate), self.sample_rate)
+        wave = resample.resample_frac(wave.to(self.device), int(sample_rate), self.sample_rate)
         n_channels = 2 if self.parts.stereo else codec.config.audio_channels
         if wave.shape[1] != n_channels:
             wave = wave.mean(dim=1, keepdim=True).expand(-1, n_channels, -1)

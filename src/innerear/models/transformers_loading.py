@@ -134,16 +134,18 @@ def _read(kind: Any, folder: Path) -> Any:
                 use_safetensors=True,
                 torch_dtype=torch.float32,
                 output_loading_info=True,
+                ignore_mismatched_sizes=True,  # they are refused below, by name
             )
         except (OSError, ValueError, RuntimeError, KeyError, TypeError, SafetensorError) as error:
             if isinstance(error, torch.OutOfMemoryError):
                 raise
             reason = " ".join(str(error).split())[:300]
             raise InputError(f"{folder} cannot be read ({reason}); copy or download it again") from None
-    lacking = [*report["missing_keys"], *(key for key, *_ in report["mismatched_keys"])]
-    if lacking:
-        more = f" and {len(lacking) - 1} more" if len(lacking) > 1 else ""
-        raise InputError(f"{folder}: the weights lack {lacking[0]}{more}; copy or download them again")
+    wrong = [f"has no {key}" for key in sorted(report["missing_keys"])]
+    wrong += [f"has {key} of another shape" for key in sorted(report["mismatched_keys"])]
+    if wrong:
+        more = f"; and {len(wrong) - 1} more" if len(wrong) > 1 else ""
+        raise InputError(f"{folder} {wrong[0]}{more}: its weights are not those of its config.json")
     return model
 
 

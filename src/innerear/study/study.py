@@ -145,8 +145,8 @@ def _check_backend(model: Mapping) -> None:
     converted = name == "nano" or (Path(name) / "state_dict.bin").is_file()
     if model["witness"] and (full or not converted):
         raise InputError(
-            f"model.witness: audiocraft does not read the layout that {name} is loaded in; set it to false, or "
-            "use model.backend: audiocraft, whose witness is the transformers library"
+            f"model.witness: audiocraft does not read the layout that {name} is loaded in; set it to false, "
+            "or use model.backend: audiocraft, whose witness is the transformers library"
         )
 
 
