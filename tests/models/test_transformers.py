@@ -15,8 +15,8 @@ from innerear.models import MusicModel, load_model, nano_directory
 from innerear.models.transformers import positions, witness_of
 
 SHORT, LONG = "happy music", "energetic music with a slow piano solo and the guitar"
-#: Root mean squares of rounding, 2⁻²⁴ ≈ 6e-8 a number, summed up over layers; found on nano: 8e-7. Delta is the
-#: difference of branches that may differ by a hundredth only; found on nano: 1.5e-5.
+#: Root mean squares of rounding, 2⁻²⁴ ≈ 6e-8 a number, summed up over layers; found on nano: 8e-7. Delta is
+#: the difference of branches that may differ by a hundredth only; found on nano: 1.5e-5.
 CLOSE, CLOSE_DELTA = 3e-6, 1e-4
 
 
@@ -277,10 +277,7 @@ def _a_piece_lacks(folder):
         (_pickled, "pytorch_model.bin is a pickle, which may run code and is not read"),
         (_truncated, "cannot be read"),
         (_another_family, "describes a 'bark'"),
-        (
-            _another_shape,
-            r"has decoder\.model\.decoder\.layers\.0\.fc1\.weight of \[64, 32\], not \[65, 32\]",
-        ),
+        (_another_shape, "layers.0.fc1.weight of another shape"),
         (_another_depth, r"has no decoder\.model\.decoder\.layers\.3"),
         (_a_piece_lacks, "lacks model-00001-of-00001.safetensors"),
     ],
