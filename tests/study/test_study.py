@@ -62,6 +62,7 @@ def test_every_key_of_the_schema_is_described_and_optional_ones_have_a_default()
         ("gram", "max_gib", 0.001, r"more than gram\.max_gib = 0\.001"),
         ("prompts", "sheet", "prompts.tsv", "both a sheet .* and templates or emotions are given"),
         ("model", "architecture", "facebook/musicgen-small", "nano is known, so leave it null"),
+        ("model", "backend", "jax", r"model\.backend: 'jax' .*choose one of 'audiocraft', 'transformers'"),
         ("capture", "layers", [1, 1], r"\[1\] are listed twice"),
         ("generation", "duration", float("nan"), r"generation\.duration: nan is not a finite number"),
         (None, "seeds", [1, 2, 1], "entries 1 and 3 are both 1"),
@@ -202,6 +203,25 @@ def test_a_counterfactual_gram_beyond_its_limit_is_refused(settings):
     settings["gram"] = {"max_gib": 20}
     with pytest.raises(InputError, match=r"5,600 cells × 203 steps .* counterfactual\.enabled: false"):
         Study.from_settings(settings, SCHEMA)
+
+
+@pytest.mark.parametrize(
+    ("model", "message"),
+    [
+        ({"name": "audiogen-medium"}, "the transformers library has no facebook/audiogen-medium"),
+        ({"name": "facebook/musicgen-small", "witness": True}, r"model\.witness: audiocraft does not read"),
+    ],
+)
+def test_what_the_transformers_backend_cannot_do_is_refused(settings, model, message):
+    settings["model"] = {"backend": "transformers", **model}
+    with pytest.raises(InputError, match=message):
+        Study.from_settings(settings, SCHEMA)
+
+
+def test_nano_has_a_witness_in_either_backend(settings):
+    for backend in ("audiocraft", "transformers"):
+        settings["model"] = {"name": "nano", "backend": backend, "witness": True}
+        assert Study.from_settings(settings, SCHEMA).witness
 
 
 def test_a_random_study_has_no_random_twin(settings):
