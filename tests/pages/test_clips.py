@@ -1,6 +1,7 @@
 """The page with all clips: what is in it is what was given, and nothing comes from elsewhere."""
 
 import base64
+import hashlib
 import io
 import re
 from html.parser import HTMLParser
@@ -94,6 +95,10 @@ def decoded(uri, kind):
     return io.BytesIO(base64.b64decode(data, validate=True))
 
 
+def sound(player):
+    return io.BytesIO(base64.b64decode(player["data-ogg"], validate=True))
+
+
 def test_one_player_per_sample_in_the_order_of_the_index(page, samples):
     assert [player["data-name"] for player in page.players] == samples["sample_id"].tolist()
     assert all(player["aria-label"] == f"Play {player['data-name']}" for player in page.players)
@@ -102,8 +107,8 @@ def test_one_player_per_sample_in_the_order_of_the_index(page, samples):
 def test_each_player_holds_its_own_sound_whole(page, samples):
     for player, path in zip(page.players, samples["audio"], strict=True):
         original, _ = soundfile.read(path)
-        wave, rate = soundfile.read(decoded(player["data-sound"], "audio/ogg"))
-        assert rate == RATE
+        wave, rate = soundfile.read(sound(player))
+        assert rate == int(player["data-rate"]) == RATE
         assert len(wave) == len(original)
         assert np.corrcoef(wave, original)[0, 1] > 0.98
 
@@ -152,13 +157,16 @@ def test_nothing_comes_from_elsewhere(page, html):
     assert "http" not in html.replace("http-equiv", "")
     policy = next(meta["content"] for meta in page.all("meta") if "http-equiv" in meta)
     assert policy.startswith("default-src 'none'")
+    [script] = re.findall("<script>(.*?)</script>", html, re.S)
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    assert policy.endswith(f"script-src 'sha256-{digest}'")
 
 
 def test_a_clip_of_minutes_is_encoded_whole(samples, tmp_path):
     path = tmp_path / "long.wav"
     soundfile.write(path, 0.1 * np.random.default_rng(0).normal(size=(120 * RATE, 2)), RATE)
     player = Page(clips_page(samples.iloc[:1].assign(audio=path), title="", model="")).players[0]
-    wave, _ = soundfile.read(decoded(player["data-sound"], "audio/ogg"))
+    wave, _ = soundfile.read(sound(player))
     assert wave.shape == (120 * RATE, 2)
 
 

@@ -73,7 +73,8 @@ def clips_page(
             "name": names[i],
             "seed": seeds[i],
             "seconds": len(wave) / rate,
-            "sound": _vorbis(wave, rate),
+            "rate": rate,
+            "ogg": _vorbis(wave, rate),
             "image": _thumbnail(images[i], top),
             "facts": facts.get(names[i], []),
             "strips": drawn[i] if drawn else {},
@@ -119,12 +120,12 @@ def _read(path: str | PathLike) -> tuple[NDArray[np.float32], int]:
 
 
 def _vorbis(wave: NDArray, rate: int) -> str:
-    """Return sound [n, channels] as a data URI."""
+    """Return sound [n, channels] as Ogg Vorbis in base64."""
     buffer = io.BytesIO()
     with soundfile.SoundFile(buffer, "w", rate, wave.shape[1], "VORBIS", format="OGG") as encoder:
         for start in range(0, len(wave), VORBIS_BLOCK):
             encoder.write(wave[start : start + VORBIS_BLOCK])
-    return "data:audio/ogg;base64," + base64.b64encode(buffer.getvalue()).decode()
+    return base64.b64encode(buffer.getvalue()).decode()
 
 
 def _thumbnail(image: NDArray, top: float) -> str:
