@@ -4,6 +4,7 @@ import argparse
 import sys
 
 from innerear.errors import InputError
+from innerear.io.log import one_line, print_anything
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -23,10 +24,14 @@ def main(arguments: list[str] | None = None) -> int:
     fetching.add_argument("--backend", choices=("audiocraft", "transformers"), default="audiocraft")
     fetching.add_argument("--output", help="write the revisions to this file, for load_model(pins=FILE)")
     chosen = parser.parse_args(arguments)
+    print_anything()
     try:
         (_fetch if chosen.command == "fetch" else _trace)(chosen)
-    except InputError as error:
-        print(f"error: {error}", file=sys.stderr)
+    except (InputError, OSError) as error:
+        said = str(error) if isinstance(error, InputError) else one_line(error)
+        if said is None:
+            raise
+        print(f"error: {said}", file=sys.stderr)
         return 1
     return 0
 

@@ -9,13 +9,13 @@ import pandas as pd
 import xarray as xr
 
 from innerear.errors import InputError
-from innerear.io.files import atomic
+from innerear.io.files import Patient, atomic
 
 
 def write_frames(frames: xr.Dataset, path: str | PathLike) -> None:
     """Write frame features as netCDF-4."""
-    with atomic(path) as temporary:
-        frames.to_netcdf(temporary, engine="h5netcdf")
+    with atomic(path) as temporary, Patient(temporary) as patient:
+        frames.to_netcdf(patient, engine="h5netcdf")
 
 
 def frame_files(paths: Sequence[str | PathLike]) -> pd.DataFrame:

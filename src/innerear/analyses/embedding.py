@@ -16,6 +16,7 @@ from sklearn.manifold import trustworthiness
 from innerear.errors import InputError
 from innerear.gram.reading import GramSource
 from innerear.gram.time_bins import bin_seconds
+from innerear.io.caches import provide_numba_cache
 from innerear.statistics.design import Design
 from innerear.statistics.finding import Finding
 from innerear.statistics.table import INTERVAL, LayerResult, blank, columns
@@ -63,6 +64,7 @@ def embed(between: np.ndarray, seed: int) -> tuple[np.ndarray, float, int]:
         raise InputError(f"UMAP of {n} points: it needs at least {SMALLEST}; add prompts or seeds")
     neighbours = min(N_NEIGHBORS, (n - 1) // 2)
     # Here, not above: it compiles for seconds, and figures import this module for its names alone.
+    provide_numba_cache("umap")
     from umap import UMAP
 
     layout = UMAP(n_neighbors=neighbours, n_epochs=_EPOCHS, metric="precomputed", random_state=seed, n_jobs=1)

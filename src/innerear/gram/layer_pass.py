@@ -13,6 +13,7 @@ from innerear.gram.products import double_centred, inner_products, set_aside
 from innerear.gram.reading import cosine, named_windows
 from innerear.gram.step_groups import CoarseSteps
 from innerear.gram.windows import WindowSums, window_arrays
+from innerear.io.machine import files_at_once
 from innerear.stacks import LayerReader, Stack
 from innerear.stacks.gram_file import Arrays, Coords
 from innerear.timeline import chunk_steps
@@ -140,13 +141,14 @@ def stacks_gram(
         complete, seconds = first.complete[kept], first.seconds[kept]
         branches, stored = first.branches, first.attrs
 
+    kept_open = files_at_once(_OPEN_AT_ONCE)
     with ExitStack() as opened:
         readers: dict[int, LayerReader] = {}
 
         def read(i: int, steps: slice) -> np.ndarray:
             rows = kept[steps]
             span = slice(rows[0], rows[-1] + 1)
-            if i >= _OPEN_AT_ONCE:
+            if i >= kept_open:
                 with LayerReader(paths[i], layer, site) as reader:
                     states = reader.read(span)
             else:

@@ -1,6 +1,7 @@
 """Lease a free GPU to each job on a machine without a scheduler."""
 
 import os
+import random
 import shutil
 import subprocess
 import sys
@@ -20,7 +21,7 @@ def lease_gpu(device: str = "auto", folder: str | os.PathLike | None = None) -> 
     Parameters
     ----------
     device : the setting ``model.device``; ``"cpu"`` needs no GPU.
-    folder : of the lock files; by default the machine's temporary folder, which all its jobs share.
+    folder : of the lock files; by default ``/tmp``, which all users of the machine share, whatever their TMPDIR.
 
     Returns
     -------
@@ -29,11 +30,11 @@ def lease_gpu(device: str = "auto", folder: str | os.PathLike | None = None) -> 
     if device == "cpu" or "SLURM_JOB_ID" in os.environ:
         return None
     devices = _visible_devices()
-    locks = Path(folder or tempfile.gettempdir())
+    locks = _common(folder or ("/tmp" if os.access("/tmp", os.W_OK) else tempfile.gettempdir()), devices)
     waiting = False
     while devices:
         for name in devices:
-            if lock(locks / f"innerear-gpu-{name}.lock"):
+            if lock(_file(locks, name)):
                 os.environ["CUDA_VISIBLE_DEVICES"] = name
                 return name
         if not waiting:
@@ -43,8 +44,27 @@ def lease_gpu(device: str = "auto", folder: str | os.PathLike | None = None) -> 
                 file=sys.stderr,
             )
         waiting = True
-        time.sleep(0.5)
+        time.sleep(random.uniform(0.3, 0.7))  # two that refuse each other do not do so for ever
     return None
+
+
+def _common(folder: str | os.PathLike, devices: list[str]) -> Path:
+    """Return the folder of the lock files, or one for this user alone where another user's cannot be opened."""
+    folder = Path(folder)
+    for path in (_file(folder, name) for name in devices):
+        if path.exists() and not os.access(path, os.R_OK):
+            own = folder / f"innerear-{os.getuid()}"
+            print(
+                f"warning: {path} is another user's and closed to you, so their jobs and yours do not see each "
+                f"other's GPUs (yours lock files in {own}); let them run chmod 666 {path}",
+                file=sys.stderr,
+            )
+            return own
+    return folder
+
+
+def _file(folder: Path, device: str) -> Path:
+    return folder / f"innerear-gpu-{device}.lock"
 
 
 def _visible_devices() -> list[str]:

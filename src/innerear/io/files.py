@@ -1,11 +1,18 @@
 """Write files and folders atomically: a name that exists is whole."""
 
+import errno
+import io
 import os
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from glob import escape
 from pathlib import Path
+
+from innerear.errors import InputError
+from innerear.io.machine import cannot
+
+_NO_FSYNC = (errno.EINVAL, errno.ENOTSUP, errno.ENOSYS)
 
 
 @contextmanager
@@ -16,28 +23,83 @@ def atomic(path: str | os.PathLike) -> Iterator[Path]:
     the temporary file is removed and `path` is untouched. What a killed process left behind is removed by
     the next one that writes `path`. The temporary name holds the process id, so two processes can write the
     same path, and keeps the suffix, by which writers choose the format.
+
+    Raises
+    ------
+    InputError: the machine cannot write it: disk full, no permission, and so on.
     """
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    _sweep(path)
     temporary = path.with_name(f".{path.stem}.{os.getpid()}.partial{path.suffix}")
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _sweep(path)
         yield temporary
-        written = os.open(temporary, os.O_RDONLY)
-        try:
-            os.fsync(written)
-        finally:
-            os.close(written)
+        _fsync(temporary)
         os.replace(temporary, path)
+    except Exception as error:
+        named = {str(temporary): str(path)}.get(str(getattr(error, "filename", None)))
+        if named:
+            error.filename = named  # type: ignore[attr-defined]
+        if said := cannot("written", path, error):
+            raise InputError(said) from None
+        raise
     finally:
         _remove(temporary)
+
+
+class Patient(io.FileIO):
+    """A new file that keeps the first error of writing for `close`, and drops what is written after it.
+
+    HDF5 ends the process when a write fails while it closes a file.
+    """
+
+    def __init__(self, path: str | os.PathLike) -> None:
+        super().__init__(path, "w+")
+        self._error: OSError | None = None
+
+    def write(self, data) -> int:
+        """Write all of `data`."""
+        left = memoryview(data).cast("B")
+        size = len(left)
+        while left and self._error is None:
+            try:
+                left = left[super().write(left) :]
+            except OSError as error:
+                self._error = error
+        return size
+
+    def truncate(self, size: int | None = None) -> int:
+        """Set the file's size."""
+        try:
+            return super().truncate(size)
+        except OSError as error:
+            self._error = self._error or error
+            return size or 0
+
+    def close(self) -> None:
+        """Close the file, and raise the first error."""
+        super().close()
+        error, self._error = self._error, None
+        if error:
+            raise error
+
+
+def _fsync(path: Path) -> None:
+    written = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(written)
+    except OSError as error:
+        if error.errno not in _NO_FSYNC:
+            raise
+    finally:
+        os.close(written)
 
 
 def _sweep(path: Path) -> None:
     """Remove temporary files of `path` whose writers have ended."""
     for temporary in path.parent.glob(f".{escape(path.stem)}.*.partial{path.suffix}"):
         process = temporary.name.removeprefix(f".{path.stem}.").removesuffix(f".partial{path.suffix}")
-        if process.isdigit() and not _is_alive(int(process)):
+        if process.isdigit() and not is_alive(int(process)):
             _remove(temporary)
 
 
@@ -45,13 +107,15 @@ def _remove(path: Path) -> None:
     if path.is_dir():
         shutil.rmtree(path, ignore_errors=True)
     else:
-        path.unlink(missing_ok=True)
+        with suppress(OSError):
+            path.unlink(missing_ok=True)
 
 
-def _is_alive(process: int) -> bool:
+def is_alive(process: int) -> bool:
+    """Return whether a process of this machine runs."""
     try:
         os.kill(process, 0)
-    except ProcessLookupError:
+    except (ProcessLookupError, OverflowError):
         return False
     except PermissionError:  # another user's process
         pass

@@ -23,7 +23,7 @@ _NOTES = Path(".snakemake/innerear-code.json")
 # Templates of pages: what a module reads from its own folder.
 _PAGES = {".html", ".css", ".js"}
 # What these do changes no result: an edit there runs nothing again.
-_NO_RESULT = {"innerear.io.log", "innerear.io.locks", "innerear.io.devices"}
+_NO_RESULT = {f"innerear.io.{name}" for name in ("log", "locks", "devices", "machine", "caches")}
 
 
 def fingerprint(script: Path, *modules: str) -> str:
@@ -63,8 +63,8 @@ def fingerprint(script: Path, *modules: str) -> str:
             digest.update(page.name.encode() + page.read_bytes())
     if notes != known:
         # Notes save time and nothing else: where none can be kept, each plan parses anew.
-        with suppress(OSError), atomic(_NOTES) as temporary:
-            temporary.write_text(json.dumps(notes))
+        with suppress(OSError, InputError), atomic(_NOTES) as temporary:
+            temporary.write_text(json.dumps(notes), "utf-8")
     return f"{modules[0] if modules else script.name} {digest.hexdigest()[:16]}"
 
 
@@ -72,7 +72,7 @@ def fingerprint(script: Path, *modules: str) -> str:
 def _notes() -> dict[str, dict]:
     """Return what earlier plans noted of each module: hash of its text, its imports, hash of its code."""
     try:
-        return json.loads(_NOTES.read_text())
+        return json.loads(_NOTES.read_text("utf-8"))
     except (OSError, ValueError):
         return {}
 

@@ -5,17 +5,57 @@ import os
 import sys
 import traceback
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TextIO
 
 from innerear.errors import InputError
+from innerear.io.machine import cannot, machine_fault
+
+
+class _Log:
+    """A log file; where it can no longer be written, this is said once and the job goes on."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._file: TextIO | None = None
+        with self._trying():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            # Names of files may hold bytes that are no UTF-8.
+            self._file = open(path, "w", buffering=1, encoding="utf-8", errors="backslashreplace")
+
+    def write(self, text: str) -> None:
+        with self._trying():
+            if self._file:
+                self._file.write(text)
+
+    def flush(self) -> None:
+        with self._trying():
+            if self._file:
+                self._file.flush()
+
+    def close(self) -> None:
+        with self._trying():
+            if self._file:
+                self._file.close()
+
+    @contextmanager
+    def _trying(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            file, self._file = self._file, None
+            with suppress(OSError):  # what it still holds fails again
+                if file:
+                    file.close()
+            said = cannot("written", self._path, error) or f"{self._path} cannot be written: {error}"
+            print(f"warning: {said}; the job goes on without a log", file=sys.__stderr__)
 
 
 class _Tee:
     """A text stream that also writes to a log file."""
 
-    def __init__(self, stream: TextIO, log: TextIO) -> None:
+    def __init__(self, stream: TextIO, log: _Log) -> None:
         self.stream, self.log = stream, log
 
     def write(self, text: str) -> int:
@@ -34,23 +74,41 @@ class _Tee:
 def log_to(path: str | os.PathLike) -> Iterator[None]:
     """Copy what is printed, logged or raised to the file `path`, line by line.
 
-    An `InputError` ends the process with its message alone, which says what to do. Any other exception
-    keeps its traceback.
+    An `InputError` ends the process with its message alone, which says what to do; so does a fault of the
+    machine, such as a full disk. Any other exception keeps its traceback.
     """
-    Path(path).parent.mkdir(parents=True, exist_ok=True)
-    with open(path, "w", buffering=1) as log:
-        stdout, stderr = sys.stdout, sys.stderr
-        sys.stdout, sys.stderr = _Tee(stdout, log), _Tee(stderr, log)
-        handler = logging.StreamHandler(sys.stderr)
-        logging.getLogger().addHandler(handler)
-        try:
-            yield
-        except InputError as error:
-            print(f"error: {error}", file=sys.stderr)
-            raise SystemExit(1) from None
-        except BaseException:
+    print_anything()
+    log = _Log(Path(path))
+    stdout, stderr = sys.stdout, sys.stderr
+    sys.stdout, sys.stderr = _Tee(stdout, log), _Tee(stderr, log)
+    handler = logging.StreamHandler(sys.stderr)
+    logging.getLogger().addHandler(handler)
+    try:
+        yield
+    except Exception as error:
+        said = str(error) if isinstance(error, InputError) else one_line(error)
+        if said is None:
             log.write(traceback.format_exc())
             raise
-        finally:
-            logging.getLogger().removeHandler(handler)
-            sys.stdout, sys.stderr = stdout, stderr
+        print(f"error: {said}", file=sys.stderr)
+        raise SystemExit(1) from None
+    except BaseException:
+        log.write(traceback.format_exc())
+        raise
+    finally:
+        logging.getLogger().removeHandler(handler)
+        sys.stdout, sys.stderr = stdout, stderr
+        log.close()
+
+
+def one_line(error: Exception) -> str | None:
+    """Return a line about a fault of the machine; None for any other error, which keeps its traceback."""
+    named = getattr(error, "filename", None)
+    return cannot("used", named, error) if named else machine_fault(error)
+
+
+def print_anything() -> None:
+    """Let the terminal show what its character set lacks as escapes, and never fail for it."""
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(AttributeError, OSError, ValueError):  # replaced by another program's stream
+            stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]

@@ -1,1 +1,6 @@
 """What a browser opens."""
+
+from innerear.io.caches import provide_matplotlib_cache
+
+# Before anything below imports matplotlib.
+provide_matplotlib_cache()

@@ -133,5 +133,5 @@ def _jobs_by_rule(benchmarks: Path) -> dict[str, list[dict[str, str]]]:
 
 
 def _benchmark(path: Path) -> list[dict[str, str]]:
-    with open(path, newline="") as file:
+    with open(path, newline="", encoding="utf-8") as file:
         return list(csv.DictReader(file, delimiter="\t"))
