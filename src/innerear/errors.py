@@ -1,7 +1,14 @@
-"""The error for input that the user must change."""
+"""The error for input that the user must change, and how its message shows a value."""
 
 from collections.abc import Iterable
 from difflib import get_close_matches
+from reprlib import Repr
+from typing import Any
+
+_SHORT = Repr()
+_SHORT.maxlist = _SHORT.maxtuple = _SHORT.maxdict = _SHORT.maxset = 6
+_SHORT.maxstring = _SHORT.maxother = _SHORT.maxlong = 80
+_SHORT.maxlevel = 3
 
 
 class InputError(ValueError):
@@ -13,5 +20,18 @@ class InputError(ValueError):
 
 def did_you_mean(word: str, allowed: Iterable[str]) -> str:
     """Return ``" (did you mean 'x'?)"`` for the nearest allowed word, or an empty string."""
-    match = get_close_matches(word, list(allowed), n=1)
+    match = get_close_matches(word[:100], list(allowed), n=1)
     return f" (did you mean {match[0]!r}?)" if match else ""
+
+
+def shown(value: Any) -> str:
+    """Return any value on one short line.
+
+    >>> shown(list(range(10**6)))
+    '[0, 1, 2, 3, 4, 5, ...]'
+    """
+    try:
+        text = " ".join(_SHORT.repr(value).split())
+    except ValueError:  # an int of thousands of digits
+        return "a number of more than 4300 digits"
+    return text if len(text) <= 120 else f"{text[:117]}…"

@@ -9,7 +9,9 @@ import yaml
 
 from innerear.errors import InputError
 from innerear.study.architectures import (
+    CODEC,
     HUB_MODELS,
+    LANGUAGE_MODEL,
     Architecture,
     architecture_of,
     check_architecture,
@@ -20,6 +22,14 @@ from innerear.study.study import Study
 
 ROOT = Path(__file__).parents[2]
 SCHEMA = yaml.safe_load((ROOT / "workflow/schemas/config.schema.yaml").read_text())
+
+
+def checkpoint(folder):
+    """A directory with the files of a checkpoint, which are empty."""
+    folder.mkdir(exist_ok=True)
+    for name in (LANGUAGE_MODEL, CODEC):
+        (folder / name).touch()
+    return str(folder)
 
 
 @pytest.fixture
@@ -84,8 +94,7 @@ def test_a_directory_is_named_without_its_path(tmp_path, monkeypatch, name):
 
 
 def test_a_study_names_its_model_without_its_path(settings, tmp_path):
-    (tmp_path / "my-model").mkdir()
-    settings["model"] = {"name": str(tmp_path / "my-model"), "architecture": "nano"}
+    settings["model"] = {"name": checkpoint(tmp_path / "my-model"), "architecture": "nano"}
     study = Study.from_settings(settings, SCHEMA)
     assert (study.model, study.hub_model) == ("my-model", None)
     assert str(tmp_path) not in study.announcement
@@ -142,7 +151,7 @@ def test_a_declared_window_changes_the_estimate(settings, tmp_path):
     sizes = []
     for numbers in ({}, {"max_duration": 2}):
         settings["model"] = {
-            "name": str(tmp_path),
+            "name": checkpoint(tmp_path / "mine"),
             "architecture": {"n_layers": 3, "d_model": 32, "sample_rate": 1600, **numbers},
         }
         sizes.append(Study.from_settings(settings, SCHEMA).estimate)

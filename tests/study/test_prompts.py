@@ -4,7 +4,7 @@ from innerear.errors import InputError
 from innerear.study.prompts import (
     Prompt,
     Sample,
-    check_seeds,
+    check_samples,
     own_label,
     prompts_from_sheet,
     prompts_from_templates,
@@ -28,7 +28,7 @@ def test_a_sample_is_named_by_its_prompt_and_seed():
 
 def test_a_repeated_seed_names_both_entries():
     with pytest.raises(InputError, match="entries 1 and 3 are both 5"):
-        check_seeds([5, 6, 5])
+        check_samples(1, [5, 6, 5])
 
 
 @pytest.mark.parametrize(
@@ -65,7 +65,7 @@ def test_a_sheet_is_read_and_ordered_by_emotion(tmp_path):
     ("rows", "message"),
     [
         (["a\tA\tt\tsad\t0", "A\tB\tt\thappy\t0"], "rows 2 and 3 share the id"),
-        (["a\t \tt\tsad\t0"], "row 2: the prompt 'a' has an empty text"),
+        (["a\t \tt\tsad\t0"], "row 2: the prompt 'a': '' is an empty text"),
         (["a/b\tA\tt\tsad\t0"], "row 2: the id 'a/b' cannot name a folder"),
         (["a\tA\tt\tsad\tlow"], "row 2: valence is 'low'"),
         (["a\tA\tt\tsad\t3"], "row 2: valence is 3"),
@@ -98,7 +98,7 @@ def test_a_label_of_the_studys_own_is_read_where_the_contrast_names_it(tmp_path)
     assert [prompt.label for prompt in prompts] == ["bright", "bright", "dark", "dark"]
     sheet = tmp_path / "prompts.tsv"
     sheet.write_text("id\ttext\temotion\ttempo\na\tslow song\tsad\t60\nb\tfast song\thappy\t140\n")
-    assert [prompt.label for prompt in prompts_from_sheet(sheet, "tempo")] == ["60", "140"]
+    assert [prompt.label for prompt in prompts_from_sheet(sheet, "tempo")] == [60.0, 140.0]
     with pytest.raises(InputError, match=r"unknown columns \['tempo'\].*if contrast names it"):
         prompts_from_sheet(sheet)
 

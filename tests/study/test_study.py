@@ -46,7 +46,7 @@ def test_every_key_of_the_schema_is_described_and_optional_ones_have_a_default()
     [
         (None, "sedes", [1], r"sedes: unknown key \(did you mean 'seeds'\?\); known here: .*generation"),
         ("generation", "guidence", 3, r"generation\.guidence: unknown key \(did you mean 'guidance'\?\)"),
-        ("generation", "duration", "long", r"generation\.duration: 'long' is not allowed; give number"),
+        ("generation", "duration", "long", r"generation\.duration: 'long' is not allowed; give a number"),
         ("generation", "duration", -1, r"generation\.duration: -1 is not allowed; it must be above 0"),
         ("generation", "top_p", 2, r"generation\.top_p: 2 is not allowed; the most is 1"),
         ("capture", "dtype", "float8", r"capture\.dtype: 'float8' .*choose one of 'float16', 'float32'"),
@@ -78,7 +78,7 @@ def test_every_key_of_the_schema_is_described_and_optional_ones_have_a_default()
             "generation",
             "guidance",
             "none",
-            r"generation\.guidance: 'none' is not allowed; give number or null",
+            r"generation\.guidance: 'none' is not allowed; give a number or null",
         ),
         ("gram", "steps_per_matrix", 22, r"steps_per_matrix: 22 leaves fewer than 10 .* the most is 21"),
         (None, "study", "a/b", r"study: 'a/b' is not allowed; it must match"),

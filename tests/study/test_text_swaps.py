@@ -45,7 +45,7 @@ def test_a_template_of_the_emotion_alone_has_no_neutral_text():
     ("more", "message"),
     [
         ({"paraphrase": "happy music"}, r"the paraphrase 'happy music' has no \{emotion\}"),
-        ({"paraphrase": "{emotion} music"}, "its paraphrase 'happy music' is the prompt itself"),
+        ({"paraphrase": "{emotion} music"}, "the paraphrase of 't-happy' .* is also prompt 't-happy'"),
         ({"neutral": "some {emotion} music"}, r"the neutral text 'some \{emotion\} music' holds \{emotion\}"),
     ],
 )
@@ -95,7 +95,6 @@ def test_templates_of_a_sheet_without_each_emotion_once_are_left_out(tmp_path):
         "b\tsad tune\tsad\tt",
         "c\tsad melody\tsad\tt",
         "d\thappy song\thappy\tu",
-        "e\thappy noise\thappy\t",
         "f\thappy piece\thappy\tmy template",
         "g\tsad piece\tsad\tmy template",
         columns="id\ttext\temotion\ttemplate",
@@ -105,6 +104,5 @@ def test_templates_of_a_sheet_without_each_emotion_once_are_left_out(tmp_path):
     assert reasons == {
         "template t": "it does not hold each emotion once",
         "template u": "it does not hold each emotion once",
-        "template (none)": "prompts without a template have no counterparts",
         "template my template": "its id cannot name a folder",
     }

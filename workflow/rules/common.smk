@@ -14,7 +14,9 @@ from snakemake.io import strip_wildcard_constraints
 # A checkout works without being installed, as in the environments of --sdm conda.
 sys.path.insert(0, f"{workflow.basedir}/src")
 
-from innerear.study.prompts import Sample, is_name, own_label
+from innerear.study.config_files import check_files
+from innerear.study.names import is_name
+from innerear.study.prompts import Sample, own_label
 from innerear.errors import InputError
 from innerear.io.fingerprints import fingerprint
 from innerear.study.study import Study
@@ -29,7 +31,8 @@ gc.set_threshold(100_000, 50, 50)
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 try:
-    schema = Path(workflow.basedir, "workflow/schemas/config.schema.yaml").read_text()
+    schema = Path(workflow.basedir, "workflow/schemas/config.schema.yaml").read_text("utf-8")
+    check_files(workflow.configfiles)
     STUDY = Study.from_settings(config, yaml.safe_load(schema))
 except InputError as error:
     raise WorkflowError(str(error)) from None
@@ -250,9 +253,9 @@ def announce():
 
 
 def refuse_second_run():
-    """Let one run at a time work on a study in this folder: Snakemake's own lock outlives a killed run."""
+    """Let one run at a time work on a study, also from two checkouts: Snakemake's own lock outlives a killed run."""
     try:
-        hold(f".snakemake/running-{config['study']}")
+        hold(f"{RESULTS}/.running")
     except InputError as error:
         raise WorkflowError(f"study {config['study']}: {error}") from None
 

@@ -22,8 +22,8 @@ from innerear.models.hub import (
     licence,
 )
 from innerear.models.loading import checkpoint_directory, codec_repository, refuse_family
-from innerear.models.packages import CODEC, LANGUAGE_MODEL, configuration, read_package
-from innerear.study.architectures import HUB_MODELS, hub_id
+from innerear.models.packages import configuration, read_package
+from innerear.study.architectures import CODEC, HUB_MODELS, LANGUAGE_MODEL, hub_id
 from innerear.study.estimate import bytes_text
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from innerear.errors import InputError
-from innerear.models.packages import CODEC, LANGUAGE_MODEL
+from innerear.study.architectures import CODEC, LANGUAGE_MODEL
 
 #: Files that are needed; of each group one.
 Needed = tuple[tuple[str, ...], ...]

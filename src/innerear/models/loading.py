@@ -14,8 +14,8 @@ from innerear.models.conditioners import local_conditioners, own_text_encoder, s
 from innerear.models.hub import ENCODEC, MUSICGEN, TEXT_ENCODER, files_of, require_cached
 from innerear.models.identity import hash_files, identity_text
 from innerear.models.imports import import_audiocraft
-from innerear.models.packages import CODEC, LANGUAGE_MODEL, configuration, load_weights, read_package
-from innerear.study.architectures import REFUSED
+from innerear.models.packages import configuration, load_weights, read_package
+from innerear.study.architectures import CODEC, LANGUAGE_MODEL, REFUSED
 from innerear.study.generation_settings import GenerationSettings
 
 if TYPE_CHECKING:

@@ -18,9 +18,7 @@ from torch import nn
 from yaml import YAMLError
 
 from innerear.errors import InputError
-
-#: Files of a checkpoint directory: language model and codec.
-LANGUAGE_MODEL, CODEC = "state_dict.bin", "compression_state_dict.bin"
+from innerear.study.architectures import CODEC, LANGUAGE_MODEL
 
 _ALLOWED = [
     *(omegaconf.DictConfig, omegaconf.ListConfig, base.ContainerMetadata, base.Metadata),

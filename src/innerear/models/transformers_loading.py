@@ -19,7 +19,7 @@ from innerear.models.conversion import Parts, converted
 from innerear.models.hub import TRANSFORMERS, files_of, require_cached
 from innerear.models.identity import hash_files
 from innerear.models.loading import load_musicgen
-from innerear.models.packages import LANGUAGE_MODEL
+from innerear.study.architectures import LANGUAGE_MODEL
 
 _DEFAULT_SECONDS = 30.0
 

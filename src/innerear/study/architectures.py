@@ -8,11 +8,17 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice, pairwise
 from math import floor
+from os.path import exists, isabs, isdir, isfile, join
 from pathlib import Path
 from typing import Any
 
-from innerear.errors import InputError, did_you_mean
+from innerear.errors import InputError, did_you_mean, shown
 from innerear.timeline import Timeline, delays_of, windows_of
+
+#: Files of a checkpoint directory: language model and codec.
+LANGUAGE_MODEL, CODEC = "state_dict.bin", "compression_state_dict.bin"
+#: the most windows of a clip
+MAX_WINDOWS = 1000
 
 #: Where in a block states are recorded: the residual stream after it; what self-attention, cross-attention
 #: and MLP add to the stream; and the stream that enters the first block.
@@ -74,7 +80,13 @@ class Architecture:
                 f"{1 / self.frame_rate:g} s"
             )
         context = self.n_frames(self.max_duration)
-        windows = windows_of(self.n_frames(duration), context, int(stride * context + 1e-6), given)
+        shift = int(stride * context + 1e-6)
+        if (self.n_frames(duration) - context) > MAX_WINDOWS * shift > 0:
+            raise InputError(
+                f"generation.stride: {stride:g} of a window makes more than {MAX_WINDOWS:,} windows of "
+                f"{duration:g} s; use a larger share, or shorter clips"
+            )
+        windows = windows_of(self.n_frames(duration), context, shift, given)
         return Timeline(self.n_frames(duration), self.n_codebooks, self.frame_rate, windows, self.delays)
 
 
@@ -123,7 +135,7 @@ def hub_id(name: str) -> str | None:
     ------
     InputError: a family that does not run, with the reason.
     """
-    if Path(name).is_dir():
+    if isdir(name):
         return None
     for full in (name, f"facebook/{name}", f"facebook/musicgen-{name}"):
         if full in HUB_MODELS:
@@ -138,11 +150,35 @@ def hub_id(name: str) -> str | None:
     return None
 
 
+def check_directory(path: str, backend: str) -> None:
+    """Refuse, with an InputError, a path that holds no checkpoint for this backend, or that has braces."""
+    if not isdir(path):
+        there = "is no directory" if exists(path) else "does not exist"
+        raise InputError(
+            f"model.name: the checkpoint directory {shown(path)} {there}; give its path from the folder in "
+            "which snakemake runs"
+        )
+    written = path + Path(path).resolve().name
+    if not written.isprintable() or "{" in written or "}" in written:
+        raise InputError(
+            f"model.name: {shown(path)} has a brace, which Snakemake takes for a pattern, or a character "
+            "that cannot be printed; rename the directory"
+        )
+    own = [name for name in (LANGUAGE_MODEL, CODEC) if not isfile(join(path, name))]
+    if backend == "transformers" and LANGUAGE_MODEL in own:
+        own = [] if isfile(join(path, "config.json")) else ["config.json"]
+    if own:
+        raise InputError(
+            f"model.name: the directory {shown(path)} has no {' and no '.join(own)}, so it is no checkpoint "
+            f"for model.backend: {backend}"
+        )
+
+
 def display_name(name: str, label: str | None = None) -> str:
     """Return the model's name in results: `label`, a hub id, or a directory's name without its path."""
     if label:
         return label
-    if name != "nano" and (Path(name).is_dir() or Path(name).is_absolute()):
+    if name != "nano" and (isdir(name) or isabs(name)):
         return Path(name).resolve().name
     return hub_id(name) or name
 
@@ -168,8 +204,9 @@ def architecture_of(name: str, given: str | Mapping | None = None) -> Architectu
     if known or name in KNOWN:  # a directory that is named like a hub id is built like it
         return KNOWN[known or name]
     raise InputError(
-        f"model.name: {name!r} is not one of {', '.join(KNOWN)}{did_you_mean(name, KNOWN)}; for a checkpoint "
-        "directory, say in model.architecture which of them it is built like, or give n_layers and d_model"
+        f"model.name: {shown(name)} is not one of {', '.join(KNOWN)}{did_you_mean(name, KNOWN)}; for a "
+        "checkpoint directory, say in model.architecture which of them it is built like, or its n_layers "
+        "and d_model"
     )
 
 

@@ -1,25 +1,43 @@
 """Check a study's settings against their schema, with messages that say what to change."""
 
-from collections.abc import Iterator, Mapping
-from math import isfinite
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import islice
 from typing import Any
 
-from innerear.errors import InputError, did_you_mean
+from innerear.errors import InputError, did_you_mean, shown
+from innerear.study.plain_values import check_plain, joined
+
+#: the most violations that one message lists
+MAX_LINES = 20
 
 _ALLOWED = {
-    "type": "give",
     "enum": "choose one of",
     "minimum": "the least is",
     "maximum": "the most is",
     "exclusiveMinimum": "it must be above",
     "exclusiveMaximum": "it must be below",
-    "minItems": "give at least",
+    "minItems": "the least number of entries is",
+    "maxItems": "the most entries are",
+    "maxProperties": "the most entries are",
+    "minLength": "the least number of characters is",
+    "maxLength": "the most characters are",
     "pattern": "it must match",
+}
+_KINDS = {
+    "object": "keys with values",
+    "array": "a list",
+    "string": "a text",
+    "number": "a number",
+    "integer": "a whole number",
+    "boolean": "true or false",
+    "null": "null",
 }
 
 
 def validated(settings: Mapping, schema: Mapping) -> dict:
     """Return a study's settings with the defaults of a JSON schema (draft 2020-12) filled in.
+
+    Whole numbers such as 250.0 become integers where the schema asks for integers.
 
     Raises
     ------
@@ -28,13 +46,16 @@ def validated(settings: Mapping, schema: Mapping) -> dict:
     """
     from jsonschema import Draft202012Validator  # half of the module's import time
 
-    complete = _with_defaults(dict(settings), schema)
-    _refuse_infinite(complete, "")
-    errors = sorted(Draft202012Validator(schema).iter_errors(complete), key=lambda error: list(error.path))
-    if errors:
-        lines = [line for error in errors for line in _explain(error)]
-        raise InputError("the configuration cannot be used:\n" + "\n".join(f"  - {line}" for line in lines))
-    return complete
+    if not isinstance(settings, Mapping):
+        raise InputError(f"the configuration is {shown(settings)}; give keys with values")
+    check_plain(settings)
+    complete = _with_defaults(settings, schema)
+    errors = Draft202012Validator(schema).iter_errors(complete)
+    lines = list(islice((line for error in errors for line in _explain(error)), MAX_LINES))
+    if lines:
+        listed = "\n".join(f"  - {line}" for line in sorted(lines))
+        raise InputError(f"the configuration cannot be used:\n{listed}")
+    return _with_integers(complete, schema)
 
 
 def documented_keys(schema: Mapping, prefix: str = "") -> Iterator[tuple[str, Mapping]]:
@@ -57,44 +78,81 @@ def _with_defaults(settings: Any, schema: Mapping) -> Any:
     return {name: _with_defaults(value, properties.get(name, further)) for name, value in filled.items()}
 
 
-def _refuse_infinite(value: Any, key: str) -> None:
-    """Refuse YAML's .nan and .inf, which pass the schema's comparisons."""
+def _with_integers(value: Any, schema: Mapping) -> Any:
+    """Return a valid value with integers wherever its schema wants them: JSON schema counts 1.0 as one."""
+    for part in schema.get("anyOf", ()):
+        value = _with_integers(value, part)
     if isinstance(value, Mapping):
-        for name, part in value.items():
-            _refuse_infinite(part, f"{key}.{name}" if key else str(name))
-    elif isinstance(value, float) and not isfinite(value):
-        raise InputError(f"{key}: {value} is not a finite number; give one")
+        properties, further = schema.get("properties", {}), schema.get("additionalProperties") or {}
+        return {name: _with_integers(part, properties.get(name, further)) for name, part in value.items()}
+    if isinstance(value, list | tuple) and "items" in schema:
+        return [_with_integers(part, schema["items"]) for part in value]
+    if isinstance(value, float) and value.is_integer() and "integer" in schema.get("type", ()):
+        return int(value)
+    return value
 
 
-def _explain(error) -> Iterator[str]:
-    if error.validator == "anyOf" and isinstance(error.instance, Mapping):
-        # The user meant the alternative that is an object; the others fail by type.
-        for part in error.context:
-            if part.validator in ("additionalProperties", "required"):
-                yield from _explain(part)
-        return
+def _explain(error: Any) -> Iterator[str]:
     key = ".".join(str(part) for part in error.absolute_path)
-    if error.validator == "additionalProperties":
+    meant = _meant(error) if error.validator == "anyOf" else []
+    if meant:
+        for part in meant:
+            yield from _explain(part)
+    elif error.validator == "additionalProperties":
         known = list(error.schema.get("properties", {}))
         for name in error.instance:
             if name not in known:
-                full = f"{key}.{name}" if key else name
                 nearest = did_you_mean(name, known)
-                yield f"{full}: unknown key{nearest}; known here: {', '.join(known)}"
+                yield f"{joined(key, name)}: unknown key{nearest}; known here: {', '.join(known)}"
     elif error.validator == "required":
         missing = [name for name in error.validator_value if name not in error.instance]
         yield f"{key or 'the top level'}: {', '.join(missing)} must be given"
     else:
         about = error.schema.get("description", "")
         meaning = f" ({about})" if about else ""
-        yield f"{key}: {error.instance!r} is not allowed; {_allowed(error)}{meaning}"
+        value = "null" if error.instance is None else shown(error.instance)
+        yield f"{key}: {value} is not allowed; {_allowed(error)}{meaning}"
 
 
-def _allowed(error) -> str:
+def _meant(error: Any) -> Sequence[Any]:
+    """Return the violations of the one alternative whose type the value has; none if that is not clear."""
+    alternatives: dict[int, list[Any]] = {}
+    for part in error.context:
+        alternatives.setdefault(part.schema_path[0], []).append(part)
+    fitting = [parts for parts in alternatives.values() if not any(map(_of_another_type, parts))]
+    return fitting[0] if len(fitting) == 1 else []
+
+
+def _of_another_type(part: Any) -> bool:
+    another = part.validator == "enum" and not isinstance(part.instance, str)
+    return not part.path and (part.validator == "type" or another)
+
+
+def _allowed(error: Any) -> str:
     value = error.validator_value
     if error.validator == "type":
-        value = value if isinstance(value, str) else " or ".join(value)
-    elif error.validator == "enum":
+        kinds = [value] if isinstance(value, str) else value
+        wanted = " or ".join(_KINDS[kind] for kind in kinds)
+        return f"give {wanted}{_hint(error.instance, kinds)}"
+    if error.validator == "enum":
         value = ", ".join(map(repr, value))
     allowed = _ALLOWED.get(error.validator)
-    return f"{allowed} {value}" if allowed else error.message
+    return f"{allowed} {value}" if allowed else _shortened(error)
+
+
+def _hint(value: Any, kinds: Sequence[str]) -> str:
+    """Say why YAML may have read something else than was meant."""
+    if value is None:
+        return "; nothing stands after the key: leave it out, or write its value"
+    if isinstance(value, str) and {"number", "integer", "boolean"} & set(kinds):
+        return ", without quotes and not inside braces or brackets of --config, which holds texts"
+    if "string" in kinds and not isinstance(value, str | list | Mapping):
+        return ", in quotes"
+    return ""
+
+
+def _shortened(error: Any) -> str:
+    if error.validator == "anyOf":
+        kinds = [part.get("type", "string") for part in error.validator_value]
+        return "give " + " or ".join(_KINDS[kind] for kind in kinds)
+    return "no entry may be there twice" if error.validator == "uniqueItems" else shown(error.message)

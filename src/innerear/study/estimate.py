@@ -236,9 +236,9 @@ def _stack_bytes(
 
 
 def refuse_what_cannot_run(
-    study: Estimate, architecture: Architecture, duration: float, gram: Mapping
+    study: Estimate, architecture: Architecture, duration: float, gram: Mapping, permutations: int
 ) -> None:
-    """Refuse clips without a complete step, too few matrices for windows, and a Gram above its limit.
+    """Refuse clips without a complete step, too few matrices for windows, and arrays above the limit.
 
     The InputError names the setting to change; `gram` is the section of that name.
     """
@@ -260,6 +260,12 @@ def refuse_what_cannot_run(
             f"{bytes_text(study.gram_bytes)}, more than gram.max_gib = {gram['max_gib']:g}; "
             f"{_way_out(study, architecture, most, gram)}; raise gram.max_gib if your machine has the "
             "memory, or use shorter clips, fewer prompts or fewer seeds"
+        )
+    table = 4 * permutations * study.n_samples
+    if table > gram["max_gib"] * GIB:
+        raise InputError(
+            f"statistics.permutations: {permutations:,} permutations × {study.n_samples:,} samples "
+            f"take {bytes_text(table)}, more than gram.max_gib = {gram['max_gib']:g}; use fewer"
         )
     if study.cells and study.cells.gram_bytes > gram["max_gib"] * GIB:
         raise InputError(

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from numbers import Integral, Real
 from typing import Any
 
-from innerear.errors import InputError, did_you_mean
+from innerear.errors import InputError, did_you_mean, shown
 
 #: audiocraft's names of settings → ours; `extend_stride` is in seconds and depends on the model's window
 AUDIOCRAFT_NAMES = {"cfg_coef": "guidance", "two_step_cfg": "two_step", "temp": "temperature"}
@@ -88,9 +88,7 @@ def integer(name: str, value: Any, least: int, most: int) -> int:
     if isinstance(whole, float) and whole.is_integer():
         whole = int(whole)
     if not isinstance(whole, int) or not least <= whole <= most:
-        raise InputError(
-            f"{name}: {_shown(value)} is not allowed; give a whole number from {least} to {most}"
-        )
+        raise InputError(f"{name}: {shown(value)} is not allowed; give a whole number from {least} to {most}")
     return whole
 
 
@@ -106,9 +104,9 @@ def check_texts(texts: Any, *, blank: bool = False) -> list[str | None]:
     InputError: one text instead of a list, something that is no text, an empty text, no text at all.
     """
     if isinstance(texts, str):
-        raise InputError(f"prompts: {_shown(texts)} is one text; give a list of texts")
+        raise InputError(f"prompts: {shown(texts)} is one text; give a list of texts")
     if isinstance(texts, bytes | Mapping) or not isinstance(texts, Iterable):
-        raise InputError(f"prompts: {_shown(texts)} is no list of texts; give one such as ['happy music']")
+        raise InputError(f"prompts: {shown(texts)} is no list of texts; give one such as ['happy music']")
     listed = list(texts)
     if not listed:
         raise InputError("0 prompts: give at least one text")
@@ -119,13 +117,13 @@ def _text(text: Any, where: str, blank: bool) -> str | None:
     if text is None or (blank and text == ""):
         return None
     if not isinstance(text, str):
-        raise InputError(f"{where}: {_shown(text)} is no text; give one, or None for no text")
+        raise InputError(f"{where}: {shown(text)} is no text; give one, or None for no text")
     if not text.strip():
         raise InputError(f"{where} is empty; give a text, or None to compose without one")
     try:
         text.encode()
     except UnicodeEncodeError:
-        raise InputError(f"{where}: {_shown(text)} holds half a character; write it again") from None
+        raise InputError(f"{where}: {shown(text)} holds half a character; write it again") from None
     return str(text)
 
 
@@ -137,11 +135,11 @@ def check_sample_seeds(seeds: Any, n_samples: int) -> list[int]:
     InputError: another number of seeds; one that is no integer from 0 to `MAX_SEED`.
     """
     if isinstance(seeds, str | bytes | Mapping) or not isinstance(seeds, Iterable):
-        raise InputError(f"seeds: {_shown(seeds)} is no list; give one seed for each prompt, such as [7]")
+        raise InputError(f"seeds: {shown(seeds)} is no list; give one seed for each prompt, such as [7]")
     try:
         listed = list(seeds)
     except TypeError:  # an array without axes
-        raise InputError(f"seeds: {_shown(seeds)} is no list; give one seed for each prompt") from None
+        raise InputError(f"seeds: {shown(seeds)} is no list; give one seed for each prompt") from None
     if len(listed) != n_samples:
         raise InputError(f"{n_samples} prompts and {len(listed)} seeds: give one seed for each prompt")
     return [integer(f"seeds, entry {i}", seed, 0, MAX_SEED) for i, seed in enumerate(listed)]
@@ -196,7 +194,7 @@ def _number(
         first = "above" if above else "at least"
         last = "below" if below else "at most"
         allowed = f"{first} {least:g} and {last} {most:g}"
-        raise InputError(f"{name}: {_shown(value)} is not allowed; give a number {allowed}{more}")
+        raise InputError(f"{name}: {shown(value)} is not allowed; give a number {allowed}{more}")
     return float(number)
 
 
@@ -210,7 +208,7 @@ def switch(name: str, value: Any) -> bool:
     plain = _scalar(value)
     if isinstance(plain, bool):
         return plain
-    raise InputError(f"{name}: {_shown(value)} is not allowed; give True or False")
+    raise InputError(f"{name}: {shown(value)} is not allowed; give True or False")
 
 
 def _plain(value: Any) -> Any:
@@ -229,12 +227,3 @@ def _plain(value: Any) -> Any:
 def _scalar(value: Any) -> Any:
     """Return numpy's and torch's scalars as Python's; anything else as it is."""
     return value.item() if hasattr(value, "item") and getattr(value, "ndim", None) == 0 else value
-
-
-def _shown(value: Any) -> str:
-    """Return the value on one short line."""
-    try:
-        text = " ".join(repr(value).split())
-    except ValueError:  # an int of thousands of digits
-        text = f"a {type(value).__name__}"
-    return text if len(text) <= 80 else f"{text[:77]}…"

@@ -1,17 +1,16 @@
 """Prompts and samples (prompt × seed): ids, texts and their order."""
 
-import csv
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
+from math import isfinite
 from os import PathLike
 from typing import Any
 
-from innerear.errors import InputError
-
-# An id becomes a folder name on any system.
-_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
+from innerear.errors import InputError, shown
+from innerear.study.names import check_labels, check_names, reading, tidy
+from innerear.study.sheets import read_sheet
 
 SHEET_COLUMNS = ("id", "text", "emotion", "template", "valence", "arousal", "neutral", "paraphrase")
 _NEEDED = SHEET_COLUMNS[:3]
@@ -19,6 +18,15 @@ _NEEDED = SHEET_COLUMNS[:3]
 LABELS = ("emotion", "valence", "arousal")
 # Other columns of the table of samples, which are no labels.
 _USED = ("sample_id", "prompt_id", "seed", "model", "model_identity", "stack", "audio", "n_steps", "n_frames")
+_USED += ("tokens_sha256", "content_sha256", "sample", "reason", "null")
+
+#: the most prompts of a study, and the most samples
+MAX_PROMPTS, MAX_SAMPLES = 20_000, 1_000_000
+MAX_RATING = 1e9
+
+_NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
+# Whole numbers that tables keep as they are written.
+_CATEGORY = re.compile(r"0|[1-9][0-9]{0,14}")
 
 
 @dataclass(frozen=True)
@@ -76,35 +84,50 @@ def prompts_from_templates(
 
     Raises
     ------
-    InputError: a text without ``{emotion}``, an emotion without the label, or what `check_prompts` refuses.
+    InputError: a text without ``{emotion}``, an emotion without the label, too many prompts, or what
+        `checked` refuses.
     """
-    for number, template in enumerate(templates, start=1):
-        where = f"prompts.templates, entry {number} ({template['id']!r})"
-        unknown = set(re.findall(r"\{.*?\}", template["text"])) - {"{emotion}"}
-        if unknown:
-            raise InputError(
-                f"{where}: {', '.join(sorted(unknown))} is no placeholder; only {{emotion}} is filled in"
-            )
-        if "{emotion}" not in template["text"]:
-            raise InputError(
-                f"{where}: the text {template['text']!r} has no {{emotion}}, so all emotions would share a "
-                "prompt; put {emotion} where the word belongs"
-            )
+    where = "prompts.templates × prompts.emotions"
+    n_prompts = len(templates) * len(emotions)
+    if n_prompts > MAX_PROMPTS:
+        raise InputError(f"{where}: {n_prompts:,} prompts; the most is {MAX_PROMPTS:,}, so split the study")
+    texts = [_template(template, number) for number, template in enumerate(templates, start=1)]
+    labels = _own_labels(
+        [emotion.get("labels", {}).get(label) for emotion in emotions],
+        label,
+        [f"prompts.emotions, {emotion['id']!r}" for emotion in emotions],
+    )
     prompts = [
         Prompt(
             id=f"{template['id']}-{emotion['id']}",
-            text=template["text"].replace("{emotion}", emotion["id"]),
+            text=text.replace("{emotion}", emotion["id"]),
             template=template["id"],
             emotion=emotion["id"],
             valence=emotion.get("valence"),
             arousal=emotion.get("arousal"),
-            label=_label(emotion.get("labels", {}), label, f"prompts.emotions, {emotion['id']!r}"),
+            label=own,
         )
-        for emotion in emotions
-        for template in templates
+        for emotion, own in zip(emotions, labels, strict=True)
+        for template, text in zip(templates, texts, strict=True)
     ]
-    check_prompts(prompts, where="prompts.templates × prompts.emotions")
-    return prompts
+    return checked(prompts, where, range(1, len(prompts) + 1))
+
+
+def _template(template: Mapping, number: int) -> str:
+    """Return the text of a template, with ``{emotion}`` and no other placeholder in it."""
+    where = f"prompts.templates, entry {number} ({shown(template['id'])})"
+    text = tidy(template["text"], where)
+    unknown = set(re.findall(r"\{.*?\}", text)) - {"{emotion}"}
+    if unknown:
+        raise InputError(
+            f"{where}: {', '.join(sorted(unknown))} is no placeholder; only {{emotion}} is filled in"
+        )
+    if "{emotion}" not in text:
+        raise InputError(
+            f"{where}: the text {shown(text)} has no {{emotion}}, so all emotions would share a prompt; put "
+            "{emotion} where the word belongs"
+        )
+    return text
 
 
 def prompts_from_sheet(path: str | PathLike, label: str = "") -> list[Prompt]:
@@ -116,107 +139,150 @@ def prompts_from_sheet(path: str | PathLike, label: str = "") -> list[Prompt]:
 
     Raises
     ------
-    InputError: as `read_sheet` and `check_prompts`; a rating that is no number.
+    InputError: as `sheets.read_sheet` and `checked`; a rating that is no number.
     """
-    rows = read_sheet(path, label)
+    sheet = sheet_rows(path, label)
+    labels = _own_labels(
+        [_number_or_text(cells.get(label, "")) for cells in sheet.values()],
+        label,
+        [f"{path}, row {row}" for row in sheet],
+    )
     prompts = [
-        _prompt_from_row(row, label, f"{path}, row {number}") for number, row in enumerate(rows, start=2)
+        _prompt_from_row(cells, own, f"{path}, row {row}")
+        for (row, cells), own in zip(sheet.items(), labels, strict=True)
     ]
-    check_prompts(prompts, where=str(path), first_row=2)
-    order = list(dict.fromkeys(prompt.emotion for prompt in prompts))
-    return sorted(prompts, key=lambda prompt: order.index(prompt.emotion))
+    order = {emotion: place for place, emotion in enumerate(dict.fromkeys(one.emotion for one in prompts))}
+    return sorted(checked(prompts, str(path), list(sheet)), key=lambda prompt: order[prompt.emotion])
 
 
-def read_sheet(path: str | PathLike, label: str = "") -> list[dict[str, str]]:
-    """Return the rows of a sheet of prompts, by column; `label` is a further column.
+def sheet_rows(path: str | PathLike, label: str = "") -> dict[int, dict[str, str]]:
+    """Return the rows of a sheet of prompts by number, as `read_sheet`; `label` is a further column."""
+    return read_sheet(path, _NEEDED, [*SHEET_COLUMNS, *([label] if label else [])], MAX_PROMPTS)
+
+
+def _prompt_from_row(cells: Mapping[str, str], label: str | float | None, where: str) -> Prompt:
+    template = cells.get("template", "")
+    valence, arousal = (
+        _rating(cells.get(scale, ""), f"{where}: {scale}") for scale in ("valence", "arousal")
+    )
+    text = tidy(cells["text"], f"{where}: the prompt {shown(cells['id'])}")
+    return Prompt(cells["id"], text, template, cells["emotion"], valence, arousal, label)
+
+
+def _number_or_text(cell: str) -> str | float:
+    return float(cell) if _NUMBER.fullmatch(cell) else cell
+
+
+def _rating(cell: str, where: str) -> float | None:
+    if cell and not _NUMBER.fullmatch(cell):
+        raise InputError(f"{where} is {shown(cell)}; give a number in −1…1, such as 0.5, or leave it empty")
+    return float(cell) if cell else None
+
+
+def _own_labels(values: Sequence[Any], name: str, places: Sequence[str]) -> list[str | float | None]:
+    """Return a label of the study's own for each of `places`: all numbers, or all texts.
 
     Raises
     ------
-    InputError: no such file, a missing or unknown column.
+    InputError: a missing label, numbers among texts, or a text that tables would take for another number.
     """
-    try:
-        with open(path, newline="", encoding="utf-8") as sheet:
-            reader = csv.DictReader(sheet, delimiter="\t")
-            columns, rows = reader.fieldnames or [], list(reader)
-    except OSError as error:
-        raise InputError(f"prompts.sheet: cannot read {str(path)!r} ({error.strerror})") from error
-    missing = [column for column in _NEEDED if column not in columns]
-    unknown = [column for column in columns if column not in (*SHEET_COLUMNS, label)]
-    if missing or unknown:
-        raise InputError(
-            f"{path}: missing columns {missing}, unknown columns {unknown}; the sheet is tab-separated "
-            f"with the columns {', '.join(SHEET_COLUMNS)} (all but the first three may be left out); another "
-            "one is read if contrast names it"
-        )
-    return rows
-
-
-def _prompt_from_row(row: Mapping[str, str], label: str, where: str) -> Prompt:
-    identity, text, emotion, template = ((row.get(column) or "").strip() for column in SHEET_COLUMNS[:4])
-    valence, arousal = (_rating(row.get(scale), f"{where}: {scale}") for scale in SHEET_COLUMNS[4:6])
-    return Prompt(identity, text, template, emotion, valence, arousal, _label(row, label, where))
-
-
-def _label(labels: Mapping[str, str | float], name: str, where: str) -> str | float | None:
     if not name:
-        return None
-    value = labels.get(name, "")
-    if not str(value).strip():
-        raise InputError(
-            f"{where}: contrast asks for the label {name!r}, which it does not have; give every one a "
-            f"{name}, or set contrast to one of {', '.join(LABELS)}"
-        )
-    return value
+        return [None] * len(values)
+    for value, place in zip(values, places, strict=True):
+        if value is None or not str(value).strip():
+            raise InputError(
+                f"{place}: contrast asks for the label {name!r}, which it does not have; give every one a "
+                f"{name}, or set contrast to one of {', '.join(LABELS)}"
+            )
+        if isinstance(value, str) is not isinstance(values[0], str):
+            raise InputError(
+                f"the label {name} is {shown(values[0])} at {places[0]}, but {shown(value)} at {place}; give "
+                "numbers everywhere (a rating) or texts everywhere (categories)"
+            )
+        if isinstance(value, str):
+            _check_category(value, f"{place}: the label {name}")
+        elif not abs(value) <= MAX_RATING:
+            raise InputError(f"{place}: the label {name} is {value}; ratings lie in ±{MAX_RATING:,.0f}")
+    return [value.strip() if isinstance(value, str) else float(value) for value in values]
 
 
-def _rating(text: str | None, where: str) -> float | None:
+def _check_category(text: str, where: str) -> None:
+    """Refuse a text that is a number, unless it is one that tables keep as it is written."""
     try:
-        return float(text) if text and text.strip() else None
+        number = float(text)
     except ValueError:
-        raise InputError(f"{where} is {text!r}; give a number in −1…1 or leave it empty") from None
+        return
+    if not isfinite(number) or not _CATEGORY.fullmatch(text.strip()):
+        raise InputError(
+            f"{where} is {shown(text)}, a number written as text; for a rating give a finite number without "
+            f"quotes, for a category a word, such as class-{text.strip()[:20]}"
+        )
 
 
-def is_name(text: str) -> bool:
-    """Return whether a text can name a folder on any system: letters, digits, - and _."""
-    return _ID.fullmatch(text) is not None
+def checked(prompts: list[Prompt], where: str, rows: Sequence[int]) -> list[Prompt]:
+    """Return prompts with ids, texts, labels and ratings that a study can use.
 
+    Parameters
+    ----------
+    where, rows : where they come from, and the number of each one's row there.
 
-def check_prompts(prompts: Sequence[Prompt], where: str, first_row: int = 1) -> None:
-    """Refuse prompts whose ids clash or cannot name a folder, empty texts, and ratings out of range.
-
-    Ids may not differ in case only: some file systems ignore case. Messages count rows from `first_row`.
+    Raises
+    ------
+    InputError: no prompt; ids that cannot name a folder or that differ in case only; one text under two ids;
+        labels that tables cannot hold, or that look alike; a rating out of range; a template for some only.
     """
     if not prompts:
         raise InputError(f"{where}: there is no prompt; give at least one")
+    check_names([prompt.id for prompt in prompts], where, rows)
     seen: dict[str, int] = {}
-    for row, prompt in enumerate(prompts, start=first_row):
-        here, name = f"{where}, row {row}", prompt.id.lower()
-        if not is_name(prompt.id):
-            raise InputError(
-                f"{here}: the id {prompt.id!r} cannot name a folder; use letters, digits, - and _"
-            )
-        if not prompt.text.strip():
-            raise InputError(f"{here}: the prompt {prompt.id!r} has an empty text; write one")
+    for i, (prompt, row) in enumerate(zip(prompts, rows, strict=True)):
+        here = f"{where}, row {row}"
         if not prompt.emotion:
             raise InputError(f"{here}: {prompt.id!r} needs an emotion")
-        if name in seen:
-            raise InputError(f"{where}: rows {seen[name]} and {row} share the id {prompt.id!r}; rename one")
+        if bool(prompt.template) is not bool(prompts[0].template):
+            raise InputError(f"{here}: only some prompts have a template; name one for each, or for none")
+        first = seen.setdefault(reading(prompt.text), i)
+        if first != i:
+            raise InputError(
+                f"{where}: rows {rows[first]} and {row}, {prompts[first].id!r} and {prompt.id!r}, have one "
+                f"text, {shown(prompt.text)}: equal clips would count as independent; word one otherwise"
+            )
         for scale in ("valence", "arousal"):
             rating = getattr(prompt, scale)
             if rating is not None and not -1 <= rating <= 1:
                 raise InputError(f"{here}: {scale} is {rating}; ratings lie in −1…1")
-        seen[name] = row
+    check_labels([prompt.emotion for prompt in prompts], "emotion", where, rows)
+    check_labels([prompt.template for prompt in prompts], "template", where, rows)
+    own = [prompt.label for prompt in prompts if isinstance(prompt.label, str)]
+    if own:
+        check_labels(own, "label", where, rows)
+    return prompts
 
 
-def check_seeds(seeds: Sequence[int]) -> None:
-    """Refuse a repeated seed with an InputError."""
-    for position, seed in enumerate(seeds, start=1):
-        first = list(seeds).index(seed) + 1
-        if first != position:
+def check_contrast(prompts: Sequence[Prompt], contrast: str) -> None:
+    """Refuse, with an InputError, a rating as contrast that some prompt lacks."""
+    for prompt in prompts if contrast in ("valence", "arousal") else ():
+        if getattr(prompt, contrast) is None:
             raise InputError(
-                f"seeds: entries {first} and {position} are both {seed}; "
+                f"contrast: {contrast} is asked for, but prompt {prompt.id!r} has none; rate every prompt, "
+                "or set contrast to another label"
+            )
+
+
+def check_samples(n_prompts: int, seeds: Sequence[int]) -> None:
+    """Refuse, with an InputError, a repeated seed, and more than `MAX_SAMPLES` prompts × seeds."""
+    first: dict[int, int] = {}
+    for position, seed in enumerate(seeds, start=1):
+        if first.setdefault(seed, position) != position:
+            raise InputError(
+                f"seeds: entries {first[seed]} and {position} are both {seed}; "
                 "the two would be one sample, remove one"
             )
+    if n_prompts * len(seeds) > MAX_SAMPLES:
+        raise InputError(
+            f"seeds: {n_prompts:,} prompts × {len(seeds):,} seeds are more than {MAX_SAMPLES:,} samples; use "
+            "fewer seeds, or split the study"
+        )
 
 
 def batches(items: Iterable[Any], size: int) -> Iterator[tuple[Any, ...]]:

@@ -4,12 +4,27 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 
-from innerear.errors import InputError
-from innerear.study.architectures import Architecture, architecture_of, display_name, hub_id, resolve_capture
+from innerear.errors import InputError, shown
+from innerear.study.architectures import (
+    Architecture,
+    architecture_of,
+    check_directory,
+    display_name,
+    hub_id,
+    resolve_capture,
+)
 from innerear.study.config import validated
 from innerear.study.estimate import Estimate, estimate, estimate_cells, refuse_what_cannot_run
 from innerear.study.generation_settings import GenerationSettings
-from innerear.study.prompts import Prompt, check_seeds, own_label, prompts_from_sheet, prompts_from_templates
+from innerear.study.names import check_names
+from innerear.study.prompts import (
+    Prompt,
+    check_contrast,
+    check_samples,
+    own_label,
+    prompts_from_sheet,
+    prompts_from_templates,
+)
 from innerear.study.text_swaps import Swaps, study_swaps
 
 
@@ -38,12 +53,15 @@ class Study:
         InputError: settings that cannot be used.
         """
         settings = validated(settings, schema)
+        check_names([settings["study"]], "study")
+        check_names(list(settings["captures"]), "captures")
         label = own_label(settings["contrast"])
         prompts = _prompts(settings["prompts"], label)
-        check_seeds(settings["seeds"])
+        check_contrast(prompts, settings["contrast"])
+        check_samples(len(prompts), settings["seeds"])
         settings["generation"] |= asdict(_generation(settings))
         architecture = architecture_of(settings["model"]["name"], settings["model"]["architecture"])
-        _check_source(settings["model"]["name"], settings["model"]["revision"])
+        _check_source(settings["model"])
         _check_backend(settings["model"])
         capture = resolve_capture(_with_branches_that_run(settings), architecture, "capture")
         if capture["sites"][0] == "input":
@@ -83,7 +101,9 @@ class Study:
             **clip,
         )
         size = replace(size, cells=cells)
-        refuse_what_cannot_run(size, architecture, clip["duration"], settings["gram"])
+        refuse_what_cannot_run(
+            size, architecture, clip["duration"], settings["gram"], settings["statistics"]["permutations"]
+        )
         return cls(settings, prompts, architecture, capture, captures, swaps, replayed_by, size)
 
     @property
@@ -120,17 +140,15 @@ class Study:
         return "\n".join(lines)
 
 
-def _check_source(name: str, revision: str | None) -> None:
-    """Refuse a checkpoint directory that is not there, and a revision of what the hub does not have."""
+def _check_source(model: Mapping) -> None:
+    """Refuse a directory without a checkpoint, and a revision of what the hub does not have."""
+    name, revision = model["name"], model["revision"]
     if hub_id(name):
         return
     if revision:
-        raise InputError(f"model.revision: {revision!r} is for models of the hub, and {name!r} is none")
-    if name != "nano" and not Path(name).is_dir():
-        raise InputError(
-            f"model.name: the checkpoint directory {name!r} does not exist; give its path from the folder in "
-            "which snakemake runs"
-        )
+        raise InputError(f"model.revision: {revision!r} is for models of the hub, and {shown(name)} is none")
+    if name != "nano":
+        check_directory(name, model["backend"])
 
 
 def _check_backend(model: Mapping) -> None:

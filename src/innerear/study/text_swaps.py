@@ -3,8 +3,9 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from innerear.errors import InputError
-from innerear.study.prompts import Prompt, is_name, read_sheet
+from innerear.errors import InputError, shown
+from innerear.study.names import is_name, reading, tidy
+from innerear.study.prompts import Prompt, sheet_rows
 
 #: texts other than the emotions': the template without an emotion, no text, the clip's prompt in other words
 NEUTRAL, NONE, PARAPHRASE = "neutral", "none", "paraphrase"
@@ -52,8 +53,8 @@ def study_swaps(prompts: Sequence[Prompt], section: Mapping, label: str = "") ->
 
     Raises
     ------
-    InputError: a paraphrase that does not name the emotion, or that is the prompt itself; a neutral text
-        that does.
+    InputError: a paraphrase that does not name the emotion; a neutral text that does; two texts of a template
+        that a model reads alike; two neutral texts of one template.
     """
     emotions = list(dict.fromkeys(prompt.emotion for prompt in prompts))
     taken = sorted({NEUTRAL, NONE, PARAPHRASE} & set(emotions))
@@ -70,7 +71,8 @@ def study_swaps(prompts: Sequence[Prompt], section: Mapping, label: str = "") ->
         if reason:
             left_out.append(f"template {template or '(none)'}: {reason}")
             continue
-        worded = {prompt.emotion: _paraphrase(prompt, paraphrases) for prompt in own}
+        worded = {prompt.emotion: paraphrases.get(prompt.id, "") for prompt in own}
+        _check_distinct(own, neutral.get(template, ""), worded)
         complete = all(worded.values())
         blocks[template] = Block(template, tuple(own), neutral.get(template), worded if complete else {})
         left_out += [] if neutral.get(template) else [f"neutral text of {template}: none is given"]
@@ -93,41 +95,54 @@ def _of_templates(section: Mapping) -> tuple[dict[str, str], dict[str, str]]:
     """Return the neutral text by template and the paraphrase by prompt id, of crossed templates."""
     neutral, paraphrases = {}, {}
     for template in section["templates"]:
+        where = f"prompts.templates, {template['id']!r}"
         without = " ".join(template["text"].replace("{emotion}", " ").split())
-        neutral[template["id"]] = template.get("neutral", without).strip()
-        if "{emotion}" in neutral[template["id"]]:
+        given, other = template.get("neutral"), template.get("paraphrase")
+        neutral[template["id"]] = without if given is None else _optional(given, f"{where}: neutral")
+        if given is not None and "{emotion}" in given:
             raise InputError(
-                f"prompts.templates, {template['id']!r}: the neutral text {template['neutral']!r} holds "
-                "{emotion}; write it without an emotion, or leave it out"
+                f"{where}: the neutral text {shown(given)} holds {{emotion}}; write it without an emotion, "
+                "or leave it out"
             )
-        other = template.get("paraphrase")
         if other is not None and "{emotion}" not in other:
             raise InputError(
-                f"prompts.templates, {template['id']!r}: the paraphrase {other!r} has no {{emotion}}, so it "
-                "says something else than the text; put {emotion} where the word belongs"
+                f"{where}: the paraphrase {shown(other)} has no {{emotion}}, so it says something else than "
+                "the text; put {emotion} where the word belongs"
             )
+        worded = _optional(other or "", f"{where}: paraphrase")
         for emotion in section["emotions"]:
-            worded = (other or "").replace("{emotion}", emotion["id"])
-            paraphrases[f"{template['id']}-{emotion['id']}"] = worded
+            paraphrases[f"{template['id']}-{emotion['id']}"] = worded.replace("{emotion}", emotion["id"])
     return neutral, paraphrases
 
 
 def _of_sheet(path: str, label: str) -> tuple[dict[str, str], dict[str, str]]:
-    """Return the neutral text by template (of its first row that has one) and the paraphrase by prompt id."""
+    """Return the neutral text by template and the paraphrase by prompt id."""
     neutral: dict[str, str] = {}
     paraphrases = {}
-    for row in read_sheet(path, label):
-        template = (row.get("template") or "").strip()
-        neutral[template] = neutral.get(template) or (row.get(NEUTRAL) or "").strip()
-        paraphrases[row["id"].strip()] = (row.get(PARAPHRASE) or "").strip()
+    for row, cells in sheet_rows(path, label).items():
+        where, template = f"{path}, row {row}", cells.get("template", "")
+        paraphrases[cells["id"]] = _optional(cells.get(PARAPHRASE, ""), f"{where}: paraphrase")
+        text = _optional(cells.get(NEUTRAL, ""), f"{where}: neutral")
+        if text and neutral.setdefault(template, text) != text:
+            raise InputError(
+                f"{where}: the neutral text {shown(text)} of template {template!r} is "
+                f"{shown(neutral[template])} in a row above; give each template one"
+            )
     return neutral, paraphrases
 
 
-def _paraphrase(prompt: Prompt, paraphrases: Mapping[str, str]) -> str:
-    worded = paraphrases.get(prompt.id, "")
-    if worded == prompt.text:
-        raise InputError(
-            f"prompt {prompt.id!r}: its paraphrase {worded!r} is the prompt itself, which would control for "
-            "nothing; word it otherwise, or leave it out"
-        )
-    return worded
+def _optional(text: str, where: str) -> str:
+    return tidy(text, where) if text.strip() else ""
+
+
+def _check_distinct(prompts: Sequence[Prompt], neutral: str, paraphrases: Mapping[str, str]) -> None:
+    """Refuse two texts of a template that a model reads alike: the one would control for nothing."""
+    names = {reading(prompt.text): f"prompt {prompt.id!r}" for prompt in prompts}
+    others = [(f"the paraphrase of {prompt.id!r}", paraphrases[prompt.emotion]) for prompt in prompts]
+    for name, text in [("the neutral text", neutral), *others]:
+        same = names.setdefault(reading(text), name) if text else name
+        if same != name:
+            raise InputError(
+                f"{name} of template {prompts[0].template!r}, {shown(text)}, is also {same}, and would "
+                "control for nothing; word it otherwise, or leave it out"
+            )

@@ -1,0 +1,70 @@
+"""What YAML reads from a configuration in silence as something else than was written."""
+
+import json
+import re
+from collections.abc import Iterable, Iterator
+from functools import partial
+from os import PathLike
+from pathlib import Path
+
+import yaml
+
+from innerear.errors import InputError, shown
+
+_Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+# 010 is 8, and 1:30 is 90.
+_OTHER_NUMBER = re.compile(r"[+-]?0[0-9_]+|.*:.*")
+_NUMBERS = ("tag:yaml.org,2002:int", "tag:yaml.org,2002:float")
+
+
+def check_files(paths: Iterable[str | PathLike]) -> None:
+    """Refuse what the settings no longer show: a key given twice, and numbers in bases 8 and 60.
+
+    Raises
+    ------
+    InputError: the file, the line, and what stands there.
+    """
+    for path in paths:
+        text = Path(path).read_text("utf-8")
+        try:
+            json.loads(text, object_pairs_hook=partial(_once, path))
+        except json.JSONDecodeError:  # the other form of a configuration
+            for line, problem in _problems(yaml.compose(text, _Loader)):
+                raise InputError(f"{path}, line {line}: {problem}") from None
+
+
+def _once(path: str | PathLike, pairs: list[tuple[str, object]]) -> None:
+    names: set[str] = set()
+    for name, _ in pairs:
+        if name in names:
+            raise InputError(f"{path}: the key {shown(name)} is given twice; keep one of them")
+        names.add(name)
+
+
+def _problems(root: yaml.Node | None) -> Iterator[tuple[int, str]]:
+    """Yield line and problem; an alias leads to a node that was seen before."""
+    waiting, seen = [root] if root else [], set()
+    while waiting:
+        node = waiting.pop()
+        if id(node) in seen:
+            continue
+        seen.add(id(node))
+        line = node.start_mark.line + 1
+        if isinstance(node, yaml.MappingNode):
+            names = set()
+            for key, value in node.value:
+                if isinstance(key, yaml.ScalarNode) and key.value != "<<":
+                    if key.value in names:
+                        yield (
+                            key.start_mark.line + 1,
+                            f"the key {shown(key.value)} is given twice; keep one of them",
+                        )
+                    names.add(key.value)
+                waiting.append(value)
+        elif isinstance(node, yaml.SequenceNode):
+            waiting.extend(node.value)
+        elif node.tag in _NUMBERS and _OTHER_NUMBER.fullmatch(node.value):
+            yield (
+                line,
+                f"YAML takes {node.value} for another number; write it without 0 in front, and without :",
+            )

@@ -1,0 +1,114 @@
+"""Names that any system can hold, labels, and texts that a model tells apart."""
+
+import re
+import unicodedata
+from collections.abc import Sequence
+
+from innerear.errors import InputError, shown
+
+#: characters of a name, of a label, and of a text that a model reads
+MAX_NAME, MAX_LABEL, MAX_TEXT = 100, 100, 2000
+
+# A name becomes a folder on any system.
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
+_DEVICES = re.compile(r"con|prn|aux|nul|com[0-9]|lpt[0-9]", re.IGNORECASE)
+# Control characters other than white space, halves of characters, and what stands for a lost character.
+_NO_TEXT = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff\ufffd-\uffff]")
+# T5 takes these for a space (U+2581 is its own sign for one).
+_AS_SPACE = str.maketrans(dict.fromkeys("\u1680\u200b\u200e\u200f\u2028\u2029\u2581\ufeff", " "))
+
+
+def is_name(text: str) -> bool:
+    """Return whether a text can name a folder on any system.
+
+    It has up to `MAX_NAME` letters, digits, - and _, begins with a letter or a digit, and is no device of
+    Windows, such as ``nul``.
+    """
+    return len(text) <= MAX_NAME and bool(_NAME.fullmatch(text)) and not _DEVICES.fullmatch(text)
+
+
+def check_names(names: Sequence[str], where: str, rows: Sequence[int] = ()) -> None:
+    """Refuse, with an InputError, names that are none, and two that differ in case only.
+
+    Some file systems ignore case. `rows` are the numbers of the names' rows at `where`.
+    """
+    seen: dict[str, int] = {}
+    for i, name in enumerate(names):
+        here = f"{where}, row {rows[i]}" if rows else where
+        if not is_name(name):
+            raise InputError(
+                f"{here}: the id {shown(name)} cannot name a folder; use up to {MAX_NAME} letters, digits, - "
+                "and _, a letter or a digit first, and no name of a device, such as nul"
+            )
+        first = seen.setdefault(name.lower(), i)
+        if first != i:
+            both = f"rows {rows[first]} and {rows[i]}" if rows else f"{names[first]!r} and {name!r}"
+            raise InputError(f"{where}: {both} share the id {name!r}; rename one")
+
+
+def check_characters(text: str, where: str) -> None:
+    """Refuse, with an InputError, a text with control characters, other than white space, or a broken one."""
+    found = _NO_TEXT.search(text)
+    if found:
+        raise InputError(
+            f"{where}: {shown(text)} holds the character U+{ord(found[0]):04X}, which belongs in no text; "
+            "remove it, or save the file again as UTF-8"
+        )
+
+
+def tidy(text: str, where: str) -> str:
+    """Return a text that a model reads, with single spaces.
+
+    Raises
+    ------
+    InputError: an empty text, one of more than `MAX_TEXT` characters, or one with control characters.
+    """
+    check_characters(text, where)
+    if len(text) > MAX_TEXT:
+        raise InputError(f"{where}: a text of {len(text):,} characters; the most is {MAX_TEXT:,}")
+    if not reading(text):
+        raise InputError(f"{where}: {shown(text)} is an empty text; write one")
+    return " ".join(text.split())
+
+
+def reading(text: str) -> str:
+    """Return a text as T5 reads it: texts that differ, but not in this, make the same clips.
+
+    T5 reads Unicode in the form NFKC, and any white space as one space. Invisible characters are left out.
+
+    >>> reading("a\\u00a0ha\\u00adppy  ﬁle ")
+    'a happy file'
+    """
+    if text.isascii():
+        return " ".join(text.split())
+    spaced = unicodedata.normalize("NFKC", text.translate(_AS_SPACE))
+    return " ".join("".join(one for one in spaced if unicodedata.category(one) != "Cf").split())
+
+
+def check_labels(labels: Sequence[str], of: str, where: str, rows: Sequence[int]) -> None:
+    """Refuse labels that tables cannot hold, and two that look alike.
+
+    Parameters
+    ----------
+    labels : one for each prompt.
+    of, where, rows : the name of the label, where it stands, and the numbers of its rows there.
+
+    Raises
+    ------
+    InputError: a label of more than `MAX_LABEL` characters, ``nan``, or two that differ in case, white space
+        or Unicode form only.
+    """
+    seen: dict[str, tuple[str, int]] = {}
+    for label, row in zip(labels, rows, strict=True):
+        if len(label) > MAX_LABEL or label == "nan":
+            why = "which tables take for a missing number" if label == "nan" else "which is too long"
+            raise InputError(
+                f"{where}, row {row}: the {of} is {shown(label)}, {why}; use another, of at most {MAX_LABEL} "
+                "characters"
+            )
+        first, its_row = seen.setdefault(reading(label).casefold(), (label, row))
+        if first != label:
+            raise InputError(
+                f"{where}: rows {its_row} and {row} have the {of}s {first!r} and {label!r}, which look alike "
+                "but would count as two; write them alike, or rename one"
+            )
