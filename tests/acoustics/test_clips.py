@@ -27,6 +27,14 @@ def test_tempo_and_onset_rate_of_regular_notes(bpm):
     assert clarity > 0.9
 
 
+@pytest.mark.parametrize(("bpm", "said"), [(39.97, 79.94), (40.1, 40.1), (239.5, 239.5), (240.9, 120.45)])
+def test_a_tempo_at_the_edge_of_the_range_is_in_the_range(bpm, said):
+    tempo, folded = value(notes(bpm, seconds=12)[0], "tempo", "tempo_folded")
+    assert 40 <= tempo <= 240
+    assert tempo == pytest.approx(said, rel=0.004)
+    assert folded == pytest.approx(140 * 2 ** (np.log2(said / 140) % 1) / 2, rel=0.004)
+
+
 def test_folded_tempo_is_equal_for_tempi_an_octave_apart():
     slow, fast = (value(notes(bpm)[0], "tempo_folded")[0] for bpm in (55, 110))
     assert slow == pytest.approx(fast, rel=0.01)

@@ -78,13 +78,19 @@ def _pulse(curve: NDArray, rate: float) -> Measured:
         reason = Missing(f"no pulse: clarity {clarity:.2f} < {MIN_CLARITY}")
         return dict.fromkeys(PULSE, reason) | {"pulse_clarity": clarity}
     chosen = int(np.flatnonzero(heights >= NEARLY_BEST * clarity)[0])
-    tempo = float(60 * rate / lags[chosen])
+    tempo = _within_range(float(60 * rate / lags[chosen]))
     folded = float(FOLD_BPM * 2 ** (np.log2(tempo / FOLD_BPM) % 1))
     return dict(zip(PULSE, (tempo, folded, _confidence(lags, heights, chosen), clarity), strict=True))
 
 
+def _within_range(tempo: float) -> float:
+    """Double or halve a tempo that interpolation has moved past the range of periods searched."""
+    lowest, highest = TEMPO_RANGE
+    return tempo * 2 if tempo < lowest else tempo / 2 if tempo > highest else tempo
+
+
 def periodicities(curve: NDArray, rate: float) -> tuple[NDArray, NDArray]:
-    """Return the peaks of the onset curve's autocorrelation between 40 and 240 BPM.
+    """Return the peaks of the onset curve's autocorrelation between 40 and 240 BPM, before interpolation.
 
     Returns
     -------
