@@ -21,7 +21,7 @@ def lease_gpu(device: str = "auto", folder: str | os.PathLike | None = None) -> 
     Parameters
     ----------
     device : the setting ``model.device``; ``"cpu"`` needs no GPU.
-    folder : of the lock files; by default ``/tmp``, which all users of the machine share, whatever their TMPDIR.
+    folder : of the lock files; by default ``/tmp``, which all users share, whatever their TMPDIR.
 
     Returns
     -------
@@ -49,14 +49,14 @@ def lease_gpu(device: str = "auto", folder: str | os.PathLike | None = None) -> 
 
 
 def _common(folder: str | os.PathLike, devices: list[str]) -> Path:
-    """Return the folder of the lock files, or one for this user alone where another user's cannot be opened."""
+    """Return the folder of the lock files, or one of this user's where another user's is closed."""
     folder = Path(folder)
     for path in (_file(folder, name) for name in devices):
         if path.exists() and not os.access(path, os.R_OK):
             own = folder / f"innerear-{os.getuid()}"
             print(
-                f"warning: {path} is another user's and closed to you, so their jobs and yours do not see each "
-                f"other's GPUs (yours lock files in {own}); let them run chmod 666 {path}",
+                f"warning: {path} is another user's and closed to you, so their jobs and yours do not see "
+                f"each other's GPUs (yours lock files in {own}); let them run: chmod 666 {path}",
                 file=sys.stderr,
             )
             return own

@@ -1,8 +1,8 @@
 """Locks that end with the process that holds them, also after ``kill -9``.
 
-Where the file system has no locks, each process puts a file with its name, process id and start into a folder
-beside the lock, and holds the lock while no other process has one there. What a killed process of this machine
-left is removed by the next; what one of another machine left must be removed by hand.
+Where the file system has no locks, each process puts a file, named by machine, process id and start, into a
+folder beside the lock, and holds the lock if no other process has one there. What a killed process of this
+machine left is removed by the next; what one of another machine left must be removed by hand.
 """
 
 import atexit
@@ -59,8 +59,8 @@ def hold(path: str | os.PathLike) -> None:
         claims = _claims(path)
         unless = f"; if it ended long ago, remove {claims}" if claims.is_dir() else ""
         raise InputError(
-            f"process {process or 'unknown'} is at work{host and f' on {host}'} and holds {path}: two at once "
-            f"would undo each other's files; wait for it, or stop it{unless}"
+            f"process {process or 'unknown'} is at work{host and f' on {host}'} and holds {path}: two at "
+            f"once would undo each other's files; wait for it, or stop it{unless}"
         )
 
 
@@ -93,7 +93,7 @@ def _claims(path: Path) -> Path:
 
 
 def _claim(path: Path) -> bool:
-    """Hold a lock by a file in a folder. Of two processes that ask at once, both may be refused, never none."""
+    """Hold a lock by a file in a folder; of two that ask at once, both may be refused."""
     folder = _claims(path)
     with suppress(FileExistsError):
         _for_all(os.mkdir, folder, 0o1777)
@@ -105,16 +105,11 @@ def _claim(path: Path) -> bool:
         host, process, start = (*other.name.split(","), "", "")[:3]
         if other == own:
             continue
-        if (
-            host == _host()
-            and process.isdigit()
-            and not (is_alive(int(process)) and _start(process) == start)
-        ):
-            with suppress(OSError):
-                other.unlink()
-            continue
-        own.unlink()
-        return False
+        if host != _host() or (process.isdigit() and is_alive(int(process)) and _start(process) == start):
+            own.unlink()
+            return False
+        with suppress(OSError):  # another user's, in a folder where each removes only their own
+            other.unlink()
     atexit.register(own.unlink, missing_ok=True)
     return True
 

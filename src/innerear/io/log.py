@@ -22,7 +22,7 @@ class _Log:
         with self._trying():
             path.parent.mkdir(parents=True, exist_ok=True)
             # Names of files may hold bytes that are no UTF-8.
-            self._file = open(path, "w", buffering=1, encoding="utf-8", errors="backslashreplace")
+            self._file = open(path, "w", buffering=1, encoding="utf-8", errors="backslashreplace")  # noqa: SIM115
 
     def write(self, text: str) -> None:
         with self._trying():

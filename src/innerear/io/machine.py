@@ -1,4 +1,4 @@
-"""Say in one line what is the matter with the machine: disk, rights, locks, open files. Not with the input."""
+"""Say in one line what is the matter with the machine, not the input: disk, rights, locks, open files."""
 
 import errno
 import os
@@ -54,7 +54,8 @@ def machine_fault(error: BaseException, path: str | os.PathLike = ".") -> str | 
     if number == errno.ENOSPC:
         return f"the disk is full{_free(Path(path))}; free some space, then {_AGAIN}"
     if number == errno.EFBIG:
-        return f"no file may grow so large here (ulimit -f{_limit(resource.RLIMIT_FSIZE)}); raise it, then {_AGAIN}"
+        most = _limit(resource.RLIMIT_FSIZE)
+        return f"no file may grow so large here (ulimit -f{most}); raise it, then {_AGAIN}"
     if number == errno.EMFILE:
         most = _limit(resource.RLIMIT_NOFILE)
         return f"this process has too many open files (ulimit -n{most}); raise it, as in: ulimit -n 4096"
