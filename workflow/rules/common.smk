@@ -15,7 +15,7 @@ from snakemake.io import strip_wildcard_constraints
 sys.path.insert(0, f"{workflow.basedir}/src")
 
 from innerear.study.config_files import check_files
-from innerear.study.names import is_name
+from innerear.study.names import check_path, is_name
 from innerear.study.prompts import Sample, own_label
 from innerear.errors import InputError
 from innerear.io.fingerprints import fingerprint
@@ -32,6 +32,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 try:
     schema = Path(workflow.basedir, "workflow/schemas/config.schema.yaml").read_text("utf-8")
+    check_path(str(workflow.basedir), "the workflow's own folder")
     check_files(workflow.configfiles)
     STUDY = Study.from_settings(config, yaml.safe_load(schema))
 except InputError as error:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from innerear.errors import InputError, did_you_mean, shown
+from innerear.study.names import check_path
 from innerear.timeline import Timeline, delays_of, windows_of
 
 #: Files of a checkpoint directory: language model and codec.
@@ -158,12 +159,8 @@ def check_directory(path: str, backend: str) -> None:
             f"model.name: the checkpoint directory {shown(path)} {there}; give its path from the folder in "
             "which snakemake runs"
         )
-    written = path + Path(path).resolve().name
-    if not written.isprintable() or "{" in written or "}" in written:
-        raise InputError(
-            f"model.name: {shown(path)} has a brace, which Snakemake takes for a pattern, or a character "
-            "that cannot be printed; rename the directory"
-        )
+    check_path(path, "model.name")
+    check_path(Path(path).resolve().name, "model.name")
     own = [name for name in (LANGUAGE_MODEL, CODEC) if not isfile(join(path, name))]
     if backend == "transformers" and LANGUAGE_MODEL in own:
         own = [] if isfile(join(path, "config.json")) else ["config.json"]

@@ -29,7 +29,7 @@ def check_files(paths: Iterable[str | PathLike]) -> None:
         try:
             json.loads(text, object_pairs_hook=partial(_once, path))
         except json.JSONDecodeError:  # the other form of a configuration
-            for line, problem in _problems(yaml.compose(text, _Loader)):
+            for line, problem in _problems(_root(text)):
                 raise InputError(f"{path}, line {line}: {problem}") from None
 
 
@@ -39,6 +39,14 @@ def _once(path: str | PathLike, pairs: list[tuple[str, object]]) -> None:
         if name in names:
             raise InputError(f"{path}: the key {shown(name)} is given twice; keep one of them")
         names.add(name)
+
+
+def _root(text: str) -> yaml.Node | None:
+    """Return what YAML reads, before it becomes values; None where this loader is stricter than Snakemake's."""
+    try:
+        return yaml.compose(text, _Loader)
+    except yaml.YAMLError:
+        return None
 
 
 def _problems(root: yaml.Node | None) -> Iterator[tuple[int, str]]:

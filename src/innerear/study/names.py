@@ -56,6 +56,15 @@ def check_characters(text: str, where: str) -> None:
         )
 
 
+def check_path(path: str, where: str) -> None:
+    """Refuse, with an InputError, a path with braces, or with characters that cannot be printed."""
+    if not path.isprintable() or "{" in path or "}" in path:
+        raise InputError(
+            f"{where}: {shown(path)} has a brace, which Snakemake takes for a pattern, or a character that cannot "
+            "be printed; rename the folder"
+        )
+
+
 def tidy(text: str, where: str) -> str:
     """Return a text that a model reads, with single spaces.
 
