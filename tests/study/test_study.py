@@ -90,6 +90,13 @@ def test_a_bad_setting_is_named_with_what_is_allowed(settings, section, key, val
         Study.from_settings(settings, SCHEMA)
 
 
+def test_branches_of_a_model_that_prepends_its_text_run_together(settings):
+    settings["model"] = {"name": "facebook/musicgen-melody"}
+    settings["generation"] = settings.get("generation", {}) | {"two_step": True}
+    with pytest.raises(InputError, match="two_step: .*melody prepends its text"):
+        Study.from_settings(settings, SCHEMA)
+
+
 def test_all_bad_settings_are_named_at_once(settings):
     settings["generation"] = {"duration": -1, "top_k": -2}
     with pytest.raises(InputError) as error:

@@ -63,6 +63,7 @@ class Study:
         architecture = architecture_of(settings["model"]["name"], settings["model"]["architecture"])
         _check_source(settings["model"])
         _check_backend(settings["model"])
+        _refuse_other_prefix(settings, architecture)
         capture = resolve_capture(_with_branches_that_run(settings), architecture, "capture")
         if capture["sites"][0] == "input":
             raise InputError("capture.sites begins with input, which only layer 0 has; name another first")
@@ -184,6 +185,18 @@ def _generation(settings: Mapping) -> GenerationSettings:
             f"{n_seeds}; give one seed"
         )
     return chosen
+
+
+def _refuse_other_prefix(settings: Mapping, architecture: Architecture) -> None:
+    """Refuse branches that run apart in a model that prepends its text: uncond's prefix is then a shorter one.
+
+    A replay, which runs the branches together, would not give the states of such a clip.
+    """
+    if settings["generation"]["two_step"] and not architecture.cross_attention:
+        raise InputError(
+            f"generation.two_step: {settings['model']['name']} prepends its text, and reads uncond after a "
+            "shorter prefix when the branches run apart; leave it false"
+        )
 
 
 def _with_branches_that_run(settings: Mapping) -> dict:
