@@ -99,7 +99,8 @@ class AudiocraftModel(BatchedModel):
         They are of the files that the model was loaded from; for a model the user loaded, of its parameters.
         """
         if self._identity is None:
-            lm, codec = self.musicgen.lm, self.musicgen.compression_model
+            lm: Any = self.musicgen.lm
+            codec = self.musicgen.compression_model
             vocabularies = [
                 sorted(conditioner.t5_tokenizer.get_vocab().items())
                 for conditioner in lm.condition_provider.conditioners.values()
