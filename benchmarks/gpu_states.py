@@ -27,9 +27,9 @@ def _deviations_of(bench: Bench, table: Table, model: Any, twin: str) -> torch.T
     """Add the rows of one model; return the tokens it composed."""
     extractor = ActivationExtractor(model)
     extractor.generate(texts(4), range(4), bench.sizes.compared)
-    codes, captured = extractor.codes, extractor.get_activations()
+    codes, captured = extractor.codes, extractor.get_activations(raw=True)
     extractor.replay(texts(4))
-    replayed = extractor.get_activations()
+    replayed = extractor.get_activations(raw=True)
     shares = []
     for states in captured.values():
         ours = by_branch(states.to(bench.device))

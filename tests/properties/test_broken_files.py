@@ -20,7 +20,8 @@ def read_stack(path):
     with Stack(path) as stack:
         states = {layer: stack.read(layer).tobytes() for layer in stack.layers()}
         arrays = (stack.codes, stack.frames, stack.seconds, stack.complete)
-        return stack.attrs, stack.branches, states, [array.tobytes() for array in arrays]
+        attrs = {name: np.asarray(value).tolist() for name, value in stack.attrs.items()}
+        return attrs, stack.branches, states, [array.tobytes() for array in arrays]
 
 
 def write_gram(path):

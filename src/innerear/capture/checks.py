@@ -252,7 +252,7 @@ def require_passed(checks: pd.DataFrame, path: str) -> None:
         return
     lines = [
         f"  - {row['check']}: {row['sample']} has {row['value']:g} (tolerance {row['tolerance']:g})"
-        + (f" at {row['where']}" if row["where"] else "")
+        + (f" at {row['where']}" if str(row["where"]) else "")
         for _, row in failed.iterrows()
     ]
     stack = Path(path).parent.parent / "stacks" / f"{failed.iloc[0]['sample']}.h5"

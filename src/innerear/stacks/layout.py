@@ -203,4 +203,4 @@ class Reader:
         dataset = self.dataset(name)
         with self._intact(f"dataset {name!r}"):
             values = dataset[selection]
-            return values.astype(bool) if dataset.attrs.get("dtype") == "bool" else values
+            return values.astype(bool) if str(dataset.attrs.get("dtype")) == "bool" else values

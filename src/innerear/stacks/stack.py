@@ -130,12 +130,12 @@ class StackWriter:
             self._layout.axis(site, "d_model", np.arange(d_model))
         chunks = (1, chunk_steps(self.timeline.n_steps), d_model)
         levels = np.zeros(expected, np.float32) if levels is None else levels.astype(np.float32)
-        for kind, dims, array, own in (
-            ("layer", ("branch", "step", "d_model"), stored, {"chunks": chunks, "about": _STATES}),
-            ("level", ("branch", "step"), levels, {"about": _LEVELS}),
+        for kind, dims, array, shape, about in (
+            ("layer", ("branch", "step", "d_model"), stored, chunks, _STATES),
+            ("level", ("branch", "step"), levels, None, _LEVELS),
         ):
             name = f"{kind}_{layer:02d}"
-            self._layout.dataset(site, name, dims, array, **own)
+            self._layout.dataset(site, name, dims, array, chunks=shape, about=about)
             self._hashes[f"{site}/{name}"] = hashlib.sha256(array.tobytes()).hexdigest()
 
     def write_input_gap(self, gap: np.ndarray) -> None:
@@ -186,7 +186,7 @@ class Stack(Reader):
         #: float32 [S]
         self.seconds: np.ndarray = self.values("step/seconds")
         #: bool [S]
-        self.complete: np.ndarray = self.values("step/complete")
+        self.complete: np.ndarray = self.values("step/complete").astype(bool)
 
     @property
     def timeline(self) -> Timeline:
