@@ -113,7 +113,7 @@ def resume(run, undisturbed):
 # disk, the job is killed, alone or with its whole process group.
 KILL = """
 import os, signal
-from innerear.stacks.layout import Layout
+from innerear.io.hdf5 import Layout
 add = Layout.dataset
 def dataset(self, group, name, *rest, **more):
     if name == "layer_05":

@@ -17,9 +17,9 @@ Stack, one file per sample::
     likelihood/nll       float32 [distribution, codebook, frame], of replayed stacks
 """
 
+from innerear.io.hdf5 import SCHEMA_VERSION
 from innerear.stacks.counterfactual_files import open_templates, part_name, template_files, template_part
 from innerear.stacks.gram_file import GramFile, open_layers
-from innerear.stacks.layout import SCHEMA_VERSION
 from innerear.stacks.stack import BRANCHES, LayerReader, Stack, StackWriter, tokens_hash
 
 __all__ = [

@@ -11,7 +11,7 @@ import pandas as pd
 
 from innerear.errors import InputError
 from innerear.stacks.gram_file import GramFile
-from innerear.stacks.layout import remake
+from innerear.io.names import remake
 
 
 def fixed_texts(values: Sequence[str]) -> np.ndarray:

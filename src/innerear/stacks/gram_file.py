@@ -8,7 +8,9 @@ from typing import Any
 import numpy as np
 
 from innerear.errors import InputError
-from innerear.stacks.layout import Reader, new_file
+from innerear.io.hdf5 import new_file
+from innerear.io.hdf5_reader import Reader
+from innerear.io.names import remake
 
 #: name -> (axes, values), as `GramFile.write` and xarray take it
 Arrays = dict[str, tuple[tuple[str, ...], np.ndarray]]
@@ -35,6 +37,7 @@ class GramFile(Reader):
         arrays: Mapping[str, tuple[Sequence[str], np.ndarray]],
         coords: Mapping[str, Any],
         attrs: Mapping[str, Any] | None = None,
+        name: str | PathLike | None = None,
     ) -> None:
         """Write a file; it appears under its name once it is whole.
 
@@ -44,6 +47,7 @@ class GramFile(Reader):
         arrays : name → (axis names, array).
         coords : axis name → coordinates.
         attrs : provenance; None values are left out.
+        name : where the file will lie in the end, if its folder still has a temporary name.
 
         Examples
         --------
@@ -52,26 +56,24 @@ class GramFile(Reader):
         ...     gram.read("mean", step=0)
         np.float64(1.0)
         """
-        with new_file(path, _KIND, attrs or {}) as layout:
-            for name, coordinates in coords.items():
-                layout.axis("/", name, coordinates)
-            for name, (dims, array) in arrays.items():
-                values = np.asarray(array)
-                layout.dataset("/", name, dims, values, chunks=_chunks(values.shape))
+        with new_file(path, _KIND, attrs or {}, name) as layout:
+            for axis, coordinates in coords.items():
+                layout.axis("/", axis, coordinates)
+            for array, (dims, given) in arrays.items():
+                values = np.asarray(given)
+                layout.dataset("/", array, dims, values, chunks=_chunks(values.shape))
 
     def __contains__(self, name: str) -> bool:
-        return name in self.file
+        return name in self.contents
 
     def dims(self, name: str) -> tuple[str, ...]:
         """Return the names of a dataset's axes."""
-        dataset = self.dataset(name)
-        with self._intact(f"dataset {name!r}"):
-            return tuple(str(dataset.dims[axis].keys()[0]) for axis in range(dataset.ndim))
+        self.dataset(name)
+        return tuple(self.contents[name].dims)
 
     def coords(self, axis: str) -> np.ndarray:
         """Return the coordinates of an axis; texts as str."""
-        values = self.values(axis)
-        return np.array([text.decode() for text in values]) if values.dtype.kind in "SO" else values
+        return self.values(axis)
 
     def read(self, name: str, **where: str | int | slice) -> np.ndarray:
         """Return a dataset, or the part of it that `where` selects by axis: a label, a position or a slice.

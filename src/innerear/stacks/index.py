@@ -8,7 +8,7 @@ import pandas as pd
 from tqdm import tqdm
 
 from innerear.errors import InputError
-from innerear.stacks.layout import remake
+from innerear.io.names import remake
 from innerear.stacks.stack import Stack
 
 COLUMNS = (

@@ -1,0 +1,198 @@
+"""HDF5 files of ours, written: named axes, and a list of contents with the hash of each dataset.
+
+The list, a JSON text in the dataset ``contents``, says of each dataset its axes, type and shape, and the
+sha256 of each block of it: `rows` entries of one `axis`, so that a part can be checked alone. The attribute
+``content_sha256`` is the hash of the list, and ``header_sha256`` that of all other attributes.
+"""
+
+import hashlib
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from os import PathLike
+from typing import Any
+
+import h5py
+import numpy as np
+
+from innerear.io.files import Patient, atomic
+from innerear.io.names import name_in_study
+
+#: 3: states without their mean over units, which lies beside them; booleans as int8; hashes of all contents
+SCHEMA_VERSION = 3
+
+CONTENTS, CONTENT_HASH, HEADER_HASH = "contents", "content_sha256", "header_sha256"
+#: attributes that each file sets itself
+OF_THE_FILE = ("schema", "schema_version", "written_as", CONTENT_HASH, HEADER_HASH)
+
+#: types of values
+TYPES = ("int8", "uint8", "int16", "int32", "int64", "float16", "float32", "float64", "bool", "text")
+
+_BLOCKS = 16
+_DIGITS = 32  # of a block's hash: 128 bits
+
+
+@dataclass(frozen=True)
+class Entry:
+    """What a file says of one of its datasets.
+
+    Attributes
+    ----------
+    dims : names of its axes.
+    type : NumPy's name of the values' type; ``bool`` (stored as int8) or ``text``.
+    shape : of the dataset.
+    axis, rows : a block is so many entries of this axis, 0 or 1.
+    sha256 : of each block, in order.
+    """
+
+    dims: list[str]
+    type: str
+    shape: list[int]
+    axis: int
+    rows: int
+    sha256: list[str]
+
+    @classmethod
+    def of(cls, dims: Sequence[str], values: np.ndarray, axis: int = 0, rows: int = 0) -> "Entry":
+        """Describe values; by default blocks of the first axis of three or more."""
+        text = values.dtype.kind in "SUO"
+        length = values.shape[axis] if values.ndim else 1
+        rows = max(1, rows or (-(-length // _BLOCKS) if values.ndim > 2 and not text else length))
+        kind = "text" if text else values.dtype.name
+        if kind not in TYPES:
+            raise ValueError(f"values of type {kind} cannot be stored")
+        blank = cls(list(dims), kind, list(values.shape), axis, rows, [])
+        return cls(**asdict(blank) | {"sha256": blank.digests(values)})
+
+    def digests(self, values: np.ndarray) -> list[str]:
+        """Return the hash of each block of `values`, which begin with a block."""
+        if self.type == "text":
+            return [digest([json.dumps(texts(values).tolist()).encode()])]
+        if not self.shape:
+            return [digest([values])]
+        starts = range(0, values.shape[self.axis], self.rows)
+        return [digest(_rows(values, self.axis, start, start + self.rows)) for start in starts]
+
+
+def _rows(values: np.ndarray, axis: int, start: int, stop: int) -> list[np.ndarray]:
+    """Return a block in C order, in parts that lie in one piece of memory."""
+    return [one[start:stop] for one in values] if axis else [values[start:stop]]
+
+
+def digest(parts: Iterable[Any]) -> str:
+    """Return the hash of a block, from its parts in C order."""
+    found = hashlib.sha256()
+    for part in parts:
+        found.update(np.ascontiguousarray(part) if isinstance(part, np.ndarray) else part)
+    return found.hexdigest()[:_DIGITS]
+
+
+def texts(values: np.ndarray) -> np.ndarray:
+    """Return texts, which HDF5 gives as bytes, as str."""
+    every = [one.decode() if isinstance(one, bytes) else str(one) for one in values.ravel().tolist()]
+    return np.array(every, dtype=str).reshape(values.shape)
+
+
+def plain(value: Any) -> Any:
+    """Return an attribute as a plain Python value."""
+    return value.tolist() if isinstance(value, np.generic | np.ndarray) else value
+
+
+def content_hash(contents: str) -> str:
+    """Return the hash of a list of contents."""
+    return hashlib.sha256(contents.encode()).hexdigest()
+
+
+def header_hash(attrs: Mapping[str, Any]) -> str:
+    """Return the hash of a file's attributes, by name."""
+    covered = {name: plain(value) for name, value in attrs.items() if name != HEADER_HASH}
+    return hashlib.sha256(json.dumps(covered, sort_keys=True).encode()).hexdigest()
+
+
+class Layout:
+    """A file being written: datasets with named axes in groups."""
+
+    def __init__(self, file: Any, kind: str, attrs: Mapping[str, Any]) -> None:
+        self.file = file
+        self._contents: dict[str, Entry] = {}
+        for name, value in attrs.items():
+            if value is not None and name not in OF_THE_FILE:
+                file.attrs[name] = value
+        file.attrs["schema"] = kind
+        file.attrs["schema_version"] = SCHEMA_VERSION
+
+    def axis(self, group: str, name: str, coordinates: Any) -> None:
+        """Add a coordinate that is also a dimension scale."""
+        values = np.asarray(coordinates)
+        stored = values.astype(h5py.string_dtype()) if values.dtype.kind in "UO" else values
+        scale = self.file.require_group(group).create_dataset(name, data=stored, track_times=False)
+        scale.make_scale(name)
+        self._note(group, name, Entry.of([name], values))
+
+    def dataset(
+        self,
+        group: str,
+        name: str,
+        dims: Sequence[str],
+        values: np.ndarray,
+        *,
+        chunks: tuple[int, ...] | None = None,
+        about: str = "",
+        axis: int = 0,
+        rows: int = 0,
+    ) -> None:
+        """Add a checksummed dataset, described by `about`, whose axes are the scales `dims` of its group.
+
+        It is hashed in blocks of so many `rows` of an `axis`, see `Entry`.
+        """
+        parent = self.file.require_group(group)
+        if values.shape != (expected := tuple(len(parent[dim]) for dim in dims)):
+            raise ValueError(f"{name} has shape {values.shape}, its axes {expected}")
+        # netCDF knows no booleans. The attribute is xarray's own, which turns them into bool again.
+        stored = values.astype(np.int8) if values.dtype == bool else values
+        created = parent.create_dataset(
+            name, data=stored, chunks=chunks or True, fletcher32=True, track_times=False
+        )
+        if values.dtype == bool:
+            created.attrs["dtype"] = "bool"
+        if about:
+            created.attrs["long_name"] = about
+        for position, dim in enumerate(dims):
+            created.dims[position].attach_scale(parent[dim])
+        self._note(group, name, Entry.of(dims, values, axis, rows))
+
+    def _note(self, group: str, name: str, entry: Entry) -> None:
+        self._contents[f"{group}/{name}".strip("/")] = entry
+
+    def seal(self, path: str | PathLike) -> None:
+        """Add the contents, the file's name and the hashes; nothing is added after them."""
+        entries = {name: asdict(entry) for name, entry in self._contents.items()}
+        contents = json.dumps(entries, sort_keys=True, separators=(",", ":"))
+        self.file.create_dataset(CONTENTS, data=contents, dtype=h5py.string_dtype(), track_times=False)
+        self.file.attrs["written_as"] = name_in_study(path)
+        self.file.attrs[CONTENT_HASH] = content_hash(contents)
+        self.file.attrs[HEADER_HASH] = header_hash(dict(self.file.attrs))
+
+
+@contextmanager
+def new_file(
+    path: str | PathLike, kind: str, attrs: Mapping[str, Any], name: str | PathLike | None = None
+) -> Iterator[Layout]:
+    """Write a file; it is sealed and gets its name once it is whole.
+
+    Parameters
+    ----------
+    path : the file to write.
+    kind : of the file, which its readers ask for.
+    attrs : its attributes; None values are left out, and `OF_THE_FILE` are the file's own.
+    name : where it will lie in the end, if its folder still has a temporary name.
+    """
+    with (
+        atomic(path) as temporary,
+        Patient(temporary) as patient,
+        h5py.File(patient, "w", libver=("v110", "v110")) as file,
+    ):
+        layout = Layout(file, kind, attrs)
+        yield layout
+        layout.seal(name or path)
