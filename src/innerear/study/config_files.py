@@ -42,7 +42,7 @@ def _once(path: str | PathLike, pairs: list[tuple[str, object]]) -> None:
 
 
 def _root(text: str) -> yaml.Node | None:
-    """Return what YAML reads, before it becomes values; None where this loader is stricter than Snakemake's."""
+    """Return what YAML reads; None where this loader is stricter than Snakemake's."""
     try:
         return yaml.compose(text, _Loader)
     except yaml.YAMLError:

@@ -60,8 +60,8 @@ def check_path(path: str, where: str) -> None:
     """Refuse, with an InputError, a path with braces, or with characters that cannot be printed."""
     if not path.isprintable() or "{" in path or "}" in path:
         raise InputError(
-            f"{where}: {shown(path)} has a brace, which Snakemake takes for a pattern, or a character that cannot "
-            "be printed; rename the folder"
+            f"{where}: {shown(path)} has a brace, which Snakemake takes for a pattern, or a character "
+            "that cannot be printed; rename the folder"
         )
 
 

@@ -4,7 +4,6 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
-from math import isfinite
 from os import PathLike
 from typing import Any
 
@@ -15,7 +14,8 @@ from innerear.study.sheets import read_sheet
 SHEET_COLUMNS = ("id", "text", "emotion", "template", "valence", "arousal", "neutral", "paraphrase")
 _NEEDED = SHEET_COLUMNS[:3]
 #: labels that any prompt may have; a study's contrast is one of them or a label of its own
-LABELS = ("emotion", "valence", "arousal")
+RATINGS = ("valence", "arousal")
+LABELS = ("emotion", *RATINGS)
 # Other columns of the table of samples, which are no labels.
 _USED = ("sample_id", "prompt_id", "seed", "model", "model_identity", "stack", "audio", "n_steps", "n_frames")
 _USED += ("tokens_sha256", "content_sha256", "sample", "reason", "null")
@@ -25,8 +25,8 @@ MAX_PROMPTS, MAX_SAMPLES = 20_000, 1_000_000
 MAX_RATING = 1e9
 
 _NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
-# Whole numbers that tables keep as they are written.
-_CATEGORY = re.compile(r"0|[1-9][0-9]{0,14}")
+# What people or programs write for a number that is none here.
+_NO_NUMBER = re.compile(r"[+-]?\.?(inf|infinity|nan)|[+\u2212-]?[0-9]+,[0-9]+|\u2212[0-9.]+", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -162,9 +162,7 @@ def sheet_rows(path: str | PathLike, label: str = "") -> dict[int, dict[str, str
 
 def _prompt_from_row(cells: Mapping[str, str], label: str | float | None, where: str) -> Prompt:
     template = cells.get("template", "")
-    valence, arousal = (
-        _rating(cells.get(scale, ""), f"{where}: {scale}") for scale in ("valence", "arousal")
-    )
+    valence, arousal = (_rating(cells.get(scale, ""), f"{where}: {scale}") for scale in RATINGS)
     text = tidy(cells["text"], f"{where}: the prompt {shown(cells['id'])}")
     return Prompt(cells["id"], text, template, cells["emotion"], valence, arousal, label)
 
@@ -182,41 +180,49 @@ def _rating(cell: str, where: str) -> float | None:
 def _own_labels(values: Sequence[Any], name: str, places: Sequence[str]) -> list[str | float | None]:
     """Return a label of the study's own for each of `places`: all numbers, or all texts.
 
+    Texts that look like numbers, such as 1, become ``name 1``: they stay categories in every table.
+
     Raises
     ------
-    InputError: a missing label, numbers among texts, or a text that tables would take for another number.
+    InputError: a missing label, numbers among texts, or a rating out of range.
     """
     if not name:
         return [None] * len(values)
     for value, place in zip(values, places, strict=True):
-        if value is None or not str(value).strip():
-            raise InputError(
-                f"{place}: contrast asks for the label {name!r}, which it does not have; give every one a "
-                f"{name}, or set contrast to one of {', '.join(LABELS)}"
-            )
+        _check_own_label(value, name, place)
         if isinstance(value, str) is not isinstance(values[0], str):
             raise InputError(
                 f"the label {name} is {shown(values[0])} at {places[0]}, but {shown(value)} at {place}; give "
                 "numbers everywhere (a rating) or texts everywhere (categories)"
             )
-        if isinstance(value, str):
-            _check_category(value, f"{place}: the label {name}")
-        elif not abs(value) <= MAX_RATING:
-            raise InputError(f"{place}: the label {name} is {value}; ratings lie in ±{MAX_RATING:,.0f}")
-    return [value.strip() if isinstance(value, str) else float(value) for value in values]
+    if not isinstance(values[0], str):
+        return [float(value) for value in values]
+    # A table does not tell the text 1 from the number 1.
+    front = f"{name} " if any(map(_like_a_number, values)) else ""
+    return [front + value.strip() for value in values]
 
 
-def _check_category(text: str, where: str) -> None:
-    """Refuse a text that is a number, unless it is one that tables keep as it is written."""
-    try:
-        number = float(text)
-    except ValueError:
-        return
-    if not isfinite(number) or not _CATEGORY.fullmatch(text.strip()):
+def _check_own_label(value: Any, name: str, place: str) -> None:
+    """Refuse a label that is missing, or a rating that is no number or out of range."""
+    if value is None or not str(value).strip():
         raise InputError(
-            f"{where} is {shown(text)}, a number written as text; for a rating give a finite number without "
-            f"quotes, for a category a word, such as class-{text.strip()[:20]}"
+            f"{place}: contrast asks for the label {name!r}, which it does not have; give every one a "
+            f"{name}, or set contrast to one of {', '.join(LABELS)}"
         )
+    if isinstance(value, str) and _NO_NUMBER.fullmatch(value.strip()):
+        raise InputError(
+            f"{place}: the label {name} is {shown(value)}; write a finite number with a decimal point, or a word"
+        )
+    if not isinstance(value, str) and not abs(value) <= MAX_RATING:
+        raise InputError(f"{place}: the label {name} is {value}; ratings lie in ±{MAX_RATING:,.0f}")
+
+
+def _like_a_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return text.strip().lower() in ("true", "false")
+    return True
 
 
 def checked(prompts: list[Prompt], where: str, rows: Sequence[int]) -> list[Prompt]:
@@ -247,7 +253,7 @@ def checked(prompts: list[Prompt], where: str, rows: Sequence[int]) -> list[Prom
                 f"{where}: rows {rows[first]} and {row}, {prompts[first].id!r} and {prompt.id!r}, have one "
                 f"text, {shown(prompt.text)}: equal clips would count as independent; word one otherwise"
             )
-        for scale in ("valence", "arousal"):
+        for scale in RATINGS:
             rating = getattr(prompt, scale)
             if rating is not None and not -1 <= rating <= 1:
                 raise InputError(f"{here}: {scale} is {rating}; ratings lie in −1…1")
@@ -261,7 +267,7 @@ def checked(prompts: list[Prompt], where: str, rows: Sequence[int]) -> list[Prom
 
 def check_contrast(prompts: Sequence[Prompt], contrast: str) -> None:
     """Refuse, with an InputError, a rating as contrast that some prompt lacks."""
-    for prompt in prompts if contrast in ("valence", "arousal") else ():
+    for prompt in prompts if contrast in RATINGS else ():
         if getattr(prompt, contrast) is None:
             raise InputError(
                 f"contrast: {contrast} is asked for, but prompt {prompt.id!r} has none; rate every prompt, "
