@@ -1,0 +1,138 @@
+"""The browsers that are installed, and pages to open in them."""
+
+import os
+import shutil
+import subprocess
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import soundfile
+from fake_likelihood import write_likelihood
+from numpy.typing import NDArray
+from scipy.signal import butter, sosfilt
+
+pytest.importorskip("playwright", reason="playwright is not installed: run make test-browser")
+
+from playwright.sync_api import sync_playwright
+
+from innerear.pages.clips import clips_page
+from innerear.pages.counterfactual import counterfactual_page
+from innerear.stacks import GramFile
+
+from .chromium import Chromium
+from .firefox import Firefox
+from .recorder import comparable
+
+SECONDS = 5
+#: samples a second and channels of each clip
+FORMATS = {"t-calm": (16000, 1), "t-sad": (32000, 1), "u-calm": (32000, 2), "u-sad": (16000, 1)}
+
+
+@dataclass
+class Pages:
+    """A page for each name, and the sound of each clip by sample id, as `comparable` makes it."""
+
+    paths: dict[str, Path]
+    clips: dict[str, NDArray]
+
+
+@pytest.fixture(scope="session")
+def pages(tmp_path_factory) -> Pages:
+    """Pages of made-up clips: noise, which sounds like nothing but itself."""
+    folder, rng = tmp_path_factory.mktemp("pages"), np.random.default_rng(0)
+    rows, clips = [], {}
+    for prompt, (rate, channels) in FORMATS.items():
+        # Low noise is alike at half a sample's distance.
+        low = butter(4, 1000, fs=rate, output="sos")
+        wave = sosfilt(low, rng.normal(0, 0.3, (SECONDS * rate, channels)), axis=0)
+        soundfile.write(path := folder / f"{prompt}.wav", wave, rate)
+        clips[f"{prompt}/seed-0"] = comparable(wave, rate)
+        emotion = prompt.partition("-")[2]
+        rows.append((f"{prompt}/seed-0", prompt, emotion, f"a {emotion} piece for <strings>", 0, path))
+    samples = pd.DataFrame(rows, columns=["sample_id", "prompt_id", "emotion", "text", "seed", "audio"])
+    sheet = clips_page(
+        samples,
+        title="noise",
+        model="made up",
+        clips=_features(samples["sample_id"]),
+        chroma=rng.uniform(size=(len(samples), 12, 250)),
+        norms=rng.normal(size=(len(samples), 3, 253)),
+    )
+    write_likelihood(folder / "likelihood.h5")
+    with GramFile(folder / "likelihood.h5") as likelihood:
+        other = counterfactual_page(samples, likelihood, title="noise: t", model="made up")
+    paths = {"listen": folder / "listen.html", "counterfactual": folder / "counterfactual.html"}
+    paths["listen"].write_text(sheet, encoding="utf-8")
+    paths["counterfactual"].write_text(other, encoding="utf-8")
+    return Pages(paths, clips)
+
+
+def _features(samples) -> pd.DataFrame:
+    """Return a table with every measure that a page shows."""
+    values = {"tempo": 120.0, "loudness": -20.0, "centroid": np.nan, "majorness": -0.2}
+    rows = [
+        (sample, feature, value, "" if np.isfinite(value) else "silent")
+        for sample in samples
+        for feature, value in values.items()
+    ]
+    return pd.DataFrame(rows, columns=["sample_id", "feature", "value", "reason"])
+
+
+@pytest.fixture(scope="session")
+def chromium():
+    """An open window of Chromium."""
+    program = _program("chromium")
+    with sync_playwright() as playwright:
+        window = Chromium(playwright, program)
+        yield window
+        window.close()
+
+
+@pytest.fixture(scope="session")
+def sound_card(tmp_path_factory):
+    """Return the environment of a sound card that does not exist: without one, Firefox plays nothing."""
+    program = _program("pulseaudio")
+    folder = tmp_path_factory.mktemp("sound")
+    folder.chmod(0o700)
+    socket, log = folder / "socket", folder / "log"
+    environment = os.environ | {"HOME": str(folder), "XDG_RUNTIME_DIR": str(folder)}
+    command = [program, "-n", "--daemonize=no", "--use-pid-file=no", "--exit-idle-time=-1", "--disable-shm"]
+    for module in ("module-null-sink", f"module-native-protocol-unix socket={socket} auth-anonymous=1"):
+        command += ["-L", module]
+    with log.open("w") as lines:
+        card = subprocess.Popen(command, stdout=lines, stderr=lines, env=environment)
+    try:
+        while not socket.exists():
+            assert card.poll() is None, log.read_text()
+            time.sleep(0.1)
+        yield environment | {"PULSE_SERVER": f"unix:{socket}"}
+    finally:
+        card.terminate()
+        card.wait()
+
+
+@pytest.fixture(scope="session")
+def firefox(sound_card, tmp_path_factory):
+    """An open window of Firefox."""
+    program = _program("firefox-esr", "firefox")
+    window = Firefox(program, tmp_path_factory.mktemp("firefox") / "profile", sound_card)
+    yield window
+    window.close()
+
+
+@pytest.fixture(params=["chromium", "firefox"])
+def browser(request):
+    """Each browser in turn, as wide as a desk's."""
+    window = request.getfixturevalue(request.param)
+    window.resize(1440, 900)
+    return window
+
+
+def _program(*names: str) -> str:
+    """Return the path of a program; skip what needs it where it is not."""
+    found = next(filter(None, map(shutil.which, names)), None)
+    return found or pytest.skip(f"{names[0]} is not installed: apt-get install {names[0]}")

@@ -1,0 +1,36 @@
+"""Pages of clips on a telephone and on a desk, and for readers who do not see them. Pictures are kept."""
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+
+# Elements that reach out of the window, or whose content reaches out of them.
+_OUTSIDE = """
+const wide = element => element.getBoundingClientRect().right > innerWidth + 1
+    || getComputedStyle(element).overflow === "visible" && element.clientWidth > 0
+    && element.scrollWidth > element.clientWidth + 1;
+return [...document.querySelectorAll("body, body *:not(svg *)")].filter(wide)
+    .map(element => element.outerHTML.slice(0, 120));"""
+_OPEN = "for (const closer of document.querySelectorAll('details')) closer.open = true;"
+NAMES = ["listen", "counterfactual"]
+
+
+@pytest.mark.parametrize("width", [390, 1440])
+@pytest.mark.parametrize("name", NAMES)
+def test_nothing_reaches_out_of_the_window(chromium, pages, tmp_path, name, width):
+    chromium.resize(width, 900)
+    chromium.open(pages.paths[name])
+    chromium.screenshot(tmp_path / f"{name}_{width}.png")
+    assert chromium.run(_OUTSIDE) == []
+    chromium.run(_OPEN)
+    chromium.screenshot(tmp_path / f"{name}_{width}_open.png")
+    assert chromium.run(_OUTSIDE) == []
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_axe_finds_nothing_serious(chromium, pages, name):
+    chromium.resize(1440, 900)
+    chromium.open(pages.paths[name])
+    chromium.run(_OPEN)
+    found = Axe().run(chromium.page).response["violations"]
+    serious = [fault for fault in found if fault["impact"] in ("serious", "critical")]
+    assert not serious, [(fault["id"], fault["nodes"][0]["html"]) for fault in serious]
