@@ -9,7 +9,7 @@ INSTALLED := .venv/installed
 # ends with the process.
 RESUME := --rerun-incomplete --nolock
 
-.PHONY: run test test-cluster check format lock dag docs nano clean
+.PHONY: run test test-cluster test-browser check format lock dag docs nano clean
 
 run: $(INSTALLED)  ## The study of config.yaml from text to report: results/<study>/
 	$(BIN)/snakemake --cores $(CORES) --scheduler greedy $(RESUME)
@@ -17,10 +17,13 @@ run: $(INSTALLED)  ## The study of config.yaml from text to report: results/<stu
 	@echo "Open results/$(STUDY)/findings.html first; clips are in listen.html, all figures in report.zip"
 
 test: check  ## All tests, as continuous integration runs them
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --ignore tests/cluster
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --ignore tests/cluster --ignore tests/browser
 
 test-cluster: $(INSTALLED)  ## What needs Debian packages (.ci/run installs them): a study on a Slurm of this machine's own, other readers
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/cluster tests/stacks/test_other_tools.py
+
+test-browser: $(INSTALLED)  ## What needs Debian's chromium, firefox-esr and pulseaudio (.ci/run installs them): pages in browsers
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/browser
 
 check: $(INSTALLED)  ## Style, types and the workflow's own linter
 	$(BIN)/ruff check

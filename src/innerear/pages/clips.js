@@ -21,7 +21,8 @@ function wav(decoded) {
       samples[i * channels + c] = Math.round(32767 * Math.max(-1, Math.min(1, value)));
     });
   const u16 = (...values) => Uint16Array.from(values), u32 = (...values) => Uint32Array.from(values);
-  const size = samples.byteLength, format = [u16(1, channels), u32(rate, 2 * channels * rate), u16(2 * channels, 16)];
+  const size = samples.byteLength, format = [
+    u16(1, channels), u32(rate, 2 * channels * rate), u16(2 * channels, 16)];
   return new Blob(["RIFF", u32(36 + size), "WAVEfmt ", u32(16), ...format, "data", u32(size), samples],
     {type: "audio/wav"});
 }
