@@ -1,15 +1,18 @@
 """HDF5 files of ours, written: named axes, and a list of contents with the hash of each dataset.
 
 The list, a JSON text in the dataset ``contents``, says of each dataset its axes, type and shape, and the
-sha256 of each block of it: `rows` entries of one `axis`, so that a part can be checked alone. The attribute
-``content_sha256`` is the hash of the list, and ``header_sha256`` that of all other attributes.
+sha256 of each block of it: `rows` entries of one `axis`, so that a part can be checked alone. Texts it holds
+itself. The attribute ``content_sha256`` is the hash of the list, and ``header_sha256`` that of all attributes.
+
+Readers of ours read no text of variable length: HDF5 keeps these without a checksum, and a flipped bit can make
+it search for ever. Other tools read them: netCDF's own cannot read arrays of texts of one length.
 """
 
 import hashlib
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from os import PathLike
 from typing import Any
 
@@ -44,6 +47,7 @@ class Entry:
     shape : of the dataset.
     axis, rows : a block is so many entries of this axis, 0 or 1.
     sha256 : of each block, in order.
+    texts : the values, if they are texts.
     """
 
     dims: list[str]
@@ -52,23 +56,23 @@ class Entry:
     axis: int
     rows: int
     sha256: list[str]
+    texts: list[str] | None = None
 
     @classmethod
     def of(cls, dims: Sequence[str], values: np.ndarray, axis: int = 0, rows: int = 0) -> "Entry":
         """Describe values; by default blocks of the first axis of three or more."""
-        text = values.dtype.kind in "SUO"
+        if values.dtype.kind in "SUO":
+            texts = [one.decode() if isinstance(one, bytes) else str(one) for one in values.tolist()]
+            return cls(list(dims), "text", list(values.shape), 0, 1, [], texts)
+        if values.dtype.name not in TYPES:
+            raise ValueError(f"values of type {values.dtype} cannot be stored")
         length = values.shape[axis] if values.ndim else 1
-        rows = max(1, rows or (-(-length // _BLOCKS) if values.ndim > 2 and not text else length))
-        kind = "text" if text else values.dtype.name
-        if kind not in TYPES:
-            raise ValueError(f"values of type {kind} cannot be stored")
-        blank = cls(list(dims), kind, list(values.shape), axis, rows, [])
-        return cls(**asdict(blank) | {"sha256": blank.digests(values)})
+        rows = max(1, rows or (-(-length // _BLOCKS) if values.ndim > 2 else length))
+        blank = cls(list(dims), values.dtype.name, list(values.shape), axis, rows, [])
+        return replace(blank, sha256=blank.digests(values))
 
     def digests(self, values: np.ndarray) -> list[str]:
         """Return the hash of each block of `values`, which begin with a block."""
-        if self.type == "text":
-            return [digest([json.dumps(texts(values).tolist()).encode()])]
         if not self.shape:
             return [digest([values])]
         starts = range(0, values.shape[self.axis], self.rows)
@@ -88,14 +92,10 @@ def digest(parts: Iterable[Any]) -> str:
     return found.hexdigest()[:_DIGITS]
 
 
-def texts(values: np.ndarray) -> np.ndarray:
-    """Return texts, which HDF5 gives as bytes, as str."""
-    every = [one.decode() if isinstance(one, bytes) else str(one) for one in values.ravel().tolist()]
-    return np.array(every, dtype=str).reshape(values.shape)
-
-
 def plain(value: Any) -> Any:
     """Return an attribute as a plain Python value."""
+    if isinstance(value, bytes):
+        return value.decode()
     return value.tolist() if isinstance(value, np.generic | np.ndarray) else value
 
 
@@ -118,9 +118,16 @@ class Layout:
         self._contents: dict[str, Entry] = {}
         for name, value in attrs.items():
             if value is not None and name not in OF_THE_FILE:
-                file.attrs[name] = value
-        file.attrs["schema"] = kind
-        file.attrs["schema_version"] = SCHEMA_VERSION
+                self.note(name, value)
+        self.note("schema", kind)
+        self.note("schema_version", SCHEMA_VERSION)
+
+    def note(self, name: str, value: Any) -> None:
+        """Add an attribute of the file."""
+        if isinstance(value, str):
+            self.file.attrs.create(name, *_text(value))
+        else:
+            self.file.attrs[name] = value
 
     def axis(self, group: str, name: str, coordinates: Any) -> None:
         """Add a coordinate that is also a dimension scale."""
@@ -128,7 +135,7 @@ class Layout:
         stored = values.astype(h5py.string_dtype()) if values.dtype.kind in "UO" else values
         scale = self.file.require_group(group).create_dataset(name, data=stored, track_times=False)
         scale.make_scale(name)
-        self._note(group, name, Entry.of([name], values))
+        self._list(group, name, Entry.of([name], values))
 
     def dataset(
         self,
@@ -160,19 +167,26 @@ class Layout:
             created.attrs["long_name"] = about
         for position, dim in enumerate(dims):
             created.dims[position].attach_scale(parent[dim])
-        self._note(group, name, Entry.of(dims, values, axis, rows))
+        self._list(group, name, Entry.of(dims, values, axis, rows))
 
-    def _note(self, group: str, name: str, entry: Entry) -> None:
+    def _list(self, group: str, name: str, entry: Entry) -> None:
         self._contents[f"{group}/{name}".strip("/")] = entry
 
     def seal(self, path: str | PathLike) -> None:
         """Add the contents, the file's name and the hashes; nothing is added after them."""
         entries = {name: asdict(entry) for name, entry in self._contents.items()}
         contents = json.dumps(entries, sort_keys=True, separators=(",", ":"))
-        self.file.create_dataset(CONTENTS, data=contents, dtype=h5py.string_dtype(), track_times=False)
-        self.file.attrs["written_as"] = name_in_study(path)
-        self.file.attrs[CONTENT_HASH] = content_hash(contents)
-        self.file.attrs[HEADER_HASH] = header_hash(dict(self.file.attrs))
+        values, shape, dtype = _text(contents)
+        self.file.create_dataset(CONTENTS, shape, dtype, values, track_times=False)
+        self.note("written_as", name_in_study(path))
+        self.note(CONTENT_HASH, content_hash(contents))
+        self.note(HEADER_HASH, header_hash(dict(self.file.attrs)))
+
+
+def _text(value: str) -> tuple[Any, tuple[()], np.dtype]:
+    """Return a text as UTF-8 of its own length, with its shape and type in HDF5."""
+    encoded = value.encode()
+    return np.bytes_(encoded), (), h5py.string_dtype("utf-8", max(1, len(encoded)))
 
 
 @contextmanager

@@ -28,7 +28,6 @@ from innerear.io.hdf5 import (
     digest,
     header_hash,
     plain,
-    texts,
 )
 from innerear.io.machine import cannot
 from innerear.io.names import remake, require_name
@@ -141,20 +140,21 @@ class Reader:
         return InputError(f"{self.path}: {what}; {remake(self.target)}")
 
     def _check_schema(self) -> None:
+        version = self._attribute("schema_version")
+        if isinstance(version, int) and version < SCHEMA_VERSION:
+            raise self._refused(
+                f"it has an older schema ({version}; this innerear reads {SCHEMA_VERSION}, in which all contents "
+                "have a hash, and states no mean over units)"
+            )
         kind = self._attribute("schema")
         if kind != self.kind:
-            raise InputError(
-                f"{self.path} is an HDF5 file, but its 'schema' attribute is {kind!r} and not {self.kind!r}: "
-                f"it was not written by rule {self.made_by}; {remake(self.target)}"
+            raise self._refused(
+                f"it is an HDF5 file, but its 'schema' attribute is {kind!r} and not {self.kind!r}: it was not "
+                f"written by rule {self.made_by}"
             )
-        version = self._attribute("schema_version")
-        version = version if isinstance(version, int) else 0
         if version != SCHEMA_VERSION:
-            age = "an older" if version < SCHEMA_VERSION else "a newer"
-            since = ", in which states have no mean over units" if version < SCHEMA_VERSION else ""
-            raise InputError(
-                f"{self.path} has {age} schema ({version}; this innerear reads {SCHEMA_VERSION}{since}); "
-                f"{remake(self.target)}"
+            raise self._refused(
+                f"it has another, newer schema ({version}; this innerear reads {SCHEMA_VERSION})"
             )
 
     def _check_hashes(self, content: str | None) -> None:
@@ -187,7 +187,7 @@ class Reader:
             return None
         stored = _low.h5a.open(self.file.id, name.encode())
         size, dtype = stored.get_storage_size(), stored.dtype
-        simple = dtype.kind in "biuf" or h5py.check_string_dtype(dtype) is not None
+        simple = dtype.kind in "biufS"  # of texts, those of a fixed length
         if size > _LARGEST_ATTRIBUTE or not simple or len(stored.shape) > 1:
             raise self._refused(f"attribute {name!r} is of a type or a size that we do not write")
         return plain(self.file.attrs[name])
@@ -204,7 +204,7 @@ class Reader:
     @cached_property
     def _contents_text(self) -> str:
         stored = self._plain_dataset(CONTENTS, ())
-        if h5py.check_string_dtype(stored.dtype) is None:
+        if stored.dtype.kind != "S":
             raise self._refused("its list of contents is no text")
         return stored[()].decode()
 
@@ -214,10 +214,7 @@ class Reader:
         with self._intact("list of contents"):
             entries = {name: Entry(**entry) for name, entry in json.loads(self._contents_text).items()}
             for name, entry in entries.items():
-                length = entry.shape[entry.axis] if entry.shape else 1
-                blocks = -(-length // entry.rows) if entry.type != "text" else 1
-                fits = len(entry.sha256) == blocks and len(entry.dims) == len(entry.shape)
-                if not fits or entry.type not in TYPES or entry.axis not in (0, 1):
+                if not _fits(entry):
                     raise self._refused(f"its list of contents does not describe {name!r}")
             return entries
 
@@ -229,10 +226,10 @@ class Reader:
             if name not in self._checked:
                 entry = self.contents[name]
                 dataset = self._plain_dataset(name, tuple(entry.shape))
-                text = h5py.check_string_dtype(dataset.dtype) is not None
-                kind = "text" if text else dataset.dtype.name
-                if kind != {"bool": "int8"}.get(entry.type, entry.type):
-                    raise self._refused(f"dataset {name!r} is of type {kind}, but {entry.type} was written")
+                if dataset.dtype != np.dtype({"bool": "int8"}.get(entry.type, entry.type)):
+                    raise self._refused(
+                        f"dataset {name!r} is of type {dataset.dtype}, but {entry.type} was written"
+                    )
                 self._checked[name] = dataset
             return self._checked[name]
 
@@ -262,6 +259,9 @@ class Reader:
 
     def values(self, name: str, selection: Any = ()) -> np.ndarray:
         """Return a dataset's values, or a part of them, compared with what was written; texts as str."""
+        if name in self.contents and self.contents[name].texts is not None:
+            with self._intact(f"dataset {name!r}"):
+                return np.array(self.contents[name].texts, dtype=str)[selection]
         dataset = self.dataset(name)
         with self._intact(f"dataset {name!r}"):
             entry = self.contents[name]
@@ -270,11 +270,10 @@ class Reader:
 
     def _verified_values(self, name: str, entry: Entry, dataset: h5py.Dataset, selection: Any) -> np.ndarray:
         chosen = list(selection) if isinstance(selection, tuple) else [selection]
-        if entry.type == "text" or not entry.shape:
-            values = dataset[()]
-            values = texts(np.asarray(values)) if entry.type == "text" else np.asarray(values)
+        if not entry.shape:
+            values = np.asarray(dataset[()])
             self._compare(name, entry, values, 0)
-            return values[tuple(chosen)] if entry.shape else values
+            return values
         chosen += [slice(None)] * (entry.axis + 1 - len(chosen))
         blocks = _blocks(entry, chosen[entry.axis])
         verified = self._verified.setdefault(name, set())
@@ -310,6 +309,16 @@ class Reader:
         step = max(1, _KEPT_BYTES // max(1, dataset[0, :1].nbytes))
         parts = ((row, at) for row in range(start, stop) for at in range(0, entry.shape[1], step))
         return digest(dataset[row, at : at + step] for row, at in parts)
+
+
+def _fits(entry: Entry) -> bool:
+    """Return whether a description is one that a file of ours can have."""
+    if entry.texts is not None:
+        every = [type(one) is str for one in entry.texts]
+        return entry.type == "text" and all(every) and entry.shape == [len(every)]
+    length = entry.shape[entry.axis] if entry.shape else 1
+    known = entry.type in TYPES and entry.type != "text" and entry.axis in (0, 1)
+    return known and len(entry.sha256) == -(-length // entry.rows) and len(entry.dims) == len(entry.shape)
 
 
 def _blocks(entry: Entry, place: int | slice) -> range:

@@ -80,11 +80,12 @@ class StackWriter:
     def _write_timeline(self) -> None:
         layout, timeline = self._layout, self.timeline
         n_steps, n_codebooks = timeline.n_steps, timeline.n_codebooks
-        layout.file.attrs["n_steps"], layout.file.attrs["n_frames"] = n_steps, timeline.n_frames
-        layout.file.attrs["frame_rate"] = timeline.frame_rate
-        layout.file.attrs["delays"] = np.array(timeline.delays, np.int32)
+        layout.note("n_steps", n_steps)
+        layout.note("n_frames", timeline.n_frames)
+        layout.note("frame_rate", timeline.frame_rate)
+        layout.note("delays", np.array(timeline.delays, np.int32))
         for field, values in zip(Window._fields, zip(*timeline.windows, strict=True), strict=True):
-            layout.file.attrs[f"window_{field}"] = np.array(values, np.int32)
+            layout.note(f"window_{field}", np.array(values, np.int32))
         layout.axis("/", "codebook", np.arange(n_codebooks))
         layout.axis("/", "frame", np.arange(timeline.n_frames))
         layout.dataset("/", "codes", ("codebook", "frame"), self._codes, about="tokens of the clip")
