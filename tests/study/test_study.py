@@ -93,7 +93,7 @@ def test_a_bad_setting_is_named_with_what_is_allowed(settings, section, key, val
 def test_branches_of_a_model_that_prepends_its_text_run_together(settings):
     settings["model"] = {"name": "facebook/musicgen-melody"}
     settings["generation"] = settings.get("generation", {}) | {"two_step": True}
-    with pytest.raises(InputError, match="two_step: .*melody prepends its text"):
+    with pytest.raises(InputError, match=r"two_step: .*melody prepends its text"):
         Study.from_settings(settings, SCHEMA)
 
 

@@ -247,7 +247,7 @@ def resolve_layers(
     chosen = sorted(_numbers(layers, n_layers, key))
     repeated = sorted({one for one, next_one in pairwise(chosen) if one == next_one})
     if repeated:
-        raise InputError(f"{key}: {repeated} are listed twice; name each layer once")
+        raise InputError(f"{key}: {shown(repeated)} are listed twice; name each layer once")
     if not chosen:
         raise InputError(f"{key}: no layers cannot be captured; {_range_of(n_layers)}")
     return chosen
@@ -258,19 +258,19 @@ def _numbers(layers: Any, n_layers: int, key: str) -> list[int]:
     if isinstance(layers, str):
         ends = layers.split("-")
         if len(ends) > 2 or not all(re.fullmatch("[0-9]{1,9}", end) for end in ends):
-            raise InputError(f"{key}: {layers!r} is not understood; give all, a range like 0-5, or a list")
+            raise InputError(f"{key}: {shown(layers)} is not understood; give all, a range like 0-5, or a list")
         first, last = int(ends[0]), int(ends[-1])
         if not first <= last < n_layers:
             raise InputError(f"{key}: {layers} cannot be captured; {_range_of(n_layers)}")
         return list(range(first, last + 1))
     if isinstance(layers, bytes | Mapping):
-        raise InputError(f"{key}: {layers!r} is not understood; give all, a range like 0-5, or a list")
+        raise InputError(f"{key}: {shown(layers)} is not understood; give all, a range like 0-5, or a list")
     if not isinstance(layers, Iterable) or getattr(layers, "ndim", None) == 0:
         layers = [layers]
     chosen = list(islice(layers, n_layers + 1))
     outside = [layer for layer in chosen if not _is_layer(layer, n_layers)]
     if outside:
-        raise InputError(f"{key}: {outside} cannot be captured; {_range_of(n_layers)}")
+        raise InputError(f"{key}: {shown(outside)} cannot be captured; {_range_of(n_layers)}")
     return [int(layer) for layer in chosen]
 
 

@@ -7,8 +7,8 @@ from typing import Any
 from innerear.errors import InputError, shown
 from innerear.study.names import check_characters
 
-#: the most values of a study, the deepest nesting, and the longest text and number of digits
-MAX_VALUES, MAX_DEPTH, MAX_CHARACTERS, MAX_DIGITS = 200_000, 12, 10_000, 300
+#: the most values of a study and keys of a section, the deepest nesting, the longest text, the most digits
+MAX_VALUES, MAX_KEYS, MAX_DEPTH, MAX_CHARACTERS, MAX_DIGITS = 200_000, 500, 12, 10_000, 300
 
 
 def check_plain(settings: Any) -> None:
@@ -29,6 +29,10 @@ def check_plain(settings: Any) -> None:
                 raise InputError(
                     f"{key or 'the configuration'} holds over {MAX_VALUES:,} values or {MAX_DEPTH} levels; "
                     "no study needs so many: is an alias of YAML used too often?"
+                )
+            if isinstance(value, Mapping) and len(value) > MAX_KEYS:
+                raise InputError(
+                    f"{key or 'the configuration'} has {len(value):,} keys; the most are {MAX_KEYS}"
                 )
             parts = value.items() if isinstance(value, Mapping) else enumerate(value)
             waiting.extend((_key(key, name, value), part, depth + 1) for name, part in parts)

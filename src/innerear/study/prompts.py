@@ -186,7 +186,7 @@ def _own_labels(values: Sequence[Any], name: str, places: Sequence[str]) -> list
     ------
     InputError: a missing label, numbers among texts, or a rating out of range.
     """
-    if not name:
+    if not name or not values:
         return [None] * len(values)
     for value, place in zip(values, places, strict=True):
         _check_own_label(value, name, place)
@@ -211,7 +211,8 @@ def _check_own_label(value: Any, name: str, place: str) -> None:
         )
     if isinstance(value, str) and _NO_NUMBER.fullmatch(value.strip()):
         raise InputError(
-            f"{place}: the label {name} is {shown(value)}; write a finite number with a decimal point, or a word"
+            f"{place}: the label {name} is {shown(value)}; write a finite number with a decimal point, "
+            "or a word"
         )
     if not isinstance(value, str) and not abs(value) <= MAX_RATING:
         raise InputError(f"{place}: the label {name} is {value}; ratings lie in ±{MAX_RATING:,.0f}")
