@@ -1,8 +1,12 @@
 """Debian's Chromium, driven by Playwright."""
 
-from pathlib import Path
+from __future__ import annotations
 
-from playwright.sync_api import Playwright
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Playwright
 
 
 class Chromium:

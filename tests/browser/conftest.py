@@ -15,10 +15,6 @@ from fake_likelihood import write_likelihood
 from numpy.typing import NDArray
 from scipy.signal import butter, sosfilt
 
-pytest.importorskip("playwright", reason="playwright is not installed: run make test-browser")
-
-from playwright.sync_api import sync_playwright
-
 from innerear.pages.clips import clips_page
 from innerear.pages.counterfactual import counterfactual_page
 from innerear.stacks import GramFile
@@ -86,7 +82,8 @@ def _features(samples) -> pd.DataFrame:
 def chromium():
     """An open window of Chromium."""
     program = _program("chromium")
-    with sync_playwright() as playwright:
+    library = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    with library.sync_playwright() as playwright:
         window = Chromium(playwright, program)
         yield window
         window.close()

@@ -24,7 +24,8 @@ PATIENCE = 5
 # Pages play by `play`, whatever they call their element.
 _TAP = """
 const heard = window.heard = {blocks: []}, play = HTMLMediaElement.prototype.play;
-const context = heard.context = new AudioContext(), tap = heard.tap = context.createScriptProcessor(4096, 1, 1);
+const context = heard.context = new AudioContext();
+const tap = heard.tap = context.createScriptProcessor(4096, 1, 1);
 tap.onaudioprocess = event => heard.blocks.push(event.inputBuffer.getChannelData(0).slice());
 tap.connect(context.destination);
 HTMLMediaElement.prototype.play = function () {
@@ -44,7 +45,7 @@ return [btoa(bytes), window.heard.context.sampleRate];"""
 
 @dataclass
 class Piece:
-    """A stretch of a clip that was heard: its clip, and the seconds of the clip from which and up to which."""
+    """What was heard of a clip: from which second of the clip to which."""
 
     clip: str
     start: float
@@ -75,7 +76,7 @@ class Recorder:
         return self.pieces()
 
     def listen_for(self, wanted: Callable[[Piece], bool]) -> list[Piece]:
-        """Record until a quarter of a second of a wanted piece is the last that is heard; return all pieces."""
+        """Record until the last quarter of a second is of a wanted piece; return all pieces."""
         end = time.monotonic() + PATIENCE
         while time.monotonic() < end:
             found = self.listen(0.1)

@@ -116,8 +116,10 @@ def test_a_paused_clip_stays_paused_and_goes_on_where_it_was(browser, sheet):
 
 
 def test_a_clip_that_is_stopped_before_it_is_decoded_stays_silent(browser, sheet):
-    focus(browser, FIRST)
-    browser.run(f"""const player = document.querySelector('[data-name="{FIRST}"]'); player.click(); player.click()""")
+    browser.run(f"""
+        const player = document.querySelector('[data-name="{FIRST}"]');
+        player.click();
+        player.click();""")
     assert not sheet.listen(0.5)
     assert not shown(browser, FIRST)
 
@@ -152,7 +154,10 @@ def test_a_page_is_quiet_on_the_console_and_asks_for_nothing(browser, pages, pag
 
 def test_no_script_but_the_pages_own_runs(browser, pages, tmp_path):
     text = pages.paths["listen"].read_text(encoding="utf-8")
-    (tmp_path / "page.html").write_text(text.replace("</body>", "<script>document.title = 'ran'</script></body>"))
-    browser.open(tmp_path / "page.html")
+    other = tmp_path / "page.html"
+    other.write_text(
+        text.replace("</body>", "<script>document.title = 'ran'</script></body>"), encoding="utf-8"
+    )
+    browser.open(other)
     assert browser.run("return document.title") == "noise: listen"
-    assert any("Content-Security-Policy" in line or "script" in line for line in browser.messages())
+    assert len(browser.messages()) == 1
