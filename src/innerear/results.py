@@ -12,7 +12,7 @@ import pandas as pd
 from innerear.errors import InputError, did_you_mean
 from innerear.io.tables import read_table
 from innerear.stacks.index import sample_table
-from innerear.stacks.layout import remake
+from innerear.io.names import remake
 from innerear.stacks.stack import Stack
 from innerear.study.generation_settings import MAX_SEED, integer
 
