@@ -55,6 +55,31 @@ def test_a_control_that_controls_for_nothing_is_refused(more, message):
 
 
 @pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        (
+            {"text": "{emotion}", "neutral": " sad\n"},
+            "the neutral text of template 't', 'sad', is also prompt 't-sad'",
+        ),
+        ({"paraphrase": "{emotion}  music"}, "'happy music', is also prompt 't-happy'"),
+        ({"neutral": "\u200b"}, "neutral: .* is an empty text"),
+        ({"paraphrase": "{emotion}" + "x" * 3000}, "paraphrase: a text of 3,009 characters"),
+    ],
+)
+def test_a_text_of_a_template_is_read_under_one_name(more, message):
+    with pytest.raises(InputError, match=message):
+        swaps_of({"id": "t", "text": "{emotion} music"} | more)
+
+
+def test_a_template_of_a_sheet_has_one_neutral_text(tmp_path):
+    rows = ("a\thappy tune\thappy\tt\ttune\t", "b\tsad tune\tsad\tt\tmusic\t")
+    with pytest.raises(
+        InputError, match="row 3: the neutral text 'music' of template 't' is 'tune' in a row above"
+    ):
+        sheet(tmp_path, *rows)
+
+
+@pytest.mark.parametrize(
     ("emotions", "reason"),
     [
         ([{"id": "happy"}], "only one emotion"),

@@ -258,7 +258,9 @@ def _numbers(layers: Any, n_layers: int, key: str) -> list[int]:
     if isinstance(layers, str):
         ends = layers.split("-")
         if len(ends) > 2 or not all(re.fullmatch("[0-9]{1,9}", end) for end in ends):
-            raise InputError(f"{key}: {shown(layers)} is not understood; give all, a range like 0-5, or a list")
+            raise InputError(
+                f"{key}: {shown(layers)} is not understood; give all, a range like 0-5, or a list"
+            )
         first, last = int(ends[0]), int(ends[-1])
         if not first <= last < n_layers:
             raise InputError(f"{key}: {layers} cannot be captured; {_range_of(n_layers)}")

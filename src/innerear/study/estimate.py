@@ -12,8 +12,8 @@ GIB = 2**30
 _BYTES = {"float16": 2, "float32": 4}
 _GRAM_BRANCHES = 3  # cond, uncond, delta
 _WINDOWS = 13  # whole, first and last tenth, ten deciles
-# Measured overhead of HDF5: of a stack, of a layer in it, of a chunk with its checksum.
-_FILE_BYTES, _DATASET_BYTES, _CHUNK_BYTES = 15_500, 500, 22
+# Measured overhead of HDF5: of a stack, of a layer in it (states and level), of a chunk with its checksum.
+_FILE_BYTES, _DATASET_BYTES, _CHUNK_BYTES = 15_500, 1500, 22
 _FEWEST_GROUPS = 10  # of steps: a window of a tenth holds at least one
 
 
@@ -227,12 +227,13 @@ def _stack_bytes(
     chunk = chunk_steps(steps)
     n_chunks = len(capture["branches"]) * places * ceil(steps / chunk)
     states = n_chunks * (chunk * architecture.d_model * _BYTES[capture["dtype"]] + _CHUNK_BYTES)
+    levels = places * steps * (4 * len(capture["branches"]) + 1)
     # Per step: number, window, position, second, completeness, input gap; per step and codebook: frame,
     # reread. Per frame: number and tokens.
     times = steps * (25 + 5 * n_codebooks) + frames * (8 + 2 * n_codebooks)
     axes = 8 * len(capture["sites"]) * (steps + architecture.d_model)
     likelihood = 12 * n_codebooks * frames if replayed else 0  # three distributions, float32
-    return states + times + axes + likelihood + _FILE_BYTES + _DATASET_BYTES * places
+    return states + levels + times + axes + likelihood + _FILE_BYTES + _DATASET_BYTES * places
 
 
 def refuse_what_cannot_run(
