@@ -13,8 +13,7 @@ if STUDY.hub_model:
         conda:
             "../../envs/generate.yaml"
         resources:
-            mem_mb=megabytes(1500),
-            runtime=240,
+            **needs(mb=1500, minutes=240),
         params:
             model=FETCHED,
         script:
