@@ -188,7 +188,7 @@ def _generation(settings: Mapping) -> GenerationSettings:
 
 
 def _refuse_other_prefix(settings: Mapping, architecture: Architecture) -> None:
-    """Refuse branches that run apart in a model that prepends its text: uncond's prefix is then a shorter one.
+    """Refuse branches that run apart in a model that prepends its text: the prefix of uncond is shorter then.
 
     A replay, which runs the branches together, would not give the states of such a clip.
     """
