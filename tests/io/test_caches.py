@@ -3,6 +3,7 @@
 import os
 import shutil
 import stat
+import subprocess
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -67,11 +68,24 @@ def test_processes_at_once_have_numba_caches_of_their_own(read_only, tmp_path):
     read_only["NUMBA_CACHE_DIR"] = str(tmp_path / "home/none")
     code = "import os; import innerear.acoustics; print(os.environ['NUMBA_CACHE_DIR'][-1]); {more}"
     again = "import subprocess, sys; print(subprocess.run([sys.executable, '-c', sys.argv[1]], text=True, "
-    again += "capture_output=True, env=os.environ | {'NUMBA_CACHE_DIR': os.environ['HOME'] + '/none'}).stdout.strip())"
+    again += "capture_output=True, env=os.environ | {'NUMBA_CACHE_DIR': os.environ['HOME'] + '/none'})"
+    again += ".stdout.strip())"
     done = python(code.format(more=again), code.format(more=""), env=read_only, preexec_fn=without_privileges)
     assert done.stdout.split() == ["0", "1"], done.stderr
     done = python(code.format(more=""), env=read_only, preexec_fn=without_privileges)
     assert done.stdout.split() == ["0"]
+
+
+def test_make_gives_snakemake_a_cache_where_home_cannot_be_written(read_only):
+    command = ["make", "--silent", "--eval", "shown:; @echo $$XDG_CACHE_HOME", "shown"]
+    root = Path(caches.__file__).parents[3]
+    options = {"cwd": root, "capture_output": True, "text": True, "check": True}
+    home = Path(read_only["HOME"])
+    done = subprocess.run(command, env=read_only, preexec_fn=without_privileges, **options)
+    assert done.stdout.strip() == str(root / ".snakemake/cache")
+    home.chmod(0o755)
+    assert subprocess.run(command, env=read_only, **options).stdout.strip() == ""
+    assert (home / ".cache").is_dir()
 
 
 def test_a_cache_that_another_user_may_have_filled_is_not_used(tmp_path, monkeypatch):

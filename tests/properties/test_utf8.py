@@ -17,6 +17,7 @@ CODE = [
 ]
 #: a locale whose letters are ASCII, without Python's own ways around it
 ASCII = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+BINARY = re.compile(r"'[rwxa+]*b[rwxa+]*'")
 POSITION = {"open": 3, "read_text": 0, "write_text": 1, "fdopen": 3}
 
 
@@ -26,14 +27,11 @@ def without_encoding(tree):
             called = node.func
             name = called.id if isinstance(called, ast.Name) else getattr(called, "attr", "")
             if name == "open" and not isinstance(called, ast.Name):
-                continue  # os.open, Path.open is not used
-            mode = [*map(ast.unparse, node.args), *(ast.unparse(given.value) for given in node.keywords)]
-            binary = name in ("open", "fdopen") and any(
-                re.fullmatch(r"'[rwxa+]*b[rwxa+]*'", one) for one in mode
-            )
-            named = any(given.arg == "encoding" for given in node.keywords) or len(node.args) > POSITION.get(
-                name, 9
-            )
+                continue  # os.open; Path.open is not used
+            given = [ast.unparse(one) for one in (*node.args, *(word.value for word in node.keywords))]
+            binary = name in ("open", "fdopen") and any(map(BINARY.fullmatch, given))
+            words = [word.arg for word in node.keywords]
+            named = len(node.args) > POSITION.get(name, 9) or "encoding" in words
             if name in POSITION and not binary and not named:
                 yield node.lineno
 

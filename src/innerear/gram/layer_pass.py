@@ -1,6 +1,6 @@
 """One pass over a layer's stacks: inner products between samples, from which all later analyses follow."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from itertools import cycle
@@ -119,6 +119,7 @@ def stacks_gram(
     layer: int,
     *,
     site: str = "residual",
+    contents: Sequence[str] | None = None,
     n_bins: int = 20,
     steps_per_matrix: int = 1,
     memory_mb: int = 512,
@@ -129,6 +130,7 @@ def stacks_gram(
     ----------
     paths, sample_ids : [N] in the order of every sample axis.
     layer, site : which dataset of each stack.
+    contents : [N] content hashes that the stacks must have, as an index lists them.
     n_bins, steps_per_matrix, memory_mb : as for `layer_gram`.
 
     Returns
@@ -136,7 +138,12 @@ def stacks_gram(
     arrays, coords, attrs : for `GramFile.write`; with `seconds` [step], and `level_share` [branch, step], the
         share of the raw states' energy in their mean over units. The steps are `Timeline.analysed`.
     """
-    with Stack(paths[0]) as first:
+    listed = [None] * len(paths) if contents is None else list(contents)
+
+    def reader_of(i: int) -> LayerReader:
+        return LayerReader(paths[i], layer, site, listed[i])
+
+    with Stack(paths[0], content=listed[0]) as first:
         kept = first.timeline.analysed
         complete, seconds = first.complete[kept], first.seconds[kept]
         branches, stored = first.branches, first.attrs
@@ -149,11 +156,11 @@ def stacks_gram(
             rows = kept[steps]
             span = slice(rows[0], rows[-1] + 1)
             if i >= kept_open:
-                with LayerReader(paths[i], layer, site) as reader:
+                with reader_of(i) as reader:
                     states = reader.read(span)
             else:
                 if i not in readers:
-                    readers[i] = opened.enter_context(LayerReader(paths[i], layer, site))
+                    readers[i] = opened.enter_context(reader_of(i))
                 states = readers[i].read(span)
             return states if states.shape[1] == len(rows) else states[:, rows - rows[0]]
 
@@ -168,18 +175,18 @@ def stacks_gram(
         )
     coarse = CoarseSteps.of(complete, steps_per_matrix)
     arrays["seconds"] = (("step",), coarse.average(seconds))
-    levels = coarse.average(_levels(paths, layer, site)[..., kept], axis=-1)  # [N, C, S]
+    levels = coarse.average(_levels(map(reader_of, range(len(paths))))[..., kept], axis=-1)  # [N, C, S]
     arrays["level_share"] = (("branch", "step"), _level_share(levels, arrays, branches))
     coords["sample"] = coords["sample_2"] = np.array(sample_ids)
     attrs = {name: stored[name] for name in ("study", "model", "frame_rate") if name in stored}
     return arrays, coords, attrs | {"layer": layer, "site": site}
 
 
-def _levels(paths: Sequence[str | PathLike], layer: int, site: str) -> np.ndarray:
+def _levels(readers: Iterable[LayerReader]) -> np.ndarray:
     """Return the removed means over units, float32 [N, C, S]."""
     levels = []
-    for path in paths:
-        with LayerReader(path, layer, site) as reader:
+    for reader in readers:
+        with reader:
             levels.append(reader.levels)
     return np.stack(levels)
 

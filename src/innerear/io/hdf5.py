@@ -132,8 +132,8 @@ class Layout:
     def axis(self, group: str, name: str, coordinates: Any) -> None:
         """Add a coordinate that is also a dimension scale."""
         values = np.asarray(coordinates)
-        stored = values.astype(h5py.string_dtype()) if values.dtype.kind in "UO" else values
-        scale = self.file.require_group(group).create_dataset(name, data=stored, track_times=False)
+        parent = self.file.require_group(group)
+        scale = parent.create_dataset(name, data=_writable(values), track_times=False)
         scale.make_scale(name)
         self._list(group, name, Entry.of([name], values))
 
@@ -157,10 +157,9 @@ class Layout:
         if values.shape != (expected := tuple(len(parent[dim]) for dim in dims)):
             raise ValueError(f"{name} has shape {values.shape}, its axes {expected}")
         # netCDF knows no booleans. The attribute is xarray's own, which turns them into bool again.
-        stored = values.astype(np.int8) if values.dtype == bool else values
-        created = parent.create_dataset(
-            name, data=stored, chunks=chunks or True, fletcher32=True, track_times=False
-        )
+        stored = values.astype(np.int8) if values.dtype == bool else _writable(values)
+        checked = {} if stored.dtype.kind == "O" else {"chunks": chunks or True, "fletcher32": True}
+        created = parent.create_dataset(name, data=stored, track_times=False, **checked)
         if values.dtype == bool:
             created.attrs["dtype"] = "bool"
         if about:
@@ -181,6 +180,11 @@ class Layout:
         self.note("written_as", name_in_study(path))
         self.note(CONTENT_HASH, content_hash(contents))
         self.note(HEADER_HASH, header_hash(dict(self.file.attrs)))
+
+
+def _writable(values: np.ndarray) -> np.ndarray:
+    """Return values as h5py takes them: texts of variable length."""
+    return values.astype(h5py.string_dtype()) if values.dtype.kind in "UO" else values
 
 
 def _text(value: str) -> tuple[Any, tuple[()], np.dtype]:

@@ -98,7 +98,7 @@ class Reader:
         self._verified: dict[str, set[int]] = {}
         self._checked: dict[str, Any] = {}
         try:
-            with self._intact("header"):
+            with self.understood("header"):
                 self._check_schema()
                 self._check_hashes(content)
         except BaseException:
@@ -122,7 +122,7 @@ class Reader:
             raise InputError(f"{self.path} cannot be read ({error}); {remake(self.target)}") from None
 
     @contextmanager
-    def _intact(self, what: str) -> Iterator[None]:
+    def understood(self, what: str) -> Iterator[None]:
         """Turn h5py's errors into an InputError about a part of the file."""
         try:
             yield
@@ -195,7 +195,7 @@ class Reader:
     @cached_property
     def attrs(self) -> Attributes:
         """All attributes of the file, as plain Python values."""
-        with self._intact("header"):
+        with self.understood("header"):
             if _low.h5a.get_num_attrs(self.file.id) > _MOST_ATTRIBUTES:
                 raise self._refused("it has more attributes than we write")
             values = {name: self._attribute(name) for name in self.file.attrs}
@@ -211,7 +211,7 @@ class Reader:
     @cached_property
     def contents(self) -> dict[str, Entry]:
         """What the file holds: name → description of the dataset."""
-        with self._intact("list of contents"):
+        with self.understood("list of contents"):
             entries = {name: Entry(**entry) for name, entry in json.loads(self._contents_text).items()}
             for name, entry in entries.items():
                 if not _fits(entry):
@@ -220,7 +220,7 @@ class Reader:
 
     def dataset(self, name: str) -> h5py.Dataset:
         """Return a dataset by name, once what it is has been checked; its values have not."""
-        with self._intact(f"dataset {name!r}"):
+        with self.understood(f"dataset {name!r}"):
             if name not in self.contents:
                 raise InputError(f"{self.path} has no dataset {name!r}; {remake(self.target)}")
             if name not in self._checked:
@@ -260,10 +260,10 @@ class Reader:
     def values(self, name: str, selection: Any = ()) -> np.ndarray:
         """Return a dataset's values, or a part of them, compared with what was written; texts as str."""
         if name in self.contents and self.contents[name].texts is not None:
-            with self._intact(f"dataset {name!r}"):
+            with self.understood(f"dataset {name!r}"):
                 return np.array(self.contents[name].texts, dtype=str)[selection]
         dataset = self.dataset(name)
-        with self._intact(f"dataset {name!r}"):
+        with self.understood(f"dataset {name!r}"):
             entry = self.contents[name]
             values = self._verified_values(name, entry, dataset, selection)
             return values.astype(bool) if entry.type == "bool" else values

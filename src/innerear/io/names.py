@@ -30,4 +30,6 @@ def require_name(path: str | PathLike, written_as: object, target: str | PathLik
     own = name_in_study(path)
     stored = str(written_as)
     if own != (stored if "/" in own else stored.rpartition("/")[2]):
-        raise InputError(f"{path} is another file under this name: it was written as {stored}; {remake(target)}")
+        raise InputError(
+            f"{path} is another file under this name: it was written as {stored}; {remake(target)}"
+        )

@@ -20,7 +20,10 @@ from innerear.io.machine import cannot
 from innerear.io.names import name_in_study, remake, require_name
 
 # Columns read as text, even where values look like numbers: 007 is not 7.
-_TEXT = ("sample_id", "prompt_id", "template", "emotion", "text", "sample", "reason", "null")
+_TEXT = (
+    *("sample_id", "prompt_id", "template", "emotion", "text", "sample", "reason", "null"),
+    *("content", "content_sha256", "tokens_sha256", "audio_sha256"),
+)
 _SEAL = "written_as"
 _BLANK = "0" * 16
 _DIGEST = re.compile(r"([^\t\n]*) sha256:([0-9a-f]{16})(?=[\n\r\t\"])")
@@ -67,9 +70,7 @@ def read_table(path: str | PathLike) -> pd.DataFrame:
     require_name(path, found[1].removeprefix(f"{_SEAL} "), path)
     types: dict[Hashable, type[str]] = dict.fromkeys((*_TEXT, _SEAL), str)
     try:
-        table = pd.read_csv(
-            StringIO(text), sep="\t", keep_default_na=False, na_values=["nan"], dtype=types
-        )
+        table = pd.read_csv(StringIO(text), sep="\t", keep_default_na=False, na_values=["nan"], dtype=types)
     except ValueError as error:
         raise InputError(f"{path} is no table ({error}); {remake(path)}") from None
     return table.drop(columns=table.columns[-1])
@@ -82,7 +83,9 @@ def _digest(text: str) -> str:
 def _text(path: str | PathLike) -> str:
     try:
         if os.stat(path).st_size > _MAX_BYTES:
-            raise InputError(f"{path} is larger than {_MAX_BYTES // 2**30} GiB, as no table is; {remake(path)}")
+            raise InputError(
+                f"{path} is larger than {_MAX_BYTES // 2**30} GiB, as no table is; {remake(path)}"
+            )
         return Path(path).read_bytes().decode()
     except FileNotFoundError:
         raise InputError(f"{path} does not exist; make it with: snakemake --cores 1 {path}") from None

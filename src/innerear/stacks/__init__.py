@@ -20,6 +20,7 @@ Stack, one file per sample::
 from innerear.io.hdf5 import SCHEMA_VERSION
 from innerear.stacks.counterfactual_files import open_templates, part_name, template_files, template_part
 from innerear.stacks.gram_file import GramFile, open_layers
+from innerear.stacks.index import require_stacks, stacks_hash
 from innerear.stacks.stack import BRANCHES, LayerReader, Stack, StackWriter, tokens_hash
 
 __all__ = [
@@ -32,6 +33,8 @@ __all__ = [
     "open_layers",
     "open_templates",
     "part_name",
+    "require_stacks",
+    "stacks_hash",
     "template_files",
     "template_part",
     "tokens_hash",

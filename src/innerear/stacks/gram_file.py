@@ -6,11 +6,13 @@ from os import PathLike
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from innerear.errors import InputError
 from innerear.io.hdf5 import new_file
 from innerear.io.hdf5_reader import Reader
 from innerear.io.names import remake
+from innerear.stacks.index import require_stacks
 
 #: name -> (axes, values), as `GramFile.write` and xarray take it
 Arrays = dict[str, tuple[tuple[str, ...], np.ndarray]]
@@ -118,13 +120,30 @@ def position(axis: str, labels: Sequence[str], label: str) -> int:
 
 
 @contextmanager
-def open_layers(paths: Sequence[str | PathLike]) -> Iterator[dict[int, GramFile]]:
+def open_layers(
+    paths: Sequence[str | PathLike], samples: pd.DataFrame | None = None
+) -> Iterator[dict[int, GramFile]]:
     """Open the files of several layers, and give each by the layer that it is of.
+
+    Parameters
+    ----------
+    samples : the study's index, of whose stacks the files must be.
 
     Raises
     ------
-    InputError: as `GramFile`.
+    InputError: as `GramFile`; files that were not all made of the same stacks, or two of one layer.
     """
     with ExitStack() as opened:
         files = [opened.enter_context(GramFile(path)) for path in paths]
-        yield {int(file.attrs["layer"]): file for file in files}
+        layers: dict[int, GramFile] = {}
+        for file in files:
+            if samples is not None:
+                require_stacks(file, samples)
+            if file.attrs.get("stacks_sha256") != files[0].attrs.get("stacks_sha256"):
+                raise InputError(
+                    f"{file.path} was made of other stacks than {files[0].path}; {remake(file.target)}"
+                )
+            first = layers.setdefault(file.attrs.whole("layer"), file)
+            if first is not file:
+                raise InputError(f"{file.path} is of one layer with {first.path}; {remake(file.target)}")
+        yield layers

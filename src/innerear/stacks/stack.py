@@ -128,7 +128,12 @@ class StackWriter:
         rows = chunk_steps(self.timeline.n_steps)
         levels = np.zeros(expected, np.float32) if levels is None else levels.astype(np.float32)
         for kind, dims, array, own in (
-            ("layer", ("branch", "step", "d_model"), stored, {"chunks": (1, rows, d_model), "about": _STATES}),
+            (
+                "layer",
+                ("branch", "step", "d_model"),
+                stored,
+                {"chunks": (1, rows, d_model), "about": _STATES},
+            ),
             ("level", ("branch", "step"), levels, {"about": _LEVELS}),
         ):
             # Hashed by chunk, so that a few steps can be read and checked alone.
@@ -184,7 +189,7 @@ class Stack(Reader):
             self.seconds: np.ndarray = self.values("step/seconds")
             #: bool [S]
             self.complete: np.ndarray = self.values("step/complete")
-            with self._intact("timeline"):
+            with self.understood("timeline"):
                 #: of the clip
                 self.timeline = self._timeline()
                 self._check_shapes()
@@ -237,6 +242,10 @@ class Stack(Reader):
     def places(self) -> list[tuple[str, int]]:
         """The (site, layer) pairs that are stored."""
         return [(site, layer) for site in self.sites for layer in self.layers(site)]
+
+    def shape(self, layer: int, site: str = "residual") -> tuple[int, ...]:
+        """Return (C, S, D) of a layer without reading it."""
+        return tuple(self.contents[self._name(layer, site)].shape)
 
     def read(
         self, layer: int, site: str = "residual", steps: slice = slice(None), *, raw: bool = False
