@@ -9,6 +9,15 @@ INSTALLED := .venv/installed
 # ends with the process.
 RESUME := --rerun-incomplete --nolock
 
+# Where HOME cannot be written, Snakemake ends at its start: it then keeps its cache with the checkout. Weights that
+# lie in HOME are still read.
+ifneq ($(shell c="$${XDG_CACHE_HOME:-$$HOME/.cache}"; mkdir -p "$$c" 2>&- && test -w "$$c" && echo yes),yes)
+    export XDG_CACHE_HOME := $(CURDIR)/.snakemake/cache
+    ifneq ($(wildcard $(HOME)/.cache/huggingface),)
+        export HF_HOME ?= $(HOME)/.cache/huggingface
+    endif
+endif
+
 .PHONY: run test test-cluster test-browser check format lock dag docs nano clean
 
 run: $(INSTALLED)  ## The study of config.yaml from text to report: results/<study>/
