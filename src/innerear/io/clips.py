@@ -28,11 +28,6 @@ def write_clip(path: str | PathLike, wave: NDArray, sample_rate: int) -> str:
     return hashlib.sha256(content.getvalue()).hexdigest()
 
 
-def clip_hash(path: str | PathLike) -> str:
-    """Return the sha256 of a clip's file."""
-    return hashlib.sha256(_content(path)).hexdigest()
-
-
 def read_clip(path: str | PathLike, sha256: str | None = None) -> tuple[NDArray[np.float32], int, str]:
     """Read a clip.
 
