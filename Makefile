@@ -1,7 +1,6 @@
 # Two commands do everything on a fresh machine: `make run` and `make test`.
 PYTHON ?= python3
 CORES ?= all
-STUDY ?= $(shell sed -n 's/^study: *//p' config.yaml)
 BIN := .venv/bin
 INSTALLED := .venv/installed
 # A run that was killed leaves Snakemake's lock and jobs marked incomplete. Files are renamed only when whole, so
@@ -22,8 +21,9 @@ endif
 
 run: $(INSTALLED)  ## The study of config.yaml from text to report: results/<study>/
 	$(BIN)/snakemake --cores $(CORES) --scheduler greedy $(RESUME)
-	$(BIN)/snakemake --cores 1 --report results/$(STUDY)/report.zip
-	@echo "Open results/$(STUDY)/findings.html first; clips are in listen.html, all figures in report.zip"
+	@study="$$($(BIN)/python -m innerear study config.yaml)" && \
+		$(BIN)/snakemake --cores 1 --report "results/$$study/report.zip" && \
+		echo "Open results/$$study/findings.html first; clips are in listen.html, all figures in report.zip"
 
 test: check  ## All tests, as continuous integration runs them
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --ignore tests/cluster --ignore tests/browser

@@ -4,8 +4,9 @@ import json
 from contextlib import contextmanager
 
 import h5py
+import pandas as pd
 
-from innerear.io.hdf5 import CONTENTS, OF_THE_FILE, Entry, Layout
+from innerear.io.hdf5 import CONTENTS, OF_THE_FILE, Entry, Layout, plain
 
 
 @contextmanager
@@ -22,6 +23,18 @@ def edited(path):
                 layout.note(name, value)
         del file[CONTENTS]
         layout.seal(path)
+
+
+SAID = ("sample_id", "prompt_id", "seed", "n_steps", "tokens_sha256", "content_sha256", "audio_sha256")
+
+
+def listed(index):
+    """The index of what the stacks say now."""
+    rows = []
+    for row in index.to_dict("records"):
+        with h5py.File(row["stack"]) as file:
+            rows.append(row | {name: plain(file.attrs[name]) for name in SAID})
+    return pd.DataFrame(rows)
 
 
 def _again(file, name, entry):

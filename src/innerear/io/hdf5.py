@@ -47,7 +47,7 @@ class Entry:
     shape : of the dataset.
     axis, rows : a block is so many entries of this axis, 0 or 1.
     sha256 : of each block, in order.
-    texts : the values, if they are texts.
+    texts : the values in C order, if they are texts.
     """
 
     dims: list[str]
@@ -61,8 +61,9 @@ class Entry:
     @classmethod
     def of(cls, dims: Sequence[str], values: np.ndarray, axis: int = 0, rows: int = 0) -> "Entry":
         """Describe values; by default blocks of the first axis of three or more."""
-        if values.dtype.kind in "SUO":
-            texts = [one.decode() if isinstance(one, bytes) else str(one) for one in values.tolist()]
+        if values.dtype.kind in "SUOT":
+            every = values.ravel().tolist()
+            texts = [one.decode() if isinstance(one, bytes) else str(one) for one in every]
             return cls(list(dims), "text", list(values.shape), 0, 1, [], texts)
         if values.dtype.name not in TYPES:
             raise ValueError(f"values of type {values.dtype} cannot be stored")
@@ -184,7 +185,7 @@ class Layout:
 
 def _writable(values: np.ndarray) -> np.ndarray:
     """Return values as h5py takes them: texts of variable length."""
-    return values.astype(h5py.string_dtype()) if values.dtype.kind in "UO" else values
+    return values.astype(object).astype(h5py.string_dtype()) if values.dtype.kind in "UOT" else values
 
 
 def _text(value: str) -> tuple[Any, tuple[()], np.dtype]:

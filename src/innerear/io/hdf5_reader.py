@@ -261,7 +261,8 @@ class Reader:
         """Return a dataset's values, or a part of them, compared with what was written; texts as str."""
         if name in self.contents and self.contents[name].texts is not None:
             with self.understood(f"dataset {name!r}"):
-                return np.array(self.contents[name].texts, dtype=str)[selection]
+                texts = np.array(self.contents[name].texts, dtype=str)
+                return texts.reshape(self.contents[name].shape)[selection]
         dataset = self.dataset(name)
         with self.understood(f"dataset {name!r}"):
             entry = self.contents[name]
@@ -315,7 +316,8 @@ def _fits(entry: Entry) -> bool:
     """Return whether a description is one that a file of ours can have."""
     if entry.texts is not None:
         every = [type(one) is str for one in entry.texts]
-        return entry.type == "text" and all(every) and entry.shape == [len(every)]
+        known = entry.type == "text" and all(every) and len(entry.dims) == len(entry.shape)
+        return known and int(np.prod(entry.shape, dtype=object)) == len(every)
     length = entry.shape[entry.axis] if entry.shape else 1
     known = entry.type in TYPES and entry.type != "text" and entry.axis in (0, 1)
     return known and len(entry.sha256) == -(-length // entry.rows) and len(entry.dims) == len(entry.shape)
