@@ -126,8 +126,10 @@ class Reader:
         """Turn h5py's errors into an InputError about a part of the file."""
         try:
             yield
-        except InputError:
-            raise
+        except InputError as error:
+            if str(self.path) in str(error):
+                raise
+            raise self._refused(f"{what}: {error}") from None
         except _UNREADABLE as error:
             if said := cannot("read", self.path, error):
                 raise InputError(said) from None

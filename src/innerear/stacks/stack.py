@@ -209,13 +209,16 @@ class Stack(Reader):
         n_steps = self.timeline.n_steps
         if {len(self.frames), len(self.seconds), len(self.complete), self.attrs["n_steps"]} != {n_steps}:
             raise self._refused(f"its steps are not the {n_steps} of its {self.codes.shape[1]} frames")
+        expected = [len(self.branches), n_steps]
         for site, layer in self.places:
             shape = self.contents[f"{site}/layer_{layer:02d}"].shape
-            if len(shape) != 3 or shape[:2] != [len(self.branches), n_steps]:
+            if len(shape) != 3 or shape[:2] != expected:
                 raise self._refused(
-                    f"{site}, layer {layer}, has shape {shape}, not {len(self.branches)} branches × {n_steps} "
-                    "steps × d_model"
+                    f"{site}, layer {layer}, has shape {shape}, not {expected[0]} branches × {n_steps} steps × "
+                    "d_model"
                 )
+            if self.contents[f"{site}/level_{layer:02d}"].shape != expected:
+                raise self._refused(f"the levels of {site}, layer {layer}, are not those of its states")
 
     @property
     def input_gap(self) -> np.ndarray | None:
