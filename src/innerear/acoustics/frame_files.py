@@ -26,7 +26,8 @@ class FrameFile(Reader):
         arrays = {
             name: (entry.dims, self.values(name)) for name, entry in self.contents.items() if name not in axes
         }
-        return xr.Dataset(arrays, {name: self.values(name) for name in axes})
+        with self.understood("frame features"):
+            return xr.Dataset(arrays, {name: self.values(name) for name in axes})
 
 
 def write_frames(frames: xr.Dataset, path: str | PathLike) -> None:
