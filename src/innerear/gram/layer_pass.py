@@ -1,8 +1,8 @@
 """One pass over a layer's stacks: inner products between samples, from which all later analyses follow."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from itertools import cycle
 from os import PathLike
 
@@ -139,10 +139,6 @@ def stacks_gram(
         share of the raw states' energy in their mean over units. The steps are `Timeline.analysed`.
     """
     listed = [None] * len(paths) if contents is None else list(contents)
-
-    def reader_of(i: int) -> LayerReader:
-        return LayerReader(paths[i], layer, site, listed[i])
-
     with Stack(paths[0], content=listed[0]) as first:
         kept = first.timeline.analysed
         complete, seconds = first.complete[kept], first.seconds[kept]
@@ -152,16 +148,20 @@ def stacks_gram(
     with ExitStack() as opened:
         readers: dict[int, LayerReader] = {}
 
-        def read(i: int, steps: slice) -> np.ndarray:
-            rows = kept[steps]
-            span = slice(rows[0], rows[-1] + 1)
+        @contextmanager
+        def of_sample(i: int) -> Iterator[LayerReader]:
             if i >= kept_open:
-                with reader_of(i) as reader:
-                    states = reader.read(span)
+                with LayerReader(paths[i], layer, site, listed[i]) as reader:
+                    yield reader
             else:
                 if i not in readers:
-                    readers[i] = opened.enter_context(reader_of(i))
-                states = readers[i].read(span)
+                    readers[i] = opened.enter_context(LayerReader(paths[i], layer, site, listed[i]))
+                yield readers[i]
+
+        def read(i: int, steps: slice) -> np.ndarray:
+            rows = kept[steps]
+            with of_sample(i) as reader:
+                states = reader.read(slice(rows[0], rows[-1] + 1))
             return states if states.shape[1] == len(rows) else states[:, rows - rows[0]]
 
         arrays, coords = layer_gram(
@@ -173,22 +173,17 @@ def stacks_gram(
             steps_per_matrix=steps_per_matrix,
             memory_mb=memory_mb,
         )
+        stored_levels = np.empty((len(paths), len(branches), len(kept)), np.float32)
+        for i in range(len(paths)):
+            with of_sample(i) as reader:
+                stored_levels[i] = reader.levels[:, kept]
     coarse = CoarseSteps.of(complete, steps_per_matrix)
     arrays["seconds"] = (("step",), coarse.average(seconds))
-    levels = coarse.average(_levels(map(reader_of, range(len(paths))))[..., kept], axis=-1)  # [N, C, S]
+    levels = coarse.average(stored_levels, axis=-1)  # [N, C, S]
     arrays["level_share"] = (("branch", "step"), _level_share(levels, arrays, branches))
     coords["sample"] = coords["sample_2"] = np.array(sample_ids)
     attrs = {name: stored[name] for name in ("study", "model", "frame_rate") if name in stored}
     return arrays, coords, attrs | {"layer": layer, "site": site}
-
-
-def _levels(readers: Iterable[LayerReader]) -> np.ndarray:
-    """Return the removed means over units, float32 [N, C, S]."""
-    levels = []
-    for reader in readers:
-        with reader:
-            levels.append(reader.levels)
-    return np.stack(levels)
 
 
 def _level_share(levels: np.ndarray, arrays: Arrays, branches: Sequence[str]) -> np.ndarray:
