@@ -1,4 +1,4 @@
-"""Replay a sample of each prompt, also by a second implementation, and regenerate one: compare with the captures."""
+"""Replay a sample of each prompt, also by a second implementation, and regenerate one; compare."""
 
 from innerear.capture.verification import verify_samples
 from innerear.io.devices import lease_gpu

@@ -171,12 +171,12 @@ class StudyResults:
             names[(name.parent if name.name in ("map", "table") else name).as_posix()] = path
         return names
 
-    def _one(self, prompt: Any, seed: Any) -> pd.Series:
+    def _one(self, prompt: Any, seed: Any) -> dict[str, Any]:
         if not isinstance(prompt, str) or _is_several(seed):
             raise InputError(
                 f"{prompt!r}, {seed!r} name no single sample; give the id of a prompt and a seed"
             )
-        return self._chosen(prompt, seed).iloc[0]
+        return self._chosen(prompt, seed).iloc[0].to_dict()
 
     def _chosen(self, prompt: Any, seed: Any) -> pd.DataFrame:
         """Return the rows of `samples` that are asked for."""
@@ -225,8 +225,8 @@ def _read(root: Path, row: dict, layer: int, site: str, raw: bool, *, of_study: 
         source = stack.attrs["content_sha256" if of_study else "source_sha256"]
         if stack.attrs["sample_id"] != row["sample_id"] or source != row["content_sha256"]:
             raise InputError(
-                f"{path} is of {stack.attrs['sample_id']!r} or of another version of it than the index lists; "
-                f"{remake(path)}"
+                f"{path} is of {stack.attrs['sample_id']!r} or of another version of it than the index "
+                f"lists; {remake(path)}"
             )
         values = stack.read(layer, site, raw=raw).astype(np.float32)
         coords = {

@@ -120,7 +120,7 @@ def test_checks_that_the_study_does_not_ask_for_are_refused(expected):
 
 
 def test_a_value_is_required_where_there_is_something_to_compare():
-    with pytest.raises(InputError, match="same_input of .* has no value, but passed"):
+    with pytest.raises(InputError, match=r"same_input of .* has no value, but passed"):
         judge(tables(gap=False))
 
 

@@ -17,7 +17,7 @@ def test_each_block_fires_once_a_step_with_both_branches(tiny_model):
 def test_the_command_says_how_axes_are_read(tiny_checkpoint, capsys):
     assert main(["trace", str(tiny_checkpoint), "--duration", "0.1"]) == 0
     shown = capsys.readouterr().out
-    assert "0.1 s = 5 frames = 8 steps (5 + 4 - 1)" in shown
+    assert "0.1 s = 5 frames = 8 steps (5 + 3, the delay of the last codebook)" in shown
     assert "cond first, then uncond" in shown
 
 

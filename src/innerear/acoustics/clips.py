@@ -58,10 +58,10 @@ def measure_clips(
 
     Returns
     -------
-    clips : long table, `clip_features` of each sample after the columns ``sample_id`` and ``audio_sha256``, the
-        hash of the file that was measured.
-    frames : `frame_features` of each, stacked along an axis ``sample``, with ``audio_sha256`` [sample], and its
-        `mel_spectrogram` for pictures, ``mel`` [sample, band, column].
+    clips : long table, `clip_features` of each sample after the columns ``sample_id`` and ``audio_sha256``,
+        the hash of the file that was measured.
+    frames : `frame_features` of each, stacked along an axis ``sample``, with ``audio_sha256`` [sample], and
+        its `mel_spectrogram` for pictures, ``mel`` [sample, band, column].
 
     Raises
     ------

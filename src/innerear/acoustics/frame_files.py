@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from contextlib import closing
 from os import PathLike
+from typing import cast
 
 import numpy as np
 import pandas as pd
@@ -42,7 +43,7 @@ def write_frames(frames: xr.Dataset, path: str | PathLike) -> None:
 
 
 def frame_files(paths: Sequence[str | PathLike], samples: pd.DataFrame | None = None) -> pd.DataFrame:
-    """List files of frame features, as columns ``path`` and ``content_sha256``: the list changes when they do.
+    """List files of frame features, as columns ``path`` and ``content_sha256``, which change with them.
 
     Parameters
     ----------
@@ -66,8 +67,8 @@ def frame_files(paths: Sequence[str | PathLike], samples: pd.DataFrame | None = 
             found, path = measured.get(sample, (None, ", ".join(map(str, paths[:3]))))
             if found != sha256:
                 raise InputError(
-                    f"{path}: the features of {sample} are not those of its clip as it is now; remake them with: "
-                    f"snakemake --cores 1 --force {path}"
+                    f"{path}: the features of {sample} are not those of its clip as it is now; "
+                    f"remake them with: snakemake --cores 1 --force {path}"
                 )
     return pd.DataFrame(rows, columns=["path", CONTENT_HASH])
 
@@ -82,14 +83,14 @@ def read_frames(files: pd.DataFrame, sample_ids: Sequence[str]) -> xr.Dataset:
 
     Raises
     ------
-    InputError: a file that is missing, broken, or not the one that was listed; a sample that none of the files
-        holds.
+    InputError: a file that is missing, broken, or not the one that was listed; a sample that none of the
+        files holds.
     """
     parts = []
     for path, content in zip(files["path"], files[CONTENT_HASH], strict=True):
         with closing(FrameFile(path, content=content)) as file:
             parts.append(file.frames())
-    frames: xr.Dataset = xr.concat(parts, dim="sample")
+    frames = cast(xr.Dataset, xr.concat(parts, dim="sample"))
     absent = sorted(set(sample_ids) - set(frames["sample"].values.tolist()))
     if absent:
         raise InputError(f"sample {absent[0]!r} has no frame features: remake acoustics/frames")

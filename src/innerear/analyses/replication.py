@@ -209,8 +209,8 @@ def of_stacks(
             f"{', '.join(emotions)}; set replication: false, or leave two"
         )
     ordered = samples.sort_values("seed")
-    stacks = [ordered[ordered["prompt_id"] == prompt] for prompt in emotions]
-    with Stack(stacks[0]["stack"].iloc[0]) as stack:
+    stacks = [ordered.loc[ordered["prompt_id"] == prompt] for prompt in emotions]
+    with Stack(stacks[0]["stack"].tolist()[0]) as stack:
         complete = stack.complete
     tables, curves = [], []
     for layer in tqdm(layers, desc="replication", unit="layer"):

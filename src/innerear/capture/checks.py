@@ -4,6 +4,7 @@ Each stack is read once, one layer at a time, and compared with its hashes as it
 of one sample per seed and prompt are kept for comparison, which bounds memory.
 """
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
@@ -79,7 +80,8 @@ def check_samples(index: pd.DataFrame) -> pd.DataFrame:
     """
     if index.empty:
         raise InputError("the index lists no samples; add prompts and seeds to the study")
-    reference, rows = _Reference(int(index["n_steps"].mode()[0])), []
+    most_common = Counter(index["n_steps"].tolist()).most_common(1)[0][0]
+    reference, rows = _Reference(most_common), []
     for row in tqdm(index.to_dict("records"), desc="qc", unit="sample"):
         with Stack(row["stack"], content=row["content_sha256"]) as stack:
             for check, value, tolerance, *where in _check_sample(row, stack, reference):
@@ -89,7 +91,7 @@ def check_samples(index: pd.DataFrame) -> pd.DataFrame:
 
 
 def judged(check: str, row: dict, where: str, value: float | None, tolerance: float) -> tuple:
-    """Return a row of `COLUMNS` about a sample of the index; a value of None says that nothing is compared."""
+    """Return a row of `COLUMNS` about a sample of the index; without a value, nothing is compared."""
     found = np.nan if value is None else float(value)
     passed = value is None or passes(check, found, float(tolerance))
     content = row["content_sha256"][:CONTENT_DIGITS]

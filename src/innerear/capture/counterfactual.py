@@ -156,8 +156,8 @@ def replay_template(
     folder : appears once it is whole. Its files, named by `innerear.stacks.part_name`: one of `cell_gram` for
         each layer, and the tokens' negative log-likelihood, float32 [cell, distribution, codebook, frame] in
         nats, of the distributions `KEPT`.
-    contents, stacks_sha256 : content hashes that the stacks must have, as the study's index lists them, and their
-        `innerear.stacks.stacks_hash`, which the files keep.
+    contents, stacks_sha256 : content hashes that the stacks must have, as the study's index lists them, and
+        their `innerear.stacks.stacks_hash`, which the files keep.
     layers, site : whose states.
     neutral, paraphrases : as `Cells` takes them.
     batch_size : clips of a pass at most.

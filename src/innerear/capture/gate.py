@@ -42,15 +42,15 @@ def require_passed(
     for table, path, expected in zip(checks, paths, wanted, strict=True):
         _require_rows(table, path, expected, index, compared)
     every = pd.concat(checks, ignore_index=True)
-    failed = every[~every["pass"].astype(bool)]
-    if failed.empty:
+    failed = [row for row in every.to_dict("records") if not row["pass"]]
+    if not failed:
         return
     lines = [
         f"  - {row['check']}: {row['sample']} has {row['value']:g} (tolerance {row['tolerance']:g})"
         + (f" at {row['where']}" if row["where"] else "")
-        for row in failed.to_dict("records")
+        for row in failed
     ]
-    stack = Path(paths[0]).parent.parent / "stacks" / f"{failed.iloc[0]['sample']}.h5"
+    stack = Path(paths[0]).parent.parent / "stacks" / f"{failed[0]['sample']}.h5"
     raise InputError(
         f"{len(failed)} checks failed (all of them are in {' and '.join(paths)}):\n"
         + "\n".join(lines[:_SHOWN])
@@ -70,7 +70,7 @@ def _of_every_sample(index: pd.DataFrame) -> set[tuple[str, str]]:
 
 
 def _of_some(index: pd.DataFrame, branches: Sequence[str], witness: bool) -> set[tuple[str, str]]:
-    """Return the checks of a replay of each prompt's first sample, and of the sample that is composed again."""
+    """Return the checks of each prompt's first sample, which is replayed, and of the one composed again."""
     firsts = index.drop_duplicates("prompt_id")["sample_id"].tolist()
     parts = [*branches, "level"] + (["delta"] if len(branches) > 1 else [])
     readers = ["replay", "witness"] if witness else ["replay"]

@@ -40,7 +40,7 @@ def replay_samples(
 
     Raises
     ------
-    InputError: a stack of another sample; a stack of another model or timeline; a layer or site that the model does not have.
+    InputError: a stack of another sample, model or timeline; a layer or site that the model does not have.
     """
     if len(stacks) != len(outputs):
         raise InputError(f"{len(stacks)} stacks and {len(outputs)} outputs must match")

@@ -2,10 +2,10 @@
 
 The list, a JSON text in the dataset ``contents``, says of each dataset its axes, type and shape, and the
 sha256 of each block of it: `rows` entries of one `axis`, so that a part can be checked alone. Texts it holds
-itself. The attribute ``content_sha256`` is the hash of the list, and ``header_sha256`` that of all attributes.
+itself. The attribute ``content_sha256`` is the hash of the list, ``header_sha256`` that of all attributes.
 
-Readers of ours read no text of variable length: HDF5 keeps these without a checksum, and a flipped bit can make
-it search for ever. Other tools read them: netCDF's own cannot read arrays of texts of one length.
+Readers of ours read no text of variable length: HDF5 keeps these without a checksum, and a flipped bit can
+make it search for ever. They are there for other tools: netCDF reads no arrays of texts of one length.
 """
 
 import hashlib
@@ -89,7 +89,8 @@ def digest(parts: Iterable[Any]) -> str:
     """Return the hash of a block, from its parts in C order."""
     found = hashlib.sha256()
     for part in parts:
-        found.update(np.ascontiguousarray(part) if isinstance(part, np.ndarray) else part)
+        block: Any = np.ascontiguousarray(part)
+        found.update(block)
     return found.hexdigest()[:_DIGITS]
 
 

@@ -145,14 +145,14 @@ class Reader:
         version = self._attribute("schema_version")
         if isinstance(version, int) and version < SCHEMA_VERSION:
             raise self._refused(
-                f"it has an older schema ({version}; this innerear reads {SCHEMA_VERSION}, in which all contents "
-                "have a hash, and states no mean over units)"
+                f"it has an older schema ({version}; this innerear reads {SCHEMA_VERSION}, in which all "
+                "contents have a hash, and states no mean over units)"
             )
         kind = self._attribute("schema")
         if kind != self.kind:
             raise self._refused(
-                f"it is an HDF5 file, but its 'schema' attribute is {kind!r} and not {self.kind!r}: it was not "
-                f"written by rule {self.made_by}"
+                f"it is an HDF5 file, but its 'schema' attribute is {kind!r} and not {self.kind!r}: it was "
+                f"not written by rule {self.made_by}"
             )
         if version != SCHEMA_VERSION:
             raise self._refused(
@@ -163,8 +163,8 @@ class Reader:
         found = self._attribute(CONTENT_HASH)
         if content is not None and found != content:
             raise self._refused(
-                f"its content hash is {found}, but the study's index lists {content}: it is another version, or "
-                "another sample's file under this name"
+                f"its content hash is {found}, but the study's index lists {content}: it is another version, "
+                "or another sample's file under this name"
             )
         if content_hash(self._contents_text) != found:
             raise self._refused(f"its list of contents has changed since it was written ({CONTENT_HASH})")

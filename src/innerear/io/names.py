@@ -12,7 +12,7 @@ def remake(path: str | PathLike) -> str:
 
 
 def name_in_study(path: str | PathLike) -> str:
-    """Return a file's name below ``results``, such as ``{study}/gram/layer_03.h5``; elsewhere its own name."""
+    """Return a file's name below ``results``, such as ``{study}/gram/layer_03.h5``; elsewhere its own."""
     parts = os.path.abspath(path).split(os.sep)
     below = [number for number, part in enumerate(parts[:-1], start=1) if part == "results"]
     return "/".join(parts[below[-1] if below else -1 :])

@@ -127,16 +127,15 @@ def _tokenizer(folder: Path) -> Any:
 
 
 def _read(kind: Any, folder: Path) -> Any:
-    with _quiet(), torch.random.fork_rng(devices=[]):
-        with readable(folder):
-            model, report = kind.from_pretrained(
-                folder,
-                local_files_only=True,
-                use_safetensors=True,
-                torch_dtype=torch.float32,
-                output_loading_info=True,
-                ignore_mismatched_sizes=True,  # they are refused below, by name
-            )
+    with _quiet(), torch.random.fork_rng(devices=[]), readable(folder):
+        model, report = kind.from_pretrained(
+            folder,
+            local_files_only=True,
+            use_safetensors=True,
+            torch_dtype=torch.float32,
+            output_loading_info=True,
+            ignore_mismatched_sizes=True,  # they are refused below, by name
+        )
     wrong = [f"has no {key}" for key in sorted(report["missing_keys"])]
     wrong += [f"has {key} of another shape" for key in sorted(report["mismatched_keys"])]
     if wrong:

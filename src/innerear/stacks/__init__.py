@@ -5,7 +5,8 @@ Every axis is a netCDF-4 dimension scale: h5py, h5netcdf and
 
 Stack, one file per sample::
 
-    attrs                schema, sample and prompt, model, generation, versions, hashes
+    attrs                schema, name, sample and prompt, settings, model, generation, versions, hashes
+    contents             JSON text: axes, type, shape and hashes of each dataset (`innerear.io.hdf5`)
     codes                int16 [codebook, frame]
     step/window          int32 [step]; step/position likewise: where in the window's sequence
     step/frame           int32 [step, codebook], −1 = padding

@@ -33,13 +33,13 @@ def template_files(folders: Sequence[str | PathLike], layers: Sequence[int]) -> 
 
     Returns
     -------
-    Table with the columns ``template``, ``part`` (file name), ``folder`` and ``content_sha256``: the list changes
-    when a file does.
+    Table with the columns ``template``, ``part`` (file name), ``folder`` and ``content_sha256``: the list
+    changes when a file does.
 
     Raises
     ------
-    InputError: a folder without the file of a layer, or of the likelihood; a broken file; files of one folder that
-        were made of several versions of the stacks.
+    InputError: a folder without the file of a layer, or of the likelihood; a broken file; files of one folder
+        that were made of several versions of the stacks.
     """
     rows = []
     for folder in map(Path, folders):
@@ -69,12 +69,12 @@ def open_templates(
     ------
     InputError: as `GramFile`; a file of other stacks.
     """
-    wanted = files[files["part"] == part_name(layer)]
+    wanted = files.loc[files["part"] == part_name(layer)]
     with ExitStack() as opened:
         found = {}
         for row in wanted.to_dict("records"):
             file = opened.enter_context(template_part(row["folder"], layer, row["content_sha256"]))
             if samples is not None:
-                require_stacks(file, samples[samples["template"] == row["template"]])
+                require_stacks(file, samples.loc[samples["template"] == row["template"]])
             found[row["template"]] = file
         yield found

@@ -44,8 +44,8 @@ def sample_table(
 
     Raises
     ------
-    InputError: a broken stack, a stack without its clip, one that was made with other settings than the study's
-        or is of another sample, or samples of different models or weights.
+    InputError: a broken stack, a stack without its clip, one that was made with other settings than the
+        study's or is of another sample, or samples of different models or weights.
     """
     rows = []
     for path in tqdm(stacks, desc="index", unit="stack"):
@@ -68,7 +68,7 @@ def sample_table(
 
 
 def stacks_hash(samples: pd.DataFrame) -> str:
-    """Return the hash of samples and their stacks' contents, in order, which files that are made of them keep."""
+    """Return the hash of samples and their stacks' contents, in order; files made of them keep it."""
     columns = (samples[name].tolist() for name in ("sample_id", "content_sha256"))
     lines = (f"{sample}\t{content}\n" for sample, content in zip(*columns, strict=True))
     return hashlib.sha256("".join(lines).encode()).hexdigest()

@@ -21,8 +21,8 @@ def open_inputs(
     Parameters
     ----------
     inputs : name → a path, or the paths of all layers.
-    samples : the study's index, of whose stacks files in HDF5 must be; by default the table ``samples``, if the
-        job reads it.
+    samples : the study's index, of whose stacks files in HDF5 must be; by default the table ``samples``, if
+        the job reads it.
 
     Returns
     -------

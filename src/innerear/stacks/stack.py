@@ -3,7 +3,7 @@
 import hashlib
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
-from functools import cached_property
+from functools import cached_property, partial
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -127,17 +127,11 @@ class StackWriter:
             self._layout.axis(site, "d_model", np.arange(d_model))
         rows = chunk_steps(self.timeline.n_steps)
         levels = np.zeros(expected, np.float32) if levels is None else levels.astype(np.float32)
-        for kind, dims, array, own in (
-            (
-                "layer",
-                ("branch", "step", "d_model"),
-                stored,
-                {"chunks": (1, rows, d_model), "about": _STATES},
-            ),
-            ("level", ("branch", "step"), levels, {"about": _LEVELS}),
-        ):
-            # Hashed by chunk, so that a few steps can be read and checked alone.
-            self._layout.dataset(site, f"{kind}_{layer:02d}", dims, array, axis=1, rows=rows, **own)
+        dims = ("branch", "step", "d_model")
+        # Hashed by chunk, so that a few steps can be read and checked alone.
+        add = partial(self._layout.dataset, site, axis=1, rows=rows)
+        add(f"layer_{layer:02d}", dims, stored, chunks=(1, rows, d_model), about=_STATES)
+        add(f"level_{layer:02d}", dims[:2], levels, about=_LEVELS)
 
     def write_input_gap(self, gap: np.ndarray) -> None:
         """Add the largest difference between the branches' inputs of layer 0 at each step, float [S].
@@ -214,8 +208,8 @@ class Stack(Reader):
             shape = self.contents[f"{site}/layer_{layer:02d}"].shape
             if len(shape) != 3 or shape[:2] != expected:
                 raise self._refused(
-                    f"{site}, layer {layer}, has shape {shape}, not {expected[0]} branches × {n_steps} steps × "
-                    "d_model"
+                    f"{site}, layer {layer}, has shape {shape}, not {expected[0]} branches × {n_steps} steps "
+                    "× d_model"
                 )
             if self.contents[f"{site}/level_{layer:02d}"].shape != expected:
                 raise self._refused(f"the levels of {site}, layer {layer}, are not those of its states")

@@ -73,7 +73,7 @@ def _labels_hash(samples: pd.DataFrame) -> str:
     """Return the hash of samples with their labels; not of their files, on which no permutation depends."""
     files = [name for name in samples if str(name).endswith("_sha256") or name in ("stack", "audio")]
     kept = samples.drop(columns=files)
-    return hashlib.sha256(kept.to_json(orient="split", index=False).encode()).hexdigest()
+    return hashlib.sha256(str(kept.to_json(orient="split", index=False)).encode()).hexdigest()
 
 
 def summary(design: Design) -> pd.DataFrame:
