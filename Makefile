@@ -1,7 +1,6 @@
 # Two commands do everything on a fresh machine: `make run` and `make test`.
 PYTHON ?= python3
 CORES ?= all
-STUDY ?= $(shell sed -n 's/^study: *//p' config.yaml)
 BIN := .venv/bin
 INSTALLED := .venv/installed
 # A run that was killed leaves Snakemake's lock and jobs marked incomplete. Files are renamed only when whole, so
@@ -9,12 +8,22 @@ INSTALLED := .venv/installed
 # ends with the process.
 RESUME := --rerun-incomplete --nolock
 
+# Where HOME cannot be written, Snakemake ends at its start: it then keeps its cache with the checkout. Weights that
+# lie in HOME are still read.
+ifneq ($(shell c="$${XDG_CACHE_HOME:-$$HOME/.cache}"; mkdir -p "$$c" 2>&- && test -w "$$c" && echo yes),yes)
+    export XDG_CACHE_HOME := $(CURDIR)/.snakemake/cache
+    ifneq ($(wildcard $(HOME)/.cache/huggingface),)
+        export HF_HOME ?= $(HOME)/.cache/huggingface
+    endif
+endif
+
 .PHONY: run test test-cluster test-browser check format lock dag docs nano clean
 
 run: $(INSTALLED)  ## The study of config.yaml from text to report: results/<study>/
 	$(BIN)/snakemake --cores $(CORES) --scheduler greedy $(RESUME)
-	$(BIN)/snakemake --cores 1 --report results/$(STUDY)/report.zip
-	@echo "Open results/$(STUDY)/findings.html first; clips are in listen.html, all figures in report.zip"
+	@study="$$($(BIN)/python -m innerear study config.yaml)" && \
+		$(BIN)/snakemake --cores 1 --report "results/$$study/report.zip" && \
+		echo "Open results/$$study/findings.html first; clips are in listen.html, all figures in report.zip"
 
 test: check  ## All tests, as continuous integration runs them
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --ignore tests/cluster --ignore tests/browser

@@ -56,7 +56,7 @@ DIRECTIVES = """
 def write_study(folder: Path, pairs: int, seeds: int, batch: str) -> None:
     """A study of that many pairs on the 48 layers of MusicGen large."""
     rows = [f"p{i}\tmusic {i}\te{i % 4}\tt{i // 4}" for i in range(pairs // seeds)]
-    (folder / "prompts.tsv").write_text("\n".join(["id\ttext\temotion\ttemplate", *rows]))
+    (folder / "prompts.tsv").write_text("\n".join(["id\ttext\temotion\ttemplate", *rows]), "utf-8")
     settings = {
         "study": "dag",
         "model": {"name": "facebook/musicgen-large"},
@@ -65,7 +65,7 @@ def write_study(folder: Path, pairs: int, seeds: int, batch: str) -> None:
         "generation": {"duration": 1, "batch": batch},
         "gram": {"bins": 2, "max_gib": 1e6},
     }
-    (folder / "config.yaml").write_text(yaml.safe_dump(settings))
+    (folder / "config.yaml").write_text(yaml.safe_dump(settings), "utf-8")
 
 
 def write_baseline(path: Path, pairs: int, seeds: int, batch: str, directives: str) -> None:
@@ -74,7 +74,7 @@ def write_baseline(path: Path, pairs: int, seeds: int, batch: str, directives: s
     of_all_seeds = f'collect("stacks/p{{{{prompt}}}}/seed-{{seed}}.h5", seed=range({seeds}))'
     job = "{prompt}" if batch == "prompt" else "{prompt}/{seed}"
     rule = BARE.format(prompts=pairs // seeds, seeds=seeds, output=of_all_seeds if batch == "prompt" else one)
-    path.write_text(rule + directives.format(root=ROOT, job=job))
+    path.write_text(rule + directives.format(root=ROOT, job=job), "utf-8")
 
 
 def dry_run(snakefile: Path, folder: Path) -> tuple[float, float, float]:

@@ -41,7 +41,7 @@ class Table:
         print(_line((row.section, what, _written(value), unit, baseline)), flush=True)
         if self._path:
             lines = ["\t".join(Row._fields), *("\t".join(map(str, row)) for row in self.rows)]
-            self._path.write_text("\n".join(lines) + "\n")
+            self._path.write_text("\n".join(lines) + "\n", "utf-8")
 
     def guarded(self, section: str, measure: Callable[[], None]) -> None:
         """Run a section; one that fails leaves one row with its reason, and the others still run."""

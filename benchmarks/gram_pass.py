@@ -71,7 +71,7 @@ def empty_cache(paths: list[Path]) -> None:
 
 def from_disk() -> int:
     """Bytes that this process has had fetched from the disk (Linux)."""
-    lines = Path("/proc/self/io").read_text().splitlines()
+    lines = Path("/proc/self/io").read_text("utf-8").splitlines()
     return int(dict(line.split(": ") for line in lines)["read_bytes"])
 
 

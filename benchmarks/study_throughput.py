@@ -30,7 +30,7 @@ def seconds(study: dict, options: list[str], environment: dict[str, str]) -> flo
     # Beside the results, since every node must see it; the temporary folder of a login node is its own.
     (ROOT / "results").mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory(dir=ROOT / "results", prefix="throughput-") as folder:
-        Path(folder, "config.yaml").write_text(yaml.safe_dump(study))
+        Path(folder, "config.yaml").write_text(yaml.safe_dump(study), "utf-8")
         command = [sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile")]
         command += ["--until", "index", *options]
         start = time.perf_counter()
@@ -70,7 +70,7 @@ def main() -> None:
     parser.add_argument("--batch", choices=("pair", "prompt"))
     parser.add_argument("--repeats", type=int, default=3)
     options = parser.parse_args()
-    study = yaml.safe_load(options.study.read_text())
+    study = yaml.safe_load(options.study.read_text("utf-8"))
     study["seeds"] = study["seeds"][: options.seeds]
     if options.batch:
         study["generation"] = study.get("generation", {}) | {"batch": options.batch}
@@ -82,7 +82,7 @@ def main() -> None:
     if options.slurm != "no":
         forms["Slurm"] = ["--profile", str(options.profile.resolve())]
     rates = {name: [] for name in forms}
-    profile = yaml.safe_load(next(options.profile.glob("*.yaml")).read_text())
+    profile = yaml.safe_load(next(options.profile.glob("*.yaml")).read_text("utf-8"))
     with queue(options.slurm, profile) as environment:
         for _ in range(options.repeats):
             for name, how in forms.items():

@@ -19,7 +19,7 @@ from innerear.study.config import documented_keys
 from innerear.study.study import Study
 
 ROOT = Path(__file__).parents[1]
-SCHEMA = yaml.safe_load((ROOT / "workflow/schemas/config.schema.yaml").read_text())
+SCHEMA = yaml.safe_load((ROOT / "workflow/schemas/config.schema.yaml").read_text("utf-8"))
 _WIDTH, _GAP, _LINE, _PAD = 340, 46, 17, 12
 
 
@@ -43,14 +43,14 @@ def _allowed(part: dict) -> str:
 
 def estimate() -> str:
     """What the default study takes, as the dry run says it."""
-    study = Study.from_settings(yaml.safe_load((ROOT / "config.yaml").read_text()), SCHEMA)
+    study = Study.from_settings(yaml.safe_load((ROOT / "config.yaml").read_text("utf-8")), SCHEMA)
     return f"```text\n{study.announcement}\n```"
 
 
 def rules_by_group() -> dict[str, list[str]]:
     """Names of the rules in each file of workflow/rules, in the order of the Snakefile."""
-    groups = re.findall(r'include: "workflow/rules/(\w+).smk"', (ROOT / "Snakefile").read_text())
-    rules = {group: (ROOT / f"workflow/rules/{group}.smk").read_text() for group in groups}
+    groups = re.findall(r'include: "workflow/rules/(\w+).smk"', (ROOT / "Snakefile").read_text("utf-8"))
+    rules = {group: (ROOT / f"workflow/rules/{group}.smk").read_text("utf-8") for group in groups}
     named = r"^(?:rule|use rule \w+ as) (\w+)"
     return {group: found for group, text in rules.items() if (found := re.findall(named, text, re.M))}
 
@@ -99,7 +99,7 @@ _HEAD = """<svg xmlns="http://www.w3.org/2000/svg" {size} font-family="sans-seri
 
 def _box_lines(group: str, names: Iterable[str]) -> list[tuple[str, str]]:
     """Colour and text of each line: what the group's `rule all_…` says, and its rules that compute."""
-    text = (ROOT / f"workflow/rules/{group}.smk").read_text()
+    text = (ROOT / f"workflow/rules/{group}.smk").read_text("utf-8")
     said = re.search(rf'rule all_{group}:\n    """(.*?)"""', text, re.S)
     computing = [name for name in names if not re.search(r"^all_|^plot_|_map$", name)]
     about = wrap(said[1], 48) if said else []
@@ -124,7 +124,7 @@ def _arrow(one: tuple[float, float], tall: float, other: tuple[float, float], hi
 
 def renewed(page: Path, **parts: str) -> str:
     """Return the text of a page with its parts as they are now."""
-    text = page.read_text()
+    text = page.read_text("utf-8")
     for name, part in parts.items():
         pattern = rf"(<!-- {name} -->\n).*?(<!-- /{name} -->)"
         text = re.sub(pattern, lambda found, part=part: f"{found[1]}{part}\n{found[2]}", text, flags=re.S)
@@ -139,11 +139,11 @@ def main() -> None:
         docs / "dry_run.md": renewed(docs / "dry_run.md", estimate=estimate()),
         docs / "images/rules.svg": picture_of_rules(),
     }
-    stale = [path for path, text in current.items() if not path.exists() or path.read_text() != text]
+    stale = [path for path, text in current.items() if not path.exists() or path.read_text("utf-8") != text]
     if "--check" in sys.argv and stale:
         sys.exit(f"out of date, run make docs: {', '.join(str(path.relative_to(ROOT)) for path in stale)}")
     for path in stale:
-        path.write_text(current[path])
+        path.write_text(current[path], "utf-8")
 
 
 if __name__ == "__main__":

@@ -6,10 +6,8 @@ from innerear.io.tables import read_table, write_table
 from innerear.stacks import open_layers
 from innerear.statistics.design_file import read_design
 
-with log_to(snakemake.log[0]), open_layers(snakemake.input.grams) as grams:
-    table = alignment(
-        grams,
-        read_design(read_table(snakemake.input.samples), snakemake.input.design),
-        model=snakemake.params.model,
-    )
-    write_table(table, snakemake.output[0])
+with log_to(snakemake.log[0]):
+    samples = read_table(snakemake.input.samples)
+    with open_layers(snakemake.input.grams, samples) as grams:
+        table = alignment(grams, read_design(samples, snakemake.input.design), model=snakemake.params.model)
+        write_table(table, snakemake.output[0])

@@ -6,6 +6,8 @@ from innerear.io.tables import read_table, write_table
 from innerear.stacks import open_layers
 from innerear.statistics.design_file import read_design
 
-with log_to(snakemake.log[0]), open_layers(snakemake.input.folds) as layers:
-    design = read_design(read_table(snakemake.input.samples), snakemake.input.design)
-    write_table(best_layers(layers, design, model=snakemake.params.model), snakemake.output[0])
+with log_to(snakemake.log[0]):
+    samples = read_table(snakemake.input.samples)
+    with open_layers(snakemake.input.folds, samples) as layers:
+        design = read_design(samples, snakemake.input.design)
+        write_table(best_layers(layers, design, model=snakemake.params.model), snakemake.output[0])

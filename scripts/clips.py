@@ -8,9 +8,11 @@ from innerear.pages.clips import clips_page
 from innerear.pages.strips import state_norms
 from innerear.stacks import open_layers
 
-with log_to(snakemake.log[0]), open_layers(snakemake.input.grams) as grams:
+with log_to(snakemake.log[0]):
     samples = read_table(snakemake.input.samples)
-    frames = read_frames(read_table(snakemake.input.frames)["path"], samples["sample_id"].tolist())
+    frames = read_frames(read_table(snakemake.input.frames), samples["sample_id"].tolist())
+    with open_layers(snakemake.input.grams, samples) as grams:
+        norms = state_norms(grams)
     text = clips_page(
         samples,
         title=snakemake.params.study,
@@ -18,7 +20,7 @@ with log_to(snakemake.log[0]), open_layers(snakemake.input.grams) as grams:
         clips=read_table(snakemake.input.clips),
         mel=frames["mel"].values,
         chroma=frames["value"].sel(feature=frames["feature"].str.startswith("chroma_")).values,
-        norms=state_norms(grams),
+        norms=norms,
     )
     with atomic(snakemake.output[0]) as page:
         page.write_text(text, encoding="utf-8")

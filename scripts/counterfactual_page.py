@@ -4,14 +4,14 @@ from innerear.io.files import atomic
 from innerear.io.log import log_to
 from innerear.io.tables import read_table
 from innerear.pages.counterfactual import counterfactual_page
-from innerear.stacks import template_part
+from innerear.stacks import require_stacks, template_part
 
-with log_to(snakemake.log[0]), template_part(snakemake.input.likelihood[0]) as likelihood:
-    text = counterfactual_page(
-        read_table(snakemake.input.samples),
-        likelihood,
-        title=snakemake.params.title,
-        model=snakemake.params.model,
-    )
+with log_to(snakemake.log[0]):
+    samples = read_table(snakemake.input.samples)
+    with template_part(snakemake.input.likelihood[0]) as likelihood:
+        require_stacks(likelihood, samples[samples["template"] == likelihood.attrs["template"]])
+        text = counterfactual_page(
+            samples, likelihood, title=snakemake.params.title, model=snakemake.params.model
+        )
     with atomic(snakemake.output[0]) as page:
         page.write_text(text, encoding="utf-8")

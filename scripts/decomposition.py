@@ -7,14 +7,16 @@ from innerear.stacks import open_templates
 from innerear.statistics.design_file import read_design
 
 layer = int(snakemake.wildcards.layer)
-with log_to(snakemake.log[0]), open_templates(read_table(snakemake.input.cells), layer) as grams:
-    result = of_layer(
-        grams,
-        read_design(read_table(snakemake.input.samples), snakemake.input.design, label="emotion"),
-        model=snakemake.params.model,
-        weights=snakemake.wildcards.weights,
-        layer=layer,
-        n_permutations=snakemake.params.statistics["permutations"],
-        n_bootstraps=snakemake.params.statistics["bootstraps"],
-    )
+with log_to(snakemake.log[0]):
+    samples = read_table(snakemake.input.samples)
+    with open_templates(read_table(snakemake.input.cells), layer, samples) as grams:
+        result = of_layer(
+            grams,
+            read_design(samples, snakemake.input.design, label="emotion"),
+            model=snakemake.params.model,
+            weights=snakemake.wildcards.weights,
+            layer=layer,
+            n_permutations=snakemake.params.statistics["permutations"],
+            n_bootstraps=snakemake.params.statistics["bootstraps"],
+        )
     result.write(dict(snakemake.output.items()))

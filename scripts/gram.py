@@ -3,17 +3,18 @@
 from innerear.gram.layer_pass import stacks_gram
 from innerear.io.log import log_to
 from innerear.io.tables import read_table
-from innerear.stacks import GramFile
+from innerear.stacks import GramFile, stacks_hash
 
 with log_to(snakemake.log[0]):
     samples = read_table(snakemake.input.samples)
     layer = int(snakemake.wildcards.layer)
-    gram = stacks_gram(
+    arrays, coords, attrs = stacks_gram(
         samples["stack"],
         samples["sample_id"],
         layer,
         site=snakemake.params.site,
+        contents=samples["content_sha256"],
         n_bins=snakemake.params.bins,
         steps_per_matrix=snakemake.params.steps_per_matrix,
     )
-    GramFile.write(snakemake.output[0], *gram)
+    GramFile.write(snakemake.output[0], arrays, coords, attrs | {"stacks_sha256": stacks_hash(samples)})

@@ -9,9 +9,16 @@ from innerear.statistics.design_file import read_design
 
 with log_to(snakemake.log[0]):
     samples = read_table(snakemake.input.samples)
-    frames = read_frames(read_table(snakemake.input.frames)["path"], samples["sample_id"].tolist())["value"]
+    frames = read_frames(read_table(snakemake.input.frames), samples["sample_id"].tolist())["value"]
     sound = lags.followed({name: frames.sel(feature=name).values for name in frames["feature"].values})
     design, layer = read_design(samples, snakemake.input.design), int(snakemake.wildcards.layer)
-    found = lags.of_stacks(samples["stack"].tolist(), sound, design, layer=layer, site=snakemake.params.site)
+    found = lags.of_stacks(
+        samples["stack"].tolist(),
+        sound,
+        design,
+        layer=layer,
+        site=snakemake.params.site,
+        contents=samples["content_sha256"].tolist(),
+    )
     result = complete(lags, found, design, model=snakemake.params.model, layer=layer)
     result.write(dict(snakemake.output.items()))

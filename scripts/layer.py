@@ -11,8 +11,9 @@ from innerear.statistics.design_file import read_design
 analysis = import_module(f"innerear.analyses.{snakemake.rule}")
 named = dict(snakemake.input.items())
 with log_to(snakemake.log[0]):
-    design = read_design(read_table(named.pop("samples")), named.pop("design"), snakemake.params.label)
-    with open_inputs(named) as inputs:
+    samples = read_table(named.pop("samples"))
+    design = read_design(samples, named.pop("design"), snakemake.params.label)
+    with open_inputs(named, samples) as inputs:
         layer = int(snakemake.wildcards.layer)
         result = analyse(analysis, design=design, model=snakemake.params.model, layer=layer, **inputs)
         result.write(dict(snakemake.output.items()), inputs["gram"].attrs)

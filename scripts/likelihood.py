@@ -6,13 +6,15 @@ from innerear.io.tables import read_table, write_table
 from innerear.stacks import open_templates
 from innerear.statistics.design_file import read_design
 
-with log_to(snakemake.log[0]), open_templates(read_table(snakemake.input.cells)) as files:
-    table = likelihood_table(
-        files,
-        read_design(read_table(snakemake.input.samples), snakemake.input.design, label="emotion"),
-        model=snakemake.params.model,
-        weights=snakemake.wildcards.weights,
-        n_permutations=snakemake.params.statistics["permutations"],
-        n_bootstraps=snakemake.params.statistics["bootstraps"],
-    )
+with log_to(snakemake.log[0]):
+    samples = read_table(snakemake.input.samples)
+    with open_templates(read_table(snakemake.input.cells), samples=samples) as files:
+        table = likelihood_table(
+            files,
+            read_design(samples, snakemake.input.design, label="emotion"),
+            model=snakemake.params.model,
+            weights=snakemake.wildcards.weights,
+            n_permutations=snakemake.params.statistics["permutations"],
+            n_bootstraps=snakemake.params.statistics["bootstraps"],
+        )
     write_table(table, snakemake.output[0])

@@ -12,4 +12,5 @@ with log_to(snakemake.log[0]):
         snakemake.input.stacks,
         snakemake.output,
         capture=snakemake.params.capture,
+        samples=snakemake.params.samples,
     )

@@ -6,10 +6,10 @@ import sys
 import numpy as np
 import pandas as pd
 import pytest
-import soundfile
 
 from innerear import open_study
 from innerear.errors import InputError
+from innerear.io.clips import write_clip
 from innerear.io.tables import write_table
 from innerear.stacks import StackWriter
 from innerear.stacks.index import sample_table
@@ -19,7 +19,7 @@ TIMELINE = Timeline(n_frames=10, n_codebooks=4, frame_rate=50.0)
 D = 6
 
 
-def write_sample(folder, prompt, seed, root="stacks", site="residual", sample_id=None):
+def write_sample(folder, prompt, seed, root="stacks", site="residual", sample_id=None, source=None):
     rng = np.random.default_rng([len(prompt), seed])
     attrs = {"sample_id": sample_id or f"{prompt}/seed-{seed}", "prompt_id": prompt, "seed": seed}
     attrs |= {"template": "piano", "emotion": prompt.partition("-")[2], "text": f"{prompt} music"}
@@ -27,12 +27,10 @@ def write_sample(folder, prompt, seed, root="stacks", site="residual", sample_id
     states = rng.normal(size=(2, TIMELINE.n_steps, D)).astype(np.float32)
     levels = np.full(states.shape[:2], -9.8, np.float32)
     path = folder / root / prompt / f"seed-{seed}.h5"
-    path.parent.mkdir(parents=True, exist_ok=True)
+    clip = write_clip(folder / "audio" / prompt / f"seed-{seed}.wav", np.full(320, seed / 10), 1600)
+    attrs |= {"audio_sha256": clip, "source_sha256": source}
     with StackWriter(path, attrs, rng.integers(0, 9, (4, 10)), TIMELINE, dtype="float32") as stack:
         stack.write(site, 3, states, levels)
-    clip = folder / "audio" / prompt / f"seed-{seed}.wav"
-    clip.parent.mkdir(parents=True, exist_ok=True)
-    soundfile.write(clip, np.full(320, seed / 10), 1600)
     return path, states
 
 
@@ -41,11 +39,12 @@ def folder(tmp_path):
     """A study of two prompts and two seeds, with one analysis and one further capture."""
     folder = tmp_path / "results" / "tiny"
     stacks = [write_sample(folder, prompt, seed)[0] for prompt in ("a-happy", "a-sad") for seed in (0, 3)]
-    write_table(sample_table(stacks, folder / "audio"), folder / "samples.tsv")
+    table = sample_table(stacks, folder / "audio")
+    write_table(table, folder / "samples.tsv")
     for name in ("similarity/map", "similarity/tables/layer_03", "qc/summary", "alignment/table", "logs/x"):
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         write_table(pd.DataFrame({"name": [name]}), folder / f"{name}.tsv")
-    write_sample(folder, "a-happy", 0, "captures/more", "mlp")
+    write_sample(folder, "a-happy", 0, "captures/more", "mlp", source=table["content_sha256"][0])
     return folder
 
 
@@ -107,7 +106,7 @@ def test_audio_is_the_clip(folder):
 def test_repr_says_what_it_is(folder):
     assert "4 samples of tiny: 2 prompts × 2 seeds; 5 tables" in repr(open_study(folder))
     (folder / "samples.tsv").write_text("nonsense\n1\n")
-    assert "no table of samples" in repr(open_study(folder))
+    assert "is no table of this workflow" in repr(open_study(folder))
 
 
 @pytest.mark.parametrize(
@@ -153,12 +152,16 @@ def test_a_study_that_still_runs_has_the_samples_that_are_finished(folder):
 def test_broken_and_exchanged_files_are_refused(folder):
     study = open_study(folder)
     (folder / "audio/a-sad/seed-0.wav").write_text("no sound")
-    with pytest.raises(InputError, match=r"seed-0\.wav cannot be read"):
+    with pytest.raises(InputError, match=r"seed-0\.wav is not the clip that was written"):
         study.audio("a-sad", 0)
-    write_sample(folder, "a-sad", 3, sample_id="a-sad/seed-0")
-    with pytest.raises(InputError, match="holds the sample 'a-sad/seed-0', not 'a-sad/seed-3'"):
+    stack, other = folder / "stacks/a-sad/seed-3.h5", folder / "stacks/a-sad/seed-0.h5"
+    whole = stack.read_bytes()
+    stack.write_bytes(other.read_bytes())
+    with pytest.raises(InputError, match=r"the study's index lists .*another sample's file"):
         study.states("a-sad", 3, 3)
-    (folder / "stacks/a-sad/seed-3.h5").unlink()
+    stack.write_bytes(whole)
+    assert study.states("a-sad", 3, 3).shape == (2, 13, D)
+    stack.unlink()
     with pytest.raises(InputError, match="does not exist"):
         study.states("a-sad", 3, 3)
 
@@ -168,3 +171,9 @@ def test_reading_a_study_imports_no_torch(folder):
     code = f"import sys, innerear; {read}; print(*sys.modules)"
     said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert not {"torch", "audiocraft"} & set(said.split())
+
+
+def test_a_replayed_stack_of_another_version_is_refused(folder):
+    write_sample(folder, "a-happy", 0, "captures/more", "mlp", source="0" * 64)
+    with pytest.raises(InputError, match=r"another version of it than the index lists; remake it"):
+        open_study(folder).states("a-happy", 0, 3, site="mlp", capture="more")

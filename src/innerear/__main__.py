@@ -1,9 +1,9 @@
-"""`python -m innerear`: bring a model's weights to this machine, and check a new model before use."""
+"""`python -m innerear`: bring a model's weights to this machine, check a new model, and name a study."""
 
 import argparse
 import sys
 
-from innerear.errors import InputError
+from innerear.errors import InputError, shown
 from innerear.io.log import one_line, print_anything
 
 
@@ -23,10 +23,12 @@ def main(arguments: list[str] | None = None) -> int:
     fetching.add_argument("--revision", help="commit, branch or tag of a hub model (default: main)")
     fetching.add_argument("--backend", choices=("audiocraft", "transformers"), default="audiocraft")
     fetching.add_argument("--output", help="write the revisions to this file, for load_model(pins=FILE)")
+    naming = commands.add_parser("study", help="print the name of a configuration's study")
+    naming.add_argument("config", help="the configuration, as YAML")
     chosen = parser.parse_args(arguments)
     print_anything()
     try:
-        (_fetch if chosen.command == "fetch" else _trace)(chosen)
+        {"fetch": _fetch, "trace": _trace, "study": _study}[chosen.command](chosen)
     except (InputError, OSError) as error:
         said = str(error) if isinstance(error, InputError) else one_line(error)
         if said is None:
@@ -53,6 +55,21 @@ def _fetch(chosen: argparse.Namespace) -> None:
     print(describe(found))
     if chosen.output:
         write_pins(found, chosen.output)
+
+
+def _study(chosen: argparse.Namespace) -> None:
+    import yaml
+
+    from innerear.study.names import is_name
+
+    try:
+        with open(chosen.config, encoding="utf-8") as file:
+            name = yaml.safe_load(file)["study"]
+    except (yaml.YAMLError, UnicodeDecodeError, LookupError, TypeError) as error:
+        raise InputError(f"{chosen.config} names no study ({' '.join(str(error).split())})") from None
+    if not isinstance(name, str) or not is_name(name):
+        raise InputError(f"{chosen.config}: study: {shown(name)} cannot name a folder")
+    print(name)
 
 
 if __name__ == "__main__":

@@ -10,9 +10,10 @@ import numpy as np
 import pandas as pd
 
 from innerear.errors import InputError, did_you_mean
+from innerear.io.clips import read_clip
+from innerear.io.names import remake
 from innerear.io.tables import read_table
 from innerear.stacks.index import sample_table
-from innerear.stacks.layout import remake
 from innerear.stacks.stack import Stack
 from innerear.study.generation_settings import MAX_SEED, integer
 
@@ -140,21 +141,19 @@ class StudyResults:
                 known = ", ".join(self.captures) or "none"
                 raise InputError(f"{self.folder} has no capture {capture!r}; it has {known}")
             root = self.folder / "captures" / capture
-        every = [_read(root, sample, layer, site, raw) for sample in chosen["sample_id"]]
+        rows = chosen.to_dict("records")
+        every = [_read(root, row, layer, site, raw, of_study=capture is None) for row in rows]
         if isinstance(prompt, str) and not _is_several(seed):
             return every[0]
         return _joined(every, chosen)
 
     def audio(self, prompt: str, seed: int) -> tuple[np.ndarray, int]:
         """Return a clip, float32 [n] within ±1, and its samples per second."""
-        import soundfile
-
-        path = self.folder / "audio" / f"{self._one(prompt, seed)}.wav"
-        try:
-            wave, rate = soundfile.read(path, dtype="float32")
-        except (OSError, RuntimeError) as error:
-            raise InputError(f"{path} cannot be read ({error}); {remake(path)}") from None
-        return wave, int(rate)
+        sample = self._one(prompt, seed)
+        wave, rate, _ = read_clip(
+            self.folder / "audio" / f"{sample['sample_id']}.wav", sample["audio_sha256"]
+        )
+        return wave[:, 0] if wave.shape[1] == 1 else wave, rate
 
     @property
     def _index(self) -> Path:
@@ -172,12 +171,12 @@ class StudyResults:
             names[(name.parent if name.name in ("map", "table") else name).as_posix()] = path
         return names
 
-    def _one(self, prompt: Any, seed: Any) -> str:
+    def _one(self, prompt: Any, seed: Any) -> dict[str, Any]:
         if not isinstance(prompt, str) or _is_several(seed):
             raise InputError(
                 f"{prompt!r}, {seed!r} name no single sample; give the id of a prompt and a seed"
             )
-        return self._chosen(prompt, seed)["sample_id"].iloc[0]
+        return self._chosen(prompt, seed).iloc[0].to_dict()
 
     def _chosen(self, prompt: Any, seed: Any) -> pd.DataFrame:
         """Return the rows of `samples` that are asked for."""
@@ -217,15 +216,17 @@ def _listed(name: str, value: Any, known: list[Any]) -> list[Any]:
     return list(value)
 
 
-def _read(root: Path, sample: str, layer: int, site: str, raw: bool) -> "xr.DataArray":
-    """Return one sample's states [branch, step, d_model]."""
+def _read(root: Path, row: dict, layer: int, site: str, raw: bool, *, of_study: bool) -> "xr.DataArray":
+    """Return one sample's states [branch, step, d_model], of the study's stack or of a replayed one."""
     import xarray as xr
 
-    path = root / f"{sample}.h5"
-    with Stack(path) as stack:
-        if stack.attrs.get("sample_id") != sample:
+    path = root / f"{row['sample_id']}.h5"
+    with Stack(path, content=row["content_sha256"] if of_study else None) as stack:
+        source = stack.attrs["content_sha256" if of_study else "source_sha256"]
+        if stack.attrs["sample_id"] != row["sample_id"] or source != row["content_sha256"]:
             raise InputError(
-                f"{path} holds the sample {stack.attrs.get('sample_id')!r}, not {sample!r}; {remake(path)}"
+                f"{path} is of {stack.attrs['sample_id']!r} or of another version of it than the index "
+                f"lists; {remake(path)}"
             )
         values = stack.read(layer, site, raw=raw).astype(np.float32)
         coords = {

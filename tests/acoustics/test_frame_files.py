@@ -1,6 +1,7 @@
 """Frame features survive their files, and the list of files follows their content."""
 
 import numpy as np
+import pandas as pd
 import pytest
 import soundfile
 import xarray as xr
@@ -25,19 +26,39 @@ def test_clips_are_measured_from_files_and_frames_read_back(tmp_path):
         assert read["value"].dims == ("sample", "feature", "frame")
         assert read["sample"].values.tolist() == names
         np.testing.assert_array_equal(read["value"], frames["value"])
-    turned = read_frames([tmp_path / "frames.nc"], names[::-1])
+    files = frame_files([tmp_path / "frames.nc"])
+    turned = read_frames(files, names[::-1])
     np.testing.assert_array_equal(turned["value"][1], frames["value"][0])
     wave, _ = soundfile.read(paths[0], dtype="float32")
     np.testing.assert_array_equal(turned["mel"][1], mel_spectrogram(wave, RATE))
     with pytest.raises(InputError, match=r"'b/seed-0' has no frame features"):
-        read_frames([tmp_path / "frames.nc"], [*names, "b/seed-0"])
+        read_frames(files, [*names, "b/seed-0"])
 
 
 def test_the_list_of_frame_files_changes_with_their_content(tmp_path):
     paths = [tmp_path / "a.nc", tmp_path / "b.nc"]
     for path in paths:
-        path.write_bytes(path.name.encode())
+        write_frames(one_frame(0.0), path)
     before = frame_files(paths)
     assert before["path"].tolist() == [str(path) for path in paths]
-    paths[1].write_bytes(b"other")
-    assert (frame_files(paths)["sha256"] != before["sha256"]).tolist() == [False, True]
+    write_frames(one_frame(1.0), paths[1])
+    assert (frame_files(paths)["content_sha256"] != before["content_sha256"]).tolist() == [False, True]
+    with pytest.raises(InputError, match=r"b\.nc: its content hash is .*index lists"):
+        read_frames(before, ["a"])
+
+
+def test_features_of_another_version_of_a_clip_are_refused(tmp_path):
+    write_frames(one_frame(0.0), tmp_path / "a.nc")
+    samples = pd.DataFrame({"sample_id": ["a"], "audio_sha256": ["1"]})
+    assert len(frame_files([tmp_path / "a.nc"], samples)) == 1
+    for other in ({"audio_sha256": ["2"]}, {"sample_id": ["b"]}):
+        with pytest.raises(InputError, match=r"a\.nc: the features of .* are not those of its clip"):
+            frame_files([tmp_path / "a.nc"], samples.assign(**other))
+
+
+def one_frame(value):
+    """Frame features of one sample."""
+    values = np.full((1, 3), value, np.float32)
+    return xr.Dataset(
+        {"value": (("sample", "frame"), values), "audio_sha256": ("sample", ["1"])}, {"sample": ["a"]}
+    )

@@ -15,7 +15,7 @@ from innerear.analyses.replication import (
     raw_comparison,
 )
 from innerear.errors import InputError
-from innerear.stacks import StackWriter
+from innerear.stacks import Stack, StackWriter
 from innerear.timeline import Timeline
 
 B, S, D = 5, 11, 64
@@ -147,8 +147,9 @@ def test_stacks_are_paired_by_seed_whatever_their_order(tmp_path, sites):
                 for site in sites:
                     own = rng.normal(size=noise.shape)
                     stack.write(site, 0, noise + 1e-3 * own if site == "mlp" else own)
-            rows.append((f"music-{emotion}", emotion, seed, str(path)))
-    samples = pd.DataFrame(rows, columns=["prompt_id", "emotion", "seed", "stack"])
+            with Stack(path) as stack:
+                rows.append((f"music-{emotion}", emotion, seed, str(path), stack.attrs["content_sha256"]))
+    samples = pd.DataFrame(rows, columns=["prompt_id", "emotion", "seed", "stack", "content_sha256"])
     found, curves = of_stacks(samples, [0], model="nano", site="mlp")
     same_seed = found[found["statistic"] == "cosine, mean over steps"].set_index("branch")
     assert same_seed.loc[FLATTENED, "lowest"] > 0.99

@@ -79,7 +79,7 @@ def test_a_stack_that_exists_has_its_audio(tiny_model, tmp_path, monkeypatch):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("innerear.stacks.StackWriter.write", full_disk)
-    with pytest.raises(InputError, match="disk is full"):
+    with pytest.raises(InputError, match="the disk is full"):
         make(tiny_model, tmp_path, [Sample(HAPPY, 0)])
     left = [path.name for path in tmp_path.rglob("*") if path.is_file()]
     assert left == ["seed-0.wav"]

@@ -4,6 +4,9 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
+from contextlib import suppress
+from pathlib import Path
 
 import pytest
 
@@ -93,3 +96,30 @@ def test_without_cuda_visible_devices_the_machine_is_asked(monkeypatch, tmp_path
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES")
     assert lease_gpu(folder=tmp_path) == "0"
     assert os.environ["CUDA_VISIBLE_DEVICES"] == "0"
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs a second user")
+def test_a_lock_that_another_user_closed_stops_no_one(monkeypatch):
+    monkeypatch.delenv("SLURM_JOB_ID", raising=False)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "4")
+    with tempfile.TemporaryDirectory(dir="/tmp") as folder:
+        Path(folder).chmod(0o1777)
+        closed = Path(folder, "innerear-gpu-4.lock")
+        closed.touch(0o600)
+        read, write = os.pipe()
+        child = os.fork()
+        if not child:
+            with suppress(BaseException):
+                os.setgroups([])
+                os.setgid(65534)
+                os.setuid(65534)
+                os.dup2(write, 2)
+                sys.stderr = os.fdopen(2, "w", buffering=1)
+                print(lease_gpu(folder=folder), file=sys.stderr)
+            os._exit(0)
+        os.waitpid(child, 0)
+        os.close(write)
+        with open(read, encoding="utf-8") as answer:
+            warning, leased = answer.read().splitlines()
+    assert leased == "4"
+    assert f"chmod 666 {closed}" in warning

@@ -1,5 +1,6 @@
 """What a model needs is brought into the cache once, with its revisions, and only by asking for it."""
 
+import errno
 import json
 import shutil
 import subprocess
@@ -12,6 +13,7 @@ import torch
 from checkpoints import write_checkpoint, write_t5
 from hub_cache import Hub, store
 from huggingface_hub import constants
+from huggingface_hub.errors import LocalEntryNotFoundError
 
 from innerear.__main__ import main
 from innerear.errors import InputError
@@ -88,6 +90,19 @@ def test_a_revision_is_fetched_and_pinned(hub, tmp_path, capsys):
     assert read_pins(pins) == {SMALL: REVISION, "t5-base": REVISION}
     assert json.loads(pins.read_text())[1]["part"] == "text encoder"
     assert load_model(SMALL, device="cpu", pins=pins).identity() == load_model(SMALL, device="cpu").identity()
+
+
+def test_a_cache_that_cannot_be_written_is_named(hub, monkeypatch, capsys):
+    def refuse(*_, local_files_only=False, **__):
+        if local_files_only:
+            raise LocalEntryNotFoundError("none")
+        raise PermissionError(errno.EACCES, "Permission denied", str(hub.cache / "models--x"))
+
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", refuse)
+    assert main(["fetch", SMALL]) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert f"{hub.cache / 'models--x'} cannot be written: this user may not" in line
+    assert "HF_HOME" in line
 
 
 @pytest.mark.parametrize(

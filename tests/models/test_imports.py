@@ -55,3 +55,27 @@ def test_real_packages_follow_the_stand_ins():
 def test_a_package_that_needs_what_is_stood_in_for_gets_the_real_one(torchvision):
     done = imported([str(torchvision)])
     assert done.stdout == "real\n", done.stderr
+
+
+NO_XFORMERS = """
+import sys
+class Without:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] == "xformers":
+            raise ModuleNotFoundError("No module named 'xformers'", name="xformers")
+sys.meta_path.insert(0, Without())
+"""
+
+
+@pytest.mark.parametrize(
+    "before",
+    [
+        "from innerear.models.imports import *\nimport_audiocraft()\nimport audiocraft",
+        "try:\n    import audiocraft\nexcept ModuleNotFoundError:\n    print('none')",
+    ],
+)
+def test_audiocraft_is_imported_without_xformers_before_or_after_innerear(before):
+    code = f"{NO_XFORMERS}{before}\nimport innerear\nprint(innerear.load_model('nano').name)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.stdout.split()[-1:] == ["nano"], done.stderr
+    assert ("none" in done.stdout) == ("try" in before)

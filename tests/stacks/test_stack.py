@@ -4,6 +4,7 @@ import os
 
 import h5py
 import numpy as np
+import pandas as pd
 import pytest
 import xarray as xr
 
@@ -335,7 +336,12 @@ def test_templates_are_opened_by_layer_from_the_list(replayed):
 def test_a_list_changes_when_a_file_does(replayed):
     before = template_files(replayed, [2])
     os.utime(replayed[1] / "layer_02.h5", ns=(0, 0))
+    pd.testing.assert_frame_equal(template_files(replayed, [2]), before)
+    arrays = {"x": (("i",), np.zeros(2, np.float32))}
+    GramFile.write(replayed[1] / "layer_02.h5", arrays, {"i": np.arange(2)})
     assert not template_files(replayed, [2]).equals(before)
+    with pytest.raises(InputError, match=r"its content hash is .*index lists"), open_templates(before, 2):
+        pass
 
 
 @pytest.mark.parametrize("part", ["layer_11.h5", "likelihood.h5"])

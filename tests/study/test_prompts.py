@@ -1,7 +1,9 @@
 import pytest
 
 from innerear.errors import InputError
+from innerear.stacks.index import COLUMNS
 from innerear.study.prompts import (
+    LABELS,
     Prompt,
     Sample,
     check_samples,
@@ -111,3 +113,12 @@ def test_a_contrast_that_nobody_has_or_that_is_no_label_is_refused():
     with pytest.raises(InputError, match="'seed' is not a label of prompts"):
         own_label("seed")
     assert own_label("arousal") == ""
+
+
+@pytest.mark.parametrize("column", [*COLUMNS, "written_as"])
+def test_no_label_takes_the_place_of_another_column(column):
+    if column in LABELS:
+        assert own_label(column) == ""
+    else:
+        with pytest.raises(InputError, match="is not a label of prompts"):
+            own_label(column)

@@ -113,7 +113,7 @@ def resume(run, undisturbed):
 # disk, the job is killed, alone or with its whole process group.
 KILL = """
 import os, signal
-from innerear.stacks.layout import Layout
+from innerear.io.hdf5 import Layout
 add = Layout.dataset
 def dataset(self, group, name, *rest, **more):
     if name == "layer_05":
@@ -147,7 +147,7 @@ def test_a_full_disk(fresh, undisturbed):
     fresh.results.mkdir(parents=True)
     if may_mount(fresh.results):
         try:
-            assert_the_disk_was_full(fresh, fresh.snakemake(*RUN), "No space left on device")
+            assert_the_disk_was_full(fresh, fresh.snakemake(*RUN), "cannot be written: the disk is full")
             subprocess.run(["mount", "-o", "remount,size=2m", str(fresh.results)], check=True)
             resume(fresh, undisturbed)
         finally:
@@ -155,7 +155,7 @@ def test_a_full_disk(fresh, undisturbed):
     else:
         limit = (50_000, resource.getrlimit(resource.RLIMIT_FSIZE)[1])
         done = fresh.snakemake(*RUN, preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, limit))
-        assert_the_disk_was_full(fresh, done, "File too large")
+        assert_the_disk_was_full(fresh, done, "cannot be written: no file may grow so large")
         resume(fresh, undisturbed)
 
 

@@ -60,6 +60,7 @@ rule index:
     params:
         audio=f"{RESULTS}/audio",
         labels=own_labels,
+        settings=settings_of_samples,
     script:
         "../../scripts/index.py"
 
@@ -114,6 +115,8 @@ rule gate:
         summary=reported("qc/summary.tsv", "Capture", "qc", table="what was checked, and the worst of each"),
     resources:
         **needs(mb=500, minutes=10),
+    params:
+        expected=EXPECTED_CHECKS,
     script:
         "../../scripts/gate.py"
 
@@ -133,6 +136,7 @@ rule replay:
     params:
         model=LOADING,
         capture=lookup("{capture}", within=STUDY.captures),
+        samples=collect("{{prompt}}/seed-{seed}", seed=SEEDS),
     script:
         "../../scripts/replay.py"
 

@@ -85,6 +85,12 @@ for prompt in STUDY.prompts:
 # How the clips are sampled, apart from how they are shared out among jobs, on which nothing depends.
 JOB_SIZE = {"batch", "batch_size"}
 SAMPLING = {key: value for key, value in config["generation"].items() if key not in JOB_SIZE}
+# What the gate must find checked.
+EXPECTED_CHECKS = {
+    "branches": STUDY.capture["branches"],
+    "same_input": STUDY.architecture.cross_attention and config["generation"]["guidance"] is not None,
+    "witness": STUDY.witness,
+}
 BY_PROMPT = config["generation"]["batch"] == "prompt"
 GENERATION_JOB = "{prompt}/all-seeds" if BY_PROMPT else "{prompt}/seed-{seed}"
 SEEDS_OF_A_JOB = SEEDS if BY_PROMPT else "{seed}"
@@ -135,6 +141,15 @@ def prompt_of(wildcards):
     fields = asdict(PROMPTS[wildcards.prompt])
     del fields["label"]
     return fields
+
+
+def settings_of_samples(wildcards):
+    """What determines the samples: what each stack must say that it was made with."""
+    prompts = [asdict(prompt) for prompt in STUDY.prompts]
+    for prompt in prompts:
+        del prompt["label"]
+    settings = {"study": config["study"], "capture": STUDY.capture, "generation": SAMPLING}
+    return settings | {"prompts": prompts, "seeds": SEEDS}
 
 
 def own_labels(wildcards):

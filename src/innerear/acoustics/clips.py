@@ -5,7 +5,6 @@ from os import PathLike
 
 import numpy as np
 import pandas as pd
-import soundfile
 import xarray as xr
 from numpy.typing import NDArray
 from tqdm import tqdm
@@ -17,6 +16,9 @@ from innerear.acoustics.sound import as_sound
 from innerear.acoustics.spectrogram import mel_spectrogram
 from innerear.acoustics.timbre import dynamics, timbre
 from innerear.acoustics.tonality import tonality
+from innerear.errors import InputError
+from innerear.io.clips import read_clip
+from innerear.io.names import remake
 
 
 def clip_features(wave: NDArray, sample_rate: int, frame_rate: float) -> pd.DataFrame:
@@ -56,17 +58,30 @@ def measure_clips(
 
     Returns
     -------
-    clips : long table, `clip_features` of each sample after a column ``sample_id``.
-    frames : `frame_features` of each, stacked along an axis ``sample``, and its `mel_spectrogram` for
-        pictures, ``mel`` [sample, band, column].
+    clips : long table, `clip_features` of each sample after the columns ``sample_id`` and ``audio_sha256``,
+        the hash of the file that was measured.
+    frames : `frame_features` of each, stacked along an axis ``sample``, with ``audio_sha256`` [sample], and
+        its `mel_spectrogram` for pictures, ``mel`` [sample, band, column].
+
+    Raises
+    ------
+    InputError: a file that is no clip; clips of several lengths.
     """
-    clips, frames = list[pd.DataFrame](), list[xr.Dataset]()
+    clips, frames, hashes = list[pd.DataFrame](), list[xr.Dataset](), list[str]()
     for path, sample_id in zip(tqdm(paths, desc="acoustics", unit="clip"), sample_ids, strict=True):
-        wave, sample_rate = soundfile.read(path, dtype="float32", always_2d=True)
+        wave, sample_rate, sha256 = read_clip(path)
+        hashes.append(sha256)
         n_frames = round(len(wave) / sample_rate * frame_rate)
         clips.append(clip_features(wave.T, sample_rate, frame_rate))
+        clips[-1].insert(0, "audio_sha256", sha256)
         clips[-1].insert(0, "sample_id", sample_id)
         measured = frame_features(wave.T, sample_rate, frame_rate, n_frames)
         frames.append(measured.assign(mel=(("band", "column"), mel_spectrogram(wave.T, sample_rate))))
+        if frames[-1].sizes != frames[0].sizes:
+            raise InputError(
+                f"{path} is not as long as {paths[0]}: the clips of a study are of one length; {remake(path)}"
+            )
     samples = pd.Index(list(sample_ids), name="sample")
-    return pd.concat(clips, ignore_index=True), xr.concat(frames, dim=samples)
+    return pd.concat(clips, ignore_index=True), xr.concat(frames, dim=samples).assign(
+        audio_sha256=("sample", hashes)
+    )

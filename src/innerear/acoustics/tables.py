@@ -12,6 +12,30 @@ UNEQUAL = 0.2  # a larger difference between emotions, in the share of clips wit
 _log = logging.getLogger(__name__)
 
 
+def require_clips(clips: pd.DataFrame, samples: pd.DataFrame) -> None:
+    """Refuse features that were not measured on the clips of the index, each once.
+
+    Parameters
+    ----------
+    clips : one row per sample and feature: sample_id, feature, audio_sha256.
+    samples : the index of samples: sample_id, audio_sha256 and audio.
+
+    Raises
+    ------
+    InputError: the clip whose features are missing, there twice, or of another file.
+    """
+    hashes = clips.groupby("sample_id")["audio_sha256"].agg(lambda one: "|".join(sorted(set(one)))).to_dict()
+    names = clips.groupby("sample_id")["feature"].agg(lambda one: sorted(one)).to_dict()
+    for sample, sha256, path in zip(
+        *(samples[n] for n in ("sample_id", "audio_sha256", "audio")), strict=True
+    ):
+        if hashes.get(sample) != sha256 or names[sample] != sorted(FEATURES):
+            raise InputError(
+                f"the features of {sample} are not those of {path} as it is now; remake the tables in "
+                "acoustics/clips with: snakemake --cores 1 --forcerun acoustics"
+            )
+
+
 def validity(clips: pd.DataFrame, samples: pd.DataFrame) -> pd.DataFrame:
     """Count, per emotion and feature, how many clips have a value; warn where emotions differ.
 
@@ -20,7 +44,7 @@ def validity(clips: pd.DataFrame, samples: pd.DataFrame) -> pd.DataFrame:
     Parameters
     ----------
     clips : one row per sample and feature: sample_id, feature, reason (empty where valid).
-    samples : the index of samples: sample_id and emotion.
+    samples : the index of samples: sample_id and emotion; those of `require_clips` too.
 
     Returns
     -------

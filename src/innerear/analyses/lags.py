@@ -152,15 +152,25 @@ COLUMNS = columns("branch", "window", "feature", "lag", "seconds", "statistic", 
 
 
 def of_stacks(
-    paths: Sequence[str | PathLike], sound: Sound, design: Design, *, layer: int, site: str
+    paths: Sequence[str | PathLike],
+    sound: Sound,
+    design: Design,
+    *,
+    layer: int,
+    site: str,
+    contents: Sequence[str] | None = None,
 ) -> LayerResult:
-    """Return `of_states` of a layer and site of stack files [N], in the design's order."""
+    """Return `of_states` of a layer and site of stack files [N], in the design's order.
+
+    `contents` are the content hashes that the stacks must have, as an index lists them.
+    """
+    listed = [None] * len(paths) if contents is None else list(contents)
 
     def read(i: int) -> np.ndarray:
-        with LayerReader(paths[i], layer, site) as reader:
+        with LayerReader(paths[i], layer, site, listed[i]) as reader:
             return reader.read(slice(None))
 
-    with Stack(paths[0]) as first:
+    with Stack(paths[0], content=listed[0]) as first:
         timeline, branches = first.timeline, first.branches
     return of_states(read, sound, timeline, design, branches)
 

@@ -196,7 +196,7 @@ def of_stacks(
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Return the tables of `layer_table` and of `layer_curves` of all layers of a study with two emotions.
 
-    `samples` is the index: a row per sample with emotion, prompt_id, seed and stack.
+    `samples` is the index: a row per sample with emotion, prompt_id, seed, stack and content_sha256.
 
     Raises
     ------
@@ -209,20 +209,20 @@ def of_stacks(
             f"{', '.join(emotions)}; set replication: false, or leave two"
         )
     ordered = samples.sort_values("seed")
-    paths = [ordered.loc[ordered["prompt_id"] == prompt, "stack"].tolist() for prompt in emotions]
-    with Stack(paths[0][0]) as stack:
+    stacks = [ordered.loc[ordered["prompt_id"] == prompt] for prompt in emotions]
+    with Stack(stacks[0]["stack"].tolist()[0]) as stack:
         complete = stack.complete
     tables, curves = [], []
     for layer in tqdm(layers, desc="replication", unit="layer"):
-        one, other = (_read(stacks, layer, site) for stacks in paths)
+        one, other = (_read(of_prompt, layer, site) for of_prompt in stacks)
         tables.append(layer_table(one, other, complete, model=model, layer=layer))
         curves.append(layer_curves(one, other, model=model, layer=layer))
     return pd.concat(tables, ignore_index=True), pd.concat(curves, ignore_index=True)
 
 
-def _read(paths: Sequence[str], layer: int, site: str) -> np.ndarray:
+def _read(samples: pd.DataFrame, layer: int, site: str) -> np.ndarray:
     states = []
-    for path in paths:
-        with Stack(path) as stack:
+    for path, content in zip(samples["stack"], samples["content_sha256"], strict=True):
+        with Stack(path, content=content) as stack:
             states.append(stack.read(layer, site, raw=True))
     return np.stack(states)  # [B, C, S, D]

@@ -1,22 +1,25 @@
 """Check every capture, from its files alone.
 
-Each stack is read once, one layer at a time. Only the first steps of one sample per seed and prompt are kept
-for comparison, which bounds memory.
+Each stack is read once, one layer at a time, and compared with its hashes as it is read. Only the first steps
+of one sample per seed and prompt are kept for comparison, which bounds memory.
 """
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import soundfile
 from tqdm import tqdm
 
 from innerear.errors import InputError
+from innerear.io.clips import read_clip
 from innerear.stacks.stack import Stack, tokens_hash
 
-COLUMNS = ("check", "sample", "where", "value", "tolerance", "pass")
+#: `content` is the beginning of the content hash of the stack that was checked
+COLUMNS = ("check", "sample", "content", "where", "value", "tolerance", "pass")
+#: checks without a value in a capture that has nothing to compare
+OPTIONAL = ("same_input", "uncond_start", "cond_start", "uncond_prefix")
 
 # By the model's and the stack's dtype: states of the same tokens agree up to rounding, relative to their
 # spread over units. Float16 stores a state with an error of 3e-4 of it. A float16 model rounds in each block:
@@ -28,6 +31,8 @@ _TOLERANCE_HALF = 1e-2
 # A float16 model against one that computes in float32: all of its own rounding, layer after layer.
 _TOLERANCE_HALF_TO_FULL = 5e-2
 
+#: digits of a content hash in the tables of checks
+CONTENT_DIGITS = 16
 # Steps of uncond that are kept of each seed's first sample.
 _COMPARED_STEPS = 64
 
@@ -36,6 +41,7 @@ _COMPARED_STEPS = 64
 class _Reference:
     """Values of the first sample of the study, of each prompt and of each seed."""
 
+    n_steps: int
     places: list[tuple[str, int]] | None = None
     uncond: dict[tuple, np.ndarray] = field(default_factory=dict)  # place -> [D], step 0
     cond: dict[tuple, np.ndarray] = field(default_factory=dict)  # prompt, place -> [D], step 0
@@ -49,7 +55,8 @@ def check_samples(index: pd.DataFrame) -> pd.DataFrame:
     Values
     ------
     steps : number of steps (T + max d in one window) of a layer that differs, else of all.
-    labels, layers, tokens : number of steps, places or hashes that differ.
+    length : by how many steps the clip is longer or shorter than most clips of the study.
+    labels, layers, tokens, clip : number of steps, places, hashes of tokens, or of WAV files that differ.
     same_input : largest difference between the branches' inputs of layer 0 (models with cross-attention).
     finite : number of NaN and Inf.
     varies : the smallest range, over layers, of a layer's most varied unit.
@@ -59,7 +66,7 @@ def check_samples(index: pd.DataFrame) -> pd.DataFrame:
 
     Parameters
     ----------
-    index : a row per sample with sample_id, prompt_id, seed, stack, audio and tokens_sha256.
+    index : a row per sample, as `innerear.stacks.index.sample_table` returns it.
 
     Returns
     -------
@@ -68,25 +75,40 @@ def check_samples(index: pd.DataFrame) -> pd.DataFrame:
 
     Raises
     ------
-    InputError: an empty index, or a stack that cannot be read.
+    InputError: an empty index; a stack or a clip that cannot be read, is not the one that the index lists, or
+        has changed since it was written.
     """
     if index.empty:
         raise InputError("the index lists no samples; add prompts and seeds to the study")
-    reference, rows = _Reference(), []
+    most_common = Counter(index["n_steps"].tolist()).most_common(1)[0][0]
+    reference, rows = _Reference(most_common), []
     for row in tqdm(index.to_dict("records"), desc="qc", unit="sample"):
-        with Stack(row["stack"]) as stack:
+        with Stack(row["stack"], content=row["content_sha256"]) as stack:
             for check, value, tolerance, *where in _check_sample(row, stack, reference):
-                passed = bool(np.isnan(value) or value <= tolerance)
-                if check in ("steps", "varies"):
-                    passed = value == tolerance if check == "steps" else value > tolerance
                 place = where[0] if where else ""
-                rows.append((check, row["sample_id"], place, float(value), float(tolerance), bool(passed)))
+                rows.append(judged(check, row, place, value, tolerance))
     return pd.DataFrame(rows, columns=list(COLUMNS))
+
+
+def judged(check: str, row: dict, where: str, value: float | None, tolerance: float) -> tuple:
+    """Return a row of `COLUMNS` about a sample of the index; without a value, nothing is compared."""
+    found = np.nan if value is None else float(value)
+    passed = value is None or passes(check, found, float(tolerance))
+    content = row["content_sha256"][:CONTENT_DIGITS]
+    return check, row["sample_id"], content, where, found, float(tolerance), passed
+
+
+def passes(check: str, value: float, tolerance: float) -> bool:
+    """Return whether a value is within its tolerance; NaN never is."""
+    if check == "steps":
+        return value == tolerance
+    return value > tolerance if check == "varies" else value <= tolerance
 
 
 #: What each check of this module and of `innerear.capture.verification` verifies.
 MEANING = {
     "steps": "every layer has as many steps as the clip's timeline",
+    "length": "the clip has as many steps as the study's other clips",
     "labels": "each step is labelled with the window, position, frames and second of the timeline",
     "layers": "all samples hold the same sites and layers",
     "same_input": "both branches read the same tokens at every step",
@@ -96,6 +118,7 @@ MEANING = {
     "cond_start": "cond at step 0 is the same for all seeds of a prompt",
     "uncond_prefix": "uncond is the same until two clips' tokens first differ",
     "tokens": "the tokens are those that were hashed when they were written",
+    "clip": "the WAV file is the one that was written with the tokens",
     "audio": "the clip is as long as its frames (seconds)",
     **{
         f"{check}_{part}": f"{reader} gives {what} as captured"
@@ -136,16 +159,18 @@ def _check_sample(row: dict, stack: Stack, reference: _Reference) -> Iterator[tu
     expected = timeline.n_steps
     steps = {stack.shape(layer, site)[1] for site, layer in places} | {len(stack.frames)}
     yield "steps", next(iter(steps - {expected}), expected), expected
+    yield "length", abs(expected - reference.n_steps), 0
     yield "labels", _wrong_labels(stack), 0
     yield "layers", len(set(places) ^ set(reference.places)), 0
     gap = stack.input_gap
-    yield "same_input", np.nan if gap is None else float(gap.max()), 0
+    yield "same_input", None if gap is None else float(gap.max()), 0
     yield from _check_states(row, stack, reference)
     actual = tokens_hash(stack.codes)
     yield "tokens", (actual != stack.attrs["tokens_sha256"]) + (actual != row["tokens_sha256"]), 0
-    clip = soundfile.info(row["audio"])
+    wave, rate, written = read_clip(row["audio"])
+    yield "clip", (written != stack.attrs["audio_sha256"]) + (written != row["audio_sha256"]), 0
     seconds = timeline.n_frames / timeline.frame_rate
-    yield "audio", abs(clip.frames / clip.samplerate - seconds), 1 / clip.samplerate
+    yield "audio", abs(len(wave) / rate - seconds), 1 / rate
 
 
 def _check_states(row: dict, stack: Stack, reference: _Reference) -> Iterator[tuple]:
@@ -176,7 +201,7 @@ def _check_states(row: dict, stack: Stack, reference: _Reference) -> Iterator[tu
     yield "finite", broken, 0
     yield "varies", min(ranges, default=np.inf), 0.0
     for check, values in deviations.items():
-        value, where = max(values, default=(np.nan, ""))
+        value, where = max(values, default=(None, ""), key=lambda one: np.nan_to_num(one[0], nan=np.inf))
         yield check, value, tolerance, where
 
 
@@ -233,31 +258,3 @@ def _same_steps(codes: np.ndarray, others: np.ndarray, delays: Sequence[int], li
     codebook, frame = np.nonzero(codes[:, :n_frames] != others[:, :n_frames])
     differs = int((np.array(delays)[codebook] + frame).min()) if len(frame) else limit
     return min(differs + 1, limit)
-
-
-def require_passed(checks: pd.DataFrame, path: str) -> None:
-    """Refuse a study in which a check failed.
-
-    Parameters
-    ----------
-    checks : of `check_samples`.
-    path : of the table, in the folder ``qc`` of the study's results.
-
-    Raises
-    ------
-    InputError: each failed check with its sample, value and tolerance.
-    """
-    failed = checks[~checks["pass"].astype(bool)]
-    if failed.empty:
-        return
-    lines = [
-        f"  - {row['check']}: {row['sample']} has {row['value']:g} (tolerance {row['tolerance']:g})"
-        + (f" at {row['where']}" if str(row["where"]) else "")
-        for _, row in failed.iterrows()
-    ]
-    stack = Path(path).parent.parent / "stacks" / f"{failed.iloc[0]['sample']}.h5"
-    raise InputError(
-        f"{len(failed)} checks failed (all of them are in {path}):\n"
-        + "\n".join(lines[:20])
-        + f"\nRemake a sample with, for the first: snakemake --cores 1 --force {stack}"
-    )

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from os import PathLike
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -21,7 +22,6 @@ from innerear.gram.reading import named_windows
 from innerear.io.files import atomic
 from innerear.models import DISTRIBUTIONS, MusicModel
 from innerear.stacks import GramFile, Stack, part_name
-from innerear.stacks.counterfactual_files import fixed_texts
 from innerear.stacks.gram_file import Arrays, Coords
 from innerear.study.prompts import batches
 from innerear.study.text_swaps import NEUTRAL, NONE, PARAPHRASE
@@ -126,7 +126,7 @@ class Cells:
             "text": self.texts * len(self.clips),
             "prompt": self.prompts,
         }
-        arrays: Arrays = {name: (("cell",), fixed_texts(values)) for name, values in texts.items()}
+        arrays: Arrays = {name: (("cell",), np.array(values)) for name, values in texts.items()}
         arrays["seed"] = (("cell",), np.array([clip.seed for clip in clips], np.int64))
         return arrays, {"cell": np.arange(len(self), dtype=np.int32)}
 
@@ -136,6 +136,8 @@ def replay_template(
     stacks: Sequence[str | PathLike],
     folder: str | PathLike,
     *,
+    contents: Sequence[str] | None = None,
+    stacks_sha256: str | None = None,
     layers: Sequence[int],
     neutral: str | None,
     paraphrases: Mapping[str, str],
@@ -154,6 +156,8 @@ def replay_template(
     folder : appears once it is whole. Its files, named by `innerear.stacks.part_name`: one of `cell_gram` for
         each layer, and the tokens' negative log-likelihood, float32 [cell, distribution, codebook, frame] in
         nats, of the distributions `KEPT`.
+    contents, stacks_sha256 : content hashes that the stacks must have, as the study's index lists them, and
+        their `innerear.stacks.stacks_hash`, which the files keep.
     layers, site : whose states.
     neutral, paraphrases : as `Cells` takes them.
     batch_size : clips of a pass at most.
@@ -165,7 +169,7 @@ def replay_template(
     ------
     InputError: a stack that is missing, of other weights, or of another length; clips that are not crossed.
     """
-    clips, timeline, stored = _read_clips(stacks, model)
+    clips, timeline, stored = _read_clips(stacks, contents, model)
     cells = Cells(clips, neutral, paraphrases)
     where, coords = cells.coordinates()
     steps = timeline.analysed
@@ -176,6 +180,7 @@ def replay_template(
         "weights_identity": model.identity(),
         "guidance": float(stored.get("generation_guidance", 1.0)),
         "site": site,
+        "stacks_sha256": stacks_sha256,
     }
     groups = list(batches(sorted(layers), layers_at_once or len(layers)))
     with atomic(folder) as parts:
@@ -186,7 +191,7 @@ def replay_template(
                 arrays = where | {"nll": (("cell", "distribution", "codebook", "frame"), nll)}
                 axes = dict(zip(("codebook", "frame"), map(np.arange, nll.shape[2:]), strict=True))
                 axes |= coords | {"distribution": np.array(KEPT)}
-                GramFile.write(parts / part_name(), arrays, axes, attrs)
+                GramFile.write(parts / part_name(), arrays, axes, attrs, Path(folder, part_name()))
             for layer in group:
                 of_layer = states.pop(layer)
                 arrays, axes = cell_gram(of_layer, cells, complete, dtype)
@@ -194,16 +199,17 @@ def replay_template(
                 if keep_states:
                     own = _stored(of_layer.swapaxes(0, 1), dtype)
                     arrays["states"] = (("cell", "step", "d_model"), own)
-                GramFile.write(parts / part_name(layer), arrays, coords | axes, attrs | {"layer": layer})
+                own, named = attrs | {"layer": layer}, Path(folder, part_name(layer))
+                GramFile.write(parts / part_name(layer), arrays, coords | axes, own, named)
 
 
 def _read_clips(
-    stacks: Sequence[str | PathLike], model: MusicModel
+    stacks: Sequence[str | PathLike], contents: Sequence[str] | None, model: MusicModel
 ) -> tuple[list[Clip], Timeline, dict[str, Any]]:
     """Return the clips, and the timeline (the same for all) and attributes of the first."""
     clips, found = [], []
-    for path in stacks:
-        with Stack(path) as source:
+    for path, content in zip(stacks, contents or [None] * len(stacks), strict=True):
+        with Stack(path, content=content) as source:
             attrs = source.attrs
             clips.append(
                 Clip(attrs["sample_id"], attrs["emotion"], int(attrs["seed"]), attrs["text"], source.codes)

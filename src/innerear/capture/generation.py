@@ -9,18 +9,18 @@ from os import PathLike
 from typing import Any
 
 import numpy as np
-import soundfile
 from tqdm import tqdm
 
 from innerear import __version__
 from innerear.capture.hooks import Recording
 from innerear.capture.hooks import capture as record
 from innerear.errors import InputError
-from innerear.io.files import atomic
+from innerear.io.clips import write_clip
 from innerear.models.base import MusicModel
 from innerear.stacks.stack import BRANCHES, StackWriter
 from innerear.study.architectures import check_sites, resolve_layers
 from innerear.study.prompts import Sample
+from innerear.study.sample_settings import sample_settings
 
 _PACKAGES = ("audiocraft", "torch", "transformers", "numpy", "h5py")
 
@@ -82,8 +82,9 @@ def generate_samples(
         )
     common = _provenance(model, study, generation)
     for i, sample in enumerate(samples):
-        _write_wav(audio[i], made.audio[i].numpy(), model.sample_rate)
-        attrs = common | _identity(sample) | {"rows": made.rows[i]}
+        clip = write_clip(audio[i], made.audio[i].numpy(), model.sample_rate)
+        attrs = common | _identity(sample) | {"rows": made.rows[i], "audio_sha256": clip}
+        attrs["settings"] = sample_settings(sample, study=study, capture=capture, generation=generation)
         codes = made.codes[i].numpy()
         kept = [branch for branch in branches if branch in recording.branches]
         with StackWriter(stacks[i], attrs, codes, timeline, kept, capture["dtype"]) as stack:
@@ -147,9 +148,3 @@ def _identity(sample: Sample) -> dict[str, Any]:
         **{name: getattr(sample.prompt, name) for name in names},
         "seed": sample.seed,
     }
-
-
-def _write_wav(path: str | PathLike, wave: np.ndarray, sample_rate: int) -> None:
-    """Write mono 16-bit PCM; values beyond full scale are clipped."""
-    with atomic(path) as temporary:
-        soundfile.write(temporary, np.clip(wave, -1.0, 1.0), sample_rate, subtype="PCM_16", format="WAV")

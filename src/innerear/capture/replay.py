@@ -10,12 +10,14 @@ import torch
 from innerear.capture.generation import write_states
 from innerear.capture.hooks import capture as record
 from innerear.errors import InputError
+from innerear.io.hdf5 import OF_THE_FILE
+from innerear.io.names import remake
 from innerear.models import DISTRIBUTIONS, MusicModel
 from innerear.stacks.stack import BRANCHES, Stack, StackWriter
 from innerear.study.architectures import check_sites, resolve_layers
 
 # Attributes that a stack's writer sets.
-_OF_THE_FILE = ("schema", "schema_version", "n_steps", "n_frames", "frame_rate", "delays", "content_sha256")
+_OF_THE_STACK = (*OF_THE_FILE, "n_steps", "n_frames", "frame_rate", "delays")
 
 
 def replay_samples(
@@ -24,6 +26,7 @@ def replay_samples(
     outputs: Sequence[str | PathLike],
     *,
     capture: Mapping[str, Any],
+    samples: Sequence[str] | None = None,
 ) -> None:
     """Read the clips of finished stacks again and write the states into stacks of their own.
 
@@ -33,10 +36,11 @@ def replay_samples(
     stacks : B finished stacks on one timeline; texts may differ.
     outputs : B stacks to write: the attributes of `stacks`, the tokens' likelihood, and the states.
     capture : ``layers`` (list or ``"all"``), ``sites``, ``branches``, ``dtype``.
+    samples : [B] ids of the samples that the stacks must be of.
 
     Raises
     ------
-    InputError: a stack of another model or timeline; a layer or site that the model does not have.
+    InputError: a stack of another sample, model or timeline; a layer or site that the model does not have.
     """
     if len(stacks) != len(outputs):
         raise InputError(f"{len(stacks)} stacks and {len(outputs)} outputs must match")
@@ -45,7 +49,12 @@ def replay_samples(
     modules = {site: model.modules(site) for site in sites}
     with ExitStack() as opened:
         sources = [opened.enter_context(Stack(path)) for path in stacks]
-        for source in sources:
+        for source, sample in zip(sources, samples or [None] * len(sources), strict=True):
+            if sample is not None and source.attrs["sample_id"] != sample:
+                raise InputError(
+                    f"{source.path} holds the sample {source.attrs['sample_id']!r}, not {sample!r}; "
+                    f"{remake(source.path)}"
+                )
             require_weights(source, model)
             if source.timeline != sources[0].timeline:
                 raise InputError(
@@ -63,13 +72,14 @@ def replay_samples(
         branches = [branch for branch in BRANCHES if branch in capture.get("branches", BRANCHES)]
         for i, source in enumerate(sources):
             attrs = {name: value for name, value in source.attrs.items() if not _is_layout(name)}
+            attrs["source_sha256"] = source.attrs["content_sha256"]
             with StackWriter(outputs[i], attrs, source.codes, timeline, branches, capture["dtype"]) as stack:
                 write_states(stack, recording, i, sites)
                 stack.write_nll(nll[i].numpy(), DISTRIBUTIONS)
 
 
 def _is_layout(name: str) -> bool:
-    return name in _OF_THE_FILE or name.startswith("window_")
+    return name in _OF_THE_STACK or name.startswith("window_")
 
 
 def require_weights(stack: Stack, model: MusicModel) -> None:

@@ -8,7 +8,7 @@ import pandas as pd
 import torch
 from tqdm import tqdm
 
-from innerear.capture.checks import COLUMNS, deviation, rounding, spread
+from innerear.capture.checks import COLUMNS, deviation, judged, rounding, spread
 from innerear.capture.hooks import Recording
 from innerear.capture.hooks import capture as record
 from innerear.capture.replay import require_weights
@@ -32,7 +32,7 @@ def verify_samples(
 
     Parameters
     ----------
-    index : a row per sample with sample_id, prompt_id and stack.
+    index : a row per sample, as `innerear.stacks.index.sample_table` returns it.
     model : the model that composed the samples.
     generation : the study's settings, as for `innerear.capture.generation.generate_samples`.
     witness : another implementation with the model's weights.
@@ -49,17 +49,17 @@ def verify_samples(
     firsts = index.drop_duplicates("prompt_id")
     readers = {"replay": model} | ({"witness": witness} if witness else {})
     for row in tqdm(firsts.to_dict("records"), desc="replay", unit="clip"):
-        with Stack(row["stack"]) as stack:
+        with Stack(row["stack"], content=row["content_sha256"]) as stack:
             require_weights(stack, model)
             for check, reader in readers.items():
                 found = _worst(stack, _reread(stack, reader), full=reader.dtype == torch.float32)
                 for part, worst in found.items():
                     value, tolerance, where = worst
-                    passed = value <= tolerance
-                    rows.append((f"{check}_{part}", row["sample_id"], where, value, tolerance, passed))
-    with Stack(firsts.iloc[0]["stack"]) as stack:
+                    rows.append(judged(f"{check}_{part}", row, where, value, tolerance))
+    first = firsts.iloc[0].to_dict()
+    with Stack(first["stack"], content=first["content_sha256"]) as stack:
         differ = _regenerate(stack, model, dict(generation))
-    rows.append(("regenerate", firsts.iloc[0]["sample_id"], "", float(differ), 0.0, differ == 0))
+    rows.append(judged("regenerate", first, "", differ, 0))
     return pd.DataFrame(rows, columns=list(COLUMNS))
 
 

@@ -33,7 +33,7 @@ def draw(
 
     `frames` lists the frame files, `seconds` is the length of a clip; emotions are shown whatever the label.
     """
-    mel = read_frames(frames["path"].tolist(), samples["sample_id"].tolist())["mel"].values
+    mel = read_frames(frames, samples["sample_id"].tolist())["mel"].values
     return {
         "acoustic_features": features_by_emotion(clips, samples, model=model),
         "spectrograms": spectrogram_sheet(samples, list(mel), model=model, seconds=seconds),

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from itertools import cycle
 from os import PathLike
 
@@ -119,6 +119,7 @@ def stacks_gram(
     layer: int,
     *,
     site: str = "residual",
+    contents: Sequence[str] | None = None,
     n_bins: int = 20,
     steps_per_matrix: int = 1,
     memory_mb: int = 512,
@@ -129,6 +130,7 @@ def stacks_gram(
     ----------
     paths, sample_ids : [N] in the order of every sample axis.
     layer, site : which dataset of each stack.
+    contents : [N] content hashes that the stacks must have, as an index lists them.
     n_bins, steps_per_matrix, memory_mb : as for `layer_gram`.
 
     Returns
@@ -136,7 +138,8 @@ def stacks_gram(
     arrays, coords, attrs : for `GramFile.write`; with `seconds` [step], and `level_share` [branch, step], the
         share of the raw states' energy in their mean over units. The steps are `Timeline.analysed`.
     """
-    with Stack(paths[0]) as first:
+    listed = [None] * len(paths) if contents is None else list(contents)
+    with Stack(paths[0], content=listed[0]) as first:
         kept = first.timeline.analysed
         complete, seconds = first.complete[kept], first.seconds[kept]
         branches, stored = first.branches, first.attrs
@@ -145,16 +148,20 @@ def stacks_gram(
     with ExitStack() as opened:
         readers: dict[int, LayerReader] = {}
 
-        def read(i: int, steps: slice) -> np.ndarray:
-            rows = kept[steps]
-            span = slice(rows[0], rows[-1] + 1)
+        @contextmanager
+        def of_sample(i: int) -> Iterator[LayerReader]:
             if i >= kept_open:
-                with LayerReader(paths[i], layer, site) as reader:
-                    states = reader.read(span)
+                with LayerReader(paths[i], layer, site, listed[i]) as reader:
+                    yield reader
             else:
                 if i not in readers:
-                    readers[i] = opened.enter_context(LayerReader(paths[i], layer, site))
-                states = readers[i].read(span)
+                    readers[i] = opened.enter_context(LayerReader(paths[i], layer, site, listed[i]))
+                yield readers[i]
+
+        def read(i: int, steps: slice) -> np.ndarray:
+            rows = kept[steps]
+            with of_sample(i) as reader:
+                states = reader.read(slice(rows[0], rows[-1] + 1))
             return states if states.shape[1] == len(rows) else states[:, rows - rows[0]]
 
         arrays, coords = layer_gram(
@@ -166,22 +173,17 @@ def stacks_gram(
             steps_per_matrix=steps_per_matrix,
             memory_mb=memory_mb,
         )
+        stored_levels = np.empty((len(paths), len(branches), len(kept)), np.float32)
+        for i in range(len(paths)):
+            with of_sample(i) as reader:
+                stored_levels[i] = reader.levels[:, kept]
     coarse = CoarseSteps.of(complete, steps_per_matrix)
     arrays["seconds"] = (("step",), coarse.average(seconds))
-    levels = coarse.average(_levels(paths, layer, site)[..., kept], axis=-1)  # [N, C, S]
+    levels = coarse.average(stored_levels, axis=-1)  # [N, C, S]
     arrays["level_share"] = (("branch", "step"), _level_share(levels, arrays, branches))
     coords["sample"] = coords["sample_2"] = np.array(sample_ids)
     attrs = {name: stored[name] for name in ("study", "model", "frame_rate") if name in stored}
     return arrays, coords, attrs | {"layer": layer, "site": site}
-
-
-def _levels(paths: Sequence[str | PathLike], layer: int, site: str) -> np.ndarray:
-    """Return the removed means over units, float32 [N, C, S]."""
-    levels = []
-    for path in paths:
-        with LayerReader(path, layer, site) as reader:
-            levels.append(reader.levels)
-    return np.stack(levels)
 
 
 def _level_share(levels: np.ndarray, arrays: Arrays, branches: Sequence[str]) -> np.ndarray:

@@ -14,6 +14,7 @@ import torch
 from torch import nn
 
 from innerear.errors import InputError
+from innerear.models.packages import readable
 from innerear.models.patching import replaced
 
 #: Name in a checkpoint's configuration for the T5 encoder in its own ``t5/``.
@@ -36,10 +37,12 @@ def local_conditioners(folder_of: Callable[[str], Path], own: Path | None = None
         return str(own if own and name == OWN_T5 else folder_of(name))
 
     def read_encoder(name: str) -> Any:
-        return encoder.from_pretrained(folder(name), local_files_only=True)
+        with readable(folder(name)):
+            return encoder.from_pretrained(folder(name), local_files_only=True)
 
     def read_tokenizer(name: str) -> Any:
-        return tokenizer.from_pretrained(folder(name), local_files_only=True)
+        with readable(folder(name)):
+            return tokenizer.from_pretrained(folder(name), local_files_only=True)
 
     with (
         _known(conditioners.T5Conditioner, own) if own else nullcontext(),

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from innerear.errors import InputError
+from innerear.io.machine import cannot
 from innerear.study.architectures import CODEC, LANGUAGE_MODEL
 
 #: Files that are needed; of each group one.
@@ -133,6 +134,10 @@ def download(repo: str, needed: Needed, revision: str | None = None) -> Snapshot
         try:
             snapshot_download(repo, revision=revision, cache_dir=_cache(needed), allow_patterns=names)
         except (OSError, ValueError) as error:
+            if said := cannot("written", _cache(needed) or _default_cache(), error):
+                raise InputError(
+                    f"{repo} could not be fetched: {said}. HF_HOME names another folder for the cache"
+                ) from None
             reason = " ".join(str(error).split())[:300]
             raise InputError(
                 f"{repo} could not be fetched: {reason}. Check the id, the revision "

@@ -5,9 +5,11 @@ released checkpoints.
 """
 
 import collections
+import os
 import pickle
 import typing
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from os import PathLike
 from typing import Any
 
@@ -38,22 +40,30 @@ def safe_load(path: str | PathLike, *, mmap: bool = False) -> Any:
     ------
     InputError: a file that is no checkpoint or holds anything else; it is not executed.
     """
+    if not os.path.exists(path):
+        raise InputError(f"{path} does not exist; a checkpoint directory holds {LANGUAGE_MODEL} and {CODEC}")
     try:
-        with torch.serialization.safe_globals(_ALLOWED):
+        with readable(path), torch.serialization.safe_globals(_ALLOWED):
             return torch.load(path, map_location="cpu", weights_only=True, mmap=mmap)
-    except FileNotFoundError:
-        raise InputError(
-            f"{path} does not exist; a checkpoint directory holds {LANGUAGE_MODEL} and {CODEC}"
-        ) from None
     except pickle.UnpicklingError as error:
         reason = str(error).partition("Please file")[0].strip().splitlines()
         raise InputError(
             f"{path} is not a plain checkpoint and was not executed: {reason[-1] if reason else error}. "
             "Use a checkpoint exported by audiocraft.utils.export"
         ) from None
-    except (RuntimeError, EOFError, OSError, ValueError) as error:
+
+
+@contextmanager
+def readable(path: str | PathLike) -> Iterator[None]:
+    """Turn whatever a library raises over a broken file or folder of a model into an InputError."""
+    try:
+        yield
+    except (InputError, pickle.UnpicklingError, torch.OutOfMemoryError):
+        raise
+    except Exception as error:
         raise InputError(
-            f"{path} cannot be read as a checkpoint ({_one_line(error)}); copy or download it again"
+            f"{path} cannot be read as a checkpoint ({type(error).__name__}: {_one_line(error)}); copy or "
+            "download it again"
         ) from None
 
 

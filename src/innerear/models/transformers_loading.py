@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
 from torch import nn
 
 from innerear.errors import InputError
@@ -19,6 +18,7 @@ from innerear.models.conversion import Parts, converted
 from innerear.models.hub import TRANSFORMERS, files_of, require_cached
 from innerear.models.identity import hash_files
 from innerear.models.loading import load_musicgen
+from innerear.models.packages import readable
 from innerear.study.architectures import LANGUAGE_MODEL
 
 _DEFAULT_SECONDS = 30.0
@@ -121,26 +121,21 @@ def _tokenizer(folder: Path) -> Any:
 
     for name, kind in (("spiece.model", T5Tokenizer), ("tokenizer.json", T5TokenizerFast)):
         if (folder / name).is_file():
-            return kind.from_pretrained(folder, local_files_only=True)
+            with readable(folder / name):
+                return kind.from_pretrained(folder, local_files_only=True)
     raise InputError(f"{folder} has neither spiece.model nor tokenizer.json, by which the text is read")
 
 
 def _read(kind: Any, folder: Path) -> Any:
-    with _quiet(), torch.random.fork_rng(devices=[]):
-        try:
-            model, report = kind.from_pretrained(
-                folder,
-                local_files_only=True,
-                use_safetensors=True,
-                torch_dtype=torch.float32,
-                output_loading_info=True,
-                ignore_mismatched_sizes=True,  # they are refused below, by name
-            )
-        except (OSError, ValueError, RuntimeError, KeyError, TypeError, SafetensorError) as error:
-            if isinstance(error, torch.OutOfMemoryError):
-                raise
-            reason = " ".join(str(error).split())[:300]
-            raise InputError(f"{folder} cannot be read ({reason}); copy or download it again") from None
+    with _quiet(), torch.random.fork_rng(devices=[]), readable(folder):
+        model, report = kind.from_pretrained(
+            folder,
+            local_files_only=True,
+            use_safetensors=True,
+            torch_dtype=torch.float32,
+            output_loading_info=True,
+            ignore_mismatched_sizes=True,  # they are refused below, by name
+        )
     wrong = [f"has no {key}" for key in sorted(report["missing_keys"])]
     wrong += [f"has {key} of another shape" for key in sorted(report["mismatched_keys"])]
     if wrong:

@@ -4,7 +4,6 @@ import base64
 import io
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from os import PathLike
 
 import numpy as np
 import pandas as pd
@@ -14,8 +13,8 @@ from PIL import Image
 from tqdm import tqdm
 
 from innerear.acoustics.spectrogram import mel_spectrogram
-from innerear.errors import InputError
 from innerear.figures.style import SEQUENTIAL, palette
+from innerear.io.clips import read_clip
 from innerear.pages import strips
 from innerear.pages.templates import fill
 
@@ -60,9 +59,10 @@ def clips_page(
 
     Raises
     ------
-    InputError: a sound file cannot be read.
+    InputError: a clip cannot be read, or is not the one whose ``audio_sha256`` the index lists.
     """
-    waves = [_read(path) for path in samples["audio"]]
+    hashes = samples["audio_sha256"].tolist() if "audio_sha256" in samples else [None] * len(samples)
+    waves = [read_clip(*clip)[:2] for clip in zip(samples["audio"], hashes, strict=True)]
     images = [mel_spectrogram(wave.T, rate) for wave, rate in waves] if mel is None else list(mel)
     top = max((float(image.max()) for image in images), default=0.0)
     facts = {} if clips is None else _facts(clips)
@@ -108,15 +108,6 @@ def _closer(waves, images, chroma: NDArray, norms: NDArray, top: float) -> list[
         strips.strips(wave, image, own, length, top=top, span=span)
         for (wave, _), image, own, length in zip(waves, images, chroma, lengths, strict=True)
     ]
-
-
-def _read(path: str | PathLike) -> tuple[NDArray[np.float32], int]:
-    """Return a sound file as [n, channels] and its sample rate."""
-    try:
-        wave, rate = soundfile.read(path, dtype="float32", always_2d=True)
-    except soundfile.LibsndfileError as error:
-        raise InputError(f"{path} cannot be read as sound ({error}); make it again") from None
-    return np.asarray(wave, np.float32), rate
 
 
 def _vorbis(wave: NDArray, rate: int) -> str:

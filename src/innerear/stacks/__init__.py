@@ -5,7 +5,8 @@ Every axis is a netCDF-4 dimension scale: h5py, h5netcdf and
 
 Stack, one file per sample::
 
-    attrs                schema, sample and prompt, model, generation, versions, hashes
+    attrs                schema, name, sample and prompt, settings, model, generation, versions, hashes
+    contents             JSON text: axes, type, shape and hashes of each dataset (`innerear.io.hdf5`)
     codes                int16 [codebook, frame]
     step/window          int32 [step]; step/position likewise: where in the window's sequence
     step/frame           int32 [step, codebook], −1 = padding
@@ -17,9 +18,10 @@ Stack, one file per sample::
     likelihood/nll       float32 [distribution, codebook, frame], of replayed stacks
 """
 
+from innerear.io.hdf5 import SCHEMA_VERSION
 from innerear.stacks.counterfactual_files import open_templates, part_name, template_files, template_part
 from innerear.stacks.gram_file import GramFile, open_layers
-from innerear.stacks.layout import SCHEMA_VERSION
+from innerear.stacks.index import require_stacks, stacks_hash
 from innerear.stacks.stack import BRANCHES, LayerReader, Stack, StackWriter, tokens_hash
 
 __all__ = [
@@ -32,6 +34,8 @@ __all__ = [
     "open_layers",
     "open_templates",
     "part_name",
+    "require_stacks",
+    "stacks_hash",
     "template_files",
     "template_part",
     "tokens_hash",

@@ -5,19 +5,12 @@ from contextlib import ExitStack, contextmanager
 from os import PathLike
 from pathlib import Path
 
-import h5py
-import numpy as np
 import pandas as pd
 
 from innerear.errors import InputError
+from innerear.io.names import remake
 from innerear.stacks.gram_file import GramFile
-from innerear.stacks.layout import remake
-
-
-def fixed_texts(values: Sequence[str]) -> np.ndarray:
-    """Return texts as UTF-8 of one length: HDF5 keeps no checksum of texts of any length."""
-    encoded = [value.encode() for value in values]
-    return np.array(encoded, h5py.string_dtype("utf-8", max(1, *map(len, encoded))))
+from innerear.stacks.index import require_stacks
 
 
 def part_name(layer: int | None = None) -> str:
@@ -25,14 +18,14 @@ def part_name(layer: int | None = None) -> str:
     return "likelihood.h5" if layer is None else f"layer_{layer:02d}.h5"
 
 
-def template_part(folder: str | PathLike, layer: int | None = None) -> GramFile:
+def template_part(folder: str | PathLike, layer: int | None = None, content: str | None = None) -> GramFile:
     """Open a file in a template's counterfactual folder, as `part_name` names it.
 
     Raises
     ------
     InputError: as `GramFile`.
     """
-    return GramFile(Path(folder, part_name(layer)), target=folder)
+    return GramFile(Path(folder, part_name(layer)), target=folder, content=content)
 
 
 def template_files(folders: Sequence[str | PathLike], layers: Sequence[int]) -> pd.DataFrame:
@@ -40,33 +33,48 @@ def template_files(folders: Sequence[str | PathLike], layers: Sequence[int]) -> 
 
     Returns
     -------
-    Table with the columns ``template``, ``part`` (file name), ``folder`` and ``written`` (nanoseconds): the
-    list changes when a file does.
+    Table with the columns ``template``, ``part`` (file name), ``folder`` and ``content_sha256``: the list
+    changes when a file does.
 
     Raises
     ------
-    InputError: a folder without the file of a layer, or of the likelihood.
+    InputError: a folder without the file of a layer, or of the likelihood; a broken file; files of one folder
+        that were made of several versions of the stacks.
     """
     rows = []
     for folder in map(Path, folders):
-        for part in map(part_name, (*layers, None)):
-            if not (folder / part).is_file():
-                raise InputError(f"{folder} has no {part}; {remake(folder)}")
-            rows.append((folder.name, part, str(folder), (folder / part).stat().st_mtime_ns))
-    return pd.DataFrame(rows, columns=["template", "part", "folder", "written"])
+        made_of = set()
+        for layer in (*layers, None):
+            if not (folder / part_name(layer)).is_file():
+                raise InputError(f"{folder} has no {part_name(layer)}; {remake(folder)}")
+            with template_part(folder, layer) as file:
+                rows.append((folder.name, part_name(layer), str(folder), file.attrs.text("content_sha256")))
+                made_of.add(file.attrs.get("stacks_sha256"))
+        if len(made_of) > 1:
+            raise InputError(f"{folder} holds files that were made of different stacks; {remake(folder)}")
+    return pd.DataFrame(rows, columns=["template", "part", "folder", "content_sha256"])
 
 
 @contextmanager
-def open_templates(files: pd.DataFrame, layer: int | None = None) -> Iterator[dict[str, GramFile]]:
+def open_templates(
+    files: pd.DataFrame, layer: int | None = None, samples: pd.DataFrame | None = None
+) -> Iterator[dict[str, GramFile]]:
     """Open one layer's file of each template that `template_files` lists; without a layer, the likelihood.
+
+    Parameters
+    ----------
+    samples : the study's index, of whose stacks the files must be.
 
     Raises
     ------
-    InputError: as `GramFile`.
+    InputError: as `GramFile`; a file of other stacks.
     """
-    wanted = files[files["part"] == part_name(layer)]
+    wanted = files.loc[files["part"] == part_name(layer)]
     with ExitStack() as opened:
-        yield {
-            template: opened.enter_context(template_part(folder, layer))
-            for template, folder in zip(wanted["template"], wanted["folder"], strict=True)
-        }
+        found = {}
+        for row in wanted.to_dict("records"):
+            file = opened.enter_context(template_part(row["folder"], layer, row["content_sha256"]))
+            if samples is not None:
+                require_stacks(file, samples.loc[samples["template"] == row["template"]])
+            found[row["template"]] = file
+        yield found

@@ -6,9 +6,13 @@ from os import PathLike
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from innerear.errors import InputError
-from innerear.stacks.layout import Reader, new_file
+from innerear.io.hdf5 import new_file
+from innerear.io.hdf5_reader import Reader
+from innerear.io.names import remake
+from innerear.stacks.index import require_stacks
 
 #: name -> (axes, values), as `GramFile.write` and xarray take it
 Arrays = dict[str, tuple[tuple[str, ...], np.ndarray]]
@@ -35,6 +39,7 @@ class GramFile(Reader):
         arrays: Mapping[str, tuple[Sequence[str], np.ndarray]],
         coords: Mapping[str, Any],
         attrs: Mapping[str, Any] | None = None,
+        name: str | PathLike | None = None,
     ) -> None:
         """Write a file; it appears under its name once it is whole.
 
@@ -44,6 +49,7 @@ class GramFile(Reader):
         arrays : name → (axis names, array).
         coords : axis name → coordinates.
         attrs : provenance; None values are left out.
+        name : where the file will lie in the end, if its folder still has a temporary name.
 
         Examples
         --------
@@ -52,26 +58,24 @@ class GramFile(Reader):
         ...     gram.read("mean", step=0)
         np.float64(1.0)
         """
-        with new_file(path, _KIND, attrs or {}) as layout:
-            for name, coordinates in coords.items():
-                layout.axis("/", name, coordinates)
-            for name, (dims, array) in arrays.items():
-                values = np.asarray(array)
-                layout.dataset("/", name, dims, values, chunks=_chunks(values.shape))
+        with new_file(path, _KIND, attrs or {}, name) as layout:
+            for axis, coordinates in coords.items():
+                layout.axis("/", axis, coordinates)
+            for array, (dims, given) in arrays.items():
+                values = np.asarray(given)
+                layout.dataset("/", array, dims, values, chunks=_chunks(values.shape))
 
     def __contains__(self, name: str) -> bool:
-        return name in self.file
+        return name in self.contents
 
     def dims(self, name: str) -> tuple[str, ...]:
         """Return the names of a dataset's axes."""
-        dataset = self.dataset(name)
-        with self._intact(f"dataset {name!r}"):
-            return tuple(str(dataset.dims[axis].keys()[0]) for axis in range(dataset.ndim))
+        self.dataset(name)
+        return tuple(self.contents[name].dims)
 
     def coords(self, axis: str) -> np.ndarray:
         """Return the coordinates of an axis; texts as str."""
-        values = self.values(axis)
-        return np.array([text.decode() for text in values]) if values.dtype.kind in "SO" else values
+        return self.values(axis)
 
     def read(self, name: str, **where: str | int | slice) -> np.ndarray:
         """Return a dataset, or the part of it that `where` selects by axis: a label, a position or a slice.
@@ -116,13 +120,30 @@ def position(axis: str, labels: Sequence[str], label: str) -> int:
 
 
 @contextmanager
-def open_layers(paths: Sequence[str | PathLike]) -> Iterator[dict[int, GramFile]]:
+def open_layers(
+    paths: Sequence[str | PathLike], samples: pd.DataFrame | None = None
+) -> Iterator[dict[int, GramFile]]:
     """Open the files of several layers, and give each by the layer that it is of.
+
+    Parameters
+    ----------
+    samples : the study's index, of whose stacks the files must be.
 
     Raises
     ------
-    InputError: as `GramFile`.
+    InputError: as `GramFile`; files that were not all made of the same stacks, or two of one layer.
     """
     with ExitStack() as opened:
         files = [opened.enter_context(GramFile(path)) for path in paths]
-        yield {int(file.attrs["layer"]): file for file in files}
+        layers: dict[int, GramFile] = {}
+        for file in files:
+            if samples is not None:
+                require_stacks(file, samples)
+            if file.attrs.get("stacks_sha256") != files[0].attrs.get("stacks_sha256"):
+                raise InputError(
+                    f"{file.path} was made of other stacks than {files[0].path}; {remake(file.target)}"
+                )
+            first = layers.setdefault(file.attrs.whole("layer"), file)
+            if first is not file:
+                raise InputError(f"{file.path} is of one layer with {first.path}; {remake(file.target)}")
+        yield layers

@@ -1,5 +1,6 @@
 """The table of all samples, which links N stacks with the jobs per layer."""
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from os import PathLike
 from pathlib import Path
@@ -8,12 +9,15 @@ import pandas as pd
 from tqdm import tqdm
 
 from innerear.errors import InputError
-from innerear.stacks.layout import remake
+from innerear.io.hdf5_reader import Reader
+from innerear.io.names import remake
 from innerear.stacks.stack import Stack
+from innerear.study.sample_settings import differences
 
 COLUMNS = (
-    *("sample_id", "prompt_id", "template", "emotion", "valence", "arousal", "text", "seed"),
-    *("model", "model_identity", "stack", "audio", "n_steps", "n_frames", "tokens_sha256", "content_sha256"),
+    *("sample_id", "prompt_id", "template", "emotion", "valence", "arousal", "text", "seed", "model"),
+    *("model_identity", "stack", "audio", "n_steps", "n_frames", "tokens_sha256", "content_sha256"),
+    "audio_sha256",
 )
 
 
@@ -21,6 +25,7 @@ def sample_table(
     stacks: Sequence[str | PathLike],
     audio: str | PathLike,
     labels: Mapping[str, Mapping[str, str | float]] | None = None,
+    settings: Mapping[str, str] | None = None,
 ) -> pd.DataFrame:
     """Return a row per sample, from the attributes of its stack, in the order given.
 
@@ -30,28 +35,71 @@ def sample_table(
     audio : the folder of their clips, ``{sample_id}.wav``.
     labels : further columns: name → prompt id → value. They are not in the stacks: a new question needs no
         new clips.
+    settings : sample id → `innerear.study.sample_settings.sample_settings`, of all samples of the study.
 
     Returns
     -------
     Table with the columns `COLUMNS`, then those of `labels`. `content_sha256` is the hash of tokens and
-    states: the table changes with a stack's content.
+    states: the table changes with a stack's content. `audio_sha256` is that of the clip, as it was written.
 
     Raises
     ------
-    InputError: a broken stack, a stack without its clip, or samples of different models or weights.
+    InputError: a broken stack, a stack without its clip, one that was made with other settings than the
+        study's or is of another sample, or samples of different models or weights.
     """
     rows = []
     for path in tqdm(stacks, desc="index", unit="stack"):
         with Stack(path) as stack:
-            clip = Path(audio, f"{stack.attrs['sample_id']}.wav")
+            if settings is not None:
+                _require_settings(stack, settings)
+            clip = Path(audio, f"{stack.attrs.text('sample_id')}.wav")
+            stack.attrs.text("audio_sha256")
             rows.append({**stack.attrs, "stack": str(path), "audio": str(clip)})
         if not clip.exists():
             raise InputError(f"{path} has no clip {clip}; {remake(clip)}")
     table = pd.DataFrame(rows).reindex(columns=list(COLUMNS))
     _refuse_two_models(table)
+    twice = table.loc[table["sample_id"].duplicated(), "stack"]
+    if len(twice):
+        raise InputError(f"{twice.iloc[0]} is a second stack of one sample; remove one of the two")
     return table.assign(
         **{name: [of[prompt] for prompt in table["prompt_id"]] for name, of in (labels or {}).items()}
     )
+
+
+def stacks_hash(samples: pd.DataFrame) -> str:
+    """Return the hash of samples and their stacks' contents, in order; files made of them keep it."""
+    columns = (samples[name].tolist() for name in ("sample_id", "content_sha256"))
+    lines = (f"{sample}\t{content}\n" for sample, content in zip(*columns, strict=True))
+    return hashlib.sha256("".join(lines).encode()).hexdigest()
+
+
+def require_stacks(file: Reader, samples: pd.DataFrame) -> None:
+    """Refuse a file that was made of other samples or stacks than those of an index.
+
+    Raises
+    ------
+    InputError: the file, and the command that remakes it.
+    """
+    if file.attrs["stacks_sha256"] != stacks_hash(samples):
+        raise InputError(
+            f"{file.path} was made of other stacks than the study's index lists: of another study, or of an "
+            f"earlier version; {remake(file.target)}"
+        )
+
+
+def _require_settings(stack: Stack, settings: Mapping[str, str]) -> None:
+    sample = f"{stack.path.parent.name}/{stack.path.stem}"
+    found = stack.attrs.text("sample_id")
+    if found != sample or sample not in settings:
+        raise InputError(f"{stack.path} holds the sample {found!r}, not {sample!r}; {remake(stack.path)}")
+    with stack.understood("settings"):
+        differ = differences(stack.attrs.text("settings"), settings[sample])
+    if differ:
+        some = "; ".join(differ[:3]) + (f"; and {len(differ) - 3} more" if len(differ) > 3 else "")
+        raise InputError(
+            f"{stack.path} was made with other settings than the study's: {some}; {remake(stack.path)}"
+        )
 
 
 def _refuse_two_models(table: pd.DataFrame) -> None:

@@ -7,17 +7,22 @@ import pandas as pd
 
 from innerear.io.tables import read_tables
 from innerear.stacks.gram_file import GramFile, open_layers
+from innerear.stacks.index import require_stacks
 
 Opened = pd.DataFrame | GramFile | dict[int, GramFile]
 
 
 @contextmanager
-def open_inputs(inputs: Mapping[str, str | list[str]]) -> Iterator[dict[str, Opened]]:
+def open_inputs(
+    inputs: Mapping[str, str | list[str]], samples: pd.DataFrame | None = None
+) -> Iterator[dict[str, Opened]]:
     """Open a job's named inputs, each by its kind.
 
     Parameters
     ----------
     inputs : name → a path, or the paths of all layers.
+    samples : the study's index, of whose stacks files in HDF5 must be; by default the table ``samples``, if
+        the job reads it.
 
     Returns
     -------
@@ -26,16 +31,20 @@ def open_inputs(inputs: Mapping[str, str | list[str]]) -> Iterator[dict[str, Ope
 
     Raises
     ------
-    InputError: a file that is missing or broken.
+    InputError: a file that is missing or broken, or of other stacks.
     """
     with ExitStack() as opening:
         opened: dict[str, Opened] = {}
+        if samples is None and "samples" in inputs:
+            samples = read_tables(inputs["samples"])
         for name, paths in inputs.items():
             first = paths if isinstance(paths, str) else paths[0]
             if first.endswith(".tsv"):
                 opened[name] = read_tables(paths)
             elif isinstance(paths, str):
-                opened[name] = opening.enter_context(GramFile(paths))
+                file = opened[name] = opening.enter_context(GramFile(paths))
+                if samples is not None:
+                    require_stacks(file, samples)
             else:
-                opened[name] = opening.enter_context(open_layers(paths))
+                opened[name] = opening.enter_context(open_layers(paths, samples))
         yield opened

@@ -3,7 +3,7 @@
 import hashlib
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
-from functools import cached_property
+from functools import cached_property, partial
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,9 @@ from typing import Any
 import numpy as np
 
 from innerear.errors import InputError, did_you_mean
-from innerear.stacks.layout import Reader, new_file, remake
+from innerear.io.hdf5 import new_file
+from innerear.io.hdf5_reader import Reader
+from innerear.io.names import remake
 from innerear.study.architectures import SITES
 from innerear.timeline import Timeline, Window, chunk_steps
 
@@ -63,7 +65,6 @@ class StackWriter:
         self.branches, self.dtype = tuple(branches), np.dtype(dtype)
         self._attrs = {**attrs, "tokens_sha256": tokens_hash(codes)}
         self._codes = codes.astype(np.int16)
-        self._hashes: dict[str, str] = {}
         self._open = ExitStack()
 
     def __enter__(self) -> "StackWriter":
@@ -74,21 +75,17 @@ class StackWriter:
         return self
 
     def __exit__(self, *error) -> bool | None:
-        if error[0] is None:
-            digest = hashlib.sha256(self._codes.astype("<i2").tobytes())
-            for name in sorted(self._hashes):
-                digest.update(f"{name}={self._hashes[name]};".encode())
-            self._layout.file.attrs["content_sha256"] = digest.hexdigest()
         return self._open.__exit__(*error)
 
     def _write_timeline(self) -> None:
         layout, timeline = self._layout, self.timeline
         n_steps, n_codebooks = timeline.n_steps, timeline.n_codebooks
-        layout.file.attrs["n_steps"], layout.file.attrs["n_frames"] = n_steps, timeline.n_frames
-        layout.file.attrs["frame_rate"] = timeline.frame_rate
-        layout.file.attrs["delays"] = np.array(timeline.delays, np.int32)
+        layout.note("n_steps", n_steps)
+        layout.note("n_frames", timeline.n_frames)
+        layout.note("frame_rate", timeline.frame_rate)
+        layout.note("delays", np.array(timeline.delays, np.int32))
         for field, values in zip(Window._fields, zip(*timeline.windows, strict=True), strict=True):
-            layout.file.attrs[f"window_{field}"] = np.array(values, np.int32)
+            layout.note(f"window_{field}", np.array(values, np.int32))
         layout.axis("/", "codebook", np.arange(n_codebooks))
         layout.axis("/", "frame", np.arange(timeline.n_frames))
         layout.dataset("/", "codes", ("codebook", "frame"), self._codes, about="tokens of the clip")
@@ -128,15 +125,13 @@ class StackWriter:
             self._layout.axis(site, "branch", self.branches)
             self._layout.axis(site, "step", np.arange(self.timeline.n_steps))
             self._layout.axis(site, "d_model", np.arange(d_model))
-        chunks = (1, chunk_steps(self.timeline.n_steps), d_model)
+        rows = chunk_steps(self.timeline.n_steps)
         levels = np.zeros(expected, np.float32) if levels is None else levels.astype(np.float32)
-        for kind, dims, array, shape, about in (
-            ("layer", ("branch", "step", "d_model"), stored, chunks, _STATES),
-            ("level", ("branch", "step"), levels, None, _LEVELS),
-        ):
-            name = f"{kind}_{layer:02d}"
-            self._layout.dataset(site, name, dims, array, chunks=shape, about=about)
-            self._hashes[f"{site}/{name}"] = hashlib.sha256(array.tobytes()).hexdigest()
+        dims = ("branch", "step", "d_model")
+        # Hashed by chunk, so that a few steps can be read and checked alone.
+        add = partial(self._layout.dataset, site, axis=1, rows=rows)
+        add(f"layer_{layer:02d}", dims, stored, chunks=(1, rows, d_model), about=_STATES)
+        add(f"level_{layer:02d}", dims[:2], levels, about=_LEVELS)
 
     def write_input_gap(self, gap: np.ndarray) -> None:
         """Add the largest difference between the branches' inputs of layer 0 at each step, float [S].
@@ -172,61 +167,82 @@ class Stack(Reader):
 
     Raises
     ------
-    InputError: a truncated, foreign, older or checksum-broken file; a missing layer.
+    InputError: as `Reader`; a stack whose parts do not fit each other; a missing layer.
     """
 
     kind, made_by = _KIND, "generate"
 
-    def __init__(self, path: str | PathLike) -> None:
-        super().__init__(path)
-        #: int16 [K, T]
-        self.codes: np.ndarray = self.values("codes")
-        #: int32 [S, K], −1 = padding
-        self.frames: np.ndarray = self.values("step/frame")
-        #: float32 [S]
-        self.seconds: np.ndarray = self.values("step/seconds")
-        #: bool [S]
-        self.complete: np.ndarray = self.values("step/complete").astype(bool)
+    def __init__(self, path: str | PathLike, content: str | None = None) -> None:
+        super().__init__(path, content=content)
+        try:
+            #: int16 [K, T]
+            self.codes: np.ndarray = self.values("codes")
+            #: int32 [S, K], −1 = padding
+            self.frames: np.ndarray = self.values("step/frame")
+            #: float32 [S]
+            self.seconds: np.ndarray = self.values("step/seconds")
+            #: bool [S]
+            self.complete: np.ndarray = self.values("step/complete")
+            with self.understood("timeline"):
+                #: of the clip
+                self.timeline = self._timeline()
+                self._check_shapes()
+        except BaseException:
+            self.close()
+            raise
 
-    @property
-    def timeline(self) -> Timeline:
-        """The timeline of the clip."""
+    def _timeline(self) -> Timeline:
         n_codebooks, n_frames = self.codes.shape
         fields = [self.attrs[f"window_{field}"] for field in Window._fields]
         windows = tuple(Window(*map(int, one)) for one in zip(*fields, strict=True))
         delays = tuple(map(int, self.attrs["delays"]))
-        return Timeline(n_frames, n_codebooks, float(self.file.attrs["frame_rate"]), windows, delays)
+        return Timeline(n_frames, n_codebooks, float(self.attrs["frame_rate"]), windows, delays)
+
+    def _check_shapes(self) -> None:
+        """Refuse a stack whose states have other branches or steps than its labels."""
+        n_steps = self.timeline.n_steps
+        if {len(self.frames), len(self.seconds), len(self.complete), self.attrs["n_steps"]} != {n_steps}:
+            raise self._refused(f"its steps are not the {n_steps} of its {self.codes.shape[1]} frames")
+        expected = [len(self.branches), n_steps]
+        for site, layer in self.places:
+            shape = self.contents[f"{site}/layer_{layer:02d}"].shape
+            if len(shape) != 3 or shape[:2] != expected:
+                raise self._refused(
+                    f"{site}, layer {layer}, has shape {shape}, not {expected[0]} branches × {n_steps} steps "
+                    "× d_model"
+                )
+            if self.contents[f"{site}/level_{layer:02d}"].shape != expected:
+                raise self._refused(f"the levels of {site}, layer {layer}, are not those of its states")
 
     @property
     def input_gap(self) -> np.ndarray | None:
         """The largest difference between the branches' inputs of layer 0, float32 [S]; None if not stored."""
-        return self.values("step/input_gap") if "step/input_gap" in self.file else None
+        return self.values("step/input_gap") if "step/input_gap" in self.contents else None
 
     @cached_property
     def sites(self) -> tuple[str, ...]:
         """The sites that are stored."""
-        return tuple(site for site in SITES if site in self.file)
+        return tuple(site for site in SITES if f"{site}/branch" in self.contents)
 
     @cached_property
     def branches(self) -> tuple[str, ...]:
         """Names of the C branches, in order."""
         site = self.sites[0] if self.sites else "residual"
-        return tuple(name.decode() for name in self.values(f"{site}/branch"))
+        return tuple(self.values(f"{site}/branch").tolist())
 
     def layers(self, site: str = "residual") -> list[int]:
         """Return the layers that are stored at a site, in order."""
-        with self._intact(f"group {site!r}"):
-            names = list(self.file[site]) if site in self.file else []
-        return sorted(int(name.removeprefix("layer_")) for name in names if "layer_" in name)
+        prefix = f"{site}/layer_"
+        return sorted(int(name.removeprefix(prefix)) for name in self.contents if name.startswith(prefix))
 
     @property
     def places(self) -> list[tuple[str, int]]:
         """The (site, layer) pairs that are stored."""
         return [(site, layer) for site in self.sites for layer in self.layers(site)]
 
-    def shape(self, layer: int, site: str = "residual") -> tuple[int, int, int]:
+    def shape(self, layer: int, site: str = "residual") -> tuple[int, ...]:
         """Return (C, S, D) of a layer without reading it."""
-        return self.dataset(self._name(layer, site)).shape
+        return tuple(self.contents[self._name(layer, site)].shape)
 
     def read(
         self, layer: int, site: str = "residual", steps: slice = slice(None), *, raw: bool = False
@@ -246,7 +262,7 @@ class Stack(Reader):
 
     def _name(self, layer: int, site: str) -> str:
         name = f"{site}/layer_{layer:02d}"
-        if name not in self.file:
+        if name not in self.contents:
             raise InputError(
                 f"{self.path} has no layer {layer} at site {site!r}; it has {self.layers(site) or 'none'}. "
                 f"Add it to capture.layers and {remake(self.path)}"
@@ -255,24 +271,38 @@ class Stack(Reader):
 
 
 class LayerReader(Reader):
-    """One layer's states in a stack, opened for many reads; the rest of the file is not checked.
+    """One layer's states in a stack, opened for many reads; the attributes are not checked.
+
+    Parameters
+    ----------
+    content : the content hash that an index lists, which stands for the sample.
 
     Raises
     ------
-    InputError: a truncated, foreign or older file; no such layer; a broken checksum when states are read.
+    InputError: as `Reader`; no such layer.
     """
 
     kind, made_by, checks_header = _KIND, "generate", False
 
-    def __init__(self, path: str | PathLike, layer: int, site: str = "residual") -> None:
-        super().__init__(path)
+    def __init__(
+        self, path: str | PathLike, layer: int, site: str = "residual", content: str | None = None
+    ) -> None:
+        super().__init__(path, content=content)
         self._name = f"{site}/layer_{layer:02d}"
-        self._states = self.dataset(self._name)
+        try:
+            self.dataset(self._name)
+        except BaseException:
+            self.close()
+            raise
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The shape [C, S, D] of the states."""
+        return tuple(self.contents[self._name].shape)
 
     def read(self, steps: slice) -> np.ndarray:
         """Return the states [C, S, D] of some steps as stored."""
-        with self._intact(f"dataset {self._name!r}"):
-            return self._states[:, steps]
+        return self.values(self._name, np.s_[:, steps])
 
     @property
     def levels(self) -> np.ndarray:

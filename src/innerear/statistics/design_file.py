@@ -1,5 +1,6 @@
 """The study's design as a file: labels and permutations, drawn once and read by every analysis."""
 
+import hashlib
 from os import PathLike
 from pathlib import Path
 
@@ -7,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from innerear.errors import InputError
+from innerear.io.names import remake
 from innerear.stacks import GramFile
 from innerear.statistics.design import Design
 
@@ -20,6 +22,7 @@ def write_design(design: Design, path: str | PathLike) -> None:
     coords = {"permutation": np.arange(len(table), dtype=np.int32)}
     attrs = {"contrast": design.label, "seed": design.seed, "shuffled": int(design.is_shuffled)}
     attrs |= {"n_bootstraps": design.n_bootstraps, "permutation_hash": design.permutation_hash()}
+    attrs["samples_sha256"] = _labels_hash(design.samples)
     GramFile.write(
         path,
         {"permutations": (("permutation", "sample"), table)},
@@ -42,13 +45,20 @@ def read_design(samples: pd.DataFrame, path: str | PathLike, label: str = "") ->
     InputError: the file is of other samples, or its permutations are not those that its hash names.
     """
     with GramFile(path) as stored:
-        label, seed = label or str(stored.attrs["contrast"]), int(stored.attrs["seed"])
+        contrast, seed = str(stored.attrs["contrast"]), int(stored.attrs["seed"])
         table, promised = stored.read("permutations"), str(stored.attrs["permutation_hash"])
         ids, shuffled = stored.coords("sample"), bool(stored.attrs["shuffled"])
         n_bootstraps = int(stored.attrs["n_bootstraps"])
-    design = Design(samples, label, seed, n_bootstraps=n_bootstraps)
-    design.check_order(ids)
-    design = design.shuffled() if shuffled else design
+        made_of = stored.attrs["samples_sha256"]
+
+    def of(label: str) -> Design:
+        design = Design(samples, label, seed, n_bootstraps=n_bootstraps)
+        design.check_order(ids)
+        return design.shuffled() if shuffled else design
+
+    design = of(label or contrast)
+    if made_of != _labels_hash(design.samples if label in ("", contrast) else of(contrast).samples):
+        raise InputError(f"{path} is the design of other samples or labels; {remake(path)}")
     design.use_table(table)
     found = design.permutation_hash()
     if found != promised:
@@ -57,6 +67,13 @@ def read_design(samples: pd.DataFrame, path: str | PathLike, label: str = "") ->
             f"make it again with: snakemake --cores 1 --force {path}"
         )
     return design
+
+
+def _labels_hash(samples: pd.DataFrame) -> str:
+    """Return the hash of samples with their labels; not of their files, on which no permutation depends."""
+    files = [name for name in samples if str(name).endswith("_sha256") or name in ("stack", "audio")]
+    kept = samples.drop(columns=files)
+    return hashlib.sha256(str(kept.to_json(orient="split", index=False)).encode()).hexdigest()
 
 
 def summary(design: Design) -> pd.DataFrame:

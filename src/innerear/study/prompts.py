@@ -18,7 +18,7 @@ RATINGS = ("valence", "arousal")
 LABELS = ("emotion", *RATINGS)
 # Other columns of the table of samples, which are no labels.
 _USED = ("sample_id", "prompt_id", "seed", "model", "model_identity", "stack", "audio", "n_steps", "n_frames")
-_USED += ("tokens_sha256", "content_sha256", "sample", "reason", "null")
+_USED += ("tokens_sha256", "content_sha256", "audio_sha256", "written_as", "sample", "reason", "null")
 
 #: the most prompts of a study, and the most samples
 MAX_PROMPTS, MAX_SAMPLES = 20_000, 1_000_000

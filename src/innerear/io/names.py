@@ -1,0 +1,35 @@
+"""Which file of a study a path stands for: our files say what they were written as, and readers compare."""
+
+import os
+from os import PathLike
+
+from innerear.errors import InputError
+
+
+def remake(path: str | PathLike) -> str:
+    """Return the command that remakes a file."""
+    return f"remake it with: snakemake --cores 1 --force {path}"
+
+
+def name_in_study(path: str | PathLike) -> str:
+    """Return a file's name below ``results``, such as ``{study}/gram/layer_03.h5``; elsewhere its own."""
+    parts = os.path.abspath(path).split(os.sep)
+    below = [number for number, part in enumerate(parts[:-1], start=1) if part == "results"]
+    return "/".join(parts[below[-1] if below else -1 :])
+
+
+def require_name(path: str | PathLike, written_as: object, target: str | PathLike) -> None:
+    """Refuse a file that was written under another name: of another study, sample, layer or analysis.
+
+    Outside of a folder ``results`` the folders of a name are not compared, so that a study can be moved.
+
+    Raises
+    ------
+    InputError: both names, and the command that remakes `target`.
+    """
+    own = name_in_study(path)
+    stored = str(written_as)
+    if own != (stored if "/" in own else stored.rpartition("/")[2]):
+        raise InputError(
+            f"{path} is another file under this name: it was written as {stored}; {remake(target)}"
+        )
