@@ -3,7 +3,6 @@
 import sys
 from collections.abc import Mapping, Sequence
 from contextlib import contextmanager
-from datetime import UTC, datetime
 from importlib.metadata import version
 from os import PathLike
 from typing import Any
@@ -136,7 +135,6 @@ def _provenance(model: MusicModel, study: str, generation: Mapping[str, Any]) ->
         **{f"generation_{name}": value for name, value in generation.items()},
         "version_innerear": __version__,
         **{f"version_{package}": version(package) for package in _PACKAGES},
-        "created": datetime.now(UTC).isoformat(timespec="seconds"),
     }
 
 
