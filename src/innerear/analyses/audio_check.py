@@ -20,6 +20,7 @@ from innerear.statistics.design import Design
 from innerear.statistics.finding import Finding
 from innerear.statistics.significance import ALPHA
 from innerear.statistics.table import INTERVAL, TEST, blank, record
+from innerear.study.questions import QUESTIONS
 
 ANOVA, HEDGES = "ANOVA F", "Hedges g"
 #: for ratings, in place of Hedges' g
@@ -365,11 +366,14 @@ def _verdict_on_rating(anova: pd.DataFrame, by_feature: str, label: str) -> tupl
 
 FINDINGS = (
     Finding(
-        "Does the sound itself differ between {contrasts}?",
-        "Yes, most clearly its {feature}.",
+        QUESTIONS["sound"],
+        "Yes: the {contrast} explains {effect} of prompts in {feature}, over all features.",
         {"statistic": ANOVA},
         "audio_check",
-        aside="p is corrected over features (Benjamini-Hochberg). Where the sound does not differ, every "
-        "other difference comes from the text.",
+        key="sound",
+        meaning="share of a feature's variance over prompts, within templates, that the {contrast} explains (ω²); 0 "
+        "without an effect",
+        aside="p is corrected over features. A difference that was not shown is no licence to read the other "
+        "answers as effects of the text alone.",
     ),
 )

@@ -182,9 +182,11 @@ def _trajectories(gram: GramSource, branch: str, scores: np.ndarray, design: Des
 FINDINGS = (
     Finding(
         "Do the dimensions of the states vary together?",
-        "Yes: in layer {layer} of uncond, {n_components} components go beyond unrelated dimensions.",
+        "Yes, over all layers of uncond: the first component holds {effect}, more than unrelated dimensions give.",
         {"branch": "uncond", "component": 1},
         "scree",
-        aside="p is corrected over the components of one layer.",
+        choices=("layer",),
+        meaning="share of the first principal component of the time-averaged states",
+        aside="This is about dimensions, not about {contrasts}.",
     ),
 )

@@ -228,15 +228,21 @@ def _selected_share(rows: pd.DataFrame, branches: list[str], design: Design) -> 
 FINDINGS = (
     Finding(
         "Do more single dimensions differ between {contrasts} than chance allows, in uncond?",
-        "Yes: a share of {estimate:.2f} in layer {layer} passes F's 5 % point.",
+        "Yes, over all layers: {effect} pass F's 5 % point.",
         {"branch": "uncond", "statistic": BEYOND},
         "dimensions",
+        unit="of dimensions",
+        chance=0.05,
+        meaning="share of the layer's dimensions that pass; 5 % without an effect",
     ),
     Finding(
         "Is the model's own basis special, or would any rotation do?",
-        "It is special in layer {layer}, {branch}: the share differs by {estimate:+.2f} from rotations.",
+        "It is special, over all layers: {effect} more (or fewer) differ than in random rotations.",
         {"statistic": ROTATED},
         "dimensions",
+        unit="of dimensions",
+        signed=True,
+        meaning="share of dimensions that pass F's 5 % point, less the same in random rotations; 0 without an effect",
         aside="The p compares with random bases; it does not generalise beyond these prompts.",
     ),
 )

@@ -26,6 +26,7 @@ from innerear.statistics.probes import (
     hits,
 )
 from innerear.statistics.table import INTERVAL, LayerResult, Maxima, columns
+from innerear.study.questions import QUESTIONS
 
 DISTANCE, OMEGA, DISPERSION = "cross-validated distance", "PERMANOVA ω²", "dispersion F"
 EVIDENCE, ACCURACY, AUC = "probe evidence", "balanced accuracy", "macro AUC"
@@ -224,9 +225,13 @@ def _tested(statistic: _Statistic, cells: pd.DataFrame, design: Design) -> tuple
 
 FINDINGS = (
     Finding(
-        "Do held-out templates distinguish the {contrasts} in uncond, which reads no text?",
-        "Yes, most clearly in layer {layer}, over the whole clip.",
+        QUESTIONS["uncond"],
+        "Yes, over all layers ({n_found} of {n_layers} by themselves): the means of two labels lie {effect} apart.",
         {"statistic": DISTANCE, "over": "windows", "window": "whole", "branch": "uncond"},
         "discriminability_maps",
+        key="uncond",
+        unit="distance",
+        meaning="squared distance of two labels' means in the whole clip, cross-validated over templates; 0 without an "
+        "effect",
     ),
 )
