@@ -1,4 +1,4 @@
-"""The page of findings: what is established, for what, and otherwise that it is not, and how large it may be."""
+"""The page of findings: what is established, for what, and how large an effect may be that is not."""
 
 import ast
 import re
@@ -203,7 +203,8 @@ def test_what_is_not_tested_is_no_finding():
     entry = Finding("How large?", "{lowest} to {highest}.", table="map", tested=False)
     row = answer(table([np.nan] * 3), entry)
     assert (row["established"], row["estimate"]) == (NOT_TESTED, 0.2)
-    assert row["answer"] == "10.0% of the variance to 30.0% of the variance."
+    assert row["answer"] == "10.0% to 30.0%."
+    assert row["answer"] in findings_page(pd.DataFrame([row]), title="t", model="m")
 
 
 NAMED = Finding("Is it there?", "Yes.", {"statistic": "rise", "branch": "uncond"}, table="map")
@@ -337,7 +338,7 @@ def test_an_answer_pays_for_every_family_that_it_chooses_from(module, entry):
 
 @pytest.mark.parametrize("contrast", ["emotion", "arousal", "tempo"])
 def test_questions_and_answers_read_with_every_label(contrast):
-    words, gap = words_for(contrast), dict.fromkeys(("effect", "lowest", "highest"), "1 × the variance")
+    words, gap = words_for(contrast), dict.fromkeys(("effect", "lowest", "highest", "n_components"), "1 %")
     gap |= {
         "feature": "rms",
         "target": "arousal",

@@ -315,7 +315,8 @@ def _sorted_pairs(pairing: Pairing, to: dict[str, str]) -> tuple[frozenset, bool
 FINDINGS = (
     Finding(
         "Are graded ratings of valence or arousal in the states?",
-        "Yes: states of held-out templates predict {target}; {effect}, over all layers, branches and ratings.",
+        "Yes: states of held-out templates predict {target}; {effect}, over all layers, branches and "
+        "ratings.",
         {"statistic": GRADED},
         "affect",
         meaning="held-out R² of the rating; 0 or less without an effect",
@@ -327,6 +328,7 @@ FINDINGS = (
         "affect",
         unit="order",
         chance=0.5,
-        meaning="share of pairs of clips of two other emotions, in a held-out template, that are ordered as rated",
+        meaning="share of pairs of clips of two other emotions, in a held-out template, that are "
+        "ordered as rated",
     ),
 )

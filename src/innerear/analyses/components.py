@@ -182,11 +182,12 @@ def _trajectories(gram: GramSource, branch: str, scores: np.ndarray, design: Des
 FINDINGS = (
     Finding(
         "Do the dimensions of the states vary together?",
-        "Yes, over all layers of uncond: the first component holds {effect}, more than unrelated dimensions give.",
+        "Over the layers of uncond the first component holds {lowest} to {highest} of the variance; in the "
+        "middle layer {n_components} components go beyond unrelated dimensions.",
         {"branch": "uncond", "component": 1},
         "scree",
-        choices=("layer",),
-        meaning="share of the first principal component of the time-averaged states",
+        tested=False,
+        meaning="share of the first principal component of the time-averaged states, in the middle layer",
         aside="This is about dimensions, not about {contrasts}.",
     ),
 )

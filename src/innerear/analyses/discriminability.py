@@ -226,12 +226,13 @@ def _tested(statistic: _Statistic, cells: pd.DataFrame, design: Design) -> tuple
 FINDINGS = (
     Finding(
         QUESTIONS["uncond"],
-        "Yes, over all layers ({n_found} of {n_layers} by themselves): the means of two labels lie {effect} apart.",
+        "Yes, over all layers ({n_found} of {n_layers} by themselves): the means of two labels lie "
+        "{effect} apart.",
         {"statistic": DISTANCE, "over": "windows", "window": "whole", "branch": "uncond"},
         "discriminability_maps",
         key="uncond",
         unit="distance",
-        meaning="squared distance of two labels' means in the whole clip, cross-validated over templates; 0 without an "
-        "effect",
+        meaning="squared distance of two labels' means in the whole clip, cross-validated over templates; "
+        "0 without an effect",
     ),
 )

@@ -180,7 +180,7 @@ def _pictures(
 FINDINGS = (
     Finding(
         "How well does a plane keep who is near whom?",
-        "Over layers and branches, {lowest} to {highest} (1: all neighbours are kept).",
+        "Over layers and branches, trustworthiness {lowest} to {highest} (1: all neighbours are kept).",
         {"points": SAMPLES},
         "umap_samples",
         tested=False,

@@ -318,11 +318,12 @@ def _early_late(gram: GramSource, branch: str, design: Design) -> tuple[pd.DataF
 FINDINGS = (
     Finding(
         QUESTIONS["emergence"],
-        "Yes, over all layers ({n_found} of {n_layers} by themselves): held-out evidence is {effect} higher after the "
-        "onset than before it.",
+        "Yes, over all layers ({n_found} of {n_layers} by themselves): held-out evidence is {effect} "
+        "higher after the onset than before it.",
         {"statistic": RISE, "branch": "uncond"},
         "emergence",
         key="emergence",
+        unit="evidence",
         meaning="rise of held-out probe evidence (0: none, 1: perfect); 0 without an effect",
     ),
     Finding(
@@ -332,7 +333,7 @@ FINDINGS = (
         "early_late",
         unit="distance",
         choices=("branch",),
-        meaning="squared length of the change of two labels' difference, cross-validated over templates; 0 without an "
-        "effect",
+        meaning="squared length of the change of two labels' difference, cross-validated over templates; 0 "
+        "without an effect",
     ),
 )

@@ -144,8 +144,9 @@ FINDINGS = (
         "Yes, over all layers and both directions: {effect} on held-out templates, over the whole clip.",
         {"statistic": EVIDENCE, "over": WINDOWS, "train": "whole"},
         "transfer",
+        unit="evidence",
         choices=("branch",),
-        meaning="evidence of a probe that was fitted in the other branch, as a share of a perfect one's; 0 without an "
-        "effect",
+        meaning="evidence of a probe that was fitted in the other branch, as a share of a perfect one's; 0 "
+        "without an effect",
     ),
 )

@@ -372,11 +372,13 @@ def _fill(
 FINDINGS = (
     Finding(
         "Do the states go with the sound from moment to moment, beyond what clips share?",
-        "Yes, over all features, layers, branches and lags: surest for {feature} at a lag of {lag} frames, {effect}.",
+        "Yes, over all features, layers, branches and lags: surest for {feature} at a lag of {lag} "
+        "frames, {effect}.",
         {"statistic": STATISTIC},
         "lags",
         unit="r",
         meaning="held-out correlation over a clip's frames of the sound with its prediction from the states",
-        aside="Lags 1 to K − 1 (K codebooks) are still of the frame that the step completes: neither plan nor memory.",
+        aside="Lags 1 to K − 1 (K codebooks) are still of the frame that the step completes: neither "
+        "plan nor memory.",
     ),
 )

@@ -404,8 +404,8 @@ def _mean(values: np.ndarray) -> np.ndarray:
 _TESTED_WHOLE = {"measure": CENTRED, "over": "windows", "window": "whole"}
 _TESTED_WHOLE |= {"statistic": [OTHER_SEED, RATING_OTHER_SEED]}
 _EFFECT_MEANS = (
-    "mean cosine of pairs {alike} less that of pairs {unlike}, of other seeds and other templates (for ratings: "
-    "correlation of cosine and nearness); 0 without an effect"
+    "mean cosine of pairs {alike} less that of pairs {unlike}, of other seeds and other templates (for "
+    "ratings: correlation of cosine and nearness); 0 without an effect"
 )
 FINDINGS = (
     Finding(
@@ -418,8 +418,8 @@ FINDINGS = (
     ),
     Finding(
         QUESTIONS["delta"],
-        "Yes, over all layers ({n_found} of {n_layers} by themselves): two clips {alike} are more alike than two "
-        "{unlike}, by {effect}.",
+        "Yes, over all layers ({n_found} of {n_layers} by themselves): two clips {alike} are more alike "
+        "than two {unlike}, by {effect}.",
         _TESTED_WHOLE | {"branch": "delta"},
         "emotion_effect",
         key="delta",

@@ -79,8 +79,8 @@ def choose(entry: Finding, table: pd.DataFrame, *, n_labels: int, n_templates: f
     fields = {
         "n_layers": layers.nunique(),
         "n_found": layers[p[usable] * families <= ALPHA].nunique(),
-        "lowest": _write(entry, estimate[usable].min(), chance),
-        "highest": _write(entry, estimate[usable].max(), chance),
+        "lowest": UNITS[entry.unit].number.format(value=estimate[usable].min()),
+        "highest": UNITS[entry.unit].number.format(value=estimate[usable].max()),
         "effect": _write(entry, float(row["estimate"]), chance),
     }
     tested = np.isfinite(row.get("p_flip_corrected", np.nan))
@@ -147,7 +147,8 @@ def _bounded(choice: Choice, smallest: Mapping[str, float]) -> str:
 
 
 def _write(entry: Finding, value: float, chance: float) -> str:
-    return UNITS[entry.unit].text.format(value=value, chance=chance)
+    unit = UNITS[entry.unit]
+    return unit.text.format(number=unit.number.format(value=value), chance=unit.number.format(value=chance))
 
 
 def _chance(entry: Finding, row: Mapping[str, Any], n_labels: int) -> float:
@@ -167,7 +168,7 @@ def _bound(entry: Finding, rows: pd.DataFrame, n_templates: float) -> float:
     bounds = upper_bound(estimate, rows["ci_hi"].to_numpy(float), n_templates)
     if entry.signed:
         bounds = np.maximum(bounds, -upper_bound(estimate, rows["ci_lo"].to_numpy(float), n_templates))
-    return float(np.nanmax(bounds))
+    return float(min(np.nanmax(bounds), UNITS[entry.unit].most))
 
 
 def _asks(entry: Finding, kind: str, name: object) -> str:

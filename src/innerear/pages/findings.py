@@ -80,8 +80,8 @@ def findings(
     One row per question, in order, and below it a row per control, with the columns `COLUMNS`. `established`
     is ``"established"`` where the p of permutations and the p of sign flips of templates, both corrected over
     the page (`holm` over the primary questions, `benjamini_hochberg` over the others), are at most `ALPHA`;
-    ``"established for these sentences"`` where the first is; ``"not established"``, with an upper bound of the
-    effect; ``"not tested"`` for plain measurements. Controls are corrected as families only.
+    ``"established for these sentences"`` where the first is; ``"not established"``, with an upper bound of
+    the effect; ``"not tested"`` for plain measurements. Controls are corrected as families only.
 
     Raises
     ------
@@ -91,8 +91,9 @@ def findings(
     words = words_for(asked.contrast)
     for entry in entries:
         if entry.table not in tables:
+            there = ", ".join(tables)
             raise InputError(
-                f"finding {entry.question!r} asks for table {entry.table!r}; the tables are {', '.join(tables)}"
+                f"finding {entry.question!r} asks for table {entry.table!r}; the tables are {there}"
             )
     chosen = [_choice(entry, tables[entry.table], asked) for entry in entries]
     primary = np.array([entry.key != "" and entry.key in asked.primary for entry in entries], bool)
@@ -112,7 +113,7 @@ def _choice(entry: Finding, table: pd.DataFrame, asked: Asked) -> Choice:
 
 
 def _over_page(p: np.ndarray, primary: np.ndarray) -> np.ndarray:
-    """Correct the p of all questions: the primary ones after Holm, the others after Benjamini and Hochberg."""
+    """Correct the p of all questions: primary ones after Holm, others after Benjamini and Hochberg."""
     corrected = np.array(p, float)
     corrected[primary], corrected[~primary] = (
         holm(corrected[primary]),

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from math import inf
 from types import MappingProxyType
 
 #: why a study has no rows of a branch
@@ -17,28 +18,34 @@ class Unit:
 
     Attributes
     ----------
-    text : format string of ``{value}`` and, where chance is not 0, ``{chance}``.
+    number : format string of ``{value}``.
+    text : the same in its unit, of ``{number}`` and, where chance is not 0, ``{chance}``.
     kind : key of ``statistics.smallest_effect``; "" for what has no smallest effect.
+    most : the largest value that there is.
     """
 
+    number: str
     text: str
-    kind: str
+    kind: str = ""
+    most: float = inf
 
 
 #: the plain units of the page of findings
 UNITS: Mapping[str, Unit] = MappingProxyType(
     {
-        "share": Unit("{value:.1%} of the variance", "share"),
-        "distance": Unit("{value:.2f} × the variance", "distance"),
-        "cosine": Unit("{value:+.3f} in cosine", "cosine"),
-        "right": Unit("{value:.0%} named right, chance {chance:.0%}", "accuracy"),
-        "order": Unit("{value:.0%} ordered right, chance {chance:.0%}", "accuracy"),
-        "r": Unit("r = {value:.2f}", "correlation"),
-        "nats": Unit("{value:.3f} nats a token", "nats"),
-        "of dimensions": Unit("{value:+.1%} of the dimensions", "accuracy"),
-        "seconds": Unit("{value:.2f} s", ""),
-        "trustworthiness": Unit("trustworthiness {value:.2f}", ""),
-        "CKA": Unit("CKA {value:.2f}", ""),
+        "share": Unit("{value:.1%}", "{number} of the variance", "share", 1),
+        "evidence": Unit("{value:.0%}", "{number} of a perfect probe's evidence", "share", 1),
+        "distance": Unit("{value:.2f}", "{number} × the variance", "distance"),
+        "cosine": Unit("{value:+.3f}", "{number} in cosine", "cosine", 2),
+        "right": Unit("{value:.0%}", "{number} named right, chance {chance}", "accuracy", 1),
+        "order": Unit("{value:.0%}", "{number} ordered right, chance {chance}", "accuracy", 1),
+        "r": Unit("{value:.2f}", "r = {number}", "correlation", 1),
+        "nats": Unit("{value:.3f}", "{number} nats", "nats"),
+        "dimensions": Unit("{value:.0%}", "{number} of the dimensions, chance {chance}", "accuracy", 1),
+        "more dimensions": Unit("{value:+.1%}", "{number} of the dimensions", "accuracy", 1),
+        "seconds": Unit("{value:.2f}", "{number} s"),
+        "trustworthiness": Unit("{value:.2f}", "trustworthiness {number}", most=1),
+        "CKA": Unit("{value:.2f}", "CKA {number}", most=1),
     }
 )
 
@@ -49,7 +56,7 @@ class Finding:
 
     Attributes
     ----------
-    question : as a reader asks it; ``{contrast}``, ``{contrasts}``, ``{alike}`` and ``{unlike}`` name the label.
+    question : as a reader asks it, with the words of `innerear.study.questions.words_for`.
     sentence : the answer where it is established, a format string over the row's columns; ``{effect}`` is
         the estimate in its unit.
     where : column → value or list of values that the rows have.

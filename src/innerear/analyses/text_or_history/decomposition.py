@@ -238,7 +238,8 @@ _finding = partial(Finding, table="decomposition")
 FINDINGS = (
     _finding(
         QUESTIONS["text"],
-        "Yes, over all layers ({n_found} of {n_layers} by themselves): the text explains {effect} over clips and texts.",
+        "Yes, over all layers ({n_found} of {n_layers} by themselves): the text explains {effect} "
+        "over clips and texts.",
         _TRAINED | {"statistic": TEXT},
         "text_or_history",
         key="text",
@@ -247,7 +248,8 @@ FINDINGS = (
     ),
     _finding(
         QUESTIONS["history"],
-        "Yes, over all layers ({n_found} of {n_layers} by themselves): the clip's own emotion explains {effect}.",
+        "Yes, over all layers ({n_found} of {n_layers} by themselves): the clip's own emotion "
+        "explains {effect}.",
         _TRAINED | {"statistic": HISTORY},
         "text_or_history",
         key="history",
@@ -255,7 +257,7 @@ FINDINGS = (
     ),
     _finding(
         "Which holds more of the emotion, the text or the music so far?",
-        "History's share less the text's is {lowest} to {highest} over the layers.",
+        "History's share less the text's is {lowest} to {highest} of the variance over the layers.",
         _TRAINED | {"statistic": LEAD},
         "text_or_history",
         tested=False,
@@ -263,7 +265,7 @@ FINDINGS = (
     ),
     _finding(
         "When along the clip does history overtake text?",
-        "In the middle layer: {reading}; over the layers {lowest} to {highest}.",
+        "In the middle layer: {reading}; over the layers {lowest} to {highest} s.",
         {"weights": "trained", "statistic": OVERTAKING, "unit": "s"},
         "text_maps",
         tested=False,

@@ -157,8 +157,9 @@ FINDINGS = (
         "likelihood",
         key="tokens",
         unit="nats",
-        meaning="what a token of a clip costs more under another emotion's text than under its own; 0 without an effect",
-        aside="The clips were sampled from these texts, so this is a divergence of the predictions under two texts; "
-        "it does not ask whether the model notices that a text does not go with the music.",
+        meaning="what a token of a clip costs more under another emotion's text than under its own; "
+        "0 without an effect",
+        aside="The clips were sampled from these texts, so this is a divergence of predictions under two "
+        "texts; it does not ask whether the model notices that a text does not go with the music.",
     ),
 )
