@@ -8,7 +8,8 @@ from innerear.io.tables import read_table
 from innerear.stacks.inputs import open_inputs
 from innerear.statistics.design_file import read_design
 
-analysis = import_module(f"innerear.analyses.{snakemake.rule}")
+name = snakemake.wildcards.get("analysis", snakemake.rule)
+analysis = import_module(f"innerear.analyses.{name}")
 named = dict(snakemake.input.items())
 with log_to(snakemake.log[0]):
     samples = read_table(named.pop("samples"))

@@ -6,7 +6,8 @@ from innerear.io.log import log_to
 from innerear.io.tables import read_table, write_table
 from innerear.statistics.table import layer_map
 
-analysis = import_module(f"innerear.analyses.{snakemake.rule.removesuffix('_map')}")
+name = snakemake.wildcards.get("analysis", snakemake.rule.removesuffix("_map"))
+analysis = import_module(f"innerear.analyses.{name}")
 with log_to(snakemake.log[0]):
     tables = [read_table(path) for path in snakemake.input.tables]
     nulls = [read_table(path) for path in snakemake.input.nulls]

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from innerear.analyses import audio_check, best_layers, similarity
-from innerear.pages.checklist import CRITERIA, NO, UNKNOWN, YES, checklist
+from innerear.pages.checklist import CRITERIA, NO, SENTENCES, UNKNOWN, YES, checklist
 from innerear.statistics.design import STRATA
 from innerear.statistics.significance import ALPHA
 
@@ -13,7 +13,10 @@ from innerear.statistics.significance import ALPHA
 def tables(good=True):
     """Tables of a study that shows everything, or nothing."""
     emotions = ("happy", "sad", "calm", "energetic")
-    samples = pd.DataFrame({"emotion": np.repeat(emotions, 20 if good else 19)})
+    n = 20 if good else 19
+    samples = pd.DataFrame({"emotion": np.repeat(emotions, n)})
+    samples["template"] = [f"t{i % n // 2 if good else 0}" for i in range(len(samples))]
+    samples["prompt_id"] = samples["template"] + samples["emotion"]
     checks = {"check": "steps", "sample": range(len(samples)), "pass": good}
     raw = {"over": "steps", "window": "", "measure": similarity.RAW}
     raw |= {"statistic": STRATA[5], "branch": "cond"}
@@ -21,14 +24,15 @@ def tables(good=True):
         raw | {"layer": layer, "estimate": 0.995 - good * 0.1 * step} for layer in (0, 1) for step in range(4)
     ]
     effect = {"over": "windows", "window": "whole", "measure": similarity.CENTRED, "branch": "uncond"}
-    effect |= {"statistic": similarity.OTHER_SEED}
+    effect |= {"statistic": similarity.OTHER_SEED, "p_flip_corrected": 0.01}
     p = 0.001 if good else 0.3
     lead = [effect | {"layer": layer, "p_corrected": value} for layer, value in enumerate((0.4, p))]
     anova = {"statistic": audio_check.ANOVA, "feature": ["tempo", "loudness"], "p_corrected": [np.nan, p]}
+    anova |= {"p_flip_corrected": 0.01}
     rank = {"branch": "uncond", "statistic": best_layers.RANK, "layer": [0, 1], "estimate": [2.0, 1.0]}
     rank = pd.DataFrame(rank).assign(ci_lo=1, ci_hi=2, p_corrected=np.nan)
     held_out = {"branch": ["cond", "uncond"], "statistic": best_layers.HELD_OUT}
-    held_out = pd.DataFrame(held_out).assign(layer=-1, p_corrected=[1 - p, p])
+    held_out = pd.DataFrame(held_out).assign(layer=-1, p_corrected=[1 - p, p], p_flip_corrected=0.01)
     return {
         "samples": samples,
         "checks": pd.DataFrame(checks),
@@ -57,10 +61,25 @@ def test_a_p_of_a_twentieth_passes():
     assert outcomes(found) == {line.name: YES for line in CRITERIA}
 
 
+def test_what_flips_do_not_confirm_is_a_yes_for_these_sentences():
+    tested = {
+        "acoustics differ": "audio_check",
+        "clusters visible": "similarity",
+        "best layers known": "best_layers",
+    }
+    for line, name in tested.items():
+        for p_flip in (0.3, np.nan):
+            found = tables()
+            found[name] = found[name].assign(p_flip_corrected=p_flip)
+            assert outcomes(found) == {one.name: YES for one in CRITERIA} | {line: SENTENCES}
+        found[name] = found[name].drop(columns="p_flip_corrected")
+        assert outcomes(found)[line] == SENTENCES
+
+
 def test_empty_tables_establish_nothing_but_the_number_of_samples():
     empty = {name: table.iloc[: None if name == "samples" else 0] for name, table in tables().items()}
     found = outcomes(empty)
-    assert found.pop("samples an emotion") == YES
+    assert found.pop("clips an emotion") == found.pop("templates") == YES
     assert set(found.values()) == {UNKNOWN}
 
 
@@ -76,8 +95,8 @@ def test_a_study_of_cond_alone_says_why_uncond_is_missing():
 
 def test_the_answers_name_what_they_are_of():
     what = checklist(tables()).set_index("criterion")["what"]
-    assert what["acoustics differ"].endswith("loudness")
-    assert what["best layers known"].endswith("layer 1 (rank 1 to 2 in bootstraps)")
+    assert "corrected over features: loudness" in what["acoustics differ"]
+    assert "first in rank: layer 1 (rank 1 to 2 in bootstraps)" in what["best layers known"]
 
 
 @pytest.mark.parametrize("line", CRITERIA, ids=lambda line: line.name)

@@ -63,6 +63,10 @@ rule findings:
         embedding=rules.embedding.output.table,
         alignment=rules.alignment.output[0],
         affect=rules.affect_map.output[0],
+        controls=collect(
+            "<results>/controls/{control}/{analysis}/map.tsv", control=SHUFFLED, analysis=CONTROLLED
+        ),
+        studies=collect("results/{study}/{analysis}/map.tsv", study=OTHER_STUDIES, analysis=CONTROLLED),
     output:
         page=reported("findings.html", "Answers", "findings", page="findings"),
         table=reported("findings.tsv", "Answers", "findings", page="findings, as a table"),

@@ -75,6 +75,10 @@ ANALYSES = [
 SITE = config["capture"]["sites"][0]
 # What every figure names.
 NAMED = {"model": MODEL, "contrast": config["contrast"]}
+# Analyses that are run once more with shuffled labels, and the tables of controls that are other studies.
+CONTROLLED = ["similarity", "discriminability", "emergence", "generalisation", "dimensions"]
+SHUFFLED = [name for name in config["statistics"]["controls"] if name == "shuffled"]
+OTHER_STUDIES = [name for name in config["statistics"]["controls"] if name not in SHUFFLED]
 # What the page of findings is asked.
 ASKED = {
     "contrast": config["contrast"],
@@ -251,9 +255,12 @@ def complete_rules():
 
 def code_of(script, analysis):
     """The fingerprint of the code that a script imports, some of it by names that the script computes."""
+    analyses = [
+        f"innerear.analyses.{name}" for name in (CONTROLLED if analysis == "controls" else [analysis])
+    ]
     named = {
-        "layer.py": [f"innerear.analyses.{analysis}"],
-        "map.py": [f"innerear.analyses.{analysis}"],
+        "layer.py": analyses,
+        "map.py": analyses,
         "plot.py": [f"innerear.figures.{analysis}"],
         "findings.py": ANALYSES,
     }
@@ -316,3 +323,5 @@ wildcard_constraints:
     clips=r"[A-Za-z0-9][A-Za-z0-9_-]*",
     template=r"[A-Za-z0-9][A-Za-z0-9_-]*",
     weights=r"trained|random_init",
+    control=r"shuffled",
+    analysis=r"[a-z_]+",

@@ -222,6 +222,42 @@ use rule plot_generalisation as plot_multiverse with:
         analysis="multiverse",
 
 
+use rule design as control_design with:
+    output:
+        permutations="<results>/design/{control}.h5",
+        summary="<results>/design/{control}.tsv",
+    params:
+        contrast=config["contrast"],
+        statistics=config["statistics"] | {"shuffle_labels": True},
+
+
+use rule similarity as control with:
+    input:
+        samples=rules.gate.output.samples,
+        design="<results>/design/{control}.h5",
+        gram="<results>/gram/layer_{layer}.h5",
+    output:
+        table="<results>/controls/{control}/{analysis}/tables/layer_{layer}.tsv",
+        null="<results>/controls/{control}/{analysis}/nulls/layer_{layer}.tsv",
+    pathvars:
+        analysis="controls",
+    params:
+        model=f"{MODEL} (labels shuffled)",
+        label="",
+
+
+use rule similarity_map as control_map with:
+    input:
+        tables=collect("<results>/controls/{{control}}/{{analysis}}/tables/layer_{layer}.tsv", layer=LAYERS),
+        nulls=collect("<results>/controls/{{control}}/{{analysis}}/nulls/layer_{layer}.tsv", layer=LAYERS),
+    output:
+        "<results>/controls/{control}/{analysis}/map.tsv",
+    log:
+        "<logs>/controls/{control}/{analysis}/map.log",
+    pathvars:
+        analysis="controls",
+
+
 rule all_label:
     """Whether, where and when the states tell labels apart."""
     input:

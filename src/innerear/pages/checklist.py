@@ -10,16 +10,18 @@ from innerear.analyses.audio_check import ANOVA
 from innerear.analyses.best_layers import HELD_OUT, RANK
 from innerear.analyses.similarity import CENTRED, OTHER_SEED, RATING_OTHER_SEED, RAW
 from innerear.figures.tables import rows_of
+from innerear.statistics.claims import ESTABLISHED, FEWEST_TEMPLATES, level
 from innerear.statistics.design import STRATA
 from innerear.statistics.finding import NO_BRANCH
 from innerear.statistics.significance import ALPHA
 
 COLUMNS = ("criterion", "outcome", "value", "needed", "what")
-YES, NO, UNKNOWN = "yes", "no", "not established"
+YES, SENTENCES, NO, UNKNOWN = "yes", "yes, for these sentences", "no", "not established"
 # Any: pandas types what it selects from a table as many things.
 Tables = Mapping[str, Any]
-#: a criterion's value from the study's tables, NaN where they do not say, and what the value is
-Measure = Callable[[Tables], tuple[float, str]]
+#: a criterion's value from the study's tables, NaN where they do not say, what the value is, and of a p the
+#: p of sign flips of templates beside it
+Measure = Callable[[Tables], tuple[float, str] | tuple[float, str, float]]
 
 
 class Criterion(NamedTuple):
@@ -41,14 +43,29 @@ def checklist(tables: Tables) -> pd.DataFrame:
 
     Returns
     -------
-    Columns `COLUMNS`; outcome is yes, no or not established, with a NaN value where the tables hold none.
+    Columns `COLUMNS`; outcome is yes, no or not established, with a NaN value where the tables hold none. A
+    test of labels that sign flips of templates do not confirm is a yes for these sentences.
     """
     rows = []
     for name, measure, relation, threshold in CRITERIA:
-        value, what = measure(tables)
+        value, what, *flips = measure(tables)
         known = YES if _RELATIONS[relation](value, threshold) else NO
+        if flips:
+            what += f"; by sign flips of templates p {flips[0]:.2g}" if np.isfinite(flips[0]) else ""
+            if known == YES and level(value, flips[0]) != ESTABLISHED:
+                known = SENTENCES
         rows.append((name, UNKNOWN if np.isnan(value) else known, value, f"{relation} {threshold:g}", what))
     return pd.DataFrame(rows, columns=list(COLUMNS))
+
+
+def _surest(rows: Any) -> tuple[Any, float, float]:
+    """Return the row with the smallest corrected p, that p and its p of flips; NaN where there is none."""
+    rows = rows.dropna(subset=["p_corrected"])
+    if rows.empty:
+        return None, np.nan, np.nan
+    flips = rows.get("p_flip_corrected", pd.Series(np.nan, rows.index))
+    first = rows.assign(flips=flips).sort_values(["p_corrected", "flips"], kind="stable").iloc[0]
+    return first, float(first["p_corrected"]), float(first["flips"])
 
 
 def _steps(tables: Tables) -> tuple[float, str]:
@@ -74,28 +91,38 @@ def _variation(tables: Tables) -> tuple[float, str]:
 
 
 def _samples(tables: Tables) -> tuple[float, str]:
-    return float(tables["samples"].groupby("emotion").size().min()), "samples of the rarest emotion"
+    samples = tables["samples"]
+    prompts = samples.groupby("emotion")["prompt_id"].nunique().min()
+    what = f"clips of the rarest emotion, of {prompts} prompts; the n of a claim is prompts and templates"
+    return float(samples.groupby("emotion").size().min()), what
 
 
-def _acoustics(tables: Tables) -> tuple[float, str]:
-    effects = rows_of(tables["audio_check"], statistic=ANOVA).dropna(subset=["p_corrected"])
+def _templates(tables: Tables) -> tuple[float, str]:
+    samples = tables["samples"]
+    held = samples.groupby("template")["emotion"].nunique()
+    several = float((held > 1).sum()) if "template" in samples else 0.0
+    return several, "templates that hold several emotions; fewer cannot speak for other sentences"
+
+
+def _acoustics(tables: Tables) -> tuple[float, str, float]:
     what = "smallest p of any clip feature's ANOVA of prompt means, corrected over features"
-    if effects.empty:
-        return np.nan, what
-    first = effects.sort_values("p_corrected", kind="stable").iloc[0]
-    return float(first["p_corrected"]), f"{what}: {first['feature']}"
+    first, p, flips = _surest(rows_of(tables["audio_check"], statistic=ANOVA))
+    return p, what if first is None else f"{what}: {first['feature']}", flips
 
 
-def _clusters(tables: Tables) -> tuple[float, str]:
+def _clusters(tables: Tables) -> tuple[float, str] | tuple[float, str, float]:
     where = {"measure": CENTRED, "over": "windows", "window": "whole", "branch": "uncond"}
     effect: Any = rows_of(tables["similarity"], statistic=[OTHER_SEED, RATING_OTHER_SEED], **where)
-    what = "smallest corrected p of the emotion effect (centred cosine, other seed, whole clip), any layer"
+    what = (
+        "smallest corrected p of the emotion effect (centred cosine, other seed, whole clip), over all layers"
+    )
     if "uncond" not in set(tables["similarity"]["branch"]):
         return np.nan, NO_BRANCH.format(branch="uncond")
-    return float(effect["p_corrected"].min()), f"{what}, in uncond"
+    _, p, flips = _surest(effect)
+    return p, f"{what}, in uncond", flips
 
 
-def _best_layer(tables: Tables) -> tuple[float, str]:
+def _best_layer(tables: Tables) -> tuple[float, str] | tuple[float, str, float]:
     if "uncond" not in set(tables["best_layers"]["branch"]):
         return np.nan, NO_BRANCH.format(branch="uncond")
     chosen = rows_of(tables["best_layers"], branch="uncond", statistic=HELD_OUT)
@@ -107,7 +134,8 @@ def _best_layer(tables: Tables) -> tuple[float, str]:
         return np.nan, what
     first = best.iloc[0]
     ranks = f"rank {first['ci_lo']:g} to {first['ci_hi']:g} in bootstraps"
-    return float(chosen["p_corrected"].iloc[0]), f"{what}; best of all: layer {first['layer']} ({ranks})"
+    _, p, flips = _surest(chosen)
+    return p, f"{what}; first in rank: layer {first['layer']} ({ranks})", flips
 
 
 _RELATIONS = {"<": np.less, "≤": np.less_equal, ">": np.greater, "≥": np.greater_equal, "=": np.equal}
@@ -115,7 +143,8 @@ CRITERIA = (
     Criterion("all steps captured", _steps, "=", 0),
     Criterion("similarity of two emotions", _similarity, "<", 0.99),
     Criterion("variation over steps", _variation, ">", 0.01),
-    Criterion("samples an emotion", _samples, "≥", 20),
+    Criterion("clips an emotion", _samples, "≥", 20),
+    Criterion("templates", _templates, "≥", FEWEST_TEMPLATES),
     Criterion("acoustics differ", _acoustics, "≤", ALPHA),
     Criterion("clusters visible", _clusters, "≤", ALPHA),
     Criterion("best layers known", _best_layer, "≤", ALPHA),

@@ -7,11 +7,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from importlib import import_module
 from importlib.util import find_spec
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from innerear.errors import InputError
+from innerear.io.tables import read_table
 from innerear.pages.answers import Choice, choose, effect_text, smallest_text, with_level
 from innerear.pages.templates import fill
 from innerear.statistics.claims import NOT_ESTABLISHED, NOT_TESTED, SMALLEST, benjamini_hochberg, holm
@@ -24,6 +26,8 @@ COLUMNS = (
     *("p_corrected", "p_page", "min_p", "p_flip_corrected", "p_flip_page", "min_p_flip", "k", "n_templates"),
     *("n_prompts", "null", "family", "figure", "source"),
 )
+#: the folder of the study's own control
+SHUFFLED = "shuffled"
 #: what a row with random weights in place of the model's is called
 RANDOM_TWIN = "random weights"
 _PACKAGES = ("innerear.analyses", "innerear.analyses.text_or_history")
@@ -57,6 +61,21 @@ def collected(tables: Iterable[str]) -> tuple[Finding, ...]:
                 entries = getattr(import_module(module), "FINDINGS", ())
                 found += [replace(entry, table=entry.table or table) for entry in entries]
     return tuple(found)
+
+
+def read_controls(paths: Iterable[str]) -> dict[str, dict[str, pd.DataFrame]]:
+    """Read the maps of controls, ``…/control/analysis/map.tsv``, by name of the control and of the analysis.
+
+    A control is called by its folder, and by its model where the table says that it is another one's.
+    """
+    read: dict[str, dict[str, pd.DataFrame]] = {}
+    for path in map(Path, paths):
+        table = read_table(path)
+        name, model = path.parts[-3], str(table["model"].iloc[0])
+        read.setdefault(f"labels {name}" if name == SHUFFLED else f"{name}, {model}", {})[path.parts[-2]] = (
+            table
+        )
+    return read
 
 
 def findings(
