@@ -14,7 +14,7 @@ ROOT = Path(__file__).parents[2]
 LAYERS = 2
 MAPPED = (
     *("similarity", "discriminability", "emergence", "generalisation", "dimensions", "affect"),
-    *("sound", "sound_and_label", "lags", "decomposition"),
+    *("multiverse", "sound", "sound_and_label", "lags", "decomposition"),
 )
 # What stays when the design is another one: the capture, measures of the sound, and the pages of clips.
 BEFORE_THE_DESIGN = {
