@@ -11,7 +11,8 @@ from scipy.stats import binom
 
 from innerear.analyses import emergence
 from innerear.analyses.emergence import (
-    CLIPS,
+    AFTER,
+    BEFORE,
     INTERACTION,
     ONSET,
     RISE,
@@ -23,6 +24,7 @@ from innerear.analyses.emergence import (
 )
 from innerear.errors import InputError
 from innerear.statistics.design import Design
+from innerear.statistics.label_distance import Distance, flipped_fold_products
 from innerear.statistics.table import layer_map
 
 S, PADS = 66, 3
@@ -78,9 +80,12 @@ def test_a_sudden_onset_is_recovered_with_its_interval(sudden):
     assert onset["ci_lo"] <= 30 <= onset["ci_hi"]
     assert onset["ci_hi"] - onset["ci_lo"] <= 8
     assert one(sudden, ONSET, unit="s")["estimate"] == pytest.approx(onset["estimate"] / 50)
-    assert one(sudden, CLIPS, unit="step")["estimate"] == pytest.approx(30, abs=4)
     assert one(sudden, RISE)["ci_lo"] > 0
     assert one(sudden, RISE)["p"] <= 0.02
+    assert one(sudden, BEFORE)["ci_hi"] < 0.1 < one(sudden, AFTER)["ci_lo"]
+    step = one(sudden, "held-out error, step")
+    assert step["estimate"] < 0.8
+    assert step["p"] <= 0.02
 
 
 def test_sudden_and_gradual_are_told_apart(sudden, gradual):
@@ -91,7 +96,7 @@ def test_sudden_and_gradual_are_told_apart(sudden, gradual):
         < one(gradual, "held-out error, step")["estimate"]
     )
     assert one(sudden, RISE_TIME)["estimate"] < 5
-    # A logistic of scale 5 rises in 2 ln 9 × 5 = 22 steps; evidence saturates, so it rises faster.
+    # A logistic of scale 5 rises in 2 ln 9 × 5 = 22 steps; the share of variance saturates, so it rises faster.
     assert 8 <= one(gradual, RISE_TIME)["estimate"] <= 30
     shares = sudden[sudden["statistic"].str.startswith("held-out error") & (sudden["branch"] == "uncond")]
     assert shares["preferred"].sum() == pytest.approx(1)
@@ -102,7 +107,6 @@ def test_steps_taken_together_leave_onset_and_rise_time_in_steps(sudden, gradual
     onset = one(together.table, ONSET, unit="step")
     assert onset["estimate"] == pytest.approx(30, abs=3)
     assert one(together.table, ONSET, unit="s")["estimate"] == pytest.approx(onset["estimate"] / 50)
-    assert together.coords["step"].tolist() == list(range(PADS, S - PADS, 3))
     slow = analysed(1.5 / (1 + np.exp(-(STEP - 33) / 5)), steps_per_matrix=3).table
     times = [one(table, RISE_TIME)["estimate"] for table in (gradual, slow)]
     assert times[1] == pytest.approx(times[0], rel=0.35)
@@ -120,7 +124,7 @@ def test_the_rise_keeps_its_level_on_smooth_null_data(within):
     assert found <= binom.ppf(0.999, n, 0.05), found
 
 
-def test_without_templates_the_rise_is_tested_with_probes_fitted_anew():
+def test_without_templates_the_rise_is_tested_as_well():
     table, found, n = Design(make_design(n_templates=3).samples.assign(template="")), 0, 20
     for k in range(n):
         gram = Measured(
@@ -135,25 +139,74 @@ def test_without_templates_the_rise_is_tested_with_probes_fitted_anew():
     assert abs(one(planted, ONSET, unit="step")["estimate"] - 12) <= 1
 
 
-def test_an_effect_that_is_there_from_the_start_has_no_onset():
-    design, found, n = make_design(n_templates=4, n_seeds=1), 0, 35
+def joined(x, design, **options):
+    """The map over one layer in uncond."""
+    sizes = {"n_permutations": 99, "n_bootstraps": 20} | options
+    result = fakes.analysed(emergence, Measured(x, design), design, branches=("uncond",), **sizes)
+    return layer_map(emergence, [result.table], [result.null])
+
+
+@pytest.mark.parametrize("n_templates", [4, 8])
+def test_an_effect_that_is_there_from_the_start_has_no_onset_and_no_change(n_templates):
+    """A constant effect in smooth noise: no label emerges, and changes are shown as rarely as they should."""
+    design, changed, n = make_design(n_templates=n_templates, n_seeds=2), 0, 40
     for k in range(n):
         x = data(design, np.ones(40), d=6, seed=k, n_steps=40, smooth=12, within=0.8)
-        result = fakes.analysed(
-            emergence, Measured(x, design), design, branches=("uncond",), n_permutations=99, n_bootstraps=20
-        )
-        table = layer_map(emergence, [result.table], [result.null])
-        found += bool(np.isfinite(one(table, ONSET, unit="step")["estimate"]))
-    assert found <= binom.ppf(0.999, n, 0.05), found
+        table = joined(x, design)
+        answer = one(table, RISE)["answer"]
+        assert "emerges" not in answer
+        assert np.isnan(one(table, ONSET, unit="step")["estimate"])
+        changed += "rises" in answer or "falls" in answer
+    assert changed <= binom.ppf(0.999, n, 0.05), changed
 
 
-def test_an_onset_without_significant_rise_is_withheld(sudden):
-    result = analysed(1.5 * (STEP >= 30))
-    table = result.table
-    table.loc[table["statistic"] == RISE, "score"] = -9.0
-    withheld = one(layer_map(emergence, [table], [result.null]), ONSET, unit="step")
-    assert np.isnan(withheld["estimate"])
-    assert withheld["interval"] == "none: the rise is not significant"
+def test_what_is_there_and_falls_is_said_to_fall():
+    design = make_design(n_templates=8)
+    table = joined(data(design, np.where(STEP < 33, 1.5, 0.7), d=12, seed=3), design)
+    rise = one(table, RISE)
+    assert rise["ci_hi"] < 0
+    assert rise["p"] <= 0.02
+    assert rise["p_flip"] <= 0.02
+    falls = one(table, AFTER)["estimate"] - one(table, BEFORE)["estimate"]
+    assert rise["answer"] == f"there from the first complete step, and then falls by {-rise['estimate']:.2f}"
+    assert rise["estimate"] == pytest.approx(falls, abs=0.05)
+    assert one(table, ONSET, unit="step")["interval"] == f"none: {rise['answer']}"
+
+
+def test_emerges_is_said_only_where_absence_before_is_shown(monkeypatch):
+    design = make_design(n_templates=8, n_seeds=2)
+    x = data(design, 1.5 * (STEP >= 30), d=12, seed=1)
+    table = joined(x, design)
+    assert one(table, RISE)["answer"] == "emerges"
+    assert one(table, ONSET, unit="step")["estimate"] == pytest.approx(30, abs=1)
+    monkeypatch.setattr(emergence, "SMALLEST", -1)
+    table = joined(x, design)
+    assert "not shown" in one(table, RISE)["answer"]
+    assert np.isnan(one(table, ONSET, unit="step")["estimate"])
+
+
+def test_no_shape_is_told_of_a_constant_effect_in_smooth_noise():
+    """A shape fits better than the constant by chance; it must do so by more than under relabeling."""
+    design, found, n = make_design(n_templates=6, n_seeds=1), np.zeros(3), 40
+    names = ["held-out error, step", "held-out error, logistic", "held-out error, linear"]
+    for k in range(n):
+        x = data(design, np.ones(40), d=6, seed=k, n_steps=40, smooth=12, within=0.8)
+        table = joined(x, design)
+        found += [one(table, name)["p"] <= 0.05 for name in names]
+    assert (found <= binom.ppf(0.999, n, 0.05)).all(), found
+
+
+def test_the_curves_of_folds_average_to_the_distance():
+    design, rng = make_design(n_templates=6), np.random.default_rng(0)
+    kernel = np.einsum("spd,sqd->spq", *[rng.normal(size=(5, design.n_prompts, 4))] * 2)
+    distance = Distance(design)
+    products = distance.fold_products(kernel, np.arange(design.n_prompts)[None])
+    own, rest = emergence._curves(products)
+    expected = np.einsum("pq,spq->s", distance.weights, kernel)
+    np.testing.assert_allclose(own[0].mean(axis=0), expected)
+    np.testing.assert_allclose(rest[0, 2], np.nanmean(np.delete(np.delete(products[0], 2, 0), 2, 1), axis=(0, 1)))
+    flipped = flipped_fold_products(distance.contrasts(kernel), design)
+    np.testing.assert_allclose(flipped[0], products[0])
 
 
 def test_emergence_in_cond_is_refused_and_never_reported(sudden):
@@ -253,22 +306,10 @@ def test_the_map_corrects_the_interaction_over_layers():
     tested = rows(table, statistic=INTERACTION)
     assert (tested["p_corrected"] >= tested["p"]).all()
     assert (tested["family"] == "layers of a branch").all()
-    untested = table[~table["statistic"].isin([INTERACTION, RISE])]
+    shapes = table["statistic"].str.startswith("held-out error") & ~table["statistic"].str.contains("constant")
+    untested = table[~table["statistic"].isin([INTERACTION, RISE]) & ~shapes]
     assert untested["p"].isna().all()
     assert untested["null"].str.startswith("none: ").all()
-
-
-def test_evidence_of_single_clips_is_kept():
-    design = make_design()
-    result = fakes.analysed(
-        emergence, Measured(data(design, 1.5 * (STEP >= 30)), design), design, n_permutations=1
-    )
-    axes, values = result.arrays["evidence"]
-    assert axes == ("branch", "step", "sample")
-    assert values.shape == (2, S - 2 * PADS, design.n_samples)
-    late = values[0, 30:].mean(axis=0)
-    assert (late > 0.2).mean() > 0.9
-    assert abs(values[0, :25].mean()) < 0.1
 
 
 def test_a_clip_too_short_for_windows_says_so():

@@ -10,9 +10,16 @@ from fakes import EMOTIONS, analysed, rows
 from scipy.stats import binom
 
 from innerear.analyses import similarity
-from innerear.analyses.similarity import MAP_COLUMNS, cka_vectors, cosine_similarity, debiased_cka
+from innerear.analyses.similarity import (
+    MAP_COLUMNS,
+    OTHER_SEED,
+    SAME_SEED,
+    cka_vectors,
+    cosine_similarity,
+    debiased_cka,
+)
 from innerear.errors import InputError
-from innerear.statistics.design import Design
+from innerear.statistics.design import STRATA, Design
 from innerear.statistics.table import layer_map
 
 S = 20
@@ -39,9 +46,9 @@ def planted():
     return (design, gram, analysed(similarity, gram, design, layer=1, n_permutations=199, n_bootstraps=200))
 
 
-@pytest.mark.parametrize("effect", ["emotion effect, same seed", "emotion effect, other seed"])
-def test_a_planted_emotion_is_found_where_it_was_planted(planted, effect):
-    table = rows(planted[2].table, measure="centred", statistic=effect, over="steps")
+@pytest.mark.parametrize("measure", ["centred", "standardised"])
+def test_a_planted_emotion_is_found_where_it_was_planted(planted, measure):
+    table = rows(planted[2].table, measure=measure, statistic=OTHER_SEED, over="steps")
     uncond = rows(table, branch="uncond").set_index("step")
     assert (uncond.loc[10:, "p_corrected"] <= 0.05).all()
     assert (uncond.loc[:9, "p_corrected"] > 0.05).all()
@@ -54,28 +61,34 @@ def test_only_complete_steps_are_analysed(planted):
     assert set(steps) == set(np.flatnonzero(COMPLETE))
 
 
+def unit_vectors(design, gram, window, of):
+    """States of a window in uncond, of length 1 about the mean of their group `of` [N]."""
+    x = gram.read("window_mean", branch=1, window=window).astype(float)
+    groups = np.equal.outer(of, of)
+    x = x - groups @ x / groups.sum(axis=1, keepdims=True)
+    return x / np.linalg.norm(x, axis=1, keepdims=True)
+
+
 def test_strata_equal_the_means_of_pairs(planted):
     design, gram, result = planted
-    x = gram.read("window_mean", branch=1, window=0).astype(float)
-    x = x - x.mean(axis=0)
-    unit = x / np.linalg.norm(x, axis=1, keepdims=True)
-    strata = design.strata()
+    strata, names = design.strata(), list(STRATA.values())
     table = rows(result.table, branch="uncond", measure="centred", window="whole").set_index("statistic")
-    expected = {k: (unit @ unit.T)[strata == k].mean() for k in range(1, 6)}
-    names = ["same prompt, other seed", "same emotion, same seed", "same emotion, other seed"]
+    unit = unit_vectors(design, gram, 0, np.zeros(design.n_samples))
+    of = {k: (unit @ unit.T)[strata == k].mean() for k in STRATA}
     for k, name in enumerate(names, start=1):
-        assert table.loc[name, "estimate"] == pytest.approx(expected[k], abs=1e-5)
-    effect = table.loc["emotion effect, same seed", "estimate"]
-    assert effect == pytest.approx(expected[2] - expected[4], abs=1e-5)
-    assert table.loc["prompt effect", "estimate"] == pytest.approx(expected[1] - expected[3], abs=1e-5)
-    assert table.loc["seed effect", "estimate"] == pytest.approx(expected[2] - expected[3], abs=1e-5)
+        assert table.loc[name, "estimate"] == pytest.approx(of[k], abs=1e-5)
+    assert table.loc["prompt effect", "estimate"] == pytest.approx(of[1] - of[3], abs=1e-5)
+    assert table.loc["seed effect", "estimate"] == pytest.approx(of[2] - of[3], abs=1e-5)
+    # The label's effects are of states centred within their template.
+    unit = unit_vectors(design, gram, 0, design.block_of[design.prompt_of])
+    of = {k: (unit @ unit.T)[strata == k].mean() for k in STRATA}
+    assert table.loc[SAME_SEED, "estimate"] == pytest.approx(of[2] - of[4], abs=1e-5)
+    assert table.loc[OTHER_SEED, "estimate"] == pytest.approx(of[3] - of[5], abs=1e-5)
 
 
 def test_permutation_p_equals_relabelling_by_hand(planted):
     design, gram, result = planted
-    x = gram.read("window_mean", branch=1, window=3).astype(float)
-    x = x - x.mean(axis=0)
-    unit = x / np.linalg.norm(x, axis=1, keepdims=True)
+    unit = unit_vectors(design, gram, 3, design.block_of[design.prompt_of])
     cosines = unit @ unit.T
 
     def effect(labels):
@@ -85,8 +98,23 @@ def test_permutation_p_equals_relabelling_by_hand(planted):
 
     null = np.array([effect(design.labels[row]) for row in design.permutations(199)])
     expected = (1 + (null >= effect(design.labels) - 1e-9).sum()) / 200
-    table = rows(result.table, branch="uncond", measure="centred", statistic="emotion effect, other seed")
+    table = rows(result.table, branch="uncond", measure="centred", statistic=OTHER_SEED)
     assert rows(table, window="decile_1")["p"].item() == pytest.approx(expected)
+
+
+def test_interval_of_a_stratum_equals_resampling_templates_by_hand(planted):
+    design, gram, result = planted
+    unit = unit_vectors(design, gram, 0, np.zeros(design.n_samples))
+    cosines, strata, template = unit @ unit.T, design.strata(), design.block_of[design.prompt_of]
+    means = []
+    for counts in design.bootstraps(200).units:
+        weights = counts[template][:, None] * counts[template] * (strata == 5)
+        means.append((weights * cosines).sum() / weights.sum() if weights.any() else np.nan)
+    table = rows(result.table, branch="uncond", measure="centred", statistic=STRATA[5], window="whole")
+    low, high = np.nanquantile(means, [0.025, 0.975])
+    assert table["ci_lo"].item() == pytest.approx(low, abs=1e-5)
+    assert table["ci_hi"].item() == pytest.approx(high, abs=1e-5)
+    assert table["interval"].item() == "95% of 200 bootstraps of templates"
 
 
 def test_every_tested_row_says_how(planted):
@@ -96,7 +124,7 @@ def test_every_tested_row_says_how(planted):
     assert tested["p_corrected"].notna().all()
     assert (tested["p"] >= tested["min_p"] - 1e-12).all()
     assert tested["null"].str.contains(planted[0].permutation_hash(199)).all()
-    assert set(tested["statistic"]) == {"emotion effect, same seed", "emotion effect, other seed"}
+    assert set(tested["statistic"]) == {OTHER_SEED}
     assert not tested["measure"].str.contains("diagnostic").any()
 
 
@@ -127,10 +155,10 @@ def test_false_positive_rate_on_null_data(within):
     design = make_design(n_templates=5)
     gram = Measured(data(design, d=8, within=within, n_steps=n, seed=int(10 * within)), design, pads=0)
     result = analysed(similarity, gram, design, n_permutations=199, n_bootstraps=2)
-    for statistic in ("emotion effect, same seed", "emotion effect, other seed"):
-        table = rows(result.table, branch="uncond", measure="centred", over="steps", statistic=statistic)
+    for measure in ("centred", "standardised"):
+        table = rows(result.table, branch="uncond", measure=measure, over="steps", statistic=OTHER_SEED)
         rejected = int((table["p"] <= 0.05).sum())
-        low, high = binom.interval(0.99, n, 0.05)
+        low, high = binom.interval(0.999, n, 0.05)
         assert low <= rejected <= high, rejected
 
 
@@ -205,24 +233,22 @@ def test_without_permutations_nothing_is_tested():
     table = analysed(similarity, gram, design, n_permutations=0, n_bootstraps=20).table
     assert table["p"].isna().all()
     says_no_test(table)
-    effect = rows(table, measure="centred", over="steps", statistic="emotion effect, same seed")
+    effect = rows(table, measure="centred", over="steps", statistic=OTHER_SEED)
     assert effect["null"].str.contains("no permutations").all()
 
 
 def test_bootstraps_that_often_lack_a_stratum_give_no_interval():
-    """Two seeds are drawn alike in half of all resamples, which then hold no pair of two seeds."""
-    design = make_design(n_templates=5, n_seeds=2)
+    """Two templates are drawn alike in half of all resamples, which then hold no pair of two templates."""
+    design = make_design(n_templates=2, n_seeds=2)
     gram = Measured(data(design), design)
     table = analysed(similarity, gram, design, n_permutations=19, n_bootstraps=200).table
     table = rows(table, measure="centred", over="windows")
-    for name in ("same prompt, other seed", "other emotion, other seed", "seed effect"):
-        mine = rows(table, statistic=name)
-        assert mine["estimate"].notna().all()
-        assert mine[["ci_lo", "ci_hi"]].isna().all(axis=None)
-        assert mine["interval"].str.fullmatch("none: [345][0-9]% of resamples hold no such pairs").all()
-    same = rows(table, statistic="emotion effect, same seed")
+    other = rows(table, statistic="other emotion, other seed")
+    assert other["estimate"].notna().all()
+    assert other[["ci_lo", "ci_hi"]].isna().all(axis=None)
+    assert other["interval"].str.fullmatch("none: [45][0-9]% of resamples hold no such pairs").all()
+    same = rows(table, statistic="same prompt, other seed")
     assert (same["ci_lo"] < same["ci_hi"]).all()
-    assert (same["interval"] == "95% of 200 bootstraps of templates, then seeds").all()
 
 
 @pytest.mark.parametrize(("n_templates", "emotions"), [(2, EMOTIONS[:2]), (2, EMOTIONS), (3, EMOTIONS[:2])])
@@ -243,7 +269,7 @@ def test_steps_without_variance_are_not_tested():
     x = data(design)
     x[:, 1, 3] = x[0, 1, 3]
     result = analysed(similarity, Measured(x, design), design, n_permutations=50, n_bootstraps=20)
-    table = rows(result.table, branch="uncond", measure="centred", statistic="emotion effect, same seed")
+    table = rows(result.table, branch="uncond", measure="centred", statistic=OTHER_SEED)
     assert np.isnan(table.set_index("step").loc[3, "p"])
     assert table.set_index("step").loc[4:5, "p"].notna().all()
     assert "deterministic" in table.set_index("step").loc[3, "null"]

@@ -118,7 +118,7 @@ use rule plot_similarity as plot_discriminability with:
 
 use rule similarity as emergence with:
     output:
-        **results_of_layer("evidence"),
+        **results_of_layer(),
     pathvars:
         analysis="emergence",
 

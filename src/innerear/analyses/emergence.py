@@ -12,23 +12,36 @@ import pandas as pd
 from scipy.special import expit, stdtrit
 
 from innerear.errors import InputError
+from innerear.gram.prompt_sums import ALL, GRAM, SAME, Prompts, read_sums, unpacked
 from innerear.gram.reading import GramSource
 from innerear.statistics.design import Design
 from innerear.statistics.finding import Finding
-from innerear.statistics.label_distance import Distance, permuted_sums, prompt_means
+from innerear.statistics.label_distance import Distance, flipped_fold_products, permuted_sums
 from innerear.statistics.pieces import pieces
-from innerear.statistics.probes import evidence, evidence_null_by_prompt, held_out_operators
+from innerear.statistics.prompt_pairs import PromptPairs, Units
 from innerear.statistics.significance import ALPHA, CONFIDENCE, first_of, with_interval
-from innerear.statistics.table import INTERVAL, LayerResult, Maxima, blank, columns, record
+from innerear.statistics.table import (
+    INTERVAL,
+    LayerResult,
+    Maxima,
+    blank,
+    columns,
+    record,
+    record_flip_null,
+    record_flips,
+)
 from innerear.study.questions import QUESTIONS
 
 BRANCHES = ("uncond", "delta")
 SHAPES = ("constant", "step", "logistic", "linear")
-ONSET, RISE, RISE_TIME, CLIPS = "onset", "held-out rise", "rise time, 10–90 %", "median onset of single clips"
+ONSET, RISE, RISE_TIME = "onset", "held-out rise", "rise time, 10–90 %"
+BEFORE, AFTER = "distance before the onset", "distance after the onset"
 INTERACTION, DIFFERENCE = "label × window interaction", "difference of distances"
 FIRST, LAST = "first_10", "last_10"
 MAP_COLUMNS = ("branch", "statistic")
 FAMILY = "layers of a branch"
+#: distances below this share of the samples' variance do not interest: an effect that starts from less emerges
+SMALLEST = 0.05
 #: a logistic rise narrower than this (its scale, in steps) is called a step
 SUDDEN = 2.0
 # A change needs this many steps on either side.
@@ -36,32 +49,36 @@ _MARGIN = 2
 _MIDPOINTS, _SCALES = 100, 16
 _CURVES_AT_ONCE = 256
 _BETWEEN = f"{LAST} − {FIRST}"
+_VARIANCE = "÷ variance"
 _DEFAULTS: dict[str, Any] = dict.fromkeys(("estimate", "ci_lo", "ci_hi", "preferred"), np.nan) | {
-    **dict.fromkeys(("window", "unit", "interval"), ""),
+    **dict.fromkeys(("window", "unit", "interval", "answer"), ""),
     "null": "none: an estimate; whether labels differ at all is tested in discriminability",
 }
+
+
+def shape_error(shape: str) -> str:
+    """Return the name of the statistic of a shape's held-out error."""
+    return f"held-out error, {shape}"
 
 
 def of_layer(gram: GramSource, design: Design, branches: Sequence[str] = BRANCHES) -> LayerResult:
     """Locate the onset of a label in one layer, judge its shape, and compare late with early; never in cond.
 
-    One row per branch and statistic; and `evidence` [branch, step, sample] of the complete steps. From each
-    sample's held-out probe evidence at every complete step:
+    One row per branch and statistic. From the cross-validated distance at every complete step, ÷ the samples'
+    variance, of each fold (a template, up to ten) with the others:
 
-    - held-out rise: the evidence after the onset less that before it; the onset is located on the
-      other templates. Tested by relabeling (without templates by the first 99 permutations, with probes
-      fitted anew). Its t interval is over templates, since few units make percentile intervals too narrow.
-      Where the interval does not lie above 0, onset and rise time are NaN; `finish` also asks for
-      significance over layers.
-    - onset: the first step after the one change of mean that fits best (binary segmentation), and
-      the same for single clips, their median; rise time from 10 to 90 % of a logistic fit.
-    - held-out error of each of `SHAPES`, fitted on the other templates' mean, ÷ that of the constant;
-      `preferred` is the share of bootstraps of templates in which the shape has the least.
+    - held-out rise: the distance after the onset less that before it, negative for a fall; the onset is located on
+      the other folds. Tested two-sided by relabeling and by sign flips of templates, which both say that no step
+      has an effect. The interval is over folds, and nowhere narrower than the rises under relabeling are.
+    - distance before and after the onset, with one-sided 95 % bounds.
+    - onset: the first step after the one change of mean that fits best (binary segmentation); rise time from 10 to
+      90 % of a logistic fit.
+    - held-out error of each of `SHAPES`, fitted on the other folds, ÷ that of the constant. A shape is tested: is
+      its error less than under relabeling? `preferred` is the share of bootstraps in which it has the least.
 
-    Intervals resample templates, then seeds; probes are not fitted again. In every branch, from the
-    features' averages over the first and last 10 % of steps: the cross-validated distance of labels in the
-    *difference* last − first, tested by relabeling (is it another code?), both distances, and the
-    difference of distances (is there more of it?).
+    `finish` says what follows, in `answer`. In every branch, from the features' averages over the first and last 10 %
+    of steps: the cross-validated distance of labels in the *difference* last − first, tested by relabeling and by
+    flips (is it another code?), both distances, and the difference of distances (is there more of it?).
 
     Raises
     ------
@@ -74,54 +91,228 @@ def of_layer(gram: GramSource, design: Design, branches: Sequence[str] = BRANCHE
     steps = np.flatnonzero(gram.read("complete"))
     first = np.asarray(gram.coords("step"))[steps]  # where an entry averages several, their first
     seconds = gram.read("seconds")[steps] if "seconds" in gram else np.full(len(steps), np.nan)
-    asked, why = [name for name in gram.labels("branch") if name in branches], design.why_no_folds
-    by_step, frames, maxima = np.full((len(asked), len(steps), design.n_samples), np.nan), [], []
-    for number, branch in enumerate(asked):
-        if why:
-            frames.append(_table([{"statistic": ONSET, "interval": f"none: {why}"}], branch, design))
-            continue
-        kernel = _kernel(gram, branch, steps)
-        operators = held_out_operators(kernel, design)
-        by_step[number] = evidence(operators, design)
-        frame = _table(_emergence(by_step[number], first, seconds, design), branch, design)
-        maxima += _test_rise(frame, kernel, operators, design)
-        frames.append(frame)
+    why, distance = _why_not(design, len(steps))
+    frames, maxima = [], []
     for branch in gram.labels("branch"):
+        if branch in branches and distance is None:
+            frames.append(_table([{"statistic": ONSET, "interval": f"none: {why}"}], branch, design))
+        elif branch in branches and distance:
+            frame, tested = _emergence(_kernel(gram, branch, steps, design), distance, first, seconds, branch)
+            frames.append(frame)
+            maxima += tested
         frame, tested = _early_late(gram, branch, design)
-        maxima += tested
         frames.append(frame)
-    coords = {"branch": np.array(asked), "step": first.astype(np.int32)}
-    return LayerResult(
-        pd.concat(frames, ignore_index=True),
-        arrays={"evidence": (("branch", "step", "sample"), by_step.astype(np.float32))},
-        coords=coords | {"sample": np.asarray(gram.coords("sample"))},
-        maxima=maxima,
-    )
+        maxima += tested
+    return LayerResult(pd.concat(frames, ignore_index=True), maxima=maxima)
 
 
-COLUMNS = columns("branch", "window", "statistic", "unit", *INTERVAL, "interval", "preferred")
+COLUMNS = columns("branch", "window", "statistic", "unit", *INTERVAL, "interval", "preferred", "answer")
 
 
 def finish(table: pd.DataFrame) -> pd.DataFrame:
-    """Withhold onsets and rise times where the rise is not significant after correction over layers."""
-    established = table.iloc[np.flatnonzero((table["statistic"] == RISE) & (table["p_corrected"] <= ALPHA))]
-    places = set(zip(established["layer"], established["branch"], strict=True))
-    lacking = [place not in places for place in zip(table["layer"], table["branch"], strict=True)]
-    gated = table["statistic"].isin([ONSET, CLIPS, RISE_TIME]) & table["estimate"].notna() & np.array(lacking)
-    table.loc[gated, ["estimate", "ci_lo", "ci_hi"]] = np.nan
-    table.loc[gated, "interval"] = "none: the rise is not significant"
+    """Say what the corrected tests allow; withhold onsets and rise times where nothing emerges.
+
+    A label *emerges* where the rise is significant over layers, its interval lies above 0, and the distance before
+    the onset is shown to be below `SMALLEST`. Else it is there from the first complete step, or nothing is shown.
+    """
+    for _, rows in table.groupby(["layer", "branch"], sort=False).groups.items():
+        mine = table.loc[rows]
+        if RISE not in set(mine["statistic"]):
+            continue
+        answer, emerges = _answer(mine.set_index("statistic"))
+        table.loc[rows[mine["statistic"] == RISE], "answer"] = answer
+        told = mine["statistic"].isin([ONSET, RISE_TIME]) & mine["estimate"].notna()
+        if not emerges:
+            table.loc[rows[told], ["estimate", "ci_lo", "ci_hi"]] = np.nan
+            table.loc[rows[told], "interval"] = f"none: {answer}"
     return table
+
+
+def _answer(rows: pd.DataFrame) -> tuple[str, bool]:
+    """Return what the rows of a layer and branch say, and whether the label emerges."""
+    rise, before = rows.loc[RISE], rows.loc[BEFORE]
+    changes = rise["p_corrected"] <= ALPHA and not rise["ci_lo"] <= 0 <= rise["ci_hi"]
+    there = before["ci_lo"] > 0
+    if changes and rise["estimate"] > 0 and before["ci_hi"] < SMALLEST:
+        return "emerges", True
+    if not changes:
+        return "there from the first complete step; no change is shown" if there else "no change is shown", False
+    moves = f"{'rises' if rise['estimate'] > 0 else 'falls'} by {abs(rise['estimate']):.2f}"
+    if there:
+        return f"there from the first complete step, and then {moves}", False
+    return f"{moves}; that it was absent before is not shown", False
+
+
+def _why_not(design: Design, n_steps: int) -> tuple[str, Distance | None]:
+    """Say why no onset can be located, or return the distance."""
+    if design.why_no_folds:
+        return design.why_no_folds, None
+    distance = Distance(design)
+    if not distance.possible:
+        return f"no two folds hold the same two {design.label}s", None
+    if len(design.folds()) < 3:
+        return "an onset that is located on the other folds needs three of them", None
+    if n_steps < 4 * _MARGIN:
+        return f"{n_steps} complete steps are too few", None
+    return "", distance
 
 
 def _table(rows: Sequence[dict[str, Any]], branch: str, design: Design) -> pd.DataFrame:
     return blank(pd.DataFrame([_DEFAULTS | row for row in rows]), design, branch=branch)
 
 
-def _kernel(gram: GramSource, branch: str, steps: np.ndarray) -> np.ndarray:
-    """Gram matrices [S, N, N] of a branch's steps; 0 where all samples are equal."""
-    kernel = gram.read("gram", branch=branch)[steps].astype(float)
-    kernel[gram.read("deterministic", branch=branch)[steps]] = 0
-    return kernel
+def _kernel(gram: GramSource, branch: str, steps: np.ndarray, design: Design) -> np.ndarray:
+    """Products of prompts over other seeds [S, P, P] ÷ the samples' variance; 0 where all samples are equal."""
+    every, same = (read_sums(gram, branch, GRAM, pairs)[: len(steps)] for pairs in (ALL, SAME))
+    return _relative(every, same, design)
+
+
+def _relative(every: np.ndarray, same: np.ndarray, design: Design) -> np.ndarray:
+    energy = np.trace(same, axis1=1, axis2=2) / design.n_samples
+    return PromptPairs(design).other_mean(every, same) / np.where(energy > 0, energy, 1)[:, None, None]
+
+
+def _curves(products: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return each fold's own curve, and that of the others, both [m, F, S], of fold products [m, F, F, S].
+
+    A fold's own is twice its mean product with the others less what these have without it. In the distance, a fold's
+    noise counts twice: in its own differences and in the mean that the others' are compared with. So these curves
+    average to the distance, and their noise is each fold's own.
+    """
+    n = products.shape[1]
+    with_others = np.nansum(products, axis=2)  # [m, F, S]
+    total = with_others.sum(axis=1, keepdims=True)
+    rest = (total - 2 * with_others) / ((n - 1) * (n - 2))
+    return 2 * with_others / (n - 1) - rest, rest
+
+
+def _emergence(
+    kernel: np.ndarray, distance: Distance, steps: np.ndarray, seconds: np.ndarray, branch: str
+) -> tuple[pd.DataFrame, list[Maxima]]:
+    """Rows of one branch, tested, from products of prompts [S, P, P]; and the null maxima."""
+    design = distance.design
+    identity = np.arange(design.n_prompts)[None]
+    own, rest = _curves(distance.fold_products(kernel, identity))
+    moved = _curves(distance.fold_products(kernel, design.prompt_permutations()))
+    changes, null = _held_out_changes(own, rest)[0], _held_out_changes(*moved).mean(axis=1)  # [F], [m]
+    rows = [
+        _rise_row(changes, null),
+        *_level_rows(own[0]),
+        *_located(own[0], steps, seconds, design),
+        *_shape_rows(own, rest, design),
+    ]
+    table, family = _table(rows, branch, design), {"family": "this layer and branch"}
+    row = np.array([0])
+    maxima = record(table, row, design, np.abs(changes.mean())[None], np.abs(null)[:, None], **family)
+    if not design.why_no_flips():
+        flipped = _curves(flipped_fold_products(distance.contrasts(kernel), design))
+        flipped = np.abs(_held_out_changes(*flipped).mean(axis=1))[:, None]
+        maxima += record_flip_null(table, row, design, flipped)
+        table.loc[row, "k"] = (np.sign(changes) == np.sign(changes.mean())).sum()
+    ratios = _relative_errors(*moved).mean(axis=2)  # [m, shapes]
+    for number, name in enumerate(SHAPES[1:], start=1):
+        mine = np.flatnonzero(table["statistic"] == shape_error(name))
+        found = -table["estimate"].to_numpy(float)[mine]
+        maxima += record(table, mine, design, found, -ratios[:, number, None], standardise=False, **family)
+    return table, maxima
+
+
+def _held_out_changes(own: np.ndarray, rest: np.ndarray) -> np.ndarray:
+    """Mean after less mean before the onset that the other folds have, [m, F], of curves [m, F, S]."""
+    n_steps = own.shape[-1]
+    sums, changes = np.cumsum(own, axis=-1), np.empty(own.shape[:2])
+    for fold in range(own.shape[1]):
+        onset = onsets(rest[:, fold])
+        before = np.take_along_axis(sums[:, fold], onset[:, None] - 1, axis=1)[:, 0]
+        changes[:, fold] = (sums[:, fold, -1] - before) / (n_steps - onset) - before / onset
+    return changes
+
+
+def _rise_row(changes: np.ndarray, null: np.ndarray) -> dict[str, Any]:
+    """Row of the held-out rise from each fold's change [F] and the mean changes under relabeling [m]."""
+    mean, margin = changes.mean(), _margin(changes[:, None], 0.5 + CONFIDENCE / 2)[0]
+    drawn = np.quantile(np.abs(null), CONFIDENCE) if len(null) else 0.0
+    text = f"{CONFIDENCE:.0%} t interval of {len(changes)} folds"
+    if drawn > margin:
+        margin, text = drawn, f"{CONFIDENCE:.0%} of the rises under relabeling, about the estimate"
+    row = {"statistic": RISE, "unit": _VARIANCE, "estimate": mean}
+    return row | {"ci_lo": mean - margin, "ci_hi": mean + margin, "interval": text}
+
+
+def _margin(values: np.ndarray, level: float) -> np.ndarray:
+    """Half the width of t intervals of means over folds, of values [F, cells]."""
+    return stdtrit(len(values) - 1, level) * values.std(axis=0, ddof=1) / np.sqrt(len(values))
+
+
+def _level_rows(own: np.ndarray) -> list[dict[str, Any]]:
+    """Rows of the distance before and after the onset, of the folds' curves [F, S]."""
+    onset = int(onsets(own.mean(axis=0)[None])[0])
+    levels = np.stack([own[:, :onset].mean(axis=1), own[:, onset:].mean(axis=1)], axis=1)  # [F, 2]
+    margin = _margin(levels, CONFIDENCE)
+    text = f"two one-sided {CONFIDENCE:.0%} t bounds of {len(own)} folds"
+    return [
+        {"statistic": name, "unit": _VARIANCE, "estimate": mean, "interval": text}
+        | {"ci_lo": mean - half, "ci_hi": mean + half}
+        for name, mean, half in zip((BEFORE, AFTER), levels.mean(axis=0), margin, strict=True)
+    ]
+
+
+def _weights(design: Design) -> np.ndarray:
+    """Share of each fold in every bootstrap, [m, F]."""
+    counts = design.bootstraps().samples()
+    shares = np.stack([counts[:, fold.test].sum(axis=1) for fold in design.folds()], axis=1)
+    return shares / shares.sum(axis=1, keepdims=True)
+
+
+def _located(own: np.ndarray, steps: np.ndarray, seconds: np.ndarray, design: Design) -> list[dict[str, Any]]:
+    """Rows of the onset and the rise time, of the folds' curves [F, S]."""
+    n_steps, text = len(steps), Units(design).resampled_text
+    curves = np.vstack([own.mean(axis=0), _weights(design) @ own])  # [1 + m, S]
+    shapes, scales = logistic_shapes(n_steps, narrowest=0.25)
+    times = 2 * np.log(9) * scales[fit_shape(curves, shapes)[0]] * (steps[1] - steps[0])
+    found = [
+        (ONSET, unit, np.interp(onsets(curves), np.arange(n_steps), axis))
+        for unit, axis in (("step", steps.astype(float)), ("s", seconds))
+    ]
+    return [
+        {"statistic": name, "unit": unit} | first_of(with_interval(values[:1], values[1:, None], text))
+        for name, unit, values in (*found, (RISE_TIME, "step", times))
+    ]
+
+
+def _shape_errors(own: np.ndarray, rest: np.ndarray) -> np.ndarray:
+    """Held-out squared error of each shape, [m, shapes, F]: fitted on the others' curves, judged on a fold's own."""
+    n_steps = own.shape[-1]
+    candidates = (step_shapes(n_steps), logistic_shapes(n_steps)[0], np.linspace(0, 1, n_steps)[None])
+    errors = np.empty((len(own), len(SHAPES), own.shape[1]))
+    for fold in range(own.shape[1]):
+        train, test = rest[:, fold], own[:, fold]  # [m, S]
+        level = train.mean(axis=1, keepdims=True)
+        errors[:, 0, fold] = ((test - level) ** 2).mean(axis=1)
+        for row, shapes in enumerate(candidates, start=1):
+            chosen, height = fit_shape(train, shapes)
+            shape = shapes[chosen] - shapes[chosen].mean(axis=1, keepdims=True)
+            errors[:, row, fold] = ((test - level - height[:, None] * shape) ** 2).mean(axis=1)
+    return errors
+
+
+def _relative_errors(own: np.ndarray, rest: np.ndarray) -> np.ndarray:
+    """Held-out errors ÷ the constant's mean error, [m, shapes, F]."""
+    errors = _shape_errors(own, rest)
+    return errors / np.maximum(errors[:, :1].mean(axis=2, keepdims=True), np.finfo(float).tiny)
+
+
+def _shape_rows(own: np.ndarray, rest: np.ndarray, design: Design) -> list[dict[str, Any]]:
+    """Rows of the held-out error of each shape, relative to the constant's, of curves [1, F, S]."""
+    errors = _relative_errors(own, rest)[0]  # [shapes, F]
+    resampled = _weights(design) @ errors.T  # [m, shapes]
+    best = resampled.argmin(axis=1)
+    found = with_interval(errors.mean(axis=1), resampled / resampled[:, :1], Units(design).resampled_text)
+    found |= {
+        "statistic": [shape_error(name) for name in SHAPES],
+        "preferred": [(best == i).mean() for i in range(len(SHAPES))],
+    }
+    return pd.DataFrame(found | {"unit": "÷ constant"}).to_dict("records")
 
 
 def step_shapes(n_steps: int) -> np.ndarray:
@@ -174,119 +365,6 @@ def onsets(curves: np.ndarray) -> np.ndarray:
     return fit_shape(curves, step_shapes(curves.shape[1]))[0] + _MARGIN
 
 
-def _emergence(
-    by_step: np.ndarray, steps: np.ndarray, seconds: np.ndarray, design: Design
-) -> list[dict[str, Any]]:
-    """Rows of one branch from its evidence [S, N]."""
-    n_steps = len(steps)
-    if n_steps < 4 * _MARGIN:
-        return [{"statistic": ONSET, "interval": f"none: {n_steps} complete steps are too few"}]
-    counts = design.bootstraps().samples()  # [m, N]
-    weights = counts / counts.sum(axis=1, keepdims=True)
-    curves = np.vstack([by_step.mean(axis=1), weights @ by_step.T])  # [1 + m, S]
-    row = _rise_row(by_step, design)
-    why = "" if row["ci_lo"] > 0 else "none: held-out evidence does not rise"
-    clips = onsets(by_step.T)
-    order = np.argsort(clips)
-    half = np.cumsum(weights[:, order], axis=1) >= 0.5
-    medians = np.r_[np.median(clips), clips[order][half.argmax(axis=1)]]
-    shapes, scales = logistic_shapes(n_steps, narrowest=0.25)
-    times = 2 * np.log(9) * scales[fit_shape(curves, shapes)[0]] * (steps[1] - steps[0])
-    located = [
-        _estimate(name, unit, np.interp(values, np.arange(n_steps), axis), design, why)
-        for name, values in ((ONSET, onsets(curves)), (CLIPS, medians))
-        for unit, axis in (("step", steps.astype(float)), ("s", seconds))
-    ]
-    rise_time = _estimate(RISE_TIME, "step", times, design, why)
-    return [row, *located, rise_time, *_shape_errors(by_step, design, counts)]
-
-
-def _rise_row(by_step: np.ndarray, design: Design) -> dict[str, Any]:
-    """Row of the held-out rise of evidence [S, N], with its t interval over folds."""
-    folds = [by_step[:, fold.test].mean(axis=1) for fold in design.folds()]
-    rises = _held_out_rises(np.stack(folds)[:, None])[:, 0]
-    margin = stdtrit(len(rises) - 1, 0.5 + CONFIDENCE / 2) * rises.std(ddof=1) / np.sqrt(len(rises))
-    low, high = rises.mean() - margin, rises.mean() + margin
-    text = f"{CONFIDENCE:.0%} t interval of {len(rises)} held-out folds"
-    row = {"statistic": RISE, "unit": "evidence", "estimate": rises.mean()}
-    return row | {"ci_lo": low, "ci_hi": high, "interval": text}
-
-
-def _estimate(name: str, unit: str, values: np.ndarray, design: Design, why_not: str) -> dict[str, Any]:
-    """Row of an estimate and its bootstraps, [1 + m]; without numbers if `why_not`."""
-    row = {"statistic": name, "unit": unit}
-    if why_not:
-        return row | {"interval": why_not}
-    return row | first_of(with_interval(values[:1], values[1:, None], design.resampled))
-
-
-def _held_out_rises(curves: np.ndarray) -> np.ndarray:
-    """Evidence after less before the onset that the other folds have, [F, m], of curves [F, m, S]."""
-    n_folds, _, n_steps = curves.shape
-    sums, rises = np.cumsum(curves, axis=-1), np.empty(curves.shape[:2])
-    for fold in range(n_folds):
-        onset = onsets(np.delete(curves, fold, axis=0).mean(axis=0))
-        before = np.take_along_axis(sums[fold], onset[:, None] - 1, axis=1)[:, 0]
-        rises[fold] = (sums[fold, :, -1] - before) / (n_steps - onset) - before / onset
-    return rises
-
-
-def _test_rise(
-    table: pd.DataFrame, kernel: np.ndarray, operators: np.ndarray, design: Design
-) -> list[Maxima]:
-    """Fill in the p of the held-out rise by relabeling; return its null maxima, if any.
-
-    Each fold is scored by probes that were fitted on the others, so chance rises come together in
-    all folds: an interval over folds alone would find too many.
-    """
-    row = np.flatnonzero(table["statistic"] == RISE)
-    if not len(row):
-        return []
-    if design.blocked:
-        by_prompt = evidence_null_by_prompt(operators, design)  # [m, P, S]
-    else:
-        by_prompt = _refitted_evidence(kernel, design)
-    prompts = [np.unique(design.prompt_of[fold.test]) for fold in design.folds()]
-    curves = np.stack([by_prompt[:, some].mean(axis=1) for some in prompts])  # [F, m, S]
-    null = _held_out_rises(curves).mean(axis=0)[:, None]
-    observed = table["estimate"].to_numpy(float)[row]
-    return record(table, row, design, observed, null, family="this layer and branch")
-
-
-def _refitted_evidence(kernel: np.ndarray, design: Design) -> np.ndarray:
-    """Mean evidence [m, P, S] in the prompts' places under exchanges of them, with probes fitted anew."""
-    orders = design.exchanges()
-    by_prompt = np.empty((len(orders), design.n_prompts, len(kernel)))
-    for k, order in enumerate(orders):
-        operators = held_out_operators(kernel[:, order[:, None], order], design)
-        by_prompt[k] = evidence(operators, design)[:, design.rows].mean(axis=-1).T
-    return by_prompt
-
-
-def _shape_errors(by_step: np.ndarray, design: Design, counts: np.ndarray) -> list[dict[str, Any]]:
-    """Rows of the held-out error of each shape, relative to the constant's."""
-    n_steps, folds = len(by_step), design.folds()
-    candidates = (step_shapes(n_steps), logistic_shapes(n_steps)[0], np.linspace(0, 1, n_steps)[None])
-    errors, share = np.empty((len(SHAPES), len(folds))), np.empty((len(counts), len(folds)))
-    for number, fold in enumerate(folds):
-        train, test = by_step[:, fold.train].mean(axis=1), by_step[:, fold.test].mean(axis=1)
-        errors[0, number] = ((test - train.mean()) ** 2).mean()
-        for row, shapes in enumerate(candidates, start=1):
-            chosen, height = fit_shape(train[None], shapes)
-            shape = shapes[chosen[0]]
-            fitted = train.mean() + height[0] * (shape - shape.mean())
-            errors[row, number] = ((test - fitted) ** 2).mean()
-        share[:, number] = counts[:, fold.test].sum(axis=1)
-    resampled = share @ errors.T  # [m, shapes]
-    best = resampled.argmin(axis=1)
-    ratio = errors.mean(axis=1) / errors[0].mean()
-    columns = with_interval(ratio, resampled / resampled[:, :1], design.resampled) | {
-        "statistic": [f"held-out error, {name}" for name in SHAPES],
-        "preferred": [(best == i).mean() for i in range(len(SHAPES))],
-    }
-    return pd.DataFrame(columns | {"unit": "÷ constant"}).to_dict("records")
-
-
 def _early_late(gram: GramSource, branch: str, design: Design) -> tuple[pd.DataFrame, list[Maxima]]:
     """Rows of the first and last 10 % of steps in a branch, and the null maxima of the interaction."""
     reason, distance = design.why_no_folds, None if design.why_no_folds else Distance(design)
@@ -298,21 +376,31 @@ def _early_late(gram: GramSource, branch: str, design: Design) -> tuple[pd.DataF
         why = f"none: {reason}"
         row = {"statistic": INTERACTION, "window": _BETWEEN, "null": why, "interval": why}
         return _table([row], branch, design), []
+    kernel = _windows(gram, branch, design)  # [3, P, P]
+    estimate = np.einsum("pq,cpq->c", distance.weights, kernel)
+    boots = distance.bootstrap(kernel)
+    estimate, boots = np.r_[estimate, estimate[2] - estimate[1]], np.c_[boots, boots[:, 2] - boots[:, 1]]
+    names = {"statistic": [INTERACTION, "distance", "distance", DIFFERENCE], "unit": _VARIANCE}
+    names["window"] = [_BETWEEN, FIRST, LAST, _BETWEEN]
+    columns = names | with_interval(estimate, boots, Units(design).resampled_text)
+    table = _table(pd.DataFrame(columns).to_dict("records"), branch, design)
+    null = permuted_sums(distance.weights, kernel[:1], design.prompt_permutations())
+    first_row = np.array([0])
+    maxima = record(table, first_row, design, estimate[:1], null, family="this layer and branch")
+    return table, maxima + record_flips(table, first_row, design, distance.contrasts(kernel[:1]))
+
+
+def _windows(gram: GramSource, branch: str, design: Design) -> np.ndarray:
+    """Products of prompts over other seeds [3, P, P] of last − first, first and last 10 % of steps.
+
+    ÷ the mean variance of the two windows.
+    """
     first, last = (gram.read("window_mean", branch=branch, window=one).astype(float) for one in (FIRST, LAST))
     centred = [x - x.mean(axis=0) for x in (last - first, first, last)]
     kernel = np.stack([x @ x.T for x in centred])  # [3, N, N]
     kernel /= np.trace(kernel[1:], axis1=1, axis2=2).mean() / design.n_samples or 1.0
-    prompts = prompt_means(kernel, design)
-    estimate = np.einsum("pq,cpq->c", distance.weights, prompts)
-    boots = distance.bootstrap(kernel)
-    estimate, boots = np.r_[estimate, estimate[2] - estimate[1]], np.c_[boots, boots[:, 2] - boots[:, 1]]
-    names = {"statistic": [INTERACTION, "distance", "distance", DIFFERENCE], "unit": "÷ variance"}
-    names["window"] = [_BETWEEN, FIRST, LAST, _BETWEEN]
-    columns = names | with_interval(estimate, boots, design.resampled)
-    table = _table(pd.DataFrame(columns).to_dict("records"), branch, design)
-    null = permuted_sums(distance.weights, prompts[:1], design.prompt_permutations())
-    first_row = np.array([0])
-    return table, record(table, first_row, design, estimate[:1], null, family="this layer and branch")
+    sums = unpacked(Prompts.of(design.samples).sums(kernel, cosines=False))  # [3, 2, P, P]
+    return PromptPairs(design).other_mean(sums[:, 0], sums[:, 1])
 
 
 FINDINGS = (

@@ -4,8 +4,8 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from innerear.analyses.discriminability import EVIDENCE
-from innerear.analyses.emergence import DIFFERENCE, INTERACTION, ONSET
+from innerear.analyses.discriminability import DISTANCE
+from innerear.analyses.emergence import DIFFERENCE, INTERACTION, ONSET, RISE
 from innerear.figures.grid import Grid, draw_band, draw_points, say
 from innerear.figures.maps import Steps
 from innerear.figures.style import BRANCH_COLOURS, BRANCHES, styled
@@ -28,7 +28,7 @@ def emergence_curves(table: pd.DataFrame, curves: pd.DataFrame, *, model: str, c
 
     One row per layer (six at most, spread evenly), one column each for uncond and delta.
     """
-    onsets, curves = rows_of(table, statistic=ONSET), rows_of(curves, statistic=EVIDENCE, over="steps")
+    onsets, curves = rows_of(table, statistic=ONSET), rows_of(curves, statistic=DISTANCE, over="steps")
     title = f"When {contrast} emerges, {model}: evidence of held-out probes"
     rows = {"layer": spread_evenly(distinct(curves, "layer"))}
     branches = [branch for branch in distinct(table, "branch") if branch != "cond"]
