@@ -345,6 +345,7 @@ def test_questions_and_answers_read_with_every_label(contrast):
         "lag": 1,
         "chosen": "1, 2",
         "reading": "never",
+        "answer": "rises",
         "distribution": "cond",
     }
     gap |= {"n_found": 1, "n_layers": 6, "ceiling": 0.5}

@@ -83,10 +83,9 @@ def test_a_bound_of_a_distance_covers_the_true_one(size):
     apart = size * np.where(design.labels == "happy", 0.5, -0.5)[:, None]
     for study in range(80):
         x = clustered(design, (6,), 0.5, RNG(study)) + apart
-        x -= x.mean(axis=0)
-        kernel = (x @ x.T)[None]
-        means = x[design.rows].mean(axis=1)
-        estimate = np.array([(distance.weights * (means @ means.T)).sum()])
+        means = (x - x.mean(axis=0))[design.rows].mean(axis=1)  # [P, 6]
+        kernel = (means @ means.T)[None]
+        estimate = np.array([(distance.weights * kernel[0]).sum()])
         ci_hi = percentile_interval(estimate, distance.bootstrap(kernel), "")[1]
         covered += int(upper_bound(estimate, ci_hi, 8)[0] >= 6 * size**2)
     assert covered >= 71  # P(fewer of 80 at .95) = .004

@@ -14,6 +14,7 @@ from scipy.special import expit, stdtrit
 from innerear.errors import InputError
 from innerear.gram.prompt_sums import ALL, GRAM, SAME, Prompts, read_sums, unpacked
 from innerear.gram.reading import GramSource
+from innerear.statistics import claims
 from innerear.statistics.design import Design
 from innerear.statistics.finding import Finding
 from innerear.statistics.label_distance import Distance, flipped_fold_products, permuted_sums
@@ -41,7 +42,7 @@ FIRST, LAST = "first_10", "last_10"
 MAP_COLUMNS = ("branch", "statistic")
 FAMILY = "layers of a branch"
 #: distances below this share of the samples' variance do not interest: an effect that starts from less emerges
-SMALLEST = 0.05
+SMALLEST = claims.SMALLEST["distance"]
 #: a logistic rise narrower than this (its scale, in steps) is called a step
 SUDDEN = 2.0
 # A change needs this many steps on either side.
@@ -136,7 +137,10 @@ def _answer(rows: pd.DataFrame) -> tuple[str, bool]:
     if changes and rise["estimate"] > 0 and before["ci_hi"] < SMALLEST:
         return "emerges", True
     if not changes:
-        return "there from the first complete step; no change is shown" if there else "no change is shown", False
+        return (
+            "there from the first complete step; no change is shown" if there else "no change is shown",
+            False,
+        )
     moves = f"{'rises' if rise['estimate'] > 0 else 'falls'} by {abs(rise['estimate']):.2f}"
     if there:
         return f"there from the first complete step, and then {moves}", False
@@ -406,13 +410,14 @@ def _windows(gram: GramSource, branch: str, design: Design) -> np.ndarray:
 FINDINGS = (
     Finding(
         QUESTIONS["emergence"],
-        "Yes, over all layers ({n_found} of {n_layers} by themselves): held-out evidence is {effect} "
-        "higher after the onset than before it.",
+        "A change is shown, over all layers ({n_found} of {n_layers} by themselves), by {effect}: {answer}.",
         {"statistic": RISE, "branch": "uncond"},
         "emergence",
         key="emergence",
-        unit="evidence",
-        meaning="rise of held-out probe evidence (0: none, 1: perfect); 0 without an effect",
+        unit="distance",
+        meaning="squared distance of two labels' means after the onset less that before it, on held-out "
+        "templates; 0 without a change",
+        signed=True,
     ),
     Finding(
         "Do the states code {contrasts} differently in the last tenth than in the first?",

@@ -15,7 +15,7 @@ from innerear.statistics.label_distance import Distance, permuted_sums, prompt_m
 from innerear.statistics.probes import centred_targets, held_out_operators
 from innerear.statistics.table import LayerResult, blank, columns, record
 
-SPACES = AS_RECORDED, NORMALISED = "mean over units removed", "LayerNorm"
+SPACES = AS_RECORDED, NORMALISED = "as recorded", "LayerNorm"
 SCALES = RAW, CENTRED, STANDARDISED = "raw (diagnostic)", "centred", "z-scored"
 WINDOWS = ("whole", "first_10", "last_10")
 MEASURES = DISTANCE, COSINE, PROBE = "distance", "cosine", "probe"

@@ -169,7 +169,8 @@ def _answer(
         "source": f"{entry.table}: {conditions}".rstrip(": "),
     }
     if choice.row is None:
-        text = f"Not established: no test is possible ({choice.reason})."
+        no = "Not established: no test is possible" if entry.tested else "Not measured"
+        text = f"{no} ({choice.reason})."
     else:
         answer["established"], text = with_level(choice, p, p_flip, asked.smallest, words)
         answer |= {name: choice.row[name] for name in COLUMNS if name in choice.row and name not in answer}

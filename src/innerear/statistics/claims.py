@@ -7,19 +7,18 @@ from types import MappingProxyType
 import numpy as np
 from scipy.stats import false_discovery_control, norm, t
 
+from innerear.statistics.flips import FEWEST_TEMPLATES
 from innerear.statistics.significance import ALPHA, CONFIDENCE
 
 ESTABLISHED, SENTENCES = "established", "established for these sentences"
 NOT_ESTABLISHED, NOT_TESTED = "not established", "not tested"
-#: fewest templates whose sign flips can reach p ≤ ALPHA: 2^(1 − T)
-FEWEST_TEMPLATES = 6
 #: smallest effects of interest: key of ``statistics.smallest_effect`` → what it is above chance
 SMALLEST: Mapping[str, float] = MappingProxyType(
     {
-        # Cohen's small f = .1: labels explain .01 of the variance; the squared distance of four labels' means
-        # is then 2 f² · 4/3 = .027 of it, and equal labels are .01 more alike in cosine.
+        # Cohen's small f = .1: labels explain .01 of the variance, and two clips of one label are .01 more alike
+        # in cosine. The squared distance of two of four labels is 8/3 f²; at one step it is known less well.
         "share": 0.01,
-        "distance": 0.02,
+        "distance": 0.05,
         "cosine": 0.01,
         # five in a hundred more than chance; Cohen's small d = .2 orders 56 % of pairs right
         "accuracy": 0.05,

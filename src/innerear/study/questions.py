@@ -9,7 +9,7 @@ QUESTIONS = {
     "text": "Does the text that is read change the states, given the same music so far?",
     "delta": "Does the text's direct effect, delta, differ between {contrasts}?",
     "history": "Does the music so far change the states, given the same text?",
-    "emergence": "Does {contrast} emerge as the music goes on, in uncond?",
+    "emergence": "Does {contrast} emerge, or change, as the music goes on, in uncond?",
     "tokens": "Does the text change the next token?",
 }
 _SWAPPED = ("text", "history", "tokens")
