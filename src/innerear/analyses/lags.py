@@ -1,18 +1,20 @@
 """Which frames of the sound go with the states of a moment, and when.
 
-Both are smooth series, so correlating them within a clip would find something almost always. The null
-therefore pairs the states of one sample with the sound of another, through the whole pipeline, and no
-function here works without it. What all clips share at a step is removed first, and so is each clip's
-mean, which is the subject of `innerear.analyses.sound`.
+Both are smooth series, so correlating them within a clip would find something almost always. Clips of one
+prompt, or of one emotion, may also share a course over time in both, with nothing to tie the moments together.
+Only the other seeds of the same prompt share all of that. So the mean over a prompt's seeds is taken out at
+each frame, of states and sound alike, and the null pairs the states of one seed with the sound of another.
+No function here works without it, and with one seed a prompt there is no test. Each clip's own mean is the
+subject of `innerear.analyses.sound` and is removed too.
 
 Frame f is whole after step f + max d, which predicts its last codebook; max d is the delay of that codebook,
-K − 1 in most models. Lag 0 pairs the states at that step with that frame. At lag > 0 the sound comes later
-than the states (planning), at lag < 0 earlier (history).
+K − 1 in most models. Lag 0 pairs the states at that step with that frame. These states have read codebooks of
+the frames up to f + max d − 1 already, and a feature is measured in a window about its frame. Sound is *planned*
+only if it lies past both, and *history* only if it was over before the frame began (`moment`).
 """
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import reduce
 from itertools import product
 from os import PathLike
 
@@ -26,12 +28,12 @@ from innerear.statistics.cells import write_estimates
 from innerear.statistics.design import Design, Fold
 from innerear.statistics.finding import Finding
 from innerear.statistics.pieces import pieces
-from innerear.statistics.table import INTERVAL, LayerResult, Maxima, blank, columns, record
+from innerear.statistics.table import INTERVAL, LayerResult, Maxima, blank, columns, record, record_flip_null
 from innerear.timeline import Timeline
 
 MAX_LAG = 25
 COMPONENTS = 10
-STATISTIC = "held-out r"
+STATISTIC = "held-out r between seeds of a prompt"
 MAP_COLUMNS = ("statistic",)
 FAMILY = "layers × branches × features × lags"
 #: what is followed: name → its columns among the frame features
@@ -39,9 +41,16 @@ FOLLOWED: Mapping[str, Sequence[str]] = {
     **{name: (name,) for name in ("rms", "onset_strength", "centroid", "flatness", "flux")},
     "chroma": CHROMA,
 }
+ONE_SEED = "there is one seed: only another seed of the same prompt has its course over time"
+PLANNING, MOMENT, HISTORY = "planning", "the same moment", "history"
+# Seconds that a feature's analysis window reaches to either side of its frame's centre, where it is not .032:
+# the lowest filters of the constant-Q transform are half a second long.
+_REACH, _REACH_OF = 0.032, {"chroma": 0.25}
 # A feature that more of a study's frames lack is not used.
 MAX_MISSING = 0.1
-# Permutations are scored in pieces of about this many values, to stay in cache.
+# Seeds of a prompt that differ by less than this share of the states' size are equal.
+_NOTHING = 1e-6
+# Arrangements are scored in pieces of about this many values, to stay in cache.
 _AT_ONCE = 2**17
 
 #: reads sample i's states of all branches, [C, S, D]
@@ -117,13 +126,15 @@ def of_states(
     Returns
     -------
     A row per branch, feature and lag. `estimate` is the correlation on held-out templates, over all their
-    frames. The prediction is linear in the ten largest principal components of the states; everything is
-    fitted on the other templates. All lags use the same steps, those with a frame at every lag. Missing
-    frames count as their mean.
+    frames, of what tells the seeds of a prompt apart. The prediction is linear in the ten largest principal
+    components of the states; everything is fitted on the other templates. All lags use the same steps, those
+    with a frame at every lag. Missing frames count as the mean. `moment` says what a lag may be called.
 
-    Intervals resample templates, then seeds, of the held-out products; fits are not repeated. The null
-    exchanges the sound of whole prompts within templates, seed by seed, and fits anew. `p_corrected` is max-T
-    over branches × features × lags of the layer.
+    Intervals resample templates of the held-out products; fits are not repeated. The null exchanges the sound
+    of the seeds of a prompt, in every prompt by itself, and fits anew; with two seeds this flips the sign of
+    own less crossed pairs. `p_flip` flips the sign of all prompts of a template together, and fits anew: it
+    holds too where a seed does the same to all prompts of its template. `p_corrected` is max-T over branches ×
+    features × lags of the layer.
 
     Raises
     ------
@@ -131,24 +142,61 @@ def of_states(
     """
     window = _window(timeline)
     lags = np.arange(-window.reach, window.reach + 1)
-    why = design.why_no_folds
+    why = design.why_no_folds or (ONE_SEED if design.rows.shape[1] < 2 else "")
     if not sound.names:
         why = "; ".join(f"{name}: {reason}" for name, reason in sound.reasons.items())
     names = [*branches, *(["delta"] if {"cond", "uncond"} <= set(branches) else [])]
     found: list[_Scores | None] = []
     if not why:
         states = _read(read, design.n_samples, timeline, window, branches)
-        series = _lagged(sound.values, window)  # [N, frames, lags, F]
+        series = between_seeds(_lagged(sound.values, window), design)  # [N, frames, lags, F]
+        arrangements = _arrangements(design)
         for branch in names:
-            x = _of_branch(states, branch, branches)
-            scores = _scores(x, series, sound.feature_of, design) if x.any() else None
-            found.append(scores)
+            x = between_seeds(_of_branch(states, branch, branches), design)
+            differ = np.abs(x).max() > _NOTHING * max(np.abs(states).max(), 1e-30)
+            found.append(_scores(x, series, sound.feature_of, design, arrangements) if differ else None)
     table = _untested(names, lags, sound, design, why)
     maxima = _fill(table, found, len(lags), sound, design)
-    return LayerResult(table.assign(seconds=table["lag"] / timeline.frame_rate), maxima=maxima)
+    moments = [
+        moment(feature, lag, timeline) for feature, lag in zip(table["feature"], table["lag"], strict=True)
+    ]
+    table = table.assign(seconds=table["lag"] / timeline.frame_rate, moment=moments)
+    return LayerResult(table, maxima=maxima)
 
 
-COLUMNS = columns("branch", "window", "feature", "lag", "seconds", "statistic", *INTERVAL)
+def moment(feature: str, lag: int, timeline: Timeline) -> str:
+    """Say what the sound of a feature at a lag is to the states: `PLANNING`, `HISTORY`, or `MOMENT`.
+
+    With w frames from the middle of a feature's window to its end, sound that begins after all frames of which
+    a code was read lies at a lag of max d + ½ + w or more, and sound that was over before frame f at −(½ + w)
+    or less.
+
+    Examples
+    --------
+    >>> clip = Timeline(100, 4, 50.0)
+    >>> [moment("rms", lag, clip) for lag in (-3, -2, 0, 3, 5, 6)]
+    ['history', 'the same moment', 'the same moment', 'the same moment', 'the same moment', 'planning']
+    """
+    reach = 0.5 + _REACH_OF.get(feature, _REACH) * timeline.frame_rate
+    if lag >= timeline.max_delay + reach:
+        return PLANNING
+    return HISTORY if -lag >= reach else MOMENT
+
+
+def between_seeds(values: np.ndarray, design: Design) -> np.ndarray:
+    """Take the mean over the seeds of each prompt out of values [N, ...].
+
+    Examples
+    --------
+    >>> samples = pd.DataFrame({"sample_id": list("abcd"), "prompt_id": list("aabb"), "seed": [0, 1] * 2,
+    ...                         "emotion": list("xxyy")})
+    >>> between_seeds(np.array([1.0, 3.0, 10.0, 30.0]), Design(samples)).tolist()
+    [-1.0, 1.0, -10.0, 10.0]
+    """
+    return values - values[design.rows].mean(axis=1)[design.prompt_of]
+
+
+COLUMNS = columns("branch", "window", "feature", "lag", "seconds", "moment", "statistic", *INTERVAL)
 
 
 def of_stacks(
@@ -233,42 +281,67 @@ def _lagged(values: np.ndarray, window: _Window) -> np.ndarray:
 
 @dataclass(frozen=True)
 class _Scores:
-    """r [lags, features] observed and null [m, …]; sample-wise products for the interval, [3, N, …]."""
+    """r [lags, features] observed, null [m, …] and flipped [m', …]; sample-wise products, [3, N, …]."""
 
     observed: np.ndarray
     null: np.ndarray
+    flipped: np.ndarray
     products: np.ndarray
 
 
-def _scores(x: np.ndarray, series: np.ndarray, feature_of: np.ndarray, design: Design) -> _Scores:
-    """Predict the sound at every lag from one branch's states [N, frames, D], observed and permuted."""
+def _arrangements(design: Design) -> tuple[np.ndarray, int]:
+    """How much each pair (prompt, seed of the states, seed of the sound) counts, float32 [1 + m + m', P R²].
+
+    Observed, under m exchanges of seeds, and under m' flips of templates; and m.
+    """
+    n_seeds = design.rows.shape[1]
+    orders = np.concatenate([np.arange(design.n_samples)[None], design.seed_permutations()])
+    chosen = design.seed_of[orders[:, design.rows]]  # [1 + m, P, R] whose sound each seed's states get
+    own = np.eye(n_seeds, dtype=np.float32)
+    pairs = [own[chosen].reshape(len(chosen), -1)]
+    if not design.why_no_flips():
+        signs = design.flips()[:, design.block_of].astype(np.float32)  # [m', P]
+        pairs.append((signs[:, :, None] * own.ravel()).reshape(len(signs), -1))
+    return np.concatenate(pairs), len(orders) - 1
+
+
+def _scores(
+    x: np.ndarray,
+    series: np.ndarray,
+    feature_of: np.ndarray,
+    design: Design,
+    arrangements: tuple[np.ndarray, int],
+) -> _Scores:
+    """Predict the sound at every lag from one branch's states [N, frames, D], observed and arranged anew."""
+    pairs, m = arrangements
     n_lags, n_columns = series.shape[2:]
-    n_features = int(feature_of.max()) + 1
-    tables = np.concatenate([np.arange(design.n_samples)[None], design.permutations()])  # [1 + m, N]
+    n_features, n_seeds = int(feature_of.max()) + 1, design.rows.shape[1]
     norms = (series**2).sum(axis=1)  # [N, lags, F]
-    sums = np.zeros((3, len(tables), n_lags, n_features))
+    sums = np.zeros((2, len(pairs), n_lags, n_features))
     products = np.zeros((3, design.n_samples, n_lags, n_features))
-    folds = design.folds()
-    for number, fold in enumerate(folds):
+    for fold in design.folds():
         z = _components(x, fold)  # [N, frames, k]
         # Components are white over the training samples, so that products are regression weights.
-        others = [other.test for other in folds[:number] + folds[number + 1 :]]
-        learnt = [_cross_products(z, series, rows, tables) for rows in others]
-        tested, tested_of = _cross_products(z, series, fold.test, tables)
+        of_pairs = _pair_products(z, series, design)  # [P R², k, lags * F]
+        flat = of_pairs.reshape(len(of_pairs), -1)
+        tested = np.repeat(np.isin(np.arange(design.n_prompts), design.prompt_of[fold.test]), n_seeds**2)
         spread = np.einsum("nfk,nfl->kl", z[fold.test], z[fold.test])
-        hit, power = np.empty((2, len(tables), n_lags, n_columns))
-        for rows in pieces(len(tables), tested[0].size, _AT_ONCE):
-            weights = reduce(np.add, (products[of[rows]] for products, of in learnt))  # [m, k, lags * F]
+        for rows in pieces(len(pairs), of_pairs[0].size, _AT_ONCE):
+            weights, test = (
+                (pairs[rows][:, some] @ flat[some]).reshape(-1, *of_pairs.shape[1:])
+                for some in (~tested, tested)
+            )
             shape = (len(weights), n_lags, n_columns)
-            hit[rows] = np.einsum("mkc,mkc->mc", weights, tested[tested_of[rows]]).reshape(shape)
-            power[rows] = np.einsum("mkc,mkc->mc", weights, spread @ weights).reshape(shape)
-        level = norms[tables[:, fold.test]].sum(axis=1)
-        for kind, values in enumerate((hit, power, level)):
-            sums[kind] += _by_feature(values, feature_of)
-        observed = reduce(np.add, (products[of[0]] for products, of in learnt)).reshape(-1, n_lags, n_columns)
+            hit = np.einsum("mkc,mkc->mc", weights, test).reshape(shape)
+            power = np.einsum("mkc,mkc->mc", weights, spread @ weights).reshape(shape)
+            for kind, values in enumerate((hit, power)):
+                sums[kind][rows] += _by_feature(values, feature_of)
+        observed = np.tensordot(pairs[0][~tested], of_pairs[~tested], axes=1)
+        observed = observed.reshape(-1, n_lags, n_columns)
         products[:, fold.test] = _products(z, series, norms, observed, fold, feature_of)
-    r = _r(*sums)
-    return _Scores(r[0], r[1:], products)
+    # Seeds trade places within their prompt, which lies in one fold: the sound's own squares stay.
+    r = _r(*sums, _by_feature(norms.sum(axis=0, dtype=float), feature_of))
+    return _Scores(r[0], r[1 : 1 + m], r[1 + m :], products)
 
 
 def _r(hit: np.ndarray, power: np.ndarray, level: np.ndarray) -> np.ndarray:
@@ -292,29 +365,16 @@ def _components(x: np.ndarray, fold: Fold) -> np.ndarray:
     return x @ axes.astype(np.float32)
 
 
-def _cross_products(
-    z: np.ndarray, series: np.ndarray, rows: np.ndarray, tables: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    """Sum over `rows` the products of states [N, frames, k] with the sound that each permutation gives them.
+def _pair_products(z: np.ndarray, series: np.ndarray, design: Design) -> np.ndarray:
+    """Multiply states [N, frames, k] with the sound of every seed of the same prompt.
 
-    Returns float32 [arrangements, k, lags * F], and which arrangement each permutation makes, int [m]. Within
-    a template there are few arrangements and fewer pairs, and each is computed once.
+    float32 [P R², k, lags * F], by prompt, seed of the states, and seed of the sound.
     """
-    arrangements, arrangement_of = np.unique(tables[:, rows], axis=0, return_inverse=True)
-    pairs, pair_of = np.unique(arrangements * len(z) + rows, return_inverse=True)
-    sound_of, state_of = np.divmod(pairs, len(z))  # the pairs, sorted by whose sound it is
-    flat = series.reshape(*series.shape[:2], -1)  # [N, frames, lags * F]
-    products = np.empty((len(pairs), z.shape[-1], flat.shape[-1]), np.float32)
-    for sample in np.unique(sound_of):
-        of_sample = np.flatnonzero(sound_of == sample)
-        states = z[state_of[of_sample]].swapaxes(1, 2)  # [pairs, k, frames]
-        together = states.reshape(-1, states.shape[-1]) @ flat[sample]
-        products[of_sample] = together.reshape(states.shape[:2] + flat.shape[-1:])
-    held = np.zeros((len(arrangements), len(pairs)), np.float32)
-    for pair in pair_of.reshape(arrangements.shape).T:
-        held[np.arange(len(held)), pair] = 1
-    sums = held @ products.reshape(len(pairs), -1)
-    return sums.reshape(-1, *products.shape[1:]), arrangement_of.ravel()
+    flat, rows = series.reshape(*series.shape[:2], -1), design.rows
+    states = z[rows].transpose(0, 1, 3, 2).reshape(len(rows), -1, z.shape[1])  # [P, R k, frames]
+    products = np.stack([states @ flat[rows[:, seed]] for seed in range(rows.shape[1])], axis=1)
+    products = products.reshape(*rows.shape, rows.shape[1], z.shape[2], -1)  # [P, sound, states, k, columns]
+    return products.swapaxes(1, 2).reshape(-1, *products.shape[3:])
 
 
 def _products(
@@ -336,7 +396,8 @@ def _untested(
     branches: Sequence[str], lags: np.ndarray, sound: Sound, design: Design, why: str
 ) -> pd.DataFrame:
     """The rows of one layer, without results."""
-    reasons = dict.fromkeys(sound.names, why or "all samples are equal (deterministic)") | sound.reasons
+    equal = "all seeds of a prompt are equal (deterministic)"
+    reasons = dict.fromkeys(sound.names, why or equal) | sound.reasons
     rows = pd.DataFrame(
         product(branches, reasons, lags.tolist()), columns=pd.Index(["branch", "feature", "lag"])
     )
@@ -349,7 +410,9 @@ def _fill(
 ) -> list[Maxima]:
     """Write results into the rows of one layer, in place; return its null maxima."""
     places, nulls = [], []
-    counts = design.bootstraps().samples()  # [bootstraps, N]
+    # Seeds are compared with each other: only templates are resampled.
+    boots = design.bootstraps()
+    counts = boots.units[:, boots.unit_of]  # [bootstraps, N]
     per_branch = (len(sound.names) + len(sound.reasons)) * n_lags
     for number, scores in enumerate(found):
         if scores is None:
@@ -359,14 +422,16 @@ def _fill(
         products = scores.products.swapaxes(2, 3).reshape(3, design.n_samples, -1)
         write_estimates(table, rows, design, observed, _r(*(counts @ products)))
         places.append(rows)
-        nulls.append(scores.null.swapaxes(1, 2).reshape(design.n_permutations, -1))
+        nulls.append([one.swapaxes(1, 2).reshape(len(one), -1) for one in (scores.null, scores.flipped)])
     if not places:
         return []
     rows = np.concatenate(places)
-    observed, null = table["estimate"].to_numpy(float)[rows], np.concatenate(nulls, axis=1)
-    moved = "states of one sample with the sound of another,"
+    observed = table["estimate"].to_numpy(float)[rows]
+    null, flipped = (np.concatenate(one, axis=1) for one in zip(*nulls, strict=True))
+    moved = "states of one seed with the sound of another,"
     family = "branches × features × lags of this layer"
-    return record(table, rows, design, observed, null, family=family, moved=moved, of="pairs")
+    maxima = record(table, rows, design, observed, null, family=family, moved=moved, of="seeds")
+    return maxima + record_flip_null(table, rows, design, flipped)
 
 
 FINDINGS = (
