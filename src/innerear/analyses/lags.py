@@ -132,9 +132,9 @@ def of_states(
 
     Intervals resample templates of the held-out products; fits are not repeated. The null exchanges the sound
     of the seeds of a prompt, in every prompt by itself, and fits anew; with two seeds this flips the sign of
-    own less crossed pairs. `p_flip` flips the sign of all prompts of a template together, and fits anew: it
-    holds too where a seed does the same to all prompts of its template. `p_corrected` is max-T over branches ×
-    features × lags of the layer.
+    own less crossed pairs. `p_flip` flips the sign of a whole template instead, and fits anew, of what is left
+    without the mean over the prompts of each template and seed: unlike `p` it holds where a seed does the same
+    to all prompts. `p_corrected` is max-T over branches × features × lags of the layer.
 
     Raises
     ------
@@ -150,11 +150,10 @@ def of_states(
     if not why:
         states = _read(read, design.n_samples, timeline, window, branches)
         series = between_seeds(_lagged(sound.values, window), design)  # [N, frames, lags, F]
-        arrangements = _arrangements(design)
         for branch in names:
             x = between_seeds(_of_branch(states, branch, branches), design)
             differ = np.abs(x).max() > _NOTHING * max(np.abs(states).max(), 1e-30)
-            found.append(_scores(x, series, sound.feature_of, design, arrangements) if differ else None)
+            found.append(_scores(x, series, sound.feature_of, design) if differ else None)
     table = _untested(names, lags, sound, design, why)
     maxima = _fill(table, found, len(lags), sound, design)
     moments = [
@@ -194,6 +193,15 @@ def between_seeds(values: np.ndarray, design: Design) -> np.ndarray:
     [-1.0, 1.0, -10.0, 10.0]
     """
     return values - values[design.rows].mean(axis=1)[design.prompt_of]
+
+
+def between_prompts(values: np.ndarray, design: Design) -> np.ndarray:
+    """Take the mean over the prompts of each template and seed out of values [N, ...]."""
+    values = values.copy()
+    for members in design.members():
+        rows = design.rows[members]
+        values[rows] -= values[rows].mean(axis=0)
+    return values
 
 
 COLUMNS = columns("branch", "window", "feature", "lag", "seconds", "moment", "statistic", *INTERVAL)
@@ -289,59 +297,69 @@ class _Scores:
     products: np.ndarray
 
 
-def _arrangements(design: Design) -> tuple[np.ndarray, int]:
-    """How much each pair (prompt, seed of the states, seed of the sound) counts, float32 [1 + m + m', P R²].
+def _arrangements(design: Design) -> np.ndarray:
+    """How much each pair (prompt, seed of the states, seed of the sound) counts, float32 [1 + m, P R²].
 
-    Observed, under m exchanges of seeds, and under m' flips of templates; and m.
+    Observed, and in m exchanges of seeds.
     """
     n_seeds = design.rows.shape[1]
     orders = np.concatenate([np.arange(design.n_samples)[None], design.seed_permutations()])
     chosen = design.seed_of[orders[:, design.rows]]  # [1 + m, P, R] whose sound each seed's states get
-    own = np.eye(n_seeds, dtype=np.float32)
-    pairs = [own[chosen].reshape(len(chosen), -1)]
-    if not design.why_no_flips():
-        signs = design.flips()[:, design.block_of].astype(np.float32)  # [m', P]
-        pairs.append((signs[:, :, None] * own.ravel()).reshape(len(signs), -1))
-    return np.concatenate(pairs), len(orders) - 1
+    return np.eye(n_seeds, dtype=np.float32)[chosen].reshape(len(chosen), -1)
 
 
-def _scores(
-    x: np.ndarray,
-    series: np.ndarray,
-    feature_of: np.ndarray,
-    design: Design,
-    arrangements: tuple[np.ndarray, int],
-) -> _Scores:
+def _scores(x: np.ndarray, series: np.ndarray, feature_of: np.ndarray, design: Design) -> _Scores:
     """Predict the sound at every lag from one branch's states [N, frames, D], observed and arranged anew."""
-    pairs, m = arrangements
-    n_lags, n_columns = series.shape[2:]
-    n_features, n_seeds = int(feature_of.max()) + 1, design.rows.shape[1]
-    norms = (series**2).sum(axis=1)  # [N, lags, F]
-    sums = np.zeros((2, len(pairs), n_lags, n_features))
+    n_lags = series.shape[2]
+    n_features, n_pairs = int(feature_of.max()) + 1, design.rows.shape[1] ** 2
+    arranged, prompts = _arrangements(design), np.repeat(np.arange(design.n_prompts), n_pairs)
+    flips = np.empty((0, design.n_blocks)) if design.why_no_flips() else design.flips()
+    flips, alone = flips.astype(np.float32), between_prompts(series, design)
+    norms, norms_alone = ((one**2).sum(axis=1) for one in (series, alone))  # [N, lags, F]
+    sums, flipped = (np.zeros((2, len(one), n_lags, n_features)) for one in (arranged, flips))
     products = np.zeros((3, design.n_samples, n_lags, n_features))
+
+    def by_feature(values: np.ndarray) -> np.ndarray:
+        return _by_feature(values.reshape(*values.shape[:-1], n_lags, -1), feature_of)
+
     for fold in design.folds():
         z = _components(x, fold)  # [N, frames, k]
         # Components are white over the training samples, so that products are regression weights.
-        of_pairs = _pair_products(z, series, design)  # [P R², k, lags * F]
-        flat = of_pairs.reshape(len(of_pairs), -1)
-        tested = np.repeat(np.isin(np.arange(design.n_prompts), design.prompt_of[fold.test]), n_seeds**2)
-        spread = np.einsum("nfk,nfl->kl", z[fold.test], z[fold.test])
-        for rows in pieces(len(pairs), of_pairs[0].size, _AT_ONCE):
-            weights, test = (
-                (pairs[rows][:, some] @ flat[some]).reshape(-1, *of_pairs.shape[1:])
-                for some in (~tested, tested)
-            )
-            shape = (len(weights), n_lags, n_columns)
-            hit = np.einsum("mkc,mkc->mc", weights, test).reshape(shape)
-            power = np.einsum("mkc,mkc->mc", weights, spread @ weights).reshape(shape)
-            for kind, values in enumerate((hit, power)):
-                sums[kind][rows] += _by_feature(values, feature_of)
-        observed = np.tensordot(pairs[0][~tested], of_pairs[~tested], axes=1)
-        observed = observed.reshape(-1, n_lags, n_columns)
+        of_pairs, spread = _pair_products(z, series, design), _spread(z, fold)  # [P R², k, lags * F]
+        tested = np.isin(prompts, design.prompt_of[fold.test])
+        sums += by_feature(_hits(arranged, of_pairs, tested, spread))
+        observed = np.tensordot(arranged[0][~tested], of_pairs[~tested], axes=1)
         products[:, fold.test] = _products(z, series, norms, observed, fold, feature_of)
+        if len(flips):
+            z = between_prompts(z, design)
+            of_templates = _template_products(z, alone, design)  # [T, k, lags * F]
+            tested = np.isin(np.arange(design.n_blocks), design.block_of[design.prompt_of[fold.test]])
+            flipped += by_feature(_hits(flips, of_templates, tested, _spread(z, fold)))
     # Seeds trade places within their prompt, which lies in one fold: the sound's own squares stay.
-    r = _r(*sums, _by_feature(norms.sum(axis=0, dtype=float), feature_of))
-    return _Scores(r[0], r[1 : 1 + m], r[1 + m :], products)
+    r, r_flipped = (
+        _r(*both, _by_feature(level.sum(axis=0, dtype=float), feature_of))
+        for both, level in ((sums, norms), (flipped, norms_alone))
+    )
+    return _Scores(r[0], r[1:], r_flipped, products)
+
+
+def _hits(counts: np.ndarray, products: np.ndarray, tested: np.ndarray, spread: np.ndarray) -> np.ndarray:
+    """Fit on units that are not tested, and multiply with those that are: hit and power, [2, m, columns].
+
+    Of products [units, k, columns], counted [m, units] times, and the products [k, k] of tested states.
+    """
+    flat, found = products.reshape(len(products), -1), np.empty((2, len(counts), products.shape[-1]))
+    for rows in pieces(len(counts), products[0].size, _AT_ONCE):
+        weights, test = (
+            (counts[rows][:, some] @ flat[some]).reshape(-1, *products.shape[1:]) for some in (~tested, tested)
+        )
+        found[0, rows] = np.einsum("mkc,mkc->mc", weights, test)
+        found[1, rows] = np.einsum("mkc,mkc->mc", weights, spread @ weights)
+    return found
+
+
+def _spread(z: np.ndarray, fold: Fold) -> np.ndarray:
+    return np.einsum("nfk,nfl->kl", z[fold.test], z[fold.test])
 
 
 def _r(hit: np.ndarray, power: np.ndarray, level: np.ndarray) -> np.ndarray:
@@ -377,6 +395,15 @@ def _pair_products(z: np.ndarray, series: np.ndarray, design: Design) -> np.ndar
     return products.swapaxes(1, 2).reshape(-1, *products.shape[3:])
 
 
+def _template_products(z: np.ndarray, series: np.ndarray, design: Design) -> np.ndarray:
+    """Sum the products of states [N, frames, k] with their own sound by template, [T, k, lags * F]."""
+    flat, found = series.reshape(*series.shape[:2], -1), []
+    for members in design.members():
+        rows = design.rows[members].ravel()
+        found.append(np.tensordot(z[rows], flat[rows], axes=((0, 1), (0, 1))))
+    return np.stack(found)
+
+
 def _products(
     z: np.ndarray,
     series: np.ndarray,
@@ -386,6 +413,7 @@ def _products(
     feature_of: np.ndarray,
 ) -> np.ndarray:
     """Observed products of each test sample, prediction × sound, prediction² and sound², [3, test, …]."""
+    weights = weights.reshape(-1, *series.shape[2:])  # [k, lags, F]
     predicted = np.einsum("nfk,klc->nflc", z[fold.test], weights, optimize=True)
     hit = (predicted * series[fold.test]).sum(axis=1)
     three = (hit, (predicted**2).sum(axis=1), norms[fold.test])
@@ -422,7 +450,7 @@ def _fill(
         products = scores.products.swapaxes(2, 3).reshape(3, design.n_samples, -1)
         write_estimates(table, rows, design, observed, _r(*(counts @ products)))
         places.append(rows)
-        nulls.append([one.swapaxes(1, 2).reshape(len(one), -1) for one in (scores.null, scores.flipped)])
+        nulls.append([one.swapaxes(1, 2).reshape(-1, len(rows)) for one in (scores.null, scores.flipped)])
     if not places:
         return []
     rows = np.concatenate(places)
@@ -431,7 +459,8 @@ def _fill(
     moved = "states of one seed with the sound of another,"
     family = "branches × features × lags of this layer"
     maxima = record(table, rows, design, observed, null, family=family, moved=moved, of="seeds")
-    return maxima + record_flip_null(table, rows, design, flipped)
+    # Correlations are on one scale, and a strong one leaves its own flips a heavy tail, in which z means little.
+    return maxima + record_flip_null(table, rows, design, flipped, standardise=False)
 
 
 FINDINGS = (

@@ -68,5 +68,10 @@ def by_feature(contrasts: np.ndarray, means: np.ndarray) -> np.ndarray:
 
 
 def of_kernel(weights: np.ndarray, kernel: np.ndarray) -> np.ndarray:
-    """Multiply templates with each other, over all features: [F, T, T] of [F, T, P] and a kernel [P, P]."""
-    return weights @ kernel @ weights.swapaxes(1, 2)
+    """Multiply templates with each other, over all features: [F, T, T] of [F, T, P] and a kernel [P, P].
+
+    In units of the mean square of the prompts, so that layers and branches are on one scale.
+    """
+    size = np.trace(kernel) / len(kernel)
+    found = weights @ kernel @ weights.swapaxes(1, 2)
+    return found / size if size > 0 else found * np.nan
