@@ -7,6 +7,7 @@ import pandas as pd
 
 from innerear.analyses.layer import analyse
 from innerear.gram.layer_pass import layer_gram
+from innerear.gram.prompt_sums import Prompts
 from innerear.statistics.design import Design
 
 EMOTIONS = ("happy", "sad", "calm", "energetic")
@@ -24,6 +25,7 @@ class Measured:
             complete,
             n_bins=n_bins,
             steps_per_matrix=steps_per_matrix,
+            prompts=Prompts.of(design.samples),
         )
         self.arrays["seconds"] = (("step",), self.axes["step"] / 50)
         self.axes["sample"] = self.axes["sample_2"] = np.array(design.samples["sample_id"])
@@ -53,10 +55,14 @@ class Stored(Measured):
 
 
 def stored_products(products):
-    """What `best_layers` reads of one layer with one branch: fold products [1 + m, F, F]."""
+    """What `best_layers` reads of one layer with one branch: fold products [1 + m, F, F], a fold a template."""
     axes = ("branch", "relabeling", "fold", "fold_2")
     boots = (("branch", "bootstrap"), np.zeros((1, 2)))
-    return Stored({"fold_products": (axes, products[None]), "bootstraps": boots}, {"branch": ["uncond"]})
+    n = products.shape[-1]
+    contrasts = np.where(np.eye(n), 0, products[0] / (n * (n - 1)))
+    arrays = {"fold_products": (axes, products[None]), "bootstraps": boots}
+    arrays["contrasts"] = (("branch", "template", "template_2"), contrasts[None])
+    return Stored(arrays, {"branch": ["uncond"]})
 
 
 def sheet(n_templates=5, n_seeds=2, emotions=EMOTIONS, *, templates=True, ratings=None):

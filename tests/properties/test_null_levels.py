@@ -73,7 +73,7 @@ def test_the_best_of_many_layers(within):
         x = clustered(design, (5, 5), within, np.random.default_rng(k)).swapaxes(0, 1)  # [L, N, D]
         kernels = prompt_means(x @ x.swapaxes(1, 2), design)
         layers = {
-            i: stored_products(Distance(design).fold_products(one, relabelings))
+            i: stored_products(Distance(design).fold_products(one[None], relabelings)[..., 0])
             for i, one in enumerate(kernels)
         }
         found.append(rows(best_layers(layers, design, model="m"), layer=-1)["p"].item())

@@ -34,53 +34,63 @@ def test_distance_equals_the_products_of_fold_differences(features):
     distance = Distance(design)
     prompts = prompt_means(kernel, design)
     assert (distance.weights * prompts[0]).sum() == pytest.approx(np.mean(products))
-    folds = distance.fold_products(prompts[0], np.arange(design.n_prompts)[None])[0]
+    folds = distance.fold_products(prompts, np.arange(design.n_prompts)[None])[0, ..., 0]
     assert folds[~np.eye(4, dtype=bool)].mean() == pytest.approx(np.mean(products))
 
 
-def test_distance_of_a_rating_is_the_squared_slope(features):
+def test_distance_of_a_rating_is_the_squared_slope_pooled_over_templates(features):
     _, x, kernel = features
     design = make_design(ratings=RATINGS, label="valence")
     means = np.array([x[design.prompt_of == p].mean(axis=0) for p in range(design.n_prompts)])
-    rating = design.targets[:, 0]
-    slopes = [np.polyfit(rating[design.block_of == t], means[design.block_of == t], 1)[0] for t in range(4)]
-    expected = np.mean([slopes[f] @ slopes[g] for f in range(4) for g in range(4) if f != g])
+    rating, blocks = design.targets[:, 0], range(4)
+    about = [rating[design.block_of == t] - rating[design.block_of == t].mean() for t in blocks]
+    covariances = [one @ means[design.block_of == t] for t, one in enumerate(about)]
+    pairs = [(f, g) for f in blocks for g in blocks if f != g]
+    expected = sum(covariances[f] @ covariances[g] for f, g in pairs)
+    expected /= sum((about[f] @ about[f]) * (about[g] @ about[g]) for f, g in pairs)
     assert (Distance(design).weights * prompt_means(kernel, design)[0]).sum() == pytest.approx(expected)
+    # Exactly linear states give back the slope.
+    line = np.outer(rating, [3.0, 4.0])
+    assert (Distance(design).weights * (line @ line.T)).sum() == pytest.approx(25)
 
 
-def test_bootstrap_of_the_distance_equals_resampling_by_hand(features):
+def test_bootstrap_of_the_distance_equals_resampling_templates_by_hand(features):
     design, _, kernel = features
-    got = Distance(sized(design, n_bootstraps=30)).bootstrap(kernel)[:, 0]
-    boots = design.bootstraps(30)
-    block = design.block_of[design.prompt_of]
-    for k in (0, 7, 29):
-        u, w = boots.units[k], boots.seeds[k]
-        if (u > 0).sum() < 2:
-            continue
-        numerator, total = 0.0, 0.0
-        for f in range(4):
-            for g in range(4):
-                if f == g:
-                    continue
-                for r in range(2):
-                    for s in range(2):
-                        weight = u[f] * u[g] * (w[r] if r == s else w[r] * w[s])
-                        first, second = (
-                            {
-                                e: np.flatnonzero(
-                                    (block == t) & (design.labels == e) & (design.seed_of == q)
-                                )[0]
-                                for e in EMOTIONS
-                            }
-                            for t, q in ((f, r), (g, s))
-                        )
-                        value = np.mean([
-                            kernel[0, first[a], second[a]] + kernel[0, first[b], second[b]]
-                            - kernel[0, first[a], second[b]] - kernel[0, first[b], second[a]]
-                            for a in EMOTIONS for b in EMOTIONS if a < b
-                        ])  # fmt: skip
-                        numerator, total = numerator + weight * value, total + weight
-        assert got[k] == pytest.approx(numerator / total, rel=1e-4)
+    prompts = prompt_means(kernel, design)
+    distance = Distance(sized(design, n_bootstraps=30))
+    got, drawn = distance.bootstrap(prompts)[:, 0], design.bootstraps(30).units
+    products = distance.fold_products(prompts, np.arange(design.n_prompts)[None])[0, ..., 0]
+    for value, counts in zip(got, drawn, strict=True):
+        chosen = np.repeat(np.arange(4), counts.astype(int))
+        pairs = [(f, g) for i, f in enumerate(chosen) for j, g in enumerate(chosen) if i != j and f != g]
+        if pairs:
+            assert value == pytest.approx(np.mean([products[pair] for pair in pairs]))
+        else:
+            assert np.isnan(value)
+
+
+def test_templates_that_lack_labels_are_compared_by_the_labels_that_both_hold(features):
+    design, _, kernel = features
+    keep = ~((design.samples["template"] == "t1") & (design.labels == "sad"))
+    keep &= ~((design.samples["template"] == "t2") & (design.labels == "calm"))
+    part = design.subset(np.flatnonzero(keep))
+    inner = prompt_means(kernel[:, keep][:, :, keep], part)
+    place = {(t, e): p for p, (t, e) in enumerate(zip(part.block_of, part.prompt_labels, strict=True))}
+
+    def product(t, u, a, b):
+        pq = [(s * r, place[t, x], place[u, y]) for s, x in ((1, a), (-1, b)) for r, y in ((1, a), (-1, b))]
+        return sum(sign * inner[0, p, q] for sign, p, q in pq)
+
+    means = []
+    for a in EMOTIONS:
+        for b in EMOTIONS:
+            both = [t for t in range(4) if (t, a) in place and (t, b) in place]
+            if a < b:
+                means.append(np.mean([product(t, u, a, b) for t in both for u in both if t != u]))
+    distance = Distance(part)
+    assert (distance.weights * inner[0]).sum() == pytest.approx(np.mean(means))
+    assert distance.contrasts(inner).sum() == pytest.approx(np.mean(means))
+    assert not np.diagonal(distance.contrasts(inner)[0]).any()
 
 
 def test_permuted_sums_equal_relabelling_by_hand(features):
@@ -104,26 +114,25 @@ def test_omega_squared_without_templates_equals_the_anova_of_prompt_means():
     explained = np.einsum("pq,cpq->c", model.label, kernel)
     assert (model.between, model.within) == (3, 16)
     assert model.omega_squared(explained, kernel)[0] == pytest.approx(expected)
-    # Dispersion: the one-way F of the distances to each label's mean.
-    centres = np.array([means[design.prompt_labels == e].mean() for e in design.prompt_labels])
-    z = np.abs(means[:, 0] - centres)
-    got = model.dispersion_f(kernel, np.arange(design.n_prompts)[None])[0, 0]
-    assert got == pytest.approx(f_oneway(*(z[design.prompt_labels == e] for e in EMOTIONS)).statistic)
 
 
-def test_permuted_dispersion_equals_permuting_residuals_by_hand(features):
-    design, x, kernel = features
-    model = Explained(design)
+def by_hand(model, features, labels):
+    """The largest ÷ the smallest median distance to the labels' means, of residual features [P, D]."""
     rest = model.remove - model.label
-    residual = rest @ x[design.rows].mean(axis=1)
-    for row, got in zip(
-        design.prompt_permutations(4),
-        model.dispersion_f(prompt_means(kernel, design), design.prompt_permutations(4))[:, 0],
-        strict=True,
-    ):
-        z = model.remove @ np.linalg.norm(rest @ residual[row], axis=1)
-        between = z @ model.label @ z
-        assert got == pytest.approx(between / 3 / ((z @ z - between) / 9))
+    distances = np.linalg.norm(rest @ features, axis=1) / np.sqrt(np.diagonal(rest))
+    medians = [np.median(distances[labels == e]) for e in EMOTIONS]
+    return max(medians) / min(medians)
+
+
+def test_dispersion_is_the_ratio_of_median_distances_also_of_permuted_residuals(features):
+    design, x, kernel = features
+    model, means = Explained(design), x[design.rows].mean(axis=1)
+    residual = (model.remove - model.label) @ means
+    identity = np.arange(design.n_prompts)[None]
+    rows = np.vstack([identity, design.prompt_permutations(4)])
+    got = model.dispersion(prompt_means(kernel, design), rows)[:, 0]
+    expected = [by_hand(model, residual[row], design.prompt_labels) for row in rows]
+    np.testing.assert_allclose(got, expected)
 
 
 def test_omega_squared_with_templates_equals_nested_least_squares(features):

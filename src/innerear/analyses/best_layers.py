@@ -8,8 +8,9 @@ import pandas as pd
 from innerear.gram.reading import GramSource
 from innerear.statistics.design import Design
 from innerear.statistics.finding import Finding
+from innerear.statistics.label_distance import flipped_fold_products
 from innerear.statistics.significance import CONFIDENCE
-from innerear.statistics.table import INTERVAL, blank, columns, record
+from innerear.statistics.table import INTERVAL, blank, columns, record, record_flip_null
 
 RANK, HELD_OUT = "rank of the layer", "held-out distance of the chosen layer"
 
@@ -26,8 +27,8 @@ def best_layers(layers: Mapping[int, GramSource], design: Design, *, model: str)
     Common columns. Each branch and layer has its rank (1 is best) with the interval of its ranks over
     bootstraps. Each branch has the distance of the layer that was *chosen on the other templates*, measured
     on the template held out, averaged over templates (layer −1; `chosen` lists the choices). Choosing
-    the best of many layers does not inflate it. Its null chooses anew under every relabeling;
-    `p_corrected` is max-T over branches.
+    the best of many layers does not inflate it. Its nulls choose anew under every relabeling and every sign flip of
+    templates; `p_corrected` and `p_flip_corrected` are max-T over branches.
     """
     numbers = sorted(layers)
     branches = layers[numbers[0]].labels("branch")
@@ -55,6 +56,11 @@ def best_layers(layers: Mapping[int, GramSource], design: Design, *, model: str)
         family="branches",
         why_not="confirming needs three folds that hold every label",
     )
+    if products.shape[-1] > 2 and not design.why_no_flips():
+        contrasts = np.array([layers[n].read("contrasts") for n in numbers], float)  # [L, C, T, T]
+        flipped = flipped_fold_products(contrasts.reshape(-1, *contrasts.shape[2:]), design)  # [m', F, F, L * C]
+        flipped = flipped.transpose(3, 0, 1, 2).reshape(*contrasts.shape[:2], *flipped.shape[:3])
+        record_flip_null(table, np.arange(len(ranks), len(table)), design, _confirmed(flipped)[0])
     return table.reindex(columns=columns("branch", "window", "statistic", *INTERVAL, "chosen"))
 
 
@@ -91,7 +97,8 @@ def _confirmed(products: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         others = np.flatnonzero(np.arange(n_folds) != fold)
         among = products[..., others[:, None], others]
         n_pairs = len(others) * (len(others) - 1)
-        score = (among.sum(axis=(-2, -1)) - np.trace(among, axis1=-2, axis2=-1)) / n_pairs  # [L, C, 1 + m]
+        off = ~np.eye(len(others), dtype=bool)
+        score = among[..., off].sum(axis=-1) / n_pairs  # [L, C, 1 + m]
         choice = np.nan_to_num(score, nan=-np.inf).argmax(axis=0)[None]
         held_out = products[..., fold, others].mean(axis=-1)  # [L, C, 1 + m]
         values.append(np.take_along_axis(held_out, choice, axis=0)[0])

@@ -46,7 +46,8 @@ def complete(
         log.warning("%s, layer %s: %s", name, layer, remark)
     null, by = None, getattr(analysis, "MAP_COLUMNS", None)
     if by:
-        null = null_table(found.maxima, design.permutation_hash(), by, design.n_permutations)
+        hashes = design.permutation_hash(), design.flip_hash()
+        null = null_table(found.maxima, hashes[0], by, design.n_permutations, hashes[1])
     table = found.table.reindex(columns=analysis.COLUMNS).assign(model=model, layer=layer)
     further = {one: frame.assign(model=model, layer=layer) for one, frame in found.further.items()}
     return replace(found, table=table, null=null, further=further)

@@ -1,8 +1,8 @@
 """How similar samples are inside the model: cosine matrices, curves over five strata of pairs, CKA.
 
 Raw cosines of residual streams are near 1, because all samples share a large mean. They are kept as a
-*diagnostic* only. The tests use centred or standardised features. They compare pairs of prompts within one
-seed relation, since two prompts with the same seed share their sampling noise.
+*diagnostic* only. The tests use features centred within their template, z-scored or not, and compare pairs of prompts
+with other seeds, since two prompts with the same seed share their sampling noise.
 """
 
 from collections.abc import Sequence
@@ -12,11 +12,14 @@ import numpy as np
 import pandas as pd
 
 from innerear.errors import InputError
-from innerear.gram.reading import GramSource, analysed_cells, cosine, raw_gram
+from innerear.gram import prompt_sums
+from innerear.gram.reading import GramSource, analysed_cells, cosine
 from innerear.statistics.cells import estimates, no_p, record_by_over, rounded
 from innerear.statistics.design import STRATA, Design
 from innerear.statistics.finding import Finding
-from innerear.statistics.pieces import pieces
+from innerear.statistics.label_distance import Distance, permuted_sums
+from innerear.statistics.prompt_pairs import PromptPairs, Units
+from innerear.statistics.sheet import texts
 from innerear.statistics.table import INTERVAL, LayerResult, Maxima, columns
 
 MEASURES = CENTRED, STANDARDISED, RAW = "centred", "standardised", "raw (diagnostic)"
@@ -29,7 +32,7 @@ RATING_SAME_SEED, RATING_OTHER_SEED = "rating correlation, same seed", "rating c
 EFFECTS = {SAME_SEED: (2, 4), OTHER_SEED: (3, 5), "prompt effect": (1, 3), "seed effect": (2, 3)}
 #: the same for ratings: −r of two prompts' cosine with the distance of their ratings
 CORRELATIONS = {RATING_SAME_SEED: (2, 4), RATING_OTHER_SEED: (3, 5)}
-#: effects of the label; only these can be tested by permuting labels
+#: effects of the label, from cosines centred within templates; that of other seeds is tested
 TESTED = (SAME_SEED, OTHER_SEED, *CORRELATIONS)
 # Steps of activations are compared in blocks of about this many numbers, to stay in the processor's cache.
 _BLOCK = 2**18
@@ -230,174 +233,194 @@ def of_layer(gram: GramSource, design: Design) -> LayerResult:
     """Compute one layer's cosine matrices, strata curves and tested effects.
 
     One row per branch, measure, statistic and complete step or window; and `matrices`
-    [measure, branch, window, sample, sample_2], the cosines.
+    [measure, branch, window, sample, sample_2], the cosines of the whole clip.
 
-    Statistics are the mean cosine of each stratum and the effects in `EFFECTS`, with 95 % percentile
-    intervals over bootstraps of templates (or prompts), then seeds. For a rating the strata are those of the
-    emotions, and `CORRELATIONS` replace the emotion effects: correlations of cosines with distances between
-    ratings over the same pairs (the statistic of Mantel 1967), positive if near ratings go with high cosines.
+    Statistics are the mean cosine of each stratum and the effects in `EFFECTS`, with 95 % percentile intervals over
+    bootstraps of templates (or prompts). The emotion effects are of cosines between states *centred within their
+    template*, all others of states centred on the mean of all samples: on that mean, labels of unlike dispersion
+    differ by what they lose in length. For a rating the strata are those of the emotions, and `CORRELATIONS` replace
+    the emotion effects: correlations of two prompts' mean cosine with the distance of their ratings (after Mantel
+    1967), positive if near ratings go with high cosines.
 
-    A resample of few templates or seeds may hold no pair of a stratum, see `percentile_interval`. Emotion
-    effects and correlations are tested, one-sided, by permuting labels within templates; `p_corrected` is
-    max-T over the steps (or windows) of this layer and branch. Cells without variance (`deterministic`) or
-    without pairs are NaN, with the reason in `null`.
+    The effect (or correlation) from pairs of *other seeds* is tested, one-sided, by permuting labels within templates
+    and by sign flips of templates; that of one seed only where templates share their only seed. `p_corrected` is
+    max-T over the steps (or windows) of this layer and branch. Cells without variance (`deterministic`) or without
+    pairs are NaN, with the reason in `null`.
     """
-    pairs, cells = _Pairs(design), analysed_cells(gram)
+    pairs, cells, branches = _Pairs(design), analysed_cells(gram), gram.labels("branch")
     frames, maxima, matrices = [], [], []
     for measure in MEASURES:
-        for branch in gram.labels("branch"):
-            by_step, by_window = _cosines(gram, measure, branch)
-            matrices.append(by_window)
-            named, cosines = (
-                cells.assign(branch=branch, measure=measure),
-                np.concatenate([by_step, by_window]),
-            )
-            table, tested = pairs.summary(cosines, named, tests=measure != RAW)
-            frames.append(table)
-            maxima += tested
+        for branch in branches:
+            matrices.append(_matrix(gram, measure, branch))
+            named = cells.assign(branch=branch, measure=measure)
+            frames += pairs.strata(_read(gram, branch, measure), named, tests=measure != RAW)
+            if measure != RAW:
+                frame, tested = pairs.label_effects(_read(gram, branch, measure, within=True), named)
+                frames.append(frame)
+                maxima += tested
     axes = ("measure", "branch", "window", "sample", "sample_2")
-    coords = {name: np.asarray(gram.coords(name)) for name in axes[1:]} | {"measure": np.array(MEASURES)}
-    by_window = np.array(matrices, np.float32)  # [measures * C, W, N, N]
-    by_window = by_window.reshape(len(MEASURES), -1, *by_window.shape[1:])
+    coords = {name: np.asarray(gram.coords(name)) for name in ("branch", "sample", "sample_2")}
+    coords |= {"measure": np.array(MEASURES), "window": np.array(["whole"])}
+    whole = np.array(matrices, np.float32).reshape(len(MEASURES), len(branches), 1, *matrices[0].shape)
     return LayerResult(
-        rounded(frames), None, {"matrices": (axes, by_window)}, coords, maxima=maxima, remarks=no_p(design)
+        rounded(frames), None, {"matrices": (axes, whole)}, coords, maxima=maxima, remarks=no_p(design)
     )
 
 
 COLUMNS = columns(
     *("branch", "over", "step", "seconds", "window", "measure", "statistic", *INTERVAL, "interval")
 )
+#: measure → the sums of its cosines, and of those between states centred within their template
+_SUMS = {
+    CENTRED: (prompt_sums.CENTRED, prompt_sums.TEMPLATE),
+    STANDARDISED: (prompt_sums.SCORED, prompt_sums.TEMPLATE_SCORED),
+    RAW: (prompt_sums.RAW, ""),
+}
 
 
-def _cosines(gram: GramSource, measure: str, branch: str) -> tuple[np.ndarray, np.ndarray]:
-    """Cosine matrices of one branch, by complete step [S, N, N] and by window [W, N, N]."""
+def _read(
+    gram: GramSource, branch: str, measure: str, *, within: bool = False
+) -> tuple[np.ndarray, np.ndarray]:
+    """Sums of cosines [cells, P, P] over all pairs of seeds, and over those of one seed."""
+    name = _SUMS[measure][within]
+    every, same = (prompt_sums.read_sums(gram, branch, name, pairs) for pairs in prompt_sums.PAIRS)
+    return every, same
+
+
+def _matrix(gram: GramSource, measure: str, branch: str) -> np.ndarray:
+    """Cosines [N, N] of the whole clip."""
+    where = {"branch": branch, "window": "whole"}
     if measure == STANDARDISED:
-        by_step = gram.read("standardised", branch=branch)
-        by_window = gram.read("window_standardised", branch=branch)
-    elif measure == CENTRED:
-        by_step = cosine(gram.read("gram", branch=branch))
-        by_window = cosine(gram.read("window_gram", branch=branch))
-    else:
-        by_step = cosine(
-            raw_gram(*(gram.read(name, branch=branch) for name in ("gram", "mean_product", "mean_norm")))
-        )
-        means = gram.read("window_mean", branch=branch)  # [W, N, D]
-        by_window = cosine(means @ means.swapaxes(-1, -2))
-    if measure != RAW:
-        by_step = np.where(gram.read("deterministic", branch=branch)[:, None, None], np.nan, by_step)
-    return by_step[np.flatnonzero(gram.read("complete"))], by_window
+        return gram.read("window_standardised", **where)
+    if measure == CENTRED:
+        return cosine(gram.read("window_gram", **where))
+    means = gram.read("window_mean", **where)
+    return cosine(means @ means.T)
 
 
 class _Pairs:
-    """The pairs of samples in each stratum, and their weights under resampling and relabeling."""
+    """The pairs of prompts in each stratum, and their weights under resampling and relabeling."""
 
     def __init__(self, design: Design) -> None:
-        self.design = design
-        strata = np.triu(design.strata())
-        self.members = {k: np.nonzero(strata == k) for k in STRATA}
-        self.bootstraps = design.bootstraps()
-        codes = np.unique(design.labels, return_inverse=True)[1]
-        self.observed = design.targets[design.prompt_of, 0] if design.numeric else codes  # [N]
-        self.labels = self.observed[design.permutations()]  # [m, N]
+        self.design, self.pairs, self.units = design, PromptPairs(design), Units(design)
+        named = design.numeric and "emotion" in design.samples
+        labels = texts(design.samples["emotion"])[design.rows[:, 0]] if named else design.prompt_labels
+        alike, may = np.equal.outer(labels, labels), self.pairs.exchangeable
+        other = self.pairs.n_all - self.pairs.n_same
+        #: stratum → its pairs of prompts, bool [P, P], and the pairs of samples in each
+        self.members = {
+            1: (np.eye(len(labels), dtype=bool), other),
+            2: (alike & may, self.pairs.n_same),
+            3: (alike & may, other),
+            4: (~alike & may, self.pairs.n_same),
+            5: (~alike & may, other),
+        }
+        self.distance = None if design.why_no_folds else Distance(design)
+        self.tested = 3 if self.pairs.seeds_differ else 2
 
-    def summary(
-        self, matrices: np.ndarray, cells: pd.DataFrame, *, tests: bool
+    def strata(
+        self, sums: tuple[np.ndarray, np.ndarray], cells: pd.DataFrame, *, tests: bool
+    ) -> list[pd.DataFrame]:
+        """Rows of each stratum's mean cosine; with `tests`, of the effects that are not of labels too."""
+        found = {k: self._mean(k, sums) for k in STRATA}
+        rows = [self._rows(cells, STRATA[k], (k,), *found[k]) for k in STRATA]
+        effects = {name: pair for name, pair in EFFECTS.items() if name not in TESTED and tests}
+        for name, (a, b) in effects.items():
+            estimate, boots = (one - other for one, other in zip(found[a], found[b], strict=True))
+            rows.append(self._rows(cells, name, (a, b), estimate, boots))
+        return rows
+
+    def label_effects(
+        self, sums: tuple[np.ndarray, np.ndarray], cells: pd.DataFrame
     ) -> tuple[pd.DataFrame, list[Maxima]]:
-        """Summarise cosine matrices [cells, N, N]: strata always, effects and tests if `tests`."""
-        values = {k: matrices[:, i, j].T for k, (i, j) in self.members.items()}  # [pairs, cells]
-        means = {k: _mean(pairs) for k, pairs in values.items()}
-        boots = {k: self._bootstrap(k, pairs) for k, pairs in values.items()}  # [m, cells]
-        rows = [self._rows(cells, name, (k,), means[k], boots[k]) for k, name in STRATA.items()]
-        maxima = []
-        for name, (a, b) in self._effects().items() if tests else ():
-            if name in CORRELATIONS:
-                of_both = np.concatenate([values[a], values[b]])
-                estimate, null, resampled = self._correlation(of_both, a, b)
+        """Rows of the label's effects on cosines centred within templates, and the null maxima."""
+        frames, maxima = [], []
+        effects = CORRELATIONS if self.design.numeric else EFFECTS
+        for name, (a, b) in effects.items():
+            if name not in TESTED:
+                continue
+            if self.design.numeric:
+                estimate, boots, weights, values = self._correlation(a, b, sums)
             else:
-                estimate, resampled = means[a] - means[b], boots[a] - boots[b]
-                null = self._null(values[a], values[b], a, b) if name in TESTED else None
-            rows.append(self._rows(cells, name, (a, b), estimate, resampled))
-            if null is not None:
-                why_not = "under some relabelings no two prompts, or all, share a label"
-                maxima += record_by_over(rows[-1], self.design, null, why_not=why_not)
-        return pd.concat(rows, ignore_index=True), maxima
+                (one, one_boots), (other, other_boots) = self._mean(a, sums), self._mean(b, sums)
+                estimate, boots = one - other, one_boots - other_boots
+                weights, values = self._weights(a, b), self._of(a, sums)
+            frames.append(self._rows(cells, name, (a, b), estimate, boots))
+            if a == self.tested:
+                maxima += self._test(frames[-1], weights, values, sums)
+        return pd.concat(frames, ignore_index=True), maxima
 
-    def _effects(self) -> dict[str, tuple[int, int]]:
-        if not self.design.numeric:
-            return EFFECTS
-        return {name: strata for name, strata in EFFECTS.items() if name not in TESTED} | CORRELATIONS
+    def _of(self, stratum: int, sums: tuple[np.ndarray, np.ndarray]) -> np.ndarray:
+        """The sums [cells, P, P] that a stratum is from: of one seed, or of other seeds."""
+        every, same = sums
+        return same if stratum in (2, 4) else every - same
+
+    def _mean(self, k: int, sums: tuple[np.ndarray, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+        """Mean cosine of a stratum [cells], and in every bootstrap [m, cells]."""
+        pairs, n = self.members[k]
+        values, mass = self.units.sums(pairs * self._of(k, sums)), self.units.sums(pairs * n)
+        estimate = values.sum(axis=(1, 2)) / (mass.sum() or np.nan)
+        return estimate, self.units.resampled(values, mass)
+
+    def _weights(self, a: int, b: int) -> np.ndarray:
+        """Weights [P, P] of sums that give the difference of two strata's means; 0 if one is empty."""
+        (alike, n), (unlike, _) = self.members[a], self.members[b]
+        mass = (alike * n).sum(), (unlike * n).sum()
+        return alike / mass[0] - unlike / mass[1] if all(mass) else np.zeros(alike.shape)
+
+    def _correlation(self, a: int, b: int, sums: tuple[np.ndarray, np.ndarray]) -> tuple[np.ndarray, ...]:
+        """Correlate mean cosines with nearness: [cells], [m, cells]; weights and values for its null."""
+        rating = self.design.targets[:, 0]
+        pairs, n = self.members[a][0] | self.members[b][0], self.members[a][1]
+        mass, away = pairs * n, np.abs(np.subtract.outer(rating, rating))
+        total = mass.sum()
+        values = self._of(a, sums) / np.maximum(n, 1)
+        away = away - (mass * away).sum() / (total or 1)
+        values = values - (mass * values).sum(axis=(1, 2), keepdims=True) / (total or 1)
+        spread = np.sqrt((mass * away**2).sum() * (mass * values**2).sum(axis=(1, 2)))
+        values = np.divide(values, spread[:, None, None], out=np.full(values.shape, np.nan), where=total > 0)
+        weights = -mass * away
+        moments = [
+            self.units.resampled(self.units.sums(mass * one), self.units.sums(mass))
+            for one in (values, values**2, away * values, away[None], away[None] ** 2)
+        ]
+        v, vv, av, d, dd = moments
+        scale = np.sqrt(np.maximum((vv - v**2) * (dd - d**2), 0))
+        boots = np.divide(d * v - av, scale, out=np.full(v.shape, np.nan), where=scale > 0)
+        return (weights * values).sum(axis=(1, 2)), boots, weights, values
+
+    def _test(
+        self,
+        table: pd.DataFrame,
+        weights: np.ndarray,
+        values: np.ndarray,
+        sums: tuple[np.ndarray, np.ndarray],
+    ) -> list[Maxima]:
+        """Test Σ weights ∘ values by relabeling and by flips; write the results into the table."""
+        null = np.full((self.design.n_permutations, len(values)), np.nan)
+        if weights.any():
+            null = permuted_sums(weights, values, self.design.prompt_permutations())
+        contrasts = None
+        if self.distance and self.distance.possible:
+            contrasts = self.distance.contrasts(self.pairs.other_mean(*sums))
+        moved = f"{self.design.label}s (cosines centred within templates, {self.pairs.compared})"
+        why_not = "no two prompts, or all, share a label"
+        how = {"why_not": why_not, "contrasts": contrasts, "moved": moved}
+        return record_by_over(table, self.design, null, **how)
 
     def _rows(
         self, cells: pd.DataFrame, name: str, strata: tuple[int, ...], estimate: np.ndarray, boots: np.ndarray
     ) -> pd.DataFrame:
         why = np.where(np.isfinite(estimate), "an estimate, not tested", self._why_nan(strata))
-        null = [f"none: {one}" for one in why]
-        return estimates(cells, self.design, estimate, boots, statistic=name, null=null)
+        null, resampled = [f"none: {one}" for one in why], self.units.resampled_text
+        return estimates(cells, self.design, estimate, boots, resampled, statistic=name, null=null)
 
     def _why_nan(self, strata: tuple[int, ...]) -> str:
         """Say why an estimate from these strata is NaN."""
-        empty = [STRATA[k] for k in strata if not len(self.members[k][0])]
+        empty = [STRATA[k] for k in strata if not (self.members[k][0] * self.members[k][1]).any()]
         if self.design.numeric and strata in CORRELATIONS.values():
             return f"no pairs of prompts that differ in {self.design.label}, or all samples are equal"
         return f"no two samples are {empty[0]!r}" if empty else "all samples are equal (deterministic)"
-
-    def _bootstrap(self, stratum: int, values: np.ndarray) -> np.ndarray:
-        """Mean of a stratum's pairs [pairs, cells] in every bootstrap, [m, cells]."""
-        i, j = self.members[stratum]
-        means = np.full((len(self.bootstraps), values.shape[1]), np.nan, np.float32)
-        for rows in pieces(len(means), len(i)):
-            weights = self.bootstraps.pairs(i, j, rows)  # [m, pairs]
-            total = weights.sum(axis=1, keepdims=True)
-            np.divide(weights @ values, total, out=means[rows], where=total > 0)
-        return means
-
-    def _correlation(self, values: np.ndarray, a: int, b: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Correlate cosines [pairs, cells] with nearness: observed [cells], null and resampled [m, cells]."""
-        i, j = np.concatenate([self.members[a], self.members[b]], axis=1)
-        values = values - values.mean(axis=0) if len(i) else values
-        null = np.full((len(self.labels), values.shape[1]), np.nan)
-        boots = np.full((len(self.bootstraps), values.shape[1]), np.nan)
-        distance = np.abs(self.observed[i] - self.observed[j])  # [pairs]
-        if not len(i) or not np.ptp(distance):
-            return np.full(values.shape[1], np.nan), null, boots
-        size = np.linalg.norm(values, axis=0)
-        unit = np.divide(values, size, out=np.full(values.shape, np.nan), where=size > 0)
-        for rows in pieces(len(null), len(i)):
-            null[rows] = -_unit(_centred(np.abs(self.labels[rows][:, i] - self.labels[rows][:, j]))) @ unit
-        for rows in pieces(len(boots), len(i)):
-            weights = self.bootstraps.pairs(i, j, rows).astype(float)  # [m, pairs]
-            weights /= np.maximum(weights.sum(axis=1, keepdims=True), 1)
-            away = distance - weights @ distance[:, None]
-            spread = weights @ values**2 - (weights @ values) ** 2  # [m, cells]
-            scale = np.sqrt(np.maximum(spread, 0) * (weights * away**2).sum(axis=1, keepdims=True))
-            product = (weights * away) @ values
-            boots[rows] = -np.divide(product, scale, out=np.full(product.shape, np.nan), where=scale > 0)
-        return -_unit(_centred(distance)[None])[0] @ unit, null, boots
-
-    def _null(self, same: np.ndarray, other: np.ndarray, a: int, b: int) -> np.ndarray:
-        """Emotion effect under every permutation, [m, cells]."""
-        # In float64 a relabeling that only renames ties with the observed effect.
-        values = np.concatenate([same, other]).astype(float)  # [pairs, cells]
-        i, j = np.concatenate([self.members[a], self.members[b]], axis=1)
-        null = np.full((len(self.labels), values.shape[1]), np.nan)
-        if not len(same) or not len(other) or not self.design.can_test:
-            return null
-        total = values.sum(axis=0)
-        for rows in pieces(len(self.labels), len(i)):
-            equal = (self.labels[rows][:, i] == self.labels[rows][:, j]).astype(float)  # [m, pairs]
-            n_equal = equal.sum(axis=1, keepdims=True)
-            summed, n_other = equal @ values, len(i) - n_equal
-            both = (n_equal * n_other)[:, 0] > 0
-            null[rows][both] = summed[both] / n_equal[both] - (total - summed[both]) / n_other[both]
-        return null
-
-
-def _centred(values: np.ndarray) -> np.ndarray:
-    return values - values.mean(axis=-1, keepdims=True)
-
-
-def _mean(values: np.ndarray) -> np.ndarray:
-    return values.mean(axis=0, dtype=float) if len(values) else np.full(values.shape[1], np.nan)
 
 
 _TESTED_WHOLE = {"measure": CENTRED, "window": "whole", "statistic": [OTHER_SEED, RATING_OTHER_SEED]}

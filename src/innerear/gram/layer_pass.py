@@ -10,7 +10,8 @@ import numpy as np
 
 from innerear.errors import InputError
 from innerear.gram.products import double_centred, inner_products, set_aside
-from innerear.gram.reading import cosine, named_windows
+from innerear.gram.prompt_sums import Prompts, all_sums, coordinates
+from innerear.gram.reading import cosine, named_windows, raw_gram
 from innerear.gram.step_groups import CoarseSteps
 from innerear.gram.windows import WindowSums, window_arrays
 from innerear.io.machine import files_at_once
@@ -36,6 +37,8 @@ def layer_gram(
     n_bins: int = 20,
     steps_per_matrix: int = 1,
     memory_mb: int = 512,
+    prompts: Prompts | None = None,
+    pairs: bool = True,
 ) -> tuple[Arrays, Coords]:
     """Read each stack of a layer once and return its Gram matrices.
 
@@ -51,12 +54,17 @@ def layer_gram(
         the axis ``step`` is then a group; its coordinate is the group's first step.
     memory_mb : limit of two blocks of steps, as stored: a thread reads the next block while one is computed.
         The results take further memory.
+    prompts : whose samples they are; adds `sums` and `window_sums`.
+    pairs : whether to keep `gram` and `standardised`, N × N a step. The analyses need them only of windows.
 
     Returns
     -------
     Arrays by name, each with the names of its axes, and the coordinates of each axis, for `GramFile.write`;
     float32 unless stated. Every Gram matrix is centred across samples before the product.
 
+    - `sums` [branch, measure, pairs, step, pair], `window_sums`: sums over the seeds of prompts, see
+      `innerear.gram.prompt_sums`.
+    - `squared` [branch, step, sample]: squared lengths of the centred states.
     - `gram`, `standardised` [branch, step, sample, sample_2]: inner products at each step; cosines of
     features
       z-scored per dimension without constant dimensions (NaN if all are constant).
@@ -101,13 +109,16 @@ def layer_gram(
                 np.subtract(
                     stored[branches.index("cond")], stored[branches.index("uncond")], out=features[-1]
                 )
-            for name, values in _step(features, weights @ mean, weights**2 @ rounding).items():
+            found = _step(features, weights @ mean, weights**2 @ rounding)
+            for name, values in _kept(found, prompts, pairs).items():
                 if name not in arrays:
                     kind = bool if name == "deterministic" else np.float32
-                    whole = np.empty((len(names), len(complete), *values.shape[1:]), kind)
-                    arrays[name] = (_AXES[name], whole)
-                arrays[name][1][:, step] = values
-    arrays |= window_arrays(sums, weights, windows, arrays["deterministic"][1])
+                    shape = [len(names), *values.shape[1:]]
+                    shape.insert(_AXES[name].index("step"), len(complete))
+                    arrays[name] = (_AXES[name], np.empty(shape, kind))
+                axes, whole = arrays[name]
+                np.moveaxis(whole, axes.index("step"), 1)[:, step] = values
+    arrays |= window_arrays(sums, weights, windows, arrays["deterministic"][1], prompts)
     arrays["complete"] = (("step",), complete)
     arrays["step_count"] = (("step",), coarse.counts.astype(np.int32))
     return arrays, _coordinates(arrays, names, windows) | {"step": coarse.starts.astype(np.int32)}
@@ -123,6 +134,8 @@ def stacks_gram(
     n_bins: int = 20,
     steps_per_matrix: int = 1,
     memory_mb: int = 512,
+    prompts: Prompts | None = None,
+    pairs: bool = True,
 ) -> tuple[Arrays, Coords, dict[str, object]]:
     """Return `layer_gram` of stack files, with sample ids as coordinates and the stacks' provenance.
 
@@ -131,7 +144,7 @@ def stacks_gram(
     paths, sample_ids : [N] in the order of every sample axis.
     layer, site : which dataset of each stack.
     contents : [N] content hashes that the stacks must have, as an index lists them.
-    n_bins, steps_per_matrix, memory_mb : as for `layer_gram`.
+    n_bins, steps_per_matrix, memory_mb, prompts, pairs : as for `layer_gram`.
 
     Returns
     -------
@@ -172,6 +185,8 @@ def stacks_gram(
             n_bins=n_bins,
             steps_per_matrix=steps_per_matrix,
             memory_mb=memory_mb,
+            prompts=prompts,
+            pairs=pairs,
         )
         stored_levels = np.empty((len(paths), len(branches), len(kept)), np.float32)
         for i in range(len(paths)):
@@ -191,12 +206,14 @@ def _level_share(levels: np.ndarray, arrays: Arrays, branches: Sequence[str]) ->
     of_all = np.tensordot(_derived(branches)[1], levels, (1, 1))  # [all C, N, S]
     d_model = arrays["window_mean"][1].shape[-1]
     in_levels = d_model * np.square(of_all).sum(axis=1)
-    about = np.trace(arrays["gram"][1], axis1=-2, axis2=-1)
+    about = arrays["squared"][1].sum(axis=-1)
     total = in_levels + about + levels.shape[0] * np.square(arrays["mean_norm"][1])
     return np.divide(in_levels, total, out=np.full(total.shape, np.nan, np.float32), where=total > 0)
 
 
 _AXES = {
+    "sums": ("branch", "measure", "pairs", "step", "pair"),
+    "squared": ("branch", "step", "sample"),
     "gram": ("branch", "step", "sample", "sample_2"),
     "standardised": ("branch", "step", "sample", "sample_2"),
     "mean_product": ("branch", "step", "sample"),
@@ -305,8 +322,22 @@ def _step(features: np.ndarray, mean: np.ndarray, rounding: np.ndarray) -> dict[
     np.put_along_axis(features, largest, large.astype(np.float32), axis=-1)
     features *= np.where(varies, 1 / np.sqrt(np.where(varies, variance, 1)), 0).astype(np.float32)[:, None]
     features[result["deterministic"]] = 0
-    result["standardised"] = cosine(double_centred(inner_products(features)))
+    result["scored"] = double_centred(inner_products(features))
     return result
+
+
+def _kept(found: dict[str, np.ndarray], prompts: Prompts | None, pairs: bool) -> dict[str, np.ndarray]:
+    """Reduce a step's matrices to what is stored."""
+    gram, scored = found.pop("gram"), found.pop("scored")
+    found["squared"] = np.einsum("cnn->cn", gram)
+    if prompts:
+        sums = all_sums(prompts, gram, scored, raw_gram(gram, found["mean_product"], found["mean_norm"]))
+        equal = found["deterministic"]
+        sums[equal, 0], sums[equal, 1:-1] = 0, np.nan
+        found["sums"] = sums
+    if pairs:
+        found |= {"gram": gram, "standardised": cosine(scored)}
+    return found
 
 
 def _coordinates(arrays: Arrays, branches: Sequence[str], windows: Mapping[str, tuple[int, int]]) -> Coords:
@@ -314,4 +345,6 @@ def _coordinates(arrays: Arrays, branches: Sequence[str], windows: Mapping[str, 
     sizes = {axis: n for axes, values in arrays.values() for axis, n in zip(axes, values.shape, strict=True)}
     coords: Coords = {axis: np.arange(n, dtype=np.int32) for axis, n in sizes.items()}
     names = [name for name in windows if not name.startswith("bin_")]
+    if "sums" in arrays:
+        coords |= coordinates()
     return coords | {"branch": np.array(branches), "window": np.array(names)}

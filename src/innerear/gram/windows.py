@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from innerear.gram.products import inner_products, set_aside
+from innerear.gram.prompt_sums import Prompts, all_sums
 from innerear.gram.reading import cosine
 from innerear.stacks.gram_file import Arrays
 
@@ -46,7 +47,11 @@ class WindowSums:
 
 
 def window_arrays(
-    sums: WindowSums, weights: np.ndarray, windows: Mapping[str, tuple[int, int]], deterministic: np.ndarray
+    sums: WindowSums,
+    weights: np.ndarray,
+    windows: Mapping[str, tuple[int, int]],
+    deterministic: np.ndarray,
+    prompts: Prompts | None = None,
 ) -> Arrays:
     """Return the windows' and bins' arrays, as `layer_gram` documents them.
 
@@ -60,19 +65,29 @@ def window_arrays(
     n_samples, d_model = sums.centred.shape[2:]
     shape = (len(weights), len(names), n_samples)
     means, grams, cosines = (np.empty((*shape, n), np.float32) for n in (d_model, n_samples, n_samples))
+    reduced: list[np.ndarray] = []
     for w, name in enumerate(names):
         begin, stop = windows[name]
         centred, mean = sums.average(weights, begin, stop)
         means[:, w] = centred + mean[:, None]
         for branch in range(len(weights)):
             constant = deterministic[branch, begin:stop].all()
-            grams[branch, w], cosines[branch, w] = _window(centred[branch], mean[branch], constant)
+            gram, scored = _window(centred[branch], mean[branch], constant)
+            grams[branch, w], cosines[branch, w] = gram, cosine(scored)
+            if prompts:
+                raw = means[branch, w] @ means[branch, w].T
+                reduced.append(all_sums(prompts, *(one[None].astype(float) for one in (gram, scored, raw))))
     square = ("branch", "window", "sample", "sample_2")
     arrays: Arrays = {
         "window_mean": (("branch", "window", "sample", "d_model"), means),
         "window_gram": (square, grams),
         "window_standardised": (square, cosines),
     }
+    if prompts:
+        by_window = np.concatenate(reduced)  # [W * C, measures, 2, pairs]
+        by_window = by_window.reshape(len(names), len(weights), *by_window.shape[1:])
+        axes = ("branch", "measure", "pairs", "window", "pair")
+        arrays["window_sums"] = (axes, by_window.transpose(1, 2, 3, 0, 4))
     spans = list(windows.values())[len(names) :]
     edges = np.array(spans, np.int32).reshape(-1, 2)
     bins = _bin_grams(sums, weights, windows["whole"], spans)
@@ -82,13 +97,13 @@ def window_arrays(
 
 
 def _window(centred: np.ndarray, mean: np.ndarray, deterministic: np.bool) -> tuple[np.ndarray, np.ndarray]:
-    """Return the Gram matrix of a window's features [N, D] about their mean [D], and standardised cosines."""
+    """Return the Gram matrix of a window's features [N, D] about their mean [D], and that of them z-scored."""
     if deterministic:
         centred = np.zeros_like(centred)
     scale = centred.std(axis=0)
     constant = scale <= 1e-6 * np.abs(centred + mean).max(axis=0)
     scored = centred * np.where(constant, 0, 1 / np.where(constant, 1, scale))
-    return centred @ centred.T, cosine(scored @ scored.T)
+    return centred @ centred.T, scored @ scored.T
 
 
 def _bin_grams(

@@ -34,9 +34,7 @@ def state_norms(grams: Mapping[int, GramSource]) -> NDArray[np.float32]:
     for gram in grams.values():
         one = "uncond" if "uncond" in gram.labels("branch") else 0
         mean, product = gram.read("mean_norm", branch=one), gram.read("mean_product", branch=one)
-        # Step by step: of each matrix [N, N] only the diagonal is wanted.
-        centred = [np.diagonal(gram.read("gram", step=step, branch=one)) for step in range(len(mean))]
-        squared = np.stack(centred) + 2 * product + np.square(mean)[:, None]  # [S, N]
+        squared = gram.read("squared", branch=one) + 2 * product + np.square(mean)[:, None]  # [S, N]
         length = np.sqrt(np.maximum(squared, np.finfo(np.float32).tiny))
         complete = np.asarray(gram.read("complete"), bool)
         level = 20 * np.log10(length / np.median(length[complete]))

@@ -7,17 +7,23 @@ import pandas as pd
 
 from innerear.statistics.design import Design
 from innerear.statistics.significance import with_interval
-from innerear.statistics.table import INTERVAL, Maxima, blank, record
+from innerear.statistics.table import INTERVAL, Maxima, blank, record, record_flips
 
 
 def estimates(
-    cells: pd.DataFrame, design: Design, estimate: np.ndarray, boots: np.ndarray, **columns: object
+    cells: pd.DataFrame,
+    design: Design,
+    estimate: np.ndarray,
+    boots: np.ndarray,
+    resampled: str = "",
+    **columns: object,
 ) -> pd.DataFrame:
     """Return rows of estimates [cells] with intervals of bootstraps [m, cells], and without a test yet.
 
-    `cells` has columns that say which cell; `columns` are further ones, or in place of the interval's.
+    `cells` has columns that say which cell; `columns` are further ones, or in place of the interval's. `resampled` is
+    what bootstraps resample, if not `Design.resampled`.
     """
-    return blank(cells, design, **with_interval(estimate, boots, design.resampled) | columns)
+    return blank(cells, design, **with_interval(estimate, boots, resampled or design.resampled) | columns)
 
 
 def write_estimates(
@@ -38,7 +44,15 @@ def no_p(design: Design) -> list[str]:
     return [f"estimates without p: {design.why_not()}"] if design.why_not() else []
 
 
-def record_by_over(table: pd.DataFrame, design: Design, null: np.ndarray, *, why_not: str) -> list[Maxima]:
+def record_by_over(
+    table: pd.DataFrame,
+    design: Design,
+    null: np.ndarray,
+    *,
+    why_not: str,
+    contrasts: np.ndarray | None = None,
+    moved: str = "",
+) -> list[Maxima]:
     """Test one statistic's steps and its windows (column `over`), each as a family, and write the results.
 
     Parameters
@@ -46,12 +60,17 @@ def record_by_over(table: pd.DataFrame, design: Design, null: np.ndarray, *, why
     table : rows of `estimates`, changed in place. Rows whose estimate is NaN keep the reason in `null`.
     null : [≤ m, rows] the estimate under each permutation.
     why_not : why rows with an estimate were not tested, where the design would allow it.
+    contrasts : [rows, T, T] for the sign flips of templates, see `record_flips`.
+    moved : as in `record`.
     """
     estimate, maxima = table["estimate"].to_numpy(float), []
     reasons = table["null"].where(np.isnan(estimate))
     for over in dict.fromkeys(table["over"]):
         mine = np.flatnonzero(table["over"] == over)
         family = f"{over} of this layer and branch"
-        maxima += record(table, mine, design, estimate[mine], null[:, mine], family=family, why_not=why_not)
+        how = {"family": family, "why_not": why_not, "moved": moved}
+        maxima += record(table, mine, design, estimate[mine], null[:, mine], **how)
+        if contrasts is not None:
+            maxima += record_flips(table, mine, design, contrasts[mine])
     table["null"] = reasons.fillna(table["null"])
     return maxima

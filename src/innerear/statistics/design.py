@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from innerear.statistics.exchange import REFITS, Exchange
+from innerear.statistics.flips import Flips
 from innerear.statistics.folds import MAX_FOLDS, Fold, Folds
 from innerear.statistics.resampling import Bootstraps, Resampling
 from innerear.statistics.sheet import CONTROL, texts
@@ -27,7 +28,7 @@ STRATA = {
 }
 
 
-class Design(Exchange, Folds, Resampling):
+class Design(Exchange, Flips, Folds, Resampling):
     """Which samples there are, and what may be exchanged with what; parameters are those of `Sheet`.
 
     Notes
@@ -67,6 +68,13 @@ class Design(Exchange, Folds, Resampling):
     def subset(self, rows: np.ndarray) -> "Design":
         """Return the design of some of the samples, for folds within a training set."""
         return self._of(self.samples.iloc[np.sort(rows)])
+
+    def of_prompts(self) -> "Design":
+        """Return the design of the prompts' means over seeds: a sample each, with the same permutations."""
+        design = self._of(self.samples.iloc[self.rows[:, 0]])
+        if self.n_permutations:
+            design.use_table(self.prompt_permutations())
+        return design
 
     def _of(self, samples: pd.DataFrame) -> "Design":
         sizes = {"n_permutations": self.n_permutations, "n_bootstraps": self.n_bootstraps}

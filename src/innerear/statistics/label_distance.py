@@ -4,7 +4,6 @@ Both are linear in the Gram matrix of the prompts, and relabeling permutes the w
 relabelings are the rows of one matrix product.
 """
 
-from functools import cached_property
 from itertools import combinations
 
 import numpy as np
@@ -12,115 +11,159 @@ import numpy as np
 from innerear.statistics.anova import Anova
 from innerear.statistics.design import Design
 from innerear.statistics.pieces import pieces
+from innerear.statistics.prompt_pairs import Units
 
 
 def prompt_means(kernel: np.ndarray, design: Design) -> np.ndarray:
     """Return inner products of the prompts' means over seeds, [..., P, P], of kernel [..., N, N]."""
-    return kernel[..., design.rows[:, :, None, None], design.rows].mean(axis=(-3, -1), dtype=float)
+    rows = kernel[..., design.rows, :].mean(axis=-2, dtype=float)  # [..., P, N]
+    return rows[..., design.rows].mean(axis=-1)
 
 
 def permuted_sums(weights: np.ndarray, kernel: np.ndarray, permutations: np.ndarray) -> np.ndarray:
     """Return Σ weights ∘ kernel [m, cells] under relabelings [m, P] of the prompts.
 
-    Of weights [P, P], kernels [cells, P, P] and `Design.prompt_permutations`.
+    Of symmetric weights [P, P] with any diagonal, symmetric kernels [cells, P, P] and `Design.prompt_permutations`.
     """
-    flat = kernel.reshape(len(kernel), -1).T
+    i, j = np.triu_indices(len(weights))
+    flat = np.ascontiguousarray((kernel + kernel.swapaxes(1, 2))[:, i, j].T)  # [pairs, cells]
+    flat[i == j] /= 2
     sums = np.empty((len(permutations), len(kernel)))
-    for rows in pieces(len(permutations), weights.size):
+    for rows in pieces(len(permutations), len(i)):
         moved = permutations[rows]
-        sums[rows] = weights[moved[:, :, None], moved[:, None, :]].reshape(len(moved), -1) @ flat
+        sums[rows] = weights[moved[:, i], moved[:, j]] @ flat
     return sums
 
 
 class Distance:
-    """Cross-validated squared distance between labels (Walther et al. 2016), folds whole templates.
+    """Cross-validated squared distance between labels (Walther et al. 2016), between whole templates.
 
-    For each pair of labels, the difference of their means in one fold times that in another, averaged over
-    all pairs of folds that hold both labels, then over pairs of labels. Two folds' noise is independent,
-    so the expectation is the true squared distance, 0 without effect; an estimate may be negative.
-    For a rating: the squared length of the change per unit of the rating.
+    For each pair of labels, the difference of their means in one template times that in another, averaged over all
+    pairs of templates that hold both labels, then over pairs of labels. Two templates' noise is independent, so the
+    expectation is the true squared distance, 0 without effect; an estimate may be negative. Without templates the
+    folds of `Design.folds` take their place.
+
+    For a rating: the squared length of the change per unit of the rating. Of two templates' covariances with it, over
+    the product of its sums of squares there: templates of little spread in the rating count little.
+
+    Attributes
+    ----------
+    unit_of : [P] number of each prompt's template, or of its fold.
+    weights : [P, P]; the distance is Σ weights ∘ prompt means.
+    possible : whether two units hold the same two labels.
     """
 
     def __init__(self, design: Design) -> None:
         self.design = design
-        folds = [np.unique(design.prompt_of[fold.test]) for fold in design.folds()]
-        #: [Q, F, P] weights of the prompts in each contrast of each fold; NaN where it holds no such contrast
-        self.contrasts = np.stack([_contrasts(design, prompts) for prompts in folds], axis=1)
+        self.unit_of, self.folds = fold_units(design)
+        self.weights = (_of_rating if design.numeric else _of_labels)(design, self.unit_of)
+        self.possible = bool(self.weights.any())
 
-    @cached_property
-    def _terms(self) -> list[tuple[float, np.ndarray]]:
-        """Signed non-negative weights [P, P] that sum to `weights`."""
-        terms = []
-        for contrast in self.contrasts:
-            valid = contrast[np.isfinite(contrast).all(axis=1)]  # [F, P]
-            if len(valid) > 1:
-                plus, minus = np.maximum(valid, 0), np.maximum(-valid, 0)
-                terms += [
-                    (1.0, _between(plus, plus)),
-                    (1.0, _between(minus, minus)),
-                    (-1.0, _between(plus, minus) + _between(minus, plus)),
-                ]
-        return [(3 * sign / len(terms), weights) for sign, weights in terms]
+    def contrasts(self, kernel: np.ndarray) -> np.ndarray:
+        """Return each template's differences times each other's [cells, T, T], of kernel [cells, P, P].
 
-    @property
-    def possible(self) -> bool:
-        """Whether two folds hold the same two labels."""
-        return bool(self._terms)
-
-    @cached_property
-    def weights(self) -> np.ndarray:
-        """[P, P]; the distance is Σ weights ∘ prompt means."""
-        return sum((sign * one for sign, one in self._terms), np.zeros((self.design.n_prompts,) * 2))
+        Their sum is the distance; the diagonal is 0. Sign flips of templates move them, see `record_flips`.
+        """
+        return Units(self.design).sums(self.weights * kernel)
 
     def bootstrap(self, kernel: np.ndarray) -> np.ndarray:
-        """Return the distance in every bootstrap, [m, cells], of kernel [cells, N, N].
+        """Return the distance in every bootstrap of templates, [m, cells], of kernel [cells, P, P].
 
         NaN where a resample holds a single template.
         """
-        boots = self.design.bootstraps()
-        i, j = np.nonzero(np.triu(self.design.exchangeable_pairs()))
-        prompts = self.design.prompt_of[i], self.design.prompt_of[j]
-        values = np.ascontiguousarray(kernel[:, i, j].T, np.float32)  # [pairs, cells]
-        result = np.empty((len(boots), len(kernel)), np.float32)
-        for rows in pieces(len(boots), len(i)):
-            counts = boots.pairs(i, j, rows)  # [m, pairs]
-            combined = np.zeros_like(counts)
-            for sign, weights in self._terms:
-                mass = weights[prompts] / len(self.design.seeds) ** 2  # symmetric, and i < j
-                some = np.flatnonzero(mass)
-                weighed = counts[:, some] * mass[some].astype(np.float32)
-                total = weighed.sum(axis=1, keepdims=True)
-                scale = np.divide(mass.sum(), total, out=np.full_like(total, np.nan), where=total > 0)
-                combined[:, some] += np.float32(2 * sign) * scale * weighed
-            result[rows] = combined @ values
-        return result
+        units, total = Units(self.design), 0.0
+        for sign in (1, -1):
+            part = np.maximum(sign * self.weights, 0)
+            total = total + sign * part.sum() * units.resampled(units.sums(part * kernel), units.sums(part))
+        return np.asarray(total)
 
     def fold_products(self, kernel: np.ndarray, permutations: np.ndarray) -> np.ndarray:
-        """Return each fold's differences times each other fold's, [m, F, F], of one kernel [P, P].
+        """Return each fold's differences times each other fold's, [m, F, F, cells], under relabelings [m, P].
 
-        Averaged over contrasts; the mean off the diagonal is the distance. NaN where a fold lacks one.
+        Averaged over pairs of their templates, of kernel [cells, P, P]; the mean off the diagonal is the distance
+        where folds are equally large. NaN on the diagonal, and where two folds hold no two labels in common.
         """
-        moved = self.contrasts[:, :, permutations].transpose(2, 0, 1, 3)  # [m, Q, F, P]
-        return ((moved @ kernel) @ moved.swapaxes(-1, -2)).mean(axis=1)
+        n, blocked, mass = self.folds.max() + 1, self.design.blocked, np.abs(self.weights)
+        result = np.full((len(permutations), n, n, len(kernel)), np.nan)
+        for f, g in combinations(range(n), 2):
+            one, other = np.flatnonzero(self.folds == f), np.flatnonzero(self.folds == g)
+            size = mass[np.ix_(one, other)].sum()
+            if blocked:  # prompts stay in their fold
+                found = _block_sums(self.weights, kernel[:, one[:, None], other], permutations, one, other)
+            else:
+                masked = np.zeros_like(self.weights)
+                masked[np.ix_(one, other)] = self.weights[np.ix_(one, other)]
+                found = permuted_sums((masked + masked.T) / 2, kernel, permutations)
+            result[:, f, g] = result[:, g, f] = found * (mass.sum() / size if size else np.nan)
+        return result
 
 
-def _contrasts(design: Design, prompts: np.ndarray) -> np.ndarray:
-    """Weights [Q, P] of a fold's prompts: differences of label means, or the slope on the rating."""
-    targets = design.targets[prompts]
-    weights = np.zeros((design.targets.shape[1], design.n_prompts))
-    with np.errstate(invalid="ignore"):  # 0 / 0 is NaN: the fold lacks a label, or has one rating
-        if design.numeric:
-            about = targets - targets.mean(axis=0)
-            weights[:, prompts] = (about / (about**2).sum(axis=0)).T
-            return weights
-        weights[:, prompts] = (targets / targets.sum(axis=0)).T
-    return np.array([weights[a] - weights[b] for a, b in combinations(range(len(weights)), 2)])
+def flipped_fold_products(contrasts: np.ndarray, design: Design) -> np.ndarray:
+    """Return `Distance.fold_products` [m', F, F, cells] under each of `Design.flips`, of contrasts [cells, T, T].
+
+    Row 0 is the observed one. NaN on the diagonal.
+    """
+    fold_of = np.empty(design.n_templates, int)
+    fold_of[design.block_of] = fold_units(design)[1]
+    signs, n = design.flips().astype(float), fold_of.max() + 1
+    result = np.full((len(signs), n, n, len(contrasts)), np.nan)
+    n_pairs = design.n_templates * (design.n_templates - 1)
+    for f, g in combinations(range(n), 2):
+        one, other = np.flatnonzero(fold_of == f), np.flatnonzero(fold_of == g)
+        pairs = (signs[:, one, None] * signs[:, None, other]).reshape(len(signs), -1)
+        found = pairs @ contrasts[:, one[:, None], other].reshape(len(contrasts), -1).T
+        result[:, f, g] = result[:, g, f] = found * n_pairs / (len(one) * len(other))
+    return result
 
 
-def _between(x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """Mean of x_f y_gᵀ over all ordered pairs of folds f ≠ g, for x, y [F, P]."""
-    n = len(x)
-    return (np.outer(x.sum(axis=0), y.sum(axis=0)) - x.T @ y) / (n * (n - 1))
+def fold_units(design: Design) -> tuple[np.ndarray, np.ndarray]:
+    """Return the number of each prompt's unit, its template or fold, and of its fold: both [P]."""
+    fold_of = np.empty(design.n_prompts, int)
+    for number, fold in enumerate(design.folds()):
+        fold_of[design.prompt_of[fold.test]] = number
+    return design.block_of if design.blocked else fold_of, fold_of
+
+
+def _block_sums(
+    weights: np.ndarray, kernel: np.ndarray, permutations: np.ndarray, one: np.ndarray, other: np.ndarray
+) -> np.ndarray:
+    """Σ weights ∘ kernel [m, cells] over the prompts `one` × `other`, of kernel [cells, one, other]."""
+    flat = kernel.reshape(len(kernel), -1).T
+    sums = np.empty((len(permutations), len(kernel)))
+    for rows in pieces(len(permutations), len(flat)):
+        moved = permutations[rows]
+        sums[rows] = weights[moved[:, one, None], moved[:, None, other]].reshape(len(moved), -1) @ flat
+    return sums
+
+
+def _of_labels(design: Design, unit_of: np.ndarray) -> np.ndarray:
+    """Weights [P, P] of the distance between categories."""
+    label_of = design.targets.argmax(axis=1)
+    n = np.zeros((unit_of.max() + 1, design.targets.shape[1]))  # [T, Q] prompts
+    np.add.at(n, (unit_of, label_of), 1)
+    has = (n > 0).astype(float)
+    both = has.T @ has  # [Q, Q] templates that hold both labels
+    np.fill_diagonal(both, 0)
+    usable = both > 1
+    each = np.divide(1, both * (both - 1), out=np.zeros_like(both), where=usable)
+    each /= max(usable.sum() / 2, 1)
+    shared = has[:, None] * has[None]  # [T, T, Q]
+    alike = shared * (shared @ each)  # Σ over the other label of a pair that both templates hold
+    t, u, a, b = unit_of[:, None], unit_of, label_of[:, None], label_of
+    unlike = -each[a, b] * shared[t, u, a] * shared[t, u, b]
+    weights = np.where(a == b, alike[t, u, a], unlike) / (n[t, a] * n[u, b])
+    return np.where(t == u, 0, weights)
+
+
+def _of_rating(design: Design, unit_of: np.ndarray) -> np.ndarray:
+    """Weights [P, P] of the squared slope on a rating."""
+    rating = design.targets[:, 0]
+    n = np.bincount(unit_of)
+    about = rating - (np.bincount(unit_of, rating) / n)[unit_of]
+    squares = np.bincount(unit_of, about**2)
+    total = squares.sum() ** 2 - (squares**2).sum()
+    weights = np.where(np.equal.outer(unit_of, unit_of), 0, np.outer(about, about))
+    return weights / total if total > 0 else np.zeros_like(weights)
 
 
 class Explained(Anova):
@@ -138,21 +181,38 @@ class Explained(Anova):
             total + mean_square, np.finfo(float).tiny
         )
 
-    def dispersion_f(self, kernel: np.ndarray, permutations: np.ndarray) -> np.ndarray:
-        """Return the F ratio of prompts' distances to the mean of their label, [m, cells] (Anderson 2006).
+    def dispersion(self, kernel: np.ndarray, permutations: np.ndarray) -> np.ndarray:
+        """Return how unequally labels disperse: the largest ÷ the smallest median distance, [m, cells].
 
-        Labels that differ in dispersion can look like labels that differ in mean. Residuals, free of
-        template and label means, are permuted, and their distances to the label means computed anew.
-        Permuting the distances themselves finds too much, since one mean made all of a label's few
-        distances.
+        Distances of prompts to the mean of their label, without template means (Anderson 2006). Each is divided by
+        what its share in that mean takes off it; the median of a label heeds no single prompt. For a rating: the
+        share of the distances' variance that the rating explains. Residuals, free of template and label means, are
+        permuted, and distances computed anew: permuting the distances themselves finds too much, since one mean made
+        all of a label's few distances.
         """
-        rest = self.remove - self.label
+        rest, basis = self.remove - self.label, self.directions.T  # [P, P], [P, d]
         residual = rest @ kernel @ rest
-        squared = np.stack(
-            [permuted_sums(np.outer(row, row), residual, np.argsort(permutations, axis=1)) for row in rest],
-            axis=-1,
-        )  # [m, cells, P]
-        z = np.sqrt(np.maximum(squared, 0)) @ self.remove
-        explained = np.einsum("...p,pq,...q", z, self.label, z, optimize=True)
-        unexplained = np.maximum((z**2).sum(axis=-1) - explained, np.finfo(float).tiny)
-        return explained / self.between / (unexplained / self.within)
+        kept = np.maximum(np.diagonal(rest), np.finfo(float).eps)
+        result = np.empty((len(permutations), len(kernel)))
+        for rows in pieces(len(permutations), basis.size, at_most=2**22):
+            stand_in = permutations[rows]  # [m, P]
+            moved = basis[np.argsort(stand_in, axis=1)].transpose(1, 0, 2)  # [P, m, d]
+            flat = np.ascontiguousarray(moved).reshape(len(basis), -1)
+            for cell, inner in enumerate(residual):
+                along = (inner @ flat).reshape(moved.shape)
+                corner = np.einsum("pmd,pme->mde", moved, along, optimize=True)
+                along = along[stand_in, np.arange(len(stand_in))[:, None]]  # [m, P, d]
+                squared = np.diagonal(inner)[stand_in] - 2 * (along * basis).sum(axis=-1)
+                squared += ((basis @ corner) * basis).sum(axis=-1)
+                result[rows, cell] = self._unequal(np.sqrt(np.maximum(squared, 0) / kept))
+        return result
+
+    def _unequal(self, distances: np.ndarray) -> np.ndarray:
+        """Dispersion [m] of distances [m, P]."""
+        if self.design.numeric:
+            about = distances @ self.remove
+            total = np.maximum((about**2).sum(axis=1), np.finfo(float).tiny)
+            return ((about @ self.directions.T) ** 2).sum(axis=1) / total
+        members = self.design.targets.T > 0  # [Q, P]
+        medians = np.stack([np.median(distances[:, one], axis=1) for one in members])
+        return medians.max(axis=0) / np.maximum(medians.min(axis=0), np.finfo(float).tiny)

@@ -7,6 +7,7 @@ the labels: all relabelings are columns of one matrix product (Saunders et al. 1
 import numpy as np
 
 from innerear.statistics.design import Bootstraps, Design
+from innerear.statistics.pieces import pieces
 from innerear.statistics.ridge import ridge_operators
 
 #: penalty, in units of the mean eigenvalue of the centred training kernel
@@ -68,22 +69,13 @@ def evidence_null(operators: np.ndarray, design: Design) -> np.ndarray:
     """
     lead, m = operators.shape[:-2], design.n_permutations
     by_prompt = operators[..., design.rows[:, :, None, None], design.rows].sum(axis=(-3, -1))  # [..., P, P]
-    targets = centred_targets(design)[design.prompt_permutations()]  # [m, P, Q]
-    products = (targets @ targets.swapaxes(1, 2)).reshape(m, -1)  # [m, P * P]
-    null = products @ by_prompt.reshape(-1, products.shape[1]).T / design.n_samples
+    targets, moved = centred_targets(design), design.prompt_permutations()
+    flat = np.ascontiguousarray(by_prompt.reshape(-1, len(targets) ** 2).T) / design.n_samples
+    null = np.empty((m, flat.shape[1]))
+    for rows in pieces(m, len(flat)):
+        of_prompts = targets[moved[rows]]  # [m, P, Q]
+        null[rows] = (of_prompts @ of_prompts.swapaxes(1, 2)).reshape(-1, len(flat)) @ flat
     return null.reshape(m, *lead)
-
-
-def evidence_null_by_prompt(operators: np.ndarray, design: Design) -> np.ndarray:
-    """Return each prompt's mean evidence under each permutation, [m, P, cells].
-
-    As `evidence_null`, of operators [cells, N, N].
-    """
-    by_prompt = operators[..., design.rows[:, :, None, None], design.rows].sum(axis=(-3, -1))  # [cells, P, P]
-    targets = centred_targets(design)[design.prompt_permutations()]  # [m, P, Q]
-    products = targets @ targets.swapaxes(1, 2)  # [m, P, P]
-    null = np.einsum("mpq,cpq->mpc", products, by_prompt, optimize=True)
-    return null / len(design.seeds)
 
 
 def evidence_bootstrap(own: np.ndarray, boots: Bootstraps) -> np.ndarray:

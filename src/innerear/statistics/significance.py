@@ -16,6 +16,13 @@ _TIE = 1e-5
 CONFIDENCE = 0.95
 #: p at or below it is significant, in tables, findings and figures
 ALPHA = 0.05
+#: what moved behind null maxima: labels between prompts, or the signs of templates
+PERMUTATION, FLIP = "labels", "signs"
+#: for either, the columns of the score, of the corrected p, and of the least p
+_CORRECTED = {
+    PERMUTATION: ("score", "p_corrected", "min_p"),
+    FLIP: ("flip_score", "p_flip_corrected", None),
+}
 #: share of bootstraps that may lack a statistic and be dropped; with more there is no interval
 MAX_DROPPED = 0.05
 
@@ -177,25 +184,42 @@ def correct_over(
     """
     table = pd.concat(tables, ignore_index=True)
     null = pd.concat(nulls, ignore_index=True)
+    for kind, (scored, corrected, least) in _CORRECTED.items():
+        if scored in table:
+            of_kind = null[null["moved"] == kind]
+            table[corrected] = _corrected(table, of_kind, by, scored, corrected, least)
+    families = np.full(len(table), "", object)
+    for key, rows in _rows_by(table, by).items():
+        families[rows] = family.format_map(dict(zip(by, key, strict=True)))
+    families[table["score"].isna()] = ""
+    return table.assign(family=families)
+
+
+def _corrected(
+    table: pd.DataFrame, null: pd.DataFrame, by: Sequence[str], scored: str, corrected: str, least: str | None
+) -> np.ndarray:
+    """Return a column of p corrected by max-T over each map of layers."""
     used = sorted(set(null["permutations"]))
     if len(used) > 1:
         raise InputError(
             f"layers were tested against different permutation tables ({', '.join(used)}): "
             "remake them with one study seed, one index and one number of permutations"
         )
-    values = null.drop(columns=[*by, "permutations"]).to_numpy(float)  # [layers * maps, m]
-    score, corrected = table["score"].to_numpy(float), table["p_corrected"].to_numpy(float, copy=True)
-    families, null_rows = np.full(len(table), "", object), _rows_by(null, by)
+    values = null.drop(columns=[*by, "permutations", "moved"]).to_numpy(float)  # [layers * maps, m]
+    score, p = table[scored].to_numpy(float), table[corrected].to_numpy(float, copy=True)
+    null_rows = _rows_by(null, by)
     for key, rows in _rows_by(table, by).items():
-        families[rows] = family.format_map(dict(zip(by, key, strict=True)))
         if key in null_rows:
-            corrected[rows] = max_t(score[rows], values[null_rows[key]].max(axis=0))
-    families[np.isnan(score)] = ""
-    return table.assign(p_corrected=np.maximum(corrected, table["min_p"].to_numpy(float)), family=families)
+            p[rows] = max_t(score[rows], values[null_rows[key]].max(axis=0))
+    return np.maximum(p, table[least].to_numpy(float)) if least else p
 
 
 def null_table(
-    rows: Sequence[tuple[Mapping[str, object], np.ndarray]], permutations: str, by: Sequence[str], m: int
+    rows: Sequence[tuple[Mapping[str, object], np.ndarray]],
+    permutations: str,
+    by: Sequence[str],
+    m: int,
+    flips: str = "",
 ) -> pd.DataFrame:
     """Table the null maxima of one layer's families, for `correct_over`: a column per permutation.
 
@@ -203,10 +227,12 @@ def null_table(
     ----------
     rows : for each family a mapping with the naming columns `by`, and its `Significance.null_max`; shorter
         than m if fewer permutations were used (then NaN), empty without a null.
-    permutations : `Design.permutation_hash` of the table behind them.
+    permutations, flips : `Design.permutation_hash` and `Design.flip_hash` of the tables behind them. Rows whose
+        mapping has ``moved: "signs"`` are of flips.
     """
-    names = pd.DataFrame([name for name, _ in rows], columns=list(by))
-    names["permutations"] = permutations
+    named = [{"moved": PERMUTATION} | dict(name) for name, _ in rows]
+    names = pd.DataFrame(named, columns=[*by, "moved"])
+    names["permutations"] = np.where(names["moved"] == FLIP, flips, permutations)
     values = np.full((len(rows), m), np.nan)
     for row, (_, null_max) in zip(values, rows, strict=True):
         row[: len(null_max)] = null_max

@@ -10,10 +10,14 @@ import pandas as pd
 from innerear.io.tables import write_table
 from innerear.stacks.gram_file import Arrays, Coords, GramFile
 from innerear.statistics.design import Design
-from innerear.statistics.significance import against_null, correct_over, write_test
+from innerear.statistics.flips import agreeing, flipped_sums
+from innerear.statistics.significance import FLIP, against_null, correct_over, write_test
 
 #: what a test says of a row, and what it was tested against
-TEST = ("p", "p_corrected", "score", "n_prompts", "n_perm", "min_p", "null", "family")
+TEST = (
+    *("p", "p_corrected", "p_flip", "p_flip_corrected", "k", "n_templates", "score", "flip_score"),
+    *("n_prompts", "n_perm", "min_p", "null", "family"),
+)
 #: an estimate and its interval
 INTERVAL = ("estimate", "ci_lo", "ci_hi")
 _UNTESTED = dict.fromkeys((*INTERVAL, *TEST), np.nan) | {"n_perm": 0, "null": "", "family": ""}
@@ -78,7 +82,7 @@ def blank(rows: pd.DataFrame | Mapping[str, object], design: Design, **values: o
     1  uncond NaN
     """
     own = set(rows) if isinstance(rows, Mapping) else set(rows.columns)
-    common = _UNTESTED | {"n_prompts": design.n_prompts}
+    common = _UNTESTED | {"n_prompts": design.n_prompts, "n_templates": design.n_templates}
     filled = {name: value for name, value in common.items() if name not in own} | values
     return pd.DataFrame(rows).assign(**filled)
 
@@ -130,6 +134,51 @@ def record(
         why_not=[design.why_not(m, of=of) or reason for reason in reasons],
     )
     return [(table.iloc[rows[0]].to_dict(), result.null_max)] if np.isfinite(result.p).any() else []
+
+
+def record_flips(
+    table: pd.DataFrame, rows: np.ndarray, design: Design, contrasts: np.ndarray
+) -> list[Maxima]:
+    """Test a family of rows by sign flips of templates, and write p and the count of templates that agree.
+
+    Parameters
+    ----------
+    table, rows : as in `record`.
+    contrasts : [cells, T, T] products of templates' contrasts between labels; their sum over pairs of two
+        templates is the statistic, larger is more extreme. NaN where a row is not to be tested.
+
+    Returns
+    -------
+    As `record`; the same flips serve all rows, so that maps can be corrected together.
+    """
+    if not design.n_templates:
+        return []
+    known = np.isfinite(contrasts).all(axis=(1, 2))
+    table.loc[rows, "k"] = np.where(known, agreeing(contrasts), np.nan)
+    if design.why_no_flips():
+        return []
+    return record_flip_null(table, rows, design, flipped_sums(contrasts, design.flips()))
+
+
+def record_flip_null(
+    table: pd.DataFrame, rows: np.ndarray, design: Design, flipped: np.ndarray, *, standardise: bool = True
+) -> list[Maxima]:
+    """Test a family of rows against a statistic [m', cells] under each of `Design.flips`, as `record_flips`.
+
+    Row 0 is the observed statistic, larger is more extreme. `k` is not written.
+    """
+    if design.why_no_flips():
+        return []
+    smallest = design.smallest_flip_p()
+    found = against_null(flipped[0], flipped[1:], smallest=smallest, standardise=standardise)
+    for name, values in (
+        ("p_flip", found.p),
+        ("p_flip_corrected", found.p_corrected),
+        ("flip_score", found.score),
+    ):
+        table.loc[rows, name] = values
+    row = table.iloc[rows[0]].to_dict() | {"moved": FLIP}
+    return [(row, found.null_max)] if np.isfinite(found.p).any() else []
 
 
 def layer_map(
