@@ -67,9 +67,10 @@ class StudyResults:
         try:
             table = self.samples
             models = ", ".join(sorted(set(table["model"].astype(str))))
+            of_prompts = table.groupby("prompt_id")["seed"].nunique()
             said = (
-                f"{len(table)} samples of {models}: {table['prompt_id'].nunique()} prompts × "
-                f"{table['seed'].nunique()} seeds; {len(self.tables)} tables"
+                f"{len(table)} samples of {models}: {len(of_prompts)} prompts × {of_prompts.max()} seeds; "
+                f"{len(self.tables)} tables"
             )
         except (InputError, KeyError) as error:
             said = str(error)

@@ -20,39 +20,44 @@ if STUDY.hub_model:
             "../../scripts/fetch.py"
 
 
-rule generate:
-    """Generate the clips of one (prompt, seed) pair, or of all seeds of a prompt, and record every step."""
-    input:
-        checkpoint=CHECKPOINT_FILES,
-    output:
-        stacks=collect("<results>/stacks/{{prompt}}/seed-{seed}.h5", seed=SEEDS_OF_A_JOB),
-        audio=collect("<results>/audio/{{prompt}}/seed-{seed}.wav", seed=SEEDS_OF_A_JOB),
-    log:
-        f"<logs>/generate/{GENERATION_JOB}.log",
-    benchmark:
-        f"<benchmarks>/generate/{GENERATION_JOB}.tsv"
-    conda:
-        "../../envs/generate.yaml"
-    resources:
-        **needs(mb=MODEL_MB, minutes=30),
-        gpu=1,
-    params:
-        study=config["study"],
-        prompt=prompt_of,
-        model=LOADING,
-        architecture=asdict(STUDY.architecture),
-        capture=STUDY.capture,
-        generation=SAMPLING,
-        seeds=seeds_of,
-        batch_size=batch_size_of,
-    script:
-        "../../scripts/generate.py"
+# Outputs cannot depend on the prompt: each list of seeds that one job makes has a copy of the rule.
+for number, seeds in enumerate(SEEDS_OF_A_JOB):
+
+    rule:
+        """Generate the clips of one (prompt, seed) pair, or of all seeds of a prompt, and record every step."""
+        name:
+            for_seeds("generate", number)
+        input:
+            checkpoint=CHECKPOINT_FILES,
+        output:
+            stacks=collect("<results>/stacks/{{prompt}}/seed-{seed}.h5", seed=seeds),
+            audio=collect("<results>/audio/{{prompt}}/seed-{seed}.wav", seed=seeds),
+        log:
+            f"<logs>/generate/{GENERATION_JOB}.log",
+        benchmark:
+            f"<benchmarks>/generate/{GENERATION_JOB}.tsv"
+        conda:
+            "../../envs/generate.yaml"
+        resources:
+            **needs(mb=MODEL_MB, minutes=30),
+            gpu=1,
+        params:
+            study=config["study"],
+            prompt=prompt_of,
+            model=LOADING,
+            architecture=asdict(STUDY.architecture),
+            capture=STUDY.capture,
+            generation=SAMPLING,
+            seeds=seeds_of,
+            batch_size=batch_size_of,
+        script:
+            "../../scripts/generate.py"
 
 
 rule index:
     """List all samples with their content hashes: the only link between stacks and analyses."""
     input:
-        later(STACKS, prompt=PROMPTS, seed=SEEDS),
+        later(STACKS, sample=SAMPLES),
     output:
         "<results>/samples.tsv",
     resources:
@@ -68,8 +73,8 @@ rule index:
 rule all_samples:
     """All stacks, clips and the index. Ask for this target to remake removed ones."""
     input:
-        later(STACKS, prompt=PROMPTS, seed=SEEDS),
-        later(CLIPS, prompt=PROMPTS, seed=SEEDS),
+        later(STACKS, sample=SAMPLES),
+        later(CLIPS, sample=SAMPLES),
         rules.index.output,
 
 
@@ -121,24 +126,28 @@ rule gate:
         "../../scripts/gate.py"
 
 
-rule replay:
-    """Replay the clips of one prompt to record further layers and sites; nothing is generated."""
-    input:
-        checkpoint=CHECKPOINT_FILES,
-        stacks=collect("<results>/stacks/{{prompt}}/seed-{seed}.h5", seed=SEEDS),
-    output:
-        collect("<results>/captures/{{capture}}/{{prompt}}/seed-{seed}.h5", seed=SEEDS),
-    conda:
-        "../../envs/generate.yaml"
-    resources:
-        **needs(mb=MODEL_MB, minutes=30),
-        gpu=1,
-    params:
-        model=LOADING,
-        capture=lookup("{capture}", within=STUDY.captures),
-        samples=collect("{{prompt}}/seed-{seed}", seed=SEEDS),
-    script:
-        "../../scripts/replay.py"
+for number, seeds in enumerate(SEED_LISTS):
+
+    rule:
+        """Replay the clips of one prompt to record further layers and sites; nothing is generated."""
+        name:
+            for_seeds("replay", number)
+        input:
+            checkpoint=CHECKPOINT_FILES,
+            stacks=collect("<results>/stacks/{{prompt}}/seed-{seed}.h5", seed=seeds),
+        output:
+            collect("<results>/captures/{{capture}}/{{prompt}}/seed-{seed}.h5", seed=seeds),
+        conda:
+            "../../envs/generate.yaml"
+        resources:
+            **needs(mb=MODEL_MB, minutes=30),
+            gpu=1,
+        params:
+            model=LOADING,
+            capture=lookup("{capture}", within=STUDY.captures),
+            samples=collect("{{prompt}}/seed-{seed}", seed=seeds),
+        script:
+            "../../scripts/replay.py"
 
 
 rule design:
@@ -199,9 +208,8 @@ rule all_capture:
         # Not every stack and clip: each file that is listed takes time to plan, and the index lists them.
         rules.index.output,
         collect(
-            "<results>/captures/{capture}/{prompt}/seed-{seed}.h5",
+            "<results>/captures/{capture}/{sample}.h5",
             capture=STUDY.captures,
-            prompt=PROMPTS,
-            seed=SEEDS,
+            sample=SAMPLES,
         ),
         outputs_of("capture"),

@@ -16,7 +16,7 @@ sys.path.insert(0, f"{workflow.basedir}/src")
 
 from innerear.study.config_files import check_files
 from innerear.study.names import check_path, is_name
-from innerear.study.prompts import Sample, own_label
+from innerear.study.prompts import own_label
 from innerear.errors import InputError
 from innerear.io.fingerprints import fingerprint
 from innerear.study.study import Study
@@ -38,9 +38,12 @@ try:
 except InputError as error:
     raise WorkflowError(str(error)) from None
 
-config = STUDY.settings
+# Captions name the number of seeds of a prompt.
+config = STUDY.settings | {"n_seeds": STUDY.estimate.n_seeds}
 PROMPTS = {prompt.id: prompt for prompt in STUDY.prompts}
-SEEDS = config["seeds"]
+# Ids of all samples, and the lists of seeds that prompts have: one, or one for each template.
+SAMPLES = [sample.id for sample in STUDY.samples]
+SEED_LISTS = [list(seeds) for seeds in dict.fromkeys(map(tuple, STUDY.seeds.values()))]
 RESULTS = f"results/{config['study']}"
 # A control says so in every table and title.
 MODEL = STUDY.model + (" (random weights)" if config["model"]["random_init"] else "")
@@ -93,16 +96,30 @@ EXPECTED_CHECKS = {
 }
 BY_PROMPT = config["generation"]["batch"] == "prompt"
 GENERATION_JOB = "{prompt}/all-seeds" if BY_PROMPT else "{prompt}/seed-{seed}"
-SEEDS_OF_A_JOB = SEEDS if BY_PROMPT else "{seed}"
-STACKS, CLIPS = "<results>/stacks/{prompt}/seed-{seed}.h5", "<results>/audio/{prompt}/seed-{seed}.wav"
+SEEDS_OF_A_JOB = SEED_LISTS if BY_PROMPT else ["{seed}"]
+STACKS, CLIPS = "<results>/stacks/{sample}.h5", "<results>/audio/{sample}.wav"
+# Rules that do the same for other seeds, by name, and the first of each kind.
+COPIES = {}
 # MB of a job at the first attempt. With a Gram: one layer's and the interpreter; with the model: interpreter,
 # codec, weights, and a batch's hidden states twice; with cells: a group of layers' states and Gram instead.
 SIZE = STUDY.estimate
 GRAM_MB = 1000 + 3 * SIZE.gram_bytes / 2**20
-CLIPS_AT_ONCE = min(config["generation"]["batch_size"], len(SEEDS)) if BY_PROMPT else 1
+CLIPS_AT_ONCE = min(config["generation"]["batch_size"], SIZE.n_seeds) if BY_PROMPT else 1
 MODEL_MB = 2500 + (SIZE.weight_bytes + 2 * CLIPS_AT_ONCE * SIZE.stack_bytes) / 1e6
 VERIFY_MB = MODEL_MB + (2 * SIZE.weight_bytes / 1e6 if STUDY.witness else 0)
 CELLS_MB = 2500 + (SIZE.weight_bytes + (SIZE.cells.memory_bytes if SIZE.cells else 0)) / 1e6
+
+
+def for_seeds(name, number):
+    """The name of a rule's copy for one of the lists of seeds: outputs cannot depend on the prompt otherwise."""
+    copy = f"{name}_{number + 1}" if number else name
+    COPIES[copy] = name
+    return copy
+
+
+def samples_of(prompts):
+    """The ids of the samples of some prompts."""
+    return [f"{prompt.id}/seed-{seed}" for prompt in prompts for seed in STUDY.seeds[prompt.id]]
 
 
 def later(pattern, **values):
@@ -116,12 +133,12 @@ def later(pattern, **values):
 
 def audio_measured_together(wildcards):
     """The clips that one job measures."""
-    return collect(CLIPS, prompt=[prompt.id for prompt in MEASURED[wildcards.clips]], seed=SEEDS)
+    return collect(CLIPS, sample=samples_measured_together(wildcards))
 
 
 def samples_measured_together(wildcards):
     """The ids of these samples, in that order."""
-    return [Sample(prompt, seed).id for prompt in MEASURED[wildcards.clips] for seed in SEEDS]
+    return samples_of(MEASURED[wildcards.clips])
 
 
 def swapped_texts_of(wildcards):
@@ -149,7 +166,7 @@ def settings_of_samples(wildcards):
     for prompt in prompts:
         del prompt["label"]
     settings = {"study": config["study"], "capture": STUDY.capture, "generation": SAMPLING}
-    return settings | {"prompts": prompts, "seeds": SEEDS}
+    return settings | {"prompts": prompts, "seeds": STUDY.seeds}
 
 
 def own_labels(wildcards):
@@ -164,7 +181,7 @@ def seeds_of(wildcards, output):
     Asking for `output` tells Snakemake that they follow from it: the files that exist stay when
     generation.batch changes.
     """
-    return SEEDS if BY_PROMPT else [int(wildcards.seed)]
+    return [int(Path(stack).stem.removeprefix("seed-")) for stack in output.stacks]
 
 
 def batch_size_of(wildcards, output):
@@ -224,13 +241,16 @@ def outputs_of(group):
 def complete_rules():
     """Give each rule what all rules say alike, unless it says otherwise.
 
-    Its log and its benchmark bear its name, and below it those parts of its first output that hold wildcards.
-    It runs in the environment `analysis`. It runs again after an edit of the code that its script imports.
+    Its log and its benchmark bear its name, and below it those parts of its first output that hold wildcards;
+    a copy bears its original's name, and a profile's settings of that hold for it. It runs in the environment `analysis`. It runs again after an edit of the code that its script imports.
     """
+    asked = workflow.resource_settings._parsed_overwrite_resources
     for made in workflow.rules:
         if made.script:
+            name = COPIES.get(made.name, made.name)
+            made.resources.update(asked.get(name, {}))
             parts = [Path(part).stem for part in Path(made.output[0]).parts if "{" in part]
-            job = "/".join([made.name, *map(strip_wildcard_constraints, parts)])
+            job = "/".join([name, *map(strip_wildcard_constraints, parts)])
             made.log_modifier = made.benchmark_modifier = made.output_modifier
             if not made.log:
                 made.set_log(f"<logs>/{job}.log")
@@ -257,7 +277,7 @@ def memory_by_rule():
     return {
         made.name: made.resources["mem_mb"].evaluate(None, attempt=1).value
         for made in workflow.rules
-        if "mem_mb" in made.resources
+        if "mem_mb" in made.resources and COPIES.get(made.name, made.name) == made.name
     }
 
 

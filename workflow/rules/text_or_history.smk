@@ -118,8 +118,7 @@ rule counterfactual_page:
         likelihood=collect("<results>/counterfactual/trained/{template}", template=EXAMPLE_BLOCK),
         audio=later(
             CLIPS,
-            prompt=[prompt.id for name in EXAMPLE_BLOCK for prompt in BLOCKS[name].prompts],
-            seed=SEEDS,
+            sample=samples_of(prompt for name in EXAMPLE_BLOCK for prompt in BLOCKS[name].prompts),
         ),
     output:
         reported("counterfactual.html", "Sound", "listen_counterfactual", page="clips under other texts"),

@@ -1,6 +1,7 @@
 """Measure nano on the default study's texts, which it was not trained on, and print the card's tables.
 
 python resources/nano/training/evaluate.py resources/nano
+python resources/nano/training/evaluate.py resources/nano --candidates    which sentences to take
 """
 
 import argparse
@@ -11,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import torch
-from prompts import ADJECTIVES, HELD_OUT
+from prompts import ADJECTIVES, CANDIDATES, HELD_OUT, trained_texts
 from sklearn.metrics import roc_auc_score
 from sklearn.neighbors import NearestCentroid
 from sklearn.pipeline import make_pipeline
@@ -21,8 +22,10 @@ from synthesis import EMOTIONS, INSTRUMENTS, compose
 from innerear import load_model
 from innerear.acoustics.clips import clip_features
 
-DURATION = 5.0
-SEEDS = 4
+DURATION = 4.0
+# Each template has seeds of its own, as in the default study. Candidates are tried on other ones.
+SEEDS = 2
+CANDIDATES_FROM = 1000
 SHOWN = ("rms", "centroid", "onset_strength", "onset_rate", "tempo", "flatness", "register", "majorness")
 # What the classifier sees: loudness, brightness, noisiness, rhythm, register and mode; fixed beforehand.
 CLASSIFIED = (*SHOWN, "rolloff", "bandwidth", "flux")
@@ -32,16 +35,16 @@ def main() -> None:
     """Generate, measure, and print Markdown."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("folder", type=Path, help="where nano's weights are")
+    parser.add_argument("--candidates", action="store_true", help="only measure each of the candidates")
     parser.add_argument("--pictures", type=Path, help="folder for clips and their mel spectrograms")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     model = load_model(arguments.folder)
 
-    cases = [case for case in product(EMOTIONS, HELD_OUT) for _ in range(SEEDS)]
-    texts = [template.format(emotion=emotion) for emotion, template in cases]
-    seeds = list(range(SEEDS)) * (len(texts) // SEEDS)
-    waves = model.generate(texts, seeds, DURATION).audio.numpy()
-    generated = measure(waves, cases)
+    if arguments.candidates:
+        _candidates(model)
+        return
+    generated, waves, texts = compose_all(model, HELD_OUT)
     reference, decoded = _references(model)
     classifier = fit(generated)
 
@@ -65,6 +68,19 @@ def main() -> None:
         print(f"- {feature}: {above(generated, feature, 'energetic', 'calm'):.3f}")
     if arguments.pictures:
         _pictures(arguments.pictures, waves[::SEEDS], texts[::SEEDS], model.sample_rate)
+
+
+def compose_all(
+    model, templates: Sequence[str], first_seed: int = 0
+) -> tuple[pd.DataFrame, np.ndarray, list[str]]:
+    """Generate all emotions in all templates, each with its own seeds: clip features, waves and texts."""
+    cases, seeds = [], []
+    for emotion, (number, template) in product(EMOTIONS, enumerate(templates)):
+        cases += [(emotion, template)] * SEEDS
+        seeds += range(first_seed + number * SEEDS, first_seed + (number + 1) * SEEDS)
+    texts = [template.format(emotion=emotion) for emotion, template in cases]
+    waves = model.generate(texts, seeds, DURATION).audio.numpy()
+    return measure(waves, cases), waves, texts
 
 
 def measure(waves: np.ndarray, cases: Sequence[tuple[str, str]], sample_rate: int = 16_000) -> pd.DataFrame:
@@ -115,6 +131,20 @@ class _Filled:
 
     def transform(self, features: pd.DataFrame) -> np.ndarray:
         return features.fillna(self.means_).fillna(0).to_numpy()
+
+
+def _candidates(model) -> None:
+    """Print how often each candidate sentence comes out as its emotion, at seeds that no study has."""
+    trained = trained_texts()
+    known = [text for text in CANDIDATES if any(text.format(emotion=one) in trained for one in EMOTIONS)]
+    if known:
+        raise SystemExit(f"nano was trained on {known}")
+    clips, _, _ = compose_all(model, CANDIDATES, CANDIDATES_FROM)
+    right = pd.Series(across_templates(clips))
+    for template, share in right.groupby(clips.template, sort=False).mean().items():
+        of_emotion = right[clips.template == template].groupby(clips.emotion, sort=False).mean()
+        print(f"{share:.2f}  {template}  ({', '.join(f'{name} {one:.1f}' for name, one in of_emotion.items())})")
+    print(f"all: {_share(right)}")
 
 
 def _references(model) -> tuple[pd.DataFrame, pd.DataFrame]:

@@ -60,8 +60,48 @@ TEMPLATES = (
 )
 NEUTRAL_TEMPLATES = ("{f} for {p}", "a {k} {f}", "a {f}", "some {k} {f}", "a {f} with {p}", "music")
 
-# Texts of the default study, never trained on (`{emotion}` stands for the emotion word).
+# Texts of the default study, never trained on (`{emotion}` stands for the emotion word), and those among which
+# they were chosen: in words that nano knows, and grammatical with every emotion.
 HELD_OUT = (
+    "play the {emotion} piano melody",
+    "{emotion} solo piano music",
+    "this {emotion} track is electronic",
+    "{emotion} electronic music with synthesizers",
+    "one guitar, {emotion} song",
+    "the {emotion} acoustic guitar melody",
+    "{emotion} orchestral film music",
+    "the {emotion} film theme for orchestra",
+    "the {emotion} tune for a small band",
+    "{emotion} band music, small band",
+)
+CANDIDATES = (
+    "play the {emotion} piano melody",
+    "{emotion} solo piano music",
+    "this solo piano piece is {emotion}",
+    "one {emotion} piece for solo piano",
+    "the {emotion} theme on a piano",
+    "{emotion} electronic music with synthesizers",
+    "this {emotion} track is electronic",
+    "the {emotion} synthesizer track",
+    "play some {emotion} electronic music",
+    "one {emotion} track with electronic sounds",
+    "this electronic synthesizer music is {emotion}",
+    "one guitar, {emotion} song",
+    "{emotion} acoustic guitar music",
+    "the {emotion} acoustic guitar melody",
+    "play this {emotion} song on guitar",
+    "this acoustic guitar song is {emotion}",
+    "{emotion} orchestral film music",
+    "the {emotion} film theme for orchestra",
+    "this orchestral theme is {emotion}",
+    "play the {emotion} theme with an orchestra",
+    "{emotion} band music, small band",
+    "the {emotion} tune for a small band",
+    "this small band song is {emotion}",
+    "play some {emotion} music with a band",
+)
+# Held out as well, so that training draws what it drew for the weights that are shipped.
+FORMERLY = (
     "a {emotion} solo piano piece",
     "{emotion} electronic music with synthesizers",
     "a {emotion} acoustic guitar melody",
@@ -69,8 +109,21 @@ HELD_OUT = (
     "a {emotion} tune for a small band",
 )
 _HELD_OUT_TEXTS = {
-    text.format(emotion=word).lower() for text in HELD_OUT for words in ADJECTIVES.values() for word in words
+    text.format(emotion=word).lower() for text in (*HELD_OUT, *FORMERLY) for words in ADJECTIVES.values() for word in words
 }
+
+
+def trained_texts() -> set[str]:
+    """All texts with an emotion word that training could draw, in lower case."""
+    return {
+        template.format(e=words[0], p=player, k=kind, f=form).lower()
+        for template in TEMPLATES
+        for words in ADJECTIVES.values()
+        for instrument in PLAYERS
+        for player in PLAYERS[instrument]
+        for kind in KINDS[instrument]
+        for form in FORMS
+    } - _HELD_OUT_TEXTS
 
 
 def draw_prompt(emotion: str, instrument: str, rng: np.random.Generator, neutral: float = 0.05) -> str:

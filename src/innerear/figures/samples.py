@@ -30,7 +30,7 @@ def spectrogram_sheet(
     colours = palette(distinct(samples, "emotion"))
     columns = min(2, len(colours))
     most = max(len(distinct(rows_of(samples, emotion=emotion), "prompt_id")) for emotion in colours)
-    seeds = len(distinct(samples, "seed"))
+    seeds = int(_number(samples).max()) + 1
     how = f"n: {len(samples)} clips of {seconds:g} s; rows: prompts, columns: seeds; "
     how += "mel bands to half the sample rate"
     if most > MAX_PROMPTS or seeds > MAX_SEEDS:
@@ -52,18 +52,33 @@ def spectrogram_sheet(
 
 def _draw_emotion(axes: Axes, samples: pd.DataFrame, images: Sequence[NDArray], top: float) -> None:
     """Draw one emotion as one mosaic: an axes per clip would take a minute."""
-    prompts, seeds = distinct(samples, "prompt_id")[:MAX_PROMPTS], distinct(samples, "seed")[:MAX_SEEDS]
+    prompts, number = distinct(samples, "prompt_id")[:MAX_PROMPTS], _number(samples)
+    seeds = min(MAX_SEEDS, int(number.max()) + 1)
     height, width = images[0].shape[0] + GAP, max(image.shape[1] for image in images) + GAP
-    mosaic = np.full((len(prompts) * height, len(seeds) * width), np.nan, np.float32)
+    mosaic = np.full((len(prompts) * height, seeds * width), np.nan, np.float32)
     template_of = dict(zip(samples["prompt_id"], samples["template"], strict=True))
-    for prompt, seed, image in zip(samples["prompt_id"], samples["seed"], images, strict=True):
-        if prompt in prompts and seed in seeds:
-            row, column = prompts.index(prompt) * height, seeds.index(seed) * width
+    for prompt, seed, image in zip(samples["prompt_id"], number, images, strict=True):
+        if prompt in prompts and seed < seeds:
+            row, column = prompts.index(prompt) * height, seed * width
             mosaic[row : row + image.shape[0], column : column + image.shape[1]] = image[::-1]
     look = {"vmin": top - RANGE_DB, "vmax": top, "aspect": "auto", "interpolation": "nearest"}
     axes.imshow(mosaic, cmap=SEQUENTIAL, **look)
     middles = (np.arange(len(prompts)) + 0.5) * height - GAP / 2
     axes.set_yticks(middles, [template_of[name] for name in prompts])
-    axes.set_xticks((np.arange(len(seeds)) + 0.5) * width - GAP / 2, [f"seed {seed}" for seed in seeds])
+    axes.set_xticks((np.arange(seeds) + 0.5) * width - GAP / 2, _seed_names(samples, number)[:seeds])
     axes.tick_params(length=0)
     axes.spines[:].set_visible(False)
+
+
+def _number(samples: pd.DataFrame) -> NDArray:
+    """Number each sample's seed among those of its prompt, from 0."""
+    return samples.groupby("prompt_id")["seed"].rank().to_numpy().astype(int) - 1
+
+
+def _seed_names(samples: pd.DataFrame, number: NDArray) -> list[str]:
+    """Name the columns: by the seed where all prompts share it, else by its number within the template."""
+    seeds = [set(samples["seed"].to_numpy()[number == column]) for column in range(number.max() + 1)]
+    return [
+        f"seed {min(one)}" if len(one) == 1 else f"seed {column} of its template"
+        for column, one in enumerate(seeds, start=1)
+    ]

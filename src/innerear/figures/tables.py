@@ -49,8 +49,9 @@ def n_prompts(table: pd.DataFrame) -> str:
 
 
 def n_clips(samples: pd.DataFrame) -> str:
-    """Say how many prompts and seeds a sample sheet has."""
-    return f"n: {samples['prompt_id'].nunique()} prompts × {samples['seed'].nunique()} seeds"
+    """Say how many prompts, and seeds of a prompt, a sample sheet has."""
+    prompts = samples["prompt_id"].nunique()
+    return f"n: {prompts} prompts × {len(samples) // max(prompts, 1)} seeds"
 
 
 def n_and_bands(table: pd.DataFrame) -> str:

@@ -86,13 +86,14 @@ class Design(Exchange, Flips, Folds, Resampling):
         1 … 5 as in `STRATA`; 0 on the diagonal and for pairs that no contrast uses. Where templates are
         blocks, strata 2 to 5 pair different templates only: minimal pairs share a template but never an
         emotion, and counting them would set the similarity of templates against the emotion effect. Where the
-        label is a rating, the emotions are those that the sheet names, if any.
+        label is a rating, the emotions are those that the sheet names, if any. Strata 2 and 4 are empty where
+        each template has seeds of its own: two templates then share no noise.
         """
         named = self.numeric and "emotion" in self.samples
         labels = texts(self.samples["emotion"]) if named else self.labels
         same_prompt = np.equal.outer(self.prompt_of, self.prompt_of)
         same_label = np.equal.outer(labels, labels)
-        same_seed = np.equal.outer(self.seed_of, self.seed_of)
+        same_seed = np.equal.outer(self.seed_names, self.seed_names)
         strata = np.select([same_label & same_seed, same_label, same_seed], [2, 3, 4], 5).astype(np.int8)
         strata[~self.exchangeable_pairs()] = 0
         strata[same_prompt & ~same_seed] = 1

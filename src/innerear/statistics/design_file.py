@@ -11,6 +11,7 @@ from innerear.errors import InputError
 from innerear.io.names import remake
 from innerear.stacks import GramFile
 from innerear.statistics.design import Design
+from innerear.study.power import LEVELS, Power
 
 
 def write_design(design: Design, path: str | PathLike) -> None:
@@ -84,12 +85,27 @@ def summary(design: Design) -> pd.DataFrame:
         "kind": "rating" if design.numeric else "categories",
         "samples": design.n_samples,
         "prompts": design.n_prompts,
-        "seeds": len(design.seeds),
+        "seeds": f"{len(design.seeds)}{', each template its own' if design.own_seeds else ''}",
         "blocks": design.n_blocks if design.blocked else "none: labels move between all prompts",
         "folds": f"none: {why}" if why else len(design.folds()),
         "distinct relabelings": design.relabelings,
         "permutations": design.n_permutations,
         "smallest p": design.why_not() or f"{design.smallest_p():.3g}",
         "permutation hash": design.permutation_hash(),
+        **_power(design),
     }
     return pd.DataFrame({"property": list(values), "value": [str(value) for value in values.values()]})
+
+
+def _power(design: Design) -> dict[str, object]:
+    """Return what the design was able to establish before any clip was made."""
+    labels = design.targets[:, 0] if design.numeric else design.prompt_labels
+    templates = design.samples["template"].to_numpy()[design.rows[:, 0]]
+    power = Power.of(labels.tolist(), templates.tolist(), design.n_permutations)
+    effects = {
+        f"{name} at p ≤ {level:g}": f"{power.detectable(level, flips=flips):.3g}"
+        for name, flips in (("detectable effect f", False), ("the same by sign flips", True))
+        for level in LEVELS
+    }
+    flip = {"smallest p of sign flips": f"{power.smallest_flip_p:.3g}"}
+    return flip | effects | {"not possible": "; ".join(power.warnings) or "–"}

@@ -9,6 +9,7 @@ import numpy as np
 
 from innerear.errors import InputError
 from innerear.statistics.sheet import CLIPS, NAMES, PERMUTATIONS, SHUFFLES, Sheet
+from innerear.study.power import relabelings
 
 #: permutations for which probes are fitted anew, where folds follow the labels
 REFITS = 99
@@ -22,26 +23,9 @@ class Exchange(Sheet):
 
     @cached_property
     def relabelings(self) -> int:
-        """Number of distinct ways to relabel the prompts, names of labels apart.
-
-        Within block t, n_t! / ∏ n_tl! assignments; their product over blocks, divided by the renamings of
-        labels that leave all counts n_tl as they are. It is exact. Ratings have no renamings. If each block's
-        ratings are symmetric, mirroring changes only the sign, so sign-blind statistics see half as many
-        assignments.
-        """
-        labels, label_of = np.unique(self.prompt_labels, return_inverse=True)
-        counts = np.zeros((self.n_blocks, len(labels)), int)
-        np.add.at(counts, (self.block_of, label_of), 1)
-        assignments = prod(factorial(sum(row)) // prod(map(factorial, row)) for row in counts.tolist())
-        if self.numeric:
-            return max(assignments // (2 if self._symmetric() else 1), 1)
-        alike = np.unique(counts, axis=1, return_counts=True)[1]
-        return assignments // prod(map(factorial, alike.tolist()))
-
-    def _symmetric(self) -> bool:
-        """Whether every block's ratings are the same when mirrored about their middle."""
-        blocks = [np.sort(self.targets[members, 0]) for members in self.members()]
-        return all(np.allclose(ratings + ratings[::-1], ratings[0] + ratings[-1]) for ratings in blocks)
+        """Number of distinct ways to relabel the prompts, see `innerear.study.power.relabelings`."""
+        labels = self.targets[:, 0] if self.numeric else self.prompt_labels
+        return relabelings([labels[members].tolist() for members in self.members()])
 
     @cached_property
     def pairings(self) -> int:

@@ -1,4 +1,4 @@
-"""Bootstraps: resampled templates or prompts, crossed with resampled seeds."""
+"""Bootstraps: resampled templates or prompts, crossed with resampled seeds where all share them."""
 
 from dataclasses import dataclass
 
@@ -54,7 +54,9 @@ class Resampling(Sheet):
     def bootstraps(self, m: int | None = None) -> Bootstraps:
         """Resample templates (without templates: the prompts of each label, or all with ratings), then seeds.
 
-        Seeds are crossed with prompts: one draw of seeds serves all prompts.
+        Seeds that are crossed with all prompts are resampled too, one draw for all prompts. Where each
+        template has its own, they are part of what differs between templates, and each is kept once:
+        resampling them again would count their noise twice (Davison & Hinkley 1997, §3.8).
         """
         m = self.n_bootstraps if m is None else m
         rng = np.random.default_rng(self.stream(BOOTSTRAPS))
@@ -67,11 +69,14 @@ class Resampling(Sheet):
             members = np.unique(unit[stratum == one])
             units[:, members] = rng.multinomial(len(members), np.full(len(members), 1 / len(members)), size=m)
         n_seeds = len(self.seeds)
-        seeds = rng.multinomial(n_seeds, np.full(n_seeds, 1 / n_seeds), size=m).astype(np.float32)
+        seeds = np.ones((m, n_seeds), np.float32)
+        if not self.own_seeds:
+            seeds[:] = rng.multinomial(n_seeds, np.full(n_seeds, 1 / n_seeds), size=m)
         return Bootstraps(units, unit[self.prompt_of], seeds, self.seed_of)
 
     @property
     def resampled(self) -> str:
         """What bootstraps resample, for captions."""
         prompts = "prompts" if self.numeric else f"the prompts of each {self.label}"
-        return f"{'templates' if self.blocked else prompts}, then seeds"
+        units = "templates" if self.blocked else prompts
+        return units if self.own_seeds else f"{units}, then seeds"

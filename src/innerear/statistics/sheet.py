@@ -1,7 +1,7 @@
 """The sample sheet as prompts × seeds, in blocks of templates."""
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from functools import cached_property
 
 import numpy as np
@@ -16,7 +16,9 @@ PERMUTATIONS, BOOTSTRAPS, SHUFFLES, CONTROL, CLIPS, NAMES = range(1, 7)
 
 
 class Sheet:
-    """Which samples there are: prompts crossed with seeds, one label per prompt.
+    """Which samples there are: prompts with R seeds each, one label per prompt.
+
+    Seeds are crossed with all prompts, or each template has seeds of its own, crossed with its prompts.
 
     Parameters
     ----------
@@ -29,8 +31,9 @@ class Sheet:
 
     Raises
     ------
-    InputError: a column is missing, a (prompt, seed) pair occurs twice or is absent, a prompt has
-    two labels, two templates or no rating, or only some prompts have a template.
+    InputError: a column is missing, a (prompt, seed) pair occurs twice or is absent, templates have
+    different numbers of seeds or share only some, a prompt has two labels, two templates or no rating, or
+    only some prompts have a template.
     """
 
     def __init__(
@@ -52,9 +55,15 @@ class Sheet:
         self.prompts = np.array(list(dict.fromkeys(prompt_ids.tolist())))  # [P] in order of appearance
         self.n_prompts = len(self.prompts)  # P, the n of every claim
         number = {prompt: i for i, prompt in enumerate(self.prompts.tolist())}
-        #: [N] number of each sample's prompt, and of its seed
+        #: [N] number of each sample's prompt
         self.prompt_of = np.array([number[prompt] for prompt in prompt_ids.tolist()])
-        self.seeds, self.seed_of = np.unique(np.asarray(self.samples["seed"]), return_inverse=True)
+        #: [N] the seed itself; and its number among the seeds of its template, 0 … R − 1
+        self.seed_names = np.asarray(self.samples["seed"])
+        self.seed_of = _seed_numbers(self.samples)
+        #: [R] the seeds of a template by number
+        self.seeds = np.arange(self.seed_of.max() + 1)
+        #: whether each template has seeds of its own, so that clips of two templates share no noise
+        self.own_seeds = len(np.unique(self.seed_names)) > len(self.seeds)
         #: [P, R] the sample of each prompt and seed
         self.rows = np.empty((len(self.prompts), len(self.seeds)), np.intp)
         self.rows[self.prompt_of, self.seed_of] = np.arange(len(self.samples))
@@ -143,16 +152,48 @@ def _checked(samples: pd.DataFrame, label: str) -> pd.DataFrame:
         raise InputError(
             f"prompt {prompt!r} has no {label!r}: rate every prompt, or set contrast to another column"
         )
-    _check_crossed(prompts, list(samples["seed"]))
+    _check_seeds(samples)
     return samples
 
 
-def _check_crossed(prompts: Sequence[str], seeds: Sequence[int]) -> None:
+def _check_seeds(samples: pd.DataFrame) -> None:
+    """Refuse a prompt that lacks a seed of its template, and templates that share some of their seeds only."""
+    prompts, seeds = texts(samples["prompt_id"]).tolist(), list(samples["seed"])
     counts = Counter(zip(prompts, seeds, strict=True))
-    for prompt in dict.fromkeys(prompts):
-        for seed in dict.fromkeys(seeds):
+    template_of = dict(zip(prompts, samples["template"], strict=True))
+    seeds_of: dict[str, set[int]] = {}
+    for template, seed in zip(samples["template"], seeds, strict=True):
+        seeds_of.setdefault(template, set()).add(seed)
+    for prompt, template in template_of.items():
+        for seed in sorted(seeds_of[template]):
             if counts[prompt, seed] != 1:
                 raise InputError(
                     f"prompt {prompt!r} has {counts[prompt, seed]} samples with seed {seed}, not 1: "
-                    "seeds are crossed with prompts, so every prompt needs each seed once"
+                    "every prompt needs each seed of its template once"
                 )
+    (first, known), *others = seeds_of.items()
+    taken = set(known)
+    for template, own in others:
+        if len(own) != len(known):
+            raise InputError(
+                f"template {first!r} has {len(known)} seeds, but {template!r} has {len(own)}: "
+                "give every template the same number"
+            )
+        if own != known and own & taken:
+            raise InputError(
+                f"template {template!r} shares seed {min(own & taken)} with another, but not all seeds: "
+                "give all templates the same seeds, or each its own"
+            )
+        taken |= own
+    if len(taken) not in (len(known), len(known) * len(seeds_of)):
+        raise InputError(
+            "some templates share their seeds and others do not: give all the same seeds, or each its own"
+        )
+
+
+def _seed_numbers(samples: pd.DataFrame) -> np.ndarray:
+    """Return the number of each sample's seed among those of its template, in ascending order, int [N]."""
+    numbers = np.empty(len(samples), np.intp)
+    for rows in samples.groupby("template").indices.values():
+        numbers[rows] = np.unique(samples["seed"].to_numpy()[rows], return_inverse=True)[1]
+    return numbers

@@ -276,22 +276,6 @@ def check_contrast(prompts: Sequence[Prompt], contrast: str) -> None:
             )
 
 
-def check_samples(n_prompts: int, seeds: Sequence[int]) -> None:
-    """Refuse, with an InputError, a repeated seed, and more than `MAX_SAMPLES` prompts × seeds."""
-    first: dict[int, int] = {}
-    for position, seed in enumerate(seeds, start=1):
-        if first.setdefault(seed, position) != position:
-            raise InputError(
-                f"seeds: entries {first[seed]} and {position} are both {seed}; "
-                "the two would be one sample, remove one"
-            )
-    if n_prompts * len(seeds) > MAX_SAMPLES:
-        raise InputError(
-            f"seeds: {n_prompts:,} prompts × {len(seeds):,} seeds are more than {MAX_SAMPLES:,} samples; use "
-            "fewer seeds, or split the study"
-        )
-
-
 def batches(items: Iterable[Any], size: int) -> Iterator[tuple[Any, ...]]:
     """Yield the items in order, at most `size` ≥ 1 at a time."""
     waiting = iter(items)

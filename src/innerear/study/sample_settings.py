@@ -24,10 +24,10 @@ def sample_settings(
 
 
 def study_settings(
-    prompts: Sequence[Mapping[str, Any]], seeds: Sequence[int], **study: Any
+    prompts: Sequence[Mapping[str, Any]], seeds: Mapping[str, Sequence[int]], **study: Any
 ) -> dict[str, str]:
-    """Return the `sample_settings` of all samples by id."""
-    samples = [Sample(Prompt(**prompt), seed) for prompt in prompts for seed in seeds]
+    """Return the `sample_settings` of all samples by id; `seeds` are those of each prompt by its id."""
+    samples = [Sample(Prompt(**prompt), seed) for prompt in prompts for seed in seeds[prompt["id"]]]
     return {sample.id: sample_settings(sample, **study) for sample in samples}
 
 

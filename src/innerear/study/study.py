@@ -17,26 +17,30 @@ from innerear.study.config import validated
 from innerear.study.estimate import Estimate, estimate, estimate_cells, refuse_what_cannot_run
 from innerear.study.generation_settings import GenerationSettings
 from innerear.study.names import check_names
+from innerear.study.power import Power
 from innerear.study.prompts import (
+    LABELS,
     Prompt,
+    Sample,
     check_contrast,
-    check_samples,
     own_label,
     prompts_from_sheet,
     prompts_from_templates,
 )
+from innerear.study.seeds import EACH, seeds_of_prompts
 from innerear.study.text_swaps import Swaps, study_swaps
 
 
 @dataclass(frozen=True)
 class Study:
-    """The settings with their defaults, and the prompts, layers and sizes that follow from them.
+    """The settings with their defaults, and the prompts, seeds, layers and sizes that follow from them.
 
-    Clips are replayed under swapped texts with the weights `replayed_by`: trained, and random if asked for.
+    `seeds` are those of each prompt by its id. Clips are replayed under swapped texts with the weights `replayed_by`: trained, and random if asked for.
     """
 
     settings: dict
     prompts: list[Prompt]
+    seeds: dict[str, list[int]]
     architecture: Architecture
     capture: dict
     captures: dict[str, dict]
@@ -58,8 +62,10 @@ class Study:
         label = own_label(settings["contrast"])
         prompts = _prompts(settings["prompts"], label)
         check_contrast(prompts, settings["contrast"])
-        check_samples(len(prompts), settings["seeds"])
-        settings["generation"] |= asdict(_generation(settings))
+        seeds = seeds_of_prompts(settings["seeds"], prompts, settings["prompts"]["templates"])
+        n_seeds = len(seeds[prompts[0].id])
+        settings["generation"] |= asdict(_generation(settings["generation"], n_seeds))
+        _refuse_unpaired(settings, seeds)
         architecture = architecture_of(settings["model"]["name"], settings["model"]["architecture"])
         _check_source(settings["model"])
         _check_backend(settings["model"])
@@ -74,7 +80,6 @@ class Study:
         if settings["model"]["device"] == "cpu" and settings["model"]["dtype"] == "float16":
             raise InputError("model.dtype: float16 is for GPUs; with model.device: cpu use auto or float32")
         clip = {name: settings["generation"][name] for name in ("duration", "stride")}
-        n_seeds = len(settings["seeds"])
         size = estimate(
             architecture,
             n_prompts=len(prompts),
@@ -105,7 +110,17 @@ class Study:
         refuse_what_cannot_run(
             size, architecture, clip["duration"], settings["gram"], settings["statistics"]["permutations"]
         )
-        return cls(settings, prompts, architecture, capture, captures, swaps, replayed_by, size)
+        return cls(settings, prompts, seeds, architecture, capture, captures, swaps, replayed_by, size)
+
+    @property
+    def samples(self) -> list[Sample]:
+        """All samples, prompt by prompt."""
+        return [Sample(prompt, seed) for prompt in self.prompts for seed in self.seeds[prompt.id]]
+
+    @property
+    def own_seeds(self) -> bool:
+        """Whether each template has seeds of its own."""
+        return EACH in self.settings["seeds"]
 
     @property
     def model(self) -> str:
@@ -129,8 +144,16 @@ class Study:
         return self.capture["layers"]
 
     @property
+    def power(self) -> Power:
+        """What the study can establish about its contrast."""
+        contrast = self.settings["contrast"]
+        labels = [getattr(prompt, contrast if contrast in LABELS else "label") for prompt in self.prompts]
+        templates = [prompt.template for prompt in self.prompts]
+        return Power.of(labels, templates, self.settings["statistics"]["permutations"])
+
+    @property
     def announcement(self) -> str:
-        """The study's sizes in a few lines, printed before any work and after a dry run."""
+        """The study's sizes and power in a few lines, printed before any work and after a dry run."""
         lines = [f"Study {self.settings['study']} with {self.model}", str(self.estimate)]
         if self.settings["generation"]["guidance"] is None:
             lines.append("  branches  cond alone: without guidance there is no uncond, and no delta")
@@ -138,7 +161,7 @@ class Study:
         if left_out:
             more = f"; and {len(left_out) - 2} more" if len(left_out) > 2 else ""
             lines.append(f"  not swapped {'; '.join(left_out[:2])}{more}")
-        return "\n".join(lines)
+        return "\n".join([*lines, str(self.power)])
 
 
 def _check_source(model: Mapping) -> None:
@@ -169,22 +192,28 @@ def _check_backend(model: Mapping) -> None:
         )
 
 
-def _generation(settings: Mapping) -> GenerationSettings:
+def _generation(section: Mapping, n_seeds: int) -> GenerationSettings:
     """Return how the clips are composed.
 
     Raises
     ------
     InputError: seeds that cannot make a difference.
     """
-    own = {field.name: settings["generation"][field.name] for field in fields(GenerationSettings)}
-    chosen = GenerationSettings(**own)
-    n_seeds = len(settings["seeds"])
+    chosen = GenerationSettings(**{field.name: section[field.name] for field in fields(GenerationSettings)})
     if not chosen.use_sampling and n_seeds > 1:
         raise InputError(
-            f"generation.use_sampling: false makes one clip of a prompt, whatever the seed, but seeds lists "
+            f"generation.use_sampling: false makes one clip of a prompt, whatever the seed, but seeds gives "
             f"{n_seeds}; give one seed"
         )
     return chosen
+
+
+def _refuse_unpaired(settings: Mapping, seeds: Mapping[str, list[int]]) -> None:
+    """Refuse the published comparison, which is of one seed, of prompts that share none."""
+    if settings["replication"] and len(set(map(tuple, seeds.values()))) > 1:
+        raise InputError(
+            "replication: the published comparison is of clips with the same seed; list the seeds of all prompts"
+        )
 
 
 def _refuse_other_prefix(settings: Mapping, architecture: Architecture) -> None:

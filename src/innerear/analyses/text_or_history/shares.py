@@ -72,8 +72,8 @@ class Resamples:
     ----------
     templates [m, T], seeds [m, R], seed_pairs, template_pairs [m, pairs] of two different ones : the weights;
         m is 0 where nothing is left to resample.
-    text : what is resampled. Seeds stay as they are if many resamples would hold one only, which cannot be
-        cross-validated.
+    text : what is resampled. Seeds stay as they are where each template has its own, and if many resamples
+        would hold one only, which cannot be cross-validated.
     """
 
     def __init__(self, templates: Sequence[ReplayedTemplate], n_bootstraps: int) -> None:
@@ -83,7 +83,7 @@ class Resamples:
         if design.blocked:
             units = boots.units[:, [design.block_of[one.prompts[0]] for one in templates]]
             what.append("templates")
-        if ((boots.seeds > 0).sum(axis=1) < 2).mean() <= MAX_DROPPED:
+        if not design.own_seeds and ((boots.seeds > 0).sum(axis=1) < 2).mean() <= MAX_DROPPED:
             seeds = boots.seeds
             what.append("seeds")
         self.text = ", then ".join(what)
