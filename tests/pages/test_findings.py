@@ -1,6 +1,7 @@
-"""The page of findings: established up to .05, otherwise it says that it is not, and why."""
+"""The page of findings: what is established, for what, and how large an effect may be that is not."""
 
 import ast
+import re
 import sys
 from importlib import import_module
 from pathlib import Path
@@ -13,8 +14,10 @@ import pytest
 import innerear.analyses
 from innerear.errors import InputError
 from innerear.io.tables import read_tables, write_table
-from innerear.pages.findings import collected, findings, findings_page
-from innerear.statistics.finding import Finding
+from innerear.pages.findings import RANDOM_TWIN, Asked, collected, findings, findings_page
+from innerear.statistics.claims import ESTABLISHED, NOT_ESTABLISHED, NOT_TESTED, SENTENCES
+from innerear.statistics.finding import UNITS, Finding
+from innerear.study.questions import QUESTIONS, words_for
 
 FOLDER = Path(innerear.analyses.__file__).parent
 ASKING = sorted(
@@ -23,55 +26,168 @@ ASKING = sorted(
     if "\nFINDINGS" in path.read_text("utf-8")
 )
 ENTRY = Finding(
-    "Is it there?", "Yes, in layer {layer}.", {"branch": "uncond"}, "map", "map", aside="Mind <this>."
+    "Is it there?",
+    "Yes: {effect}.",
+    {"branch": "uncond"},
+    "map",
+    "map",
+    aside="Mind <this>.",
+    meaning="a <share>",
 )
 
 
-def table(p, estimate=(0.1, 0.2, 0.3), branch="uncond", null="labels permuted"):
+def table(p, estimate=(0.1, 0.2, 0.3), branch="uncond", null="labels permuted", flip=0.01, ci_hi=0.4):
+    """Rows of a tested map over three layers."""
     return pd.DataFrame(
         {
             "layer": range(len(p)),
             "branch": branch,
             "estimate": estimate,
             "ci_lo": 0.05,
-            "ci_hi": 0.4,
+            "ci_hi": ci_hi,
             "p_corrected": p,
+            "p_flip_corrected": flip,
+            "k": 9,
+            "n_templates": 10,
             "min_p": 0.001,
+            "n_perm": 999,
             "n_prompts": 20,
             "null": null,
+            "family": "layers of a branch",
         }
     )
 
 
-def answer(rows, entry=ENTRY):
-    return findings({"map": rows}, [entry]).iloc[0]
+def answer(rows, entry=ENTRY, **asked):
+    return findings({"map": rows}, [entry], asked=Asked(**asked)).iloc[0]
 
 
-def test_the_smallest_p_answers_and_of_ties_the_largest_estimate():
-    row = answer(table([0.01, 0.2, 0.01]))
-    assert row["established"] == "yes"
-    assert row["answer"] == "Yes, in layer 2. Mind <this>."
-    assert row["estimate"] == 0.3
+def test_the_surest_row_answers_and_of_ties_the_middle_one():
+    """The largest of equal p would flatter; the answer names no layer."""
+    row = answer(table([0.01, 0.01, 0.01, 0.2], (0.5, 0.2, 0.3, 0.9)))
+    assert row["established"] == ESTABLISHED
+    assert row["answer"] == "Yes: 30.0% of the variance. Mind <this>."
+    assert (row["estimate"], row["effect"], row["meaning"]) == (0.3, "30.0% of the variance", "a <share>")
     assert row["source"] == "map: branch = uncond"
     assert row["figure"] == "map.svg"
 
 
-@pytest.mark.parametrize(("p", "established"), [(0.05, "yes"), (0.0501, "no"), (0.3, "no")])
-def test_above_a_twentieth_it_is_not_established(p, established):
-    row = answer(table([p, 0.9, np.nan]))
-    assert row["established"] == established
-    assert row["answer"].startswith("Not established: the smallest corrected p") == (established == "no")
-    assert row["estimate"] == 0.1
+@pytest.mark.parametrize(
+    ("p", "flip", "expected"),
+    [
+        (0.05, 0.05, ESTABLISHED),
+        (0.05, 0.051, SENTENCES),
+        (0.01, np.nan, SENTENCES),
+        (0.0501, 0.001, NOT_ESTABLISHED),
+        (0.3, 0.3, NOT_ESTABLISHED),
+    ],
+)
+def test_an_answer_is_established_where_both_p_hold(p, flip, expected):
+    row = answer(table([p, 0.9, np.nan], flip=flip))
+    assert row["established"] == expected
+    assert ("these sentences only" in row["answer"]) == (expected == SENTENCES)
+    assert row["answer"].startswith("Not established: the corrected p is") == (expected == NOT_ESTABLISHED)
+
+
+def test_a_row_for_which_both_hold_is_surer_than_one_of_a_smaller_p():
+    row = answer(table([0.001, 0.02, 0.3], flip=(0.2, 0.03, 0.01)))
+    assert (row["established"], row["estimate"]) == (ESTABLISHED, 0.2)
+
+
+def test_without_flips_nothing_is_more_than_for_these_sentences_and_the_page_says_why():
+    few = table([0.001] * 3, flip=np.nan).assign(n_templates=5)
+    assert "there are 5 templates, whose sign flips cannot reach a p below 0.062" in answer(few)["answer"]
+    old = few.drop(columns=["p_flip_corrected", "k", "n_templates"])
+    row = answer(old, n_templates=10)
+    assert row["established"] == SENTENCES
+    assert "this analysis has no sign flips" in row["answer"]
+    assert "there are no templates" in answer(old, n_templates=0)["answer"]
+
+
+def test_the_smallest_p_of_either_test_is_shown():
+    row = answer(table([0.01] * 3))
+    assert (row["min_p"], row["min_p_flip"]) == (0.001, 2**-9)
+
+
+def test_choosing_among_families_is_paid_for():
+    """Three branches, each a family of its own: p times three, and so are the smallest ones."""
+    entry = Finding("Anywhere?", "Yes.", table="map", choices=("branch",))
+    rows = pd.concat([table([0.02] * 3, branch=branch) for branch in ("cond", "uncond", "delta")])
+    row = answer(rows, entry)
+    assert row["established"] == NOT_ESTABLISHED
+    assert row["p_corrected"] == pytest.approx(0.06)
+    assert row["min_p"] == pytest.approx(0.003)
+    assert "× 3 (Bonferroni over branch)" in row["family"]
+    assert answer(rows[rows["branch"] == "cond"], entry)["established"] == ESTABLISHED
+
+
+def test_primary_questions_are_corrected_after_holm_the_others_after_benjamini_and_hochberg():
+    entries = [
+        Finding(f"{i}?", "Yes.", {"branch": str(i)}, table="map", key=key)
+        for i, key in enumerate(["sound", "uncond", "text", "delta", "", ""])
+    ]
+    p = [0.01, 0.03, 0.04, 0.01, 0.02, 0.3]
+    rows = pd.concat([table([one], [0.1], branch=str(i)) for i, one in enumerate(p)])
+    found = findings({"map": rows}, entries, asked=Asked(primary=("sound", "uncond", "text")))
+    assert found["primary"].tolist() == ["primary"] * 3 + ["exploratory"] * 3
+    np.testing.assert_allclose(found["p_page"], [0.03, 0.06, 0.06, 0.03, 0.03, 0.3])
+    assert found["established"].tolist() == [
+        *(ESTABLISHED, NOT_ESTABLISHED, NOT_ESTABLISHED),
+        *(ESTABLISHED, ESTABLISHED, NOT_ESTABLISHED),
+    ]
+    assert "0.06 (0.03 in its family)" in found["answer"][1]
+
+
+def test_what_is_not_established_has_a_bound_over_all_rows():
+    """The bound is the largest of the rows', at T = 10 about the upper end of the interval."""
+    row = answer(table([0.3, 0.4, 0.5], (0.001, 0.002, 0.0), ci_hi=(0.002, 0.008, 0.005)))
+    assert row["upper"] == pytest.approx(0.008, rel=0.02)
+    assert row["within_smallest"] == "yes"
+    assert "the smallest effect of interest (1.0% of the variance), which is ruled out" in row["answer"]
+    row = answer(table([0.3, 0.4, 0.5]))
+    assert (row["within_smallest"], row["smallest_effect"]) == ("no", "1.0% of the variance")
+    assert "is not ruled out" in row["answer"]
+    assert "there is no interval" in answer(table([0.3] * 3, ci_hi=np.nan))["answer"]
+
+
+def test_chance_is_where_an_effect_begins():
+    entry = Finding("Right?", "Yes: {effect}.", table="map", unit="right", chance="labels")
+    row = answer(table([0.3] * 3, 0.26, ci_hi=0.28), entry, n_labels=4)
+    assert row["effect"] == "26% named right, chance 25%"
+    assert row["smallest_effect"] == "30% named right, chance 25%"
+    assert row["within_smallest"] == "yes"
+
+
+def test_an_effect_of_either_sign_is_bounded_on_both_sides():
+    entry = Finding("Special?", "Yes.", table="map", signed=True)
+    assert answer(table([0.3] * 3, -0.3, ci_hi=-0.1).assign(ci_lo=-0.5), entry)["upper"] == pytest.approx(
+        0.5, rel=0.02
+    )
+
+
+def test_controls_stand_below_and_correct_nothing():
+    trained = Finding("Text?", "Yes.", {"weights": "trained"}, table="map")
+    rows = pd.concat(
+        [table([0.03] * 3).assign(weights="trained"), table([0.4] * 3, 0.0).assign(weights="random_init")]
+    )
+    found = findings(
+        {"map": rows}, [trained], controls={"labels shuffled": {"map": rows.assign(p_corrected=0.6)}}
+    )
+    assert found["control"].tolist() == ["", RANDOM_TWIN, "labels shuffled"]
+    assert found["established"].tolist() == [ESTABLISHED, NOT_ESTABLISHED, NOT_ESTABLISHED]
+    assert found["p_page"].tolist() == [0.03, 0.4, 0.6]
+    page = findings_page(found, title="t", model="m")
+    assert page.count("the same, control:") == 2
 
 
 def test_rows_of_another_branch_do_not_answer():
     rows = pd.concat([table([0.5, 0.6, 0.7]), table([0.001] * 3, branch="cond")])
-    assert answer(rows)["established"] == "no"
+    assert answer(rows)["established"] == NOT_ESTABLISHED
 
 
 def test_no_test_gives_the_reason_and_no_number():
     row = answer(table([np.nan] * 3, null="none: one prompt per emotion"))
-    assert row["established"] == "no"
+    assert row["established"] == NOT_ESTABLISHED
     assert "no test is possible (one prompt per emotion)" in row["answer"]
     assert np.isnan(row["estimate"])
     assert "the study has no uncond: with" in answer(table([0.01] * 3, branch="cond"))["answer"]
@@ -84,9 +200,11 @@ def test_a_design_that_cannot_reach_a_twentieth_says_so():
 
 
 def test_what_is_not_tested_is_no_finding():
-    entry = Finding("How large?", "At most {estimate:.1f}.", table="map", tested=False)
+    entry = Finding("How large?", "{lowest} to {highest}.", table="map", tested=False)
     row = answer(table([np.nan] * 3), entry)
-    assert (row["established"], row["answer"]) == ("not tested", "At most 0.3.")
+    assert (row["established"], row["estimate"]) == (NOT_TESTED, 0.2)
+    assert row["answer"] == "10.0% to 30.0%."
+    assert row["answer"] in findings_page(pd.DataFrame([row]), title="t", model="m")
 
 
 NAMED = Finding("Is it there?", "Yes.", {"statistic": "rise", "branch": "uncond"}, table="map")
@@ -116,7 +234,7 @@ def test_a_table_may_say_why_it_lacks_a_statistic(column):
 def test_of_several_statistics_one_is_enough():
     """Contrasts of labels and of ratings have statistics of their own; a study has one of them."""
     either = Finding("Is it there?", "Yes.", {"statistic": ["rise", "slope"]}, table="map")
-    assert answer(table([0.01] * 3).assign(statistic="slope"), either)["established"] == "yes"
+    assert answer(table([0.01] * 3).assign(statistic="slope"), either)["established"] == ESTABLISHED
 
 
 def test_a_column_or_table_that_there_is_not_is_an_error():
@@ -151,7 +269,9 @@ def test_the_page_escapes_and_names_all():
     assert "study &lt;1&gt;" in page
     assert "nano" in page
     assert "map.svg" in page
-    assert 'class="yes"' in page
+    assert "a &lt;share&gt;" in page
+    assert 'class="established exploratory"' in page
+    assert "9 of 10 templates" in page
 
 
 def literals(value, private):
@@ -178,11 +298,63 @@ def test_a_finding_names_its_statistic_by_a_constant_of_its_analysis(name):
                     assert not list(literals(value, private))
 
 
+ENTRIES = [(name, entry) for name in ASKING for entry in import_module(name).FINDINGS]
+
+
 def test_every_question_has_its_own_words_and_a_figure():
-    entries = [entry for name in ASKING for entry in import_module(name).FINDINGS]
+    entries = [entry for _, entry in ENTRIES]
     assert len(entries) >= 1
     assert len({entry.question for entry in entries}) == len(entries)
     assert all(entry.figure and not entry.figure.endswith(".svg") for entry in entries)
+
+
+def test_every_question_that_may_be_primary_is_asked_once():
+    keys = [(entry.key, entry.question) for _, entry in ENTRIES if entry.key]
+    assert sorted(keys) == sorted(QUESTIONS.items())
+
+
+@pytest.mark.parametrize(("module", "entry"), ENTRIES, ids=lambda value: getattr(value, "question", ""))
+def test_an_answer_speaks_of_a_plain_effect_and_of_no_single_layer(module, entry):
+    """A layer may be named only by the nested choice, never as the largest of a tie."""
+    assert entry.unit in UNITS
+    assert entry.meaning
+    assert "{layer}" not in entry.sentence
+    assert "{estimate" not in entry.sentence
+    assert not entry.tested or "{effect}" in entry.sentence
+
+
+@pytest.mark.parametrize(("module", "entry"), ENTRIES, ids=lambda value: getattr(value, "question", ""))
+def test_an_answer_pays_for_every_family_that_it_chooses_from(module, entry):
+    """Columns that name a map, and of which the question does not fix one value, are choices."""
+    several = {
+        name
+        for name in getattr(import_module(module), "MAP_COLUMNS", ())
+        if not isinstance(entry.where.get(name), str) and entry.tested
+    }
+    # Of these two statistics a study has one.
+    of_one_study = {"statistic"} if module.endswith("similarity") else set()
+    assert several - of_one_study <= set(entry.choices)
+
+
+@pytest.mark.parametrize("contrast", ["emotion", "arousal", "tempo"])
+def test_questions_and_answers_read_with_every_label(contrast):
+    words, gap = words_for(contrast), dict.fromkeys(("effect", "lowest", "highest", "n_components"), "1 %")
+    gap |= {
+        "feature": "rms",
+        "target": "arousal",
+        "lag": 1,
+        "chosen": "1, 2",
+        "reading": "never",
+        "distribution": "cond",
+    }
+    gap |= {"n_found": 1, "n_layers": 6, "ceiling": 0.5}
+    for _, entry in ENTRIES:
+        parts = filter(None, (entry.question, entry.sentence, entry.aside, entry.meaning))
+        text = " ".join(part.format(**words, **gap) for part in parts)
+        assert "  " not in text
+        assert not re.search(r"\ba [aeiou]|\ban [^aeiou\W]|\b(\w+) \1\b", text), text
+        if contrast != "arousal":
+            assert not re.search(r"more similar|similar (emotion|value)|nearer", text), text
 
 
 def test_tables_of_all_layers_are_read_as_one(tmp_path):

@@ -15,7 +15,7 @@ from innerear.analyses import (
     sound,
     sound_and_label,
 )
-from innerear.analyses.audio_check import SLOPE, audio_check
+from innerear.analyses.audio_check import ANOVA, SLOPE, audio_check
 from innerear.analyses.dimensions import BY_DIMENSION
 from innerear.analyses.similarity import CORRELATIONS
 from innerear.analyses.sound import BEYOND
@@ -137,7 +137,7 @@ def test_two_emotions_and_their_ratings_are_one_question():
         np.testing.assert_allclose(one, two, atol=1e-5, err_msg=name)
     values = clips(by_name, slope=2)
     designs = sized(by_name, **SIZES), sized(by_rating, **SIZES)
-    anova = [rows(audio_check(values, one, model="m").effects, statistic="ANOVA F") for one in designs]
+    anova = [rows(audio_check(values, one, model="m").effects, statistic=ANOVA) for one in designs]
     np.testing.assert_allclose(anova[0]["estimate"], anova[1]["estimate"])
     np.testing.assert_allclose(anova[0]["p"], anova[1]["p"])
 

@@ -10,7 +10,7 @@ from fakes import EMOTIONS, Measured, analysed, clustered, make_design, rows, si
 from scipy.stats import binom
 
 from innerear.analyses import discriminability, generalisation, similarity, sound, sound_and_label
-from innerear.analyses.audio_check import SLOPE, audio_check
+from innerear.analyses.audio_check import ANOVA, SLOPE, audio_check
 from innerear.analyses.best_layers import best_layers
 from innerear.analyses.discriminability import CONCORDANCE, DISTANCE, EVIDENCE
 from innerear.analyses.lags import followed, of_states
@@ -119,19 +119,19 @@ def test_sound_beyond_the_label(within):
 def test_the_sound_of_emotions_and_of_a_rating(within):
     rng, by = (
         np.random.default_rng(int(10 * within)),
-        {"ANOVA F": [], "Hedges g": [], "accuracy": [], SLOPE: []},
+        {ANOVA: [], "Hedges g": [], "accuracy": [], SLOPE: []},
     )
     design = make_design(4, 2, ratings=RATINGS)
     for _ in range(12):
         clips = as_clips(design, clustered(design, (6,), within, rng))
         both = (sized(one, 99, 2) for one in (design, Design(design.samples, "arousal")))
         named, found = (audio_check(clips, one, model="m") for one in both)
-        by["ANOVA F"] += rows(named.effects, statistic="ANOVA F")["p"].tolist()
+        by[ANOVA] += rows(named.effects, statistic=ANOVA)["p"].tolist()
         pair = rows(named.effects, statistic="Hedges g", label_1="happy", label_2="sad")
         by["Hedges g"] += pair["p"].tolist()
         by["accuracy"].append(named.classification["p"][0])
         by[SLOPE] += rows(found.effects, statistic=SLOPE)["p"].tolist()
-    for name in ("ANOVA F", SLOPE):
+    for name in (ANOVA, SLOPE):
         assert_level(by[name])
     assert_level(by["accuracy"], below=False)
     # Four templates give a pair 8 relabelings: no p can be below 1 / 8.

@@ -71,7 +71,7 @@ rule findings:
     params:
         study=config["study"],
         model=MODEL,
-        contrast=config["contrast"],
+        asked=ASKED,
     script:
         "../../scripts/findings.py"
 

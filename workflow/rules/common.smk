@@ -78,6 +78,14 @@ ANALYSES = [
 SITE = config["capture"]["sites"][0]
 # What every figure names.
 NAMED = {"model": MODEL, "contrast": config["contrast"]}
+# What the page of findings is asked.
+ASKED = {
+    "contrast": config["contrast"],
+    "primary": config["statistics"]["primary"],
+    "smallest": config["statistics"]["smallest_effect"],
+    "n_labels": STUDY.n_labels,
+    "n_templates": STUDY.n_templates,
+}
 # Clips that one job measures, since loading librosa takes as long as measuring a few: those of a template,
 # or of a prompt where templates cannot name a file.
 MEASURED_BY_TEMPLATE = all(is_name(prompt.template) for prompt in STUDY.prompts)

@@ -203,6 +203,25 @@ use rule plot_generalisation as plot_affect with:
         analysis="affect",
 
 
+use rule generalisation as multiverse with:
+    pathvars:
+        analysis="multiverse",
+
+
+use rule similarity_map as multiverse_map with:
+    output:
+        mapped("Labels", "multiverse", "headline effect under every choice"),
+    pathvars:
+        analysis="multiverse",
+
+
+use rule plot_generalisation as plot_multiverse with:
+    output:
+        **figures("Labels", multiverse="headline effect under every choice"),
+    pathvars:
+        analysis="multiverse",
+
+
 rule all_label:
     """Whether, where and when the states tell labels apart."""
     input:

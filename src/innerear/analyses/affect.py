@@ -315,14 +315,20 @@ def _sorted_pairs(pairing: Pairing, to: dict[str, str]) -> tuple[frozenset, bool
 FINDINGS = (
     Finding(
         "Are graded ratings of valence or arousal in the states?",
-        "Yes: {target} from layer {layer} in {branch}.",
+        "Yes: states of held-out templates predict {target}; {effect}, over all layers, branches and "
+        "ratings.",
         {"statistic": GRADED},
         "affect",
+        meaning="held-out R² of the rating; 0 or less without an effect",
     ),
     Finding(
         "Does a direction of valence or arousal carry over to other emotions?",
-        "Yes: {target} in layer {layer}, {branch} ({pairing}).",
+        "Yes, over all layers: the direction of {target} that two emotions give orders two others, {effect}.",
         {"statistic": CROSSED},
         "affect",
+        unit="order",
+        chance=0.5,
+        meaning="share of pairs of clips of two other emotions, in a held-out template, that are "
+        "ordered as rated",
     ),
 )

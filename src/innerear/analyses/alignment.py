@@ -200,9 +200,13 @@ def _mean(values: np.ndarray) -> np.ndarray:
 FINDINGS = (
     Finding(
         "How similarly do two layers arrange the prompts across different seeds?",
-        "At best layers {layer} and {layer_2} of uncond: CKA {estimate:.2f}, noise ceiling {ceiling:.2f}.",
+        "Over pairs of layers of uncond, CKA {lowest} to {highest}; the noise ceiling of the middle pair "
+        "is {ceiling:.2f}.",
         {"branch": "uncond", "statistic": OVER_LAYERS, "samples": ACROSS},
         "alignment_layers",
         tested=False,
+        unit="CKA",
+        meaning="debiased CKA of the middle pair of layers, 1 for equal arrangements; a layer with "
+        "itself is the ceiling",
     ),
 )

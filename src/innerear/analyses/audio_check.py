@@ -1,6 +1,6 @@
 """Does the audio itself differ between emotions? Asked of the sound alone, without the states.
 
-Where it does not, states differ between emotions because of the text, not because of the music.
+A difference that is not shown may still be there, and reach the states by way of the music.
 """
 
 from collections.abc import Callable
@@ -20,8 +20,9 @@ from innerear.statistics.design import Design
 from innerear.statistics.finding import Finding
 from innerear.statistics.significance import ALPHA
 from innerear.statistics.table import INTERVAL, TEST, blank, record
+from innerear.study.questions import QUESTIONS
 
-ANOVA, HEDGES = "ANOVA F", "Hedges g"
+ANOVA, HEDGES = "share explained (ANOVA ω²)", "Hedges g"
 #: for ratings, in place of Hedges' g
 SLOPE = "Pearson r"
 ACCURACY, RECALL = "balanced accuracy", "recall"
@@ -29,14 +30,14 @@ ALL = "all features"
 #: statistic → what its p is corrected over
 _FAMILIES = {ANOVA: "features", HEDGES: "features × pairs of labels", SLOPE: "features"}
 _COMMON = ["model", "statistic", *INTERVAL, *(name for name in TEST if name != "score")]
-_TEXT_ALONE = "What follows is about the text alone."
+_NO_LICENCE = "That does not make what follows an effect of the text alone."
 
 
 @dataclass(frozen=True)
 class AudioCheck:
     """What `audio_check` returns; all tables have the common columns.
 
-    `effects` has rows ``ANOVA F`` per feature and ``Hedges g`` per feature and pair of labels;
+    `effects` has rows of `ANOVA` per feature and ``Hedges g`` per feature and pair of labels;
     `classification` the balanced accuracy of each set of features and, of the whole set, the recall of each
     label; `verdict` one row, whose column ``verdict`` is a sentence.
     """
@@ -51,15 +52,15 @@ def audio_check(clips: pd.DataFrame, design: Design, *, model: str) -> AudioChec
 
     The unit is the prompt's mean over seeds.
 
-    - *ANOVA F* : labels against what is left after labels and templates. Labels are permuted among the
-      prompts of a template; `p_corrected` is Benjamini and Hochberg's over features.
+    - *share explained (ANOVA ω²)* : what labels explain of the variance within templates, tested by F. Labels
+      are permuted among the prompts of a template; `p_corrected` is Benjamini and Hochberg's over features.
     - *Hedges g* of two labels, see `hedges_g`. Two-sided; only these two labels are exchanged, so with few
       templates no small p is possible (`min_p`). Corrected over features × pairs.
     - *balanced accuracy* : nearest centroid of standardised features, fitted on some templates and judged on
       another; `p_corrected` is max-T over the sets of features.
 
     Intervals resample templates, then seeds; those of g are of the difference in units of the observed
-    spread. For ratings F is of the slope, *Pearson r* with the ratings (templates taken out of both) replaces
+    spread. For ratings it is the slope's, *Pearson r* with the ratings (templates taken out of both) replaces
     g, and nothing is classified. A feature that cannot be used (see `clip_targets`) has a reason in `null`.
 
     Raises
@@ -205,6 +206,7 @@ def _anova(targets: Targets, design: Design) -> pd.DataFrame:
     usable, values = targets.used
     anova, means = Anova(design), prompt_means(values, design)
     _write(table, usable, design, (anova.f(means), anova.null(means)), why_not=anova.why_not)
+    table.loc[usable, "estimate"] = anova.share(anova.f(means))
     return table
 
 
@@ -347,7 +349,7 @@ def _verdict_on_labels(whole: dict, by_feature: str, n_differ: int, design: Desi
         some = f"The audio differs between {label}s in some respects only: {by_feature}"
         return f"{some}, but as a whole it does not tell: {by_sound}."
     none = f"The audio was not shown to differ between {label}s: {by_sound}, and {by_feature}."
-    return f"{none} {_TEXT_ALONE}"
+    return f"{none} {_NO_LICENCE}"
 
 
 def _verdict_on_rating(anova: pd.DataFrame, by_feature: str, label: str) -> tuple[pd.DataFrame, str]:
@@ -360,16 +362,19 @@ def _verdict_on_rating(anova: pd.DataFrame, by_feature: str, label: str) -> tupl
     if np.nanmin(p) <= ALPHA:
         feature = row["feature"].iloc[0]
         return row, f"The audio goes with {label}, most clearly its {feature}: {by_feature}."
-    return row, f"The audio was not shown to go with {label}: {by_feature}. {_TEXT_ALONE}"
+    return row, f"The audio was not shown to go with {label}: {by_feature}. {_NO_LICENCE}"
 
 
 FINDINGS = (
     Finding(
-        "Does the sound itself differ between {contrasts}?",
-        "Yes, most clearly its {feature}.",
+        QUESTIONS["sound"],
+        "Yes: the {contrast} explains {effect} of prompts in {feature}, over all features.",
         {"statistic": ANOVA},
         "audio_check",
-        aside="p is corrected over features (Benjamini-Hochberg). Where the sound does not differ, every "
-        "other difference comes from the text.",
+        key="sound",
+        meaning="share of a feature's variance over prompts, within templates, that the {contrast} "
+        "explains (ω²); 0 without an effect",
+        aside="p is corrected over features. A difference that was not shown is no licence to read the other "
+        "answers as effects of the text alone.",
     ),
 )

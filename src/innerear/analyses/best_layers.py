@@ -109,9 +109,13 @@ def _confirmed(products: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 FINDINGS = (
     Finding(
         "Does the layer that is best on some templates distinguish {contrasts} on another?",
-        "Yes, in uncond: layers {chosen}, each chosen without the template that it is measured on.",
+        "Yes, in uncond: {effect}, in layers {chosen}, each chosen without the template that it is "
+        "measured on.",
         {"statistic": HELD_OUT, "branch": "uncond"},
         "layer_ranks",
         table="best_layers",
+        unit="distance",
+        meaning="squared distance of two labels' means on the held-out template, cross-validated; 0 "
+        "without an effect",
     ),
 )

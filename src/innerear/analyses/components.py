@@ -182,9 +182,12 @@ def _trajectories(gram: GramSource, branch: str, scores: np.ndarray, design: Des
 FINDINGS = (
     Finding(
         "Do the dimensions of the states vary together?",
-        "Yes: in layer {layer} of uncond, {n_components} components go beyond unrelated dimensions.",
+        "Over the layers of uncond the first component holds {lowest} to {highest} of the variance; in the "
+        "middle layer {n_components} components go beyond unrelated dimensions.",
         {"branch": "uncond", "component": 1},
         "scree",
-        aside="p is corrected over the components of one layer.",
+        tested=False,
+        meaning="share of the first principal component of the time-averaged states, in the middle layer",
+        aside="This is about dimensions, not about {contrasts}.",
     ),
 )

@@ -62,7 +62,7 @@ def of_layer(gram: GramSource, design: Design, layer: int) -> LayerResult:
         "branch": np.repeat(branches, f.shape[1]),
         "dimension": np.tile(np.arange(f.shape[1]), len(f)),
         "f": f.ravel(),
-        "estimate": _partial_omega2(f, anova).ravel(),
+        "estimate": anova.share(f).ravel(),
         "selection_frequency": np.where(np.isfinite(f), selected, np.nan).ravel(),
     }
     family, flat = "dimensions × branches of this layer", null.reshape(len(null), f.size)
@@ -98,12 +98,6 @@ def _scored(means: np.ndarray) -> np.ndarray:
     spread = means.std(axis=0)
     varies = spread > _NOTHING * np.abs(means).max(axis=0)
     return np.divide(means - means.mean(axis=0), spread, out=np.zeros_like(means), where=varies)
-
-
-def _partial_omega2(f: np.ndarray, anova: Anova) -> np.ndarray:
-    """Return the effect size of F: (partial) ω², unbiased, therefore sometimes negative."""
-    effect = anova.between * (f - 1)
-    return effect / (effect + anova.design.n_prompts)
 
 
 def _share(f: np.ndarray, anova: Anova) -> np.ndarray:
@@ -228,15 +222,22 @@ def _selected_share(rows: pd.DataFrame, branches: list[str], design: Design) -> 
 FINDINGS = (
     Finding(
         "Do more single dimensions differ between {contrasts} than chance allows, in uncond?",
-        "Yes: a share of {estimate:.2f} in layer {layer} passes F's 5 % point.",
+        "Yes, over all layers, more pass F's 5 % point than chance allows: {effect}.",
         {"branch": "uncond", "statistic": BEYOND},
         "dimensions",
+        unit="dimensions",
+        chance=0.05,
+        meaning="share of the layer's dimensions that pass; 5 % without an effect",
     ),
     Finding(
         "Is the model's own basis special, or would any rotation do?",
-        "It is special in layer {layer}, {branch}: the share differs by {estimate:+.2f} from rotations.",
+        "It is special, over all layers: {effect} more (or fewer) differ than in random rotations.",
         {"statistic": ROTATED},
         "dimensions",
+        unit="more dimensions",
+        signed=True,
+        meaning="share of dimensions that pass F's 5 % point, less the same in random rotations; 0 "
+        "without an effect",
         aside="The p compares with random bases; it does not generalise beyond these prompts.",
     ),
 )

@@ -29,6 +29,7 @@ from innerear.statistics.probes import (
 )
 from innerear.statistics.prompt_pairs import PromptPairs, Units
 from innerear.statistics.table import INTERVAL, LayerResult, Maxima, columns
+from innerear.study.questions import QUESTIONS
 
 DISTANCE, OMEGA = "cross-validated distance", "PERMANOVA ω²"
 #: unequal spread of the labels; not a difference of their means
@@ -251,9 +252,14 @@ def _tested(statistic: _Statistic, cells: pd.DataFrame, design: Design) -> tuple
 
 FINDINGS = (
     Finding(
-        "Do held-out templates distinguish the {contrasts} in uncond, which reads no text?",
-        "Yes, most clearly in layer {layer}, over the whole clip.",
+        QUESTIONS["uncond"],
+        "Yes, over all layers ({n_found} of {n_layers} by themselves): the means of two labels lie "
+        "{effect} apart.",
         {"statistic": DISTANCE, "over": "windows", "window": "whole", "branch": "uncond"},
         "discriminability_maps",
+        key="uncond",
+        unit="distance",
+        meaning="squared distance of two labels' means in the whole clip, cross-validated over templates; "
+        "0 without an effect",
     ),
 )

@@ -180,10 +180,12 @@ def _pictures(
 FINDINGS = (
     Finding(
         "How well does a plane keep who is near whom?",
-        "Best in layer {layer}, {branch}: trustworthiness {estimate:.2f} (1: all neighbours are kept).",
+        "Over layers and branches, trustworthiness {lowest} to {highest} (1: all neighbours are kept).",
         {"points": SAMPLES},
         "umap_samples",
         tested=False,
-        aside="Random places would give about .5. Distances and gaps in the picture are not to be read.",
+        unit="trustworthiness",
+        meaning="of the middle layer; random places would give about .5",
+        aside="Distances and gaps in the picture are not to be read.",
     ),
 )

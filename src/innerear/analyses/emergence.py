@@ -20,6 +20,7 @@ from innerear.statistics.pieces import pieces
 from innerear.statistics.probes import evidence, evidence_null_by_prompt, held_out_operators
 from innerear.statistics.significance import ALPHA, CONFIDENCE, first_of, with_interval
 from innerear.statistics.table import INTERVAL, LayerResult, Maxima, blank, columns, record
+from innerear.study.questions import QUESTIONS
 
 BRANCHES = ("uncond", "delta")
 SHAPES = ("constant", "step", "logistic", "linear")
@@ -316,15 +317,23 @@ def _early_late(gram: GramSource, branch: str, design: Design) -> tuple[pd.DataF
 
 FINDINGS = (
     Finding(
-        "Does {contrast} emerge as the music goes on, in uncond?",
-        "Yes: in layer {layer} held-out evidence is higher after the onset than before it.",
+        QUESTIONS["emergence"],
+        "Yes, over all layers ({n_found} of {n_layers} by themselves): held-out evidence is {effect} "
+        "higher after the onset than before it.",
         {"statistic": RISE, "branch": "uncond"},
         "emergence",
+        key="emergence",
+        unit="evidence",
+        meaning="rise of held-out probe evidence (0: none, 1: perfect); 0 without an effect",
     ),
     Finding(
         "Do the states code {contrasts} differently in the last tenth than in the first?",
-        "Yes: in layer {layer}, {branch}.",
+        "Yes, over all layers and branches: the difference of two labels changes by {effect}.",
         {"statistic": INTERACTION},
         "early_late",
+        unit="distance",
+        choices=("branch",),
+        meaning="squared length of the change of two labels' difference, cross-validated over templates; 0 "
+        "without an effect",
     ),
 )

@@ -167,8 +167,12 @@ def _judged(cells: _Cells, design: Design) -> tuple[pd.DataFrame, list[Maxima]]:
 FINDINGS = (
     Finding(
         "Do probes of {contrast} that were fitted in one branch work in the other?",
-        "Yes: most clearly {branch} (fitted → judged) in layer {layer}, over the whole clip.",
+        "Yes, over all layers and both directions: {effect} on held-out templates, over the whole clip.",
         {"statistic": EVIDENCE, "over": WINDOWS, "train": "whole"},
         "transfer",
+        unit="evidence",
+        choices=("branch",),
+        meaning="evidence of a probe that was fitted in the other branch, as a share of a perfect one's; 0 "
+        "without an effect",
     ),
 )

@@ -466,9 +466,13 @@ def _fill(
 FINDINGS = (
     Finding(
         "Do the states go with the sound from moment to moment, beyond what clips share?",
-        "Yes: most surely {feature} in layer {layer}, {branch}, at a lag of {lag} frames.",
+        "Yes, over all features, layers, branches and lags: surest for {feature} at a lag of {lag} "
+        "frames, {effect}.",
         {"statistic": STATISTIC},
         "lags",
-        aside="Positive lags are sound yet to come (planning), negative ones sound that was (history).",
+        unit="r",
+        meaning="held-out correlation over a clip's frames of the sound with its prediction from the states",
+        aside="Lags 1 to K − 1 (K codebooks) are still of the frame that the step completes: neither "
+        "plan nor memory.",
     ),
 )

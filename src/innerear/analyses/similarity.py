@@ -21,6 +21,7 @@ from innerear.statistics.label_distance import Distance, permuted_sums
 from innerear.statistics.prompt_pairs import PromptPairs, Units
 from innerear.statistics.sheet import texts
 from innerear.statistics.table import INTERVAL, LayerResult, Maxima, columns
+from innerear.study.questions import QUESTIONS
 
 MEASURES = CENTRED, STANDARDISED, RAW = "centred", "standardised", "raw (diagnostic)"
 #: columns that name a map of layers × cells
@@ -423,18 +424,29 @@ class _Pairs:
         return f"no two samples are {empty[0]!r}" if empty else "all samples are equal (deterministic)"
 
 
-_TESTED_WHOLE = {"measure": CENTRED, "window": "whole", "statistic": [OTHER_SEED, RATING_OTHER_SEED]}
+_TESTED_WHOLE = {"measure": CENTRED, "over": "windows", "window": "whole"}
+_TESTED_WHOLE |= {"statistic": [OTHER_SEED, RATING_OTHER_SEED]}
+_EFFECT_MEANS = (
+    "mean cosine of pairs {alike} less that of pairs {unlike}, of other seeds and other templates (for "
+    "ratings: correlation of cosine and nearness); 0 without an effect"
+)
 FINDINGS = (
     Finding(
-        "Are clips of similar {contrasts} similar in uncond, which reads no text?",
-        "Yes, most clearly in layer {layer}: the more similar the {contrasts}, the closer the states.",
+        "Are two clips {alike} more alike than two clips {unlike}, in uncond, which reads no text?",
+        "Yes, over all layers ({n_found} of {n_layers} by themselves): by {effect}.",
         _TESTED_WHOLE | {"branch": "uncond"},
         "emotion_effect",
+        unit="cosine",
+        meaning=_EFFECT_MEANS,
     ),
     Finding(
-        "Are clips of similar {contrasts} similar in the text's direct effect, delta?",
-        "Yes, most clearly in layer {layer} of cond − uncond.",
+        QUESTIONS["delta"],
+        "Yes, over all layers ({n_found} of {n_layers} by themselves): two clips {alike} are more alike "
+        "than two {unlike}, by {effect}.",
         _TESTED_WHOLE | {"branch": "delta"},
         "emotion_effect",
+        key="delta",
+        unit="cosine",
+        meaning=_EFFECT_MEANS,
     ),
 )

@@ -165,15 +165,17 @@ def _sums(ridge: DualRidge, targets: Targets, design: Design, beyond: bool) -> t
 FINDINGS = (
     Finding(
         "Can the sound of held-out clips be predicted from the states?",
-        "Yes: best its {feature}, from layer {layer} in {branch}.",
+        "Yes, over all features, layers and branches: surest for {feature}, {effect}.",
         {"statistic": HELD_OUT, "window": WINDOWS[0]},
         "sound",
+        meaning="held-out R² of a clip feature; 0 or less without an effect",
         aside="The {contrast} may be what both share.",
     ),
     Finding(
         "Do the states say more about the sound than the {contrast} does?",
-        "Yes: most about its {feature}, from layer {layer} in {branch}.",
+        "Yes, over all features, layers and branches: surest for {feature}, {effect} beyond the {contrast}.",
         {"statistic": BEYOND, "window": WINDOWS[0]},
         "sound_beyond",
+        meaning="what states add to the prediction of a clip feature; 0 or less without an effect",
     ),
 )

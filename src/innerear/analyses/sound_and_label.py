@@ -278,15 +278,17 @@ def _closest_features(states: np.ndarray, targets: Targets, design: Design) -> l
 FINDINGS = (
     Finding(
         "Does the sound explain the states of held-out clips?",
-        "Yes: best in layer {layer}, {branch} ({window}), a share of {estimate:.2f} of their variance.",
+        "Yes, over all layers, branches and windows: {effect}.",
         {"statistic": SOUND},
         "sound_and_label",
+        meaning="held-out R² of the states; 0 or less without an effect",
         aside="The {contrast} may be what both share.",
     ),
     Finding(
         "Does the sound explain more of the states than the {contrast} does?",
-        "Yes: most in layer {layer}, {branch} ({window}), where it adds {estimate:.2f} to R².",
+        "Yes, over all layers, branches and windows: {effect} beyond the {contrast}.",
         {"statistic": BEYOND_LABEL},
         "sound_and_label",
+        meaning="what the sound adds to the prediction of the states; 0 or less without an effect",
     ),
 )

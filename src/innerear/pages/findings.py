@@ -1,10 +1,10 @@
-"""The study's answers on one page: question, answer, estimate with interval, corrected p, figure.
+"""The study's answers on one page: question, answer, effect in plain units, how sure, control, figure.
 
 Each analysis states its questions itself: `FINDINGS`, at the end of its module.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from importlib import import_module
 from importlib.util import find_spec
 
@@ -12,16 +12,37 @@ import numpy as np
 import pandas as pd
 
 from innerear.errors import InputError
-from innerear.figures.tables import rows_of
+from innerear.pages.answers import Choice, choose, effect_text, smallest_text, with_level
 from innerear.pages.templates import fill
-from innerear.statistics.finding import NO_BRANCH, Finding
-from innerear.statistics.significance import ALPHA
+from innerear.statistics.claims import NOT_ESTABLISHED, NOT_TESTED, SMALLEST, benjamini_hochberg, holm
+from innerear.statistics.finding import Finding
+from innerear.study.questions import words_for
 
 COLUMNS = (
-    *("question", "answer", "established", "estimate", "ci_lo", "ci_hi", "p_corrected", "min_p"),
-    *("n_prompts", "null", "figure", "source"),
+    *("question", "primary", "control", "answer", "established", "effect", "meaning"),
+    *("estimate", "ci_lo", "ci_hi", "upper", "smallest_effect", "within_smallest"),
+    *("p_corrected", "p_page", "min_p", "p_flip_corrected", "p_flip_page", "min_p_flip", "k", "n_templates"),
+    *("n_prompts", "null", "family", "figure", "source"),
 )
+#: what a row with random weights in place of the model's is called
+RANDOM_TWIN = "random weights"
 _PACKAGES = ("innerear.analyses", "innerear.analyses.text_or_history")
+#: table → the same of a control
+Tables = Mapping[str, pd.DataFrame]
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What the study asks: its label, primary questions, smallest effects of interest, and its design's size.
+
+    `n_templates` stands in where a table does not say it; NaN without templates.
+    """
+
+    contrast: str = "emotion"
+    primary: Sequence[str] = ()
+    smallest: Mapping[str, float] = field(default_factory=lambda: dict(SMALLEST))
+    n_labels: int = 4
+    n_templates: float = np.nan
 
 
 def collected(tables: Iterable[str]) -> tuple[Finding, ...]:
@@ -39,98 +60,111 @@ def collected(tables: Iterable[str]) -> tuple[Finding, ...]:
 
 
 def findings(
-    tables: Mapping[str, pd.DataFrame], entries: Sequence[Finding] | None = None, *, contrast: str = "emotion"
+    tables: Tables,
+    entries: Sequence[Finding] | None = None,
+    *,
+    asked: Asked | None = None,
+    controls: Mapping[str, Tables] | None = None,
 ) -> pd.DataFrame:
-    """Answer each question from the row with the smallest corrected p, or say why it is not established.
+    """Answer each question from the row that is surest, corrected over all rows that it is chosen from.
 
     Parameters
     ----------
-    tables : name → table with ``estimate, p_corrected, null`` and, where there are any, ``ci_lo, ci_hi``.
+    tables : name → table with ``estimate, p_corrected, null`` and, where there are any, ``ci_lo, ci_hi``,
+        ``p_flip_corrected, k, n_templates``. Rows with ``weights`` random_init are controls of trained ones.
     entries : the questions; those `collected` for the tables unless given.
-    contrast : the label that the study asks about.
+    controls : name of a control → its tables, by the same names.
 
     Returns
     -------
-    One row per question, in order, with the columns `COLUMNS`. `established` is ``"yes"`` where corrected
-    p ≤ `ALPHA`, ``"no"`` where it is larger or no test was possible, ``"not tested"`` for plain measurements.
+    One row per question, in order, and below it a row per control, with the columns `COLUMNS`. `established`
+    is ``"established"`` where the p of permutations and the p of sign flips of templates, both corrected over
+    the page (`holm` over the primary questions, `benjamini_hochberg` over the others), are at most `ALPHA`;
+    ``"established for these sentences"`` where the first is; ``"not established"``, with an upper bound of
+    the effect; ``"not tested"`` for plain measurements. Controls are corrected as families only.
 
     Raises
     ------
     InputError: a finding names a table, a column or a statistic that there is not.
     """
-    rated = contrast in ("valence", "arousal")
-    plural = "emotions" if contrast == "emotion" else f"{'ratings' if rated else 'values'} of {contrast}"
-    words = {"contrast": contrast, "contrasts": plural}
-    rows = []
-    for entry in collected(tables) if entries is None else entries:
+    asked, entries = asked or Asked(), collected(tables) if entries is None else entries
+    words = words_for(asked.contrast)
+    for entry in entries:
         if entry.table not in tables:
-            raise InputError(f"{_asks(entry, 'table', entry.table)}; the tables are {', '.join(tables)}")
-        rows.append(_answer(entry, tables[entry.table], words))
+            there = ", ".join(tables)
+            raise InputError(
+                f"finding {entry.question!r} asks for table {entry.table!r}; the tables are {there}"
+            )
+    chosen = [_choice(entry, tables[entry.table], asked) for entry in entries]
+    primary = np.array([entry.key != "" and entry.key in asked.primary for entry in entries], bool)
+    pages = [_over_page(np.array([getattr(one, of) for one in chosen]), primary) for of in ("p", "p_flip")]
+    rows = []
+    for entry, choice, first, p, p_flip in zip(entries, chosen, primary, *pages, strict=True):
+        answer = _answer(choice, p, p_flip, asked, words) | {"primary": "primary" if first else "exploratory"}
+        rows.append(answer)
+        for name, other in _controls(entry, tables, controls or {}, asked):
+            of_control = _answer(other, other.p, other.p_flip, asked, words)
+            rows.append(of_control | {"control": name, "primary": "control"})
     return pd.DataFrame(rows, columns=list(COLUMNS))
 
 
-def _answer(entry: Finding, table: pd.DataFrame, words: Mapping[str, str]) -> dict[str, object]:
-    """Return one row of `findings`."""
-    rows = _select(entry, table, entry.where)
+def _choice(entry: Finding, table: pd.DataFrame, asked: Asked) -> Choice:
+    return choose(entry, table, n_labels=asked.n_labels, n_templates=asked.n_templates)
+
+
+def _over_page(p: np.ndarray, primary: np.ndarray) -> np.ndarray:
+    """Correct the p of all questions: primary ones after Holm, others after Benjamini and Hochberg."""
+    corrected = np.array(p, float)
+    corrected[primary], corrected[~primary] = (
+        holm(corrected[primary]),
+        benjamini_hochberg(corrected[~primary]),
+    )
+    return corrected
+
+
+def _controls(
+    entry: Finding, tables: Tables, controls: Mapping[str, Tables], asked: Asked
+) -> Iterable[tuple[str, Choice]]:
+    """Yield the controls of a question that have rows for it: the same rows of other labels or weights."""
+    if entry.where.get("weights") == "trained":
+        table, twin = tables[entry.table], replace(entry, where={**entry.where, "weights": "random_init"})
+        if (table["weights"] == "random_init").any():
+            yield RANDOM_TWIN, _choice(twin, table, asked)
+    for name, others in controls.items():
+        if entry.table in others:
+            yield name, _choice(entry, others[entry.table], asked)
+
+
+def _answer(
+    choice: Choice, p: float, p_flip: float, asked: Asked, words: Mapping[str, str]
+) -> dict[str, object]:
+    """Return one row of `findings` from its chosen row and the p's corrected over the page."""
+    entry = choice.entry
     conditions = ", ".join(f"{name} = {value}" for name, value in entry.where.items())
     answer: dict[str, object] = {
         "question": entry.question.format(**words),
-        "established": "no",
+        "established": NOT_ESTABLISHED if entry.tested else NOT_TESTED,
+        "control": "",
+        "meaning": entry.meaning.format(**words),
         "figure": f"{entry.figure}.svg" if entry.figure else "",
         "source": f"{entry.table}: {conditions}".rstrip(": "),
     }
-    p, estimate = rows["p_corrected"].to_numpy(float), rows["estimate"].to_numpy(float)
-    usable = np.flatnonzero(np.isfinite(p if entry.tested else estimate))
-    if len(usable):
-        # The smallest p; of equal ones the largest estimate.
-        best = min(usable, key=lambda i: (p[i] if entry.tested else 0, -estimate[i]))
-        row = rows.iloc[best].to_dict()
-        answer |= {name: row[name] for name in COLUMNS if name in row and name not in answer}
-        text = entry.sentence.format(**row | words)
-        if not entry.tested:
-            answer["established"] = "not tested"
-        elif p[best] <= ALPHA:
-            answer["established"] = "yes"
-        else:
-            least = f", and no p can be below {row['min_p']:.2g}" if row.get("min_p", 0) > ALPHA else ""
-            text = f"Not established: the smallest corrected p is {p[best]:.2g}{least}."
+    if choice.row is None:
+        text = f"Not established: no test is possible ({choice.reason})."
     else:
-        reasons = [str(null).removeprefix("none: ") for null in rows["null"]] or [_why_absent(entry, table)]
-        text = f"Not established: no test is possible ({reasons[0]})."
+        answer["established"], text = with_level(choice, p, p_flip, asked.smallest, words)
+        answer |= {name: choice.row[name] for name in COLUMNS if name in choice.row and name not in answer}
+        answer |= {"effect": effect_text(choice, choice.row["estimate"]), "family": choice.family}
+        answer |= {"upper": choice.upper, "n_templates": choice.n_templates}
+        if entry.tested:
+            answer |= {"p_corrected": choice.p, "p_page": p, "min_p": choice.min_p}
+            answer |= {
+                "p_flip_corrected": choice.p_flip,
+                "p_flip_page": p_flip,
+                "min_p_flip": choice.min_p_flip,
+            }
+            answer["smallest_effect"], answer["within_smallest"] = smallest_text(choice, asked.smallest)
     return answer | {"answer": f"{text} {entry.aside.format(**words)}".strip()}
-
-
-def _asks(entry: Finding, kind: str, name: object) -> str:
-    return f"finding {entry.question!r} asks for {kind} {name!r}"
-
-
-def _select(entry: Finding, table: pd.DataFrame, where: Mapping[str, object]) -> pd.DataFrame:
-    for column in where.keys() - set(table.columns):
-        raise InputError(f"{_asks(entry, 'column', column)}, which table {entry.table!r} lacks")
-    return rows_of(table, **where)
-
-
-def _why_absent(entry: Finding, table: pd.DataFrame) -> str:
-    """Say why no row answers: none meets the other conditions, or those that do are empty for a reason.
-
-    The study may lack the branch. Or else the analysis has no such statistic, which is an error.
-    """
-    branch, there = entry.where.get("branch"), set(table["branch"]) if "branch" in table else set()
-    if branch and there and branch not in there:
-        return NO_BRANCH.format(branch=branch)
-    statistic = {name: value for name, value in entry.where.items() if name == "statistic"}
-    if len(_select(entry, table, statistic)):
-        alone = f"; {NO_BRANCH.format(branch='uncond')}" if there == {"cond"} else ""
-        return f"the table has no such rows{alone}"
-    near = _select(entry, table, {name: entry.where[name] for name in entry.where.keys() - statistic})
-    texts = [str(text) for name in ("null", "interval") if name in near.columns for text in near[name]]
-    reasons = [text.removeprefix("none: ") for text in texts if text.startswith("none: ")]
-    if reasons and near["estimate"].isna().to_numpy().all():
-        return reasons[0]
-    raise InputError(
-        f"{_asks(entry, 'statistic', statistic.get('statistic'))}, which table {entry.table!r} lacks without "
-        "a reason; take the name from the analysis's own constant"
-    )
 
 
 def findings_page(table: pd.DataFrame, *, title: str, model: str) -> str:

@@ -73,6 +73,21 @@ class Anova:
             explained[rows] = (sums.reshape(*moved.shape[:2], means.shape[1]) ** 2).sum(axis=1)
         return self._ratio(explained, (means**2).sum(axis=0))
 
+    def share(self, f: np.ndarray) -> np.ndarray:
+        """Return what labels explain of the variance within templates, for F: (partial) ω², unbiased.
+
+        0 in expectation without an effect, therefore sometimes negative.
+
+        Examples
+        --------
+        >>> samples = pd.DataFrame({"sample_id": list("abcd"), "prompt_id": list("abcd"), "seed": 0,
+        ...                         "emotion": ["happy", "happy", "sad", "sad"]})
+        >>> Anova(Design(samples)).share(np.array([1.0, 5.0])).tolist()
+        [0.0, 0.5]
+        """
+        excess = self.between * (f - 1)
+        return excess / (excess + self.design.n_prompts)
+
     def _centred(self, means: np.ndarray) -> np.ndarray:
         """Take block means out of means [..., P, D]; exactly 0 where only rounding is left."""
         centred = self.remove @ means

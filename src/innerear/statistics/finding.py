@@ -1,7 +1,9 @@
-"""A question of the study, and where its answer stands."""
+"""A question of the study, where its answer stands, and in which unit."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from math import inf
+from types import MappingProxyType
 
 #: why a study has no rows of a branch
 NO_BRANCH = (
@@ -11,18 +13,65 @@ NO_BRANCH = (
 
 
 @dataclass(frozen=True)
+class Unit:
+    """How a kind of effect is written, and how small it may be and still be of interest.
+
+    Attributes
+    ----------
+    number : format string of ``{value}``.
+    text : the same in its unit, of ``{number}`` and, where chance is not 0, ``{chance}``.
+    kind : key of ``statistics.smallest_effect``; "" for what has no smallest effect.
+    most : the largest value that there is.
+    """
+
+    number: str
+    text: str
+    kind: str = ""
+    most: float = inf
+
+
+#: the plain units of the page of findings
+UNITS: Mapping[str, Unit] = MappingProxyType(
+    {
+        "share": Unit("{value:.1%}", "{number} of the variance", "share", 1),
+        "evidence": Unit("{value:.0%}", "{number} of a perfect probe's evidence", "share", 1),
+        "distance": Unit("{value:.2f}", "{number} × the variance", "distance"),
+        "cosine": Unit("{value:+.3f}", "{number} in cosine", "cosine", 2),
+        "right": Unit("{value:.0%}", "{number} named right, chance {chance}", "accuracy", 1),
+        "order": Unit("{value:.0%}", "{number} ordered right, chance {chance}", "accuracy", 1),
+        "r": Unit("{value:.2f}", "r = {number}", "correlation", 1),
+        "nats": Unit("{value:.3f}", "{number} nats", "nats"),
+        "dimensions": Unit("{value:.0%}", "{number} of the dimensions, chance {chance}", "accuracy", 1),
+        "more dimensions": Unit("{value:+.1%}", "{number} of the dimensions", "accuracy", 1),
+        "seconds": Unit("{value:.2f}", "{number} s"),
+        "trustworthiness": Unit("{value:.2f}", "trustworthiness {number}", most=1),
+        "CKA": Unit("{value:.2f}", "CKA {number}", most=1),
+    }
+)
+
+
+@dataclass(frozen=True)
 class Finding:
     """One question, which an analysis asks, and the rows of its table that answer it.
 
     Attributes
     ----------
-    question : as a reader asks it; ``{contrast}`` and ``{contrasts}`` name the label.
-    sentence : the answer where it is established, a format string over the row's columns.
+    question : as a reader asks it, with the words of `innerear.study.questions.words_for`.
+    sentence : the answer where it is established, a format string over the row's columns; ``{effect}`` is
+        the estimate in its unit.
     where : column → value or list of values that the rows have.
     figure : name of the figure to look at, in ``figures/``.
     table : input of rule ``findings`` that holds the rows; the analysis's own map unless said.
-    tested : False for what is measured and not tested; the row of the largest estimate then answers.
+    tested : False for what is measured and not tested; the row of the middle estimate then answers.
     aside : what a reader must know with the answer, established or not.
+    key : of the question in `innerear.study.questions`, for those that may be primary.
+    unit : key of `UNITS`.
+    meaning : what the estimate measures, and its value without an effect.
+    chance : the estimate without an effect: a number, a column of the table, or ``"labels"`` for 1 ÷ number
+        of labels.
+    choices : columns among whose values the answer chooses although each has a family of its own; the p of
+        the chosen row is multiplied by their number (Bonferroni).
+    signed : whether an effect may have either sign.
     """
 
     question: str
@@ -32,3 +81,9 @@ class Finding:
     table: str = ""
     tested: bool = True
     aside: str = ""
+    key: str = ""
+    unit: str = "share"
+    meaning: str = ""
+    chance: float | str = 0.0
+    choices: tuple[str, ...] = ()
+    signed: bool = False

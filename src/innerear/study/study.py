@@ -28,6 +28,7 @@ from innerear.study.prompts import (
     prompts_from_templates,
 )
 from innerear.study.seeds import EACH, seeds_of_prompts
+from innerear.study.questions import announced
 from innerear.study.text_swaps import Swaps, study_swaps
 
 
@@ -152,11 +153,25 @@ class Study:
         return Power.of(labels, templates, self.settings["statistics"]["permutations"])
 
     @property
+    def n_labels(self) -> int:
+        """Number of values of the label that the study asks about."""
+        contrast = self.settings["contrast"]
+        column = "label" if own_label(contrast) else contrast
+        return len({getattr(prompt, column) for prompt in self.prompts})
+
+    @property
+    def n_templates(self) -> int:
+        """Number of templates that are blocks of the statistics; 0 where labels move between all prompts."""
+        templates = [prompt.template for prompt in self.prompts]
+        return len(set(templates)) if 1 < len(set(templates)) < len(templates) else 0
+
+    @property
     def announcement(self) -> str:
         """The study's sizes and power in a few lines, printed before any work and after a dry run."""
         lines = [f"Study {self.settings['study']} with {self.model}", str(self.estimate)]
         if self.settings["generation"]["guidance"] is None:
             lines.append("  branches  cond alone: without guidance there is no uncond, and no delta")
+        lines += announced(self.settings)
         left_out = self.swaps.left_out
         if left_out:
             more = f"; and {len(left_out) - 2} more" if len(left_out) > 2 else ""

@@ -34,6 +34,7 @@ from innerear.statistics.significance import (
     write_test,
 )
 from innerear.statistics.table import LayerResult, blank, columns
+from innerear.study.questions import QUESTIONS
 
 OVERTAKING = "history overtakes text"
 MAP_COLUMNS = ("weights", "statistic", "over")
@@ -232,41 +233,54 @@ def _overtaking(shares: Shares, times: pd.DataFrame) -> pd.DataFrame:
     return _rows(of | found, shares.design, null="none: an estimate; text and history are tested")
 
 
-_TRAINED = {"weights": "trained", "window": "whole"}
+_TRAINED = {"weights": "trained", "over": "windows", "window": "whole"}
 _finding = partial(Finding, table="decomposition")
 FINDINGS = (
     _finding(
-        "Does the text that is read change the states, given the same music so far?",
-        "Yes: in layer {layer} text explains a share of {estimate:.3f} of the variance over clips and texts.",
+        QUESTIONS["text"],
+        "Yes, over all layers ({n_found} of {n_layers} by themselves): the text explains {effect} "
+        "over clips and texts.",
         _TRAINED | {"statistic": TEXT},
         "text_or_history",
+        key="text",
+        meaning="share of the variance over clips and texts, cross-validated over seeds; 0 without an effect",
         aside="Within a template texts differ only in the emotion's word.",
     ),
     _finding(
-        "Does the music so far change the states, given the same text?",
-        "Yes: in layer {layer} the clip's own emotion explains a share of {estimate:.3f} of the variance.",
+        QUESTIONS["history"],
+        "Yes, over all layers ({n_found} of {n_layers} by themselves): the clip's own emotion "
+        "explains {effect}.",
         _TRAINED | {"statistic": HISTORY},
         "text_or_history",
+        key="history",
+        meaning="share of the variance over clips and texts, cross-validated over seeds; 0 without an effect",
     ),
     _finding(
         "Which holds more of the emotion, the text or the music so far?",
-        "History's share less the text's is largest in layer {layer}: {estimate:+.3f}.",
+        "History's share less the text's is {lowest} to {highest} of the variance over the layers.",
         _TRAINED | {"statistic": LEAD},
         "text_or_history",
         tested=False,
+        meaning="history's share less the text's, of the middle layer",
     ),
     _finding(
         "When along the clip does history overtake text?",
-        "Latest in layer {layer}: {reading}.",
+        "In the middle layer: {reading}; over the layers {lowest} to {highest} s.",
         {"weights": "trained", "statistic": OVERTAKING, "unit": "s"},
         "text_maps",
         tested=False,
+        unit="seconds",
+        meaning="in the middle layer",
     ),
     _finding(
         "Do text and history share one code: does a probe of one read the other?",
-        "Yes: {statistic} in layer {layer} names {estimate:.0%} of emotions on held-out templates.",
+        "Yes, over all layers and both directions: {effect} on held-out templates.",
         _TRAINED | {"statistic": [probe_name(HISTORY, TEXT), probe_name(TEXT, HISTORY)]},
         "text_probes",
+        unit="right",
+        chance="chance",
+        choices=("statistic",),
+        meaning="balanced accuracy of a probe of one for the emotions of the other",
         aside="The null renames the emotions of the tested kind, alike in all templates.",
     ),
 )

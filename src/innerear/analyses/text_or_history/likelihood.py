@@ -18,6 +18,7 @@ from innerear.statistics.design import Design
 from innerear.statistics.finding import Finding
 from innerear.statistics.significance import percentile_interval
 from innerear.statistics.table import blank, columns, record
+from innerear.study.questions import QUESTIONS
 
 NLL, COST, MISMATCH = "negative log-likelihood", "cost of another text", "mismatch"
 ALL = "all"
@@ -149,10 +150,16 @@ def _mismatch(
 
 FINDINGS = (
     Finding(
-        "Does another emotion's text make the clip's own tokens less likely?",
-        "Yes: under another emotion's text a token costs {estimate:.3f} nats more ({distribution}).",
+        QUESTIONS["tokens"],
+        "Yes: the text changes the next token by {effect} ({distribution}).",
         {"weights": "trained", "statistic": MISMATCH, "codebook": ALL, "window": "whole"},
         "likelihood_matrix",
         "likelihood",
+        key="tokens",
+        unit="nats",
+        meaning="what a token of a clip costs more under another emotion's text than under its own; "
+        "0 without an effect",
+        aside="The clips were sampled from these texts, so this is a divergence of predictions under two "
+        "texts; it does not ask whether the model notices that a text does not go with the music.",
     ),
 )

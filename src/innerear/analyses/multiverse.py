@@ -1,0 +1,126 @@
+"""Does the answer hang on a choice of the analysis? The headline effect under all of them.
+
+Time-averaged states can be taken as they are or divided by their spread over units, as LayerNorm does; left
+raw, centred or z-scored over clips; averaged over the whole clip or a tenth; and compared by distance, cosine
+or probe. Each row is one way to ask whether states differ between labels (a multiverse, Steegen et al. 2016).
+"""
+
+from itertools import product
+
+import numpy as np
+
+from innerear.gram.reading import GramSource
+from innerear.statistics.design import Design
+from innerear.statistics.label_distance import Distance, permuted_sums, prompt_means
+from innerear.statistics.probes import centred_targets, held_out_operators
+from innerear.statistics.table import LayerResult, blank, columns, record
+
+SPACES = AS_RECORDED, NORMALISED = "mean over units removed", "LayerNorm"
+SCALES = RAW, CENTRED, STANDARDISED = "raw (diagnostic)", "centred", "z-scored"
+WINDOWS = ("whole", "first_10", "last_10")
+MEASURES = DISTANCE, COSINE, PROBE = "distance", "cosine", "probe"
+#: columns that name one way of analysing
+CHOICES = ("space", "scale", "window", "statistic")
+MAP_COLUMNS = ("branch",)
+FAMILY = "layers × choices of {branch}"
+COLUMNS = columns("branch", *CHOICES, "estimate")
+# Spread below this share of the largest is rounding.
+_NOTHING = 1e-6
+
+
+def of_layer(gram: GramSource, design: Design) -> LayerResult:
+    """Test the difference between labels in every way, one-sided, by permuting labels within templates.
+
+    Returns
+    -------
+    A row per branch, space, scale, window and measure, from prompts' means over seeds:
+
+    - *distance*: cross-validated squared distance of labels over folds of whole templates, in units of the
+      prompts' variance;
+    - *cosine*: mean cosine of two prompts of one label less that of two labels, of different templates; for
+      ratings the slope of the cosine on nearness. Raw cosines are a diagnostic;
+    - *probe*: evidence of a ridge probe on held-out templates. Distance and probe do not depend on centring,
+      and have no raw row.
+
+    `score`, the estimate in standard deviations of its own permutation null, puts all on one axis.
+    `p_corrected` is max-T over all rows of a branch.
+    """
+    windows = [window for window in WINDOWS if window in gram.labels("window")]
+    forms, rows, observed, null = _Forms(design), [], [], []
+    for branch in gram.labels("branch"):
+        for space, scale, window in product(SPACES, SCALES, windows):
+            states = _states(gram.read("window_mean", branch=branch, window=window), space, scale, design)
+            for measure in MEASURES if scale != RAW else (COSINE,):
+                values = forms.values(states, measure)
+                rows.append((branch, space, scale, window, measure))
+                observed.append(values[0])
+                null.append(values[1:])
+    names = dict(zip(("branch", *CHOICES), zip(*rows, strict=True), strict=True))
+    table = blank(names, design, estimate=observed)
+    maxima, why_not = [], "folds or the variance of prompts do not allow it"
+    for branch in gram.labels("branch"):
+        mine = np.flatnonzero(table["branch"] == branch)
+        of = np.array(observed)[mine], np.array(null).T[:, mine]
+        maxima += record(table, mine, design, *of, family="choices of this layer", why_not=why_not)
+    return LayerResult(table, maxima=maxima)
+
+
+def _states(states: np.ndarray, space: str, scale: str, design: Design) -> np.ndarray:
+    """Return prompts' means [P, D] of states [N, D] in one space, on one scale."""
+    x = states.astype(float)
+    if space == NORMALISED:
+        x = x - x.mean(axis=1, keepdims=True)
+        x = _divided(x, x.std(axis=1, keepdims=True))
+    if scale != RAW:
+        x = x - x.mean(axis=0)
+    if scale == STANDARDISED:
+        x = _divided(x, x.std(axis=0, keepdims=True))
+    return x[design.rows].mean(axis=1)
+
+
+def _divided(x: np.ndarray, spread: np.ndarray) -> np.ndarray:
+    """Divide by a spread; 0 where it is none."""
+    return np.divide(x, spread, out=np.zeros_like(x), where=spread > _NOTHING * spread.max(initial=0))
+
+
+class _Forms:
+    """The measures, each a linear form of one P × P matrix, so that relabelings are one product."""
+
+    def __init__(self, design: Design) -> None:
+        self.design = design
+        self.relabelings = np.vstack([np.arange(design.n_prompts), design.prompt_permutations()])
+        self.distance = None if design.why_no_folds else Distance(design)
+        self.alike = _alike(design)
+        targets = centred_targets(design)
+        self.products = targets @ targets.T / design.n_prompts
+
+    def values(self, states: np.ndarray, measure: str) -> np.ndarray:
+        """Return a measure of prompts' states [P, D], observed and under relabelings, [1 + m]."""
+        nothing = np.full(len(self.relabelings), np.nan)
+        if measure == COSINE:
+            unit = _divided(states, np.linalg.norm(states, axis=1, keepdims=True))
+            return self._sums(self.alike, unit @ unit.T)
+        centred = states - states.mean(axis=0)
+        kernel = centred @ centred.T
+        energy = np.trace(kernel) / len(kernel)
+        if energy <= 0 or self.distance is None or not self.design.blocked:
+            return nothing
+        kernel = kernel / energy
+        if measure == DISTANCE:
+            return self._sums(self.distance.weights, kernel) if self.distance.possible else nothing
+        every = kernel[self.design.prompt_of[:, None], self.design.prompt_of][None]
+        operators = prompt_means(held_out_operators(every, self.design), self.design)[0]
+        return self._sums(self.products, operators * len(self.design.seeds))
+
+    def _sums(self, weights: np.ndarray, matrix: np.ndarray) -> np.ndarray:
+        return permuted_sums(weights, matrix[None], self.relabelings)[:, 0]
+
+
+def _alike(design: Design) -> np.ndarray:
+    """Weights [P, P] of cosines: pairs of one label less pairs of two; for ratings, the slope on nearness."""
+    first = design.rows[:, 0]
+    pairs = design.exchangeable_pairs()[np.ix_(first, first)]
+    near = -np.abs(design.targets - design.targets.T) if design.numeric else design.targets @ design.targets.T
+    near = np.where(pairs, near - near[pairs].mean(), 0) if pairs.any() else np.zeros(pairs.shape)
+    size = (near**2).sum()
+    return near / size if size > 0 else np.full(near.shape, np.nan)

@@ -1,0 +1,101 @@
+"""What may be claimed: corrections over a page of questions, bounds of effects, and how sure an answer is."""
+
+from collections.abc import Mapping
+from math import sqrt
+from types import MappingProxyType
+
+import numpy as np
+from scipy.stats import false_discovery_control, norm, t
+
+from innerear.statistics.significance import ALPHA, CONFIDENCE
+
+ESTABLISHED, SENTENCES = "established", "established for these sentences"
+NOT_ESTABLISHED, NOT_TESTED = "not established", "not tested"
+#: fewest templates whose sign flips can reach p ≤ ALPHA: 2^(1 − T)
+FEWEST_TEMPLATES = 6
+#: smallest effects of interest: key of ``statistics.smallest_effect`` → what it is above chance
+SMALLEST: Mapping[str, float] = MappingProxyType(
+    {
+        # Cohen's small f = .1: labels explain .01 of the variance; the squared distance of four labels' means
+        # is then 2 f² · 4/3 = .027 of it, and equal labels are .01 more alike in cosine.
+        "share": 0.01,
+        "distance": 0.02,
+        "cosine": 0.01,
+        # five in a hundred more than chance; Cohen's small d = .2 orders 56 % of pairs right
+        "accuracy": 0.05,
+        # Cohen's small r
+        "correlation": 0.1,
+        # a perplexity 1 % higher
+        "nats": 0.01,
+    }
+)
+
+
+def holm(p: np.ndarray) -> np.ndarray:
+    """Correct p [n] after Holm (1979): the chance of any false claim among them is at most the p.
+
+    A NaN counts as one of the n, since the questions were named before it was known.
+
+    Examples
+    --------
+    >>> holm(np.array([0.01, 0.04, np.nan])).tolist()
+    [0.03, 0.08, nan]
+    """
+    p = np.asarray(p, float)
+    order = np.argsort(np.nan_to_num(p, nan=np.inf), kind="stable")
+    steps = p[order] * np.arange(len(p), 0, -1)
+    corrected = np.empty_like(p)
+    corrected[order] = np.minimum(np.fmax.accumulate(steps), 1) if len(p) else steps
+    return np.where(np.isnan(p), np.nan, corrected)
+
+
+def benjamini_hochberg(p: np.ndarray) -> np.ndarray:
+    """Correct p [n] after Benjamini and Hochberg (1995); NaN were not tested and are not counted."""
+    p = np.array(p, float)
+    tested = np.isfinite(p)
+    if tested.any():
+        p[tested] = false_discovery_control(p[tested])
+    return p
+
+
+def level(p: float, p_flip: float) -> str:
+    """Say how far an answer reaches, from its corrected p of permutations and of sign flips of templates.
+
+    Examples
+    --------
+    >>> level(0.01, 0.03), level(0.01, float("nan")), level(0.2, 0.01)
+    ('established', 'established for these sentences', 'not established')
+    """
+    if not p <= ALPHA:
+        return NOT_ESTABLISHED
+    return ESTABLISHED if p_flip <= ALPHA else SENTENCES
+
+
+def smallest_flip_p(n_templates: float, n_perm: float) -> float:
+    """Return the smallest p of sign flips of T templates: 2^(1 − T), or 1 ÷ (m + 1) where m are drawn."""
+    return max(2.0 ** (1 - n_templates), 1 / (n_perm + 1)) if n_templates >= 1 else float("nan")
+
+
+def why_no_flips(n_templates: float) -> str:
+    """Say why there is no p of sign flips."""
+    if n_templates < FEWEST_TEMPLATES:
+        least = smallest_flip_p(n_templates, np.inf)
+        count = "one template" if n_templates == 1 else f"{n_templates:.0f} templates"
+        reach = f", whose sign flips cannot reach a p below {least:.2g}" if least > ALPHA else ""
+        return f"there are {count}{reach}" if n_templates >= 1 else "there are no templates"
+    return "this analysis has no sign flips of templates"
+
+
+def upper_bound(estimate: np.ndarray, ci_hi: np.ndarray, n_templates: float) -> np.ndarray:
+    """Return one-sided 95 % bounds of effects, from the upper ends of their 95 % bootstrap intervals.
+
+    Percentile intervals of T resampled templates are too short: their half width is z √(1 − 1/T) standard
+    errors, and a one-sided bound needs t of T − 1 degrees of freedom. The distance from the estimate to
+    the end is scaled accordingly: × 1.22 at T = 5, × .99 at T = 10, × .84 for many. Without templates the
+    end is the bound.
+    """
+    estimate, ci_hi = np.asarray(estimate, float), np.asarray(ci_hi, float)
+    if not n_templates >= 2:
+        return ci_hi
+    ends = norm.ppf((1 + CONFIDENCE) / 2) * sqrt(1 - 1 / n_templates)
+    return estimate + (ci_hi - estimate) * t.ppf(CONFIDENCE, n_templates - 1) / ends
