@@ -150,7 +150,10 @@ def _sides(bins: np.ndarray, design: Design) -> dict[str, tuple[np.ndarray, ...]
 
 def _by_kind(sides: Sequence[Mapping[str, tuple[np.ndarray, ...]]]) -> list[tuple[str, list[np.ndarray]]]:
     """Stack the vectors of some cells, by kind: its one or two halves, [cells, bins, repeats, pairs]."""
-    return [(kind, [np.stack(half) for half in zip(*(one[kind] for one in sides), strict=True)]) for kind in sides[0]]
+    return [
+        (kind, [np.stack(half) for half in zip(*(one[kind] for one in sides), strict=True)])
+        for kind in sides[0]
+    ]
 
 
 def _weights(design: Design) -> np.ndarray:

@@ -88,7 +88,9 @@ def _over_time(gram: GramSource, design: Design) -> list[_Cells]:
         products = products[rows].mean(axis=1, dtype=float)[:, :, rows].mean(axis=3)  # [P, bins, P, bins]
         names = [f"bin_{b}" for b in range(n_bins)]
         trained = [name for name in names for _ in names]
-        agreement = _agreement(products.transpose(1, 3, 0, 2), design).reshape(n_bins**2, *[design.n_blocks] * 2)
+        agreement = _agreement(products.transpose(1, 3, 0, 2), design).reshape(
+            n_bins**2, *[design.n_blocks] * 2
+        )
         fit = partial(_fit_bins, products, means)
         found.append(_Cells(branch, BINS, trained, names * n_bins, fit, agreement))
     return found

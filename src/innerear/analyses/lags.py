@@ -351,7 +351,8 @@ def _hits(counts: np.ndarray, products: np.ndarray, tested: np.ndarray, spread: 
     flat, found = products.reshape(len(products), -1), np.empty((2, len(counts), products.shape[-1]))
     for rows in pieces(len(counts), products[0].size, _AT_ONCE):
         weights, test = (
-            (counts[rows][:, some] @ flat[some]).reshape(-1, *products.shape[1:]) for some in (~tested, tested)
+            (counts[rows][:, some] @ flat[some]).reshape(-1, *products.shape[1:])
+            for some in (~tested, tested)
         )
         found[0, rows] = np.einsum("mkc,mkc->mc", weights, test)
         found[1, rows] = np.einsum("mkc,mkc->mc", weights, spread @ weights)
@@ -456,7 +457,7 @@ def _fill(
     rows = np.concatenate(places)
     observed = table["estimate"].to_numpy(float)[rows]
     null, flipped = (np.concatenate(one, axis=1) for one in zip(*nulls, strict=True))
-    moved = "states of one seed with the sound of another,"
+    moved = "states of one seed with the sound of another seed of the same prompt"
     family = "branches × features × lags of this layer"
     maxima = record(table, rows, design, observed, null, family=family, moved=moved, of="seeds")
     # Correlations are on one scale, and a strong one leaves its own flips a heavy tail, in which z means little.

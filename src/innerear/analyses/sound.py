@@ -115,7 +115,9 @@ def _fit(
     """
     beyond, folds, found, kernels = statistic == BEYOND, design.folds(), [], []
     labels = design.covariates @ design.covariates.T
-    of_label = _sums(DualRidge(joined_kernel(labels), folds, design), targets, design, beyond)[0] if beyond else 0
+    of_label = (
+        _sums(DualRidge(joined_kernel(labels), folds, design), targets, design, beyond)[0] if beyond else 0
+    )
     # Rows of one window and branch are neighbours.
     starts = np.flatnonzero(table["statistic"] == statistic)[:: len(targets.names)]
     for start in starts:

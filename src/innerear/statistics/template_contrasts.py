@@ -12,6 +12,9 @@ import numpy as np
 
 from innerear.statistics.design import Design
 
+# A stream of random numbers of its own, apart from those of `Design`.
+_ODD = 20
+
 
 def label_contrasts(design: Design) -> np.ndarray:
     """Return the contrasts of each template between labels as weights of prompts, [T, Q, P].
@@ -61,7 +64,7 @@ def covariances(ratings: np.ndarray, design: Design) -> np.ndarray:
     return (ratings - means[design.block_of]).T[:, None] * of_template
 
 
-def by_feature(contrasts: np.ndarray, means: np.ndarray) -> np.ndarray:
+def of_features(contrasts: np.ndarray, means: np.ndarray) -> np.ndarray:
     """Multiply templates with each other, a feature at a time: [D, T, T] of [T, Q, P] and means [P, D]."""
     found = (contrasts @ means).transpose(2, 0, 1)  # [D, T, Q]
     return found @ found.swapaxes(1, 2)
@@ -75,3 +78,14 @@ def of_kernel(weights: np.ndarray, kernel: np.ndarray) -> np.ndarray:
     size = np.trace(kernel) / len(kernel)
     found = weights @ kernel @ weights.swapaxes(1, 2)
     return found / size if size > 0 else found * np.nan
+
+
+def odd_flips(design: Design) -> np.ndarray:
+    """Return `Design.flips` for statistics that change sign with all templates, int8 [m', T].
+
+    Of a vector and its opposite, which `Design.flips` holds once, one is drawn; row 0 stays all ones.
+    """
+    flips = design.flips()
+    drawn = np.random.default_rng(design.stream(_ODD)).integers(0, 2, (len(flips), 1))
+    drawn[0] = 0
+    return (flips * (1 - 2 * drawn)).astype(np.int8)
