@@ -16,7 +16,5 @@ with log_to(snakemake.log[0]):
             model=snakemake.params.model,
             weights=snakemake.wildcards.weights,
             layer=layer,
-            n_permutations=snakemake.params.statistics["permutations"],
-            n_bootstraps=snakemake.params.statistics["bootstraps"],
         )
     result.write(dict(snakemake.output.items()))

@@ -14,7 +14,5 @@ with log_to(snakemake.log[0]):
             read_design(samples, snakemake.input.design, label="emotion"),
             model=snakemake.params.model,
             weights=snakemake.wildcards.weights,
-            n_permutations=snakemake.params.statistics["permutations"],
-            n_bootstraps=snakemake.params.statistics["bootstraps"],
         )
     write_table(table, snakemake.output[0])

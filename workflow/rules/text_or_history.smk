@@ -50,7 +50,6 @@ rule decomposition:
         **needs(mb=3000, minutes=60),
     params:
         model=MODEL,
-        statistics=config["statistics"],
     script:
         "../../scripts/decomposition.py"
 
@@ -89,7 +88,6 @@ rule likelihood:
         **needs(mb=2000, minutes=20),
     params:
         model=MODEL,
-        statistics=config["statistics"],
     script:
         "../../scripts/likelihood.py"
 

@@ -1,12 +1,13 @@
-"""Which layers, and which moments of a clip, arrange the samples alike: debiased CKA and its noise ceiling.
+"""Which layers, moments and branches arrange the prompts alike: debiased CKA and its noise ceiling.
 
 CKA compares representations with each other, never emotions. Two layers at the same samples share the
 noise of the sampling, because they read the same tokens. Do they share more? Prompt means over one half of
-the seeds in one layer are compared with those over the other half in the other layer. The diagonal, a layer
-against itself, is then the noise ceiling: the agreement that this number of seeds allows.
+the seeds in one layer are compared with those over the other half in the other layer. A layer against itself
+is then the noise ceiling, the agreement that this number of seeds allows, and nothing else: only different
+layers, moments or branches are a finding, as estimate ÷ ceiling.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -17,17 +18,19 @@ from innerear.gram.time_bins import bin_grams, bin_seconds
 from innerear.statistics.design import Design
 from innerear.statistics.finding import Finding
 from innerear.statistics.resampling import shared_once
-from innerear.statistics.significance import with_interval
+from innerear.statistics.significance import percentile_interval, with_interval
 from innerear.statistics.table import blank
 
-SAME, ACROSS = "same samples", "across seed halves"
-OVER_LAYERS, OVER_TIME = "layer × layer", "time × time"
-#: the estimator divides by N − 3
+SAME, ACROSS = "same seeds", "across seed halves"
+OVER_LAYERS, OVER_TIME, OVER_BRANCHES = "layer × layer", "time × time", "branch × branch"
+#: what is compared with itself: the noise ceiling across seed halves, 1 for the same seeds
+ITSELF = ", itself"
+#: the estimator divides by P − 3
 SMALLEST = 4
 
 
 def alignment(grams: Mapping[int, GramSource], design: Design, *, model: str) -> pd.DataFrame:
-    """Compare all layers of a study with each other, and all time bins of each layer.
+    """Compare all layers of a study, all time bins of each layer, and all branches of each layer.
 
     Parameters
     ----------
@@ -35,18 +38,19 @@ def alignment(grams: Mapping[int, GramSource], design: Design, *, model: str) ->
 
     Returns
     -------
-    Long table, one row per branch, statistic and pair with layer ≤ layer_2 or bin ≤ bin_2; common columns.
-    `estimate` is debiased linear CKA (`similarity.debiased_cka`) of the Gram matrices of one time bin.
-    ``layer × layer`` is its mean over bins, ``time × time`` is that of two bins of one layer. Each is given
-    twice:
+    Long table, one row per statistic and pair, with layer ≤ layer_2, bin ≤ bin_2, or branch before branch_2;
+    common columns. `estimate` is debiased linear CKA (`similarity.debiased_cka`) of prompts in one time bin.
+    ``layer × layer`` is its mean over bins, ``time × time`` is that of two bins of one layer, ``branch ×
+    branch`` that of two branches of one layer, over bins. Rows of a cell with itself bear `ITSELF` in their
+    statistic. Each is given twice:
 
-    - *same samples*: all N samples, noise included.
+    - *same seeds*: of each seed's own prompts, averaged over seeds; noise included.
     - *across seed halves*: prompt means over half of the seeds in the one against those over the other half
       in the other, averaged over splits and both directions. `ceiling` is the geometric mean of the two
-      cells' agreement with themselves; estimate ÷ ceiling is 1 for cells that arrange the prompts alike. It
-      is the ceiling of half the seeds: more seeds raise it.
+      cells' agreement with themselves, and `ratio` is estimate ÷ ceiling: 1 for cells that arrange the prompts
+      alike. It is the ceiling of half the seeds: more seeds raise it.
 
-    Intervals resample templates (or prompts) and, for the same samples, seeds; the centring of the Gram
+    Intervals, of the estimate and of the ratio, resample templates (or prompts); the centring of the Gram
     matrices is kept as it was. Nothing is tested. Bins without variance are left out.
 
     Raises
@@ -55,32 +59,54 @@ def alignment(grams: Mapping[int, GramSource], design: Design, *, model: str) ->
     """
     for gram in grams.values():
         design.check_order(gram.coords("sample"))
-    first = next(iter(grams.values()))
-    kinds, tables = _weights(design), []
-    for branch in first.labels("branch"):
+    first, layers = next(iter(grams.values())), np.array(list(grams))
+    branches, weights = first.labels("branch"), _weights(design)
+    tables = []
+    for branch in branches:
         # One branch of one layer's file is held at a time; its diagonal blocks are kept.
         sides = [_sides(bin_grams(gram, branch), design) for gram in grams.values()]
-        for kind, (weights, resampled) in kinds.items():
-            vectors = [np.stack(halves) for halves in zip(*(side[kind] for side in sides), strict=True)]
-            table = _compare(vectors, weights, resampled, list(grams))
-            why = np.where(table["estimate"].isna(), _why_nan(kind, design), "an estimate, not tested")
-            null = [f"none: {one}" for one in why]
-            tables.append(blank(table, design, model=model, branch=branch, samples=kind, null=null))
-    table = pd.concat(tables, ignore_index=True)
-    seconds = np.append(bin_seconds(first), np.float32(np.nan))
+        for kind, halves in _by_kind(sides):
+            table, (a, b) = _compare(halves, weights, design)
+            of_layers = table.assign(statistic=OVER_LAYERS, layer=layers[a], layer_2=layers[b])
+            tables.append(of_layers.assign(branch=branch, branch_2=branch, samples=kind))
+            for number, layer in enumerate(layers):
+                table, (a, b) = _compare([half[number] for half in halves], weights, design)
+                of_time = table.assign(statistic=OVER_TIME, layer=layer, layer_2=layer, bin=a, bin_2=b)
+                tables.append(of_time.assign(branch=branch, branch_2=branch, samples=kind))
+    for layer, gram in grams.items():
+        sides = [_sides(bin_grams(gram, branch), design) for branch in branches]
+        for kind, halves in _by_kind(sides):
+            table, (a, b) = _compare(halves, weights, design)
+            names = {"branch": np.array(branches)[a], "branch_2": np.array(branches)[b]}
+            of_branches = table.assign(statistic=OVER_BRANCHES, layer=layer, layer_2=layer, samples=kind)
+            tables.append(of_branches.assign(**names))
+    return _finished(pd.concat(tables, ignore_index=True), bin_seconds(first), design, model)
+
+
+def _finished(table: pd.DataFrame, seconds: np.ndarray, design: Design, model: str) -> pd.DataFrame:
+    """Add the common columns, and why there is no test; say which rows compare a cell with itself."""
+    kinds = table["samples"]
+    why = np.where(table["estimate"].isna(), kinds.map(lambda kind: _why_nan(kind, design)), _NOT_TESTED)
+    table = blank(table, design, model=model, null=[f"none: {one}" for one in why])
+    seconds = np.append(seconds, np.float32(np.nan))
     for number, name in (("bin", "seconds"), ("bin_2", "seconds_2")):
         table[name] = seconds[table[number].fillna(-1).to_numpy(int)]
-    table.loc[table["samples"] == SAME, "ceiling"] = np.nan
+    for name in ("ceiling", "ratio", "ratio_lo", "ratio_hi"):
+        table.loc[kinds == SAME, name] = np.nan
+    own = [table[name].fillna(-1).eq(table[f"{name}_2"].fillna(-1)) for name in ("layer", "bin", "branch")]
+    table.loc[own[0] & own[1] & own[2], "statistic"] += ITSELF
     return table.reindex(columns=_COLUMNS)
 
 
 _COLUMNS = pd.Index(
     [
-        *("model", "branch", "layer", "layer_2", "bin", "bin_2", "seconds", "seconds_2"),
-        *("statistic", "samples", "estimate", "ci_lo", "ci_hi", "interval", "ceiling"),
+        *("model", "branch", "branch_2", "layer", "layer_2", "bin", "bin_2", "seconds", "seconds_2"),
+        *("statistic", "samples", "estimate", "ci_lo", "ci_hi", "interval"),
+        *("ceiling", "ratio", "ratio_lo", "ratio_hi"),
         *("p", "p_corrected", "n_prompts", "n_perm", "min_p", "null"),
     ]
 )
+_NOT_TESTED = "an estimate, not tested"
 
 
 def seed_halves(n_seeds: int) -> list[tuple[np.ndarray, np.ndarray]]:
@@ -97,19 +123,21 @@ def seed_halves(n_seeds: int) -> list[tuple[np.ndarray, np.ndarray]]:
 
 
 def _why_nan(kind: str, design: Design) -> str:
-    n = design.n_samples if kind == SAME else design.n_prompts
-    if n < SMALLEST:
-        return f"{n} {'samples' if kind == SAME else 'prompts'}: debiased CKA needs at least {SMALLEST}"
-    if kind == ACROSS and len(design.seeds) < 2:
+    if design.n_prompts < SMALLEST:
+        return f"{design.n_prompts} prompts: debiased CKA needs at least {SMALLEST}"
+    if kind == ACROSS and design.rows.shape[1] < 2:
         return "one seed: there are no halves to compare"
     return "all samples are equal (deterministic)"
 
 
 def _sides(bins: np.ndarray, design: Design) -> dict[str, tuple[np.ndarray, ...]]:
-    """What is compared, of Gram matrices [bins, N, N]: vectors [bins, splits, pairs], of each half."""
-    same = cka_vectors(bins)[:, None]  # one split: all samples
-    splits = seed_halves(len(design.seeds))
+    """What is compared, of Gram matrices [bins, N, N]: vectors [bins, repeats, pairs], of each half.
+
+    Repeats are the seeds, or the ways to split them; there is one half only for the same seeds.
+    """
+    splits = seed_halves(design.rows.shape[1])
     n_pairs = design.n_prompts * (design.n_prompts - 1) // 2
+    same = np.stack([cka_vectors(bins[:, rows[:, None], rows]) for rows in design.rows.T], axis=1)
     halves = np.full((2, len(bins), max(len(splits), 1), n_pairs), np.nan)
     for number, split in enumerate(splits):
         for side, seeds in enumerate(split):
@@ -120,35 +148,27 @@ def _sides(bins: np.ndarray, design: Design) -> dict[str, tuple[np.ndarray, ...]
     return {SAME: (same.astype(np.float32),), ACROSS: tuple(halves.astype(np.float32))}
 
 
-def _weights(design: Design) -> dict[str, tuple[np.ndarray, str]]:
-    """Weights [m, pairs] of pairs of samples and of prompts in every resample, and what is resampled."""
+def _by_kind(sides: Sequence[Mapping[str, tuple[np.ndarray, ...]]]) -> list[tuple[str, list[np.ndarray]]]:
+    """Stack the vectors of some cells, by kind: its one or two halves, [cells, bins, repeats, pairs]."""
+    return [
+        (kind, [np.stack(half) for half in zip(*(one[kind] for one in sides), strict=True)])
+        for kind in sides[0]
+    ]
+
+
+def _weights(design: Design) -> np.ndarray:
+    """Weights [m, pairs] of pairs of prompts in every resample of templates or prompts."""
     bootstraps = design.bootstraps()
-    of_samples = bootstraps.pairs(*np.triu_indices(design.n_samples, 1))
     unit_of = bootstraps.unit_of[design.rows[:, 0]]
     p, q = np.triu_indices(design.n_prompts, 1)
-    of_prompts = shared_once(bootstraps.units, unit_of[p], unit_of[q])
-    return {
-        SAME: (of_samples, design.resampled),
-        ACROSS: (of_prompts, design.resampled.removesuffix(", then seeds")),
-    }
+    return shared_once(bootstraps.units, unit_of[p], unit_of[q])
 
 
-def _compare(sides: list[np.ndarray], weights: np.ndarray, resampled: str, layers: list[int]) -> pd.DataFrame:
-    """Compare vectors [L, bins, splits, pairs], over layers and over bins; with two sides, across them."""
-    by_layer = (len(layers), -1, sides[0].shape[-1])  # bins and splits are both averaged over
-    table, (a, b) = _upper_triangle([side.reshape(by_layer) for side in sides], weights, resampled)
-    numbers = np.array(layers)
-    tables = [table.assign(statistic=OVER_LAYERS, layer=numbers[a], layer_2=numbers[b])]
-    for number, layer in enumerate(layers):
-        table, (a, b) = _upper_triangle([side[number] for side in sides], weights, resampled)
-        tables.append(table.assign(statistic=OVER_TIME, layer=layer, layer_2=layer, bin=a, bin_2=b))
-    return pd.concat(tables, ignore_index=True)
-
-
-def _upper_triangle(
-    sides: list[np.ndarray], weights: np.ndarray, resampled: str
+def _compare(
+    halves: Sequence[np.ndarray], weights: np.ndarray, design: Design
 ) -> tuple[pd.DataFrame, tuple[np.ndarray, ...]]:
-    """Compare n cells [n, repeats, pairs], averaged over repeats and directions: rows, each pair's cells."""
+    """Compare n cells [n, ..., pairs], averaged over all else and directions: rows, each pair's cells."""
+    sides = [half.reshape(len(half), -1, half.shape[-1]) for half in halves]
     n_cells = len(sides[0])
     places = np.triu_indices(n_cells)
     directions = [(sides[0], sides[-1]), (sides[-1], sides[0])][: len(sides)]
@@ -163,9 +183,15 @@ def _upper_triangle(
             found.append(np.concatenate([products.sum(axis=-1, dtype=float)[..., None], resamples], axis=-1))
         means = _mean(np.stack(found, axis=1).reshape(n_cells - a, -1, 1 + len(weights)))  # [n − a, 1 + m]
         estimate[a, a:], boots[:, a, a:] = means[:, 0], means[:, 1:].T
-    own = np.sqrt(np.maximum(np.diagonal(estimate), 0))
-    measured = with_interval(estimate[places], boots[:, *places], resampled)
-    return pd.DataFrame(measured | {"ceiling": own[places[0]] * own[places[1]]}), places
+    every = np.concatenate([estimate[None], boots])  # [1 + m, n, n]
+    own = np.sqrt(np.maximum(np.diagonal(every, axis1=1, axis2=2), 0))
+    ceiling, every = own[:, places[0]] * own[:, places[1]], every[:, *places]  # [1 + m, pairs]
+    ratio = np.divide(every, ceiling, out=np.full_like(every, np.nan), where=ceiling > 0)
+    resampled = design.resampled.removesuffix(", then seeds")
+    measured = with_interval(every[0], every[1:], resampled)
+    low, high, _ = percentile_interval(ratio[0], ratio[1:], resampled)
+    measured |= {"ceiling": ceiling[0], "ratio": ratio[0], "ratio_lo": low, "ratio_hi": high}
+    return pd.DataFrame(measured), places
 
 
 def _mean(values: np.ndarray) -> np.ndarray:

@@ -10,16 +10,17 @@ from itertools import combinations
 import numpy as np
 import pandas as pd
 from scipy.special import gammaln
-from scipy.stats import false_discovery_control
 
 from innerear.acoustics.features import FEATURES
 from innerear.statistics.anova import Anova
 from innerear.statistics.cells import write_estimates
+from innerear.statistics.claims import benjamini_hochberg
 from innerear.statistics.clip_targets import Targets, clip_targets, prompt_means
 from innerear.statistics.design import Design
 from innerear.statistics.finding import Finding
 from innerear.statistics.significance import ALPHA
-from innerear.statistics.table import INTERVAL, TEST, blank, record
+from innerear.statistics.table import INTERVAL, TEST, blank, record, record_flips
+from innerear.statistics.template_contrasts import label_contrasts, of_features
 from innerear.study.questions import QUESTIONS
 
 ANOVA, HEDGES = "share explained (ANOVA ω²)", "Hedges g"
@@ -29,7 +30,7 @@ ACCURACY, RECALL = "balanced accuracy", "recall"
 ALL = "all features"
 #: statistic → what its p is corrected over
 _FAMILIES = {ANOVA: "features", HEDGES: "features × pairs of labels", SLOPE: "features"}
-_COMMON = ["model", "statistic", *INTERVAL, *(name for name in TEST if name != "score")]
+_COMMON = ["model", "statistic", *INTERVAL, *(name for name in TEST if "score" not in name)]
 _NO_LICENCE = "That does not make what follows an effect of the text alone."
 
 
@@ -59,6 +60,9 @@ def audio_check(clips: pd.DataFrame, design: Design, *, model: str) -> AudioChec
     - *balanced accuracy* : nearest centroid of standardised features, fitted on some templates and judged on
       another; `p_corrected` is max-T over the sets of features.
 
+    `p_flip` is of sign flips of templates: do they agree on how the labels differ in this feature, these two
+    labels, or these features together? For ratings, on the sign of the covariance.
+
     Intervals resample templates, then seeds; those of g are of the difference in units of the observed
     spread. For ratings it is the slope's, *Pearson r* with the ratings (templates taken out of both) replaces
     g, and nothing is classified. A feature that cannot be used (see `clip_targets`) has a reason in `null`.
@@ -73,7 +77,9 @@ def audio_check(clips: pd.DataFrame, design: Design, *, model: str) -> AudioChec
     for statistic, family in _FAMILIES.items():
         rows = np.flatnonzero((effects["statistic"] == statistic) & effects["p"].notna())
         if len(rows):
-            effects.loc[rows, "p_corrected"] = false_discovery_control(effects["p"].to_numpy(float)[rows])
+            for name in ("p", "p_flip"):
+                p = effects[name].to_numpy(float)[rows]
+                effects.loc[rows, f"{name}_corrected"] = benjamini_hochberg(p)
             effects.loc[rows, "family"] = f"{family} (Benjamini-Hochberg)"
     effects, classification = (
         table.assign(model=model).reindex(columns=[*own, *_COMMON])
@@ -186,26 +192,28 @@ def _write(
     found: tuple[np.ndarray, np.ndarray],
     drawn: np.ndarray | None = None,
     *,
+    means: np.ndarray,
     size: Callable[[np.ndarray], np.ndarray] = np.asarray,
     why_not: str = "too few prompts to tell labels from chance",
 ) -> None:
     """Write estimates, intervals and tests into the rows of usable features.
 
     `found` are observed [F] and permuted [m, F], `drawn` [·, F] in bootstraps; the test is of their `size`:
-    `np.abs` makes it two-sided.
+    `np.abs` makes it two-sided. Signs of templates are flipped of the contrasts of `means` [P, F].
     """
     observed, null = found
     table.loc[usable, "estimate"] = observed
     if drawn is not None:
         write_estimates(table, usable, design, observed, drawn)
     record(table, usable, design, size(observed), size(null), family="", moved="labels", why_not=why_not)
+    record_flips(table, usable, design, of_features(label_contrasts(design), means), standardise=False)
 
 
 def _anova(targets: Targets, design: Design) -> pd.DataFrame:
     table = _feature_rows(targets, design, ANOVA)
     usable, values = targets.used
     anova, means = Anova(design), prompt_means(values, design)
-    _write(table, usable, design, (anova.f(means), anova.null(means)), why_not=anova.why_not)
+    _write(table, usable, design, (anova.f(means), anova.null(means)), means=means, why_not=anova.why_not)
     table.loc[usable, "estimate"] = anova.share(anova.f(means))
     return table
 
@@ -223,10 +231,11 @@ def _pairs(targets: Targets, design: Design) -> list[pd.DataFrame]:
         inside = np.isin(design.labels, pair)
         alone = design.subset(np.flatnonzero(inside))
         moved = alone.labels[alone.permutations()][:, alone.rows[:, 0]]  # [m, P]
-        null = hedges_g(prompt_means(values[inside], alone), moved == pair[0], moved == pair[1])
+        of_pair = prompt_means(values[inside], alone)
+        null = hedges_g(of_pair, moved == pair[0], moved == pair[1])
         observed = hedges_g(means, first[None], second[None])[0]
         tables.append(_feature_rows(targets, design, HEDGES, *pair))
-        _write(tables[-1], usable, alone, (observed, null), drawn, size=np.abs)
+        _write(tables[-1], usable, alone, (observed, null), drawn, means=of_pair, size=np.abs)
     return tables
 
 
@@ -237,10 +246,11 @@ def _slopes(targets: Targets, design: Design) -> list[pd.DataFrame]:
     ratings, remove = design.targets[:, 0], Anova(design).remove
     if np.ptp(ratings):
         moved = np.stack([ratings, *ratings[design.prompt_permutations()]]) @ remove  # [1 + m, P]
-        found = _pearson(moved, remove @ prompt_means(values, design), np.ones((1, design.n_prompts)))
+        means = prompt_means(values, design)
+        found = _pearson(moved, remove @ means, np.ones((1, design.n_prompts)))
         resampled, weights = _resampled_means(values, design)
         drawn = _pearson(moved[:1], remove @ resampled, weights)
-        _write(table, usable, design, (found[0], found[1:]), drawn, size=np.abs)
+        _write(table, usable, design, (found[0], found[1:]), drawn, means=means, size=np.abs)
     return [table]
 
 
@@ -287,6 +297,10 @@ def _classification(targets: Targets, design: Design) -> pd.DataFrame:
         # Accuracies are on one scale, so the largest is compared as it is.
         how = {"family": "sets of features", "moved": "labels", "standardise": False}
         record(accuracy, np.arange(len(sets)), design, found[0], found[1:], **how)
+        means = prompt_means(targets.values.astype(float), design)
+        apart = of_features(label_contrasts(design), means)  # [F, T, T]
+        agreement = np.stack([apart[members].mean(axis=0) for members in sets.values()])
+        record_flips(accuracy, np.arange(len(sets)), design, agreement, standardise=False)
     return pd.concat([accuracy, recall], ignore_index=True)
 
 

@@ -13,9 +13,21 @@ from innerear.gram.reading import GramSource
 from innerear.statistics.anova import Anova
 from innerear.statistics.design import Design
 from innerear.statistics.finding import Finding
+from innerear.statistics.flips import flipped_sums
+from innerear.statistics.label_distance import permuted_sums
+from innerear.statistics.noise import noise_normalised_kernel
 from innerear.statistics.pieces import pieces
 from innerear.statistics.significance import ALPHA, CONFIDENCE, against_null, write_test
-from innerear.statistics.table import INTERVAL, LayerResult, Maxima, blank, columns
+from innerear.statistics.table import (
+    INTERVAL,
+    LayerResult,
+    Maxima,
+    blank,
+    columns,
+    record_flip_null,
+    record_flips,
+)
+from innerear.statistics.template_contrasts import label_contrasts, of_features
 
 MAP_COLUMNS = ("statistic",)
 FAMILY = "layers × branches"
@@ -24,8 +36,11 @@ TOP = 10
 BY_DIMENSION = "prompt-mean ANOVA, ω²"
 BEYOND, SELECTED = "share past F's 5 % point", "share with BH q ≤ .05"
 ROTATED = "share past F's 5 % point, own basis − random rotations"
+CROSSNOBIS = "noise-normalised squared distance"
 # A dimension that varies less than this share of its size is rounding.
 _NOTHING = 1e-6
+# A dimension is past the point of its own flips if it lies this many of their standard deviations above 0.
+_FLIP_POINT = 1.645
 _EQUAL = "all samples are equal (deterministic)"
 _ROTATIONS = 4  # a stream of random numbers of their own, apart from those of `Design`
 
@@ -33,7 +48,8 @@ _ROTATIONS = 4  # a stream of random numbers of their own, apart from those of `
 def of_layer(gram: GramSource, design: Design, layer: int) -> LayerResult:
     """Test every dimension of one layer, averaged over the clip, for a difference between labels.
 
-    One row per branch and dimension, and three per branch on their shares. Statistics:
+    One row per branch and dimension, three per branch on their shares, and one of all dimensions together.
+    Beside each p stands `p_flip`, of sign flips of templates: do they agree on how labels differ? Statistics:
 
     - *prompt-mean ANOVA, ω²*, a row per dimension: F of prompt means (`Anova`), and its effect size as
       `estimate`. The null permutes labels within templates. `q` is Benjamini & Hochberg's over the dimensions
@@ -46,6 +62,9 @@ def of_layer(gram: GramSource, design: Design, layer: int) -> LayerResult:
     - *… own basis − random rotations*: that share less its mean over rotations of the z-scored features,
       as many as permutations and different in each layer, two-sided against the rotations. Small p: the
       model's own basis is special.
+    - *noise-normalised squared distance* (crossnobis): between two labels, one template's difference times
+      another's, in units of the noise between seeds (`noise_normalised_kernel`); 0 in expectation without
+      effect.
 
     Dimensions that are equal for all samples are left out (NaN, with the reason).
     """
@@ -66,15 +85,21 @@ def of_layer(gram: GramSource, design: Design, layer: int) -> LayerResult:
         "selection_frequency": np.where(np.isfinite(f), selected, np.nan).ravel(),
     }
     family, flat = "dimensions × branches of this layer", null.reshape(len(null), f.size)
-    single = families.rows(BY_DIMENSION, by_dimension, f.ravel(), flat, family=family)
+    contrasts = label_contrasts(design)
+    agreement = np.stack([of_features(contrasts, one) for one in means])  # [C, D, T, T]
+    agreement[~np.isfinite(f)] = np.nan
+    together = agreement.reshape(f.size, *agreement.shape[2:])
+    single = families.rows(BY_DIMENSION, by_dimension, f.ravel(), flat, family=family, agreement=together)
     single["q"] = np.concatenate([_q(p) for p in single["p"].to_numpy(float).reshape(f.shape)])
     columns, away, rotated_away = _against_rotations(share, rotated)
     tables = [
         single,
-        families.rows(BEYOND, {"branch": branches, "estimate": share}, share, _share(null, anova)),
+        families.rows(
+            BEYOND, {"branch": branches, "estimate": share}, share, _share(null, anova), flipped=agreement
+        ),
         families.rows(ROTATED, {"branch": branches} | columns, away, rotated_away, rotated=True),
     ]
-    tables.append(_selected_share(single, branches, design))
+    tables += [families.crossnobis(gram, branches, contrasts), _selected_share(single, branches, design)]
     table = pd.concat(tables, ignore_index=True).assign(window="whole")
     remarks = [f"no p: {families.why_not}"] if families.why_not else []
     return LayerResult(table, maxima=families.maxima, remarks=remarks)
@@ -173,8 +198,13 @@ class _Families:
         *,
         family: str = "branches of this layer",
         rotated: bool = False,
+        agreement: np.ndarray | None = None,
+        flipped: np.ndarray | None = None,
     ) -> pd.DataFrame:
-        """Table rows, observed values [cells] tested against permutations or rotations [m, cells]."""
+        """Table rows, observed values [cells] tested against permutations or rotations [m, cells].
+
+        And by flips of `agreement` [cells, T, T], or as the share of the dimensions of `flipped` [cells, D, T, T].
+        """
         design, smallest = self.design, self.design.smallest_p()
         moved = design.null_text(design.n_permutations, f"{design.label}s")
         if rotated:
@@ -187,7 +217,42 @@ class _Families:
         write_test(table, np.arange(len(table)), result, **common)
         if np.isfinite(result.p).any():
             self.maxima.append(({"statistic": statistic}, result.null_max))
+        every = np.arange(len(table))
+        if agreement is not None:
+            self.maxima += record_flips(table, every, design, agreement, standardise=False)
+        if flipped is not None and not design.why_no_flips():
+            shares = np.stack([_flipped_share(one, design) for one in flipped], axis=1)
+            self.maxima += record_flip_null(table, every, design, shares, standardise=False)
         return table
+
+    def crossnobis(self, gram: GramSource, branches: list[str], contrasts: np.ndarray) -> pd.DataFrame:
+        """Rows of the noise-normalised distance of each branch."""
+        design, n = self.design, self.design.n_blocks
+        rows = {"branch": branches, "estimate": np.nan}
+        if not design.blocked:
+            why = self.why_not or "it multiplies templates with each other, and there are none"
+            return blank(rows, design, statistic=CROSSNOBIS, null=f"none: {why}")
+        features = [gram.read("window_mean", branch=one, window="whole") for one in branches]
+        kernels = np.stack([noise_normalised_kernel(one, design) for one in features])  # [C, P, P]
+        agreement = np.einsum("tqp,cpr,uqr->ctu", contrasts, kernels, contrasts, optimize=True)
+        agreement[~kernels.any(axis=(1, 2))] = np.nan
+        whole = contrasts.sum(axis=0)  # [Q, P]; Σ over pairs of two templates is all less each with itself
+        own = np.einsum("tqp,tqr->pr", contrasts, contrasts, optimize=True)
+        weights = (whole.T @ whole - own) / (n * (n - 1))
+        null = permuted_sums(weights, kernels, design.prompt_permutations())
+        null[:, ~kernels.any(axis=(1, 2))] = np.nan
+        rows["estimate"] = (agreement.sum(axis=(1, 2)) - np.einsum("ctt->c", agreement)) / (n * (n - 1))
+        return self.rows(CROSSNOBIS, rows, rows["estimate"], null, agreement=agreement)
+
+
+def _flipped_share(agreement: np.ndarray, design: Design) -> np.ndarray:
+    """Share [m] of dimensions, of products of templates [D, T, T], past the 5 % point of their own flips."""
+    agreement = agreement[np.isfinite(agreement).all(axis=(1, 2))]
+    if not len(agreement):
+        return np.full(len(design.flips()), np.nan)
+    off = agreement * (1 - np.eye(agreement.shape[1]))
+    spread = np.sqrt(2 * (off**2).sum(axis=(1, 2)))  # of Σ s_t s_u G_tu over flips
+    return (flipped_sums(agreement, design.flips()) > _FLIP_POINT * spread).mean(axis=1)
 
 
 def _against_rotations(share: np.ndarray, rotated: np.ndarray) -> tuple[dict, np.ndarray, np.ndarray]:

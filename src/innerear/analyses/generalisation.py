@@ -23,7 +23,8 @@ from innerear.statistics.probes import (
     evidence_null,
     held_out_operators,
 )
-from innerear.statistics.table import INTERVAL, LayerResult, Maxima, blank, columns, record
+from innerear.statistics.table import INTERVAL, LayerResult, Maxima, blank, columns, record, record_flips
+from innerear.statistics.template_contrasts import label_contrasts
 
 MAP_COLUMNS = ("branch", "statistic", "over")
 FAMILY = "layers × windows of a branch"
@@ -34,23 +35,29 @@ TRANSFERS = (("cond", "uncond"), ("uncond", "cond"))
 
 @dataclass(frozen=True)
 class _Cells:
-    """Windows of some cells; `fit` returns held-out operators [cells, N, N] of samples in a given order."""
+    """Windows of some cells; `fit` returns held-out operators [cells, P, P] of prompts in a given order.
+
+    `agreement` [cells, T, T]: a template's contrasts between labels at one time, with another's at the other.
+    """
 
     branch: str
     over: str
     train: list[str]
     test: list[str]
     fit: Callable[[np.ndarray], np.ndarray]
+    agreement: np.ndarray
 
 
 def of_layer(gram: GramSource, design: Design) -> LayerResult:
     """Train probes in one time bin (or branch) of a layer and judge them in every other.
 
     For each branch one row per pair of time bins (`train`, `test`) and statistic; and between cond and
-    uncond, both ways, one row per window. Probes are fitted on some templates and judged on another, also
-    across time. Evidence is tested by relabeling within templates (without templates by the first 99
-    permutations, with folds and probes made anew), max-T over the cells of a branch and layer. Macro AUC
-    (for ratings the concordance) is the same in familiar units, and not tested.
+    uncond, both ways, one row per window. Probes of prompt means are fitted on some templates and judged on
+    another, also across time. Evidence is tested by relabeling within templates (without templates by the
+    first 99 permutations, with folds and probes made anew), max-T over the cells of a branch and layer.
+    `p_flip` asks the same without probes, which share training templates: do templates agree on the contrasts
+    between labels, one template's at the first time with another's at the second? Macro AUC (for ratings the
+    concordance) is the same in familiar units, and not tested. Intervals resample templates (or prompts).
 
     Raises
     ------
@@ -60,9 +67,9 @@ def of_layer(gram: GramSource, design: Design) -> LayerResult:
         raise InputError("the Gram file has no time bins: set gram.bins to 2 or more")
     if design.why_no_folds:
         return LayerResult(blank({"statistic": [EVIDENCE]}, design, null=f"none: {design.why_no_folds}"))
-    frames, maxima = [], []
+    frames, maxima, of_prompts = [], [], design.of_prompts()
     for some in [*_over_time(gram, design), *_between_branches(gram, design)]:
-        table, tested = _judged(some, design)
+        table, tested = _judged(some, of_prompts)
         frames.append(table)
         maxima += tested
     return LayerResult(rounded(frames), maxima=maxima)
@@ -73,23 +80,40 @@ COLUMNS = columns("branch", "over", "train", "test", "statistic", *INTERVAL, "in
 
 def _over_time(gram: GramSource, design: Design) -> list[_Cells]:
     """Cells of all pairs of time bins, one set per branch."""
-    n, found = design.n_samples, []
+    found, means, rows = [], design.of_prompts(), design.rows
     for branch in gram.labels("branch"):
         products = gram.read("bin_gram", branch=branch)
-        n_bins = len(products) // n
-        products = products.reshape(n, n_bins, n, n_bins)
+        n_bins = len(products) // design.n_samples
+        products = products.reshape(design.n_samples, n_bins, design.n_samples, n_bins)
+        products = products[rows].mean(axis=1, dtype=float)[:, :, rows].mean(axis=3)  # [P, bins, P, bins]
         names = [f"bin_{b}" for b in range(n_bins)]
         trained = [name for name in names for _ in names]
-        found.append(_Cells(branch, BINS, trained, names * n_bins, partial(_fit_bins, products, design)))
+        agreement = _agreement(products.transpose(1, 3, 0, 2), design).reshape(
+            n_bins**2, *[design.n_blocks] * 2
+        )
+        fit = partial(_fit_bins, products, means)
+        found.append(_Cells(branch, BINS, trained, names * n_bins, fit, agreement))
     return found
 
 
-def _fit_bins(products: np.ndarray, design: Design, order: np.ndarray) -> np.ndarray:
-    """Operators [bins * bins, N, N], training bin by training bin, of products [N, bins, N, bins]."""
+def _agreement(products: np.ndarray, design: Design) -> np.ndarray:
+    """Multiply templates' contrasts between labels, [..., T, T] of products [n, n, P, P] of prompts at n times.
+
+    In units of the prompts' variance at the two times, so that all times are on one scale.
+    """
+    contrasts = label_contrasts(design).swapaxes(0, 1)  # [Q, T, P]
+    found = sum(one @ products @ one.T for one in contrasts)
+    size = np.sqrt(np.maximum(np.einsum("aapp->a", products), 0))
+    size = (size[:, None] * size)[..., None, None] / design.n_prompts
+    return np.divide(found, size, out=np.full_like(found, np.nan), where=size > 0)
+
+
+def _fit_bins(products: np.ndarray, means: Design, order: np.ndarray) -> np.ndarray:
+    """Operators [bins * bins, P, P], training bin by training bin, of products [P, bins, P, bins]."""
     products, operators = products[order][:, :, order], []
     for t in range(products.shape[1]):
-        across = products[:, :, :, t].transpose(1, 0, 2)[None]  # [1, bins, N, N]
-        operators.append(held_out_operators(products[:, t, :, t][None], design, across)[0])
+        across = products[:, :, :, t].transpose(1, 0, 2)[None]  # [1, bins, P, P]
+        operators.append(held_out_operators(products[:, t, :, t][None], means, across)[0])
     return np.concatenate(operators)
 
 
@@ -97,32 +121,35 @@ def _between_branches(gram: GramSource, design: Design) -> list[_Cells]:
     """Cells of probes trained in one of cond and uncond and judged in the other, per window."""
     if not {"cond", "uncond"} <= set(gram.labels("branch")):
         return []
-    windows, means = gram.labels("window"), {}
+    windows, of_branch = gram.labels("window"), {}
     for branch in ("cond", "uncond"):
-        mean = gram.read("window_mean", branch=branch).astype(float)  # [W, N, D]
-        means[branch] = mean - mean.mean(axis=1, keepdims=True)
+        mean = gram.read("window_mean", branch=branch).astype(float)[:, design.rows].mean(axis=2)  # [W, P, D]
+        of_branch[branch] = mean - mean.mean(axis=1, keepdims=True)
     found = []
     for source, target in TRANSFERS:
-        x, y = means[source], means[target]
-        fit = partial(_fit_branches, x @ x.swapaxes(1, 2), y @ x.swapaxes(1, 2), design)
-        found.append(_Cells(f"{source} → {target}", WINDOWS, windows, windows, fit))
+        x, y = of_branch[source], of_branch[target]
+        fit = partial(_fit_branches, x @ x.swapaxes(1, 2), y @ x.swapaxes(1, 2), design.of_prompts())
+        both = [np.stack(pair) for pair in zip(x, y, strict=True)]  # [2, P, D] a window
+        agreement = [_agreement(one[:, None] @ one[None].swapaxes(2, 3), design)[0, 1] for one in both]
+        found.append(_Cells(f"{source} → {target}", WINDOWS, windows, windows, fit, np.stack(agreement)))
     return found
 
 
-def _fit_branches(kernel: np.ndarray, across: np.ndarray, design: Design, order: np.ndarray) -> np.ndarray:
-    """Operators [windows, N, N] of kernels [windows, N, N], judged on those `across` branches."""
+def _fit_branches(kernel: np.ndarray, across: np.ndarray, means: Design, order: np.ndarray) -> np.ndarray:
+    """Operators [windows, P, P] of kernels [windows, P, P], judged on those `across` branches."""
     places = (slice(None), order[:, None], order)
-    return held_out_operators(kernel[places], design, across[places])
+    return held_out_operators(kernel[places], means, across[places])
 
 
 def _judged(cells: _Cells, design: Design) -> tuple[pd.DataFrame, list[Maxima]]:
-    """Table evidence, tested, and AUC of some cells; return the null maxima too."""
+    """Table evidence, tested, and AUC of some cells; `design` is of prompt means. Return null maxima too."""
     boots, ranking = design.bootstraps(), Ranking(design)
     operators = cells.fit(np.arange(design.n_samples))
     own, targets = evidence(operators, design), design.targets[design.prompt_of]
-    scores = (operators @ targets).swapaxes(0, 1)  # [N, cells, Q]
+    scores = (operators @ targets).swapaxes(0, 1)  # [P, cells, Q]
     where = pd.DataFrame({"train": cells.train, "test": cells.test})
     common = {"branch": cells.branch, "over": cells.over, "null": "none: see the probe evidence"}
+    common["resampled"] = design.resampled.removesuffix(", then seeds")
     mean = own.mean(axis=1)
     table = estimates(where, design, mean, evidence_bootstrap(own, boots), statistic=EVIDENCE, **common)
     ranked, resampled = ranking.share(scores, targets[:, None]), ranking.bootstrap(scores, targets, boots)
@@ -135,6 +162,7 @@ def _judged(cells: _Cells, design: Design) -> tuple[pd.DataFrame, list[Maxima]]:
         null = np.array(anew).reshape(-1, len(own))
     family = f"{cells.over} of this layer and branch"
     maxima = record(table, np.arange(len(own)), design, mean, null, family=family)
+    maxima += record_flips(table, np.arange(len(own)), design, cells.agreement, standardise=False)
     return pd.concat([table, familiar], ignore_index=True), maxima
 
 

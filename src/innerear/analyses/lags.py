@@ -1,18 +1,20 @@
 """Which frames of the sound go with the states of a moment, and when.
 
-Both are smooth series, so correlating them within a clip would find something almost always. The null
-therefore pairs the states of one sample with the sound of another, through the whole pipeline, and no
-function here works without it. What all clips share at a step is removed first, and so is each clip's
-mean, which is the subject of `innerear.analyses.sound`.
+Both are smooth series, so correlating them within a clip would find something almost always. Clips of one
+prompt, or of one emotion, may also share a course over time in both, with nothing to tie the moments together.
+Only the other seeds of the same prompt share all of that. So the mean over a prompt's seeds is taken out at
+each frame, of states and sound alike, and the null pairs the states of one seed with the sound of another.
+No function here works without it, and with one seed a prompt there is no test. Each clip's own mean is the
+subject of `innerear.analyses.sound` and is removed too.
 
 Frame f is whole after step f + max d, which predicts its last codebook; max d is the delay of that codebook,
-K − 1 in most models. Lag 0 pairs the states at that step with that frame. At lag > 0 the sound comes later
-than the states (planning), at lag < 0 earlier (history).
+K − 1 in most models. Lag 0 pairs the states at that step with that frame. These states have read codebooks of
+the frames up to f + max d − 1 already, and a feature is measured in a window about its frame. Sound is *planned*
+only if it lies past both, and *history* only if it was over before the frame began (`moment`).
 """
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import reduce
 from itertools import product
 from os import PathLike
 
@@ -26,12 +28,12 @@ from innerear.statistics.cells import write_estimates
 from innerear.statistics.design import Design, Fold
 from innerear.statistics.finding import Finding
 from innerear.statistics.pieces import pieces
-from innerear.statistics.table import INTERVAL, LayerResult, Maxima, blank, columns, record
+from innerear.statistics.table import INTERVAL, LayerResult, Maxima, blank, columns, record, record_flip_null
 from innerear.timeline import Timeline
 
 MAX_LAG = 25
 COMPONENTS = 10
-STATISTIC = "held-out r"
+STATISTIC = "held-out r between seeds of a prompt"
 MAP_COLUMNS = ("statistic",)
 FAMILY = "layers × branches × features × lags"
 #: what is followed: name → its columns among the frame features
@@ -39,9 +41,16 @@ FOLLOWED: Mapping[str, Sequence[str]] = {
     **{name: (name,) for name in ("rms", "onset_strength", "centroid", "flatness", "flux")},
     "chroma": CHROMA,
 }
+ONE_SEED = "there is one seed: only another seed of the same prompt has its course over time"
+PLANNING, MOMENT, HISTORY = "planning", "the same moment", "history"
+# Seconds that a feature's analysis window reaches to either side of its frame's centre, where it is not .032:
+# the lowest filters of the constant-Q transform are half a second long.
+_REACH, _REACH_OF = 0.032, {"chroma": 0.25}
 # A feature that more of a study's frames lack is not used.
 MAX_MISSING = 0.1
-# Permutations are scored in pieces of about this many values, to stay in cache.
+# Seeds of a prompt that differ by less than this share of the states' size are equal.
+_NOTHING = 1e-6
+# Arrangements are scored in pieces of about this many values, to stay in cache.
 _AT_ONCE = 2**17
 
 #: reads sample i's states of all branches, [C, S, D]
@@ -117,13 +126,15 @@ def of_states(
     Returns
     -------
     A row per branch, feature and lag. `estimate` is the correlation on held-out templates, over all their
-    frames. The prediction is linear in the ten largest principal components of the states; everything is
-    fitted on the other templates. All lags use the same steps, those with a frame at every lag. Missing
-    frames count as their mean.
+    frames, of what tells the seeds of a prompt apart. The prediction is linear in the ten largest principal
+    components of the states; everything is fitted on the other templates. All lags use the same steps, those
+    with a frame at every lag. Missing frames count as the mean. `moment` says what a lag may be called.
 
-    Intervals resample templates, then seeds, of the held-out products; fits are not repeated. The null
-    exchanges the sound of whole prompts within templates, seed by seed, and fits anew. `p_corrected` is max-T
-    over branches × features × lags of the layer.
+    Intervals resample templates of the held-out products; fits are not repeated. The null exchanges the sound
+    of the seeds of a prompt, in every prompt by itself, and fits anew; with two seeds this flips the sign of
+    own less crossed pairs. `p_flip` flips the sign of a whole template instead, and fits anew, of what is left
+    without the mean over the prompts of each template and seed: unlike `p` it holds where a seed does the same
+    to all prompts. `p_corrected` is max-T over branches × features × lags of the layer.
 
     Raises
     ------
@@ -131,24 +142,69 @@ def of_states(
     """
     window = _window(timeline)
     lags = np.arange(-window.reach, window.reach + 1)
-    why = design.why_no_folds
+    why = design.why_no_folds or (ONE_SEED if design.rows.shape[1] < 2 else "")
     if not sound.names:
         why = "; ".join(f"{name}: {reason}" for name, reason in sound.reasons.items())
     names = [*branches, *(["delta"] if {"cond", "uncond"} <= set(branches) else [])]
     found: list[_Scores | None] = []
     if not why:
         states = _read(read, design.n_samples, timeline, window, branches)
-        series = _lagged(sound.values, window)  # [N, frames, lags, F]
+        series = between_seeds(_lagged(sound.values, window), design)  # [N, frames, lags, F]
         for branch in names:
-            x = _of_branch(states, branch, branches)
-            scores = _scores(x, series, sound.feature_of, design) if x.any() else None
-            found.append(scores)
+            x = between_seeds(_of_branch(states, branch, branches), design)
+            differ = np.abs(x).max() > _NOTHING * max(np.abs(states).max(), 1e-30)
+            found.append(_scores(x, series, sound.feature_of, design) if differ else None)
     table = _untested(names, lags, sound, design, why)
     maxima = _fill(table, found, len(lags), sound, design)
-    return LayerResult(table.assign(seconds=table["lag"] / timeline.frame_rate), maxima=maxima)
+    moments = [
+        moment(feature, lag, timeline) for feature, lag in zip(table["feature"], table["lag"], strict=True)
+    ]
+    table = table.assign(seconds=table["lag"] / timeline.frame_rate, moment=moments)
+    return LayerResult(table, maxima=maxima)
 
 
-COLUMNS = columns("branch", "window", "feature", "lag", "seconds", "statistic", *INTERVAL)
+def moment(feature: str, lag: int, timeline: Timeline) -> str:
+    """Say what the sound of a feature at a lag is to the states: `PLANNING`, `HISTORY`, or `MOMENT`.
+
+    With w frames from the middle of a feature's window to its end, sound that begins after all frames of which
+    a code was read lies at a lag of max d + ½ + w or more, and sound that was over before frame f at −(½ + w)
+    or less.
+
+    Examples
+    --------
+    >>> clip = Timeline(100, 4, 50.0)
+    >>> [moment("rms", lag, clip) for lag in (-3, -2, 0, 3, 5, 6)]
+    ['history', 'the same moment', 'the same moment', 'the same moment', 'the same moment', 'planning']
+    """
+    reach = 0.5 + _REACH_OF.get(feature, _REACH) * timeline.frame_rate
+    if lag >= timeline.max_delay + reach:
+        return PLANNING
+    return HISTORY if -lag >= reach else MOMENT
+
+
+def between_seeds(values: np.ndarray, design: Design) -> np.ndarray:
+    """Take the mean over the seeds of each prompt out of values [N, ...].
+
+    Examples
+    --------
+    >>> samples = pd.DataFrame({"sample_id": list("abcd"), "prompt_id": list("aabb"), "seed": [0, 1] * 2,
+    ...                         "emotion": list("xxyy")})
+    >>> between_seeds(np.array([1.0, 3.0, 10.0, 30.0]), Design(samples)).tolist()
+    [-1.0, 1.0, -10.0, 10.0]
+    """
+    return values - values[design.rows].mean(axis=1)[design.prompt_of]
+
+
+def between_prompts(values: np.ndarray, design: Design) -> np.ndarray:
+    """Take the mean over the prompts of each template and seed out of values [N, ...]."""
+    values = values.copy()
+    for members in design.members():
+        rows = design.rows[members]
+        values[rows] -= values[rows].mean(axis=0)
+    return values
+
+
+COLUMNS = columns("branch", "window", "feature", "lag", "seconds", "moment", "statistic", *INTERVAL)
 
 
 def of_stacks(
@@ -233,42 +289,78 @@ def _lagged(values: np.ndarray, window: _Window) -> np.ndarray:
 
 @dataclass(frozen=True)
 class _Scores:
-    """r [lags, features] observed and null [m, …]; sample-wise products for the interval, [3, N, …]."""
+    """r [lags, features] observed, null [m, …] and flipped [m', …]; sample-wise products, [3, N, …]."""
 
     observed: np.ndarray
     null: np.ndarray
+    flipped: np.ndarray
     products: np.ndarray
 
 
+def _arrangements(design: Design) -> np.ndarray:
+    """How much each pair (prompt, seed of the states, seed of the sound) counts, float32 [1 + m, P R²].
+
+    Observed, and in m exchanges of seeds.
+    """
+    n_seeds = design.rows.shape[1]
+    orders = np.concatenate([np.arange(design.n_samples)[None], design.seed_permutations()])
+    chosen = design.seed_of[orders[:, design.rows]]  # [1 + m, P, R] whose sound each seed's states get
+    return np.eye(n_seeds, dtype=np.float32)[chosen].reshape(len(chosen), -1)
+
+
 def _scores(x: np.ndarray, series: np.ndarray, feature_of: np.ndarray, design: Design) -> _Scores:
-    """Predict the sound at every lag from one branch's states [N, frames, D], observed and permuted."""
-    n_lags, n_columns = series.shape[2:]
-    n_features = int(feature_of.max()) + 1
-    tables = np.concatenate([np.arange(design.n_samples)[None], design.permutations()])  # [1 + m, N]
-    norms = (series**2).sum(axis=1)  # [N, lags, F]
-    sums = np.zeros((3, len(tables), n_lags, n_features))
+    """Predict the sound at every lag from one branch's states [N, frames, D], observed and arranged anew."""
+    n_lags = series.shape[2]
+    n_features, n_pairs = int(feature_of.max()) + 1, design.rows.shape[1] ** 2
+    arranged, prompts = _arrangements(design), np.repeat(np.arange(design.n_prompts), n_pairs)
+    flips = np.empty((0, design.n_blocks)) if design.why_no_flips() else design.flips()
+    flips, alone = flips.astype(np.float32), between_prompts(series, design)
+    norms, norms_alone = ((one**2).sum(axis=1) for one in (series, alone))  # [N, lags, F]
+    sums, flipped = (np.zeros((2, len(one), n_lags, n_features)) for one in (arranged, flips))
     products = np.zeros((3, design.n_samples, n_lags, n_features))
-    folds = design.folds()
-    for number, fold in enumerate(folds):
+
+    def by_feature(values: np.ndarray) -> np.ndarray:
+        return _by_feature(values.reshape(*values.shape[:-1], n_lags, -1), feature_of)
+
+    for fold in design.folds():
         z = _components(x, fold)  # [N, frames, k]
         # Components are white over the training samples, so that products are regression weights.
-        others = [other.test for other in folds[:number] + folds[number + 1 :]]
-        learnt = [_cross_products(z, series, rows, tables) for rows in others]
-        tested, tested_of = _cross_products(z, series, fold.test, tables)
-        spread = np.einsum("nfk,nfl->kl", z[fold.test], z[fold.test])
-        hit, power = np.empty((2, len(tables), n_lags, n_columns))
-        for rows in pieces(len(tables), tested[0].size, _AT_ONCE):
-            weights = reduce(np.add, (products[of[rows]] for products, of in learnt))  # [m, k, lags * F]
-            shape = (len(weights), n_lags, n_columns)
-            hit[rows] = np.einsum("mkc,mkc->mc", weights, tested[tested_of[rows]]).reshape(shape)
-            power[rows] = np.einsum("mkc,mkc->mc", weights, spread @ weights).reshape(shape)
-        level = norms[tables[:, fold.test]].sum(axis=1)
-        for kind, values in enumerate((hit, power, level)):
-            sums[kind] += _by_feature(values, feature_of)
-        observed = reduce(np.add, (products[of[0]] for products, of in learnt)).reshape(-1, n_lags, n_columns)
+        of_pairs, spread = _pair_products(z, series, design), _spread(z, fold)  # [P R², k, lags * F]
+        tested = np.isin(prompts, design.prompt_of[fold.test])
+        sums += by_feature(_hits(arranged, of_pairs, tested, spread))
+        observed = np.tensordot(arranged[0][~tested], of_pairs[~tested], axes=1)
         products[:, fold.test] = _products(z, series, norms, observed, fold, feature_of)
-    r = _r(*sums)
-    return _Scores(r[0], r[1:], products)
+        if len(flips):
+            z = between_prompts(z, design)
+            of_templates = _template_products(z, alone, design)  # [T, k, lags * F]
+            tested = np.isin(np.arange(design.n_blocks), design.block_of[design.prompt_of[fold.test]])
+            flipped += by_feature(_hits(flips, of_templates, tested, _spread(z, fold)))
+    # Seeds trade places within their prompt, which lies in one fold: the sound's own squares stay.
+    r, r_flipped = (
+        _r(*both, _by_feature(level.sum(axis=0, dtype=float), feature_of))
+        for both, level in ((sums, norms), (flipped, norms_alone))
+    )
+    return _Scores(r[0], r[1:], r_flipped, products)
+
+
+def _hits(counts: np.ndarray, products: np.ndarray, tested: np.ndarray, spread: np.ndarray) -> np.ndarray:
+    """Fit on units that are not tested, and multiply with those that are: hit and power, [2, m, columns].
+
+    Of products [units, k, columns], counted [m, units] times, and the products [k, k] of tested states.
+    """
+    flat, found = products.reshape(len(products), -1), np.empty((2, len(counts), products.shape[-1]))
+    for rows in pieces(len(counts), products[0].size, _AT_ONCE):
+        weights, test = (
+            (counts[rows][:, some] @ flat[some]).reshape(-1, *products.shape[1:])
+            for some in (~tested, tested)
+        )
+        found[0, rows] = np.einsum("mkc,mkc->mc", weights, test)
+        found[1, rows] = np.einsum("mkc,mkc->mc", weights, spread @ weights)
+    return found
+
+
+def _spread(z: np.ndarray, fold: Fold) -> np.ndarray:
+    return np.einsum("nfk,nfl->kl", z[fold.test], z[fold.test])
 
 
 def _r(hit: np.ndarray, power: np.ndarray, level: np.ndarray) -> np.ndarray:
@@ -292,29 +384,25 @@ def _components(x: np.ndarray, fold: Fold) -> np.ndarray:
     return x @ axes.astype(np.float32)
 
 
-def _cross_products(
-    z: np.ndarray, series: np.ndarray, rows: np.ndarray, tables: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    """Sum over `rows` the products of states [N, frames, k] with the sound that each permutation gives them.
+def _pair_products(z: np.ndarray, series: np.ndarray, design: Design) -> np.ndarray:
+    """Multiply states [N, frames, k] with the sound of every seed of the same prompt.
 
-    Returns float32 [arrangements, k, lags * F], and which arrangement each permutation makes, int [m]. Within
-    a template there are few arrangements and fewer pairs, and each is computed once.
+    float32 [P R², k, lags * F], by prompt, seed of the states, and seed of the sound.
     """
-    arrangements, arrangement_of = np.unique(tables[:, rows], axis=0, return_inverse=True)
-    pairs, pair_of = np.unique(arrangements * len(z) + rows, return_inverse=True)
-    sound_of, state_of = np.divmod(pairs, len(z))  # the pairs, sorted by whose sound it is
-    flat = series.reshape(*series.shape[:2], -1)  # [N, frames, lags * F]
-    products = np.empty((len(pairs), z.shape[-1], flat.shape[-1]), np.float32)
-    for sample in np.unique(sound_of):
-        of_sample = np.flatnonzero(sound_of == sample)
-        states = z[state_of[of_sample]].swapaxes(1, 2)  # [pairs, k, frames]
-        together = states.reshape(-1, states.shape[-1]) @ flat[sample]
-        products[of_sample] = together.reshape(states.shape[:2] + flat.shape[-1:])
-    held = np.zeros((len(arrangements), len(pairs)), np.float32)
-    for pair in pair_of.reshape(arrangements.shape).T:
-        held[np.arange(len(held)), pair] = 1
-    sums = held @ products.reshape(len(pairs), -1)
-    return sums.reshape(-1, *products.shape[1:]), arrangement_of.ravel()
+    flat, rows = series.reshape(*series.shape[:2], -1), design.rows
+    states = z[rows].transpose(0, 1, 3, 2).reshape(len(rows), -1, z.shape[1])  # [P, R k, frames]
+    products = np.stack([states @ flat[rows[:, seed]] for seed in range(rows.shape[1])], axis=1)
+    products = products.reshape(*rows.shape, rows.shape[1], z.shape[2], -1)  # [P, sound, states, k, columns]
+    return products.swapaxes(1, 2).reshape(-1, *products.shape[3:])
+
+
+def _template_products(z: np.ndarray, series: np.ndarray, design: Design) -> np.ndarray:
+    """Sum the products of states [N, frames, k] with their own sound by template, [T, k, lags * F]."""
+    flat, found = series.reshape(*series.shape[:2], -1), []
+    for members in design.members():
+        rows = design.rows[members].ravel()
+        found.append(np.tensordot(z[rows], flat[rows], axes=((0, 1), (0, 1))))
+    return np.stack(found)
 
 
 def _products(
@@ -326,6 +414,7 @@ def _products(
     feature_of: np.ndarray,
 ) -> np.ndarray:
     """Observed products of each test sample, prediction × sound, prediction² and sound², [3, test, …]."""
+    weights = weights.reshape(-1, *series.shape[2:])  # [k, lags, F]
     predicted = np.einsum("nfk,klc->nflc", z[fold.test], weights, optimize=True)
     hit = (predicted * series[fold.test]).sum(axis=1)
     three = (hit, (predicted**2).sum(axis=1), norms[fold.test])
@@ -336,7 +425,8 @@ def _untested(
     branches: Sequence[str], lags: np.ndarray, sound: Sound, design: Design, why: str
 ) -> pd.DataFrame:
     """The rows of one layer, without results."""
-    reasons = dict.fromkeys(sound.names, why or "all samples are equal (deterministic)") | sound.reasons
+    equal = "all seeds of a prompt are equal (deterministic)"
+    reasons = dict.fromkeys(sound.names, why or equal) | sound.reasons
     rows = pd.DataFrame(
         product(branches, reasons, lags.tolist()), columns=pd.Index(["branch", "feature", "lag"])
     )
@@ -349,7 +439,9 @@ def _fill(
 ) -> list[Maxima]:
     """Write results into the rows of one layer, in place; return its null maxima."""
     places, nulls = [], []
-    counts = design.bootstraps().samples()  # [bootstraps, N]
+    # Seeds are compared with each other: only templates are resampled.
+    boots = design.bootstraps()
+    counts = boots.units[:, boots.unit_of]  # [bootstraps, N]
     per_branch = (len(sound.names) + len(sound.reasons)) * n_lags
     for number, scores in enumerate(found):
         if scores is None:
@@ -359,14 +451,17 @@ def _fill(
         products = scores.products.swapaxes(2, 3).reshape(3, design.n_samples, -1)
         write_estimates(table, rows, design, observed, _r(*(counts @ products)))
         places.append(rows)
-        nulls.append(scores.null.swapaxes(1, 2).reshape(design.n_permutations, -1))
+        nulls.append([one.swapaxes(1, 2).reshape(-1, len(rows)) for one in (scores.null, scores.flipped)])
     if not places:
         return []
     rows = np.concatenate(places)
-    observed, null = table["estimate"].to_numpy(float)[rows], np.concatenate(nulls, axis=1)
-    moved = "states of one sample with the sound of another,"
+    observed = table["estimate"].to_numpy(float)[rows]
+    null, flipped = (np.concatenate(one, axis=1) for one in zip(*nulls, strict=True))
+    moved = "states of one seed with the sound of another seed of the same prompt"
     family = "branches × features × lags of this layer"
-    return record(table, rows, design, observed, null, family=family, moved=moved, of="pairs")
+    maxima = record(table, rows, design, observed, null, family=family, moved=moved, of="seeds")
+    # Correlations are on one scale, and a strong one leaves its own flips a heavy tail, in which z means little.
+    return maxima + record_flip_null(table, rows, design, flipped, standardise=False)
 
 
 FINDINGS = (

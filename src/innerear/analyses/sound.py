@@ -12,15 +12,17 @@ import pandas as pd
 
 from innerear.gram.reading import GramSource
 from innerear.statistics.cells import write_estimates
-from innerear.statistics.clip_targets import Targets, clip_targets
+from innerear.statistics.clip_targets import Targets, clip_targets, prompt_means
 from innerear.statistics.design import Design
 from innerear.statistics.finding import Finding
+from innerear.statistics.nested import joined_kernel, share_of_the_rest
 from innerear.statistics.pieces import pieces
-from innerear.statistics.ridge import DualRidge, errors_of_covariates, r2
-from innerear.statistics.table import INTERVAL, LayerResult, blank, columns, record
+from innerear.statistics.ridge import DualRidge, r2
+from innerear.statistics.table import INTERVAL, LayerResult, blank, columns, record, record_flips
+from innerear.statistics.template_contrasts import covariances, of_kernel
 
 WINDOWS = ("whole", "first_10", "last_10")
-HELD_OUT, BEYOND = "held-out R²", "R² beyond the label"
+HELD_OUT, BEYOND = "held-out R²", "share of what the label leaves"
 MAP_COLUMNS = ("statistic",)
 FAMILY = "layers × features × branches × windows"
 # Permutations are scored in pieces of about this many columns, to stay in cache.
@@ -48,13 +50,15 @@ def of_layer(
 
     - *held-out R²*: dual ridge regression, over all held-out samples, against the mean of the *training*
       samples. Folds within the training set choose a penalty for each feature.
-    - *R² beyond the label*, of the first window: R² of label and states together minus that of the label
-      alone.
+    - *share of what the label leaves*, of the first window: how much less the squared error of label and
+      states together is than that of the label alone, as a share of the latter (`statistics.nested`).
 
     Intervals resample templates, then seeds, of the held-out errors; fits are not repeated. The null moves
     whole prompts' acoustics within templates, and chooses penalties anew. Beyond the label it moves their
     residuals from the labels' means, or from the line through the ratings (Freedman & Lane 1983).
-    `p_corrected` is max-T over features × branches × windows of the layer. A feature that cannot be used (see
+    `p_corrected` is max-T over features × branches × windows of the layer. `p_flip` asks whether templates
+    agree on the direction in which states go with the feature: signs are flipped of each template's
+    covariances of the two. What the label leaves in one template depends on the others: it has no `p_flip`. A feature that cannot be used (see
     `clip_targets`) has a reason in `null`; filled gaps are not scored. A branch whose states are equal for
     all samples has NaN and a reason.
 
@@ -70,11 +74,15 @@ def of_layer(
     table = _untested(cells, gram.labels("branch"), targets, design)
     maxima = []
     for statistic in cells if targets.usable.any() else ():
-        rows, observed, null = _fit(table, statistic, gram, targets, design)
+        rows, observed, null, kernels = _fit(table, statistic, gram, targets, design)
         if len(rows):
             how = {"moved": moved[statistic], "of": "pairs", "standardise": False}
             family = "features × branches × windows of this layer"
             maxima += record(table, rows, design, observed, null, family=family, **how)
+            if statistic == HELD_OUT:
+                weights = covariances(prompt_means(targets.used[1], design), design)
+                agreement = np.concatenate([of_kernel(weights, kernel) for kernel in kernels])
+                maxima += record_flips(table, rows, design, agreement, standardise=False)
     return LayerResult(table, maxima=maxima, remarks=[f"no estimates: {why}"] if why else [])
 
 
@@ -99,13 +107,17 @@ def _untested(
 
 def _fit(
     table: pd.DataFrame, statistic: str, gram: GramSource, targets: Targets, design: Design
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, list[np.ndarray]]:
     """Score a statistic in all windows and branches, and write estimates and intervals into the table.
 
-    Return the rows with an estimate, [cells], what was observed there, and its null [m, cells].
+    Return the rows with an estimate, [cells], what was observed there, its null [m, cells], and the kernels
+    [P, P] of prompt means of each window and branch.
     """
-    labels = design.covariates.astype(np.float32) if statistic == BEYOND else None
-    folds, found = design.folds(), []
+    beyond, folds, found, kernels = statistic == BEYOND, design.folds(), [], []
+    labels = design.covariates @ design.covariates.T
+    of_label = (
+        _sums(DualRidge(joined_kernel(labels), folds, design), targets, design, beyond)[0] if beyond else 0
+    )
     # Rows of one window and branch are neighbours.
     starts = np.flatnonzero(table["statistic"] == statistic)[:: len(targets.names)]
     for start in starts:
@@ -115,46 +127,41 @@ def _fit(
         if not kernel.any():
             table.loc[rows, "null"] = "none: all samples are equal (deterministic)"
             continue
-        ridge = DualRidge(kernel, folds, design, labels)
-        observed, boots, null = _scores(ridge, targets, design, labels)
-        write_estimates(table, rows, design, observed, boots)
-        found.append((rows, observed, null))
+        ridge = DualRidge(joined_kernel(labels, kernel) if beyond else kernel, folds, design)
+        errors, base = _sums(ridge, targets, design, beyond)
+        scores = share_of_the_rest(of_label, errors, base) if beyond else r2(errors, base)
+        observed, null, boots = np.split(scores, [1, 1 + len(design.permutations())])
+        write_estimates(table, rows, design, observed[0], boots)
+        found.append((rows, observed[0], null))
+        kernels.append(kernel[design.rows[:, :, None, None], design.rows].mean(axis=(1, 3), dtype=float))
     if not found:
-        return np.empty(0, int), np.empty(0), np.empty((0, 0))
+        return np.empty(0, int), np.empty(0), np.empty((0, 0)), []
     rows, observed, null = (np.concatenate(parts, axis=-1) for parts in zip(*found, strict=True))
-    return rows, observed, null
+    return rows, observed, null, kernels
 
 
-def _scores(
-    ridge: DualRidge, targets: Targets, design: Design, labels: np.ndarray | None
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """R² of the F usable features from one kernel: observed [F], in bootstraps [·, F], permuted [m, F].
+def _sums(ridge: DualRidge, targets: Targets, design: Design, beyond: bool) -> tuple[np.ndarray, np.ndarray]:
+    """Sum squared held-out errors of the F usable features, of a model and of the training mean.
 
-    With labels [N, Q]: what the kernel says beyond them.
+    Both [1 + m + bootstraps, F]: observed, permuted, and in bootstraps. Beyond the label only residuals move.
     """
     values, valid = targets.values[:, targets.usable], targets.valid[:, targets.usable]
     n_samples, n_features = values.shape
     # Freedman & Lane: what the labels explain stays in place, and the rest moves.
-    fixed = np.zeros_like(values) if labels is None else labels @ np.linalg.pinv(labels) @ values
-    moving = values - fixed
-
-    def explained(weights: np.ndarray | None, values: np.ndarray, valid: np.ndarray) -> np.ndarray:
-        """R², or the difference of two, [columns], or in resamples of weights [m, N], [m, columns]."""
-        errors, base = ridge.errors(values, valid)
-        total = base if labels is None else errors_of_covariates(ridge.folds, values) * valid
-        if weights is None:
-            weights = np.ones(n_samples, np.float32)
-        gain = 0 if labels is None else r2(weights @ base, weights @ total)
-        return r2(weights @ errors, weights @ total) - gain
-
-    table = design.permutations()
-    null = np.empty((len(table), n_features))
+    labels = design.covariates.astype(np.float32)
+    fixed = labels @ np.linalg.pinv(labels) @ values if beyond else np.zeros_like(values)
+    moving, table = values - fixed, design.permutations()
+    moved = np.empty((2, len(table), n_features))
     for rows in pieces(len(table), n_features, _COLUMNS_AT_ONCE):
         permuted = (fixed[:, None] + moving[table[rows].T]).reshape(n_samples, -1)  # [N, m * F]
         permuted_valid = valid[table[rows].T].reshape(n_samples, -1)
-        null[rows] = explained(None, permuted, permuted_valid).reshape(-1, n_features)
+        for kind, errors in enumerate(ridge.errors(permuted, permuted_valid)):
+            moved[kind, rows] = errors.sum(axis=0).reshape(-1, n_features)
     counts = design.bootstraps().samples()  # [bootstraps, N]
-    return explained(None, values, valid), explained(counts, values, valid), null
+    weights = np.concatenate([np.ones((1, n_samples), np.float32), counts])
+    still = [weights @ errors for errors in ridge.errors(values, valid)]
+    errors, base = (np.concatenate([w[:1], m, w[1:]]) for w, m in zip(still, moved, strict=True))
+    return errors, base
 
 
 FINDINGS = (

@@ -6,7 +6,7 @@ dimensions is tr(A K Aᵀ) with K the Gram matrix of the states, and permuting s
 the table of single dimensions therefore reads features.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
 
@@ -18,14 +18,16 @@ from innerear.gram.reading import GramSource
 from innerear.statistics.clip_targets import Targets, clip_targets, prompt_means
 from innerear.statistics.design import Design
 from innerear.statistics.finding import Finding
+from innerear.statistics.nested import joined_kernel, share_of_the_rest
 from innerear.statistics.pieces import pieces
 from innerear.statistics.ridge import DualRidge, errors_of_covariates, r2
 from innerear.statistics.significance import percentile_interval
-from innerear.statistics.table import INTERVAL, LayerResult, Maxima, blank, columns, record
+from innerear.statistics.table import INTERVAL, LayerResult, Maxima, blank, columns, record, record_flips
+from innerear.statistics.template_contrasts import covariances, label_contrasts, of_kernel
 
 WINDOWS = ("whole", "first_10", "last_10")
 LABEL, SOUND, BOTH = "R² of the label", "R² of the sound", "R² of label and sound"
-BEYOND_LABEL = "R² of the sound beyond the label"
+BEYOND_LABEL = "share of what the label leaves"
 STATISTICS = (LABEL, SOUND, BOTH, BEYOND_LABEL)
 MAP_COLUMNS = ("statistic",)
 FAMILY = "layers × branches × windows"
@@ -53,15 +55,18 @@ def of_layer(
     The table has a row per window, branch and statistic. All are over all dimensions and held-out samples,
     against the mean of the training samples:
 
-    - *R² of the label*: states predicted by the mean of their label (for ratings, by a line);
-    - *R² of the sound*: dual ridge regression on the clip features; folds within the training set choose one
-      penalty;
-    - *R² of label and sound*: the label without penalty, and the sound; not tested;
-    - *R² of the sound beyond the label*: the third minus the first.
+    - *R² of the label*, *R² of the sound*, *R² of label and sound*: dual ridge regression on the label
+      (indicators, or the rating), on the clip features, or on both; folds within the training set choose one
+      penalty. The last is not tested;
+    - *share of what the label leaves*: how much less the squared error of both is than that of the label, as a
+      share of the latter (`statistics.nested`).
 
     The null moves whole prompts' states within templates, which is the same as moving their labels and
     sounds. Beyond the label it moves only the states' residuals from the labels' means (Freedman & Lane
-    1983). `p_corrected` is max-T over branches × windows of the layer.
+    1983). `p_corrected` is max-T over branches × windows of the layer. `p_flip` asks whether templates agree on
+    how states go with the label, or with the sound: signs are flipped of each template's contrasts between
+    labels, or covariances with all features. What the label leaves in one template depends on the others: it
+    has no `p_flip`.
 
     ``further["dimensions"]`` has a row per branch and dimension of the states, of the first window: *R² of
     the sound* of that dimension alone with the layer's penalty, the clip `feature` whose prompt means
@@ -100,6 +105,7 @@ class _Fit:
     interval: np.ndarray
     null: np.ndarray
     chosen: np.ndarray  # [folds, 1 + m] penalty of the sound alone, observed first
+    agreement: Mapping[str, np.ndarray]  # of LABEL and SOUND, products of templates [T, T]
 
 
 class _Models:
@@ -109,9 +115,13 @@ class _Models:
         _, sound = targets.used
         self.targets, self.design, self.folds = targets, design, design.folds()
         self.labels = design.covariates  # [N, Q]
-        kernel = sound @ sound.T
-        self.alone = DualRidge(kernel, self.folds, design)
-        self.both = DualRidge(kernel, self.folds, design, self.labels)
+        kernels = self.labels @ self.labels.T, sound @ sound.T
+        self.label, self.alone = (DualRidge(joined_kernel(one), self.folds, design) for one in kernels)
+        self.both = DualRidge(joined_kernel(*kernels), self.folds, design)
+        self.contrasts = {
+            LABEL: label_contrasts(design).swapaxes(0, 1),  # [Q, T, P]
+            SOUND: covariances(prompt_means(sound, design), design),  # [F, T, P]
+        }
         self.table = design.permutations()
         self.counts = design.bootstraps().samples()  # [m, N]
 
@@ -125,21 +135,22 @@ class _Models:
             null.append(shares)
             chosen.append(penalties)
         interval = self._interval(states, observed)
-        return _Fit(observed, interval, np.concatenate(null), np.concatenate(chosen, axis=1))
+        rows = self.design.rows
+        prompts = states[rows[:, :, None, None], rows].mean(axis=(1, 3))  # [P, P]
+        agreement = {name: of_kernel(one, prompts).sum(axis=0) for name, one in self.contrasts.items()}
+        return _Fit(observed, interval, np.concatenate(null), np.concatenate(chosen, axis=1), agreement)
 
     def _shares(self, states: np.ndarray, table: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """R² [m, 4] of `STATISTICS` in permutations [m, N], and the sound's penalties.
 
         Those of label and sound together, and beyond the label, are of states whose residuals moved.
         """
-        moved = _moved(states, table)
+        moved, residuals_moved = _moved(states, table), self._residuals_moved(states, table)
         sound, total, chosen = self.alone.joint(moved)
-        label = self.both.joint_base(moved)
-        residuals_moved = self._residuals_moved(states, table)
-        both, label_left, _ = self.both.joint(residuals_moved)
-        total_left = self.alone.joint_base(residuals_moved)
-        together = r2(both, total_left)
-        beyond = together - r2(label_left, total_left)
+        label = self.label.joint(moved)[0]
+        both, total_left, _ = self.both.joint(residuals_moved)
+        label_left = self.label.joint(residuals_moved)[0]
+        together, beyond = r2(both, total_left), share_of_the_rest(label_left, both, total_left)
         return np.stack([r2(label, total), r2(sound, total), together, beyond], axis=1), chosen
 
     def _residuals_moved(self, states: np.ndarray, table: np.ndarray) -> np.ndarray:
@@ -157,17 +168,14 @@ class _Models:
         values, vectors = np.linalg.eigh(states)
         # Coordinates [N, N] whose inner products are the states', so that errors are sample by sample.
         scores = (vectors * np.sqrt(np.maximum(values, 0))).astype(np.float32)
-        total, label = (
-            self.counts @ errors_of_covariates(self.folds, scores, covariates).sum(axis=1)
-            for covariates in (None, self.labels)
+        total = self.counts @ errors_of_covariates(self.folds, scores).sum(axis=1)
+        gram = states[None].astype(np.float32)
+        label, sound, both = (
+            self.counts @ _errors_by_sample(ridge, scores, ridge.joint(gram)[2][:, 0])
+            for ridge in (self.label, self.alone, self.both)
         )
-        sound, both = (
-            self.counts
-            @ _errors_by_sample(ridge, scores, ridge.joint(states[None].astype(np.float32))[2][:, 0])
-            for ridge in (self.alone, self.both)
-        )
-        by_label, by_sound, by_both = (r2(errors, total) for errors in (label, sound, both))
-        boots = np.stack([by_label, by_sound, by_both, by_both - by_label], axis=1)
+        by_model = [r2(errors, total) for errors in (label, sound, both)]
+        boots = np.stack([*by_model, share_of_the_rest(label, both, total)], axis=1)
         low, high, _ = percentile_interval(observed, boots, self.design.resampled)
         return np.stack([low, high])
 
@@ -221,6 +229,9 @@ def _tabulate(
         how = {"moved": moved, "of": "labels" if statistic == LABEL else "pairs", "standardise": False}
         family = "branches × windows of this layer"
         maxima += record(table, rows, design, observed, null, family=family, **how)
+        if statistic != BEYOND_LABEL:
+            agreement = np.stack([fit.agreement[statistic] for fit in found])
+            maxima += record_flips(table, rows, design, agreement, standardise=False)
     return table, maxima
 
 

@@ -40,6 +40,12 @@ class Exchange(Sheet):
         """
         return self.pairings ** (len(self.seeds) - 1)
 
+    @cached_property
+    def seed_pairings(self) -> int:
+        """Number of ways to exchange the seeds of every prompt; with two, exchanging all is no change."""
+        n_seeds = self.rows.shape[1]
+        return factorial(n_seeds) ** self.n_prompts // (2 if n_seeds == 2 else 1)
+
     @property
     def can_test(self) -> bool:
         """Whether labels can move at all."""
@@ -51,6 +57,10 @@ class Exchange(Sheet):
             return "no permutations were asked for"
         if of == "clips" and len(self.seeds) < 2:
             return "there is one seed, and only what two seeds share is counted"
+        if of == "seeds":
+            if self.rows.shape[1] < 2:
+                return "there is one seed, and the null pairs two seeds of a prompt"
+            return "" if self.seed_pairings > 1 else "there is one prompt of two seeds"
         if of == "names":
             return "" if len(set(self.prompt_labels)) > 1 else f"all prompts have one {self.label}"
         if of != "labels":
@@ -67,13 +77,14 @@ class Exchange(Sheet):
         """Return the smallest p that m permutations of this design can reach; NaN where `why_not`.
 
         `of` is ``"labels"`` for statistics that do not depend on the labels' names, ``"pairs"`` for those
-        that pair two measurements of a prompt, ``"clips"`` for `clip_permutations`, ``"names"`` for
-        `renamings`.
+        that pair two measurements of a prompt, ``"clips"`` for `clip_permutations`, ``"seeds"`` for
+        `seed_permutations`, ``"names"`` for `renamings`.
         """
         distinct = {
             "labels": self.relabelings,
             "pairs": self.pairings,
             "clips": self.clip_pairings,
+            "seeds": self.seed_pairings,
             "names": factorial(len(set(self.prompt_labels))),
         }[of]
         m = self.n_permutations if m is None else m
@@ -160,6 +171,20 @@ class Exchange(Sheet):
         streams = self.stream(CLIPS, ("history", "text", "control").index(of)).spawn(len(groups))
         for group, stream in zip(groups, streams, strict=True):
             table[:, group] = np.random.default_rng(stream).permuted(np.tile(group, (m, 1)), axis=1)
+        return table
+
+    def seed_permutations(self, m: int | None = None) -> np.ndarray:
+        """Draw m permutations that exchange the seeds of a prompt, in every prompt by itself.
+
+        int32 [m, N], each sample's stand-in, as `permutations` gives it. A longer table begins with the
+        shorter one. For statistics of what ties two measurements of one sample together, where samples of a
+        prompt have in common all that the prompt brings about.
+        """
+        m = self.n_permutations if m is None else m
+        rng, n_seeds = np.random.default_rng(self.stream(CLIPS, 3)), self.rows.shape[1]
+        order = rng.permuted(np.tile(np.arange(n_seeds), (m, self.n_prompts, 1)), axis=2)  # [m, P, R]
+        table = np.empty((m, self.n_samples), np.int32)
+        table[:, self.rows] = self.rows[np.arange(self.n_prompts)[:, None], order]
         return table
 
     def renamings(self, m: int) -> np.ndarray:

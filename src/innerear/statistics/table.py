@@ -111,7 +111,7 @@ def record(
     null : [≤ m, cells] the same under the first of the design's m permutations, as a rule all of them.
     family : what was corrected together, for the column.
     m : number of permutations of the study, if it is not the design's.
-    moved : what a permutation moves; the labels unless said.
+    moved : what a permutation moves; the labels unless said. For ``of="seeds"`` the whole text of `null`.
     of : which permutations they were, see `Design.smallest_p`.
     why_not : why rows were not tested, where the design would allow it.
     standardise : see `against_null`.
@@ -129,7 +129,7 @@ def record(
         rows,
         result,
         min_p=smallest,
-        null=design.null_text(m, moved or f"{design.label}s", used),
+        null=moved if of == "seeds" else design.null_text(m, moved or f"{design.label}s", used),
         family=family,
         why_not=[design.why_not(m, of=of) or reason for reason in reasons],
     )
@@ -137,7 +137,7 @@ def record(
 
 
 def record_flips(
-    table: pd.DataFrame, rows: np.ndarray, design: Design, contrasts: np.ndarray
+    table: pd.DataFrame, rows: np.ndarray, design: Design, contrasts: np.ndarray, *, standardise: bool = True
 ) -> list[Maxima]:
     """Test a family of rows by sign flips of templates, and write p and the count of templates that agree.
 
@@ -146,6 +146,8 @@ def record_flips(
     table, rows : as in `record`.
     contrasts : [cells, T, T] products of templates' contrasts between labels; their sum over pairs of two
         templates is the statistic, larger is more extreme. NaN where a row is not to be tested.
+    standardise : as in `against_null`. False for cells of few dimensions on one scale: their strongest effects have
+        flips that are nearly as large, and so has noise, in units of its own flips.
 
     Returns
     -------
@@ -157,7 +159,8 @@ def record_flips(
     table.loc[rows, "k"] = np.where(known, agreeing(contrasts), np.nan)
     if design.why_no_flips():
         return []
-    return record_flip_null(table, rows, design, flipped_sums(contrasts, design.flips()))
+    flipped = flipped_sums(contrasts, design.flips())
+    return record_flip_null(table, rows, design, flipped, standardise=standardise)
 
 
 def record_flip_null(

@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
-from fakes import EMOTIONS, Measured, make_design, rows
+from fakes import EMOTIONS, Measured, make_design, rows, sized
 from scipy.stats import binom
 
 from innerear.analyses.text_or_history import decomposition
@@ -138,9 +138,7 @@ def decompose(design, states, m=99, boots=100, layer=0, **options):
     grams = {
         f"t{t}": Replayed(x, emotions, list(design.seeds), f"t{t}", **options) for t, x in enumerate(states)
     }
-    return of_layer(
-        grams, design, model="synthetic", weights="trained", layer=layer, n_permutations=m, n_bootstraps=boots
-    )
+    return of_layer(grams, sized(design, m, boots), model="synthetic", weights="trained", layer=layer)
 
 
 def whole(table, statistic):
@@ -453,8 +451,8 @@ def test_cells_are_found_by_name_not_by_place(mixed):
                 values = values.take(order, axis=dims.index(axis)) if axis in dims else values
             one.arrays[name] = (dims, values)
         shuffled[f"t{t}"] = one
-    options = {"model": "synthetic", "weights": "trained", "layer": 0, "n_permutations": 99}
-    again = of_layer(shuffled, design, n_bootstraps=20, **options).table
+    options = {"model": "synthetic", "weights": "trained", "layer": 0}
+    again = of_layer(shuffled, sized(design, 99, 20), **options).table
     for name in (*COMPONENTS, PARAPHRASE):
         assert at_steps(again, name) == pytest.approx(at_steps(table, name), abs=1e-6)
 
@@ -517,9 +515,9 @@ def test_shuffled_labels_leave_what_is_within_templates_and_hide_what_is_general
     states = network(design, text=0.8, history=0.8, general=True, n_steps=20, d=30, seed=2)
     emotions = list(dict.fromkeys(design.labels))
     grams = {f"t{t}": Replayed(x, emotions, list(design.seeds), f"t{t}") for t, x in enumerate(states)}
-    options = {"model": "synthetic", "weights": "trained", "layer": 0, "n_permutations": 99}
+    options = {"model": "synthetic", "weights": "trained", "layer": 0}
     true, control = (
-        of_layer(grams, one, n_bootstraps=20, **options).table for one in (design, design.shuffled())
+        of_layer(grams, sized(one, 99, 20), **options).table for one in (design, design.shuffled())
     )
     for name in COMPONENTS:
         assert at_steps(control, name) == pytest.approx(at_steps(true, name), abs=1e-6)

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from fakes import EMOTIONS, Measured, make_design, rows
+from fakes import EMOTIONS, Measured, make_design, rows, sized
 from scipy.stats import binom
 
 from innerear.analyses.text_or_history.likelihood import COST, MISMATCH, NLL, likelihood_table
@@ -41,9 +41,7 @@ def likelihoods(design, cost=0.0, seed=0, n_frames=20):
 
 def table_of(design, values, m=99, boots=60):
     files = {f"t{t}": Likelihoods(nll, f"t{t}") for t, nll in enumerate(values)}
-    return likelihood_table(
-        files, design, model="synthetic", weights="trained", n_permutations=m, n_bootstraps=boots
-    )
+    return likelihood_table(files, sized(design, m, boots), model="synthetic", weights="trained")
 
 
 def row(table, **where):

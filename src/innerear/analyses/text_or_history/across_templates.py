@@ -73,7 +73,7 @@ def _cells(template: ReplayedTemplate, name: str, **where: slice) -> tuple[np.nd
 
 
 def cross_probes(
-    windows: Mapping[str, np.ndarray], templates: Sequence[ReplayedTemplate], m: int
+    windows: Mapping[str, np.ndarray], templates: Sequence[ReplayedTemplate]
 ) -> Iterator[tuple[str, str, np.ndarray, np.ndarray]]:
     """Fit ridge probes of emotions on one kind of deviations, and name the emotions of another.
 
@@ -85,7 +85,6 @@ def cross_probes(
     Parameters
     ----------
     windows : from `general_codes`; templates : in the order of its axis T.
-    m : number of permutations.
 
     Yields
     ------
@@ -97,8 +96,8 @@ def cross_probes(
     features = {name: one.reshape(len(one), len(order), -1)[:, order] for name, one in windows.items()}
     label = means.targets.argmax(axis=1)  # [P], of the sorted emotions
     number = np.unique(emotions, return_inverse=True)[1]
-    moved = number[relabeled(templates, m)].reshape(m, len(order))[:, order]  # [m, P]
-    renamed = design.renamings(m)[:, label]  # [m, P]
+    moved = number[relabeled(templates)].reshape(-1, len(order))[:, order]  # [m, P]
+    renamed = design.renamings(design.n_permutations)[:, label]  # [m, P]
     for trained, tested in PROBES:
         left, right = features[tested], features[trained]
         operators = held_out_operators(right @ right.swapaxes(1, 2), means, left @ right.swapaxes(1, 2))

@@ -194,12 +194,17 @@ def replayed_templates(grams: Mapping[str, GramSource], design: Design) -> list[
     return [ReplayedTemplate(gram, design, emotions) for gram in grams.values()]
 
 
-def relabeled(templates: Sequence[ReplayedTemplate], m: int) -> np.ndarray:
+def block_numbers(templates: Sequence[ReplayedTemplate]) -> np.ndarray:
+    """Return the number of each template among the design's blocks, [T]."""
+    return np.array([one.design.block_of[one.prompts[0]] for one in templates])
+
+
+def relabeled(templates: Sequence[ReplayedTemplate]) -> np.ndarray:
     """Return which emotion stands in for which in the study's permutations of prompts, int [m, T, E]."""
     prompts, design = np.stack([one.prompts for one in templates]), templates[0].design
     number = np.empty(design.n_prompts, int)
     number[prompts] = np.arange(prompts.shape[1])
-    return number[design.prompt_permutations(m)[:, prompts]]
+    return number[design.prompt_permutations()[:, prompts]]
 
 
 def coefficients(n_emotions: int, texts: Sequence[str]) -> dict[str, np.ndarray]:

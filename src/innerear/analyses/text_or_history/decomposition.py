@@ -33,7 +33,7 @@ from innerear.statistics.significance import (
     percentile_interval,
     write_test,
 )
-from innerear.statistics.table import LayerResult, blank, columns
+from innerear.statistics.table import LayerResult, Maxima, blank, columns, record_flip_null
 from innerear.study.questions import QUESTIONS
 
 OVERTAKING = "history overtakes text"
@@ -54,14 +54,7 @@ log = logging.getLogger(__name__)
 
 
 def of_layer(
-    grams: Mapping[str, GramSource],
-    design: Design,
-    *,
-    model: str,
-    weights: str,
-    layer: int,
-    n_permutations: int = 1000,
-    n_bootstraps: int = 1000,
+    grams: Mapping[str, GramSource], design: Design, *, model: str, weights: str, layer: int
 ) -> LayerResult:
     """Divide one layer's variance over codes and texts, at every complete step and in every window.
 
@@ -70,7 +63,6 @@ def of_layer(
     grams : template → its open file of rule ``counterfactual``, of this layer.
     design : of all clips, by emotion; model, layer : for the table's columns.
     weights : of the model that read the clips: ``"trained"`` or ``"random_init"``.
-    n_permutations, n_bootstraps : rows of the design's tables to use.
 
     Returns
     -------
@@ -89,6 +81,9 @@ def of_layer(
       does in that one; chance 1/E; in windows only (tested).
     - ‖delta‖ ÷ ‖cond‖ of clips under their own texts; history − text; when history overtakes text.
 
+    `p_flip` is of sign flips of templates: of each one's component for rows within templates, of the products of
+    two templates for general ones. Probes share training templates and have none.
+
     Intervals resample templates, then seeds. What the design does not allow is NaN with the reason.
 
     Raises
@@ -104,7 +99,7 @@ def of_layer(
         templates = replayed_templates(grams, design)
         times = analysed_cells(templates[0].gram)
         steps = times.iloc[: np.count_nonzero(times["over"] == "steps")]
-        shares = Shares(templates, n_permutations, n_bootstraps)
+        shares = Shares(templates)
         measures = shares.within()
         frames = [_overtaking(shares, steps)]
         if len(templates) > 1:
@@ -115,16 +110,16 @@ def of_layer(
         if PARAPHRASE not in shares.found:
             frames.append(_absent([PARAPHRASE], "not every template has a paraphrase of its texts", design))
         for measure in measures:
-            frame, maxima = _tested(measure, times, design, n_permutations)
+            frame, maxima = _tested(measure, times, design)
             frames.append(frame)
             of = {"weights": weights, "statistic": measure.name}
-            nulls += [(of | {"over": over}, null_max) for over, null_max in maxima.items()]
+            nulls += [(of | named, null_max) for named, null_max in maxima]
     table = pd.concat(frames, ignore_index=True).assign(model=model, weights=weights, layer=layer)
     estimates = ["estimate", "ci_lo", "ci_hi"]
     table[estimates] = table[estimates].round(6)
     return LayerResult(
         table.reindex(columns=_COLUMNS).astype({"step": "Int64"}),
-        null_table(nulls, design.permutation_hash(n_permutations), MAP_COLUMNS, n_permutations),
+        null_table(nulls, design.permutation_hash(), MAP_COLUMNS, design.n_permutations, design.flip_hash()),
     )
 
 
@@ -163,16 +158,14 @@ def _absent(names: Sequence[str], why_not: str, design: Design) -> pd.DataFrame:
     return _rows({"statistic": names}, design, null=f"none: {why_not}", interval=f"none: {why_not}")
 
 
-def _tested(
-    measure: Measure, times: pd.DataFrame, design: Design, m: int
-) -> tuple[pd.DataFrame, dict[str, np.ndarray]]:
+def _tested(measure: Measure, times: pd.DataFrame, design: Design) -> tuple[pd.DataFrame, list[Maxima]]:
     """Table one statistic, tested over steps and over windows; return the null maxima of each too."""
     low, high, interval = percentile_interval(measure.estimate, measure.boots, measure.resampled)
     of = {"statistic": measure.name, "branch": measure.branch, "unit": measure.unit, "chance": measure.chance}
     found = {"estimate": measure.estimate, "ci_lo": low, "ci_hi": high, "interval": interval}
     times = times.tail(len(measure.estimate)).reset_index(drop=True)
     table = _rows(times, design, **of, **found, null="none: an estimate")
-    maxima = {}
+    maxima, m = [], design.n_permutations
     for over in ("steps", "windows"):
         mine = np.flatnonzero(table["over"] == over)
         if measure.null is None or not np.isfinite(measure.estimate[mine]).any():
@@ -183,7 +176,10 @@ def _tested(
         family = f"{over} of this layer"
         write_test(table, mine, result, min_p=smallest, null=measure.moved, family=family, why_not=why_not)
         if np.isfinite(result.p).any():
-            maxima[over] = result.null_max
+            maxima.append(({"over": over}, result.null_max))
+        if measure.flipped is not None and measure.agree is not None:
+            table.loc[mine, "k"] = np.where(np.isfinite(measure.estimate[mine]), measure.agree[mine], np.nan)
+            maxima += record_flip_null(table, mine, design, measure.flipped[:, mine], standardise=False)
     shown = np.isfinite(measure.estimate) | (measure.unit == SHARE)
     return table.iloc[np.flatnonzero(shown)], maxima
 

@@ -10,14 +10,20 @@ from itertools import product
 import numpy as np
 import pandas as pd
 
-from innerear.analyses.text_or_history.cells import ReplayedTemplate, relabeled, replayed_templates
+from innerear.analyses.text_or_history.cells import (
+    ReplayedTemplate,
+    block_numbers,
+    relabeled,
+    replayed_templates,
+)
 from innerear.analyses.text_or_history.decomposition import NO_SWAPS
 from innerear.analyses.text_or_history.shares import Resamples
 from innerear.gram.reading import N_DECILES, GramSource
 from innerear.statistics.design import Design
 from innerear.statistics.finding import Finding
 from innerear.statistics.significance import percentile_interval
-from innerear.statistics.table import blank, columns, record
+from innerear.statistics.table import blank, columns, record, record_flip_null
+from innerear.statistics.template_contrasts import odd_flips
 from innerear.study.questions import QUESTIONS
 
 NLL, COST, MISMATCH = "negative log-likelihood", "cost of another text", "mismatch"
@@ -31,13 +37,7 @@ _COLUMNS = columns(
 
 
 def likelihood_table(
-    files: Mapping[str, GramSource],
-    design: Design,
-    *,
-    model: str,
-    weights: str,
-    n_permutations: int = 1000,
-    n_bootstraps: int = 1000,
+    files: Mapping[str, GramSource], design: Design, *, model: str, weights: str
 ) -> pd.DataFrame:
     """Compare the likelihood of codes under every text of their template.
 
@@ -46,7 +46,6 @@ def likelihood_table(
     files : template → its open ``likelihood.h5``; design : of all clips, by emotion.
     model : for the table's column.
     weights : of the model that read the clips: ``"trained"`` or ``"random_init"``.
-    n_permutations, n_bootstraps : rows of the design's tables to use.
 
     Returns
     -------
@@ -57,6 +56,8 @@ def likelihood_table(
       same less that under the own text.
     - mismatch: mean cost of the texts of other emotions, by codebook and by tenth of the clip. Tested.
       Null: texts permuted within templates, codes fixed; max-T over distributions, codebooks and windows.
+      `p_flip`: the sign of each template's mean cost flipped. Codes were sampled under their own text, so that
+      in the guided distribution this cost is above 0 in expectation if the text changes anything at all.
 
     Raises
     ------
@@ -64,12 +65,12 @@ def likelihood_table(
     """
     if files:
         templates = replayed_templates(files, design)
-        resamples = Resamples(templates, n_bootstraps)
+        resamples = Resamples(templates)
         texts = [text for text in templates[0].texts if all(text in one.texts for one in templates)]
         whole, parts = zip(*(_means(one, texts) for one in templates), strict=True)
         frames = [
             *_matrix(np.stack(whole), templates, texts, resamples),
-            _mismatch(np.stack(parts), templates, resamples, n_permutations),
+            _mismatch(np.stack(parts), templates, resamples),
         ]
         table = pd.concat(frames, ignore_index=True)
         table[_ESTIMATES] = table[_ESTIMATES].round(6)
@@ -117,7 +118,7 @@ def _matrix(
 
 
 def _mismatch(
-    values: np.ndarray, templates: Sequence[ReplayedTemplate], resamples: Resamples, m: int
+    values: np.ndarray, templates: Sequence[ReplayedTemplate], resamples: Resamples
 ) -> pd.DataFrame:
     """Rows of the mean cost of other emotions' texts, from values [T, R, E, E, dist, 1 + K, windows]."""
     n_templates, n_seeds, n = values.shape[:3]
@@ -131,7 +132,9 @@ def _mismatch(
     cost = (every - own) * n / (n - 1)  # [T, R, rows]
     found = _estimated(places, ("distribution", "codebook", "window"), cost, resamples)
     table = blank(found, design, statistic=MISMATCH)
-    chosen = np.equal.outer(relabeled(templates, m), np.arange(n)).reshape(m, -1) / (n * n_templates)
+    chosen = np.equal.outer(relabeled(templates), np.arange(n)).reshape(-1, n * n * n_templates) / (
+        n * n_templates
+    )
     null = every.mean(axis=(0, 1)) - chosen @ flat.mean(axis=1).reshape(n_templates * n * n, -1)
     record(
         table,
@@ -139,12 +142,17 @@ def _mismatch(
         design,
         table["estimate"].to_numpy(),
         null * n / (n - 1),
-        m=m,
         moved="texts, codes staying,",
         of="pairs",
         family="distributions × codebooks × windows",
         why_not="no variance",
     )
+    if not design.why_no_flips():
+        by_template = cost.mean(axis=1)  # [T, rows]
+        table["k"] = (by_template > 0).sum(axis=0)
+        signs = odd_flips(design)[:, block_numbers(templates)]
+        flipped = signs @ by_template / n_templates
+        record_flip_null(table, np.arange(len(table)), design, flipped, standardise=False)
     return table
 
 

@@ -5,7 +5,7 @@ every permutation is a row of one matrix product.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -19,10 +19,13 @@ from innerear.analyses.text_or_history.cells import (
     TEXT,
     PairProducts,
     ReplayedTemplate,
+    block_numbers,
     relabeled,
     template_products,
 )
+from innerear.statistics.flips import agreeing, flipped_sums
 from innerear.statistics.significance import MAX_DROPPED
+from innerear.statistics.template_contrasts import odd_flips
 
 CLIP, LEAD, LENGTH = "clip", "history − text", "‖delta‖ ÷ ‖cond‖"
 SHUFFLED, GENERAL = ", pairing shuffled", ", general"
@@ -40,6 +43,8 @@ class Measure:
     estimate : [times]; boots : [m, times], none where there is no interval; resampled : what they resample.
     null : [m, times] under permutations, or None where it is not tested; moved : says what they exchange.
     of : which permutations they are, as for `Design.smallest_p`.
+    flipped : [m', times] under sign flips of templates, observed first, or None; agree : [times] how many templates
+        agree.
     """
 
     name: str
@@ -49,6 +54,8 @@ class Measure:
     null: np.ndarray | None = None
     moved: str = ""
     of: str = "clips"
+    flipped: np.ndarray | None = None
+    agree: np.ndarray | None = None
     unit: str = SHARE
     branch: str = "cond"
     chance: float = float("nan")
@@ -76,10 +83,10 @@ class Resamples:
         would hold one only, which cannot be cross-validated.
     """
 
-    def __init__(self, templates: Sequence[ReplayedTemplate], n_bootstraps: int) -> None:
+    def __init__(self, templates: Sequence[ReplayedTemplate]) -> None:
         design = templates[0].design
-        boots, what = design.bootstraps(n_bootstraps), []
-        units, seeds = np.ones((n_bootstraps, len(templates))), np.ones_like(boots.seeds)
+        boots, what = design.bootstraps(), []
+        units, seeds = np.ones((len(boots), len(templates))), np.ones_like(boots.seeds)
         if design.blocked:
             units = boots.units[:, [design.block_of[one.prompts[0]] for one in templates]]
             what.append("templates")
@@ -112,10 +119,11 @@ def _normalised(counts: np.ndarray) -> np.ndarray:
 class Shares:
     """All components of one layer, from templates of the same emotions and two seeds or more."""
 
-    def __init__(self, templates: Sequence[ReplayedTemplate], n_permutations: int, n_bootstraps: int) -> None:
-        self.templates, self.design, self.m = templates, templates[0].design, n_permutations
+    def __init__(self, templates: Sequence[ReplayedTemplate]) -> None:
+        self.templates, self.design = templates, templates[0].design
+        self.m = self.design.n_permutations
         self.parts = [template_products(one) for one in templates]
-        self.resamples = Resamples(templates, n_bootstraps)
+        self.resamples = Resamples(templates)
         total = np.mean([part.total for part in self.parts], axis=0)
         energy = np.mean([part.cond.mean(axis=0) for part in self.parts], axis=0)
         # What float32 leaves of equal states is no variance.
@@ -158,7 +166,12 @@ class Shares:
         length, length_boots = np.sqrt(delta / cond), np.sqrt(delta_boots / cond_boots)
         untested, unit = (None, ""), "ratio of root mean squares"
         return [
-            *(Measure(name, *one, resamples.text, *tests.get(name, untested)) for name, one in found.items()),
+            *(
+                Measure(
+                    name, *one, resamples.text, *tests.get(name, untested), **self._flips(name, name in tests)
+                )
+                for name, one in found.items()
+            ),
             Measure(HISTORY + SHUFFLED, control[0], control[:0], "", *tests[HISTORY]),
             Measure(CLIP, rest, rest_boots, resamples.text),
             Measure(LEAD, lead, lead_boots, resamples.text),
@@ -174,23 +187,44 @@ class Shares:
         parts = [part.products[name].null(rows) for part, rows in zip(self.parts, moved, strict=True)]
         return self._relative(np.mean(parts, axis=0))
 
+    def _flips(self, name: str, tested: bool) -> dict[str, np.ndarray]:
+        """Flip the signs of templates' components, which are as often negative as positive where there is none."""
+        if not tested or self.design.why_no_flips():
+            return {}
+        by_template = np.stack([part.products[name].estimate for part in self.parts])  # [T, times]
+        signs = odd_flips(self.design)[:, block_numbers(self.templates)]
+        flipped = self._relative(signs @ by_template / len(by_template))
+        return {"flipped": flipped, "agree": (by_template > 0).sum(axis=0)}
+
     def general(self, products: Mapping[str, PairProducts]) -> list[Measure]:
         """Return the components that templates have in common, from `general_codes`."""
-        moved = relabeled(self.templates, self.m)  # [m, T, E]
+        moved = relabeled(self.templates)  # [m, T, E]
         rows = {TEXT: moved, HISTORY: moved, INTERACTION: _crossed(moved, moved)}
         total = self.resamples.pooled([part.total for part in self.parts])
         text, measures = self.design.null_text(self.m, f"{self.design.label}s"), []
         for name, one in products.items():
             boots = self.resamples.template_pairs @ one.matched / total
             estimate, null = self._relative(one.estimate), self._relative(one.null(rows[name]))
-            measures.append(Measure(name + GENERAL, estimate, boots, "templates", null, text, of="labels"))
+            measure = Measure(name + GENERAL, estimate, boots, "templates", null, text, of="labels")
+            measures.append(replace(measure, **self._general_flips(one)))
         return measures
+
+    def _general_flips(self, products: PairProducts) -> dict[str, np.ndarray]:
+        """Flip the signs of templates, in the products of every two of them."""
+        if self.design.why_no_flips():
+            return {}
+        n = len(self.templates)
+        i, j = np.triu_indices(n, 1)
+        between = np.zeros((products.values.shape[-1], n, n))
+        between[:, i, j] = between[:, j, i] = products.matched.T / (2 * len(i))
+        signs = self.design.flips()[:, block_numbers(self.templates)]
+        return {"flipped": self._relative(flipped_sums(between, signs)), "agree": agreeing(between)}
 
     def probes(self, windows: Mapping[str, np.ndarray]) -> list[Measure]:
         """Return how well emotions are read on held-out templates, in windows only."""
         label, measures = f"{self.design.label}s", []
         chance = 1 / len(self.templates[0].emotions)
-        for trained, tested, by_template, null in cross_probes(windows, self.templates, self.m):
+        for trained, tested, by_template, null in cross_probes(windows, self.templates):
             accuracy, boots = by_template.mean(axis=0), self.resamples.templates @ by_template
             moved, of = f"{label} of {tested} renamed alike in all templates", "names"
             if trained == tested:
