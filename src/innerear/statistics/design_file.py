@@ -107,5 +107,8 @@ def _power(design: Design) -> dict[str, object]:
         for name, flips in (("detectable effect f", False), ("the same by sign flips", True))
         for level in LEVELS
     }
-    flip = {"smallest p of sign flips": f"{power.smallest_flip_p:.3g}"}
-    return flip | effects | {"not possible": "; ".join(power.warnings) or "–"}
+    return {
+        "smallest p of sign flips": f"{power.smallest_flip_p:.3g}",
+        **effects,
+        "not possible": "; ".join(power.warnings) or "–",
+    }

@@ -145,8 +145,8 @@ class ReplayedTemplate:
         if (self.order < 0).any():
             i, r, j = np.argwhere(self.order < 0)[0]
             raise InputError(
-                f"the replay has no cell of codes {self.named[i]!r}, the template's seed number {r} under text "
-                f"{(self.named + others)[j]!r}: make it again from the current index"
+                f"the replay has no cell of codes {self.named[i]!r}, the template's seed number {r} under "
+                f"text {(self.named + others)[j]!r}: make it again from the current index"
             )
 
     def local(self, permutations: np.ndarray) -> np.ndarray:
