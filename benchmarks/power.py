@@ -1,6 +1,6 @@
 """What a design detects, by simulation, beside the formula that the dry run prints.
 
-python benchmarks/power.py            docs/power.md; 5 min
+python benchmarks/power.py            docs/power.md; 2 min
 python benchmarks/power.py --studies 300 --designs 5x4
 
 A study is templates × labels, with normal prompts of E = 16 dimensions and a random effect of rms f × the
@@ -22,7 +22,7 @@ DESIGNS = ("2x4", "3x4", "5x4", "8x4", "10x4", "12x4", "20x4", "6x2", "10x2", "1
 
 def main() -> None:
     """Print Markdown."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description="What a design detects.")
     parser.add_argument("--studies", type=int, default=2000)
     parser.add_argument("--permutations", type=int, default=1000)
     parser.add_argument("--designs", nargs="+", default=DESIGNS, help="templates x labels")
@@ -53,8 +53,8 @@ def design_of(n_templates: int, n_labels: int, n_permutations: int) -> Power:
 def simulated(power: Power, n_studies: int, rng: np.random.Generator) -> dict[str, np.ndarray]:
     """Return p of each test, effect and study, name → [effects, studies].
 
-    With x = noise + f · effect, the distance under each relabeling is |Σ_t x|² up to a constant, a quadratic of
-    f: one set of studies serves every effect.
+    With x = noise + f · effect, the distance under each relabeling is |Σ_t x|² up to a constant, a quadratic
+    of f: one set of studies serves every effect.
     """
     t, q, e, m = power.n_templates, power.n_labels, EFFECTIVE_DIMENSION, power.n_permutations
     places = np.tile(np.arange(q), (m + 1, t, 1))
@@ -63,7 +63,9 @@ def simulated(power: Power, n_studies: int, rng: np.random.Generator) -> dict[st
     np.put_along_axis(relabel, places.transpose(0, 2, 1)[..., None], 1, axis=3)
     relabel = relabel.reshape((m + 1) * q, t * q)
     every = 2 ** (t - 1) <= m + 1
-    codes = np.arange(2 ** (t - 1)) if every else np.append(0, rng.integers(2 ** min(t - 1, 62), size=m))
+    codes = np.arange(2 ** (t - 1))
+    if not every:
+        codes = np.append(0, 1 + rng.permutation(len(codes) - 1)[:m])
     signs = (1 - 2 * (codes[:, None] >> np.arange(t) & 1)).astype(np.float32)
     p = {name: np.empty((len(EFFECTS), n_studies)) for name in ("permutation", "flip")}
     for study in range(n_studies):
@@ -77,6 +79,7 @@ def simulated(power: Power, n_studies: int, rng: np.random.Generator) -> dict[st
         flipped = (signs @ both.reshape(t, -1)).reshape(len(signs), q * e, 2)
         for name, sums in (("permutation", permuted), ("flip", flipped)):
             p[name][:, study] = _p(sums)
+    np.maximum(p["permutation"], power.smallest_p, out=p["permutation"])
     return p
 
 

@@ -65,14 +65,14 @@ def stored_products(products):
     return Stored(arrays, {"branch": ["uncond"]})
 
 
-def sheet(n_templates=5, n_seeds=2, emotions=EMOTIONS, *, templates=True, ratings=None):
+def sheet(n_templates=5, n_seeds=2, emotions=EMOTIONS, *, templates=True, ratings=None, own_seeds=False):
     """Emotions × templates × seeds; `ratings` maps an emotion to (valence, arousal)."""
     table = pd.DataFrame(
         [
             (f"t{t}-{emotion}/seed-{seed}", f"t{t}-{emotion}", f"t{t}" if templates else "", emotion, seed)
             for emotion in emotions
             for t in range(n_templates)
-            for seed in range(n_seeds)
+            for seed in np.arange(n_seeds) + t * n_seeds * own_seeds
         ],
         columns=["sample_id", "prompt_id", "template", "emotion", "seed"],
     )

@@ -123,3 +123,18 @@ def test_both_figures_are_drawn_from_the_files_of_frames(clips, samples, tmp_pat
     assert list(figures) == ["acoustic_features", "spectrograms"]
     mosaic = figures["spectrograms"].axes[0].images[0].get_array()
     np.testing.assert_array_equal(mosaic[:: 5 + GAP, :: 7 + GAP], np.arange(6).reshape(3, 2))
+
+
+def test_seeds_of_each_template_alone_share_the_columns(samples):
+    number = samples["template"].map({name: 2 * i for i, name in enumerate(TEMPLATES)})
+    own = samples.assign(seed=samples["seed"] + number)
+    images = [np.full((5, 7), i, np.float32) for i in range(len(own))]
+    axes = spectrogram_sheet(own, images, model="", seconds=5).axes[0]
+    assert [text.get_text() for text in axes.get_xticklabels()] == [
+        f"seed {i} of its template" for i in (1, 2)
+    ]
+    shared = spectrogram_sheet(samples, images, model="", seconds=5).axes[0]
+    assert [text.get_text() for text in shared.get_xticklabels()] == ["seed 0", "seed 1"]
+    for one in (axes, shared):
+        mosaic = one.images[0].get_array()
+        np.testing.assert_array_equal(mosaic[:: 5 + GAP, :: 7 + GAP], np.arange(6).reshape(3, 2))

@@ -16,13 +16,8 @@ from innerear.acoustics.clips import clip_features
 
 NANO = Path(__file__).parents[2] / "resources" / "nano"
 EMOTIONS = ("happy", "sad", "calm", "energetic")
-STUDY = (
-    "a {} solo piano piece",
-    "{} electronic music with synthesizers",
-    "a {} acoustic guitar melody",
-    "{} orchestral film music",
-    "a {} tune for a small band",
-)
+CONFIG = yaml.safe_load((NANO.parents[1] / "config.yaml").read_text("utf-8"))
+STUDY = [template["text"].replace("{emotion}", "{}") for template in CONFIG["prompts"]["templates"]]
 FILES = ("state_dict.bin", "compression_state_dict.bin", "t5/model.safetensors", "t5/spiece.model")
 
 
@@ -92,6 +87,10 @@ def test_every_study_word_is_one_known_token(tokenizer, template, emotion):
 
 def test_study_texts_are_held_out_of_training():
     prompts = training_module("prompts")
+    assert [text.replace("{emotion}", "{}") for text in prompts.HELD_OUT] == STUDY
+    assert set(prompts.HELD_OUT) < set(prompts.CANDIDATES)
+    trained = prompts.trained_texts()
+    assert not any(text.format(emotion=one) in trained for text in prompts.CANDIDATES for one in EMOTIONS)
     rng = np.random.default_rng(0)
     study = {template.format(emotion) for template in STUDY for emotion in EMOTIONS}
     drawn = {
@@ -100,6 +99,7 @@ def test_study_texts_are_held_out_of_training():
         for instrument in prompts.PLAYERS
         for _ in range(500)
     }
+    assert len(drawn & trained) > 100
     assert not study & drawn
     words, known = (set(" ".join(texts).split()) for texts in (study, drawn))
     assert words <= known

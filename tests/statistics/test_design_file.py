@@ -30,3 +30,16 @@ def test_the_stored_design_is_the_drawn_one(tmp_path, label, shuffle):
     assert values["folds"] == "5"
     with pytest.raises(InputError, match="stands where"):
         read_design(rated().iloc[::-1], tmp_path / "design.h5")
+
+
+def test_the_record_says_what_the_study_could_establish():
+    values = summary(Design(fakes.sheet(10, 2, own_seeds=True))).set_index("property")["value"]
+    assert values["seeds"] == "2, each template its own"
+    assert values["smallest p of sign flips"] == "0.00195"
+    assert 0.2 < float(values["detectable effect f at p ≤ 0.05"]) < 0.25
+    assert values["the same by sign flips at p ≤ 0.001"] == "none"
+    assert values["not possible"] == "–"
+    few = summary(Design(fakes.sheet(5, 2, ("happy", "sad")))).set_index("property")["value"]
+    assert few["smallest p"] == "0.0625"
+    assert few["detectable effect f at p ≤ 0.05"] == "none"
+    assert "nothing can be established" in few["not possible"]

@@ -55,3 +55,27 @@ def test_pairs_weigh_what_they_share_once(templates):
             assert weights[m, k] == len(copies)
     np.testing.assert_array_equal(bootstraps.pairs(i, j, slice(3, 5)), weights[3:5])
     assert set(strata[i, j]) == {1, 2, 3, 4, 5}
+
+
+def test_seeds_of_a_template_alone_are_kept_with_it():
+    design = Design(fakes.sheet(6, 2, own_seeds=True))
+    boots = design.bootstraps(200)
+    assert (boots.seeds == 1).all()
+    assert design.resampled == "templates"
+    assert Design(fakes.sheet(6, 2)).resampled == "templates, then seeds"
+    np.testing.assert_array_equal(boots.samples().sum(axis=1), 48)
+
+
+@pytest.mark.parametrize("own_seeds", [True, False])
+def test_the_spread_of_bootstraps_is_that_of_new_studies(own_seeds):
+    """The mean of templates and seeds: its standard error, estimated from one study, is right on average."""
+    rng, design = np.random.default_rng(3), Design(fakes.sheet(12, 6, ("happy",), own_seeds=own_seeds))
+    weights = design.bootstraps(300).samples()
+    weights /= weights.sum(axis=1, keepdims=True)
+    templates = np.unique(design.samples["template"], return_inverse=True)[1]
+    means, errors = [], []
+    for _ in range(400):
+        values = rng.normal(size=12)[templates] + 2 * rng.normal(size=72)[design.seed_names]
+        means.append(values.mean())
+        errors.append((weights @ values).std())
+    assert np.median(errors) == pytest.approx(np.std(means), rel=0.25)

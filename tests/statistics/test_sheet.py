@@ -57,3 +57,55 @@ def test_a_missing_rating_is_refused():
     samples.loc[samples["prompt_id"] == "t1-sad", "valence"] = np.nan
     with pytest.raises(InputError, match=r"'t1-sad' has no 'valence'"):
         Design(samples, label="valence")
+
+
+def test_seeds_of_a_template_are_numbered_within_it():
+    design = Design(fakes.sheet(3, 2, own_seeds=True))
+    assert design.own_seeds
+    assert design.rows.shape == (12, 2)
+    assert sorted(set(design.seed_names.tolist())) == list(range(6))
+    np.testing.assert_array_equal(design.seed_of, design.seed_names % 2)
+    np.testing.assert_array_equal(design.seeds, [0, 1])
+    assert not Design(fakes.sheet(3, 2)).own_seeds
+
+
+def test_prompts_of_two_templates_share_a_seed_only_if_it_is_the_same():
+    design = Design(fakes.sheet(3, 2, own_seeds=True))
+    strata = design.strata()
+    assert set(np.unique(strata)) == {0, 1, 3, 5}
+    same = np.equal.outer(design.seed_names, design.seed_names)
+    assert not same[np.isin(strata, [3, 5])].any()
+    assert set(np.unique(Design(fakes.sheet(3, 2)).strata())) == {0, 1, 2, 3, 4, 5}
+
+
+def test_permutations_move_prompts_within_their_template_with_their_seeds():
+    design = Design(fakes.sheet(4, 3, own_seeds=True))
+    table = design.permutations(50)
+    np.testing.assert_array_equal(design.seed_names[table], np.tile(design.seed_names, (50, 1)))
+    assert (table != np.arange(design.n_samples)).any(axis=1).mean() > 0.9
+
+
+def _with_seeds(seeds_of):
+    table = fakes.sheet(3, 2)
+    numbers = table["seed"].to_numpy()
+    return table.assign(seed=[seeds_of[t][k] for t, k in zip(table["template"], numbers, strict=True)])
+
+
+@pytest.mark.parametrize(
+    ("seeds_of", "message"),
+    [
+        ({"t0": (0, 1), "t1": (1, 2), "t2": (4, 5)}, "'t1' shares seed 1 with another, but not all"),
+        ({"t0": (0, 1), "t1": (0, 1), "t2": (4, 5)}, "some templates share their seeds and others do not"),
+    ],
+)
+def test_seeds_that_only_some_templates_share_are_refused(seeds_of, message):
+    with pytest.raises(InputError, match=message):
+        Design(_with_seeds(seeds_of))
+
+
+def test_templates_need_the_same_number_of_seeds():
+    table = fakes.sheet(3, 2, own_seeds=True)
+    with pytest.raises(InputError, match="'t0' has 2 seeds, but 't2' has 1"):
+        Design(table[table["seed"] != 5])
+    with pytest.raises(InputError, match="samples with seed 4, not 1"):
+        Design(table.drop(index=int(np.flatnonzero(table["seed"] == 4)[0])))

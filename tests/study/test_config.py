@@ -94,7 +94,7 @@ def test_nothing_else_is_a_number(key, value):
         ("seeds", [1.5], r"seeds\.0: 1\.5"),
         ("seeds", [1.0, 1], "entries 1 and 2 are both 1"),
         ("seeds", [float("inf")], r"seeds\.0: inf is not a finite number"),
-        ("seeds", 3, "seeds: 3 is not allowed; give a list"),
+        ("seeds", 3, "seeds: 3 is not allowed; give keys with values or a list"),
         ("seeds", [2**32], r"seeds\.0: 4294967296 is not allowed; the most is"),
         ("model", None, "model: null is not allowed; give keys with values"),
         ("generation", [1], "generation: .1. is not allowed; give keys with values"),
@@ -277,12 +277,12 @@ def test_a_checkpoint_is_a_directory(tmp_path):
 
 
 def test_a_permutation_table_has_a_size():
-    settings = deepcopy(DEFAULT) | {"seeds": list(range(5)), "generation": {"duration": 0.5}}
+    settings = deepcopy(DEFAULT) | {"seeds": [0, 1, 2], "generation": {"duration": 0.5}}
     settings["counterfactual"] = {"enabled": False}
     settings["gram"] = {"max_gib": 0.03, "bins": 2}
     Study.from_settings(settings, SCHEMA)
     settings["statistics"] = {"permutations": 100_000}
-    with pytest.raises(InputError, match=r"100,000 permutations × 100 samples take .*gram\.max_gib = 0\.03"):
+    with pytest.raises(InputError, match=r"100,000 permutations × 120 samples take .*gram\.max_gib = 0\.03"):
         Study.from_settings(settings, SCHEMA)
 
 

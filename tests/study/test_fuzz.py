@@ -115,7 +115,10 @@ likely_emotions = st.lists(
 )
 #: settings that are mostly, but not always, allowed
 LIKELY = {
-    "seeds": st.lists(st.one_of(st.integers(0, 9), st.integers(0, 9).map(float)), min_size=1, max_size=4),
+    "seeds": st.one_of(
+        st.lists(st.one_of(st.integers(0, 9), st.integers(0, 9).map(float)), min_size=1, max_size=4),
+        st.fixed_dictionaries({"each_template": st.integers(0, 3)}),
+    ),
     "contrast": st.sampled_from(["emotion", "valence", "tempo", "seed"]),
     "prompts.templates": likely_templates,
     "prompts.emotions": likely_emotions,
@@ -176,9 +179,10 @@ def check_study(study):
     """Assert what must hold of every study that is read."""
     assert json.dumps(study.settings, allow_nan=False, ensure_ascii=False).encode()
     check_integers(study.settings, SCHEMA)
-    seeds = study.settings["seeds"]
-    assert len(set(seeds)) == len(seeds) <= 10_000
-    assert all(0 <= seed < 2**32 for seed in seeds)
+    for seeds in study.seeds.values():
+        assert len(set(seeds)) == len(seeds) == study.estimate.n_seeds <= 10_000
+        assert all(0 <= seed < 2**32 for seed in seeds)
+    assert len({sample.id for sample in study.samples}) == study.estimate.n_samples
     for layers in [study.layers, *(capture["layers"] for capture in study.captures.values())]:
         assert set(layers) <= set(range(study.architecture.n_layers))
         assert {type(layer) for layer in layers} == {int}

@@ -48,8 +48,10 @@ def test_a_config_has_the_same_names_defaults_and_ranges(name):
 
 
 def test_seeds_of_a_config_are_those_of_a_call():
-    seeds = SCHEMA["properties"]["seeds"]["items"]
-    assert (seeds["minimum"], seeds["maximum"]) == (0, MAX_SEED)
+    of_all = SCHEMA["properties"]["seeds"]["anyOf"][1]["items"]
+    templates = SCHEMA["properties"]["prompts"]["properties"]["templates"]["items"]["properties"]
+    for seeds in (of_all, templates["seeds"]["items"]):
+        assert (seeds["minimum"], seeds["maximum"]) == (0, MAX_SEED)
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -6,7 +6,6 @@ from innerear.study.prompts import (
     LABELS,
     Prompt,
     Sample,
-    check_samples,
     own_label,
     prompts_from_sheet,
     prompts_from_templates,
@@ -26,11 +25,6 @@ def test_a_sample_is_named_by_its_prompt_and_seed():
     prompts = prompts_from_templates(TEMPLATES, EMOTIONS)
     assert Sample(prompts[0], 7).id == "piano-happy/seed-7"
     assert len({Sample(prompt, seed).id for prompt in prompts for seed in (7, 3)}) == 8
-
-
-def test_a_repeated_seed_names_both_entries():
-    with pytest.raises(InputError, match="entries 1 and 3 are both 5"):
-        check_samples(1, [5, 6, 5])
 
 
 @pytest.mark.parametrize(

@@ -25,7 +25,7 @@ def test_the_default_study_has_eighty_samples_of_all_layers(settings):
     study = Study.from_settings(settings, SCHEMA)
     assert study.estimate.n_samples == 80
     assert study.layers == list(range(study.architecture.n_layers))
-    assert Sample(study.prompts[0], study.settings["seeds"][0]).id == "piano-happy/seed-0"
+    assert Sample(study.prompts[0], study.seeds["piano-happy"][0]).id == "piano-happy/seed-0"
 
 
 def test_defaults_are_filled_in(settings):
@@ -66,7 +66,7 @@ def test_every_key_of_the_schema_is_described_and_optional_ones_have_a_default()
         ("capture", "layers", [1, 1], r"\[1\] are listed twice"),
         ("generation", "duration", float("nan"), r"generation\.duration: nan is not a finite number"),
         (None, "seeds", [1, 2, 1], "entries 1 and 3 are both 1"),
-        ("generation", "use_sampling", False, "one clip of a prompt, whatever the seed, but seeds lists"),
+        ("generation", "use_sampling", False, "one clip of a prompt, whatever the seed, but seeds gives"),
         (
             "generation",
             "temperature",
@@ -150,11 +150,11 @@ def test_the_estimate_agrees_with_the_arithmetic_of_the_largest_model(settings):
     # MiB a branch: 48 × 1503 × 2048 × 2 B, and a little for chunks of equal size
     assert size.stack_bytes / 2 / 2**20 == pytest.approx(282, rel=0.01)
     assert size.disk_bytes > size.n_samples * size.stack_bytes
-    assert "80 = 20 prompts × 4 seeds, 30 s each" in str(size)
+    assert "80 = 40 prompts × 2 seeds, 30 s each" in str(size)
 
 
 def test_a_gram_that_cannot_fit_is_refused_with_settings_that_make_it_fit(settings):
-    settings["seeds"] = list(range(60))  # 1,200 samples
+    settings["seeds"] = list(range(30))  # 1,200 samples
     with pytest.raises(InputError, match=r"gram\.steps_per_matrix: (\d+) fits") as refused:
         Study.from_settings(settings | {"gram": {"bins": 5}}, SCHEMA)
     size = int(re.search(r"steps_per_matrix: (\d+)", str(refused.value))[1])
@@ -187,11 +187,11 @@ def test_the_estimate_of_the_swapped_texts_states_passes_disk_and_memory(setting
     settings["generation"] = {"duration": 8}
     cells = Study.from_settings(settings, SCHEMA).estimate.cells
     assert cells.n_passes == 80 * 6 * cells.n_groups
-    # 4 emotions × 4 seeds × (6 texts and none); beside them a batch of 16 clips, both branches, three times.
-    assert cells.state_bytes == 4 * 403 * 2048 * (112 + 6 * 16)
-    assert cells.gram_bytes == 4 * (403 + 13) * 112**2
+    # 4 emotions × 2 seeds × (6 texts and none); beside them a batch of 8 clips, both branches, three times.
+    assert cells.state_bytes == 4 * 403 * 2048 * (56 + 6 * 8)
+    assert cells.gram_bytes == 4 * (403 + 13) * 56**2
     assert cells.layers_at_once * cells.state_bytes <= 8 * 2**30
-    assert cells.n_groups == 4
+    assert cells.n_groups == 2
     settings["counterfactual"] = {"control": True, "max_gib": 0.1}
     alone = Study.from_settings(settings, SCHEMA).estimate.cells
     assert alone.layers_at_once == 1
@@ -243,7 +243,7 @@ def test_what_is_not_swapped_is_announced(settings):
         template.pop("paraphrase")
     said = Study.from_settings(settings, SCHEMA).announcement
     assert "not swapped paraphrase control of piano: none is given; " in said
-    assert "and 3 more" in said
+    assert "and 8 more" in said
     settings["counterfactual"] = {"enabled": False}
     assert "swapped" not in Study.from_settings(settings, SCHEMA).announcement
 

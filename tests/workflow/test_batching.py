@@ -1,5 +1,7 @@
 """All seeds of a prompt in one job: the same samples from fewer jobs."""
 
+import re
+
 import pandas as pd
 import pytest
 import yaml
@@ -61,3 +63,31 @@ def test_a_prompt_added_later_adds_one_job(changed):
     prompts["templates"] = prompts["templates"][:1]
     changed.configure(prompts=prompts)
     assert changed.planned()["generate"] == 1
+
+
+def test_each_template_of_own_seeds_has_a_rule_and_the_settings_of_a_profile(fresh):
+    more = {"more": {"sites": ["mlp"], "layers": [2]}}
+    fresh.configure(seeds={"each_template": 2}, generation=BY_PROMPT, captures=more)
+    plan = fresh.planned()
+    assert {name: plan[name] for name in plan if name.startswith(("generate", "replay"))} == {
+        "generate": 2,
+        "generate_2": 2,
+        "replay": 2,
+        "replay_2": 2,
+    }
+    said = fresh.snakemake("-n", "--set-resources", "generate:mem_mb=4321", "replay:runtime=77").stdout
+    jobs = {
+        re.search(r"output: .*/(\S+)/seed-", job)[1]: job
+        for job in said.split("\nrule ")
+        if job.startswith("generate")
+    }
+    assert {"piano-calm", "band-calm"} < jobs.keys()
+    for prompt, job in jobs.items():
+        first = 0 if prompt.startswith("piano") else 2
+        assert f"{prompt}/seed-{first}.h5" in job
+        assert f"{prompt}/seed-{first + 1}.wav" in job
+        assert f"/generate/{prompt}/all-seeds.log" in job
+        assert "mem_mb=4321" in job
+    assert sum("runtime=77" in job for job in said.split("\nrule ")[1:]) == 4
+    fresh.configure(generation={"duration": 1, "batch": "pair"})
+    assert fresh.planned()["generate"] == 8

@@ -115,7 +115,11 @@ def of_study(results):
     ]
     fields = [{k: v for k, v in vars(prompt).items() if k != "label"} for prompt in prompts]
     return study_settings(
-        fields, config["seeds"], study="tiny", capture=made["capture"], generation=made["generation"]
+        fields,
+        {prompt.id: config["seeds"] for prompt in prompts},
+        study="tiny",
+        capture=made["capture"],
+        generation=made["generation"],
     )
 
 

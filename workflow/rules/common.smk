@@ -38,8 +38,11 @@ try:
 except InputError as error:
     raise WorkflowError(str(error)) from None
 
-# Captions name the number of seeds of a prompt.
-config = STUDY.settings | {"n_seeds": STUDY.estimate.n_seeds}
+# What captions name beyond the settings.
+config = STUDY.settings | {
+    "n_seeds": STUDY.estimate.n_seeds,
+    "resampled": "templates" if STUDY.own_seeds else "templates, then seeds",
+}
 PROMPTS = {prompt.id: prompt for prompt in STUDY.prompts}
 # Ids of all samples, and the lists of seeds that prompts have: one, or one for each template.
 SAMPLES = [sample.id for sample in STUDY.samples]

@@ -25,7 +25,7 @@ from innerear.acoustics.clips import clip_features
 DURATION = 4.0
 # Each template has seeds of its own, as in the default study. Candidates are tried on other ones.
 SEEDS = 2
-CANDIDATES_FROM = 1000
+CANDIDATES_FROM, CANDIDATE_SEEDS = 1000, 6
 SHOWN = ("rms", "centroid", "onset_strength", "onset_rate", "tempo", "flatness", "register", "majorness")
 # What the classifier sees: loudness, brightness, noisiness, rhythm, register and mode; fixed beforehand.
 CLASSIFIED = (*SHOWN, "rolloff", "bandwidth", "flux")
@@ -57,7 +57,7 @@ def main() -> None:
         shares = pd.Series(right).groupby(generated[factor], sort=False).mean()
         print(f"  - by {factor}: {', '.join(f'{name} {share:.2f}' for name, share in shares.items())}")
     print(f"- by the centroids of composed clips after the codec: {_share(_right(fit(decoded), generated))}")
-    print(f"- padded to the longest of 20 texts in one batch: {_share(_padded(model, classifier))}")
+    print(f"- padded to the longest of all texts in one batch: {_share(_padded(model, classifier))}")
     print(f"- 28 other adjectives it was trained on: {_share(_synonyms(model, classifier))}")
     print("\n### Mode: area under the ROC curve of majorness, major against minor emotion\n")
     for name, clips in (("composed", reference), ("after the codec", decoded), ("generated", generated)):
@@ -71,13 +71,13 @@ def main() -> None:
 
 
 def compose_all(
-    model, templates: Sequence[str], first_seed: int = 0
+    model, templates: Sequence[str], n_seeds: int = SEEDS, first_seed: int = 0
 ) -> tuple[pd.DataFrame, np.ndarray, list[str]]:
     """Generate all emotions in all templates, each with its own seeds: clip features, waves and texts."""
     cases, seeds = [], []
     for emotion, (number, template) in product(EMOTIONS, enumerate(templates)):
-        cases += [(emotion, template)] * SEEDS
-        seeds += range(first_seed + number * SEEDS, first_seed + (number + 1) * SEEDS)
+        cases += [(emotion, template)] * n_seeds
+        seeds += range(first_seed + number * n_seeds, first_seed + (number + 1) * n_seeds)
     texts = [template.format(emotion=emotion) for emotion, template in cases]
     waves = model.generate(texts, seeds, DURATION).audio.numpy()
     return measure(waves, cases), waves, texts
@@ -139,11 +139,13 @@ def _candidates(model) -> None:
     known = [text for text in CANDIDATES if any(text.format(emotion=one) in trained for one in EMOTIONS)]
     if known:
         raise SystemExit(f"nano was trained on {known}")
-    clips, _, _ = compose_all(model, CANDIDATES, CANDIDATES_FROM)
+    clips, _, _ = compose_all(model, CANDIDATES, CANDIDATE_SEEDS, CANDIDATES_FROM)
     right = pd.Series(across_templates(clips))
     for template, share in right.groupby(clips.template, sort=False).mean().items():
         of_emotion = right[clips.template == template].groupby(clips.emotion, sort=False).mean()
-        print(f"{share:.2f}  {template}  ({', '.join(f'{name} {one:.1f}' for name, one in of_emotion.items())})")
+        print(
+            f"{share:.2f}  {template}  ({', '.join(f'{name} {one:.2f}' for name, one in of_emotion.items())})"
+        )
     print(f"all: {_share(right)}")
 
 

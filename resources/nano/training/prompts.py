@@ -60,19 +60,19 @@ TEMPLATES = (
 )
 NEUTRAL_TEMPLATES = ("{f} for {p}", "a {k} {f}", "a {f}", "some {k} {f}", "a {f} with {p}", "music")
 
-# Texts of the default study, never trained on (`{emotion}` stands for the emotion word), and those among which
-# they were chosen: in words that nano knows, and grammatical with every emotion.
+# Texts of the default study in its order, never trained on (`{emotion}` stands for the emotion word), and the
+# candidates that they were chosen from: in words that nano knows, and grammatical with every emotion.
 HELD_OUT = (
-    "play the {emotion} piano melody",
-    "{emotion} solo piano music",
-    "this {emotion} track is electronic",
-    "{emotion} electronic music with synthesizers",
-    "one guitar, {emotion} song",
-    "the {emotion} acoustic guitar melody",
+    "the {emotion} theme on a piano",
+    "play some {emotion} electronic music",
+    "{emotion} acoustic guitar music",
     "{emotion} orchestral film music",
-    "the {emotion} film theme for orchestra",
     "the {emotion} tune for a small band",
-    "{emotion} band music, small band",
+    "play the {emotion} piano melody",
+    "one {emotion} track with electronic sounds",
+    "play this {emotion} song on guitar",
+    "this orchestral theme is {emotion}",
+    "this small band song is {emotion}",
 )
 CANDIDATES = (
     "play the {emotion} piano melody",
@@ -80,12 +80,15 @@ CANDIDATES = (
     "this solo piano piece is {emotion}",
     "one {emotion} piece for solo piano",
     "the {emotion} theme on a piano",
+    "play this {emotion} piece on piano",
     "{emotion} electronic music with synthesizers",
     "this {emotion} track is electronic",
     "the {emotion} synthesizer track",
     "play some {emotion} electronic music",
     "one {emotion} track with electronic sounds",
     "this electronic synthesizer music is {emotion}",
+    "the {emotion} tune on a synthesizer",
+    "play this {emotion} melody on synthesizers",
     "one guitar, {emotion} song",
     "{emotion} acoustic guitar music",
     "the {emotion} acoustic guitar melody",
@@ -95,9 +98,12 @@ CANDIDATES = (
     "the {emotion} film theme for orchestra",
     "this orchestral theme is {emotion}",
     "play the {emotion} theme with an orchestra",
+    "the {emotion} orchestral music",
+    "play this {emotion} music with the orchestra",
     "{emotion} band music, small band",
     "the {emotion} tune for a small band",
     "this small band song is {emotion}",
+    "the {emotion} band song",
     "play some {emotion} music with a band",
 )
 # Held out as well, so that training draws what it drew for the weights that are shipped.
@@ -109,7 +115,10 @@ FORMERLY = (
     "a {emotion} tune for a small band",
 )
 _HELD_OUT_TEXTS = {
-    text.format(emotion=word).lower() for text in (*HELD_OUT, *FORMERLY) for words in ADJECTIVES.values() for word in words
+    text.format(emotion=word).lower()
+    for text in (*HELD_OUT, *FORMERLY)
+    for words in ADJECTIVES.values()
+    for word in words
 }
 
 

@@ -56,7 +56,7 @@ def draw(
 def _how(verdict: pd.DataFrame, drawn: int, pairs: int, width: int) -> str:
     row = verdict.iloc[0]
     left_out = "" if drawn == pairs else f"; {drawn} of {pairs} pairs"
-    lines = "lines: 95 % over templates, then seeds"
+    lines = "lines: 95 % intervals"
     anova = f"ANOVA of prompt means ({row['n_perm']} permutations, Benjamini-Hochberg)"
     filled = f"filled: the feature differs, p ≤ {ALPHA} by {anova}"
     how = f"n: {row['n_prompts']} prompts{left_out}; {lines}; {filled}"

@@ -103,9 +103,16 @@ def _power(design: Design) -> dict[str, object]:
     templates = design.samples["template"].to_numpy()[design.rows[:, 0]]
     power = Power.of(labels.tolist(), templates.tolist(), design.n_permutations)
     effects = {
-        f"{name} at p ≤ {level:g}": f"{power.detectable(level, flips=flips):.3g}"
+        f"{name} at p ≤ {level:g}": _number(power.detectable(level, flips=flips))
         for name, flips in (("detectable effect f", False), ("the same by sign flips", True))
         for level in LEVELS
     }
-    flip = {"smallest p of sign flips": f"{power.smallest_flip_p:.3g}"}
-    return flip | effects | {"not possible": "; ".join(power.warnings) or "–"}
+    return {
+        "smallest p of sign flips": _number(power.smallest_flip_p),
+        **effects,
+        "not possible": "; ".join(power.warnings) or "–",
+    }
+
+
+def _number(value: float) -> str:
+    return "none" if np.isnan(value) else f"{value:.3g}"

@@ -157,7 +157,7 @@ def _checked(samples: pd.DataFrame, label: str) -> pd.DataFrame:
 
 
 def _check_seeds(samples: pd.DataFrame) -> None:
-    """Refuse a prompt that lacks a seed of its template, and templates that share some of their seeds only."""
+    """Refuse a prompt that lacks a seed of its template, and templates that share only some of theirs."""
     prompts, seeds = texts(samples["prompt_id"]).tolist(), list(samples["seed"])
     counts = Counter(zip(prompts, seeds, strict=True))
     template_of = dict(zip(prompts, samples["template"], strict=True))

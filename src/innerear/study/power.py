@@ -6,7 +6,7 @@ All follows from the prompts' labels and templates, in a moment and before any w
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from math import factorial, isclose, nan, prod, sqrt
+from math import factorial, isclose, isnan, nan, prod, sqrt
 from statistics import NormalDist
 
 #: the level of a single test, and about that of a cell of a map that is corrected by max-T
@@ -38,9 +38,7 @@ class Power:
     n_permutations: int
 
     @classmethod
-    def of(
-        cls, labels: Sequence[str] | Sequence[float], templates: Sequence[str], n_permutations: int
-    ) -> "Power":
+    def of(cls, labels: Sequence[str | float], templates: Sequence[str], n_permutations: int) -> "Power":
         """Count what P labels and templates, one of each prompt, allow.
 
         Examples
@@ -82,7 +80,8 @@ class Power:
         """Return the smallest effect that p ≤ `level` detects in 80 % of studies; NaN if none can be.
 
         The effect is f, the root mean square of the labels' effects ÷ the standard deviation of a prompt's
-        mean about them, per dimension; about a tenth too low for p ≤ .001 and few templates.
+        mean about them, per dimension. In simulations (docs/power.md) it is right to .01 at p ≤ .05 and up to
+        .04 too low at p ≤ .001; .1 too low where only the largest of few relabelings will do.
 
         Notes
         -----
@@ -110,7 +109,9 @@ class Power:
         """What this design cannot establish, and what would help."""
         said = []
         if not self.smallest_p <= LEVELS[0]:
-            reached = "labels cannot move" if self.relabelings < 2 else f"the smallest p is {self.smallest_p:.3g}"
+            reached = (
+                "labels cannot move" if self.relabelings < 2 else f"the smallest p is {self.smallest_p:.3g}"
+            )
             said.append(f"{reached}, so nothing can be established; add templates, or prompts of each label")
         if not self.smallest_flip_p <= LEVELS[0]:
             reached = f": sign flips of {self.n_templates} reach p = {self.smallest_flip_p:.3g} at best"
@@ -121,12 +122,11 @@ class Power:
         return said
 
     def __str__(self) -> str:
-        flip = f", {self.smallest_flip_p:.2g} by sign flips of {self.n_templates} templates"
-        smallest = "none" if self.relabelings < 2 else f"{self.smallest_p:.2g}"
+        flip = f", {self.smallest_flip_p:.3g} by sign flips of {self.n_templates} templates"
+        smallest = "none" if self.relabelings < 2 else f"{self.smallest_p:.3g}"
         by_level = [(self.detectable(level), f"p ≤ {level:g}") for level in LEVELS]
-        effects = [f"{effect:.2g} at {level}" for effect, level in by_level if effect == effect]
-        flipped = self.detectable(LEVELS[0], flips=True)
-        effects += [f"{flipped:.2g} at p ≤ {LEVELS[0]:g} by sign flips"] if flipped == flipped else []
+        by_level.append((self.detectable(LEVELS[0], flips=True), f"p ≤ {LEVELS[0]:g} by sign flips"))
+        effects = [f"{effect:.2f} at {level}" for effect, level in by_level if not isnan(effect)]
         lines = [f"  power     smallest p {smallest} by permutation{flip if self.n_templates else ''}"]
         if effects:
             lines.append(f"            detects in 80 % of studies an effect f of {', '.join(effects)}")
@@ -134,7 +134,7 @@ class Power:
         return "\n".join([*lines, *(f"  WARNING   {warning}" for warning in self.warnings)])
 
 
-def relabelings(blocks: Sequence[Sequence[str] | Sequence[float]]) -> int:
+def relabelings(blocks: Sequence[Sequence[str | float]]) -> int:
     """Return the number of distinct ways to relabel prompts within blocks, names of labels apart.
 
     Within block t, n_t! / ∏ n_tl! assignments; their product over blocks, divided by the renamings of labels
@@ -149,8 +149,9 @@ def relabelings(blocks: Sequence[Sequence[str] | Sequence[float]]) -> int:
     """
     counts = [Counter(block) for block in blocks]
     assignments = prod(factorial(one.total()) // prod(map(factorial, one.values())) for one in counts)
-    if not isinstance(blocks[0][0], str):
-        return max(assignments // (2 if all(map(_symmetric, blocks)) else 1), 1)
+    ratings = [[one for one in block if not isinstance(one, str)] for block in blocks]
+    if any(ratings):
+        return max(assignments // (2 if all(map(_symmetric, ratings)) else 1), 1)
     labels = dict.fromkeys(label for block in blocks for label in block)
     alike = Counter(tuple(one[label] for one in counts) for label in labels)
     return assignments // prod(map(factorial, alike.values()))

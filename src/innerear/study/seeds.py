@@ -10,19 +10,21 @@ from innerear.study.prompts import MAX_SAMPLES, Prompt
 EACH = "each_template"
 
 
-def seeds_of_prompts(section: Sequence[int] | Mapping, prompts: Sequence[Prompt], templates: Sequence[Mapping]) -> dict[str, list[int]]:
+def seeds_of_prompts(
+    section: Sequence[int] | Mapping, prompts: Sequence[Prompt], templates: Sequence[Mapping]
+) -> dict[str, list[int]]:
     """Return the seeds of each prompt by its id.
 
     Parameters
     ----------
-    section : the setting ``seeds``: a list for all prompts, or ``{each_template: n}``. Template number k = 0, 1, …
-        then has the seeds k·n … k·n + n − 1, unless it names n seeds itself.
+    section : the setting ``seeds``: a list for all prompts, or ``{each_template: n}``. Template number k from
+        0 then has the seeds k·n … k·n + n − 1, unless it names n seeds itself.
     templates : the setting ``prompts.templates``.
 
     Raises
     ------
-    InputError: a seed twice, in a list or in two templates; another number of seeds than n; seeds of a template
-        where all share a list; prompts without templates that cannot have seeds of their own; too many samples.
+    InputError: a seed twice, in a list or in two templates; another number of seeds than n; seeds of a
+        template where all share a list; seeds of templates where there are none; too many samples.
 
     Examples
     --------

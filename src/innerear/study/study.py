@@ -36,7 +36,8 @@ from innerear.study.text_swaps import Swaps, study_swaps
 class Study:
     """The settings with their defaults, and the prompts, seeds, layers and sizes that follow from them.
 
-    `seeds` are those of each prompt by its id. Clips are replayed under swapped texts with the weights `replayed_by`: trained, and random if asked for.
+    `seeds` are those of each prompt by its id. Clips are replayed under swapped texts with the weights
+    `replayed_by`: trained, and random if asked for.
     """
 
     settings: dict
@@ -66,7 +67,6 @@ class Study:
         seeds = seeds_of_prompts(settings["seeds"], prompts, settings["prompts"]["templates"])
         n_seeds = len(seeds[prompts[0].id])
         settings["generation"] |= asdict(_generation(settings["generation"], n_seeds))
-        _refuse_unpaired(settings, seeds)
         architecture = architecture_of(settings["model"]["name"], settings["model"]["architecture"])
         _check_source(settings["model"])
         _check_backend(settings["model"])
@@ -74,6 +74,7 @@ class Study:
         capture = resolve_capture(_with_branches_that_run(settings), architecture, "capture")
         if capture["sites"][0] == "input":
             raise InputError("capture.sites begins with input, which only layer 0 has; name another first")
+        _refuse_unpaired(settings, seeds)
         captures = {
             name: resolve_capture(one, architecture, f"captures.{name}")
             for name, one in settings["captures"].items()
@@ -214,7 +215,8 @@ def _refuse_unpaired(settings: Mapping, seeds: Mapping[str, list[int]]) -> None:
     """Refuse the published comparison, which is of one seed, of prompts that share none."""
     if settings["replication"] and len(set(map(tuple, seeds.values()))) > 1:
         raise InputError(
-            "replication: the published comparison is of clips with the same seed; list the seeds of all prompts"
+            "replication: the published comparison is of clips with the same seed; list the seeds of all "
+            "prompts"
         )
 
 
