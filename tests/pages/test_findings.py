@@ -3,6 +3,7 @@
 import ast
 import re
 import sys
+from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
@@ -225,6 +226,12 @@ def test_a_statistic_that_a_table_lacks_is_an_error():
     assert "no such rows" in answer(both, NAMED)["answer"]
 
 
+def test_a_statistic_may_be_absent_for_a_reason_that_the_finding_gives():
+    pairs = replace(NAMED, absent="there is one layer")
+    rows = table([0.2] * 3).assign(statistic="fall")
+    assert "(there is one layer)" in answer(rows, pairs)["answer"]
+
+
 @pytest.mark.parametrize("column", ["null", "interval"])
 def test_a_table_may_say_why_it_lacks_a_statistic(column):
     rows = table([np.nan] * 3, np.nan, null="").assign(statistic="fall", interval="")
@@ -346,6 +353,8 @@ def test_questions_and_answers_read_with_every_label(contrast):
         "chosen": "1, 2",
         "reading": "never",
         "answer": "rises",
+        "moment": "history",
+        "ratio": 0.5,
         "distribution": "cond",
     }
     gap |= {"n_found": 1, "n_layers": 6, "ceiling": 0.5}

@@ -1,4 +1,4 @@
-"""Whole pages of findings: of a study whose labels were shuffled, and of many where labels differ in spread alone."""
+"""Whole pages of findings: of shuffled labels, and of many studies where labels differ in spread alone."""
 
 from functools import cache
 
@@ -24,7 +24,7 @@ PRIMARY = ("sound", "uncond", "text")
 
 @cache
 def studied(size, seed):
-    """Two layers, and the clips' features, in which labels differ by so much in both branches and in sound."""
+    """Two layers, and the clips' features: labels differ by so much in both branches and in sound."""
     rng, codes = np.random.default_rng(seed), np.unique(DESIGN.labels, return_inverse=True)[1]
     layers = []
     for _ in range(2):
@@ -37,20 +37,20 @@ def studied(size, seed):
 def page(size, seed, design):
     """The answers of the analyses of labels, run on such a study with the labels of a design."""
     layers, sounds = studied(size, seed)
-    how, tables, folds = {"n_permutations": 199, "n_bootstraps": 60}, {}, {}
+    how, tables, folds = {"n_permutations": 99, "n_bootstraps": 40}, {}, {}
     for analysis in MAPS:
         found = [analysed(analysis, gram, design, layer=layer, **how) for layer, gram in enumerate(layers)]
         name = analysis.__name__.rpartition(".")[-1]
         tables[name] = layer_map(analysis, [one.table for one in found], [one.null for one in found])
         if analysis is discriminability:
             folds = {layer: Stored(one.arrays, one.coords) for layer, one in enumerate(found)}
-    tables["best_layers"] = best_layers(folds, sized(design, 199, 60), model="nano")
+    tables["best_layers"] = best_layers(folds, sized(design, 99, 40), model="nano")
     long = [
         {"sample_id": DESIGN.samples["sample_id"], "feature": f"f{k}", "unit": "", "value": one, "reason": ""}
         for k, one in enumerate(sounds.T)
     ]
     clips = pd.concat(map(pd.DataFrame, long))
-    tables["audio_check"] = audio_check(clips, sized(design, 199, 60), model="nano").effects
+    tables["audio_check"] = audio_check(clips, sized(design, 99, 40), model="nano").effects
     asked = Asked(primary=PRIMARY, n_labels=4, n_templates=8)
     return findings(tables, asked=asked).set_index("question")
 
@@ -76,7 +76,7 @@ ENTRY = Finding("Anywhere?", "Yes: {effect}.", table="map", unit="distance", cho
 
 
 def answered(design, spread, shift, rng):
-    """The level of one answer over 2 branches × 5 cells, of labels with so many times the spread, and a shift."""
+    """How sure an answer over 2 branches × 5 cells is: labels with so many times the spread, and a shift."""
     codes = np.unique(design.prompt_labels, return_inverse=True)[1]
     x = rng.normal(size=(10, design.n_prompts, 8)) * np.array(spread)[codes, None]
     x += rng.normal(size=(10, design.n_blocks, 8))[:, design.block_of]
@@ -98,6 +98,7 @@ def answered(design, spread, shift, rng):
 
 def levels(spread, shift, n):
     design, rng = sized(make_design(8, 1), 199, 2), np.random.default_rng(0)
+    design.use_table(design.permutations())
     return [answered(design, spread, shift, rng) for _ in range(n)]
 
 

@@ -202,14 +202,14 @@ def _mean(values: np.ndarray) -> np.ndarray:
 
 FINDINGS = (
     Finding(
-        "How similarly do two layers arrange the prompts across different seeds?",
-        "Over pairs of layers of uncond, CKA {lowest} to {highest}; the noise ceiling of the middle pair "
-        "is {ceiling:.2f}.",
+        "How similarly do two different layers arrange the prompts across different seeds?",
+        "Over pairs of layers of uncond, CKA {lowest} to {highest}; the middle pair reaches {ratio:.0%} of "
+        "its noise ceiling.",
         {"branch": "uncond", "statistic": OVER_LAYERS, "samples": ACROSS},
         "alignment_layers",
         tested=False,
         unit="CKA",
-        meaning="debiased CKA of the middle pair of layers, 1 for equal arrangements; a layer with "
-        "itself is the ceiling",
+        meaning="debiased CKA of the middle pair; its ceiling is what either layer reaches with itself",
+        absent="there is one layer",
     ),
 )

@@ -14,9 +14,8 @@ from scipy.special import expit, stdtrit
 from innerear.errors import InputError
 from innerear.gram.prompt_sums import ALL, GRAM, SAME, Prompts, read_sums, unpacked
 from innerear.gram.reading import GramSource
-from innerear.statistics import claims
 from innerear.statistics.design import Design
-from innerear.statistics.finding import Finding
+from innerear.statistics.finding import SMALLEST_EFFECTS, Finding
 from innerear.statistics.label_distance import Distance, flipped_fold_products, permuted_sums
 from innerear.statistics.pieces import pieces
 from innerear.statistics.prompt_pairs import PromptPairs, Units
@@ -42,7 +41,7 @@ FIRST, LAST = "first_10", "last_10"
 MAP_COLUMNS = ("branch", "statistic")
 FAMILY = "layers of a branch"
 #: distances below this share of the samples' variance do not interest: an effect that starts from less emerges
-SMALLEST = claims.SMALLEST["distance"]
+SMALLEST = SMALLEST_EFFECTS["distance"]
 #: a logistic rise narrower than this (its scale, in steps) is called a step
 SUDDEN = 2.0
 # A change needs this many steps on either side.

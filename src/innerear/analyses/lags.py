@@ -466,14 +466,15 @@ def _fill(
 
 FINDINGS = (
     Finding(
-        "Do the states go with the sound from moment to moment, beyond what clips share?",
-        "Yes, over all features, layers, branches and lags: surest for {feature} at a lag of {lag} "
-        "frames, {effect}.",
+        "Do the states go with the sound from moment to moment, beyond what clips of a prompt share?",
+        "Yes, over all features, layers, branches and lags: surest for {feature} at a lag of {lag} frames "
+        "({moment}), {effect}.",
         {"statistic": STATISTIC},
         "lags",
         unit="r",
-        meaning="held-out correlation over a clip's frames of the sound with its prediction from the states",
-        aside="Lags 1 to K − 1 (K codebooks) are still of the frame that the step completes: neither "
-        "plan nor memory.",
+        meaning="held-out correlation, over frames, of what tells the seeds of a prompt apart in sound and "
+        "states",
+        aside="Sound is planned only where it begins after all that was read, and history only where it "
+        "was over.",
     ),
 )

@@ -8,6 +8,7 @@ or probe. Each row is one way to ask whether states differ between labels (a mul
 from itertools import product
 
 import numpy as np
+import pandas as pd
 
 from innerear.gram.reading import GramSource
 from innerear.statistics.design import Design
@@ -55,8 +56,7 @@ def of_layer(gram: GramSource, design: Design) -> LayerResult:
                 rows.append((branch, space, scale, window, measure))
                 observed.append(values[0])
                 null.append(values[1:])
-    names = dict(zip(("branch", *CHOICES), zip(*rows, strict=True), strict=True))
-    table = blank(names, design, estimate=observed)
+    table = blank(pd.DataFrame(rows, columns=["branch", *CHOICES]), design, estimate=observed)
     maxima, why_not = [], "folds or the variance of prompts do not allow it"
     for branch in gram.labels("branch"):
         mine = np.flatnonzero(table["branch"] == branch)

@@ -175,9 +175,11 @@ FINDINGS = (
     ),
     Finding(
         "Do the states say more about the sound than the {contrast} does?",
-        "Yes, over all features, layers and branches: surest for {feature}, {effect} beyond the {contrast}.",
+        "Yes, over all features, layers and branches: surest for {feature}, they predict {effect}.",
         {"statistic": BEYOND, "window": WINDOWS[0]},
         "sound_beyond",
-        meaning="what states add to the prediction of a clip feature; 0 or less without an effect",
+        unit="left",
+        meaning="share of what the {contrast} leaves unexplained of a clip feature that states explain, "
+        "held out; 0 or less without an effect",
     ),
 )

@@ -286,9 +286,11 @@ FINDINGS = (
     ),
     Finding(
         "Does the sound explain more of the states than the {contrast} does?",
-        "Yes, over all layers, branches and windows: {effect} beyond the {contrast}.",
+        "Yes, over all layers, branches and windows: it explains {effect}.",
         {"statistic": BEYOND_LABEL},
         "sound_and_label",
-        meaning="what the sound adds to the prediction of the states; 0 or less without an effect",
+        unit="left",
+        meaning="share of what the {contrast} leaves unexplained of the states that the sound explains, "
+        "held out; 0 or less without an effect",
     ),
 )

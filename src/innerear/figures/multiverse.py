@@ -20,23 +20,22 @@ def draw(table: pd.DataFrame, *, model: str, contrast: str) -> dict[str, Figure]
     branches = distinct(table, "branch")
     branch = "uncond" if "uncond" in branches else branches[0]
     mine = rows_of(table, branch=branch)
-    ways = mine.groupby(list(CHOICES), sort=False)["score"].median().sort_values()
+    named = zip(*(mine[name].tolist() for name in CHOICES), strict=True)
+    ways = {way: rows_of(mine, **dict(zip(CHOICES, way, strict=True))) for way in dict.fromkeys(named)}
+    ways = dict(sorted(ways.items(), key=lambda item: item[1]["score"].median()))
     title = f"{contrast} in {branch} under every choice of the analysis, {model}"
     how = textwrap.fill(how_tested(mine, marked=f"filled: p ≤ {ALPHA}"), 90)
     figure, axes = new_figure(1, 1, title=title, subtitle=how, panel=(7.2, 0.17 * len(ways) + 0.6))
     panel, colour = axes[0, 0], BRANCH_COLOURS[branch]
-    for place, (way, median) in enumerate(ways.items()):
-        rows = rows_of(mine, **dict(zip(CHOICES, way, strict=True)))
+    for place, rows in enumerate(ways.values()):
         found = (rows["p_corrected"] <= ALPHA).to_numpy()
         for chosen, fill in ((found, colour), (~found, "none")):
             z = rows["score"].to_numpy(float)[chosen]
             panel.scatter(z, [place] * len(z), s=14, facecolors=fill, edgecolors=colour, linewidths=0.7)
-        panel.plot([median] * 2, [place - 0.4, place + 0.4], color="black", linewidth=1.2)
+        panel.plot([rows["score"].median()] * 2, [place - 0.4, place + 0.4], color="black", linewidth=1.2)
     panel.axvline(0, color="0.7", linewidth=0.8)
-    panel.set_yticks(
-        range(len(ways)), [" · ".join(way).replace("_10", " 10 %") for way in ways.index], fontsize=7
-    )
-    for label, way in zip(panel.get_yticklabels(), ways.index, strict=True):
+    panel.set_yticks(range(len(ways)), [" · ".join(way).replace("_10", " 10 %") for way in ways], fontsize=7)
+    for label, way in zip(panel.get_yticklabels(), ways, strict=True):
         label.set_color("0.55" if RAW in way else "black")
     panel.set(xlabel="effect, in standard deviations of its permutation null", ylim=(-0.7, len(ways) - 0.3))
     return {"multiverse": figure}

@@ -75,10 +75,10 @@ def choose(entry: Finding, table: pd.DataFrame, *, n_labels: int, n_templates: f
     family = str(row.get("family", ""))
     if families > 1:
         family += f"; × {families} (Bonferroni over {', '.join(entry.choices)})"
-    layers = among["layer"] if "layer" in among else pd.Series(0, among.index)
+    layers = among["layer"].to_numpy() if "layer" in among else np.zeros(len(among))
     fields = {
-        "n_layers": layers.nunique(),
-        "n_found": layers[p[usable] * families <= ALPHA].nunique(),
+        "n_layers": len(np.unique(layers)),
+        "n_found": len(np.unique(layers[p[usable] * families <= ALPHA])),
         "lowest": UNITS[entry.unit].number.format(value=estimate[usable].min()),
         "highest": UNITS[entry.unit].number.format(value=estimate[usable].max()),
         "effect": _write(entry, float(row["estimate"]), chance),
@@ -198,6 +198,8 @@ def _why_absent(entry: Finding, table: pd.DataFrame) -> str:
     reasons = [text.removeprefix("none: ") for text in texts if text.startswith("none: ")]
     if reasons and near["estimate"].isna().to_numpy().all():
         return reasons[0]
+    if entry.absent:
+        return entry.absent
     raise InputError(
         f"{_asks(entry, 'statistic', statistic.get('statistic'))}, which table {entry.table!r} lacks without "
         "a reason; take the name from the analysis's own constant"

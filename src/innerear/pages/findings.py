@@ -16,8 +16,8 @@ from innerear.errors import InputError
 from innerear.io.tables import read_table
 from innerear.pages.answers import Choice, choose, effect_text, smallest_text, with_level
 from innerear.pages.templates import fill
-from innerear.statistics.claims import NOT_ESTABLISHED, NOT_TESTED, SMALLEST, benjamini_hochberg, holm
-from innerear.statistics.finding import Finding
+from innerear.statistics.claims import NOT_ESTABLISHED, NOT_TESTED, benjamini_hochberg, holm
+from innerear.statistics.finding import SMALLEST_EFFECTS, Finding
 from innerear.study.questions import words_for
 
 COLUMNS = (
@@ -44,7 +44,7 @@ class Asked:
 
     contrast: str = "emotion"
     primary: Sequence[str] = ()
-    smallest: Mapping[str, float] = field(default_factory=lambda: dict(SMALLEST))
+    smallest: Mapping[str, float] = field(default_factory=lambda: dict(SMALLEST_EFFECTS))
     n_labels: int = 4
     n_templates: float = np.nan
 
@@ -147,7 +147,7 @@ def _controls(
     """Yield the controls of a question that have rows for it: the same rows of other labels or weights."""
     if entry.where.get("weights") == "trained":
         table, twin = tables[entry.table], replace(entry, where={**entry.where, "weights": "random_init"})
-        if (table["weights"] == "random_init").any():
+        if "random_init" in set(table["weights"]):
             yield RANDOM_TWIN, _choice(twin, table, asked)
     for name, others in controls.items():
         if entry.table in others:

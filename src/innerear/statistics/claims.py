@@ -1,8 +1,6 @@
 """What may be claimed: corrections over a page of questions, bounds of effects, and how sure an answer is."""
 
-from collections.abc import Mapping
 from math import sqrt
-from types import MappingProxyType
 
 import numpy as np
 from scipy.stats import false_discovery_control, norm, t
@@ -12,22 +10,6 @@ from innerear.statistics.significance import ALPHA, CONFIDENCE
 
 ESTABLISHED, SENTENCES = "established", "established for these sentences"
 NOT_ESTABLISHED, NOT_TESTED = "not established", "not tested"
-#: smallest effects of interest: key of ``statistics.smallest_effect`` → what it is above chance
-SMALLEST: Mapping[str, float] = MappingProxyType(
-    {
-        # Cohen's small f = .1: labels explain .01 of the variance, and two clips of one label are .01 more alike
-        # in cosine. The squared distance of two of four labels is 8/3 f²; at one step it is known less well.
-        "share": 0.01,
-        "distance": 0.05,
-        "cosine": 0.01,
-        # five in a hundred more than chance; Cohen's small d = .2 orders 56 % of pairs right
-        "accuracy": 0.05,
-        # Cohen's small r
-        "correlation": 0.1,
-        # a perplexity 1 % higher
-        "nats": 0.01,
-    }
-)
 
 
 def holm(p: np.ndarray) -> np.ndarray:

@@ -34,6 +34,7 @@ class Unit:
 UNITS: Mapping[str, Unit] = MappingProxyType(
     {
         "share": Unit("{value:.1%}", "{number} of the variance", "share", 1),
+        "left": Unit("{value:.1%}", "{number} of what the label leaves", "share", 1),
         "evidence": Unit("{value:.0%}", "{number} of a perfect probe's evidence", "share", 1),
         "distance": Unit("{value:.2f}", "{number} × the variance", "distance"),
         "cosine": Unit("{value:+.3f}", "{number} in cosine", "cosine", 2),
@@ -46,6 +47,22 @@ UNITS: Mapping[str, Unit] = MappingProxyType(
         "seconds": Unit("{value:.2f}", "{number} s"),
         "trustworthiness": Unit("{value:.2f}", "trustworthiness {number}", most=1),
         "CKA": Unit("{value:.2f}", "CKA {number}", most=1),
+    }
+)
+#: smallest effects of interest: key of ``statistics.smallest_effect`` → what it is above chance
+SMALLEST_EFFECTS: Mapping[str, float] = MappingProxyType(
+    {
+        # Cohen's small f = .1: labels explain .01 of the variance, and clips of one label are .01 more alike
+        # in cosine. The squared distance of two of four labels is 8/3 f²; at one step less is known.
+        "share": 0.01,
+        "distance": 0.05,
+        "cosine": 0.01,
+        # five in a hundred more than chance; Cohen's small d = .2 orders 56 % of pairs right
+        "accuracy": 0.05,
+        # Cohen's small r
+        "correlation": 0.1,
+        # a perplexity 1 % higher
+        "nats": 0.01,
     }
 )
 
@@ -72,6 +89,7 @@ class Finding:
     choices : columns among whose values the answer chooses although each has a family of its own; the p of
         the chosen row is multiplied by their number (Bonferroni).
     signed : whether an effect may have either sign.
+    absent : why a study may lack the statistic altogether; "" where that is an error.
     """
 
     question: str
@@ -87,3 +105,4 @@ class Finding:
     chance: float | str = 0.0
     choices: tuple[str, ...] = ()
     signed: bool = False
+    absent: str = ""
