@@ -148,7 +148,7 @@ def print_gain(found: dict[str, dict[str, np.ndarray]]) -> None:
 
 
 def print_levels(power: Power, n_studies: int) -> None:
-    """Compare shared seeds with each template's own where an interaction of emotion and seed is all there is."""
+    """Compare shared seeds with each template's own, where emotion and seed interact and nothing else is."""
     print("\n| sd of the interaction | test | 2 seeds, shared | 4, shared | 2, own | 4, own |")
     print("| --- | --- | --- | --- | --- | --- |")
     for interaction in (0.1, 0.2, 0.4):
