@@ -1,6 +1,6 @@
 """What a design detects, by simulation, beside the formula that the dry run prints.
 
-python benchmarks/power.py            docs/power.md; 2 min
+python benchmarks/power.py            docs/power.md; 5 min
 python benchmarks/power.py --studies 300 --designs 5x4
 
 A study is templates × labels, with normal prompts of E = 16 dimensions and a random effect of rms f × the
@@ -41,6 +41,7 @@ def main() -> None:
             print(f"| {n_templates} × {n_labels} | {test} | {shown} |", flush=True)
     if {"5x4", "10x4"} <= found.keys():
         print_gain(found)
+        print_levels(design_of(10, 4, arguments.permutations), arguments.studies // 2)
 
 
 def design_of(n_templates: int, n_labels: int, n_permutations: int) -> Power:
@@ -56,7 +57,47 @@ def simulated(power: Power, n_studies: int, rng: np.random.Generator) -> dict[st
     With x = noise + f · effect, the distance under each relabeling is |Σ_t x|² up to a constant, a quadratic
     of f: one set of studies serves every effect.
     """
-    t, q, e, m = power.n_templates, power.n_labels, EFFECTIVE_DIMENSION, power.n_permutations
+    t, q, e = power.n_templates, power.n_labels, EFFECTIVE_DIMENSION
+    relabel, signs = relabelings_of(power, rng)
+    p = {name: np.empty((len(EFFECTS), n_studies)) for name in ("permutation", "flip")}
+    for study in range(n_studies):
+        effect = _centred(rng.normal(size=(q, e)))
+        effect /= np.sqrt(np.square(effect).mean())
+        noise = _centred(rng.normal(size=(t, q, e)))
+        both = np.stack([noise, np.broadcast_to(effect, noise.shape)], axis=-1).astype(np.float32)
+        p["permutation"][:, study] = _p((relabel @ both.reshape(t * q, -1)).reshape(-1, q * e, 2))
+        p["flip"][:, study] = _p((signs @ both.reshape(t, -1)).reshape(-1, q * e, 2))
+    np.maximum(p["permutation"], power.smallest_p, out=p["permutation"])
+    return p
+
+
+def level(
+    power: Power, interaction: float, n_seeds: int, n_studies: int, rng: np.random.Generator, *, own: bool
+) -> dict[str, float]:
+    """Return how often each test finds an effect that is none, but an interaction of emotion and seed.
+
+    Of a clip's variance .49 lies between prompts and .51 between seeds; `interaction` is the standard
+    deviation of what a seed does to an emotion, in all templates alike or (`own`) in each by itself.
+    """
+    t, q, e = power.n_templates, power.n_labels, EFFECTIVE_DIMENSION
+    relabel, signs = relabelings_of(power, rng)
+    found = {"permutation": 0, "flip": 0}
+    for _ in range(n_studies):
+        shared = rng.normal(size=(t, q, e) if own else (q, e)) * interaction / np.sqrt(n_seeds)
+        mean = _centred(shared + rng.normal(size=(t, q, e)) * np.sqrt(0.49 + 0.51 / n_seeds))
+        for name, table in (("permutation", relabel), ("flip", signs)):
+            sums = table @ mean.reshape(t * q if name == "permutation" else t, -1).astype(np.float32)
+            lengths = np.square(sums.reshape(-1, q * e)).sum(axis=1)
+            found[name] += (lengths >= lengths[0] * (1 - 1e-6)).mean() <= LEVELS[0]
+    return {name: n / n_studies for name, n in found.items()}
+
+
+def relabelings_of(power: Power, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """Draw relabelings and sign flips, the observed one first.
+
+    As matrices [(m + 1) Q, T Q] that sum each label's prompts over templates, and signs [m + 1, T].
+    """
+    t, q, m = power.n_templates, power.n_labels, power.n_permutations
     places = np.tile(np.arange(q), (m + 1, t, 1))
     places[1:] = rng.permuted(places[1:], axis=2)
     relabel = np.zeros((m + 1, q, t, q), np.float32)  # sums over templates of each label's prompts
@@ -66,21 +107,12 @@ def simulated(power: Power, n_studies: int, rng: np.random.Generator) -> dict[st
     codes = np.arange(2 ** (t - 1))
     if not every:
         codes = np.append(0, 1 + rng.permutation(len(codes) - 1)[:m])
-    signs = (1 - 2 * (codes[:, None] >> np.arange(t) & 1)).astype(np.float32)
-    p = {name: np.empty((len(EFFECTS), n_studies)) for name in ("permutation", "flip")}
-    for study in range(n_studies):
-        noise = rng.normal(size=(t, q, e))
-        noise -= noise.mean(axis=1, keepdims=True)
-        effect = rng.normal(size=(q, e))
-        effect -= effect.mean(axis=0)
-        effect /= np.sqrt(np.square(effect).mean())
-        both = np.stack([noise, np.broadcast_to(effect, noise.shape)], axis=-1).astype(np.float32)
-        permuted = (relabel @ both.reshape(t * q, -1)).reshape(m + 1, q * e, 2)
-        flipped = (signs @ both.reshape(t, -1)).reshape(len(signs), q * e, 2)
-        for name, sums in (("permutation", permuted), ("flip", flipped)):
-            p[name][:, study] = _p(sums)
-    np.maximum(p["permutation"], power.smallest_p, out=p["permutation"])
-    return p
+    return relabel, (1 - 2 * (codes[:, None] >> np.arange(t) & 1)).astype(np.float32)
+
+
+def _centred(values: np.ndarray) -> np.ndarray:
+    """Subtract the mean over labels of [..., Q, E]."""
+    return values - values.mean(axis=-2, keepdims=True)
 
 
 def _p(sums: np.ndarray) -> np.ndarray:
@@ -113,6 +145,20 @@ def print_gain(found: dict[str, dict[str, np.ndarray]]) -> None:
                 )
                 cells = f"{said(few)} | {said(many)} | {said(many / few)}"
                 print(f"| {share:g} | {test}, p ≤ {level:g} | {cells} |")
+
+
+def print_levels(power: Power, n_studies: int) -> None:
+    """Compare shared seeds with each template's own, where emotion and seed interact and nothing else is."""
+    print("\n| sd of the interaction | test | 2 seeds, shared | 4, shared | 2, own | 4, own |")
+    print("| --- | --- | --- | --- | --- | --- |")
+    for interaction in (0.1, 0.2, 0.4):
+        cases = [(n, own) for own in (False, True) for n in (2, 4)]
+        rng = np.random.default_rng(int(10 * interaction))
+        found = [level(power, interaction, n, n_studies, rng, own=own) for n, own in cases]
+        for test in ("permutation", "flip"):
+            print(
+                f"| {interaction:g} | {test} | {' | '.join(said(one[test]) for one in found)} |", flush=True
+            )
 
 
 def said(value: float) -> str:

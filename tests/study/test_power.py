@@ -110,3 +110,15 @@ def test_ratings_and_sheets_without_templates_have_a_detectable_effect():
     plain = Power.of(["a", "b"] * 12, [""] * 24, 1000)
     assert rated.relabelings == 24**6
     assert 0.1 < plain.detectable(0.05) < rated.detectable(0.05) < 0.3
+
+
+@pytest.mark.parametrize("n_seeds", [2, 4])
+def test_an_interaction_of_emotion_and_seed_is_no_effect_where_templates_have_their_own_seeds(
+    script, n_seeds
+):
+    power, rng = script.design_of(8, 4, 199), np.random.default_rng(n_seeds)
+    own = script.level(power, 0.4, n_seeds, 600, rng, own=True)
+    shared = script.level(power, 0.4, n_seeds, 100, rng, own=False)
+    for test in ("permutation", "flip"):
+        assert 0.028 < own[test] < 0.076  # 99 % of binomial draws
+        assert shared[test] > 0.3
