@@ -144,8 +144,9 @@ class ReplayedTemplate:
         self.order[a, design.seed_of[samples], b] = np.arange(len(samples))
         if (self.order < 0).any():
             i, r, j = np.argwhere(self.order < 0)[0]
+            seed = design.seed_names[design.rows[self.prompts[i], r]]
             raise InputError(
-                f"the replay has no cell of codes {self.named[i]!r}, the template's seed number {r} under text "
+                f"the replay has no cell of codes {self.named[i]!r}, seed {seed} under text "
                 f"{(self.named + others)[j]!r}: make it again from the current index"
             )
 
