@@ -4,10 +4,20 @@ from functools import partial
 
 import fakes
 import numpy as np
+import pandas as pd
 import pytest
 from fakes import rows, sized
 
-from innerear.analyses.alignment import ACROSS, OVER_LAYERS, OVER_TIME, SAME, alignment, seed_halves
+from innerear.analyses.alignment import (
+    ACROSS,
+    ITSELF,
+    OVER_BRANCHES,
+    OVER_LAYERS,
+    OVER_TIME,
+    SAME,
+    alignment,
+    seed_halves,
+)
 from innerear.analyses.similarity import debiased_cka
 from innerear.errors import InputError
 
@@ -36,11 +46,41 @@ def test_equals_the_textbook_formula_from_features():
     x, y = (data(design, k) + rng.normal(size=(design.n_samples, 2, S, 40)) for k in (1, 1))
     table = rows(compared([x, y], design), branch="uncond", samples=SAME)
     means = [[one[:, 1, 4 * k : 4 * k + 4].mean(axis=1) for k in range(BINS)] for one in (x, y)]
-    by_bin = [debiased_cka(a @ a.T, b @ b.T) for a, b in zip(*means, strict=True)]
+
+    def of_seeds(a, b):
+        pairs = [(a[seed], b[seed]) for seed in design.rows.T]
+        return np.mean([debiased_cka(one @ one.T, other @ other.T) for one, other in pairs])
+
     found = rows(table, statistic=OVER_LAYERS, layer=0, layer_2=1)["estimate"].item()
-    assert found == pytest.approx(np.mean(by_bin), abs=1e-4)
+    assert found == pytest.approx(np.mean([of_seeds(a, b) for a, b in zip(*means, strict=True)]), abs=1e-4)
     time = rows(table, statistic=OVER_TIME, layer=1, bin=0, bin_2=2)["estimate"].item()
-    assert time == pytest.approx(debiased_cka(*(means[1][k] @ means[1][k].T for k in (0, 2))), abs=1e-4)
+    assert time == pytest.approx(of_seeds(means[1][0], means[1][2]), abs=1e-4)
+
+
+def test_a_finding_is_off_the_diagonal_as_a_share_of_the_ceiling():
+    """One layer twice; in the second uncond is another representation. Only different cells have the bare name."""
+    design = make_design()
+    x = data(design, 1)
+    y = np.stack([x[:, 0], data(design, 2)[:, 0]], axis=1)
+    table = compared([x, y], design)
+    layers = rows(table, statistic=OVER_LAYERS, samples=ACROSS).set_index("branch")
+    assert (layers["layer"] < layers["layer_2"]).all()
+    assert layers.loc["cond", "ratio"] == pytest.approx(1, abs=1e-3)
+    assert layers.loc["cond", "ratio_lo"] == pytest.approx(1, abs=1e-2)
+    assert abs(layers.loc["uncond", "ratio"]) < 0.4
+    np.testing.assert_allclose(layers["ratio"], layers["estimate"] / layers["ceiling"])
+    itself = rows(table, statistic=OVER_LAYERS + ITSELF)
+    assert (itself["layer"] == itself["layer_2"]).all()
+    np.testing.assert_allclose(rows(itself, samples=SAME)["estimate"], 1, atol=1e-4)
+    np.testing.assert_allclose(rows(itself, samples=ACROSS)["ratio"], 1, atol=1e-6)
+    branches = rows(table, statistic=OVER_BRANCHES, samples=ACROSS, layer=0)
+    assert list(zip(branches["branch"], branches["branch_2"], strict=True)) == [
+        ("cond", "uncond"),
+        ("cond", "delta"),
+        ("uncond", "delta"),
+    ]
+    one = branches.iloc[0]  # two independent representations of the prompts
+    assert abs(one["ratio"]) < 0.4 < one["ceiling"]
 
 
 def test_across_seed_halves_equals_the_formula_on_prompt_means():
@@ -51,7 +91,8 @@ def test_across_seed_halves_equals_the_formula_on_prompt_means():
     expected = [debiased_cka(a @ a.T, b @ b.T) for a, b in (features[0], features[1])]
     cross = [(features[0][k], features[1][1 - k]) for k in (0, 1)]
     expected.append(np.mean([debiased_cka(a @ a.T, b @ b.T) for a, b in cross]))
-    table = found.set_index(["layer", "layer_2"])
+    itself = rows(compared([x, y], design), branch="cond", samples=ACROSS, statistic=OVER_LAYERS + ITSELF)
+    table = pd.concat([found, itself]).set_index(["layer", "layer_2"])
     assert table.loc[(0, 0), "estimate"] == pytest.approx(expected[0], abs=1e-4)
     assert table.loc[(1, 1), "estimate"] == pytest.approx(expected[1], abs=1e-4)
     assert table.loc[(0, 1), "estimate"] == pytest.approx(expected[2], abs=1e-4)
@@ -79,8 +120,8 @@ def test_independent_layers_of_many_dimensions_are_not_alike():
         table = rows(compared(layers, design, n_bootstraps=2), statistic=OVER_LAYERS, layer=0, layer_2=1)
         for kind, found in values.items():
             found += rows(table, samples=kind, branch="cond")["estimate"].tolist()
-    # 66 pairs of 12 prompts, 276 of 24 samples: standard errors of the mean of 12.
-    assert abs(np.mean(values[SAME])) < 3 / np.sqrt(12 * 276)
+    # 66 pairs of 12 prompts, for each of two seeds: standard errors of the mean of 12.
+    assert abs(np.mean(values[SAME])) < 3 / np.sqrt(12 * 2 * 66)
     assert abs(np.mean(values[ACROSS])) < 3 / np.sqrt(12 * 66)
 
 
@@ -89,7 +130,9 @@ def test_the_ceiling_falls_with_the_noise_of_the_seeds():
     means = []
     for noise in (0.1, 1, 30):
         table = compared([data(design, 3, noise=noise)], design, n_bootstraps=2)
-        means.append(rows(table, samples=ACROSS, statistic=OVER_LAYERS, branch="cond")["estimate"].item())
+        means.append(
+            rows(table, samples=ACROSS, statistic=OVER_LAYERS + ITSELF, branch="cond")["estimate"].item()
+        )
     assert means[0] > 0.95
     assert means[0] > means[1] > means[2]
     assert abs(means[2]) < 0.25

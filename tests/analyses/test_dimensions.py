@@ -10,7 +10,7 @@ from fakes import EMOTIONS, analysed, make_design, rows
 from scipy.stats import binom, f_oneway
 
 from innerear.analyses import dimensions
-from innerear.analyses.dimensions import BEYOND, BY_DIMENSION, ROTATED, SELECTED
+from innerear.analyses.dimensions import BEYOND, BY_DIMENSION, CROSSNOBIS, ROTATED, SELECTED
 from innerear.errors import InputError
 from innerear.statistics.table import layer_map
 
@@ -198,3 +198,42 @@ def test_another_order_of_samples_is_refused():
     gram.axes["sample"] = gram.axes["sample"][::-1]
     with pytest.raises(InputError, match="stands where"):
         analysed(dimensions, gram, design)
+
+
+def test_flips_find_planted_dimensions_and_the_distance_in_units_of_noise():
+    design = make_design(8)
+    table = found(data(design, emotion=3), design).table
+    single = rows(table, branch="uncond", statistic=BY_DIMENSION).set_index("dimension")
+    assert set(single.index[single["p_flip_corrected"] <= 0.05]) == set(PLANTED)
+    assert (single.loc[PLANTED, "k"] == 8).all()
+    for statistic in (BEYOND, CROSSNOBIS):
+        row = rows(table, statistic=statistic).set_index("branch")
+        assert (row.loc["uncond", ["p", "p_flip"]] <= 0.05).all()
+        assert (row.loc["cond", ["p", "p_flip"]] > 0.05).all()
+    # Four dimensions, a spread of 3 between labels: 4 · 2 · 9 · 5/3 · ½, over a noise variance of ½.
+    distance = rows(table, statistic=CROSSNOBIS, branch="uncond")["estimate"].item()
+    expected = 4 * np.mean([(3 * (a - b)) ** 2 for a in range(4) for b in range(a)]) / 0.5
+    assert distance == pytest.approx(expected, rel=0.35)
+
+
+def test_noise_normalised_distance_and_flips_keep_their_level():
+    """60 studies of 6 templates, one emotion of three times the spread: flips hold where permutations need not."""
+    design, n = make_design(6, 2), 60
+    codes = np.unique(design.labels, return_inverse=True)[1]
+    p, p_flip, estimates = [], [], []
+    for seed in range(n):
+        x = data(design, seed, d=10, template=0, dimensions=())
+        row = rows(
+            found(x, design, n_permutations=59, n_bootstraps=2).table, statistic=CROSSNOBIS, branch="cond"
+        )
+        p, estimates = [*p, row["p"].item()], [*estimates, row["estimate"].item()]
+        unlike = 5 + (x - 5) * np.array([1, 1, 1, 3])[codes, None, None, None]
+        row = rows(
+            found(unlike, design, n_permutations=59, n_bootstraps=2).table,
+            statistic=CROSSNOBIS,
+            branch="cond",
+        )
+        p_flip.append(row["p_flip"].item())
+    assert (np.array(p) <= 0.05).sum() <= binom.ppf(0.999, n, 0.05)
+    assert (np.array(p_flip) <= 0.05).sum() <= binom.ppf(0.999, n, 0.05)
+    assert abs(np.mean(estimates)) < 3 * np.std(estimates) / np.sqrt(n)

@@ -105,6 +105,30 @@ def test_a_changing_code_is_a_diagonal_and_a_stable_one_a_square():
     assert (square(stable, "estimate", AUC) > 0.7).all()
 
 
+def test_flips_tell_a_stable_code_from_a_changing_one():
+    design = make_design(n_templates=8)
+    changing = square(measure(design, 199, n_bins=4, emotion=1).table, "p_flip_corrected") <= 0.05
+    assert changing[:2, :2].all() and changing[2:, 2:].all()
+    assert not (changing[:2, 2:].any() or changing[2:, :2].any())
+    stable = measure(design, 199, n_bins=4, emotion=1, turn=False).table
+    assert (square(stable, "p_flip_corrected") <= 0.05).all()
+    crossed = stable[(stable["over"] == "windows") & (stable["statistic"] == EVIDENCE)]
+    assert (crossed["p_flip"] <= 0.05).all()  # one code for both branches
+
+
+def test_flips_keep_their_level_where_spread_is_unlike():
+    design, n_bins = make_design(n_templates=8), 60
+    codes = np.unique(design.labels, return_inverse=True)[1]
+    x = data(design, n_steps=n_bins, d=5, within=0.8)
+    x = (x - x.mean(axis=0)) * np.array([1, 1, 1, 3])[codes, None, None, None]
+    table = analysed(
+        generalisation, Measured(x, design, n_bins=n_bins), design, n_permutations=199, n_bootstraps=2
+    )
+    mine = fakes.rows(table.table, statistic=EVIDENCE, over="bins")
+    mine = mine[(mine["train"] == mine["test"]) & (mine["branch"] != "delta")]
+    assert (mine["p_flip"] <= 0.05).sum() <= binom.ppf(0.999, len(mine), 0.05)
+
+
 @pytest.mark.parametrize("within", [0.2, 0.5, 0.8])
 def test_false_positive_rate_on_null_data(within):
     """Only cells of different train and test bins share data, so cells of the diagonal are counted."""

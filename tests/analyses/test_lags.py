@@ -6,7 +6,7 @@ from fakes import make_design, sized
 from scipy.stats import binom
 
 from innerear.analyses import lags
-from innerear.analyses.lags import followed, of_stacks, of_states
+from innerear.analyses.lags import HISTORY, MOMENT, PLANNING, followed, moment, of_stacks, of_states
 from innerear.analyses.layer import complete
 from innerear.errors import InputError
 from innerear.stacks import StackWriter
@@ -50,6 +50,7 @@ def test_a_planted_lag_is_recovered(lag):
     assert table.loc[best, "estimate"] > 0.7
     assert table.loc[best, "ci_lo"] < table.loc[best, "estimate"] < table.loc[best, "ci_hi"]
     assert table.loc[best, "p_corrected"] <= 0.05
+    assert np.isnan(table.loc[best, "p_flip"])  # five templates
     assert table.loc[best, "seconds"] == lag / 50
     # Nine frames on, none of the smoothed noise is shared.
     assert table["estimate"].drop(range(best - 9, best + 10), errors="ignore").abs().max() < 0.3
@@ -57,40 +58,123 @@ def test_a_planted_lag_is_recovered(lag):
     assert (others["p_corrected"] > 0.05).all()
 
 
-def drifting(rng, design):
-    """Random walks that every clip begins anew, with a course common to all, and a level of the prompt."""
-    walk = np.cumsum(rng.normal(size=(design.n_samples, T)), axis=1)
-    return (
-        walk + 20 * np.sin(np.arange(T) / 15) + 10 * rng.normal(size=design.n_prompts)[design.prompt_of, None]
-    )
+def walks(rng, *shape):
+    return np.cumsum(rng.normal(size=(*shape, T)), axis=-1)
 
 
-@pytest.mark.parametrize("templates", [True, False])
-def test_drifting_series_give_five_percent(templates):
-    rng, hits, family, n = np.random.default_rng(templates), 0, 0, 40
-    design = make_design(4, templates=templates)
-    naive = 0
-    for _ in range(n):
-        walks = [drifting(rng, design) for _ in range(2)]
-        states = states_of(rng, design, walks[0], d_model=3).astype(np.float32)
-        table = run(design, states, {"rms": walks[1]}, n_permutations=59, n_bootstraps=2).table
-        hits += int(table["p"][table["lag"] == 0].item() <= 0.05)
-        family += int((table["p_corrected"] <= 0.05).any())
-        # What would be found clip by clip, were frames independent.
-        r = np.corrcoef(walks[0][0], walks[1][0])[0, 1]
-        naive += abs(r) > 0.21  # p < .05 at 90 frames
-    assert naive > 0.5 * n
-    assert hits <= binom.ppf(0.995, n, 0.05)
-    assert family <= binom.ppf(0.995, n, 0.05)
+def course(rng, design, shared):
+    """Random walks of each clip, beside one that all clips of an emotion, prompt or seed share; or unlike spread."""
+    codes = np.unique(design.labels, return_inverse=True)[1]
+    own = walks(rng, design.n_samples)
+    if shared == "spread":
+        return own * np.array([1, 1, 1, 3])[codes, None]
+    number = {"": None, "emotion": codes, "prompt": design.prompt_of, "seed": design.seed_of}[shared]
+    return own if number is None else own + 2 * walks(rng, number.max() + 1)[number]
+
+
+def null_studies(shared, n, both=False, n_seeds=2):
+    """p, p_flip of lag 0 and the least corrected ones, of n studies of unrelated series; and p of the old null.
+
+    With `both`, the shared course is the same in states and sound.
+    """
+    design, found = make_design(6, n_seeds), []
+    for k in range(n):
+        rng = np.random.default_rng(k)
+        x, y = course(rng, design, shared), course(rng, design, shared)
+        if both:
+            number = {
+                "emotion": np.unique(design.labels, return_inverse=True)[1],
+                "prompt": design.prompt_of,
+            }[shared]
+            same = 4 * walks(rng, number.max() + 1)[number]
+            x, y = x + same, y + same
+        states = states_of(rng, design, x, d_model=3).astype(np.float32)
+        table = run(design, states, {"rms": y}, n_permutations=59, n_bootstraps=2).table
+        names = ["p", "p_flip"]
+        at_0 = table.loc[table["lag"] == 0, names].to_numpy(float)[0]
+        least = table[[f"{name}_corrected" for name in names]].min().to_numpy(float)
+        about = [one - one.mean(axis=0) for one in (x, y)]
+        about = [one - one.mean(axis=1, keepdims=True) for one in about]
+        null = np.array([(about[0] * about[1][row]).sum() for row in design.permutations(59)])
+        old = (1 + (null >= (about[0] * about[1]).sum()).sum()) / 60
+        found.append([*at_0, *least, old])
+    return (np.array(found) <= 0.05).sum(axis=0)
+
+
+@pytest.mark.parametrize("shared", ["", "spread"])
+def test_unrelated_series_of_any_spread_are_found_at_the_level(shared):
+    n = 100
+    rejected = null_studies(shared, n)[:4]
+    assert (rejected <= binom.ppf(0.995, n, 0.05)).all(), rejected
+    assert rejected[:2].sum() > 0
+
+
+@pytest.mark.parametrize("shared", ["emotion", "prompt"])
+def test_a_course_that_an_emotion_or_a_prompt_has_is_no_coupling(shared):
+    """A null of other prompts calls it one in most studies."""
+    n = 60
+    *rejected, old = null_studies(shared, n, both=True)
+    assert old >= 0.74 * n
+    assert max(rejected) <= binom.ppf(0.995, n, 0.05), rejected
+
+
+def test_what_a_seed_does_to_all_prompts_passes_the_exchange_but_not_the_flips():
+    n = 60
+    p, p_flip, p_corrected, p_flip_corrected, _ = null_studies("seed", n)
+    assert p > binom.ppf(0.995, n, 0.05)
+    assert max(p_flip, p_flip_corrected) <= binom.ppf(0.995, n, 0.05)
+    assert p_corrected > p_flip_corrected
+
+
+def test_a_planted_coupling_passes_both():
+    design, rng = make_design(8), np.random.default_rng(3)
+    series = smooth(rng, design.n_samples)
+    shared = walks(rng, design.n_prompts)[design.prompt_of]  # far larger than the coupling
+    states = states_of(rng, design, series + shared)
+    result = run(design, states, {"rms": series + smooth(rng, design.n_samples) + shared}, n_permutations=199)
+    table = result.table.set_index("lag")
+    assert table.loc[0, "estimate"] > 0.5
+    assert table.loc[0, "p_corrected"] <= 0.05
+    assert table.loc[0, "p_flip_corrected"] <= 0.05
+    assert table.loc[0, "null"] == "states of one seed with the sound of another seed of the same prompt"
+
+
+def test_what_lies_between_is_neither_planned_nor_history():
+    assert [moment("rms", lag, CLIP) for lag in (-3, -2, K - 1, K + 1, K + 2)] == [
+        HISTORY,
+        MOMENT,
+        MOMENT,
+        MOMENT,
+        PLANNING,
+    ]
+    # A window of .25 s to either side holds 12.5 frames.
+    assert [moment("chroma", lag, CLIP) for lag in (-13, -12, K + 11, K + 12)] == [
+        HISTORY,
+        MOMENT,
+        MOMENT,
+        PLANNING,
+    ]
+    stereo = Timeline(100, 8, 50.0, delays=(0, 0, 1, 1, 2, 2, 3, 3))
+    assert moment("rms", 6, stereo) == PLANNING
+
+
+def test_one_seed_is_not_tested():
+    design, rng = make_design(6, 1), np.random.default_rng(4)
+    series = smooth(rng, design.n_samples)
+    table = run(design, states_of(rng, design, series), {"rms": series}).table
+    assert table[["estimate", "p"]].isna().all(axis=None)
+    assert table["null"].str.contains("there is one seed").all()
 
 
 def test_the_null_is_the_same_pipeline_with_other_pairs():
-    design, rng = make_design(4), np.random.default_rng(3)
+    design, rng = make_design(4, 3), np.random.default_rng(3)
     series = smooth(rng, design.n_samples)
     states, m = states_of(rng, design, smooth(rng, design.n_samples) + 0.3 * series), 9
     found = run(design, states, {"rms": series}, n_permutations=m).table
+    assert (design.prompt_of[design.seed_permutations(m)] == design.prompt_of).all()
     moved = [
-        run(design, states, {"rms": series[row]}, n_permutations=1).table for row in design.permutations(m)
+        run(design, states, {"rms": series[row]}, n_permutations=1).table
+        for row in design.seed_permutations(m)
     ]
     null = np.array([table["estimate"] for table in moved])
     expected = (1 + (null >= found["estimate"].to_numpy()).sum(axis=0)) / (m + 1)
@@ -98,16 +182,19 @@ def test_the_null_is_the_same_pipeline_with_other_pairs():
     np.testing.assert_allclose(found["p"], expected)
 
 
-def test_what_all_clips_share_and_what_a_clip_keeps_does_not_count():
+def test_what_clips_of_a_prompt_share_and_what_a_clip_keeps_does_not_count():
     design, rng = make_design(4), np.random.default_rng(4)
     series = smooth(rng, design.n_samples)
     states = states_of(rng, design, series)
     sound = {"rms": series + 0.5 * smooth(rng, design.n_samples)}
     plain = run(design, states, sound).table["estimate"]
-    course, level = 30 * np.sin(np.arange(T) / 9), 9 * rng.normal(size=(design.n_samples, 1))
+    common, level = (
+        3 * walks(rng, design.n_prompts)[design.prompt_of],
+        9 * rng.normal(size=(design.n_samples, 1)),
+    )
     shifted = states.astype(np.float32)
-    shifted[:, 0, K - 1 :] += 5 * course[:, None] + level[..., None]
-    with_both = run(design, shifted, {"rms": 3 * sound["rms"] + course + level}).table["estimate"]
+    shifted[:, 0, K - 1 :] += 5 * common[..., None] + level[..., None]
+    with_both = run(design, shifted, {"rms": 3 * sound["rms"] + common + level}).table["estimate"]
     np.testing.assert_allclose(with_both, plain, atol=2e-3)
 
 

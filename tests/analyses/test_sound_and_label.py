@@ -27,7 +27,8 @@ def test_label_and_sound_are_told_apart():
     estimate, p = table["estimate"], table["p_corrected"]
     assert estimate["cond", LABEL] > 0.7
     assert p["cond", LABEL] <= 0.05
-    assert abs(estimate["cond", BEYOND_LABEL]) < 0.1
+    # Sound that says nothing costs the model of both something.
+    assert -0.3 < estimate["cond", BEYOND_LABEL] < 0.05
     assert p["cond", BEYOND_LABEL] > 0.05
     assert estimate["uncond", SOUND] > 0.8
     assert estimate["uncond", BEYOND_LABEL] > 0.5
@@ -37,6 +38,34 @@ def test_label_and_sound_are_told_apart():
     of = result.further["dimensions"].groupby("branch")
     assert (of.get_group("uncond")["p_corrected"] <= 0.05).all()
     assert (of.get_group("delta")["p_corrected"] > 0.05).all()
+
+
+def test_flips_find_what_templates_agree_on():
+    """Two branches, of the label and of the sound; templates of seven."""
+    design, rng = make_design(7), np.random.default_rng(1)
+    by_label = 2 * rng.normal(size=(4, 6))[codes(design)]
+    sound = clustered(design, (4,), 0.5, rng)
+    by_sound = sound @ rng.normal(size=(4, 6))
+    noise = rng.normal(size=(2, design.n_samples, 6))
+    result = run(design, sound, cond=by_label + noise[0], uncond=by_sound + noise[1])
+    table = result.table.set_index(["branch", "statistic"])
+    assert table.loc[("cond", LABEL), "p_flip"] <= 0.05 < table.loc[("uncond", LABEL), "p_flip"]
+    assert table.loc[("uncond", SOUND), "p_flip"] <= 0.05 < table.loc[("cond", SOUND), "p_flip"]
+    assert table.loc[("uncond", SOUND), "k"] == 7
+    assert table.loc[("uncond", BEYOND_LABEL), "p"] <= 0.05
+    assert np.isnan(table.loc[("uncond", BEYOND_LABEL), "p_flip"])
+    assert set(result.null["moved"]) == {"labels", "signs"}
+
+
+def test_the_share_of_the_rest_is_never_above_1():
+    """States are the sound's, and the label is of no use: the difference of R² exceeded 1 here."""
+    design = make_design(3, 1)
+    for seed in range(10):
+        sound = clustered(design, (2,), 1, np.random.default_rng(seed))
+        result = run(design, sound, cond=sound[:, :1] + 0)
+        row = result.table.set_index("statistic").loc[BEYOND_LABEL]
+        assert 0 < row["estimate"] <= 1 and row["ci_hi"] <= 1
+        assert result.null.drop(columns=["moved", "statistic", "permutations"]).to_numpy(float).max() <= 1
 
 
 def test_permuting_the_gram_matrix_is_permuting_the_states():

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from innerear.analyses.alignment import ACROSS, OVER_LAYERS, OVER_TIME, SAME
+from innerear.analyses.alignment import ACROSS, ITSELF, OVER_LAYERS, OVER_TIME, SAME
 from innerear.figures.alignment import draw
 from innerear.figures.tables import rows_of
 
@@ -20,7 +20,8 @@ def test_layers_have_both_comparisons_and_the_ceiling(answers):
             samples: rows_of(rows, samples=samples, layer=0, layer_2=3)["estimate"].item()
             for samples in (SAME, ACROSS)
         }
-        ceiling = rows_of(rows, samples=ACROSS, layer=0, layer_2=0)["estimate"].item()
+        itself = rows_of(answers.alignment, statistic=OVER_LAYERS + ITSELF, branch=branch)
+        ceiling = rows_of(itself, samples=ACROSS, layer=0, layer_2=0)["estimate"].item()
         shown = np.ma.filled(panel.images[0].get_array(), np.nan)
         assert (shown[1, 0], shown[0, 1], shown[0, 0]) == pytest.approx(
             (one[SAME], one[ACROSS], ceiling), nan_ok=True

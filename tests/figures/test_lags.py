@@ -26,6 +26,7 @@ def table():
         for lag in LAGS
     ]
     table = pd.DataFrame(rows, columns=["branch", "feature", "layer", "lag", "estimate", "p_corrected"])
+    table["moment"] = np.where(table["lag"].abs() <= 1, "the same moment", "planning")
     missing = table["feature"] == "flux"
     table.loc[missing, "p_corrected"] = np.nan
     return table.assign(
@@ -46,6 +47,8 @@ def test_lines_peaks_and_reasons(table):
     assert dots == [[[1, 0]], [[1, 3]]]
     assert [text.get_text() for text in flux.texts] == ["too quiet"]
     assert "99 permutations" in figure.get_suptitle()
+    now = [patch.get_extents().transformed(rms.transData.inverted()) for patch in rms.patches]
+    assert [(round(box.x0, 6), round(box.x1, 6)) for box in now] == [(-1.5, 1.5)]
 
 
 def test_nothing_tested_says_why(table):

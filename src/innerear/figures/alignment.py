@@ -5,13 +5,13 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from innerear.analyses.alignment import ACROSS, OVER_LAYERS, OVER_TIME, SAME
+from innerear.analyses.alignment import ACROSS, ITSELF, OVER_LAYERS, OVER_TIME, SAME
 from innerear.figures.grid import Grid
 from innerear.figures.style import SEQUENTIAL, styled
 from innerear.figures.tables import distinct, n_prompts, rows_of, spread_evenly
 
 MAX_LAYERS = 4
-_HOW = "below the diagonal: same samples; above: across seed halves,\nwhose diagonal is the noise ceiling"
+_HOW = "below the diagonal: same seeds; above: across seed halves,\nwhose diagonal is the noise ceiling"
 
 
 def draw(table: pd.DataFrame, *, model: str, contrast: str = "") -> dict[str, Figure]:
@@ -26,9 +26,9 @@ def draw(table: pd.DataFrame, *, model: str, contrast: str = "") -> dict[str, Fi
 def layer_alignment(table: pd.DataFrame, *, model: str) -> Figure:
     """Draw debiased CKA, layer × layer, one panel per branch.
 
-    Below the diagonal the same samples, above it and on it across seed halves.
+    Below the diagonal the same seeds, above it and on it across seed halves.
     """
-    table = rows_of(table, statistic=OVER_LAYERS)
+    table = rows_of(table, statistic=[OVER_LAYERS, OVER_LAYERS + ITSELF])
     layers, columns = sorted(distinct(table, "layer")), {"branch": distinct(table, "branch")}
     title, how = f"Layer × layer, debiased CKA, {model}", f"{n_prompts(table)}; mean over time bins; {_HOW}"
     grid = Grid(title, how, {"row": ["layer"]}, columns, panel=(2.9, 2.7))
@@ -46,7 +46,7 @@ def time_alignment(table: pd.DataFrame, *, model: str) -> Figure:
 
     One row per branch, one column per layer (four at most, spread evenly).
     """
-    table = rows_of(table, statistic=OVER_TIME)
+    table = rows_of(table, statistic=[OVER_TIME, OVER_TIME + ITSELF])
     layers, branches = spread_evenly(distinct(table, "layer"), MAX_LAYERS), distinct(table, "branch")
     seconds = dict(sorted(zip(table["bin"].tolist(), table["seconds"].tolist(), strict=True)))
     title = f"Time × time, debiased CKA, {model}"
@@ -63,13 +63,13 @@ def time_alignment(table: pd.DataFrame, *, model: str) -> Figure:
 
 
 def _both(table: pd.DataFrame, axis: str, cells: list) -> np.ndarray:
-    """Lay both comparisons out in one matrix: row > column the same samples, else across seed halves."""
+    """Lay both comparisons out in one matrix: row > column the same seeds, else across seed halves."""
     place = pd.Index(cells)
     values = np.full((len(cells), len(cells)), np.nan)
     for samples in (SAME, ACROSS):
         rows = rows_of(table, samples=samples)
         first, second = (place.get_indexer(rows[name].tolist()) for name in (axis, f"{axis}_2"))
-        # The diagonal is written twice: of the same samples it is 1 and says nothing.
+        # The diagonal is written twice: of the same seeds it is 1 and says nothing.
         where = (second, first) if samples == SAME else (first, second)
         values[where] = rows["estimate"].to_numpy(float)
     return values

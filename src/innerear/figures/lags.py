@@ -10,6 +10,7 @@ from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 
 from innerear.acoustics.features import feature_label
+from innerear.analyses.lags import MOMENT
 from innerear.figures.grid import Grid, say_why_not
 from innerear.figures.style import SEQUENTIAL, styled
 from innerear.figures.tables import distinct, how_tested, rows_of, spread_evenly
@@ -23,7 +24,8 @@ def draw(table: pd.DataFrame, *, model: str, contrast: str) -> dict[str, Figure]
     """Draw held-out correlation over lags, a row per feature, a column per branch, a line per layer.
 
     A line is thick where p ≤ .05 by max-T over the whole map; a dot marks the peak of each line that is
-    significant somewhere. At most 8 layers are drawn, spread evenly.
+    significant somewhere. Lags at which sound is neither planned nor history are grey (`lags.moment`). At most 8
+    layers are drawn, spread evenly.
     """
     branches, features = distinct(table, "branch"), distinct(table, "feature")
     layers = spread_evenly(distinct(table, "layer"), MAX_LAYERS)
@@ -37,13 +39,16 @@ def draw(table: pd.DataFrame, *, model: str, contrast: str) -> dict[str, Figure]
     colours = dict(zip(layers, scale.to_rgba(np.array(layers)), strict=True))
     for panel, where in grid:
         _draw(panel, rows_of(table, **where), colours)
-    grid.figure.supxlabel("sound earlier ← lag (frames) → sound later", fontsize=9)
+    grid.figure.supxlabel("history ← lag (frames; grey: the same moment) → planning", fontsize=9)
     bar = grid.figure.colorbar(scale, ax=grid.axes, label="layer", shrink=0.5, pad=0.01, ticks=layers)
     bar.ax.set_ylim(layers[0], last)
     return {"lags": grid.figure}
 
 
 def _draw(axes: Axes, rows: pd.DataFrame, colours: dict) -> None:
+    now = rows.loc[rows["moment"] == MOMENT, "lag"].to_numpy(float)
+    if len(now):
+        axes.axvspan(now.min() - 0.5, now.max() + 0.5, color="0.92", linewidth=0, zorder=0)
     axes.axvline(0, color="0.7", linewidth=0.8)
     axes.axhline(0, color="0.7", linewidth=0.8)
     if say_why_not(axes, rows, 40, fontsize=6.5):

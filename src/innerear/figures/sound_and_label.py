@@ -18,7 +18,7 @@ _STYLES = {
     LABEL: ("{contrast}", "#117733", "-"),
     SOUND: ("sound", "#CC6677", "-"),
     BOTH: ("{contrast} and sound", "black", ":"),
-    BEYOND_LABEL: ("sound beyond the {contrast}", "#88CCEE", "-"),
+    BEYOND_LABEL: ("sound, of what the {contrast} leaves", "#88CCEE", "-"),
 }
 _WINDOWS = {"whole": "whole clip", "first_10": "first tenth", "last_10": "last tenth"}
 

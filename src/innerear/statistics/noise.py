@@ -1,6 +1,7 @@
 """Features in units of their noise: what a distance between prompts means where dimensions differ and correlate."""
 
 import numpy as np
+from scipy.linalg import helmert
 
 from innerear.statistics.design import Design
 
@@ -14,12 +15,7 @@ def noise_normalised_kernel(features: np.ndarray, design: Design) -> np.ndarray:
     under permutations and flips. Dimensions without noise are left out.
     """
     rows, centred = design.rows, np.asarray(features, float) - np.mean(features, axis=0)
-    if rows.shape[1] > 1:
-        noise, lost = centred - centred[rows].mean(axis=1)[design.prompt_of], design.n_prompts
-    else:
-        of = design.block_of[design.prompt_of]
-        sums = np.stack([centred[of == block].mean(axis=0) for block in range(design.n_blocks)])
-        noise, lost = centred - sums[of], design.n_blocks
+    noise = _noise(centred, design)
     scale = np.sqrt((noise**2).mean(axis=0))
     varies = scale > 1e-6 * np.abs(features).max(axis=0, initial=0)
     noise, centred = noise[:, varies] / scale[varies], centred[:, varies] / scale[varies]
@@ -32,11 +28,19 @@ def noise_normalised_kernel(features: np.ndarray, design: Design) -> np.ndarray:
         # (a I + b NᵀN)⁻¹ by the formula of Woodbury, with matrices of samples in place of dimensions
         ridge = len(noise) * shrinkage / (1 - shrinkage)
         kernel = kernel - across @ np.linalg.solve(within + ridge * np.eye(len(within)), across.T)
-    return kernel / shrinkage * (len(noise) - lost) / len(noise)
+    return kernel / shrinkage
+
+
+def _noise(features: np.ndarray, design: Design) -> np.ndarray:
+    """Independent contrasts [n, D] between the seeds of each prompt, or the prompts of each template."""
+    groups = (
+        design.rows if design.rows.shape[1] > 1 else [design.rows[members, 0] for members in design.members()]
+    )
+    return np.concatenate([helmert(len(group)) @ features[group] for group in groups if len(group) > 1])
 
 
 def _shrinkage(noise: np.ndarray) -> float:
-    """λ in (0, 1] of noise [N, D] of unit variance: Σ Var r_ij ÷ Σ r_ij² over dimensions i ≠ j."""
+    """λ in (0, 1] of noise [n, D] of unit variance: Σ Var r_ij ÷ Σ r_ij² over dimensions i ≠ j."""
     n, squared = len(noise), noise**2
     every = ((noise @ noise.T) ** 2).sum() / n**2 - noise.shape[1]  # Σ r_ij², i ≠ j
     products = (squared.sum(axis=1) ** 2).sum() - (squared**2).sum()  # Σ_k Σ_ij (x_ki x_kj)², i ≠ j

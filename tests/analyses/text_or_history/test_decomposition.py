@@ -536,3 +536,21 @@ def test_a_replay_of_other_emotions_than_the_sheets_is_refused(mixed):
         file.axes[axis] = np.array([names.get(e, e) for e in file.axes[axis]])
     with pytest.raises(InputError, match="calls its codes glad, sad"):
         ReplayedTemplate(file, design)
+
+
+def test_flips_of_templates_beside_the_permutation():
+    """Text that all templates share passes within and in general; a text of each template's own only within."""
+    design = make_design(7, 2)
+    shared = decompose(design, network(design, text=0.3, clip=1, general=True, n_steps=10)).table
+    assert whole(shared, TEXT)["p_flip"] <= 0.05 and whole(shared, TEXT)["k"] == 7
+    assert whole(shared, TEXT + GENERAL)["p_flip"] <= 0.05
+    own = decompose(design, network(design, text=0.3, clip=1, n_steps=10)).table
+    assert whole(own, TEXT)["p_flip"] <= 0.05
+    assert whole(own, TEXT + GENERAL)["p_flip"] > 0.05
+    p = {name: [] for name in (TEXT, HISTORY, TEXT + GENERAL)}
+    for seed in range(6):
+        null = decompose(design, network(design, clip=1, cell=0.3, n_steps=20, seed=seed), boots=2).table
+        for name, found in p.items():
+            found.extend(at_steps(null, name, "p_flip"))
+    for name, found in p.items():
+        assert (np.array(found) <= 0.05).sum() <= binom.ppf(0.999, len(found), 0.05), name

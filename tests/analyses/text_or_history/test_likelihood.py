@@ -87,3 +87,13 @@ def test_one_seed_can_be_tested_and_no_template_says_so():
     none = table_of(design, [])
     assert none["null"].str.contains("no texts were swapped").all()
     assert none["estimate"].isna().all()
+
+
+def test_flips_of_templates_find_a_mismatch_and_keep_their_level():
+    design, n = make_design(7, 2), 60
+    whole = {"statistic": MISMATCH, "distribution": "cond", "codebook": "all", "window": "whole"}
+    found = row(table_of(design, likelihoods(design, cost=0.3)), **whole)
+    assert found["p_flip"] <= 0.05 and found["k"] == 7
+    null = [table_of(design, likelihoods(design, seed=seed, n_frames=5), boots=2) for seed in range(n)]
+    p = np.array([row(table, **whole)["p_flip"] for table in null])
+    assert (p <= 0.05).sum() <= binom.ppf(0.999, n, 0.05)

@@ -54,11 +54,11 @@ class Measure:
     null: np.ndarray | None = None
     moved: str = ""
     of: str = "clips"
-    flipped: np.ndarray | None = None
-    agree: np.ndarray | None = None
     unit: str = SHARE
     branch: str = "cond"
     chance: float = float("nan")
+    flipped: np.ndarray | None = None
+    agree: np.ndarray | None = None
 
 
 def probe_name(trained: str, tested: str) -> str:
