@@ -13,6 +13,7 @@ import pandas as pd
 from innerear.analyses.discriminability import AUC, CONCORDANCE, EVIDENCE
 from innerear.errors import InputError
 from innerear.gram.reading import GramSource
+from innerear.gram.time_bins import bin_gram
 from innerear.statistics.cells import estimates, rounded
 from innerear.statistics.design import Design
 from innerear.statistics.finding import Finding
@@ -56,7 +57,7 @@ def of_layer(gram: GramSource, design: Design) -> LayerResult:
     ------
     InputError: a Gram file without time bins.
     """
-    if "bin_gram" not in gram:
+    if "bin_mean" not in gram:
         raise InputError("the Gram file has no time bins: set gram.bins to 2 or more")
     if design.why_no_folds:
         return LayerResult(blank({"statistic": [EVIDENCE]}, design, null=f"none: {design.why_no_folds}"))
@@ -75,7 +76,7 @@ def _over_time(gram: GramSource, design: Design) -> list[_Cells]:
     """Cells of all pairs of time bins, one set per branch."""
     n, found = design.n_samples, []
     for branch in gram.labels("branch"):
-        products = gram.read("bin_gram", branch=branch)
+        products = bin_gram(gram, branch)
         n_bins = len(products) // n
         products = products.reshape(n, n_bins, n, n_bins)
         names = [f"bin_{b}" for b in range(n_bins)]
