@@ -87,7 +87,9 @@ def test_the_distance_from_sums_has_the_p_of_the_distance_from_all_pairs(study):
     inner = gram.read("gram", branch=BRANCH).astype(float)
     other = inner * np.not_equal.outer(seeds, seeds)
     direct = prompt_means(other, design) * 9 / 6  # of 9 pairs of seeds 6 are of other seeds
-    sums = PromptPairs(design).other_mean(*(read_sums(gram, BRANCH, GRAM, pairs)[:5] for pairs in (ALL, SAME)))
+    sums = PromptPairs(design).other_mean(
+        *(read_sums(gram, BRANCH, GRAM, pairs)[:5] for pairs in (ALL, SAME))
+    )
     off = PromptPairs(design).exchangeable
     np.testing.assert_allclose(sums[:, off], direct[:, off], atol=1e-4)
     moved = np.vstack([np.arange(design.n_prompts), design.prompt_permutations()])

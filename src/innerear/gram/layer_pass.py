@@ -73,8 +73,8 @@ def layer_gram(
     - `window_mean` [branch, window, sample, d_model]; `window_gram`, `window_standardised` [branch, window,
       sample, sample_2]: features averaged over whole, first and last 10 %, deciles. Zero and NaN if all steps
       of a window are deterministic.
-    - `bin_mean` [branch, bin, sample, d_model]: features of the bins about the mean of the whole window; weighted by
-      `bin_steps` they average to its features. `innerear.gram.time_bins` has their products.
+    - `bin_mean` [branch, bin, sample, d_model]: features of the bins about the mean of the whole window;
+      weighted by `bin_steps` they average to its features. `innerear.gram.time_bins` has their products.
     - `centred_share` [branch, step]: energy about the mean ÷ total energy. `top3_share`: energy in the three
       largest dimensions ÷ total energy. `deterministic` bool: equal for all samples, or with less energy
       about the mean, over all dimensions, than rounding to the stored dtype gives.

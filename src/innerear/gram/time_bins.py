@@ -16,7 +16,8 @@ def bin_seconds(gram: GramSource) -> np.ndarray:
 
 
 def bin_gram(gram: GramSource, branch: str) -> np.ndarray:
-    """Return inner products of all bins of all samples, float32 [N * bins, N * bins]; row sample × bins + bin.
+    """Return inner products of all bins of all samples, float32 [N * bins, N * bins]; row sample × bins +
+    bin.
 
     About the mean of the whole window: the bins, weighted by `bin_steps`, average to its features.
     """

@@ -193,7 +193,7 @@ def estimate(
     pairs : whether the matrices of steps are kept for all pairs of samples.
     """
     timeline, width = architecture.timeline(duration, stride), architecture.d_model
-    n, steps = n_prompts * n_seeds, timeline.n_steps
+    steps = timeline.n_steps
     pads = 2 * architecture.max_delay
     return Estimate(
         n_prompts=n_prompts,
@@ -205,12 +205,7 @@ def estimate(
         + sum(_stack_bytes(architecture, timeline, one, replayed=True) for one in captures),
         audio_bytes=2 * int(duration * architecture.sample_rate),
         gram_bytes=_gram_bytes(
-            n_prompts,
-            n_seeds,
-            pads + ceil((steps - pads) / steps_per_matrix),
-            n_bins,
-            width,
-            pairs=pairs,
+            n_prompts, n_seeds, pads + ceil((steps - pads) / steps_per_matrix), n_bins, width, pairs=pairs
         ),
         # A block has 16 d² weights (self- and cross-attention 4 d² each, feed-forward 8 d²); while loading,
         # they are in memory in float32 and in the checkpoint's float16.
@@ -223,9 +218,9 @@ def _gram_bytes(
 ) -> int:
     """Return the bytes of a layer's Gram file, all float32.
 
-    Sums over pairs of seeds of each step (or group) and window, by pair of prompts; inner products and standardised
-    cosines of each window, with `pairs` of each step too; features of windows and bins; lengths and products with
-    the mean of each step.
+    Sums over pairs of seeds of each step (or group) and window, by pair of prompts; inner products and
+    standardised cosines of each window, with `pairs` of each step too; features of windows and bins; lengths
+    and products with the mean of each step.
     """
     n = n_prompts * n_seeds
     sums = _SUMS * n_prompts * (n_prompts + 1) // 2 * (n_matrices + _WINDOWS)
