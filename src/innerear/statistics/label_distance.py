@@ -23,7 +23,8 @@ def prompt_means(kernel: np.ndarray, design: Design) -> np.ndarray:
 def permuted_sums(weights: np.ndarray, kernel: np.ndarray, permutations: np.ndarray) -> np.ndarray:
     """Return Σ weights ∘ kernel [m, cells] under relabelings [m, P] of the prompts.
 
-    Of symmetric weights [P, P] with any diagonal, symmetric kernels [cells, P, P] and `Design.prompt_permutations`.
+    Of symmetric weights [P, P] with any diagonal, symmetric kernels [cells, P, P] and
+    `Design.prompt_permutations`.
     """
     i, j = np.triu_indices(len(weights))
     flat = np.ascontiguousarray((kernel + kernel.swapaxes(1, 2))[:, i, j].T)  # [pairs, cells]
@@ -38,13 +39,13 @@ def permuted_sums(weights: np.ndarray, kernel: np.ndarray, permutations: np.ndar
 class Distance:
     """Cross-validated squared distance between labels (Walther et al. 2016), between whole templates.
 
-    For each pair of labels, the difference of their means in one template times that in another, averaged over all
-    pairs of templates that hold both labels, then over pairs of labels. Two templates' noise is independent, so the
-    expectation is the true squared distance, 0 without effect; an estimate may be negative. Without templates the
-    folds of `Design.folds` take their place.
+    For each pair of labels, the difference of their means in one template times that in another, averaged
+    over all pairs of templates that hold both labels, then over pairs of labels. Two templates' noise is
+    independent, so the expectation is the true squared distance, 0 without effect; an estimate may be
+    negative. Without templates the folds of `Design.folds` take their place.
 
-    For a rating: the squared length of the change per unit of the rating. Of two templates' covariances with it, over
-    the product of its sums of squares there: templates of little spread in the rating count little.
+    For a rating: the squared length of the change per unit of the rating. Of two templates' covariances with
+    it, over the product of its sums of squares there: templates of little spread in the rating count little.
 
     Attributes
     ----------
@@ -80,8 +81,9 @@ class Distance:
     def fold_products(self, kernel: np.ndarray, permutations: np.ndarray) -> np.ndarray:
         """Return each fold's differences times each other fold's, [m, F, F, cells], under relabelings [m, P].
 
-        Averaged over pairs of their templates, of kernel [cells, P, P]; the mean off the diagonal is the distance
-        where folds are equally large. NaN on the diagonal, and where two folds hold no two labels in common.
+        Averaged over pairs of their templates, of kernel [cells, P, P]; the mean off the diagonal is the
+        distance where folds are equally large. NaN on the diagonal, and where two folds hold no two labels
+        in common.
         """
         n, blocked, mass = self.folds.max() + 1, self.design.blocked, np.abs(self.weights)
         result = np.full((len(permutations), n, n, len(kernel)), np.nan)
@@ -99,7 +101,8 @@ class Distance:
 
 
 def flipped_fold_products(contrasts: np.ndarray, design: Design) -> np.ndarray:
-    """Return `Distance.fold_products` [m', F, F, cells] under each of `Design.flips`, of contrasts [cells, T, T].
+    """Return `Distance.fold_products` [m', F, F, cells] under each of `Design.flips`, of contrasts [cells,
+    T, T].
 
     Row 0 is the observed one. NaN on the diagonal.
     """
@@ -184,11 +187,11 @@ class Explained(Anova):
     def dispersion(self, kernel: np.ndarray, permutations: np.ndarray) -> np.ndarray:
         """Return how unequally labels disperse: the largest ÷ the smallest median distance, [m, cells].
 
-        Distances of prompts to the mean of their label, without template means (Anderson 2006). Each is divided by
-        what its share in that mean takes off it; the median of a label heeds no single prompt. For a rating: the
-        share of the distances' variance that the rating explains. Residuals, free of template and label means, are
-        permuted, and distances computed anew: permuting the distances themselves finds too much, since one mean made
-        all of a label's few distances.
+        Distances of prompts to the mean of their label, without template means (Anderson 2006). Each is
+        divided by what its share in that mean takes off it; the median of a label heeds no single prompt.
+        For a rating: the share of the distances' variance that the rating explains. Residuals, free of
+        template and label means, are permuted, and distances computed anew: permuting the distances
+        themselves finds too much, since one mean made all of a label's few distances.
         """
         rest, basis = self.remove - self.label, self.directions.T  # [P, P], [P, d]
         residual = rest @ kernel @ rest

@@ -11,8 +11,8 @@ from innerear.statistics.pieces import pieces
 class PromptPairs:
     """Turns sums over pairs of seeds [cells, P, P] into means, and knows which pairs can be compared.
 
-    What seeds do to labels is common to all templates that share the seeds, so two clips of one seed are alike for
-    another reason than their label. The mean over *other* seeds is free of it.
+    What seeds do to labels is common to all templates that share the seeds, so two clips of one seed are
+    alike for another reason than their label. The mean over *other* seeds is free of it.
 
     Attributes
     ----------
@@ -50,7 +50,8 @@ class PromptPairs:
 
 
 class Units:
-    """Sums of matrices [cells, P, P] over the prompts of each two units: templates, or prompts without them."""
+    """Sums of matrices [cells, P, P] over the prompts of each two units: templates, or prompts without
+    them."""
 
     def __init__(self, design: Design) -> None:
         self.design = design
@@ -70,7 +71,8 @@ class Units:
 
         Parameters
         ----------
-        values : [cells, U, U] sums over pairs of units, `mass` [U, U] the numbers that were summed. A pair of two
+        values : [cells, U, U] sums over pairs of units, `mass` [U, U] the numbers that were summed. A pair
+            of two
             units counts as often as both were drawn, pairs within a unit as often as it was.
 
         Returns
@@ -86,7 +88,9 @@ class Units:
             weights[:, diagonal, diagonal] = counts[rows]
             weights = weights.reshape(len(weights), -1).astype(float)
             n = (weights @ total)[:, None]
-            result[rows] = np.divide(weights @ flat, n, out=np.full((len(n), len(values)), np.nan), where=n > 0)
+            result[rows] = np.divide(
+                weights @ flat, n, out=np.full((len(n), len(values)), np.nan), where=n > 0
+            )
         return result
 
     @property

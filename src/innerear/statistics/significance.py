@@ -19,10 +19,7 @@ ALPHA = 0.05
 #: what moved behind null maxima: labels between prompts, or the signs of templates
 PERMUTATION, FLIP = "labels", "signs"
 #: for either, the columns of the score, of the corrected p, and of the least p
-_CORRECTED = {
-    PERMUTATION: ("score", "p_corrected", "min_p"),
-    FLIP: ("flip_score", "p_flip_corrected", None),
-}
+_CORRECTED = {PERMUTATION: ("score", "p_corrected", "min_p"), FLIP: ("flip_score", "p_flip_corrected", None)}
 #: share of bootstraps that may lack a statistic and be dropped; with more there is no interval
 MAX_DROPPED = 0.05
 
@@ -186,7 +183,7 @@ def correct_over(
     null = pd.concat(nulls, ignore_index=True)
     for kind, (scored, corrected, least) in _CORRECTED.items():
         if scored in table:
-            of_kind = null[null["moved"] == kind]
+            of_kind = null.iloc[np.flatnonzero(null["moved"] == kind)]
             table[corrected] = _corrected(table, of_kind, by, scored, corrected, least)
     families = np.full(len(table), "", object)
     for key, rows in _rows_by(table, by).items():
@@ -227,7 +224,8 @@ def null_table(
     ----------
     rows : for each family a mapping with the naming columns `by`, and its `Significance.null_max`; shorter
         than m if fewer permutations were used (then NaN), empty without a null.
-    permutations, flips : `Design.permutation_hash` and `Design.flip_hash` of the tables behind them. Rows whose
+    permutations, flips : `Design.permutation_hash` and `Design.flip_hash` of the tables behind them. Rows
+        whose
         mapping has ``moved: "signs"`` are of flips.
     """
     named = [{"moved": PERMUTATION} | dict(name) for name, _ in rows]
