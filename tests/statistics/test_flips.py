@@ -1,4 +1,5 @@
-"""Sign flips of templates: all of them where there are few, the same everywhere, exact, and joined over layers."""
+"""Sign flips of templates: all of them where there are few, the same everywhere, exact, and joined over
+layers."""
 
 import numpy as np
 import pandas as pd

@@ -351,12 +351,13 @@ def fit_shape(curves: np.ndarray, shapes: np.ndarray) -> tuple[np.ndarray, np.nd
     Return the number of the shape and its height, both [m].
     """
     centred = shapes - shapes.mean(axis=1, keepdims=True)
-    energy = np.maximum((centred**2).sum(axis=1), np.finfo(float).tiny)
+    energy = np.sqrt(np.maximum((centred**2).sum(axis=1), np.finfo(float).tiny))
+    centred /= energy[:, None]
     chosen, height = np.empty(len(curves), int), np.empty(len(curves))
     for rows in pieces(len(curves), 1, _CURVES_AT_ONCE):
         products = curves[rows] @ centred.T  # [m, n]
-        chosen[rows] = (products**2 / energy).argmax(axis=1)
-        height[rows] = np.take_along_axis(products / energy, chosen[rows, None], axis=1)[:, 0]
+        best = np.abs(products).argmax(axis=1)
+        chosen[rows], height[rows] = best, products[np.arange(len(best)), best] / energy[best]
     return chosen, height
 
 

@@ -4,6 +4,7 @@ Both are linear in the Gram matrix of the prompts, and relabeling permutes the w
 relabelings are the rows of one matrix product.
 """
 
+from functools import cached_property
 from itertools import combinations
 
 import numpy as np
@@ -193,20 +194,19 @@ class Explained(Anova):
         template and label means, are permuted, and distances computed anew: permuting the distances
         themselves finds too much, since one mean made all of a label's few distances.
         """
-        rest, basis = self.remove - self.label, self.directions.T  # [P, P], [P, d]
+        rest, basis = self.remove - self.label, self.directions  # [P, P], [d, P]
         residual = rest @ kernel @ rest
         kept = np.maximum(np.diagonal(rest), np.finfo(float).eps)
+        both = (basis[:, None] * basis).reshape(-1, basis.shape[1])  # [d * d, P]
         result = np.empty((len(permutations), len(kernel)))
         for rows in pieces(len(permutations), basis.size, at_most=2**22):
             stand_in = permutations[rows]  # [m, P]
-            moved = basis[np.argsort(stand_in, axis=1)].transpose(1, 0, 2)  # [P, m, d]
-            flat = np.ascontiguousarray(moved).reshape(len(basis), -1)
+            moved = np.ascontiguousarray(basis[:, np.argsort(stand_in, axis=1)].swapaxes(1, 2))  # [d, P, m]
             for cell, inner in enumerate(residual):
-                along = (inner @ flat).reshape(moved.shape)
-                corner = np.einsum("pmd,pme->mde", moved, along, optimize=True)
-                along = along[stand_in, np.arange(len(stand_in))[:, None]]  # [m, P, d]
-                squared = np.diagonal(inner)[stand_in] - 2 * (along * basis).sum(axis=-1)
-                squared += ((basis @ corner) * basis).sum(axis=-1)
+                along = inner @ moved  # [d, P, m]
+                products = np.diagonal(inner)[:, None] - 2 * np.einsum("dpm,dpm->pm", moved, along)
+                corner = np.einsum("dpm,epm->mde", moved, along, optimize=True).reshape(len(stand_in), -1)
+                squared = np.take_along_axis(products.T, stand_in, axis=1) + corner @ both
                 result[rows, cell] = self._unequal(np.sqrt(np.maximum(squared, 0) / kept))
         return result
 
@@ -216,6 +216,11 @@ class Explained(Anova):
             about = distances @ self.remove
             total = np.maximum((about**2).sum(axis=1), np.finfo(float).tiny)
             return ((about @ self.directions.T) ** 2).sum(axis=1) / total
-        members = self.design.targets.T > 0  # [Q, P]
-        medians = np.stack([np.median(distances[:, one], axis=1) for one in members])
-        return medians.max(axis=0) / np.maximum(medians.min(axis=0), np.finfo(float).tiny)
+        medians = [np.median(distances[:, of], axis=1) for of in self._members]
+        least, most = np.minimum.reduce(medians), np.maximum.reduce(medians)
+        return most / np.maximum(least, np.finfo(float).tiny)
+
+    @cached_property
+    def _members(self) -> list[np.ndarray]:
+        """The prompts of each label."""
+        return [np.flatnonzero(of) for of in self.design.targets.T]

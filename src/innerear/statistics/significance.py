@@ -129,12 +129,14 @@ def percentile_interval(
     cells = np.isfinite(estimate)
     if not cells.any() or not len(boots):
         return low, high, "none: nothing to resample"
-    whole = np.isfinite(boots[:, cells]).all(axis=1)
+    drawn = np.ascontiguousarray(boots[:, cells].T)  # quantiles of rows are much faster
+    whole = np.isfinite(drawn).all(axis=0)
     dropped = 1 - whole.mean()
     if dropped > MAX_DROPPED:
         return low, high, f"none: {dropped:.0%} of resamples hold no such pairs"
     tails = [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2]
-    low[cells], high[cells] = np.quantile(boots[np.ix_(whole, cells)], tails, axis=0)
+    drawn = drawn if whole.all() else drawn[:, whole]
+    low[cells], high[cells] = np.quantile(drawn, tails, axis=1, overwrite_input=True)
     return low, high, f"{CONFIDENCE:.0%} of {len(boots)} bootstraps of {resampled}"
 
 
