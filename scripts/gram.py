@@ -1,6 +1,7 @@
 """Read one layer of every stack once and write its Gram matrices."""
 
 from innerear.gram.layer_pass import stacks_gram
+from innerear.gram.prompt_sums import Prompts
 from innerear.io.log import log_to
 from innerear.io.tables import read_table
 from innerear.stacks import GramFile, stacks_hash
@@ -16,5 +17,7 @@ with log_to(snakemake.log[0]):
         contents=samples["content_sha256"],
         n_bins=snakemake.params.bins,
         steps_per_matrix=snakemake.params.steps_per_matrix,
+        prompts=Prompts.of(samples),
+        pairs=snakemake.params.pairs,
     )
     GramFile.write(snakemake.output[0], arrays, coords, attrs | {"stacks_sha256": stacks_hash(samples)})

@@ -55,7 +55,8 @@ class Stored(Measured):
 
 
 def stored_products(products):
-    """What `best_layers` reads of one layer with one branch: fold products [1 + m, F, F], a fold a template."""
+    """What `best_layers` reads of one layer with one branch: fold products [1 + m, F, F], a fold a
+    template."""
     axes = ("branch", "relabeling", "fold", "fold_2")
     boots = (("branch", "bootstrap"), np.zeros((1, 2)))
     n = products.shape[-1]

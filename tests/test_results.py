@@ -131,7 +131,8 @@ def test_a_name_that_is_not_there_is_named(folder, ask, message):
         ask(open_study(folder))
 
 
-def test_a_folder_that_is_no_study_says_which_there_are(folder, tmp_path):
+def test_a_folder_that_is_no_study_says_which_there_are(folder, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path / "..")  # where no results lie
     with pytest.raises(InputError, match=r"tinny holds no study.*there are .*results/tiny"):
         open_study(folder.parent / "tinny")
     with pytest.raises(InputError, match="a study that has run"):

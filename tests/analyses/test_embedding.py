@@ -27,7 +27,7 @@ def grams(design, n_bins=4):
     gram = Stored(
         {
             "window_gram": (("branch", "window"), np.stack([x @ x.T, 0 * x @ x.T])[:, None]),
-            "bin_gram": (("branch",), np.stack([y @ y.T, 0 * y @ y.T])),
+            "bin_mean": (("branch", "bin"), np.stack([y, 0 * y]).reshape(2, -1, n_bins, 20).swapaxes(1, 2)),
             "bin_start": (("bin",), 5 * np.arange(n_bins)),
             "bin_steps": (("bin",), np.full(n_bins, 5)),
             "seconds": (("step",), np.arange(5 * n_bins) / 50),

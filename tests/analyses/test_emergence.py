@@ -96,7 +96,8 @@ def test_sudden_and_gradual_are_told_apart(sudden, gradual):
         < one(gradual, "held-out error, step")["estimate"]
     )
     assert one(sudden, RISE_TIME)["estimate"] < 5
-    # A logistic of scale 5 rises in 2 ln 9 × 5 = 22 steps; the share of variance saturates, so it rises faster.
+    # A logistic of scale 5 rises in 2 ln 9 × 5 = 22 steps; the share of variance saturates, so it rises
+    # faster.
     assert 8 <= one(gradual, RISE_TIME)["estimate"] <= 30
     shares = sudden[sudden["statistic"].str.startswith("held-out error") & (sudden["branch"] == "uncond")]
     assert shares["preferred"].sum() == pytest.approx(1)
@@ -204,7 +205,9 @@ def test_the_curves_of_folds_average_to_the_distance():
     own, rest = emergence._curves(products)
     expected = np.einsum("pq,spq->s", distance.weights, kernel)
     np.testing.assert_allclose(own[0].mean(axis=0), expected)
-    np.testing.assert_allclose(rest[0, 2], np.nanmean(np.delete(np.delete(products[0], 2, 0), 2, 1), axis=(0, 1)))
+    np.testing.assert_allclose(
+        rest[0, 2], np.nanmean(np.delete(np.delete(products[0], 2, 0), 2, 1), axis=(0, 1))
+    )
     flipped = flipped_fold_products(distance.contrasts(kernel), design)
     np.testing.assert_allclose(flipped[0], products[0])
 
@@ -306,7 +309,9 @@ def test_the_map_corrects_the_interaction_over_layers():
     tested = rows(table, statistic=INTERACTION)
     assert (tested["p_corrected"] >= tested["p"]).all()
     assert (tested["family"] == "layers of a branch").all()
-    shapes = table["statistic"].str.startswith("held-out error") & ~table["statistic"].str.contains("constant")
+    shapes = table["statistic"].str.startswith("held-out error") & ~table["statistic"].str.contains(
+        "constant"
+    )
     untested = table[~table["statistic"].isin([INTERACTION, RISE]) & ~shapes]
     assert untested["p"].isna().all()
     assert untested["null"].str.startswith("none: ").all()

@@ -40,7 +40,7 @@ def test_without_a_test_the_map_says_why(answers):
 
 def test_bands_of_curves_are_the_intervals(answers):
     figure = discriminability_curves(answers.discriminability, model="nano", contrast="emotion")
-    assert "95% of 50 bootstraps of templates, then seeds" in figure.get_suptitle()
+    assert "95% of 50 bootstraps of templates" in figure.get_suptitle()
     panel = panels(figure)[4]  # second row, uncond
     rows = rows_of(answers.discriminability, over="steps", statistic=EVIDENCE, branch="uncond", layer=0)
     rows = rows.sort_values("step")

@@ -99,8 +99,10 @@ def test_strata_have_five_curves_with_bands(study):
     named = [line for line in panel.lines if not line.get_label().startswith("_")]
     assert len(named) == 5
     assert len(panel.collections) == 5
-    assert "95% of 50 bootstraps of templates, then seeds" in figure.get_suptitle()
-    assert "no band where too many resamples hold no such pairs" in figure.get_suptitle()
+    assert "95% of 50 bootstraps of templates" in figure.get_suptitle()
+    lacking = study.similarity.assign(interval="none: 50% of resamples hold no such pairs")
+    title = strata_curves(lacking, model="nano").get_suptitle()
+    assert "no band where too many resamples hold no such pairs" in title
 
 
 def test_every_figure_is_drawn_under_its_file_name(study):

@@ -155,19 +155,20 @@ def test_the_estimate_agrees_with_the_arithmetic_of_the_largest_model(settings):
 
 def test_a_gram_that_cannot_fit_is_refused_with_settings_that_make_it_fit(settings):
     settings["seeds"] = list(range(30))  # 1,200 samples
+    Study.from_settings(settings, SCHEMA)
+    with pytest.raises(InputError, match=r"gram\.pairs: false fits"):
+        Study.from_settings(settings | {"gram": {"pairs": True}}, SCHEMA)
+    settings |= {"seeds": [0, 1], "counterfactual": {"enabled": False}}
+    limit = 0.8 * Study.from_settings(settings, SCHEMA).estimate.gram_bytes / 2**30
     with pytest.raises(InputError, match=r"gram\.steps_per_matrix: (\d+) fits") as refused:
-        Study.from_settings(settings | {"gram": {"bins": 5}}, SCHEMA)
+        Study.from_settings(settings | {"gram": {"max_gib": limit}}, SCHEMA)
     size = int(re.search(r"steps_per_matrix: (\d+)", str(refused.value))[1])
-    study = Study.from_settings(settings | {"gram": {"bins": 5, "steps_per_matrix": size}}, SCHEMA)
-    assert study.estimate.gram_bytes <= 4 * 2**30
+    smaller = {"max_gib": limit, "steps_per_matrix": size}
+    assert Study.from_settings(settings | {"gram": smaller}, SCHEMA).estimate.gram_bytes <= limit * 2**30
     with pytest.raises(InputError, match="fits"):
-        Study.from_settings(settings | {"gram": {"bins": 5, "steps_per_matrix": size - 1}}, SCHEMA)
-    with pytest.raises(InputError, match=r"steps_per_matrix: \d+ with gram\.bins: (\d+) fits") as refused:
-        Study.from_settings(settings | {"gram": {"bins": 30}}, SCHEMA)
-    size, bins = map(int, re.search(r"matrix: (\d+) with gram\.bins: (\d+)", str(refused.value)).groups())
-    Study.from_settings(settings | {"gram": {"bins": bins, "steps_per_matrix": size}}, SCHEMA)
-    with pytest.raises(InputError, match=r"even gram\.steps_per_matrix: 21 with gram\.bins: 2 does not fit"):
-        Study.from_settings(settings | {"gram": {"max_gib": 0.1}}, SCHEMA)
+        Study.from_settings(settings | {"gram": smaller | {"steps_per_matrix": size - 1}}, SCHEMA)
+    with pytest.raises(InputError, match=r"even gram\.steps_per_matrix: 21 does not fit"):
+        Study.from_settings(settings | {"gram": {"max_gib": 0.001}}, SCHEMA)
 
 
 def test_half_precision_on_a_cpu_is_refused_before_any_work(settings):

@@ -169,7 +169,7 @@ rule design:
 
 
 rule gram:
-    """Read one layer of every stack once and keep its Gram matrices: per step, window and time bin."""
+    """Read one layer of every stack once and keep its inner products: sums per step and window, and means of time bins."""
     input:
         samples=rules.gate.output.samples,
     output:
@@ -179,6 +179,7 @@ rule gram:
     params:
         bins=config["gram"]["bins"],
         steps_per_matrix=config["gram"]["steps_per_matrix"],
+        pairs=config["gram"]["pairs"],
         site=SITE,
     script:
         "../../scripts/gram.py"

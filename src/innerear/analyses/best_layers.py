@@ -27,8 +27,8 @@ def best_layers(layers: Mapping[int, GramSource], design: Design, *, model: str)
     Common columns. Each branch and layer has its rank (1 is best) with the interval of its ranks over
     bootstraps. Each branch has the distance of the layer that was *chosen on the other templates*, measured
     on the template held out, averaged over templates (layer −1; `chosen` lists the choices). Choosing
-    the best of many layers does not inflate it. Its nulls choose anew under every relabeling and every sign flip of
-    templates; `p_corrected` and `p_flip_corrected` are max-T over branches.
+    the best of many layers does not inflate it. Its nulls choose anew under every relabeling and every sign
+    flip of templates; `p_corrected` and `p_flip_corrected` are max-T over branches.
     """
     numbers = sorted(layers)
     branches = layers[numbers[0]].labels("branch")
@@ -58,8 +58,9 @@ def best_layers(layers: Mapping[int, GramSource], design: Design, *, model: str)
     )
     if products.shape[-1] > 2 and not design.why_no_flips():
         contrasts = np.array([layers[n].read("contrasts") for n in numbers], float)  # [L, C, T, T]
-        flipped = flipped_fold_products(contrasts.reshape(-1, *contrasts.shape[2:]), design)  # [m', F, F, L * C]
-        flipped = flipped.transpose(3, 0, 1, 2).reshape(*contrasts.shape[:2], *flipped.shape[:3])
+        lead, flat = contrasts.shape[:2], contrasts.reshape(-1, *contrasts.shape[2:])
+        flipped = np.moveaxis(flipped_fold_products(flat, design), -1, 0)  # [L * C, m', F, F]
+        flipped = flipped.reshape(*lead, *flipped.shape[1:])
         record_flip_null(table, np.arange(len(ranks), len(table)), design, _confirmed(flipped)[0])
     return table.reindex(columns=columns("branch", "window", "statistic", *INTERVAL, "chosen"))
 

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from innerear.gram.reading import GramSource
-from innerear.gram.time_bins import bin_seconds
+from innerear.gram.time_bins import bin_gram, bin_seconds
 from innerear.statistics.design import Design
 from innerear.statistics.finding import Finding
 from innerear.statistics.table import INTERVAL, LayerResult, blank, columns
@@ -166,11 +166,11 @@ def _trajectories(gram: GramSource, branch: str, scores: np.ndarray, design: Des
     """Project the prompt means of every bin on the axes of the clip averages, [P, bins, components].
 
     The axes are combinations of samples, V = Xᵀ U S⁻¹ with X the centred clip averages. Those are averages
-    of the bins, weighted by their steps, so the projection needs only `bin_gram`.
+    of the bins, weighted by their steps, so the projection needs only the products of bins.
     """
     steps = np.asarray(gram.read("bin_steps"), float)
     n_bins, n_samples = len(steps), design.n_samples
-    inner = gram.read("bin_gram", branch=branch).reshape(n_samples * n_bins, n_samples, n_bins)
+    inner = bin_gram(gram, branch).reshape(n_samples * n_bins, n_samples, n_bins)
     with_clips = inner @ (steps / steps.sum())  # [N * bins, N] bins times centred clip averages
     squares = (scores**2).sum(axis=0)  # S²
     # bins · V = bins · Xᵀ U S⁻¹, and scores = U S, so U S⁻¹ = scores / S²

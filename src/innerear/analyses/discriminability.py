@@ -1,8 +1,8 @@
 """Where and when a layer distinguishes labels: layer × step × branch, from sums over prompts alone.
 
-One question, seen three ways. The cross-validated squared distance leads, since it has a true zero: between templates,
-over pairs of other seeds. PERMANOVA ω² is the same as a share of variance. Held-out probes on prompt means show how
-well a label can be decoded. Inner products allow no scaling per dimension.
+One question, seen three ways. The cross-validated squared distance leads, since it has a true zero: between
+templates, over pairs of other seeds. PERMANOVA ω² is the same as a share of variance. Held-out probes on
+prompt means show how well a label can be decoded. Inner products allow no scaling per dimension.
 """
 
 from dataclasses import dataclass
@@ -67,19 +67,20 @@ def of_layer(gram: GramSource, design: Design) -> LayerResult:
     """Measure how far apart one layer's labels are, at every complete step and in every window.
 
     One row per branch, statistic and step or window. For `best_layers`, of the whole window: `fold_products`
-    [branch, relabeling, fold, fold_2], relabeling 0 the observed one, `contrasts` [branch, template, template_2], and
-    `bootstraps` [branch, bootstrap] of its distance. Statistics:
+    [branch, relabeling, fold, fold_2], relabeling 0 the observed one, `contrasts` [branch, template,
+    template_2], and `bootstraps` [branch, bootstrap] of its distance. Statistics:
 
     - cross-validated distance, `Distance`, from pairs of other seeds (of all seeds where there is one), ÷ the
       samples' mean squared distance from their mean, which makes layers comparable; 0 without effect.
     - PERMANOVA ω² and dispersion, `Explained`, of prompt means.
-    - evidence of probes on prompt means, −∞ … 1, 0 without effect; balanced accuracy of prompts, chance 1 / number
-      of labels; macro AUC, chance ½ (for ratings the concordance index alone), over pairs of one held-out template.
+    - evidence of probes on prompt means, −∞ … 1, 0 without effect; balanced accuracy of prompts, chance 1 /
+      number of labels; macro AUC, chance ½ (for ratings the concordance index alone), over pairs of one
+      held-out template.
 
     Tests are one-sided, by relabeling prompts within templates; the distance also by sign flips of templates.
-    `p_corrected` and `p_flip_corrected` are max-T over the steps (or windows) of this layer and branch. Accuracy and
-    AUC are tested in windows only. Without templates folds follow the labels: probes are fitted anew under each of
-    the first 99 permutations, and tested in windows only. Cells without variance are NaN.
+    `p_corrected` and `p_flip_corrected` are max-T over the steps (or windows) of this layer and branch.
+    Accuracy and AUC are tested in windows only. Without templates folds follow the labels: probes are fitted
+    anew under each of the first 99 permutations, and tested in windows only. Cells without variance are NaN.
     """
     cells, branches = analysed_cells(gram), gram.labels("branch")
     whole = int(np.flatnonzero(cells["window"] == "whole")[0])
@@ -97,9 +98,7 @@ def of_layer(gram: GramSource, design: Design) -> LayerResult:
         "contrasts": ("branch", "template", "template_2"),
         "bootstraps": ("branch", "bootstrap"),
     }
-    arrays = {
-        name: (of, np.array([one[name] for one in stored], np.float32)) for name, of in axes.items()
-    }
+    arrays = {name: (of, np.array([one[name] for one in stored], np.float32)) for name, of in axes.items()}
     sizes = {axis: n for of, values in arrays.values() for axis, n in zip(of, values.shape, strict=True)}
     coords = {axis: np.arange(n, dtype=np.int32) for axis, n in sizes.items()}
     coords |= {"branch": np.array(branches)}
@@ -110,7 +109,8 @@ COLUMNS = columns("branch", "over", "step", "seconds", "window", "statistic", *I
 
 
 class _Branch:
-    """All statistics of one branch's sums over pairs of seeds [cells, P, P], all pairs and those of one seed."""
+    """All statistics of one branch's sums over pairs of seeds [cells, P, P], all pairs and those of one
+    seed."""
 
     def __init__(self, every: np.ndarray, same: np.ndarray, design: Design) -> None:
         self.pairs, self.units = PromptPairs(design), Units(design)
@@ -134,8 +134,10 @@ class _Branch:
         unknown = np.full(len(self.prompts), np.nan)
         return [_Statistic(name, unknown, self.untested, self.untested) for name in names]
 
-    def _measured(self, name: str, estimate: np.ndarray, *rest: np.ndarray, **further) -> _Statistic:
-        return _Statistic(name, np.where(self.varies, estimate, np.nan), *rest, **further)
+    def _measured(
+        self, name: str, estimate: np.ndarray, null: np.ndarray, boots: np.ndarray, **further
+    ) -> _Statistic:
+        return _Statistic(name, np.where(self.varies, estimate, np.nan), null, boots, **further)
 
     def _distance(self) -> _Statistic:
         if self.distance is None or not self.distance.possible:

@@ -67,18 +67,21 @@ def of_layer(gram: GramSource, design: Design, branches: Sequence[str] = BRANCHE
     One row per branch and statistic. From the cross-validated distance at every complete step, ÷ the samples'
     variance, of each fold (a template, up to ten) with the others:
 
-    - held-out rise: the distance after the onset less that before it, negative for a fall; the onset is located on
-      the other folds. Tested two-sided by relabeling and by sign flips of templates, which both say that no step
-      has an effect. The interval is over folds, and nowhere narrower than the rises under relabeling are.
+    - held-out rise: the distance after the onset less that before it, negative for a fall; the onset is
+      located on the other folds. Tested two-sided by relabeling and by sign flips of templates, which both
+      say that no step has an effect. The interval is over folds, and nowhere narrower than the rises under
+      relabeling are.
     - distance before and after the onset, with one-sided 95 % bounds.
-    - onset: the first step after the one change of mean that fits best (binary segmentation); rise time from 10 to
-      90 % of a logistic fit.
-    - held-out error of each of `SHAPES`, fitted on the other folds, ÷ that of the constant. A shape is tested: is
-      its error less than under relabeling? `preferred` is the share of bootstraps in which it has the least.
+    - onset: the first step after the one change of mean that fits best (binary segmentation); rise time from
+      10 to 90 % of a logistic fit.
+    - held-out error of each of `SHAPES`, fitted on the other folds, ÷ that of the constant. A shape is
+      tested: is its error less than under relabeling? `preferred` is the share of bootstraps in which it has
+      the least.
 
-    `finish` says what follows, in `answer`. In every branch, from the features' averages over the first and last 10 %
-    of steps: the cross-validated distance of labels in the *difference* last − first, tested by relabeling and by
-    flips (is it another code?), both distances, and the difference of distances (is there more of it?).
+    `finish` says what follows, in `answer`. In every branch, from the features' averages over the first and
+    last 10 % of steps: the cross-validated distance of labels in the *difference* last − first, tested by
+    relabeling and by flips (is it another code?), both distances, and the difference of distances (is there
+    more of it?).
 
     Raises
     ------
@@ -112,8 +115,9 @@ COLUMNS = columns("branch", "window", "statistic", "unit", *INTERVAL, "interval"
 def finish(table: pd.DataFrame) -> pd.DataFrame:
     """Say what the corrected tests allow; withhold onsets and rise times where nothing emerges.
 
-    A label *emerges* where the rise is significant over layers, its interval lies above 0, and the distance before
-    the onset is shown to be below `SMALLEST`. Else it is there from the first complete step, or nothing is shown.
+    A label *emerges* where the rise is significant over layers, its interval lies above 0, and the distance
+    before the onset is shown to be below `SMALLEST`. Else it is there from the first complete step, or
+    nothing is shown.
     """
     for _, rows in table.groupby(["layer", "branch"], sort=False).groups.items():
         mine = table.loc[rows]
@@ -136,10 +140,7 @@ def _answer(rows: pd.DataFrame) -> tuple[str, bool]:
     if changes and rise["estimate"] > 0 and before["ci_hi"] < SMALLEST:
         return "emerges", True
     if not changes:
-        return (
-            "there from the first complete step; no change is shown" if there else "no change is shown",
-            False,
-        )
+        return ("there from the first complete step; " if there else "") + "no change is shown", False
     moves = f"{'rises' if rise['estimate'] > 0 else 'falls'} by {abs(rise['estimate']):.2f}"
     if there:
         return f"there from the first complete step, and then {moves}", False
@@ -165,7 +166,8 @@ def _table(rows: Sequence[dict[str, Any]], branch: str, design: Design) -> pd.Da
 
 
 def _kernel(gram: GramSource, branch: str, steps: np.ndarray, design: Design) -> np.ndarray:
-    """Products of prompts over other seeds [S, P, P] ÷ the samples' variance; 0 where all samples are equal."""
+    """Products of prompts over other seeds [S, P, P] ÷ the samples' variance; 0 where all samples are
+    equal."""
     every, same = (read_sums(gram, branch, GRAM, pairs)[: len(steps)] for pairs in (ALL, SAME))
     return _relative(every, same, design)
 
@@ -178,9 +180,9 @@ def _relative(every: np.ndarray, same: np.ndarray, design: Design) -> np.ndarray
 def _curves(products: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return each fold's own curve, and that of the others, both [m, F, S], of fold products [m, F, F, S].
 
-    A fold's own is twice its mean product with the others less what these have without it. In the distance, a fold's
-    noise counts twice: in its own differences and in the mean that the others' are compared with. So these curves
-    average to the distance, and their noise is each fold's own.
+    A fold's own is twice its mean product with the others less what these have without it. In the distance,
+    a fold's noise counts twice: in its own differences and in the mean that the others' are compared with.
+    So these curves average to the distance, and their noise is each fold's own.
     """
     n = products.shape[1]
     with_others = np.nansum(products, axis=2)  # [m, F, S]
@@ -204,9 +206,9 @@ def _emergence(
         *_located(own[0], steps, seconds, design),
         *_shape_rows(own, rest, design),
     ]
-    table, family = _table(rows, branch, design), {"family": "this layer and branch"}
+    table, family = _table(rows, branch, design), "this layer and branch"
     row = np.array([0])
-    maxima = record(table, row, design, np.abs(changes.mean())[None], np.abs(null)[:, None], **family)
+    maxima = record(table, row, design, np.abs(changes.mean())[None], np.abs(null)[:, None], family=family)
     if not design.why_no_flips():
         flipped = _curves(flipped_fold_products(distance.contrasts(kernel), design))
         flipped = np.abs(_held_out_changes(*flipped).mean(axis=1))[:, None]
@@ -216,7 +218,9 @@ def _emergence(
     for number, name in enumerate(SHAPES[1:], start=1):
         mine = np.flatnonzero(table["statistic"] == shape_error(name))
         found = -table["estimate"].to_numpy(float)[mine]
-        maxima += record(table, mine, design, found, -ratios[:, number, None], standardise=False, **family)
+        maxima += record(
+            table, mine, design, found, -ratios[:, number, None], standardise=False, family=family
+        )
     return table, maxima
 
 
@@ -284,7 +288,8 @@ def _located(own: np.ndarray, steps: np.ndarray, seconds: np.ndarray, design: De
 
 
 def _shape_errors(own: np.ndarray, rest: np.ndarray) -> np.ndarray:
-    """Held-out squared error of each shape, [m, shapes, F]: fitted on the others' curves, judged on a fold's own."""
+    """Held-out squared error of each shape, [m, shapes, F]: fitted on the others' curves, judged on a fold's
+    own."""
     n_steps = own.shape[-1]
     candidates = (step_shapes(n_steps), logistic_shapes(n_steps)[0], np.linspace(0, 1, n_steps)[None])
     errors = np.empty((len(own), len(SHAPES), own.shape[1]))
@@ -346,12 +351,13 @@ def fit_shape(curves: np.ndarray, shapes: np.ndarray) -> tuple[np.ndarray, np.nd
     Return the number of the shape and its height, both [m].
     """
     centred = shapes - shapes.mean(axis=1, keepdims=True)
-    energy = np.maximum((centred**2).sum(axis=1), np.finfo(float).tiny)
+    energy = np.sqrt(np.maximum((centred**2).sum(axis=1), np.finfo(float).tiny))
+    centred /= energy[:, None]
     chosen, height = np.empty(len(curves), int), np.empty(len(curves))
     for rows in pieces(len(curves), 1, _CURVES_AT_ONCE):
         products = curves[rows] @ centred.T  # [m, n]
-        chosen[rows] = (products**2 / energy).argmax(axis=1)
-        height[rows] = np.take_along_axis(products / energy, chosen[rows, None], axis=1)[:, 0]
+        best = np.abs(products).argmax(axis=1)
+        chosen[rows], height[rows] = best, products[np.arange(len(best)), best] / energy[best]
     return chosen, height
 
 

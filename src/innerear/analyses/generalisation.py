@@ -13,6 +13,7 @@ import pandas as pd
 from innerear.analyses.discriminability import AUC, CONCORDANCE, EVIDENCE
 from innerear.errors import InputError
 from innerear.gram.reading import GramSource
+from innerear.gram.time_bins import bin_gram
 from innerear.statistics.cells import estimates, rounded
 from innerear.statistics.design import Design
 from innerear.statistics.finding import Finding
@@ -63,7 +64,7 @@ def of_layer(gram: GramSource, design: Design) -> LayerResult:
     ------
     InputError: a Gram file without time bins.
     """
-    if "bin_gram" not in gram:
+    if "bin_mean" not in gram:
         raise InputError("the Gram file has no time bins: set gram.bins to 2 or more")
     if design.why_no_folds:
         return LayerResult(blank({"statistic": [EVIDENCE]}, design, null=f"none: {design.why_no_folds}"))
@@ -82,7 +83,7 @@ def _over_time(gram: GramSource, design: Design) -> list[_Cells]:
     """Cells of all pairs of time bins, one set per branch."""
     found, means, rows = [], design.of_prompts(), design.rows
     for branch in gram.labels("branch"):
-        products = gram.read("bin_gram", branch=branch)
+        products = bin_gram(gram, branch)
         n_bins = len(products) // design.n_samples
         products = products.reshape(design.n_samples, n_bins, design.n_samples, n_bins)
         products = products[rows].mean(axis=1, dtype=float)[:, :, rows].mean(axis=3)  # [P, bins, P, bins]

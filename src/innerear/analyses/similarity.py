@@ -1,8 +1,8 @@
 """How similar samples are inside the model: cosine matrices, curves over five strata of pairs, CKA.
 
 Raw cosines of residual streams are near 1, because all samples share a large mean. They are kept as a
-*diagnostic* only. The tests use features centred within their template, z-scored or not, and compare pairs of prompts
-with other seeds, since two prompts with the same seed share their sampling noise.
+*diagnostic* only. The tests use features centred within their template, z-scored or not, and compare pairs
+of prompts with other seeds, since two prompts with the same seed share their sampling noise.
 """
 
 from collections.abc import Sequence
@@ -236,17 +236,17 @@ def of_layer(gram: GramSource, design: Design) -> LayerResult:
     One row per branch, measure, statistic and complete step or window; and `matrices`
     [measure, branch, window, sample, sample_2], the cosines of the whole clip.
 
-    Statistics are the mean cosine of each stratum and the effects in `EFFECTS`, with 95 % percentile intervals over
-    bootstraps of templates (or prompts). The emotion effects are of cosines between states *centred within their
-    template*, all others of states centred on the mean of all samples: on that mean, labels of unlike dispersion
-    differ by what they lose in length. For a rating the strata are those of the emotions, and `CORRELATIONS` replace
-    the emotion effects: correlations of two prompts' mean cosine with the distance of their ratings (after Mantel
-    1967), positive if near ratings go with high cosines.
+    Statistics are the mean cosine of each stratum and the effects in `EFFECTS`, with 95 % percentile
+    intervals over bootstraps of templates (or prompts). The emotion effects are of cosines between states
+    *centred within their template*, all others of states centred on the mean of all samples: on that mean,
+    labels of unlike dispersion differ by what they lose in length. For a rating the strata are those of the
+    emotions, and `CORRELATIONS` replace the emotion effects: correlations of two prompts' mean cosine with
+    the distance of their ratings (after Mantel 1967), positive if near ratings go with high cosines.
 
-    The effect (or correlation) from pairs of *other seeds* is tested, one-sided, by permuting labels within templates
-    and by sign flips of templates; that of one seed only where templates share their only seed. `p_corrected` is
-    max-T over the steps (or windows) of this layer and branch. Cells without variance (`deterministic`) or without
-    pairs are NaN, with the reason in `null`.
+    The effect (or correlation) from pairs of *other seeds* is tested, one-sided, by permuting labels within
+    templates and by sign flips of templates; that of one seed only where templates share their only seed.
+    `p_corrected` is max-T over the steps (or windows) of this layer and branch. Cells without variance
+    (`deterministic`) or without pairs are NaN, with the reason in `null`.
     """
     pairs, cells, branches = _Pairs(design), analysed_cells(gram), gram.labels("branch")
     frames, maxima, matrices = [], [], []

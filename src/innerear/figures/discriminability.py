@@ -7,7 +7,14 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from innerear.analyses.best_layers import HELD_OUT, RANK
-from innerear.analyses.discriminability import AUC, CONCORDANCE, DISPERSION, DISTANCE, EVIDENCE, OMEGA
+from innerear.analyses.discriminability import (
+    AUC,
+    CONCORDANCE,
+    DISPERSION,
+    DISTANCE,
+    EVIDENCE,
+    RATING_DISPERSION,
+)
 from innerear.figures.grid import Grid, draw_band
 from innerear.figures.maps import Steps, draw_estimates
 from innerear.figures.style import BRANCH_COLOURS, BRANCHES, DIVERGING, SEQUENTIAL, styled
@@ -23,12 +30,14 @@ from innerear.figures.tables import (
 
 _UNITS = {
     DISTANCE: "distance²\n÷ variance",
-    OMEGA: "ω²",
-    DISPERSION: "dispersion\nF ratio",
+    DISPERSION: "dispersion,\nlargest ÷ smallest",
+    RATING_DISPERSION: "dispersion,\nshare explained",
     EVIDENCE: "probe\nevidence",
     AUC: "macro AUC",
     CONCORDANCE: "concordance",
 }
+#: statistics that begin at a value, for scales of one colour
+_LOWEST = {DISPERSION: 1, RATING_DISPERSION: 0}
 _CHANCE = {AUC: 0.5, CONCORDANCE: 0.5}
 
 
@@ -43,18 +52,19 @@ def draw(table: pd.DataFrame, best: pd.DataFrame, *, model: str, contrast: str) 
 
 @styled
 def discriminability_maps(table: pd.DataFrame, *, model: str, contrast: str) -> Figure:
-    """Draw distance, ω², dispersion and probe evidence, layer × step; what is not significant is hatched.
+    """Draw distance, dispersion and probe evidence, layer × step; what is not significant is hatched.
 
     One row per statistic, each with a colour scale of its own, one column per branch.
     """
-    table = rows_of(table, over="steps", statistic=[DISTANCE, OMEGA, DISPERSION, EVIDENCE])
+    table = rows_of(table, over="steps", statistic=[DISTANCE, DISPERSION, RATING_DISPERSION, EVIDENCE])
     steps, layers, names = Steps.of(table), sorted(distinct(table, "layer")), _present(table)
     title = f"How far apart {contrast} lies in the layers, {model}"
     rows, columns = {"statistic": names}, {"branch": distinct(table, "branch")}
     grid = Grid(title, how_tested(table), rows, columns, panel=(3.3, 1.8), sides=["layer"] * len(names))
     for panel, where in grid:
         limit = largest(rows_of(table, statistic=where["statistic"]), share=0.995)
-        lowest, colours = (0, SEQUENTIAL) if where["statistic"] == DISPERSION else (-limit, DIVERGING)
+        lowest, colours = _LOWEST.get(where["statistic"], -limit), DIVERGING
+        colours = SEQUENTIAL if where["statistic"] in _LOWEST else colours
         draw_estimates(panel, rows_of(table, **where), layers, steps, (lowest, limit), colours)
     for row, name in enumerate(names):
         grid.bar(_UNITS[name], row)
@@ -100,7 +110,7 @@ def layer_ranks(table: pd.DataFrame, best: pd.DataFrame, *, model: str, contrast
     branches, n_perm = distinct(table, "branch"), best["n_perm"].to_numpy(int).max()
     tested = f"; confirmation: {n_perm} permutations, corrected over branches" if n_perm else ""
     title = f"Which layer distinguishes {contrast} best? {model}, whole clip"
-    n = f"{n_prompts(best)}; bars: 95 % of hierarchical bootstraps{tested}"
+    n = f"{n_prompts(best)}; bars: 95 % of bootstraps of templates{tested}"
     tops = [f"{BRANCHES.get(branch, branch)}\n{_confirmation(best, branch)}" for branch in branches]
     rows, sides = {"statistic": [DISTANCE, RANK]}, [_UNITS[DISTANCE], "rank (1 is best)"]
     grid = Grid(title, n, rows, {"branch": branches}, panel=(3.2, 1.9), sides=sides, tops=tops)

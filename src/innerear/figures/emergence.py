@@ -1,4 +1,4 @@
-"""Evidence and onsets over the steps, and the first against the last 10 % of steps."""
+"""Distances and onsets over the steps, and the first against the last 10 % of steps."""
 
 import pandas as pd
 from matplotlib.axes import Axes
@@ -24,28 +24,30 @@ def draw(table: pd.DataFrame, curves: pd.DataFrame, *, model: str, contrast: str
 
 @styled
 def emergence_curves(table: pd.DataFrame, curves: pd.DataFrame, *, model: str, contrast: str) -> Figure:
-    """Draw held-out evidence over the steps, with the onset where there is one.
+    """Draw the cross-validated distance over the steps, and what `finish` says of it.
 
     One row per layer (six at most, spread evenly), one column each for uncond and delta.
     """
     onsets, curves = rows_of(table, statistic=ONSET), rows_of(curves, statistic=DISTANCE, over="steps")
-    title = f"When {contrast} emerges, {model}: evidence of held-out probes"
+    title = f"When {contrast} emerges, {model}: cross-validated distance² ÷ variance"
     rows = {"layer": spread_evenly(distinct(curves, "layer"))}
     branches = [branch for branch in distinct(table, "branch") if branch != "cond"]
-    n = f"{n_prompts(table)}; bands: 95 % of hierarchical bootstraps"
+    n = f"{n_prompts(table)}; bands: 95 % of bootstraps of templates"
     n = n if branches else NO_BRANCH.format(branch="uncond")
     columns = {"branch": branches or ["uncond"]}
     grid = Grid(title, n, rows, columns, panel=(4.2, 1.25), sides="layer {}", sharey=True)
     grid.zero()
     for panel, where in grid if branches else ():
         draw_band(panel, rows_of(curves, **where), "step", BRANCH_COLOURS[where["branch"]])
-        _onset(panel, rows_of(onsets, unit="step", **where).dropna(subset=["estimate"]))
+        answers = rows_of(table, statistic=RISE, **where)["answer"]
+        found = rows_of(onsets, unit="step", **where).dropna(subset=["estimate"])
+        _onset(panel, found, "".join(answers.fillna("").astype(str)[:1]))
     grid.step_axis(Steps.of(curves))
     return grid.figure
 
 
-def _onset(axes: Axes, found: pd.DataFrame) -> None:
-    text = "no rise, no onset"
+def _onset(axes: Axes, found: pd.DataFrame, answer: str) -> None:
+    text = answer or "no onset"
     if len(found):
         value, low, high = found[["estimate", "ci_lo", "ci_hi"]].to_numpy(float)[0]
         axes.axvspan(low, high, color="black", alpha=0.15, linewidth=0)
@@ -62,7 +64,7 @@ def early_late(table: pd.DataFrame, *, model: str, contrast: str) -> Figure:
     """
     questions = {INTERACTION: "another code?\ndistance² ÷ variance", DIFFERENCE: "more of it?\ndifference"}
     how = how_tested(rows_of(table, statistic=INTERACTION), marked=f"upper row filled: p ≤ {ALPHA}")
-    how += "\nbars: 95 % of hierarchical bootstraps"
+    how += "\nbars: 95 % of bootstraps of templates"
     title = f"Last against first 10 % of steps: {contrast}, {model}"
     columns = {"branch": sorted(distinct(table, "branch"), key=list(BRANCHES).index)}
     rows, sides = {"statistic": list(questions)}, list(questions.values())

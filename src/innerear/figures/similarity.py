@@ -138,11 +138,13 @@ def strata_curves(table: pd.DataFrame, *, model: str) -> Figure:
 
 @styled
 def effect_map(table: pd.DataFrame, *, model: str) -> Figure:
-    """Draw the effect of the labels, layer × step, same and other seed; what is not significant is hatched.
+    """Draw the effect of the labels that is tested, layer × step; what is not significant is hatched.
 
     One row per effect (for ratings, their correlation), one column per branch.
     """
     table = rows_of(table, measure=CENTRED, over="steps", statistic=list(TESTED))
+    tested = table.iloc[np.flatnonzero(table["p"].notna())]
+    table = rows_of(table, statistic=distinct(tested, "statistic")) if len(tested) else table
     effects, layers, steps = distinct(table, "statistic"), sorted(distinct(table, "layer")), Steps.of(table)
     rated, limit = effects[0] in CORRELATIONS, largest(table)
     of_rating = f"Correlation of centred cosine with nearness of ratings, {model}"

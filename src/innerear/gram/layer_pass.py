@@ -49,7 +49,7 @@ def layer_gram(
     complete : bool [S]; windows and bins cover the complete steps only.
     branches : names of the C stored branches. With cond and uncond, delta = cond − uncond is computed from
         float32 features and added as a third.
-    n_bins : time bins of `bin_gram`.
+    n_bins : time bins of `bin_mean`.
     steps_per_matrix : complete steps to average before samples are compared, see `CoarseSteps`. An entry of
         the axis ``step`` is then a group; its coordinate is the group's first step.
     memory_mb : limit of two blocks of steps, as stored: a thread reads the next block while one is computed.
@@ -73,9 +73,8 @@ def layer_gram(
     - `window_mean` [branch, window, sample, d_model]; `window_gram`, `window_standardised` [branch, window,
       sample, sample_2]: features averaged over whole, first and last 10 %, deciles. Zero and NaN if all steps
       of a window are deterministic.
-    - `bin_gram` [branch, sample_bin, sample_bin_2], sample_bin = sample × n_bins + bin; centred on the mean
-    of
-      the whole window: the bins, weighted by `bin_steps`, average to the whole window's features.
+    - `bin_mean` [branch, bin, sample, d_model]: features of the bins about the mean of the whole window;
+      weighted by `bin_steps` they average to its features. `innerear.gram.time_bins` has their products.
     - `centred_share` [branch, step]: energy about the mean ÷ total energy. `top3_share`: energy in the three
       largest dimensions ÷ total energy. `deterministic` bool: equal for all samples, or with less energy
       about the mean, over all dimensions, than rounding to the stored dtype gives.

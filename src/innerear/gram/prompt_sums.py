@@ -1,8 +1,8 @@
 """Sums over the seeds of prompts, which stand for a step's N × N matrices.
 
-Permutations move whole prompts, so distances, effects and strata are functions of sums over pairs of seeds: of all
-pairs, and of those with the same seed. Inner products are summed as they are. Cosines are formed first, since a
-cosine of sums is not the sum of cosines.
+Permutations move whole prompts, so distances, effects and strata are functions of sums over pairs of seeds:
+of all pairs, and of those with the same seed. Inner products are summed as they are. Cosines are formed
+first, since a cosine of sums is not the sum of cosines.
 """
 
 from dataclasses import dataclass
@@ -13,8 +13,8 @@ import pandas as pd
 
 from innerear.gram.reading import GramSource
 
-#: which products are summed: inner products; cosines of states centred within their template, or on the mean of all
-#: samples; the two of z-scored states; cosines of states as they are
+#: which products are summed: inner products; cosines of states centred within their template, or on the mean
+#: of all samples; the two of z-scored states; cosines of states as they are
 MEASURES = GRAM, TEMPLATE, CENTRED, TEMPLATE_SCORED, SCORED, RAW = (
     *("gram", "template", "centred", "template_standardised", "standardised", "raw"),
 )
@@ -24,7 +24,8 @@ PAIRS = ALL, SAME = "all", "same"
 
 @dataclass(frozen=True)
 class Prompts:
-    """The prompt [N] of each sample, its seed and its template, each by number from 0; seeds may differ by template.
+    """The prompt [N] of each sample, its seed and its template, each by number from 0; seeds may differ by
+    template.
 
     Every prompt has R samples. Template numbers are 0 throughout where templates are no blocks.
     """
@@ -37,7 +38,9 @@ class Prompts:
     def of(cls, samples: pd.DataFrame) -> "Prompts":
         """Take them from a sample sheet; prompts are numbered in order of appearance, as in a `Design`."""
         prompt_of = pd.factorize(samples["prompt_id"].astype(str))[0]
-        templates = samples["template"].astype(str) if "template" in samples else pd.Series([""] * len(samples))
+        templates = (
+            samples["template"].astype(str) if "template" in samples else pd.Series([""] * len(samples))
+        )
         template_of, names = pd.factorize(templates)
         blocked = 1 < len(names) < prompt_of.max() + 1
         return cls(prompt_of, pd.factorize(samples["seed"])[0], template_of * blocked)
@@ -61,7 +64,9 @@ class Prompts:
 
     def within_templates(self, products: np.ndarray) -> np.ndarray:
         """Return inner products [..., N, N] of states without their template's mean."""
-        groups = np.equal.outer(np.arange(self.template_of.max() + 1), self.template_of).astype(float)  # [T, N]
+        groups = np.equal.outer(np.arange(self.template_of.max() + 1), self.template_of).astype(
+            float
+        )  # [T, N]
         means = groups / groups.sum(axis=1, keepdims=True)
         rows = means @ products  # [..., T, N]
         between = (rows @ means.T)[..., self.template_of[:, None], self.template_of]
@@ -69,7 +74,8 @@ class Prompts:
         return products - rows - rows.swapaxes(-1, -2) + between
 
     def sums(self, products: np.ndarray, cosines: bool = True) -> np.ndarray:
-        """Sum products [C, N, N], or the cosines of them, over pairs of seeds: float32 [C, 2, pairs of prompts].
+        """Sum products [C, N, N], or the cosines of them, over pairs of seeds: float32 [C, 2, pairs of
+        prompts].
 
         All pairs, then those of one seed, for the pairs of prompts p ≤ q. NaN where a sample has no length.
         """
@@ -122,7 +128,8 @@ def all_sums(prompts: Prompts, gram: np.ndarray, scored: np.ndarray, raw: np.nda
 
     Parameters
     ----------
-    gram, scored, raw : [C, N, N] inner products of centred states, of z-scored ones, and of those as they are.
+    gram, scored, raw : [C, N, N] inner products of centred states, of z-scored ones, and of those as they
+        are.
     """
     within = [prompts.within_templates(one) for one in (gram, scored)]
     found = [prompts.sums(gram, cosines=False)]
@@ -133,5 +140,3 @@ def all_sums(prompts: Prompts, gram: np.ndarray, scored: np.ndarray, raw: np.nda
 def coordinates() -> dict[str, np.ndarray]:
     """Return the coordinates of the axes of measures and pairs."""
     return {"measure": np.array(MEASURES), "pairs": np.array(PAIRS)}
-
-

@@ -1,17 +1,13 @@
-"""Averages over windows and time bins, and their Gram matrices."""
+"""Averages over windows and time bins, and the Gram matrices of windows."""
 
 from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from innerear.gram.products import inner_products, set_aside
 from innerear.gram.prompt_sums import Prompts, all_sums
 from innerear.gram.reading import cosine
 from innerear.stacks.gram_file import Arrays
-
-# Rows of `bin_gram` computed at once: float64 never doubles its memory.
-_ROWS_AT_ONCE = 256
 
 
 class WindowSums:
@@ -90,14 +86,15 @@ def window_arrays(
         arrays["window_sums"] = (axes, by_window.transpose(1, 2, 3, 0, 4))
     spans = list(windows.values())[len(names) :]
     edges = np.array(spans, np.int32).reshape(-1, 2)
-    bins = _bin_grams(sums, weights, windows["whole"], spans)
-    arrays["bin_gram"] = (("branch", "sample_bin", "sample_bin_2"), bins)
+    bins = _bin_means(sums, weights, windows["whole"], spans)
+    arrays["bin_mean"] = (("branch", "bin", "sample", "d_model"), bins)
     arrays["bin_start"], arrays["bin_steps"] = (("bin",), edges[:, 0]), (("bin",), edges[:, 1] - edges[:, 0])
     return arrays
 
 
 def _window(centred: np.ndarray, mean: np.ndarray, deterministic: np.bool) -> tuple[np.ndarray, np.ndarray]:
-    """Return the Gram matrix of a window's features [N, D] about their mean [D], and that of them z-scored."""
+    """Return the Gram matrix of a window's features [N, D] about their mean [D], and that of them
+    z-scored."""
     if deterministic:
         centred = np.zeros_like(centred)
     scale = centred.std(axis=0)
@@ -106,25 +103,14 @@ def _window(centred: np.ndarray, mean: np.ndarray, deterministic: np.bool) -> tu
     return centred @ centred.T, scored @ scored.T
 
 
-def _bin_grams(
+def _bin_means(
     sums: WindowSums, weights: np.ndarray, whole: tuple[int, int], spans: Sequence[tuple[int, int]]
 ) -> np.ndarray:
-    """Return products of the bins about the whole window's mean, float32 [C, N * bins, N * bins]."""
+    """Return features of the bins about the whole window's mean, float32 [C, bins, N, D]."""
     centre = sums.average(weights, *whole)[1]
     n_samples, d_model = sums.centred.shape[2:]
-    bins = np.empty((len(weights), n_samples, len(spans), d_model), np.float32)
+    bins = np.empty((len(weights), len(spans), n_samples, d_model), np.float32)
     for b, span in enumerate(spans):
         centred, mean = sums.average(weights, *span)
-        bins[:, :, b] = centred + (mean - centre)[:, None]
-    rows = bins.reshape(len(weights), -1, d_model)
-    _, large = set_aside(rows, np.einsum("cnd,cnd->cd", rows, rows))
-    products = np.empty((len(weights), rows.shape[1], rows.shape[1]), np.float32)
-    # The upper triangle, and its mirror image.
-    for start in range(0, rows.shape[1], _ROWS_AT_ONCE):
-        stop = start + _ROWS_AT_ONCE
-        for features, wide, result in zip(rows, large, products, strict=True):
-            upper = inner_products(features[start:stop], features[start:])
-            upper += wide[start:stop] @ wide[start:].T
-            result[start:stop, start:] = upper
-            result[start:, start:stop] = upper.T
-    return products
+        bins[:, b] = centred + (mean - centre)[:, None]
+    return bins

@@ -20,8 +20,8 @@ def estimates(
 ) -> pd.DataFrame:
     """Return rows of estimates [cells] with intervals of bootstraps [m, cells], and without a test yet.
 
-    `cells` has columns that say which cell; `columns` are further ones, or in place of the interval's. `resampled` is
-    what bootstraps resample, if not `Design.resampled`.
+    `cells` has columns that say which cell; `columns` are further ones, or in place of the interval's.
+    `resampled` is what bootstraps resample, if not `Design.resampled`.
     """
     return blank(cells, design, **with_interval(estimate, boots, resampled or design.resampled) | columns)
 
@@ -68,8 +68,9 @@ def record_by_over(
     for over in dict.fromkeys(table["over"]):
         mine = np.flatnonzero(table["over"] == over)
         family = f"{over} of this layer and branch"
-        how = {"family": family, "why_not": why_not, "moved": moved}
-        maxima += record(table, mine, design, estimate[mine], null[:, mine], **how)
+        maxima += record(
+            *(table, mine, design, estimate[mine], null[:, mine]), family=family, why_not=why_not, moved=moved
+        )
         if contrasts is not None:
             maxima += record_flips(table, mine, design, contrasts[mine])
     table["null"] = reasons.fillna(table["null"])

@@ -1,8 +1,8 @@
 """Sign flips of whole templates: a second null, which does not ask that all labels are equally dispersed.
 
 Permuting labels within templates also rejects where labels differ in spread alone. Under a sign flip each
-template keeps its contrasts between labels and only their sign is drawn anew. That is exact where templates are
-independent and a template's contrasts are as likely as their opposites.
+template keeps its contrasts between labels and only their sign is drawn anew. That is exact where templates
+are independent and a template's contrasts are as likely as their opposites.
 """
 
 import hashlib

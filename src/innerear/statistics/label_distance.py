@@ -4,6 +4,7 @@ Both are linear in the Gram matrix of the prompts, and relabeling permutes the w
 relabelings are the rows of one matrix product.
 """
 
+from functools import cached_property
 from itertools import combinations
 
 import numpy as np
@@ -23,7 +24,8 @@ def prompt_means(kernel: np.ndarray, design: Design) -> np.ndarray:
 def permuted_sums(weights: np.ndarray, kernel: np.ndarray, permutations: np.ndarray) -> np.ndarray:
     """Return Σ weights ∘ kernel [m, cells] under relabelings [m, P] of the prompts.
 
-    Of symmetric weights [P, P] with any diagonal, symmetric kernels [cells, P, P] and `Design.prompt_permutations`.
+    Of symmetric weights [P, P] with any diagonal, symmetric kernels [cells, P, P] and
+    `Design.prompt_permutations`.
     """
     i, j = np.triu_indices(len(weights))
     flat = np.ascontiguousarray((kernel + kernel.swapaxes(1, 2))[:, i, j].T)  # [pairs, cells]
@@ -38,13 +40,13 @@ def permuted_sums(weights: np.ndarray, kernel: np.ndarray, permutations: np.ndar
 class Distance:
     """Cross-validated squared distance between labels (Walther et al. 2016), between whole templates.
 
-    For each pair of labels, the difference of their means in one template times that in another, averaged over all
-    pairs of templates that hold both labels, then over pairs of labels. Two templates' noise is independent, so the
-    expectation is the true squared distance, 0 without effect; an estimate may be negative. Without templates the
-    folds of `Design.folds` take their place.
+    For each pair of labels, the difference of their means in one template times that in another, averaged
+    over all pairs of templates that hold both labels, then over pairs of labels. Two templates' noise is
+    independent, so the expectation is the true squared distance, 0 without effect; an estimate may be
+    negative. Without templates the folds of `Design.folds` take their place.
 
-    For a rating: the squared length of the change per unit of the rating. Of two templates' covariances with it, over
-    the product of its sums of squares there: templates of little spread in the rating count little.
+    For a rating: the squared length of the change per unit of the rating. Of two templates' covariances with
+    it, over the product of its sums of squares there: templates of little spread in the rating count little.
 
     Attributes
     ----------
@@ -80,8 +82,9 @@ class Distance:
     def fold_products(self, kernel: np.ndarray, permutations: np.ndarray) -> np.ndarray:
         """Return each fold's differences times each other fold's, [m, F, F, cells], under relabelings [m, P].
 
-        Averaged over pairs of their templates, of kernel [cells, P, P]; the mean off the diagonal is the distance
-        where folds are equally large. NaN on the diagonal, and where two folds hold no two labels in common.
+        Averaged over pairs of their templates, of kernel [cells, P, P]; the mean off the diagonal is the
+        distance where folds are equally large. NaN on the diagonal, and where two folds hold no two labels
+        in common.
         """
         n, blocked, mass = self.folds.max() + 1, self.design.blocked, np.abs(self.weights)
         result = np.full((len(permutations), n, n, len(kernel)), np.nan)
@@ -99,7 +102,8 @@ class Distance:
 
 
 def flipped_fold_products(contrasts: np.ndarray, design: Design) -> np.ndarray:
-    """Return `Distance.fold_products` [m', F, F, cells] under each of `Design.flips`, of contrasts [cells, T, T].
+    """Return `Distance.fold_products` [m', F, F, cells] under each of `Design.flips`, of contrasts [cells,
+    T, T].
 
     Row 0 is the observed one. NaN on the diagonal.
     """
@@ -184,26 +188,25 @@ class Explained(Anova):
     def dispersion(self, kernel: np.ndarray, permutations: np.ndarray) -> np.ndarray:
         """Return how unequally labels disperse: the largest ÷ the smallest median distance, [m, cells].
 
-        Distances of prompts to the mean of their label, without template means (Anderson 2006). Each is divided by
-        what its share in that mean takes off it; the median of a label heeds no single prompt. For a rating: the
-        share of the distances' variance that the rating explains. Residuals, free of template and label means, are
-        permuted, and distances computed anew: permuting the distances themselves finds too much, since one mean made
-        all of a label's few distances.
+        Distances of prompts to the mean of their label, without template means (Anderson 2006). Each is
+        divided by what its share in that mean takes off it; the median of a label heeds no single prompt.
+        For a rating: the share of the distances' variance that the rating explains. Residuals, free of
+        template and label means, are permuted, and distances computed anew: permuting the distances
+        themselves finds too much, since one mean made all of a label's few distances.
         """
-        rest, basis = self.remove - self.label, self.directions.T  # [P, P], [P, d]
+        rest, basis = self.remove - self.label, self.directions  # [P, P], [d, P]
         residual = rest @ kernel @ rest
         kept = np.maximum(np.diagonal(rest), np.finfo(float).eps)
+        both = (basis[:, None] * basis).reshape(-1, basis.shape[1])  # [d * d, P]
         result = np.empty((len(permutations), len(kernel)))
         for rows in pieces(len(permutations), basis.size, at_most=2**22):
             stand_in = permutations[rows]  # [m, P]
-            moved = basis[np.argsort(stand_in, axis=1)].transpose(1, 0, 2)  # [P, m, d]
-            flat = np.ascontiguousarray(moved).reshape(len(basis), -1)
+            moved = np.ascontiguousarray(basis[:, np.argsort(stand_in, axis=1)].swapaxes(1, 2))  # [d, P, m]
             for cell, inner in enumerate(residual):
-                along = (inner @ flat).reshape(moved.shape)
-                corner = np.einsum("pmd,pme->mde", moved, along, optimize=True)
-                along = along[stand_in, np.arange(len(stand_in))[:, None]]  # [m, P, d]
-                squared = np.diagonal(inner)[stand_in] - 2 * (along * basis).sum(axis=-1)
-                squared += ((basis @ corner) * basis).sum(axis=-1)
+                along = inner @ moved  # [d, P, m]
+                products = np.diagonal(inner)[:, None] - 2 * np.einsum("dpm,dpm->pm", moved, along)
+                corner = np.einsum("dpm,epm->mde", moved, along, optimize=True).reshape(len(stand_in), -1)
+                squared = np.take_along_axis(products.T, stand_in, axis=1) + corner @ both
                 result[rows, cell] = self._unequal(np.sqrt(np.maximum(squared, 0) / kept))
         return result
 
@@ -213,6 +216,11 @@ class Explained(Anova):
             about = distances @ self.remove
             total = np.maximum((about**2).sum(axis=1), np.finfo(float).tiny)
             return ((about @ self.directions.T) ** 2).sum(axis=1) / total
-        members = self.design.targets.T > 0  # [Q, P]
-        medians = np.stack([np.median(distances[:, one], axis=1) for one in members])
-        return medians.max(axis=0) / np.maximum(medians.min(axis=0), np.finfo(float).tiny)
+        medians = [np.median(distances[:, of], axis=1) for of in self._members]
+        least, most = np.minimum.reduce(medians), np.maximum.reduce(medians)
+        return most / np.maximum(least, np.finfo(float).tiny)
+
+    @cached_property
+    def _members(self) -> list[np.ndarray]:
+        """The prompts of each label."""
+        return [np.flatnonzero(of) for of in self.design.targets.T]

@@ -6,13 +6,14 @@ import numpy as np
 
 from innerear.statistics.design import Design
 from innerear.statistics.pieces import pieces
+from innerear.statistics.resampling import shared_once
 
 
 class PromptPairs:
     """Turns sums over pairs of seeds [cells, P, P] into means, and knows which pairs can be compared.
 
-    What seeds do to labels is common to all templates that share the seeds, so two clips of one seed are alike for
-    another reason than their label. The mean over *other* seeds is free of it.
+    What seeds do to labels is common to all templates that share the seeds, so two clips of one seed are
+    alike for another reason than their label. The mean over *other* seeds is free of it.
 
     Attributes
     ----------
@@ -50,7 +51,8 @@ class PromptPairs:
 
 
 class Units:
-    """Sums of matrices [cells, P, P] over the prompts of each two units: templates, or prompts without them."""
+    """Sums of matrices [cells, P, P] over the prompts of each two units: templates, or prompts without
+    them."""
 
     def __init__(self, design: Design) -> None:
         self.design = design
@@ -70,24 +72,29 @@ class Units:
 
         Parameters
         ----------
-        values : [cells, U, U] sums over pairs of units, `mass` [U, U] the numbers that were summed. A pair of two
-            units counts as often as both were drawn, pairs within a unit as often as it was.
+        values : [cells, U, U] sums over pairs of units, symmetric.
+        mass : [U, U] the numbers that were summed. A pair of two units counts as often as both were drawn,
+            pairs
+            within a unit as often as it was.
 
         Returns
         -------
         NaN where a resample holds no such pair.
         """
-        counts = self.design.bootstraps().units
-        flat, total = values.reshape(len(values), -1).T, mass.ravel()
-        result = np.empty((len(counts), len(values)))
-        diagonal = np.arange(self.n)
-        for rows in pieces(len(counts), mass.size):
-            weights = counts[rows, :, None] * counts[rows, None]
-            weights[:, diagonal, diagonal] = counts[rows]
-            weights = weights.reshape(len(weights), -1).astype(float)
+        i, j = np.triu_indices(self.n)
+        twice = np.where(i == j, 1.0, 2.0)
+        flat, total = (values[:, i, j] * twice).T, mass[i, j] * twice
+        result = np.empty((len(self._counts), len(values)))
+        for rows in pieces(len(result), len(i)):
+            weights = shared_once(self._counts[rows], i, j)
             n = (weights @ total)[:, None]
-            result[rows] = np.divide(weights @ flat, n, out=np.full((len(n), len(values)), np.nan), where=n > 0)
+            result[rows] = weights @ flat / np.where(n > 0, n, np.nan)
         return result
+
+    @cached_property
+    def _counts(self) -> np.ndarray:
+        """How often each bootstrap holds each unit, float64 [m, U]."""
+        return self.design.bootstraps().units.astype(float)
 
     @property
     def resampled_text(self) -> str:

@@ -11,6 +11,7 @@ from innerear.timeline import Timeline, chunk_steps
 GIB = 2**30
 _BYTES = {"float16": 2, "float32": 4}
 _GRAM_BRANCHES = 3  # cond, uncond, delta
+_SUMS = 12  # six measures, over all pairs of seeds and over those of one seed
 _WINDOWS = 13  # whole, first and last tenth, ten deciles
 # Measured overhead of HDF5: of a stack, of a layer in it (states and level), of a chunk with its checksum.
 _FILE_BYTES, _DATASET_BYTES, _CHUNK_BYTES = 15_500, 1500, 22
@@ -180,6 +181,7 @@ def estimate(
     stride: float,
     n_bins: int,
     steps_per_matrix: int = 1,
+    pairs: bool = False,
 ) -> Estimate:
     """Compute the sizes of a study.
 
@@ -187,10 +189,11 @@ def estimate(
     ----------
     capture, captures : sites, layers (numbers), branches and dtype of what is recorded, and of replays.
     duration, stride : seconds of a clip; share of its windows, if it has several.
-    n_bins, steps_per_matrix : time bins of the stacked Gram matrix; steps that each other matrix covers.
+    n_bins, steps_per_matrix : time bins; steps that each matrix covers.
+    pairs : whether the matrices of steps are kept for all pairs of samples.
     """
     timeline, width = architecture.timeline(duration, stride), architecture.d_model
-    n, steps = n_prompts * n_seeds, timeline.n_steps
+    steps = timeline.n_steps
     pads = 2 * architecture.max_delay
     return Estimate(
         n_prompts=n_prompts,
@@ -201,21 +204,28 @@ def estimate(
         stack_bytes=_stack_bytes(architecture, timeline, capture)
         + sum(_stack_bytes(architecture, timeline, one, replayed=True) for one in captures),
         audio_bytes=2 * int(duration * architecture.sample_rate),
-        gram_bytes=_gram_bytes(n, pads + ceil((steps - pads) / steps_per_matrix), n_bins, width),
+        gram_bytes=_gram_bytes(
+            n_prompts, n_seeds, pads + ceil((steps - pads) / steps_per_matrix), n_bins, width, pairs=pairs
+        ),
         # A block has 16 d² weights (self- and cross-attention 4 d² each, feed-forward 8 d²); while loading,
         # they are in memory in float32 and in the checkpoint's float16.
         weight_bytes=(4 + 2) * 16 * architecture.n_layers * width**2,
     )
 
 
-def _gram_bytes(n_samples: int, n_matrices: int, n_bins: int, width: int) -> int:
+def _gram_bytes(
+    n_prompts: int, n_seeds: int, n_matrices: int, n_bins: int, width: int, *, pairs: bool
+) -> int:
     """Return the bytes of a layer's Gram file, all float32.
 
-    Inner products and standardised cosines of each step (or group) and window; inner products of all bins;
-    features of the windows; products with each step's mean.
+    Sums over pairs of seeds of each step (or group) and window, by pair of prompts; inner products and
+    standardised cosines of each window, with `pairs` of each step too; features of windows and bins; lengths
+    and products with the mean of each step.
     """
-    pairs = n_samples**2 * (2 * (n_matrices + _WINDOWS) + n_bins**2)
-    return 4 * _GRAM_BRANCHES * (pairs + n_samples * (_WINDOWS * width + n_matrices))
+    n = n_prompts * n_seeds
+    sums = _SUMS * n_prompts * (n_prompts + 1) // 2 * (n_matrices + _WINDOWS)
+    squares = 2 * n**2 * (_WINDOWS + pairs * n_matrices)
+    return 4 * _GRAM_BRANCHES * (sums + squares + n * (width * (_WINDOWS + n_bins) + 2 * n_matrices))
 
 
 def _stack_bytes(
@@ -278,20 +288,22 @@ def refuse_what_cannot_run(
 
 
 def _way_out(study: Estimate, architecture: Architecture, most: int, gram: Mapping) -> str:
-    """Return settings that make a layer's Gram fit: more steps per matrix first, then fewer bins."""
+    """Return settings that make a layer's Gram fit: no pairs of samples first, then more steps per matrix."""
     pads = 2 * architecture.max_delay
 
-    def fits(steps_per_matrix: int, n_bins: int) -> bool:
+    def fits(steps_per_matrix: int) -> bool:
         matrices = pads + ceil((study.n_steps - pads) / steps_per_matrix)
-        size = _gram_bytes(study.n_samples, matrices, n_bins, architecture.d_model)
-        return size <= gram["max_gib"] * GIB
+        sizes = study.n_prompts, study.n_seeds, matrices, gram["bins"], architecture.d_model
+        return _gram_bytes(*sizes, pairs=False) <= gram["max_gib"] * GIB
 
-    for n_bins in range(gram["bins"], 1, -1):
-        if fits(most, n_bins):
-            size = next(k for k in range(1, most + 1) if fits(k, n_bins))
-            bins = "" if n_bins == gram["bins"] else f" with gram.bins: {n_bins}"
-            return f"gram.steps_per_matrix: {size}{bins} fits, which compares averages over {size} steps"
-    return f"even gram.steps_per_matrix: {most} with gram.bins: 2 does not fit, so split the study"
+    without = "gram.pairs: false" if gram["pairs"] else ""
+    if without and fits(gram["steps_per_matrix"]):
+        return f"{without} fits"
+    if fits(most):
+        size = next(k for k in range(1, most + 1) if fits(k))
+        settings = " with ".join(filter(None, [f"gram.steps_per_matrix: {size}", without]))
+        return f"{settings} fits, which compares averages over {size} steps"
+    return f"even gram.steps_per_matrix: {most} does not fit, so split the study"
 
 
 def bytes_text(n_bytes: float) -> str:

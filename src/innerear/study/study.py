@@ -90,6 +90,7 @@ class Study:
             captures=list(captures.values()),
             n_bins=settings["gram"]["bins"],
             steps_per_matrix=settings["gram"]["steps_per_matrix"],
+            pairs=settings["gram"]["pairs"],
             **clip,
         )
         swap = settings["counterfactual"]["enabled"]
