@@ -1,4 +1,4 @@
-"""Alignment figures: same samples below the diagonal, seed halves above and on it."""
+"""Alignment figures: same seeds below the diagonal, seed halves above and on it."""
 
 import numpy as np
 import pytest

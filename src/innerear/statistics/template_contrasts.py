@@ -19,10 +19,11 @@ _ODD = 20
 def label_contrasts(design: Design) -> np.ndarray:
     """Return the contrasts of each template between labels as weights of prompts, [T, Q, P].
 
-    Q are the labels, or, where a template lacks one or holds it more often than another, the pairs of labels:
-    0 in templates that lack one of the two, and scaled by how many hold both. For a rating it is one
-    covariance. The mean product of two templates, summed over Q, is the cross-validated squared distance
-    between two labels, averaged over the pairs of labels.
+    Q are the labels, or, where a template lacks one or holds it more often than another, the pairs of
+    labels: 0 in templates that lack one of the two, and scaled by how many hold both. The mean product of two
+    templates, summed over Q, is the cross-validated squared distance between two labels, averaged over the
+    pairs of labels. For a rating Q is one covariance, scaled to be the distance between ratings that are two
+    standard deviations apart.
 
     Examples
     --------
@@ -32,7 +33,9 @@ def label_contrasts(design: Design) -> np.ndarray:
     [[0.71, -0.71, 0.0, 0.0], [-0.71, 0.71, 0.0, 0.0]]
     """
     if design.numeric:
-        return covariances(design.targets, design)[0][:, None]
+        weights = covariances(design.targets, design)[0][:, None]
+        size = np.sqrt((weights**2).sum() / design.n_prompts)  # the rating's spread within templates
+        return weights * (2 * design.n_blocks / (design.n_prompts * size) if size > 0 else 0.0)
     of_template = np.equal.outer(np.arange(design.n_blocks), design.block_of)  # [T, P]
     members = of_template[:, None] & design.targets.T.astype(bool)  # [T, labels, P]
     count = members.sum(axis=2, keepdims=True)
