@@ -58,7 +58,7 @@ def test_equals_the_textbook_formula_from_features():
 
 
 def test_a_finding_is_off_the_diagonal_as_a_share_of_the_ceiling():
-    """One layer twice; in the second uncond is another representation. Only different cells have the bare name."""
+    """One layer twice; in the second uncond is another representation."""
     design = make_design()
     x = data(design, 1)
     y = np.stack([x[:, 0], data(design, 2)[:, 0]], axis=1)

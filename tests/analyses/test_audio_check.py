@@ -3,13 +3,13 @@
 import numpy as np
 import pytest
 from fake_clips import clip_table, codes
-from fakes import clustered, make_design, sized
+from fakes import clustered, make_design, rows, sized
 from scipy.stats import binom, f_oneway
 from sklearn.neighbors import NearestCentroid
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from innerear.analyses.audio_check import ANOVA, audio_check, hedges_g, nearest_centroid
+from innerear.analyses.audio_check import ANOVA, HEDGES, audio_check, hedges_g, nearest_centroid
 from innerear.statistics.anova import Anova
 from innerear.statistics.significance import ALPHA
 
@@ -144,3 +144,17 @@ def test_what_cannot_be_tested_has_estimates_and_reasons():
     assert "cannot be tested: all prompts have one emotion" in result.verdict["verdict"][0]
     none = run(make_design(), np.full((40, 3), np.nan))
     assert "cannot be tested: no feature can be used" in none.verdict["verdict"][0]
+
+
+def test_flips_stand_beside_the_permutation():
+    """Feature 0 differs by emotion, feature 1 by nothing; seven templates."""
+    design, rng = make_design(7), np.random.default_rng(1)
+    values = clustered(design, (2,), 0.5, rng)
+    values[:, 0] += 3 * codes(design)
+    found = audio_check(clip_table(design, values), sized(design, 199), model="m")
+    anova = found.effects[found.effects["statistic"] == ANOVA].set_index("feature")
+    assert anova.loc["f0", "p_flip_corrected"] <= 0.05 and anova.loc["f0", "k"] == 7
+    assert anova.loc["f1", "p_flip"] > 0.05
+    pair = rows(found.effects, statistic=HEDGES, label_1="happy", label_2="calm")
+    assert pair.set_index("feature").loc["f0", "p_flip"] <= 0.05
+    assert found.classification["p_flip"][0] <= 0.05

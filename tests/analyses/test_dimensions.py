@@ -217,7 +217,7 @@ def test_flips_find_planted_dimensions_and_the_distance_in_units_of_noise():
 
 
 def test_noise_normalised_distance_and_flips_keep_their_level():
-    """60 studies of 6 templates, one emotion of three times the spread: flips hold where permutations need not."""
+    """Studies of 6 templates, also with one emotion of three times the spread."""
     design, n = make_design(6, 2), 60
     codes = np.unique(design.labels, return_inverse=True)[1]
     p, p_flip, estimates = [], [], []

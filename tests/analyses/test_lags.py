@@ -63,7 +63,7 @@ def walks(rng, *shape):
 
 
 def course(rng, design, shared):
-    """Random walks of each clip, beside one that all clips of an emotion, prompt or seed share; or unlike spread."""
+    """Random walks of each clip, beside one that an emotion, prompt or seed shares; or unlike spread."""
     codes = np.unique(design.labels, return_inverse=True)[1]
     own = walks(rng, design.n_samples)
     if shared == "spread":
@@ -73,7 +73,7 @@ def course(rng, design, shared):
 
 
 def null_studies(shared, n, both=False, n_seeds=2):
-    """p, p_flip of lag 0 and the least corrected ones, of n studies of unrelated series; and p of the old null.
+    """Count p and p_flip of lag 0, and the least corrected ones, of n null studies; and p of the old null.
 
     With `both`, the shared course is the same in states and sound.
     """

@@ -18,7 +18,7 @@ def test_kernels_are_joined_about_their_mean_on_one_scale():
 
 
 def test_a_label_that_predicts_badly_is_no_merit_of_the_measurements():
-    """States follow the sound alone. The difference of R² says more than 1, the share of the rest does not."""
+    """States follow the sound alone: the difference of R² is more than 1, the share of the rest is not."""
     design, rng = make_design(3, 1), np.random.default_rng(1)
     sound = clustered(design, (2,), 1, rng)
     states = sound[:, :1]

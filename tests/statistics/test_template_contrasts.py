@@ -1,4 +1,4 @@
-"""Contrasts of templates: their products are the distance, and flips of them keep the level under any spread."""
+"""Contrasts of templates: their products are the distance, and flips of them keep the level."""
 
 import numpy as np
 import pandas as pd
@@ -72,7 +72,7 @@ def test_power_is_hardly_lost():
 
 
 def test_a_rating_with_unequal_spread():
-    """Ratings that spread with their size: the slope's permutation rejects too often, covariances' flips do not."""
+    """Spread that differs by rating: permutation rejects too often, flips of covariances do not."""
     ratings = dict(zip(EMOTIONS, ((0, -1), (0, -0.3), (0, 0.3), (0, 1)), strict=True))
     n, design = 1000, sized(make_design(8, 1, ratings=ratings, label="arousal"), 199)
     rng, rating = np.random.default_rng(2), design.targets[:, 0]

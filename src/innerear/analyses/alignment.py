@@ -47,8 +47,8 @@ def alignment(grams: Mapping[int, GramSource], design: Design, *, model: str) ->
     - *same seeds*: of each seed's own prompts, averaged over seeds; noise included.
     - *across seed halves*: prompt means over half of the seeds in the one against those over the other half
       in the other, averaged over splits and both directions. `ceiling` is the geometric mean of the two
-      cells' agreement with themselves, and `ratio` is estimate ÷ ceiling: 1 for cells that arrange the prompts
-      alike. It is the ceiling of half the seeds: more seeds raise it.
+      cells' agreement with themselves, and `ratio` is estimate ÷ ceiling: 1 for cells that arrange the
+      prompts alike. It is the ceiling of half the seeds: more seeds raise it.
 
     Intervals, of the estimate and of the ratio, resample templates (or prompts); the centring of the Gram
     matrices is kept as it was. Nothing is tested. Bins without variance are left out.

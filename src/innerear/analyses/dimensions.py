@@ -198,12 +198,14 @@ class _Families:
         *,
         family: str = "branches of this layer",
         rotated: bool = False,
+        standardise: bool = False,
         agreement: np.ndarray | None = None,
         flipped: np.ndarray | None = None,
     ) -> pd.DataFrame:
         """Table rows, observed values [cells] tested against permutations or rotations [m, cells].
 
-        And by flips of `agreement` [cells, T, T], or as the share of the dimensions of `flipped` [cells, D, T, T].
+        And by flips of `agreement` [cells, T, T], or as the share of the dimensions of `flipped`, [cells,
+        D, T, T].
         """
         design, smallest = self.design, self.design.smallest_p()
         moved = design.null_text(design.n_permutations, f"{design.label}s")
@@ -211,7 +213,7 @@ class _Families:
             smallest = 1 / (1 + len(null)) if len(null) else np.nan
             moved = "the basis of the z-scored features rotated at random"
         table = blank(rows, design, statistic=statistic)
-        result = against_null(observed, null, smallest=smallest, standardise=False)
+        result = against_null(observed, null, smallest=smallest, standardise=standardise)
         why_not = [self.why_not or ("" if one else _EQUAL) for one in table["estimate"].notna()]
         common = {"min_p": smallest, "null": moved, "family": family, "why_not": why_not}
         write_test(table, np.arange(len(table)), result, **common)
@@ -219,7 +221,7 @@ class _Families:
             self.maxima.append(({"statistic": statistic}, result.null_max))
         every = np.arange(len(table))
         if agreement is not None:
-            self.maxima += record_flips(table, every, design, agreement, standardise=False)
+            self.maxima += record_flips(table, every, design, agreement, standardise=standardise)
         if flipped is not None and not design.why_no_flips():
             shares = np.stack([_flipped_share(one, design) for one in flipped], axis=1)
             self.maxima += record_flip_null(table, every, design, shares, standardise=False)
@@ -242,7 +244,8 @@ class _Families:
         null = permuted_sums(weights, kernels, design.prompt_permutations())
         null[:, ~kernels.any(axis=(1, 2))] = np.nan
         rows["estimate"] = (agreement.sum(axis=(1, 2)) - np.einsum("ctt->c", agreement)) / (n * (n - 1))
-        return self.rows(CROSSNOBIS, rows, rows["estimate"], null, agreement=agreement)
+        # Layers differ in how much noise they have, and so in the scale of this distance.
+        return self.rows(CROSSNOBIS, rows, rows["estimate"], null, agreement=agreement, standardise=True)
 
 
 def _flipped_share(agreement: np.ndarray, design: Design) -> np.ndarray:

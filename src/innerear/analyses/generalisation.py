@@ -98,7 +98,7 @@ def _over_time(gram: GramSource, design: Design) -> list[_Cells]:
 
 
 def _agreement(products: np.ndarray, design: Design) -> np.ndarray:
-    """Multiply templates' contrasts between labels, [..., T, T] of products [n, n, P, P] of prompts at n times.
+    """Multiply templates' contrasts between labels, [..., T, T], of products [n, n, P, P] at n times.
 
     In units of the prompts' variance at the two times, so that all times are on one scale.
     """

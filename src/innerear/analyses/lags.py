@@ -1,16 +1,16 @@
 """Which frames of the sound go with the states of a moment, and when.
 
 Both are smooth series, so correlating them within a clip would find something almost always. Clips of one
-prompt, or of one emotion, may also share a course over time in both, with nothing to tie the moments together.
-Only the other seeds of the same prompt share all of that. So the mean over a prompt's seeds is taken out at
-each frame, of states and sound alike, and the null pairs the states of one seed with the sound of another.
-No function here works without it, and with one seed a prompt there is no test. Each clip's own mean is the
-subject of `innerear.analyses.sound` and is removed too.
+prompt, or of one emotion, may also share a course over time in both, with nothing to tie the moments
+together. Only the other seeds of the same prompt share all of that. So the mean over a prompt's seeds is
+taken out at each frame, of states and sound alike, and the null pairs the states of one seed with the sound
+of another. No function here works without it, and with one seed a prompt there is no test. Each clip's own
+mean is the subject of `innerear.analyses.sound` and is removed too.
 
 Frame f is whole after step f + max d, which predicts its last codebook; max d is the delay of that codebook,
 K − 1 in most models. Lag 0 pairs the states at that step with that frame. These states have read codebooks of
-the frames up to f + max d − 1 already, and a feature is measured in a window about its frame. Sound is *planned*
-only if it lies past both, and *history* only if it was over before the frame began (`moment`).
+the frames up to f + max d − 1 already, and a feature is measured in a window about its frame. Sound is
+*planned* only if it lies past both, and *history* only if it was over before the frame began (`moment`).
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -132,9 +132,9 @@ def of_states(
 
     Intervals resample templates of the held-out products; fits are not repeated. The null exchanges the sound
     of the seeds of a prompt, in every prompt by itself, and fits anew; with two seeds this flips the sign of
-    own less crossed pairs. `p_flip` flips the sign of a whole template instead, and fits anew, of what is left
-    without the mean over the prompts of each template and seed: unlike `p` it holds where a seed does the same
-    to all prompts. `p_corrected` is max-T over branches × features × lags of the layer.
+    own less crossed pairs. `p_flip` flips the sign of a whole template instead, and fits anew, of what is
+    left without the mean over the prompts of each template and seed: unlike `p` it holds where a seed does
+    the same to all prompts. `p_corrected` is max-T over branches × features × lags of the layer.
 
     Raises
     ------
@@ -166,9 +166,9 @@ def of_states(
 def moment(feature: str, lag: int, timeline: Timeline) -> str:
     """Say what the sound of a feature at a lag is to the states: `PLANNING`, `HISTORY`, or `MOMENT`.
 
-    With w frames from the middle of a feature's window to its end, sound that begins after all frames of which
-    a code was read lies at a lag of max d + ½ + w or more, and sound that was over before frame f at −(½ + w)
-    or less.
+    With w frames from the middle of a feature's window to its end, sound that begins after all frames of
+    which a code was read lies at a lag of max d + ½ + w or more, and sound that was over before frame f at
+    −(½ + w) or less.
 
     Examples
     --------
@@ -337,7 +337,7 @@ def _scores(x: np.ndarray, series: np.ndarray, feature_of: np.ndarray, design: D
             flipped += by_feature(_hits(flips, of_templates, tested, _spread(z, fold)))
     # Seeds trade places within their prompt, which lies in one fold: the sound's own squares stay.
     r, r_flipped = (
-        _r(*both, _by_feature(level.sum(axis=0, dtype=float), feature_of))
+        _r(both[0], both[1], _by_feature(level.sum(axis=0, dtype=float), feature_of))
         for both, level in ((sums, norms), (flipped, norms_alone))
     )
     return _Scores(r[0], r[1:], r_flipped, products)
@@ -460,7 +460,7 @@ def _fill(
     moved = "states of one seed with the sound of another seed of the same prompt"
     family = "branches × features × lags of this layer"
     maxima = record(table, rows, design, observed, null, family=family, moved=moved, of="seeds")
-    # Correlations are on one scale, and a strong one leaves its own flips a heavy tail, in which z means little.
+    # Correlations are on one scale. A strong one's own flips have a heavy tail, in which z means little.
     return maxima + record_flip_null(table, rows, design, flipped, standardise=False)
 
 

@@ -58,9 +58,9 @@ def of_layer(
     residuals from the labels' means, or from the line through the ratings (Freedman & Lane 1983).
     `p_corrected` is max-T over features × branches × windows of the layer. `p_flip` asks whether templates
     agree on the direction in which states go with the feature: signs are flipped of each template's
-    covariances of the two. What the label leaves in one template depends on the others: it has no `p_flip`. A feature that cannot be used (see
-    `clip_targets`) has a reason in `null`; filled gaps are not scored. A branch whose states are equal for
-    all samples has NaN and a reason.
+    covariances of the two. What the label leaves in one template depends on the others: it has no `p_flip`. A
+    feature that cannot be used (see `clip_targets`) has a reason in `null`; filled gaps are not scored. A
+    branch whose states are equal for all samples has NaN and a reason.
 
     Raises
     ------
@@ -115,9 +115,9 @@ def _fit(
     """
     beyond, folds, found, kernels = statistic == BEYOND, design.folds(), [], []
     labels = design.covariates @ design.covariates.T
-    of_label = (
-        _sums(DualRidge(joined_kernel(labels), folds, design), targets, design, beyond)[0] if beyond else 0
-    )
+    of_label = np.empty(0)
+    if beyond:
+        of_label, _ = _sums(DualRidge(joined_kernel(labels), folds, design), targets, design, beyond)
     # Rows of one window and branch are neighbours.
     starts = np.flatnonzero(table["statistic"] == statistic)[:: len(targets.names)]
     for start in starts:

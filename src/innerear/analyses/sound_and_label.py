@@ -58,13 +58,13 @@ def of_layer(
     - *R² of the label*, *R² of the sound*, *R² of label and sound*: dual ridge regression on the label
       (indicators, or the rating), on the clip features, or on both; folds within the training set choose one
       penalty. The last is not tested;
-    - *share of what the label leaves*: how much less the squared error of both is than that of the label, as a
-      share of the latter (`statistics.nested`).
+    - *share of what the label leaves*: how much less the squared error of both is than that of the label, as
+      a share of the latter (`statistics.nested`).
 
     The null moves whole prompts' states within templates, which is the same as moving their labels and
     sounds. Beyond the label it moves only the states' residuals from the labels' means (Freedman & Lane
-    1983). `p_corrected` is max-T over branches × windows of the layer. `p_flip` asks whether templates agree on
-    how states go with the label, or with the sound: signs are flipped of each template's contrasts between
+    1983). `p_corrected` is max-T over branches × windows of the layer. `p_flip` asks whether templates agree
+    on how states go with the label, or with the sound: signs are flipped of each template's contrasts between
     labels, or covariances with all features. What the label leaves in one template depends on the others: it
     has no `p_flip`.
 

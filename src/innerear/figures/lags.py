@@ -24,8 +24,8 @@ def draw(table: pd.DataFrame, *, model: str, contrast: str) -> dict[str, Figure]
     """Draw held-out correlation over lags, a row per feature, a column per branch, a line per layer.
 
     A line is thick where p ≤ .05 by max-T over the whole map; a dot marks the peak of each line that is
-    significant somewhere. Lags at which sound is neither planned nor history are grey (`lags.moment`). At most 8
-    layers are drawn, spread evenly.
+    significant somewhere. Lags at which sound is neither planned nor history are grey (`lags.moment`). At
+    most 8 layers are drawn, spread evenly.
     """
     branches, features = distinct(table, "branch"), distinct(table, "feature")
     layers = spread_evenly(distinct(table, "layer"), MAX_LAYERS)

@@ -1,4 +1,4 @@
-"""Features in units of their noise: what a distance between prompts means where dimensions differ and correlate."""
+"""Features in units of their noise, so that distances count dimensions by what they can tell."""
 
 import numpy as np
 from scipy.linalg import helmert
@@ -9,10 +9,10 @@ from innerear.statistics.design import Design
 def noise_normalised_kernel(features: np.ndarray, design: Design) -> np.ndarray:
     """Return inner products [P, P] of prompt means of features [N, D], whitened by their noise.
 
-    The noise is what tells the seeds of a prompt apart; with one seed, the prompts of a template. Its covariance
-    S is shrunk towards its diagonal, (1 − λ) S + λ diag S, with λ from its own uncertainty (Schäfer & Strimmer
-    2005), since it has more entries than there are samples. Labels are not looked at, so that it stays the same
-    under permutations and flips. Dimensions without noise are left out.
+    The noise is what tells the seeds of a prompt apart; with one seed, the prompts of a template. Its
+    covariance S is shrunk towards its diagonal, (1 − λ) S + λ diag S, with λ from its own uncertainty
+    (Schäfer & Strimmer 2005), since it has more entries than there are samples. Labels are not looked at, so
+    that it stays the same under permutations and flips. Dimensions without noise are left out.
     """
     rows, centred = design.rows, np.asarray(features, float) - np.mean(features, axis=0)
     noise = _noise(centred, design)

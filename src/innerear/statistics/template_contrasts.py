@@ -1,8 +1,8 @@
 """What each template by itself says of the labels, or of ratings: what sign flips of templates turn.
 
 A template's contrasts are linear in the means of its prompts: each label's mean less the template's, or the
-covariance with a rating. If labels make no difference, they might as well have the opposite sign, whatever the
-spread of the prompts. A covariance is taken, not a slope: a slope divides by the spread of the template's
+covariance with a rating. If labels make no difference, they might as well have the opposite sign, whatever
+the spread of the prompts. A covariance is taken, not a slope: a slope divides by the spread of the template's
 ratings, and the templates that know least would count most.
 """
 
@@ -20,9 +20,9 @@ def label_contrasts(design: Design) -> np.ndarray:
     """Return the contrasts of each template between labels as weights of prompts, [T, Q, P].
 
     Q are the labels, or, where a template lacks one or holds it more often than another, the pairs of labels:
-    0 in templates that lack one of the two, and scaled by how many hold both. For a rating it is one covariance.
-    The mean product of two templates, summed over Q, is the cross-validated squared distance between two
-    labels, averaged over the pairs of labels.
+    0 in templates that lack one of the two, and scaled by how many hold both. For a rating it is one
+    covariance. The mean product of two templates, summed over Q, is the cross-validated squared distance
+    between two labels, averaged over the pairs of labels.
 
     Examples
     --------
@@ -59,9 +59,9 @@ def covariances(ratings: np.ndarray, design: Design) -> np.ndarray:
     >>> covariances(np.array([[1.0], [3.0], [0.0], [4.0]]), Design(samples))[0].tolist()
     [[-1.0, 1.0, 0.0, 0.0], [0.0, 0.0, -2.0, 2.0]]
     """
-    of_template = np.equal.outer(np.arange(design.n_blocks), design.block_of).astype(float)  # [T, P]
+    of_template = np.equal.outer(np.arange(design.n_blocks), design.block_of)  # [T, P]
     means = of_template @ ratings / of_template.sum(axis=1, keepdims=True)  # [T, F]
-    return (ratings - means[design.block_of]).T[:, None] * of_template
+    return np.where(of_template, (ratings - means[design.block_of]).T[:, None], 0.0)
 
 
 def of_features(contrasts: np.ndarray, means: np.ndarray) -> np.ndarray:

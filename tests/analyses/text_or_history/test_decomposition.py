@@ -539,7 +539,7 @@ def test_a_replay_of_other_emotions_than_the_sheets_is_refused(mixed):
 
 
 def test_flips_of_templates_beside_the_permutation():
-    """Text that all templates share passes within and in general; a text of each template's own only within."""
+    """Text that all templates share passes in general too; a text of each template's own within only."""
     design = make_design(7, 2)
     shared = decompose(design, network(design, text=0.3, clip=1, general=True, n_steps=10)).table
     assert whole(shared, TEXT)["p_flip"] <= 0.05 and whole(shared, TEXT)["k"] == 7

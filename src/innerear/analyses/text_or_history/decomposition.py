@@ -81,8 +81,8 @@ def of_layer(
       does in that one; chance 1/E; in windows only (tested).
     - ‖delta‖ ÷ ‖cond‖ of clips under their own texts; history − text; when history overtakes text.
 
-    `p_flip` is of sign flips of templates: of each one's component for rows within templates, of the products of
-    two templates for general ones. Probes share training templates and have none.
+    `p_flip` is of sign flips of templates: of each one's component for rows within templates, of the products
+    of two templates for general ones. Probes share training templates and have none.
 
     Intervals resample templates, then seeds. What the design does not allow is NaN with the reason.
 
@@ -113,7 +113,7 @@ def of_layer(
             frame, maxima = _tested(measure, times, design)
             frames.append(frame)
             of = {"weights": weights, "statistic": measure.name}
-            nulls += [(of | named, null_max) for named, null_max in maxima]
+            nulls += [({**named, **of}, null_max) for named, null_max in maxima]
     table = pd.concat(frames, ignore_index=True).assign(model=model, weights=weights, layer=layer)
     estimates = ["estimate", "ci_lo", "ci_hi"]
     table[estimates] = table[estimates].round(6)

@@ -56,8 +56,8 @@ def likelihood_table(
       same less that under the own text.
     - mismatch: mean cost of the texts of other emotions, by codebook and by tenth of the clip. Tested.
       Null: texts permuted within templates, codes fixed; max-T over distributions, codebooks and windows.
-      `p_flip`: the sign of each template's mean cost flipped. Codes were sampled under their own text, so that
-      in the guided distribution this cost is above 0 in expectation if the text changes anything at all.
+      `p_flip`: the sign of each template's mean cost flipped. Codes were sampled under their own text, so
+      that in the guided distribution this cost is above 0 in expectation if the text changes anything at all.
 
     Raises
     ------

@@ -43,8 +43,8 @@ class Measure:
     estimate : [times]; boots : [m, times], none where there is no interval; resampled : what they resample.
     null : [m, times] under permutations, or None where it is not tested; moved : says what they exchange.
     of : which permutations they are, as for `Design.smallest_p`.
-    flipped : [m', times] under sign flips of templates, observed first, or None; agree : [times] how many templates
-        agree.
+    flipped : [m', times] under sign flips of templates, observed first, or None.
+    agree : [times] how many templates agree.
     """
 
     name: str
@@ -167,8 +167,9 @@ class Shares:
         untested, unit = (None, ""), "ratio of root mean squares"
         return [
             *(
-                Measure(
-                    name, *one, resamples.text, *tests.get(name, untested), **self._flips(name, name in tests)
+                replace(
+                    Measure(name, *one, resamples.text, *tests.get(name, untested)),
+                    **(self._flips(name) if name in tests else {}),
                 )
                 for name, one in found.items()
             ),
@@ -187,9 +188,9 @@ class Shares:
         parts = [part.products[name].null(rows) for part, rows in zip(self.parts, moved, strict=True)]
         return self._relative(np.mean(parts, axis=0))
 
-    def _flips(self, name: str, tested: bool) -> dict[str, np.ndarray]:
-        """Flip the signs of templates' components, which are as often negative as positive where there is none."""
-        if not tested or self.design.why_no_flips():
+    def _flips(self, name: str) -> dict[str, np.ndarray]:
+        """Flip the signs of templates' components: without an effect either sign is as likely."""
+        if self.design.why_no_flips():
             return {}
         by_template = np.stack([part.products[name].estimate for part in self.parts])  # [T, times]
         signs = odd_flips(self.design)[:, block_numbers(self.templates)]
