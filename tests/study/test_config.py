@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from snakemake.utils import update_config
 
 from innerear.errors import InputError
 from innerear.study.architectures import CODEC, LANGUAGE_MODEL
@@ -322,4 +323,6 @@ def test_anchors_and_plain_numbers_are_fine(tmp_path, text):
 @pytest.mark.parametrize("path", [ROOT / "config.yaml", *sorted((ROOT / "studies").glob("*.yaml"))])
 def test_the_studies_of_this_repository_are_read_as_they_are_written(path):
     check_files([path])
-    Study.from_settings({**DEFAULT, **yaml.safe_load(path.read_text("utf-8"))}, SCHEMA)
+    settings = deepcopy(DEFAULT)
+    update_config(settings, yaml.safe_load(path.read_text("utf-8")))  # as Snakemake joins them
+    Study.from_settings(settings, SCHEMA)
