@@ -150,7 +150,7 @@ def joined(x, design, **options):
 @pytest.mark.parametrize("n_templates", [4, 8])
 def test_an_effect_that_is_there_from_the_start_has_no_onset_and_no_change(n_templates):
     """A constant effect in smooth noise: no label emerges, and changes are shown as rarely as they should."""
-    design, changed, n = make_design(n_templates=n_templates, n_seeds=2), 0, 40
+    design, changed, n = make_design(n_templates=n_templates, n_seeds=2), 0, 30
     for k in range(n):
         x = data(design, np.ones(40), d=6, seed=k, n_steps=40, smooth=12, within=0.8)
         table = joined(x, design)
@@ -158,6 +158,7 @@ def test_an_effect_that_is_there_from_the_start_has_no_onset_and_no_change(n_tem
         assert "emerges" not in answer
         assert np.isnan(one(table, ONSET, unit="step")["estimate"])
         changed += "rises" in answer or "falls" in answer
+        assert one(table, RISE)["p_corrected"] >= one(table, RISE)["p_folds"]
     assert changed <= binom.ppf(0.999, n, 0.05), changed
 
 
@@ -188,7 +189,7 @@ def test_emerges_is_said_only_where_absence_before_is_shown(monkeypatch):
 
 def test_no_shape_is_told_of_a_constant_effect_in_smooth_noise():
     """A shape fits better than the constant by chance; it must do so by more than under relabeling."""
-    design, found, n = make_design(n_templates=6, n_seeds=1), np.zeros(3), 40
+    design, found, n = make_design(n_templates=6, n_seeds=1), np.zeros(3), 30
     names = ["held-out error, step", "held-out error, logistic", "held-out error, linear"]
     for k in range(n):
         x = data(design, np.ones(40), d=6, seed=k, n_steps=40, smooth=12, within=0.8)

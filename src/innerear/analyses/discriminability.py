@@ -109,8 +109,7 @@ COLUMNS = columns("branch", "over", "step", "seconds", "window", "statistic", *I
 
 
 class _Branch:
-    """All statistics of one branch's sums over pairs of seeds [cells, P, P], all pairs and those of one
-    seed."""
+    """All statistics of one branch, from sums [cells, P, P] over all pairs of seeds and those of one seed."""
 
     def __init__(self, every: np.ndarray, same: np.ndarray, design: Design) -> None:
         self.pairs, self.units = PromptPairs(design), Units(design)

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy.special import expit, stdtrit
+from scipy.special import expit, stdtr, stdtrit
 
 from innerear.errors import InputError
 from innerear.gram.prompt_sums import ALL, GRAM, SAME, Prompts, read_sums, unpacked
@@ -47,10 +47,12 @@ SUDDEN = 2.0
 # A change needs this many steps on either side.
 _MARGIN = 2
 _MIDPOINTS, _SCALES = 100, 16
+# Shapes are also fitted under every relabeling, to fewer midpoints.
+_FEW_MIDPOINTS = 25
 _CURVES_AT_ONCE = 256
 _BETWEEN = f"{LAST} − {FIRST}"
 _VARIANCE = "÷ variance"
-_DEFAULTS: dict[str, Any] = dict.fromkeys(("estimate", "ci_lo", "ci_hi", "preferred"), np.nan) | {
+_DEFAULTS: dict[str, Any] = dict.fromkeys(("estimate", "ci_lo", "ci_hi", "preferred", "p_folds"), np.nan) | {
     **dict.fromkeys(("window", "unit", "interval", "answer"), ""),
     "null": "none: an estimate; whether labels differ at all is tested in discriminability",
 }
@@ -109,16 +111,23 @@ def of_layer(gram: GramSource, design: Design, branches: Sequence[str] = BRANCHE
     return LayerResult(pd.concat(frames, ignore_index=True), maxima=maxima)
 
 
-COLUMNS = columns("branch", "window", "statistic", "unit", *INTERVAL, "interval", "preferred", "answer")
+COLUMNS = columns(
+    "branch", "window", "statistic", "unit", *INTERVAL, "interval", "preferred", "p_folds", "answer"
+)
 
 
 def finish(table: pd.DataFrame) -> pd.DataFrame:
     """Say what the corrected tests allow; withhold onsets and rise times where nothing emerges.
 
+    A rise must be more than relabeling gives, where no step has an effect, and more than the folds differ
+    by, where all steps have the same: its `p_corrected` becomes the larger of that and of `p_folds`, a t
+    test of the folds.
+
     A label *emerges* where the rise is significant over layers, its interval lies above 0, and the distance
     before the onset is shown to be below `SMALLEST`. Else it is there from the first complete step, or
     nothing is shown.
     """
+    table["p_corrected"] = np.fmax(table["p_corrected"], table["p_folds"])
     for _, rows in table.groupby(["layer", "branch"], sort=False).groups.items():
         mine = table.loc[rows]
         if RISE not in set(mine["statistic"]):
@@ -166,8 +175,7 @@ def _table(rows: Sequence[dict[str, Any]], branch: str, design: Design) -> pd.Da
 
 
 def _kernel(gram: GramSource, branch: str, steps: np.ndarray, design: Design) -> np.ndarray:
-    """Products of prompts over other seeds [S, P, P] ÷ the samples' variance; 0 where all samples are
-    equal."""
+    """Products of prompts over other seeds [S, P, P] ÷ the samples' variance; 0 where all are equal."""
     every, same = (read_sums(gram, branch, GRAM, pairs)[: len(steps)] for pairs in (ALL, SAME))
     return _relative(every, same, design)
 
@@ -185,7 +193,7 @@ def _curves(products: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     So these curves average to the distance, and their noise is each fold's own.
     """
     n = products.shape[1]
-    with_others = np.nansum(products, axis=2)  # [m, F, S]
+    with_others = np.where(np.isnan(products), 0, products).sum(axis=2)  # [m, F, S]
     total = with_others.sum(axis=1, keepdims=True)
     rest = (total - 2 * with_others) / ((n - 1) * (n - 2))
     return 2 * with_others / (n - 1) - rest, rest
@@ -242,7 +250,9 @@ def _rise_row(changes: np.ndarray, null: np.ndarray) -> dict[str, Any]:
     text = f"{CONFIDENCE:.0%} t interval of {len(changes)} folds"
     if drawn > margin:
         margin, text = drawn, f"{CONFIDENCE:.0%} of the rises under relabeling, about the estimate"
+    ratio = abs(mean) / (changes.std(ddof=1) / np.sqrt(len(changes)) or np.inf)
     row = {"statistic": RISE, "unit": _VARIANCE, "estimate": mean}
+    row["p_folds"] = 2 * stdtr(len(changes) - 1, -ratio)
     return row | {"ci_lo": mean - margin, "ci_hi": mean + margin, "interval": text}
 
 
@@ -288,13 +298,13 @@ def _located(own: np.ndarray, steps: np.ndarray, seconds: np.ndarray, design: De
 
 
 def _shape_errors(own: np.ndarray, rest: np.ndarray) -> np.ndarray:
-    """Held-out squared error of each shape, [m, shapes, F]: fitted on the others' curves, judged on a fold's
-    own."""
+    """Squared error of each shape, [m, shapes, F]: fitted on the others' curves, judged on a fold's own."""
     n_steps = own.shape[-1]
-    candidates = (step_shapes(n_steps), logistic_shapes(n_steps)[0], np.linspace(0, 1, n_steps)[None])
+    logistic = logistic_shapes(n_steps, n_midpoints=_FEW_MIDPOINTS)[0]
+    candidates = (step_shapes(n_steps), logistic, np.linspace(0, 1, n_steps)[None])
     errors = np.empty((len(own), len(SHAPES), own.shape[1]))
     for fold in range(own.shape[1]):
-        train, test = rest[:, fold], own[:, fold]  # [m, S]
+        train, test = rest[:, fold].astype(np.float32), own[:, fold]  # [m, S]
         level = train.mean(axis=1, keepdims=True)
         errors[:, 0, fold] = ((test - level) ** 2).mean(axis=1)
         for row, shapes in enumerate(candidates, start=1):
@@ -336,9 +346,11 @@ def step_shapes(n_steps: int) -> np.ndarray:
     return (np.arange(n_steps) >= change[:, None]).astype(float)
 
 
-def logistic_shapes(n_steps: int, narrowest: float = SUDDEN) -> tuple[np.ndarray, np.ndarray]:
+def logistic_shapes(
+    n_steps: int, narrowest: float = SUDDEN, n_midpoints: int = _MIDPOINTS
+) -> tuple[np.ndarray, np.ndarray]:
     """Return logistic rises of many midpoints and scales, [n, S], and the scale of each in steps, [n]."""
-    midpoints = np.linspace(0, n_steps - 1, min(n_steps, _MIDPOINTS))
+    midpoints = np.linspace(0, n_steps - 1, min(n_steps, n_midpoints))
     widest = max(n_steps / 8, 2 * narrowest)
     scales = np.geomspace(narrowest, widest, _SCALES)
     middle, scale = (grid.ravel()[:, None] for grid in np.meshgrid(midpoints, scales))
@@ -352,7 +364,7 @@ def fit_shape(curves: np.ndarray, shapes: np.ndarray) -> tuple[np.ndarray, np.nd
     """
     centred = shapes - shapes.mean(axis=1, keepdims=True)
     energy = np.sqrt(np.maximum((centred**2).sum(axis=1), np.finfo(float).tiny))
-    centred /= energy[:, None]
+    centred = (centred / energy[:, None]).astype(curves.dtype, copy=False)
     chosen, height = np.empty(len(curves), int), np.empty(len(curves))
     for rows in pieces(len(curves), 1, _CURVES_AT_ONCE):
         products = curves[rows] @ centred.T  # [m, n]

@@ -322,8 +322,8 @@ class _Pairs:
     def strata(
         self, sums: tuple[np.ndarray, np.ndarray], cells: pd.DataFrame, *, tests: bool
     ) -> list[pd.DataFrame]:
-        """Rows of each stratum's mean cosine; with `tests`, of the effects that are not of labels too."""
-        found = {k: self._mean(k, sums) for k in STRATA}
+        """Rows of each stratum's mean cosine; with `tests`, intervals, and effects that are not of labels."""
+        found = {k: self._mean(k, sums, intervals=tests) for k in STRATA}
         rows = [self._rows(cells, STRATA[k], (k,), *found[k]) for k in STRATA]
         effects = {name: pair for name, pair in EFFECTS.items() if name not in TESTED and tests}
         for name, (a, b) in effects.items():
@@ -356,12 +356,14 @@ class _Pairs:
         every, same = sums
         return same if stratum in (2, 4) else every - same
 
-    def _mean(self, k: int, sums: tuple[np.ndarray, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
-        """Mean cosine of a stratum [cells], and in every bootstrap [m, cells]."""
+    def _mean(
+        self, k: int, sums: tuple[np.ndarray, np.ndarray], *, intervals: bool = True
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Mean cosine of a stratum [cells], and in every bootstrap [m, cells] where there are intervals."""
         pairs, n = self.members[k]
         values, mass = self.units.sums(pairs * self._of(k, sums)), self.units.sums(pairs * n)
         estimate = values.sum(axis=(1, 2)) / (mass.sum() or np.nan)
-        return estimate, self.units.resampled(values, mass)
+        return estimate, self.units.resampled(values, mass) if intervals else np.empty((0, len(values)))
 
     def _weights(self, a: int, b: int) -> np.ndarray:
         """Weights [P, P] of sums that give the difference of two strata's means; 0 if one is empty."""
@@ -413,8 +415,10 @@ class _Pairs:
         self, cells: pd.DataFrame, name: str, strata: tuple[int, ...], estimate: np.ndarray, boots: np.ndarray
     ) -> pd.DataFrame:
         why = np.where(np.isfinite(estimate), "an estimate, not tested", self._why_nan(strata))
-        null, resampled = [f"none: {one}" for one in why], self.units.resampled_text
-        return estimates(cells, self.design, estimate, boots, resampled, statistic=name, null=null)
+        own = {"statistic": name, "null": [f"none: {one}" for one in why]}
+        if not len(boots):
+            own["interval"] = "none: a diagnostic"
+        return estimates(cells, self.design, estimate, boots, self.units.resampled_text, **own)
 
     def _why_nan(self, strata: tuple[int, ...]) -> str:
         """Say why an estimate from these strata is NaN."""

@@ -18,6 +18,8 @@ from innerear.gram.reading import GramSource
 MEASURES = GRAM, TEMPLATE, CENTRED, TEMPLATE_SCORED, SCORED, RAW = (
     *("gram", "template", "centred", "template_standardised", "standardised", "raw"),
 )
+# Squared length, as a share of what it was, below which what centring within templates leaves is rounding.
+_ROUNDING = 1e-9
 #: which pairs of seeds are summed
 PAIRS = ALL, SAME = "all", "same"
 
@@ -64,26 +66,34 @@ class Prompts:
 
     def within_templates(self, products: np.ndarray) -> np.ndarray:
         """Return inner products [..., N, N] of states without their template's mean."""
-        groups = np.equal.outer(np.arange(self.template_of.max() + 1), self.template_of).astype(
-            float
-        )  # [T, N]
+        groups = np.equal.outer(np.arange(self.template_of.max() + 1), self.template_of)  # [T, N]
         means = groups / groups.sum(axis=1, keepdims=True)
         rows = means @ products  # [..., T, N]
         between = (rows @ means.T)[..., self.template_of[:, None], self.template_of]
         rows = rows[..., self.template_of, :]
         return products - rows - rows.swapaxes(-1, -2) + between
 
-    def sums(self, products: np.ndarray, cosines: bool = True) -> np.ndarray:
-        """Sum products [C, N, N], or the cosines of them, over pairs of seeds: float32 [C, 2, pairs of
-        prompts].
+    def sums(self, products: np.ndarray, cosines: bool = True, whole: np.ndarray | None = None) -> np.ndarray:
+        """Sum products [C, N, N], or their cosines, over pairs of seeds.
 
-        All pairs, then those of one seed, for the pairs of prompts p ≤ q. NaN where a sample has no length.
+        Parameters
+        ----------
+        whole : products of the states before something was taken out of them. What is left of a sample's
+            length
+            is rounding if it is a tiny share of what it was.
+
+        Returns
+        -------
+        float32 [C, 2, pairs]: all pairs of seeds, then those of one seed, for the pairs of prompts p ≤ q. NaN
+        where a sample has no length.
         """
         n_each = len(self.order) // self.n
         scale = np.ones(products.shape[:2])
         if cosines:
             squared = np.einsum("cnn->cn", products)
-            scale = np.divide(1, np.sqrt(np.abs(squared)), out=np.full_like(scale, np.nan), where=squared > 0)
+            least = 0 if whole is None else _ROUNDING * np.einsum("cnn->cn", whole)
+            varies = squared > least
+            scale = np.divide(1, np.sqrt(np.abs(squared)), out=np.full_like(scale, np.nan), where=varies)
         if (self.order != np.arange(len(self.order))).any():
             products, scale = products[:, self.order[:, None], self.order], scale[:, self.order]
         weights = scale.reshape(len(products), self.n, 1, n_each)
@@ -131,10 +141,10 @@ def all_sums(prompts: Prompts, gram: np.ndarray, scored: np.ndarray, raw: np.nda
     gram, scored, raw : [C, N, N] inner products of centred states, of z-scored ones, and of those as they
         are.
     """
-    within = [prompts.within_templates(one) for one in (gram, scored)]
     found = [prompts.sums(gram, cosines=False)]
-    found += [prompts.sums(one) for one in (within[0], gram, within[1], scored, raw)]
-    return np.stack(found, axis=1)
+    for whole in (gram, scored):
+        found += [prompts.sums(prompts.within_templates(whole), whole=whole), prompts.sums(whole)]
+    return np.stack([*found, prompts.sums(raw)], axis=1)
 
 
 def coordinates() -> dict[str, np.ndarray]:

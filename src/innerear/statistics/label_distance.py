@@ -195,28 +195,33 @@ class Explained(Anova):
         themselves finds too much, since one mean made all of a label's few distances.
         """
         rest, basis = self.remove - self.label, self.directions  # [P, P], [d, P]
-        residual = rest @ kernel @ rest
-        kept = np.maximum(np.diagonal(rest), np.finfo(float).eps)
-        both = (basis[:, None] * basis).reshape(-1, basis.shape[1])  # [d * d, P]
+        residual = (rest @ kernel @ rest).astype(np.float32)
+        kept = np.maximum(np.diagonal(rest), np.finfo(float).eps).astype(np.float32)
+        basis = basis.astype(np.float32)
+        i, j = np.triu_indices(len(basis))
+        both = basis[i] * basis[j] * np.where(i == j, 1, 2).astype(np.float32)[:, None]  # [pairs of d, P]
         result = np.empty((len(permutations), len(kernel)))
-        for rows in pieces(len(permutations), basis.size, at_most=2**22):
+        for rows in pieces(len(permutations), basis.size, at_most=2**20):
             stand_in = permutations[rows]  # [m, P]
             moved = np.ascontiguousarray(basis[:, np.argsort(stand_in, axis=1)].swapaxes(1, 2))  # [d, P, m]
-            for cell, inner in enumerate(residual):
-                along = inner @ moved  # [d, P, m]
-                products = np.diagonal(inner)[:, None] - 2 * np.einsum("dpm,dpm->pm", moved, along)
-                corner = np.einsum("dpm,epm->mde", moved, along, optimize=True).reshape(len(stand_in), -1)
-                squared = np.take_along_axis(products.T, stand_in, axis=1) + corner @ both
-                result[rows, cell] = self._unequal(np.sqrt(np.maximum(squared, 0) / kept))
+            for cells in pieces(len(kernel), moved.size, at_most=2**20):
+                inner = residual[cells]
+                along = inner[:, None] @ moved  # [cells, d, P, m]
+                products = np.diagonal(inner, axis1=1, axis2=2)[..., None]
+                products = products - 2 * np.einsum("dpm,cdpm->cpm", moved, along)
+                corner = [np.einsum("pm,cpm->cm", moved[d], along[:, e]) for d, e in zip(i, j, strict=True)]
+                squared = products[:, stand_in, np.arange(len(stand_in))[:, None]]  # [cells, m, P]
+                squared += np.stack(corner, axis=-1) @ both
+                result[rows, cells] = self._unequal(np.sqrt(np.maximum(squared, 0) / kept)).T
         return result
 
     def _unequal(self, distances: np.ndarray) -> np.ndarray:
-        """Dispersion [m] of distances [m, P]."""
+        """Dispersion [...] of distances [..., P]."""
         if self.design.numeric:
             about = distances @ self.remove
-            total = np.maximum((about**2).sum(axis=1), np.finfo(float).tiny)
-            return ((about @ self.directions.T) ** 2).sum(axis=1) / total
-        medians = [np.median(distances[:, of], axis=1) for of in self._members]
+            total = np.maximum((about**2).sum(axis=-1), np.finfo(float).tiny)
+            return ((about @ self.directions.T) ** 2).sum(axis=-1) / total
+        medians = [np.median(distances[..., of], axis=-1) for of in self._members]
         least, most = np.minimum.reduce(medians), np.maximum.reduce(medians)
         return most / np.maximum(least, np.finfo(float).tiny)
 

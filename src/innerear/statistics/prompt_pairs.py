@@ -51,8 +51,7 @@ class PromptPairs:
 
 
 class Units:
-    """Sums of matrices [cells, P, P] over the prompts of each two units: templates, or prompts without
-    them."""
+    """Sums of matrices over the prompts of each two units: templates, or prompts where there are none."""
 
     def __init__(self, design: Design) -> None:
         self.design = design
@@ -68,7 +67,7 @@ class Units:
         return self._members @ matrices @ self._members.T if self.design.blocked else matrices
 
     def resampled(self, values: np.ndarray, mass: np.ndarray) -> np.ndarray:
-        """Return means Σ values ÷ Σ mass in every bootstrap of the units: [m, cells].
+        """Return means Σ values ÷ Σ mass in every bootstrap of the units: float32 [m, cells].
 
         Parameters
         ----------
@@ -83,12 +82,13 @@ class Units:
         """
         i, j = np.triu_indices(self.n)
         twice = np.where(i == j, 1.0, 2.0)
-        flat, total = (values[:, i, j] * twice).T, mass[i, j] * twice
-        result = np.empty((len(self._counts), len(values)))
+        flat, total = (values[:, i, j] * twice).T.astype(np.float32), mass[i, j] * twice
+        result = np.empty((len(self._counts), len(values)), np.float32)
         for rows in pieces(len(result), len(i)):
             weights = shared_once(self._counts[rows], i, j)
-            n = (weights @ total)[:, None]
-            result[rows] = weights @ flat / np.where(n > 0, n, np.nan)
+            n = weights @ total
+            weights /= np.where(n > 0, n, np.nan)[:, None]
+            np.matmul(weights.astype(np.float32), flat, out=result[rows])
         return result
 
     @cached_property
