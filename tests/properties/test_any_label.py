@@ -164,7 +164,8 @@ def test_equal_ratings_give_reasons():
     for name, table in per_layer(design, Measured(features(design), design)).items():
         of_label = table[
             ~table["statistic"].str.contains(
-                "sound|share of what the label leaves|held-out R²|rotations|prompt effect|seed effect", regex=True
+                "sound|share of what the label leaves|held-out R²|rotations|prompt effect|seed effect",
+                regex=True,
             )
         ]
         assert of_label["p"].isna().all(), name

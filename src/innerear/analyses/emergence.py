@@ -40,7 +40,7 @@ INTERACTION, DIFFERENCE = "label × window interaction", "difference of distance
 FIRST, LAST = "first_10", "last_10"
 MAP_COLUMNS = ("branch", "statistic")
 FAMILY = "layers of a branch"
-#: distances below this share of the samples' variance do not interest: an effect that starts from less emerges
+#: distances below this share of the samples' variance do not interest; from less, an effect emerges
 SMALLEST = SMALLEST_EFFECTS["distance"]
 #: a logistic rise narrower than this (its scale, in steps) is called a step
 SUDDEN = 2.0

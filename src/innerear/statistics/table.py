@@ -146,8 +146,8 @@ def record_flips(
     table, rows : as in `record`.
     contrasts : [cells, T, T] products of templates' contrasts between labels; their sum over pairs of two
         templates is the statistic, larger is more extreme. NaN where a row is not to be tested.
-    standardise : as in `against_null`. False for cells of few dimensions on one scale: their strongest effects have
-        flips that are nearly as large, and so has noise, in units of its own flips.
+    standardise : as in `against_null`. False for cells of few dimensions on one scale: their strongest
+        effects have flips that are nearly as large, and so has noise, in units of its own flips.
 
     Returns
     -------
