@@ -16,6 +16,8 @@ from innerear.statistics.sheet import Sheet
 FEWEST_TEMPLATES = 6
 # The use of the study's seed, beside those in `sheet`.
 _FLIPS = 7
+# With fewer signs their vectors can be numbered, and drawn by number.
+_WORD = 60
 
 
 class Flips(Sheet):
@@ -42,7 +44,8 @@ class Flips(Sheet):
         """Return signs of templates, int8 [m', T] of ±1; row 0 is all ones.
 
         All 2^(T − 1) sign vectors whose first sign is +1, if these are at most m + 1 (T ≤ 10 for m = 1,000);
-        else the identity and m drawn ones. The statistics are even: a vector and its opposite give the same.
+        else the identity and m others, drawn without repetition. The statistics are even: a vector and its
+        opposite give the same.
 
         Examples
         --------
@@ -54,11 +57,15 @@ class Flips(Sheet):
         m, free = self.n_permutations if m is None else m, self.n_templates - 1
         if free < 1:
             return np.ones((1, self.n_templates), np.int8)
-        if 2**free <= m + 1:
-            bits = (np.arange(2**free)[:, None] >> np.arange(free)) & 1  # [m', T - 1]
-            return np.hstack([np.ones((2**free, 1), int), 1 - 2 * bits]).astype(np.int8)
-        drawn = np.random.default_rng(self.stream(_FLIPS)).integers(0, 2, (m, free + 1))
-        return np.vstack([np.ones(free + 1, int), 1 - 2 * drawn]).astype(np.int8)
+        if free < _WORD:
+            # Each vector once: the identity drawn again would count as an extreme flip.
+            count, rng = 2**free, np.random.default_rng(self.stream(_FLIPS))
+            chosen = np.arange(1, count) if count <= m + 1 else 1 + rng.choice(count - 1, m, replace=False)
+            bits = (np.append(0, chosen)[:, None] >> np.arange(free)) & 1  # [m', T - 1]
+        else:
+            drawn = np.random.default_rng(self.stream(_FLIPS)).integers(0, 2, (m, free))
+            bits = np.vstack([np.zeros(free, int), drawn])
+        return np.hstack([np.ones((len(bits), 1), int), 1 - 2 * bits]).astype(np.int8)
 
     def flip_hash(self, m: int | None = None) -> str:
         """Return 16 hexadecimal digits that two analyses share when they used the same flips."""
