@@ -1,13 +1,11 @@
 """One page with all clips of a study, to look at and to listen to without a network."""
 
 import base64
-import io
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
-import soundfile
 from numpy.typing import NDArray
 from PIL import Image
 from tqdm import tqdm
@@ -17,9 +15,8 @@ from innerear.figures.style import SEQUENTIAL, palette
 from innerear.io.clips import read_clip
 from innerear.pages import strips
 from innerear.pages.templates import fill
+from innerear.pages.vorbis import vorbis
 
-#: samples given to the Vorbis encoder at a time: libsndfile overflows its stack on minutes at once
-VORBIS_BLOCK = 1 << 16
 #: columns and rows of a spectrogram thumbnail at most
 THUMBNAIL = (200, 48)
 _SHOWN = {
@@ -74,7 +71,7 @@ def clips_page(
             "seed": seeds[i],
             "seconds": len(wave) / rate,
             "rate": rate,
-            "ogg": _vorbis(wave, rate),
+            "ogg": base64.b64encode(vorbis(wave, rate)).decode(),
             "image": _thumbnail(images[i], top),
             "facts": facts.get(names[i], []),
             "strips": drawn[i] if drawn else {},
@@ -108,15 +105,6 @@ def _closer(waves, images, chroma: NDArray, norms: NDArray, top: float) -> list[
         strips.strips(wave, image, own, length, top=top, span=span)
         for (wave, _), image, own, length in zip(waves, images, chroma, lengths, strict=True)
     ]
-
-
-def _vorbis(wave: NDArray, rate: int) -> str:
-    """Return sound [n, channels] as Ogg Vorbis in base64."""
-    buffer = io.BytesIO()
-    with soundfile.SoundFile(buffer, "w", rate, wave.shape[1], "VORBIS", format="OGG") as encoder:
-        for start in range(0, len(wave), VORBIS_BLOCK):
-            encoder.write(wave[start : start + VORBIS_BLOCK])
-    return base64.b64encode(buffer.getvalue()).decode()
 
 
 def _thumbnail(image: NDArray, top: float) -> str:
