@@ -17,7 +17,7 @@ from innerear.analyses import (
 )
 from innerear.analyses.audio_check import ANOVA, SLOPE, audio_check
 from innerear.analyses.dimensions import BY_DIMENSION
-from innerear.analyses.similarity import CORRELATIONS
+from innerear.analyses.similarity import RATING_OTHER_SEED, RATING_SAME_SEED
 from innerear.analyses.sound import BEYOND
 from innerear.statistics.design import Design
 from innerear.statistics.design_file import read_design, write_design
@@ -86,30 +86,29 @@ def test_every_analysis_tests_a_rating(of_rating):
 
 def test_a_rating_that_the_states_follow_is_found_by_the_correlation_of_their_pairs(of_rating):
     table = rows(of_rating[1]["similarity"], measure="centred", window="whole")
-    for statistic in CORRELATIONS:
-        found = rows(table, statistic=statistic).set_index("branch")
-        assert found.loc["uncond", "p_corrected"] <= 0.05
-        assert found.loc["cond", "p_corrected"] > 0.05
-        # Two seeds, resampled, often leave none of another seed.
-        assert (found.loc["uncond", "ci_lo"] > 0) == statistic.endswith("same seed")
+    found = rows(table, statistic=RATING_OTHER_SEED).set_index("branch")
+    assert found.loc["uncond", "p_corrected"] <= 0.05
+    assert found.loc["uncond", "ci_lo"] > 0
+    assert found.loc["cond", "p_corrected"] > 0.05
+    assert rows(table, statistic=RATING_SAME_SEED)["p"].isna().all()
     assert not table["statistic"].str.startswith("emotion effect").any()
 
 
 def test_the_correlation_of_pairs_is_pearsons(of_rating):
+    """Of pairs of prompts: mean cosines of their clips with one seed, about their template."""
     design, tables = of_rating
-    x = features(design, slope=4)[:, 1].mean(axis=1)
-    unit = x - x.mean(axis=0)
+    x, block = features(design, slope=4)[:, 1].mean(axis=1), design.block_of[design.prompt_of]
+    same_block = np.equal.outer(block, block)
+    unit = x - same_block @ x / same_block.sum(axis=1, keepdims=True)
     unit /= np.linalg.norm(unit, axis=1, keepdims=True)
-    rating, seed = design.samples["valence"].to_numpy(), design.samples["seed"].to_numpy()
-    i, j = np.nonzero(
-        np.triu(np.not_equal.outer(design.block_of, design.block_of)[design.prompt_of][:, design.prompt_of])
-    )
-    mine = seed[i] == seed[j]
-    expected = -pearsonr((unit @ unit.T)[i, j][mine], np.abs(rating[i] - rating[j])[mine]).statistic
+    by_seed = unit[design.rows]  # [P, R, D]
+    cosines = np.einsum("prd,qrd->pq", by_seed, by_seed) / 2
+    i, j = np.nonzero(np.triu(np.not_equal.outer(design.block_of, design.block_of)))
+    rating = design.targets[:, 0]
+    expected = -pearsonr(cosines[i, j], np.abs(rating[i] - rating[j])).statistic
     table = rows(tables["similarity"], measure="centred", window="whole", branch="uncond")
-    assert rows(table, statistic="rating correlation, same seed")["estimate"].item() == pytest.approx(
-        expected, abs=1e-4
-    )
+    found = rows(table, statistic=RATING_SAME_SEED)["estimate"].item()
+    assert found == pytest.approx(expected, abs=1e-4)
 
 
 def test_f_of_a_dimension_is_that_of_the_slope(of_rating):

@@ -16,7 +16,7 @@ _REVERSED = bytes(int(f"{byte:08b}"[::-1], 2) for byte in range(256))
 def vorbis(wave: NDArray, rate: int) -> bytes:
     """Encode sound [n, channels] within ±1 as Ogg Vorbis.
 
-    libsndfile draws a stream's number from the clock. It means nothing in a file of one stream, and is 0 here.
+    libsndfile draws a stream's number from the clock. It means nothing in a file of one stream: here it is 0.
 
     Examples
     --------
