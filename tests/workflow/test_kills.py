@@ -17,8 +17,8 @@ pytestmark = pytest.mark.long
 RESUME = ("--cores", "2", "--rerun-incomplete", "--nolock")
 KILLS = 54
 SIGNALS = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT)
-#: seconds from the start of a run to its kill: within Snakemake's own start, or a few jobs later
-EARLIEST, LATEST = 1.0, 14.0
+#: jobs that a run may finish before it is killed, and seconds from the last of them to the kill
+JOBS, SECONDS = (0, 2), 4.0
 
 
 def samples(results: Path) -> dict[Path, tuple[int, int]]:
@@ -46,28 +46,38 @@ def group_lives(group: int) -> bool:
     return any(not state.startswith("Z") for state in states.split())
 
 
+def finishes(run: subprocess.Popen, n_jobs: int) -> bool:
+    """Read what a run says until so many of its jobs are done; False if it ends before."""
+    if not n_jobs:
+        return run.poll() is None
+    return any((n_jobs := n_jobs - line.startswith("Finished jobid")) == 0 for line in run.stdout)
+
+
+def assert_same(run, undisturbed):
+    one, same = undisturbed.contents(), run.contents()
+    assert sorted(same) == sorted(one)
+    assert [name for name, content in one.items() if same[name] != content] == []
+
+
 def test_a_study_killed_at_fifty_moments_is_the_same(finished, fresh):
+    """At least fifty moments, and at least once from the first job to the last."""
     moments = random.Random(20)
-    kills, made = 0, {}
-    while kills < KILLS:
-        with (fresh.folder / "said.txt").open("ab") as said:
-            run = fresh.start(*RESUME, stdout=said)
-        try:
-            run.wait(moments.uniform(EARLIEST, LATEST))
-        except subprocess.TimeoutExpired:
-            end(run, SIGNALS[kills % len(SIGNALS)])
-            kills += 1
-        else:
-            assert run.returncode == 0, (fresh.folder / "said.txt").read_text()[-5000:]
-            shutil.rmtree(fresh.results)  # all was made before the last kill: begin again
-            made = {}
-            continue
+    kills, times_whole, made = 0, 0, {}
+    while kills < KILLS or not times_whole:
+        run, killed = fresh.start(*RESUME), False
+        if finishes(run, moments.randint(*JOBS)):
+            try:
+                run.wait(moments.uniform(0, SECONDS))
+            except subprocess.TimeoutExpired:
+                end(run, SIGNALS[kills % len(SIGNALS)])
+                kills, killed = kills + 1, True
+        said = run.communicate()[0]
         now = samples(fresh.results)
         assert {path: now.get(path) for path in made} == made, f"made again after kill {kills}"
         made = now
-    done = fresh.snakemake(*RESUME)
-    assert done.returncode == 0, done.stderr
-    assert {path: samples(fresh.results)[path] for path in made} == made
-    undisturbed, resumed = finished.contents(), fresh.contents()
-    assert sorted(resumed) == sorted(undisturbed)
-    assert [name for name, content in undisturbed.items() if resumed[name] != content] == []
+        if not killed:
+            assert run.returncode == 0, said[-5000:]
+            assert_same(fresh, finished)
+            times_whole += 1
+            shutil.rmtree(fresh.results)
+            made = {}
