@@ -100,7 +100,8 @@ def of_layer(gram: GramSource, design: Design, branches: Sequence[str] = BRANCHE
     frames, maxima = [], []
     for branch in gram.labels("branch"):
         if branch in branches and distance is None:
-            frames.append(_table([{"statistic": ONSET, "interval": f"none: {why}"}], branch, design))
+            reason = {"interval": f"none: {why}", "null": f"none: {why}"}
+            frames.append(_table([{"statistic": name} | reason for name in (ONSET, RISE)], branch, design))
         elif branch in branches and distance:
             frame, tested = _emergence(_kernel(gram, branch, steps, design), distance, first, seconds, branch)
             frames.append(frame)
@@ -130,7 +131,7 @@ def finish(table: pd.DataFrame) -> pd.DataFrame:
     table["p_corrected"] = np.fmax(table["p_corrected"], table["p_folds"])
     for _, rows in table.groupby(["layer", "branch"], sort=False).groups.items():
         mine = table.loc[rows]
-        if RISE not in set(mine["statistic"]):
+        if BEFORE not in set(mine["statistic"]):
             continue
         answer, emerges = _answer(mine.set_index("statistic"))
         table.loc[rows[mine["statistic"] == RISE], "answer"] = answer
