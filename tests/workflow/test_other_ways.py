@@ -8,6 +8,7 @@ import os
 import numpy as np
 import pandas as pd
 import pytest
+from machines import limited, no_locks, without_privileges
 from pandas.api.types import is_numeric_dtype
 
 from innerear.stacks import Stack
@@ -40,6 +41,31 @@ def again(finished, tmp_path_factory, workflow_in):
     done = workflow.snakemake("--cores", "1")
     assert done.returncode == 0, done.stderr
     return workflow
+
+
+@pytest.fixture(scope="module")
+def poor(finished, tmp_path_factory, workflow_in):
+    """The tiny study without locks, without root's rights, in plain ASCII, with few handles and no HOME."""
+    workflow = workflow_in(tmp_path_factory.mktemp("poor"))
+    (workflow.folder / "config.yaml").write_text((finished.folder / "config.yaml").read_text())
+    home = tmp_path_factory.mktemp("home")
+    home.chmod(0o555)
+    environment = no_locks(tmp_path_factory.mktemp("locks")) | {"LC_ALL": "C", "PYTHONUTF8": "0"}
+    environment |= {"PYTHONCOERCECLOCALE": "0", "HOME": str(home), "XDG_CACHE_HOME": str(workflow.folder)}
+
+    def limit():
+        limited(NOFILE=64)()
+        without_privileges()
+
+    done = workflow.snakemake("--cores", "2", "--nolock", env=environment, preexec_fn=limit)
+    assert done.returncode == 0, done.stderr[-5000:]
+    return workflow
+
+
+def test_a_poor_machine_changes_no_byte(finished, poor):
+    one, same = finished.contents(), poor.contents()
+    assert sorted(one) == sorted(same)
+    assert [name for name in one if one[name] != same[name]] == []
 
 
 def test_the_number_of_cores_changes_no_byte(finished, again):
