@@ -214,11 +214,11 @@ BROKEN = {
         ("results/faults/gram/layer_05.h5", "--forcerun", "gram"),
         "dataset 'residual/layer_05'",
     ),
-    "flipped inner product": (
-        lambda path: flip(path, "gram"),
+    "flipped sum of products": (
+        lambda path: flip(path, "sums"),
         "gram/layer_05.h5",
         ("results/faults/similarity/tables/layer_05.tsv",),
-        "dataset 'gram'",
+        "dataset 'sums'",
     ),
 }
 

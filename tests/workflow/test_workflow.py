@@ -126,11 +126,12 @@ def test_a_removed_stack_is_made_again_where_it_is_asked_for(finished):
 
 def test_the_dry_run_ends_with_what_the_study_takes(fresh):
     done = fresh.snakemake("--dry-run")
-    last = (done.stdout + done.stderr).strip().splitlines()[-11:]
-    assert last[0] == "Study tiny with nano"
+    said = (done.stdout + done.stderr).strip().splitlines()
+    last = said[said.index("Study tiny with nano") :]
+    assert len(last) < 20
     assert "8 = 4 prompts × 2 seeds, 1 s each" in last[1]
     assert "28 passes = 8 clips × 3.5 texts of their template, in 2 jobs" in last[5]
-    assert last[7] == "  not swapped paraphrase control of band: none is given"
+    assert "  not swapped paraphrase control of band: none is given" in last
     assert fresh.planned() == {
         "generate": 8,
         "acoustics": TEMPLATES,
