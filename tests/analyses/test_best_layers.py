@@ -24,7 +24,7 @@ def test_the_planted_layer_is_best_and_confirmed_elsewhere_than_where_it_was_cho
     assert rows(uncond, layer=1)["estimate"].item() == 1
     assert rows(uncond, layer=1)["ci_hi"].item() == 1
     held_out = rows(uncond, layer=-1).iloc[0]
-    assert held_out["chosen"] == "1, 1, 1, 1, 1"
+    assert held_out["chosen"] == "1 (5 of 5 times)"
     assert held_out["p_corrected"] <= 0.01
     assert rows(best, branch="cond", layer=-1)["p_corrected"].item() > 0.05
 

@@ -8,7 +8,16 @@ import yaml
 from .conftest import ROOT
 
 # Made where a study asks for it, by make run, or by every job.
-ELSEWHERE = ("captures/", "replication/", "report.zip", "logs/", "benchmarks/", "model.json")
+ELSEWHERE = (
+    "captures/",
+    "replication/",
+    "controls/",
+    "design/shuffled.h5",
+    "report.zip",
+    "logs/",
+    "benchmarks/",
+    "model.json",
+)
 OF_A_LAYER = re.compile(r"^\w+/(tables|nulls)/(trained/)?layer_\d\d\.tsv$")
 
 

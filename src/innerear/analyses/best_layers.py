@@ -1,6 +1,6 @@
 """Which layer distinguishes labels best, confirmed on templates that did not choose it."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -26,7 +26,7 @@ def best_layers(layers: Mapping[int, GramSource], design: Design, *, model: str)
     -------
     Common columns. Each branch and layer has its rank (1 is best) with the interval of its ranks over
     bootstraps. Each branch has the distance of the layer that was *chosen on the other templates*, measured
-    on the template held out, averaged over templates (layer −1; `chosen` lists the choices). Choosing
+    on the template held out, averaged over templates (layer −1; `chosen` counts the choices). Choosing
     the best of many layers does not inflate it. Its nulls choose anew under every relabeling and every sign
     flip of templates; `p_corrected` and `p_flip_corrected` are max-T over branches.
     """
@@ -38,7 +38,7 @@ def best_layers(layers: Mapping[int, GramSource], design: Design, *, model: str)
     confirmed, chosen = np.full((products.shape[2], len(branches)), np.nan), [""] * len(branches)
     if products.shape[-1] > 2:
         confirmed, choices = _confirmed(products)
-        chosen = [", ".join(str(numbers[l]) for l in of_branch) for of_branch in choices.T]
+        chosen = [_counted([numbers[l] for l in of_branch]) for of_branch in choices.T]
     held_out = pd.DataFrame({"layer": -1, "branch": branches, "estimate": confirmed[0], "chosen": chosen})
     table = blank(
         pd.concat([ranks, held_out.assign(statistic=HELD_OUT)], ignore_index=True),
@@ -107,10 +107,16 @@ def _confirmed(products: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return np.mean(values, axis=0).T, np.array(choices)
 
 
+def _counted(layers: Sequence[int]) -> str:
+    """Say how often each layer was chosen, such as ``3 (2 of 5 times), 5 (3 of 5 times)``."""
+    numbers, times = np.unique(layers, return_counts=True)
+    return ", ".join(f"{n} ({k} of {len(layers)} times)" for n, k in zip(numbers, times, strict=True))
+
+
 FINDINGS = (
     Finding(
         "Does the layer that is best on some templates distinguish {contrasts} on another?",
-        "Yes, in uncond: {effect}, in layers {chosen}, each chosen without the template that it is "
+        "Yes, in uncond: {effect}, in layer {chosen}, each time chosen without the template that it is "
         "measured on.",
         {"statistic": HELD_OUT, "branch": "uncond"},
         "layer_ranks",

@@ -218,7 +218,8 @@ def _overtaking(shares: Shares, times: pd.DataFrame) -> pd.DataFrame:
         tails = [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2]
         ends = np.quantile(drawn, tails, method="nearest").astype(int)
         interval = f"{CONFIDENCE:.0%} of {len(text_boots)} bootstraps of {shares.resamples.text}"
-        reading += f" ({' – '.join(said[end] for end in ends)})"
+        if ends[0] < ends[1]:
+            reading += f" ({' – '.join(said[end] for end in ends)})"
     # "Never" stands in the table as the step after the last.
     axes = [times[name].to_numpy(float) for name in ("step", "seconds")]
     places = [np.append(one, 2 * one[-1] - one[-2] if n_steps > 1 else np.nan) for one in axes]
