@@ -15,8 +15,8 @@ from innerear.stacks import Stack
 
 pytestmark = pytest.mark.long
 NAMES = ("sha256", "stack", "written_as", "score", "content")
-# Maxima of every relabeling; UMAP, which is chaotic; the checks, whose values are rounding itself; answers, which
-# print a p that moved.
+# Maxima of every relabeling; UMAP, which is chaotic; the checks, whose values are rounding itself; answers,
+# which print a p that moved.
 NOT_COMPARED = {"nulls", "embedding", "qc", "logs", "benchmarks", "samples.tsv", "findings.tsv"}
 #: what rounding in another order may change in a study of 8 clips; a p moves by a relabeling that nearly ties
 RELATIVE, ABSOLUTE, OF_P = 0.01, 2e-3, 0.041
