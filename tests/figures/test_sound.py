@@ -28,7 +28,7 @@ def test_what_is_beyond_the_label_has_a_map_of_its_own(study):
     figure = draw(study.sound, model="nano", contrast="emotion")["sound_beyond"]
     assert not figure.axes[1].texts  # loudness follows the label, and so do the states, no further
     assert "beyond the emotion" in figure.get_suptitle()
-    assert "emotion and states" in figure.axes[-1].get_ylabel()
+    assert "what the emotion leaves" in figure.axes[-1].get_ylabel()
 
 
 def test_nothing_usable_still_draws_with_the_reason(study):

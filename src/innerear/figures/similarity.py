@@ -119,17 +119,19 @@ def _mark_blocks(axes: Axes, labels: Sequence[str]) -> None:
 def strata_curves(table: pd.DataFrame, *, model: str) -> Figure:
     """Draw the mean cosine of each stratum of pairs over the steps, with bootstrap bands.
 
-    One row per layer (six at most, spread evenly), one column per branch.
+    One row per layer (six at most, spread evenly), one column per branch. A stratum that the design does not
+    have, as where no two templates share a seed, is left out.
     """
     table = rows_of(table, measure=CENTRED, over="steps")
     rows, columns = {"layer": spread_evenly(distinct(table, "layer"))}, {"branch": distinct(table, "branch")}
     lacking = any("resamples" in one for one in distinct(table, "interval"))
     how = n_and_bands(table) + "\nno band where too many resamples hold no such pairs" * lacking
-    title, look = f"Centred cosine in five strata of pairs, {model}", {"sides": "layer {}\ncosine"}
+    there = distinct(table.iloc[np.flatnonzero(table["estimate"].notna())], "statistic")
+    title, look = f"Centred cosine by stratum of pairs, {model}", {"sides": "layer {}\ncosine"}
     grid = Grid(title, how, rows, columns, panel=(3.2, 1.5), **look)
     grid.zero()
     for panel, where in grid:
-        for name, (colour, dashes) in _CURVES.items():
+        for name, (colour, dashes) in (item for item in _CURVES.items() if item[0] in there):
             draw_band(panel, rows_of(table, statistic=name, **where), "step", colour, dashes, name)
     grid.step_axis(Steps.of(table))
     grid.legend(3)

@@ -18,10 +18,7 @@ _TITLES = {
     HELD_OUT: "Clip acoustics predicted from the states of {model}",
     BEYOND: "Clip acoustics in the states of {model}, beyond the {contrast}",
 }
-_SCALES = {
-    HELD_OUT: "held-out R² (0 = the training mean)",
-    BEYOND: "R² of {contrast} and states − R² of the {contrast}",
-}
+_SCALES = {HELD_OUT: "held-out R² (0 = the training mean)", BEYOND: "share of what the {contrast} leaves"}
 
 
 def draw(table: pd.DataFrame, *, model: str, contrast: str) -> dict[str, Figure]:
