@@ -110,5 +110,4 @@ def assert_near(table, other, name):
         one, same = (of[column].to_numpy(float).clip(-LARGEST, LARGEST) for of in (table, other))
         room = OF_P if column in P_VALUES else ABSOLUTE
         outside = ~np.isclose(same, one, rtol=RELATIVE, atol=room, equal_nan=True)
-        most = 0.1 if column in P_VALUES else 0.03
-        assert outside.mean() <= most, (where, one[outside], same[outside])
+        assert outside.mean() <= 0.03, (where, one[outside], same[outside])

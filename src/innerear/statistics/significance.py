@@ -11,8 +11,7 @@ import pandas as pd
 
 from innerear.errors import InputError
 
-# A relabeling that only renames gives the observed value again, up to rounding: a tie. In units of a score's
-# own spread, or of a small score itself: shares of a variance may be smaller than 1e-5.
+# A relabeling that only renames gives the observed value again, up to rounding: a tie.
 _TIE = 1e-5
 CONFIDENCE = 0.95
 #: p at or below it is significant, in tables, findings and figures
@@ -77,8 +76,7 @@ def against_null(
         spread = pooled.std(axis=0)
         scores = (pooled - pooled.mean(axis=0)) / np.where(spread > 0, spread, 1)
     score[usable] = scores[0]
-    ties = (scores[1:] >= _less_rounding(scores[0])).sum(axis=0)
-    p[usable] = np.maximum((1 + ties) / (len(null) + 1), smallest)
+    p[usable] = np.maximum((1 + (scores[1:] >= scores[0] - _TIE).sum(axis=0)) / (len(null) + 1), smallest)
     null_max = scores[1:].max(axis=1)
     return Significance(p, np.maximum(max_t(score, null_max), smallest), score, null_max)
 
@@ -164,7 +162,7 @@ def max_t(score: np.ndarray, null_max: np.ndarray) -> np.ndarray:
     array([0.2, 0.8])
     """
     score, null_max = np.asarray(score, float), null_max[~np.isnan(null_max)]
-    at_least = len(null_max) - np.searchsorted(np.sort(null_max), _less_rounding(score))
+    at_least = len(null_max) - np.searchsorted(np.sort(null_max), score - _TIE)
     return np.where(np.isnan(score), np.nan, (1 + at_least) / (len(null_max) + 1))
 
 
@@ -239,10 +237,6 @@ def null_table(
     for row, (_, null_max) in zip(values, rows, strict=True):
         row[: len(null_max)] = null_max
     return pd.concat([names, pd.DataFrame(values, columns=[str(k) for k in range(m)])], axis=1)
-
-
-def _less_rounding(score: np.ndarray) -> np.ndarray:
-    return score - _TIE * np.minimum(1, np.abs(score))
 
 
 def _rows_by(table: pd.DataFrame, by: Sequence[str]) -> dict[tuple[str, ...], np.ndarray]:
