@@ -187,7 +187,7 @@ def _compare(
     own = np.sqrt(np.maximum(np.diagonal(every, axis1=1, axis2=2), 0))
     ceiling, every = own[:, places[0]] * own[:, places[1]], every[:, *places]  # [1 + m, pairs]
     ratio = np.divide(every, ceiling, out=np.full_like(every, np.nan), where=ceiling > 0)
-    resampled = design.resampled.removesuffix(", then seeds")
+    resampled = design.resampled_units
     measured = with_interval(every[0], every[1:], resampled)
     low, high, _ = percentile_interval(ratio[0], ratio[1:], resampled)
     measured |= {"ceiling": ceiling[0], "ratio": ratio[0], "ratio_lo": low, "ratio_hi": high}

@@ -27,7 +27,7 @@ from innerear.statistics.probes import (
     held_out_operators,
     hits,
 )
-from innerear.statistics.prompt_pairs import PromptPairs, Units
+from innerear.statistics.prompt_pairs import PromptPairs
 from innerear.statistics.table import INTERVAL, LayerResult, Maxima, columns
 from innerear.study.questions import QUESTIONS
 
@@ -112,8 +112,8 @@ class _Branch:
     """All statistics of one branch, from sums [cells, P, P] over all pairs of seeds and those of one seed."""
 
     def __init__(self, every: np.ndarray, same: np.ndarray, design: Design) -> None:
-        self.pairs, self.units = PromptPairs(design), Units(design)
-        energy = np.trace(same, axis1=1, axis2=2) / design.n_samples
+        self.pairs = PromptPairs(design)
+        energy = self.pairs.variance(same)
         self.varies = energy > 0
         # In units of the samples' variance.
         scale = 1 / np.where(self.varies, energy, 1)[:, None, None]
@@ -245,8 +245,7 @@ def _tested(statistic: _Statistic, cells: pd.DataFrame, design: Design) -> tuple
     own = {"statistic": statistic.name, "null": np.where(np.isnan(estimate), nothing, "")}
     if len(statistic.boots) < 1:
         own["interval"] = _DUPLICATES
-    resampled = Units(design).resampled_text
-    table = estimates(cells, design, estimate, statistic.boots, resampled, **own)
+    table = estimates(cells, design, estimate, statistic.boots, design.resampled_units, **own)
     how = {"why_not": statistic.why_not, "contrasts": statistic.contrasts}
     return table, record_by_over(table, design, statistic.null, **how)
 

@@ -18,7 +18,7 @@ from innerear.statistics.design import Design
 from innerear.statistics.finding import SMALLEST_EFFECTS, Finding
 from innerear.statistics.label_distance import Distance, flipped_fold_products, permuted_sums
 from innerear.statistics.pieces import pieces
-from innerear.statistics.prompt_pairs import PromptPairs, Units
+from innerear.statistics.prompt_pairs import PromptPairs
 from innerear.statistics.significance import ALPHA, CONFIDENCE, first_of, with_interval
 from innerear.statistics.table import (
     INTERVAL,
@@ -182,8 +182,9 @@ def _kernel(gram: GramSource, branch: str, steps: np.ndarray, design: Design) ->
 
 
 def _relative(every: np.ndarray, same: np.ndarray, design: Design) -> np.ndarray:
-    energy = np.trace(same, axis1=1, axis2=2) / design.n_samples
-    return PromptPairs(design).other_mean(every, same) / np.where(energy > 0, energy, 1)[:, None, None]
+    pairs = PromptPairs(design)
+    energy = pairs.variance(same)
+    return pairs.other_mean(every, same) / np.where(energy > 0, energy, 1)[:, None, None]
 
 
 def _curves(products: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -284,7 +285,7 @@ def _weights(design: Design) -> np.ndarray:
 
 def _located(own: np.ndarray, steps: np.ndarray, seconds: np.ndarray, design: Design) -> list[dict[str, Any]]:
     """Rows of the onset and the rise time, of the folds' curves [F, S]."""
-    n_steps, text = len(steps), Units(design).resampled_text
+    n_steps, text = len(steps), design.resampled_units
     curves = np.vstack([own.mean(axis=0), _weights(design) @ own])  # [1 + m, S]
     shapes, scales = logistic_shapes(n_steps, narrowest=0.25)
     times = 2 * np.log(9) * scales[fit_shape(curves, shapes)[0]] * (steps[1] - steps[0])
@@ -326,7 +327,7 @@ def _shape_rows(own: np.ndarray, rest: np.ndarray, design: Design) -> list[dict[
     errors = _relative_errors(own, rest)[0]  # [shapes, F]
     resampled = _weights(design) @ errors.T  # [m, shapes]
     best = resampled.argmin(axis=1)
-    found = with_interval(errors.mean(axis=1), resampled / resampled[:, :1], Units(design).resampled_text)
+    found = with_interval(errors.mean(axis=1), resampled / resampled[:, :1], design.resampled_units)
     found |= {
         "statistic": [shape_error(name) for name in SHAPES],
         "preferred": [(best == i).mean() for i in range(len(SHAPES))],
@@ -404,7 +405,7 @@ def _early_late(gram: GramSource, branch: str, design: Design) -> tuple[pd.DataF
     estimate, boots = np.r_[estimate, estimate[2] - estimate[1]], np.c_[boots, boots[:, 2] - boots[:, 1]]
     names = {"statistic": [INTERACTION, "distance", "distance", DIFFERENCE], "unit": _VARIANCE}
     names["window"] = [_BETWEEN, FIRST, LAST, _BETWEEN]
-    columns = names | with_interval(estimate, boots, Units(design).resampled_text)
+    columns = names | with_interval(estimate, boots, design.resampled_units)
     table = _table(pd.DataFrame(columns).to_dict("records"), branch, design)
     null = permuted_sums(distance.weights, kernel[:1], design.prompt_permutations())
     first_row = np.array([0])

@@ -150,7 +150,7 @@ def _judged(cells: _Cells, design: Design) -> tuple[pd.DataFrame, list[Maxima]]:
     scores = (operators @ targets).swapaxes(0, 1)  # [P, cells, Q]
     where = pd.DataFrame({"train": cells.train, "test": cells.test})
     common = {"branch": cells.branch, "over": cells.over, "null": "none: see the probe evidence"}
-    common["resampled"] = design.resampled.removesuffix(", then seeds")
+    common["resampled"] = design.resampled_units
     mean = own.mean(axis=1)
     table = estimates(where, design, mean, evidence_bootstrap(own, boots), statistic=EVIDENCE, **common)
     ranked, resampled = ranking.share(scores, targets[:, None]), ranking.bootstrap(scores, targets, boots)

@@ -14,6 +14,7 @@ from innerear.gram.reading import GramSource
 from innerear.statistics.design import Design
 from innerear.statistics.label_distance import Distance, permuted_sums, prompt_means
 from innerear.statistics.probes import centred_targets, held_out_operators
+from innerear.statistics.prompt_pairs import PromptPairs
 from innerear.statistics.table import LayerResult, blank, columns, record
 
 SPACES = AS_RECORDED, NORMALISED = "as recorded", "LayerNorm"
@@ -118,8 +119,7 @@ class _Forms:
 
 def _alike(design: Design) -> np.ndarray:
     """Weights [P, P] of cosines: pairs of one label less pairs of two; for ratings, the slope on nearness."""
-    first = design.rows[:, 0]
-    pairs = design.exchangeable_pairs()[np.ix_(first, first)]
+    pairs = PromptPairs(design).exchangeable
     near = -np.abs(design.targets - design.targets.T) if design.numeric else design.targets @ design.targets.T
     near = np.where(pairs, near - near[pairs].mean(), 0) if pairs.any() else np.zeros(pairs.shape)
     size = (near**2).sum()

@@ -418,7 +418,7 @@ class _Pairs:
         own = {"statistic": name, "null": [f"none: {one}" for one in why]}
         if not len(boots):
             own["interval"] = "none: a diagnostic"
-        return estimates(cells, self.design, estimate, boots, self.units.resampled_text, **own)
+        return estimates(cells, self.design, estimate, boots, self.design.resampled_units, **own)
 
     def _why_nan(self, strata: tuple[int, ...]) -> str:
         """Say why an estimate from these strata is NaN."""

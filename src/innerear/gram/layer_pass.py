@@ -66,8 +66,7 @@ def layer_gram(
       `innerear.gram.prompt_sums`.
     - `squared` [branch, step, sample]: squared lengths of the centred states.
     - `gram`, `standardised` [branch, step, sample, sample_2]: inner products at each step; cosines of
-    features
-      z-scored per dimension without constant dimensions (NaN if all are constant).
+      features z-scored per dimension without constant dimensions (NaN if all are constant).
     - `mean_product` [branch, step, sample], `mean_norm` [branch, step]: centred features times the mean over
       samples, and the mean's length; `raw_gram` restores the raw products from them.
     - `window_mean` [branch, window, sample, d_model]; `window_gram`, `window_standardised` [branch, window,

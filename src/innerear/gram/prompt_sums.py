@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 
 from innerear.gram.reading import GramSource
+from innerear.study.power import are_blocks
 
 #: which products are summed: inner products; cosines of states centred within their template, or on the mean
 #: of all samples; the two of z-scored states; cosines of states as they are
@@ -26,10 +27,10 @@ PAIRS = ALL, SAME = "all", "same"
 
 @dataclass(frozen=True)
 class Prompts:
-    """The prompt [N] of each sample, its seed and its template, each by number from 0; seeds may differ by
-    template.
+    """The prompt [N] of each sample, its seed and its template, each by number from 0.
 
-    Every prompt has R samples. Template numbers are 0 throughout where templates are no blocks.
+    Seeds may differ by template. Every prompt has R samples. Template numbers are 0 throughout where
+    templates are no blocks.
     """
 
     prompt_of: np.ndarray
@@ -43,9 +44,9 @@ class Prompts:
         templates = (
             samples["template"].astype(str) if "template" in samples else pd.Series([""] * len(samples))
         )
-        template_of, names = pd.factorize(templates)
-        blocked = 1 < len(names) < prompt_of.max() + 1
-        return cls(prompt_of, pd.factorize(samples["seed"])[0], template_of * blocked)
+        of_prompts = templates[~samples["prompt_id"].duplicated().to_numpy()]
+        template_of = pd.factorize(templates)[0] * are_blocks(of_prompts.tolist())
+        return cls(prompt_of, pd.factorize(samples["seed"])[0], template_of)
 
     @cached_property
     def n(self) -> int:
@@ -79,8 +80,7 @@ class Prompts:
         Parameters
         ----------
         whole : products of the states before something was taken out of them. What is left of a sample's
-            length
-            is rounding if it is a tiny share of what it was.
+            length is rounding if it is a tiny share of what it was.
 
         Returns
         -------

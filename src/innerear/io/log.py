@@ -25,16 +25,19 @@ class _Log:
             self._file = open(path, "w", buffering=1, encoding="utf-8", errors="backslashreplace")  # noqa: SIM115
 
     def write(self, text: str) -> None:
+        """Write a text, if the file can be written."""
         with self._trying():
             if self._file:
                 self._file.write(text)
 
     def flush(self) -> None:
+        """Hand to the system what was written."""
         with self._trying():
             if self._file:
                 self._file.flush()
 
     def close(self) -> None:
+        """Close the file."""
         with self._trying():
             if self._file:
                 self._file.close()
@@ -59,10 +62,12 @@ class _Tee:
         self.stream, self.log = stream, log
 
     def write(self, text: str) -> int:
+        """Write to both; return the number of characters."""
         self.log.write(text)
         return self.stream.write(text)
 
     def flush(self) -> None:
+        """Flush both."""
         self.log.flush()
         self.stream.flush()
 

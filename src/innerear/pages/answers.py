@@ -15,12 +15,12 @@ from innerear.statistics.claims import (
     NOT_TESTED,
     SENTENCES,
     level,
-    smallest_flip_p,
     upper_bound,
     why_no_flips,
 )
 from innerear.statistics.finding import NO_BRANCH, UNITS, Finding
 from innerear.statistics.significance import ALPHA
+from innerear.study.power import smallest_flip_p
 
 _SURE = (ESTABLISHED, SENTENCES, NOT_ESTABLISHED)
 

@@ -13,8 +13,8 @@ from innerear.figures.tables import rows_of
 from innerear.statistics.claims import ESTABLISHED, level
 from innerear.statistics.design import STRATA
 from innerear.statistics.finding import NO_BRANCH
-from innerear.statistics.flips import FEWEST_TEMPLATES
 from innerear.statistics.significance import ALPHA
+from innerear.study.power import FEWEST_TEMPLATES
 
 COLUMNS = ("criterion", "outcome", "value", "needed", "what")
 YES, SENTENCES, NO, UNKNOWN = "yes", "yes, for these sentences", "no", "not established"

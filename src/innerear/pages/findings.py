@@ -134,10 +134,8 @@ def _choice(entry: Finding, table: pd.DataFrame, asked: Asked) -> Choice:
 def _over_page(p: np.ndarray, primary: np.ndarray) -> np.ndarray:
     """Correct the p of all questions: primary ones after Holm, others after Benjamini and Hochberg."""
     corrected = np.array(p, float)
-    corrected[primary], corrected[~primary] = (
-        holm(corrected[primary]),
-        benjamini_hochberg(corrected[~primary]),
-    )
+    corrected[primary] = holm(corrected[primary])
+    corrected[~primary] = benjamini_hochberg(corrected[~primary])
     return corrected
 
 

@@ -5,8 +5,8 @@ from math import sqrt
 import numpy as np
 from scipy.stats import false_discovery_control, norm, t
 
-from innerear.statistics.flips import FEWEST_TEMPLATES
 from innerear.statistics.significance import ALPHA, CONFIDENCE
+from innerear.study.power import FEWEST_TEMPLATES, smallest_flip_p
 
 ESTABLISHED, SENTENCES = "established", "established for these sentences"
 NOT_ESTABLISHED, NOT_TESTED = "not established", "not tested"
@@ -52,15 +52,10 @@ def level(p: float, p_flip: float) -> str:
     return ESTABLISHED if p_flip <= ALPHA else SENTENCES
 
 
-def smallest_flip_p(n_templates: float, n_perm: float) -> float:
-    """Return the smallest p of sign flips of T templates: 2^(1 − T), or 1 ÷ (m + 1) where m are drawn."""
-    return max(2.0 ** (1 - n_templates), 1 / (n_perm + 1)) if n_templates >= 1 else float("nan")
-
-
 def why_no_flips(n_templates: float) -> str:
     """Say why there is no p of sign flips."""
     if n_templates < FEWEST_TEMPLATES:
-        least = smallest_flip_p(n_templates, np.inf)
+        least = smallest_flip_p(n_templates)
         count = "one template" if n_templates == 1 else f"{n_templates:.0f} templates"
         reach = f", whose sign flips cannot reach a p below {least:.2g}" if least > ALPHA else ""
         return f"there are {count}{reach}" if n_templates >= 1 else "there are no templates"

@@ -101,7 +101,7 @@ class Design(Exchange, Flips, Folds, Resampling):
 
     def exchangeable_pairs(self) -> np.ndarray:
         """Return bool [N, N]: the pairs of two prompts whose relation of labels may change."""
-        of = self.block_of[self.prompt_of] if self.blocked else self.prompt_of
+        of = self.unit_of[self.prompt_of]
         return np.not_equal.outer(of, of)
 
     def test(

@@ -11,9 +11,8 @@ from functools import cached_property
 import numpy as np
 
 from innerear.statistics.sheet import Sheet
+from innerear.study.power import FEWEST_TEMPLATES, smallest_flip_p
 
-#: with fewer templates no p below .05 exists: the smallest is 2^(1 − templates)
-FEWEST_TEMPLATES = 6
 # The use of the study's seed, beside those in `sheet`.
 _FLIPS = 7
 # With fewer signs their vectors can be numbered, and drawn by number.
@@ -38,7 +37,8 @@ class Flips(Sheet):
 
     def smallest_flip_p(self, m: int | None = None) -> float:
         """Return the smallest p that flips can reach, 2^(1 − T) or 1 / (m + 1); NaN where `why_no_flips`."""
-        return float("nan") if self.why_no_flips() else 1 / len(self.flips(m))
+        m = self.n_permutations if m is None else m
+        return float("nan") if self.why_no_flips() else smallest_flip_p(self.n_templates, m)
 
     def flips(self, m: int | None = None) -> np.ndarray:
         """Return signs of templates, int8 [m', T] of ±1; row 0 is all ones.

@@ -102,10 +102,9 @@ class Distance:
 
 
 def flipped_fold_products(contrasts: np.ndarray, design: Design) -> np.ndarray:
-    """Return `Distance.fold_products` [m', F, F, cells] under each of `Design.flips`, of contrasts [cells,
-    T, T].
+    """Return `Distance.fold_products` [m', F, F, cells] under each of `Design.flips`.
 
-    Row 0 is the observed one. NaN on the diagonal.
+    Of contrasts [cells, T, T]. Row 0 is the observed one. NaN on the diagonal.
     """
     fold_of = np.empty(design.n_templates, int)
     fold_of[design.block_of] = fold_units(design)[1]

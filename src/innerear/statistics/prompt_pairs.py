@@ -26,10 +26,13 @@ class PromptPairs:
     def __init__(self, design: Design) -> None:
         codes = np.unique(np.asarray(design.samples["seed"]), return_inverse=True)[1][design.rows]  # [P, R]
         has = (codes[:, :, None] == np.arange(codes.max() + 1)).sum(axis=1)  # [P, seeds]
-        self.n_all, self.n_same = codes.shape[1] ** 2, has @ has.T
-        of = design.block_of if design.blocked else np.arange(design.n_prompts)
-        self.exchangeable = np.not_equal.outer(of, of)
+        self.n_all, self.n_same, self.n_samples = codes.shape[1] ** 2, has @ has.T, design.n_samples
+        self.exchangeable = np.not_equal.outer(design.unit_of, design.unit_of)
         self.seeds_differ = bool((self.n_same < self.n_all)[self.exchangeable].all())
+
+    def variance(self, same: np.ndarray) -> np.ndarray:
+        """Return the mean squared length of a sample [cells], from sums over pairs of one seed."""
+        return np.trace(same, axis1=1, axis2=2) / self.n_samples
 
     def mean(self, every: np.ndarray) -> np.ndarray:
         """Return means over all pairs of seeds, from their sums."""
@@ -55,12 +58,11 @@ class Units:
 
     def __init__(self, design: Design) -> None:
         self.design = design
-        self.of = design.block_of if design.blocked else np.arange(design.n_prompts)
-        self.n = int(self.of.max()) + 1
+        self.n = int(design.unit_of.max()) + 1
 
     @cached_property
     def _members(self) -> np.ndarray:
-        return np.equal.outer(np.arange(self.n), self.of).astype(float)  # [U, P]
+        return np.equal.outer(np.arange(self.n), self.design.unit_of).astype(float)  # [U, P]
 
     def sums(self, matrices: np.ndarray) -> np.ndarray:
         """Return [..., U, U] of matrices [..., P, P]."""
@@ -73,8 +75,7 @@ class Units:
         ----------
         values : [cells, U, U] sums over pairs of units, symmetric.
         mass : [U, U] the numbers that were summed. A pair of two units counts as often as both were drawn,
-            pairs
-            within a unit as often as it was.
+            pairs within a unit as often as it was.
 
         Returns
         -------
@@ -95,8 +96,3 @@ class Units:
     def _counts(self) -> np.ndarray:
         """How often each bootstrap holds each unit, float64 [m, U]."""
         return self.design.bootstraps().units.astype(float)
-
-    @property
-    def resampled_text(self) -> str:
-        """What bootstraps resample, for captions."""
-        return self.design.resampled.removesuffix(", then seeds")

@@ -60,8 +60,7 @@ class Resampling(Sheet):
         """
         m = self.n_bootstraps if m is None else m
         rng = np.random.default_rng(self.stream(BOOTSTRAPS))
-        unit = self.block_of if self.blocked else np.arange(self.n_prompts)
-        stratum = np.zeros(self.n_prompts, int)
+        unit, stratum = self.unit_of, np.zeros(self.n_prompts, int)
         if not (self.blocked or self.numeric):
             stratum = np.unique(self.prompt_labels, return_inverse=True)[1]
         units = np.zeros((m, int(unit.max()) + 1), np.float32)
@@ -77,6 +76,10 @@ class Resampling(Sheet):
     @property
     def resampled(self) -> str:
         """What bootstraps resample, for captions."""
+        return self.resampled_units if self.own_seeds else f"{self.resampled_units}, then seeds"
+
+    @property
+    def resampled_units(self) -> str:
+        """The same of what only templates (or prompts) are resampled for."""
         prompts = "prompts" if self.numeric else f"the prompts of each {self.label}"
-        units = "templates" if self.blocked else prompts
-        return units if self.own_seeds else f"{units}, then seeds"
+        return "templates" if self.blocked else prompts

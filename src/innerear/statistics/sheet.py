@@ -9,6 +9,7 @@ import pandas as pd
 from pandas.api.types import is_numeric_dtype
 
 from innerear.errors import InputError
+from innerear.study.power import are_blocks
 
 # Each use of the study's seed has a stream of its own: asking for bootstraps first does not change the
 # permutations.
@@ -69,12 +70,14 @@ class Sheet:
         self.rows[self.prompt_of, self.seed_of] = np.arange(len(self.samples))
         self.prompt_labels = self.labels[self.rows[:, 0]]  # [P]
         templates = texts(self.samples["template"])[self.rows[:, 0]]
-        names, block_of = np.unique(templates, return_inverse=True)
-        #: templates are blocks where there are at least two and one of them holds more than one prompt
-        self.blocked = 1 < len(names) < len(templates)
+        block_of = np.unique(templates, return_inverse=True)[1]
+        #: whether templates are blocks
+        self.blocked = are_blocks(templates.tolist())
         #: [P] number of the block within which each prompt may be exchanged
         self.block_of = block_of if self.blocked else np.zeros_like(block_of)
         self.n_blocks = int(self.block_of.max()) + 1
+        #: [P] number of what is independent, and resampled: the prompt's template, or the prompt itself
+        self.unit_of = self.block_of if self.blocked else np.arange(self.n_prompts)
 
     @cached_property
     def targets(self) -> np.ndarray:

@@ -95,7 +95,6 @@ def record(
     null: np.ndarray,
     *,
     family: str,
-    m: int | None = None,
     moved: str = "",
     of: str = "labels",
     why_not: str | Sequence[str] = "",
@@ -110,7 +109,6 @@ def record(
     observed : [cells], larger is more extreme; NaN where a row is not to be tested.
     null : [≤ m, cells] the same under the first of the design's m permutations, as a rule all of them.
     family : what was corrected together, for the column.
-    m : number of permutations of the study, if it is not the design's.
     moved : what a permutation moves; the labels unless said. For ``of="seeds"`` the whole text of `null`.
     of : which permutations they were, see `Design.smallest_p`.
     why_not : why rows were not tested, where the design would allow it.
@@ -120,7 +118,7 @@ def record(
     -------
     The family's `Maxima`; none where nothing was tested.
     """
-    m, used = design.n_permutations if m is None else m, len(null)
+    m, used = design.n_permutations, len(null)
     smallest = design.smallest_p(used, of=of)
     result = against_null(observed, null, smallest=smallest, standardise=standardise)
     reasons = [why_not] * len(rows) if isinstance(why_not, str) else list(why_not)

@@ -6,7 +6,7 @@ All follows from the prompts' labels and templates, in a moment and before any w
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from math import factorial, isclose, isnan, nan, prod, sqrt
+from math import factorial, inf, isclose, isnan, nan, prod, sqrt
 from statistics import NormalDist
 
 #: the level of a single test, and about that of a cell of a map that is corrected by max-T
@@ -14,6 +14,8 @@ LEVELS = (0.05, 0.001)
 POWER = 0.8
 #: dimensions of equal variance that the differences between prompts are taken to have
 EFFECTIVE_DIMENSION = 16
+#: with fewer templates sign flips reach no p below .05: the smallest is 2^(1 − templates)
+FEWEST_TEMPLATES = 6
 _NORMAL = NormalDist()
 
 
@@ -48,7 +50,7 @@ class Power:
         0.0625
         """
         names = list(dict.fromkeys(templates))
-        blocked = 1 < len(names) < len(templates)
+        blocked = are_blocks(templates)
         blocks = [
             [label for label, one in zip(labels, templates, strict=True) if one == name or not blocked]
             for name in (names if blocked else names[:1])
@@ -66,15 +68,11 @@ class Power:
     @property
     def smallest_flip_p(self) -> float:
         """The smallest p of a sign flip of whole templates; NaN without templates."""
-        return 1 / self._flips if self.n_templates else nan
+        return smallest_flip_p(self.n_templates, self.n_permutations)
 
     @property
     def _outcomes(self) -> int:
         return min(self.relabelings, self.n_permutations + 1)
-
-    @property
-    def _flips(self) -> int:
-        return min(2 ** (self.n_templates - 1), self.n_permutations + 1)
 
     def detectable(self, level: float, *, flips: bool = False) -> float:
         """Return the smallest effect that p ≤ `level` detects in 80 % of studies; NaN if none can be.
@@ -89,10 +87,12 @@ class Power:
         distance as an F statistic with ν₁ = (Q − 1) E and ν₂ = (P − B − Q + 1) E degrees of freedom, of B
         blocks, and noncentrality P E f². Tails by Patnaik (1949) and Paulson (1942).
         """
-        outcomes = self._flips if flips else self._outcomes
+        if flips and not self.n_templates:
+            return nan
+        outcomes = round(1 / self.smallest_flip_p) if flips else self._outcomes
         reached = int(level * outcomes + 1e-9) / outcomes
         rest = self.n_prompts - self.n_blocks - self.n_labels + 1
-        if not reached or rest < 1 or self.n_labels < 2 or (flips and not self.n_templates):
+        if not reached or rest < 1 or self.n_labels < 2:
             return nan
         nu1, nu2 = (self.n_labels - 1) * EFFECTIVE_DIMENSION, rest * EFFECTIVE_DIMENSION
         critical = _where(lambda x: _above(x, nu1, nu2) <= reached)
@@ -117,7 +117,7 @@ class Power:
             reached = f": sign flips of {self.n_templates} reach p = {self.smallest_flip_p:.3g} at best"
             said.append(
                 f"no claim over templates{reached if self.n_templates else ', of which there are no two'}; "
-                "6 or more are needed"
+                f"{FEWEST_TEMPLATES} or more are needed"
             )
         return said
 
@@ -132,6 +132,25 @@ class Power:
             lines.append(f"            detects in 80 % of studies an effect f of {', '.join(effects)}")
             lines.append("            (f: rms effect of the label ÷ standard deviation of a prompt's mean)")
         return "\n".join([*lines, *(f"  WARNING   {warning}" for warning in self.warnings)])
+
+
+def are_blocks(templates: Sequence[str]) -> bool:
+    """Whether the templates of prompts are blocks: two at least, of which one holds more than one prompt.
+
+    Examples
+    --------
+    >>> are_blocks(["x", "x", "y", "y"]), are_blocks(["x", "y"]), are_blocks(["", ""])
+    (True, False, False)
+    """
+    return 1 < len(set(templates)) < len(templates)
+
+
+def smallest_flip_p(n_templates: float, n_permutations: float = inf) -> float:
+    """Return the smallest p of sign flips of T templates: 2^(1 − T), or 1 ÷ (m + 1) where m are drawn.
+
+    NaN without templates.
+    """
+    return max(2.0 ** (1 - n_templates), 1 / (n_permutations + 1)) if n_templates >= 1 else nan
 
 
 def relabelings(blocks: Sequence[Sequence[str | float]]) -> int:
