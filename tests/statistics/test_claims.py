@@ -11,12 +11,12 @@ from innerear.statistics.claims import (
     benjamini_hochberg,
     holm,
     level,
-    smallest_flip_p,
     upper_bound,
     why_no_flips,
 )
 from innerear.statistics.label_distance import Distance
 from innerear.statistics.significance import percentile_interval
+from innerear.study.power import smallest_flip_p
 
 RNG = np.random.default_rng
 

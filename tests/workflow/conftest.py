@@ -33,6 +33,12 @@ class Workflow:
             str(name): (self.results / name).read_bytes() for name in names if not apart & set(name.parts)
         }
 
+    def assert_same_as(self, other: "Workflow") -> None:
+        """Every file of the results has the same bytes in another workflow's."""
+        one, same = other.contents(), self.contents()
+        assert sorted(same) == sorted(one)
+        assert [name for name, content in one.items() if same[name] != content] == []
+
     def configure(self, **changes) -> None:
         (self.folder / "config.yaml").write_text(yaml.safe_dump(self.config | changes))
 

@@ -53,12 +53,6 @@ def finishes(run: subprocess.Popen, n_jobs: int) -> bool:
     return any((n_jobs := n_jobs - line.startswith("Finished jobid")) == 0 for line in run.stdout)
 
 
-def assert_same(run, undisturbed):
-    one, same = undisturbed.contents(), run.contents()
-    assert sorted(same) == sorted(one)
-    assert [name for name, content in one.items() if same[name] != content] == []
-
-
 def test_a_study_killed_at_fifty_moments_is_the_same(finished, fresh):
     """At least fifty moments, and at least once from the first job to the last."""
     moments = random.Random(20)
@@ -77,7 +71,7 @@ def test_a_study_killed_at_fifty_moments_is_the_same(finished, fresh):
         made = now
         if not killed:
             assert run.returncode == 0, said[-5000:]
-            assert_same(fresh, finished)
+            fresh.assert_same_as(finished)
             times_whole += 1
             shutil.rmtree(fresh.results)
             made = {}
