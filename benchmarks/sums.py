@@ -55,8 +55,7 @@ class InMemory:
 
 
 def measure(options: argparse.Namespace) -> dict[str, float]:
-    """CPU seconds of each analysis and of the pass a layer, and the peak memory in MiB, of the code on the
-    path."""
+    """CPU seconds a layer of each analysis and of the pass, and peak memory in MiB, of the code in use."""
     try:
         from innerear.analyses import discriminability, emergence, similarity
         from innerear.analyses.layer import analyse

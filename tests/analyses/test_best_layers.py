@@ -6,7 +6,7 @@ from scipy.stats import binom
 
 from innerear.analyses import discriminability
 from innerear.analyses.best_layers import best_layers
-from innerear.statistics.label_distance import Distance, prompt_means
+from innerear.statistics.label_distance import Distance, kernel_of_prompts
 
 
 def test_the_planted_layer_is_best_and_confirmed_elsewhere_than_where_it_was_chosen():
@@ -36,7 +36,7 @@ def test_choosing_the_best_of_many_null_layers_is_not_confirmed():
         relabelings = np.vstack([np.arange(design.n_prompts), design.prompt_permutations(99)])
         for layer in range(6):
             x = clustered(design, (5,), 0.8, np.random.default_rng(1000 * k + layer))
-            products = distance.fold_products(prompt_means((x @ x.T)[None], design), relabelings)[..., 0]
+            products = distance.fold_products(kernel_of_prompts((x @ x.T)[None], design), relabelings)[..., 0]
             layers[layer] = stored_products(products)
         best = best_layers(layers, design, model="0")
         found += bool(rows(best, layer=-1)["p"].item() <= 0.05)

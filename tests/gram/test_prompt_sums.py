@@ -8,7 +8,7 @@ from innerear.gram import prompt_sums
 from innerear.gram.prompt_sums import ALL, GRAM, SAME, Prompts, read_sums, unpacked
 from innerear.gram.reading import cosine, raw_gram
 from innerear.statistics.design import Design
-from innerear.statistics.label_distance import Distance, prompt_means
+from innerear.statistics.label_distance import Distance, kernel_of_prompts
 from innerear.statistics.prompt_pairs import PromptPairs
 
 BRANCH = "uncond"
@@ -85,7 +85,7 @@ def test_the_distance_from_sums_has_the_p_of_the_distance_from_all_pairs(study):
     inner = gram.read("gram", branch=BRANCH).astype(float)
     other = inner * np.not_equal.outer(seeds, seeds)
     n_other = 6 if samples["seed"].nunique() == 3 else 9  # of 9 pairs of seeds of two templates
-    direct = prompt_means(other, design) * 9 / n_other
+    direct = kernel_of_prompts(other, design) * 9 / n_other
     sums = PromptPairs(design).other_mean(
         *(read_sums(gram, BRANCH, GRAM, pairs)[:5] for pairs in (ALL, SAME))
     )

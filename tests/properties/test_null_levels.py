@@ -18,7 +18,7 @@ from innerear.analyses.similarity import RATING_OTHER_SEED
 from innerear.analyses.sound import BEYOND
 from innerear.analyses.sound_and_label import BEYOND_LABEL, LABEL, SOUND
 from innerear.statistics.design import Design
-from innerear.statistics.label_distance import Distance, prompt_means
+from innerear.statistics.label_distance import Distance, kernel_of_prompts
 from innerear.timeline import Timeline
 
 RATINGS = dict(zip(EMOTIONS, ((0.8, 0.5), (-0.7, -0.5), (0.5, -0.7), (0.4, 0.9)), strict=True))
@@ -71,7 +71,7 @@ def test_the_best_of_many_layers(within):
     relabelings = np.vstack([np.arange(design.n_prompts), design.prompt_permutations(99)])
     for k in range(30):
         x = clustered(design, (5, 5), within, np.random.default_rng(k)).swapaxes(0, 1)  # [L, N, D]
-        kernels = prompt_means(x @ x.swapaxes(1, 2), design)
+        kernels = kernel_of_prompts(x @ x.swapaxes(1, 2), design)
         layers = {
             i: stored_products(Distance(design).fold_products(one[None], relabelings)[..., 0])
             for i, one in enumerate(kernels)

@@ -9,7 +9,7 @@ from fakes import EMOTIONS, centred, clustered, sized
 from scipy.stats import f_oneway
 
 from innerear.statistics.design import Design
-from innerear.statistics.label_distance import Distance, Explained, permuted_sums, prompt_means
+from innerear.statistics.label_distance import Distance, Explained, kernel_of_prompts, permuted_sums
 
 RATINGS = dict(zip(EMOTIONS, ((0.8, 0), (-0.7, 0), (0.5, 0), (0.4, 0)), strict=True))
 make_design = partial(fakes.make_design, n_templates=4)
@@ -32,7 +32,7 @@ def test_distance_equals_the_products_of_fold_differences(features):
         if f != g
     ]
     distance = Distance(design)
-    prompts = prompt_means(kernel, design)
+    prompts = kernel_of_prompts(kernel, design)
     assert (distance.weights * prompts[0]).sum() == pytest.approx(np.mean(products))
     folds = distance.fold_products(prompts, np.arange(design.n_prompts)[None])[0, ..., 0]
     assert folds[~np.eye(4, dtype=bool)].mean() == pytest.approx(np.mean(products))
@@ -48,7 +48,7 @@ def test_distance_of_a_rating_is_the_squared_slope_pooled_over_templates(feature
     pairs = [(f, g) for f in blocks for g in blocks if f != g]
     expected = sum(covariances[f] @ covariances[g] for f, g in pairs)
     expected /= sum((about[f] @ about[f]) * (about[g] @ about[g]) for f, g in pairs)
-    assert (Distance(design).weights * prompt_means(kernel, design)[0]).sum() == pytest.approx(expected)
+    assert (Distance(design).weights * kernel_of_prompts(kernel, design)[0]).sum() == pytest.approx(expected)
     # Exactly linear states give back the slope.
     line = np.outer(rating, [3.0, 4.0])
     assert (Distance(design).weights * (line @ line.T)).sum() == pytest.approx(25)
@@ -56,7 +56,7 @@ def test_distance_of_a_rating_is_the_squared_slope_pooled_over_templates(feature
 
 def test_bootstrap_of_the_distance_equals_resampling_templates_by_hand(features):
     design, _, kernel = features
-    prompts = prompt_means(kernel, design)
+    prompts = kernel_of_prompts(kernel, design)
     distance = Distance(sized(design, n_bootstraps=30))
     got, drawn = distance.bootstrap(prompts)[:, 0], design.bootstraps(30).units
     products = distance.fold_products(prompts, np.arange(design.n_prompts)[None])[0, ..., 0]
@@ -74,7 +74,7 @@ def test_templates_that_lack_labels_are_compared_by_the_labels_that_both_hold(fe
     keep = ~((design.samples["template"] == "t1") & (design.labels == "sad"))
     keep &= ~((design.samples["template"] == "t2") & (design.labels == "calm"))
     part = design.subset(np.flatnonzero(keep))
-    inner = prompt_means(kernel[:, keep][:, :, keep], part)
+    inner = kernel_of_prompts(kernel[:, keep][:, :, keep], part)
     place = {(t, e): p for p, (t, e) in enumerate(zip(part.block_of, part.prompt_labels, strict=True))}
 
     def product(t, u, a, b):
@@ -95,7 +95,7 @@ def test_templates_that_lack_labels_are_compared_by_the_labels_that_both_hold(fe
 
 def test_permuted_sums_equal_relabelling_by_hand(features):
     design, _, kernel = features
-    prompts = prompt_means(kernel, design)
+    prompts = kernel_of_prompts(kernel, design)
     null = permuted_sums(Distance(design).weights, prompts, design.prompt_permutations(5))[:, 0]
     for value, row in zip(null, design.permutations(5), strict=True):
         moved = Design(design.samples.assign(emotion=design.labels[row]))
@@ -110,7 +110,7 @@ def test_omega_squared_without_templates_equals_the_anova_of_prompt_means():
     means = x[design.rows].mean(axis=1)  # [P, 1]
     f = f_oneway(*(means[design.prompt_labels == e, 0] for e in EMOTIONS)).statistic
     expected = 3 * (f - 1) / (3 * (f - 1) + 20)
-    model, kernel = Explained(design), prompt_means((centred(x) @ centred(x).T)[None], design)
+    model, kernel = Explained(design), kernel_of_prompts((centred(x) @ centred(x).T)[None], design)
     explained = np.einsum("pq,cpq->c", model.label, kernel)
     assert (model.between, model.within) == (3, 16)
     assert model.omega_squared(explained, kernel)[0] == pytest.approx(expected)
@@ -130,7 +130,7 @@ def test_dispersion_is_the_ratio_of_median_distances_also_of_permuted_residuals(
     residual = (model.remove - model.label) @ means
     identity = np.arange(design.n_prompts)[None]
     rows = np.vstack([identity, design.prompt_permutations(4)])
-    got = model.dispersion(prompt_means(kernel, design), rows)[:, 0]
+    got = model.dispersion(kernel_of_prompts(kernel, design), rows)[:, 0]
     expected = [by_hand(model, residual[row], design.prompt_labels) for row in rows]
     np.testing.assert_allclose(got, expected, rtol=1e-4)
 
@@ -145,7 +145,7 @@ def test_omega_squared_with_templates_equals_nested_least_squares(features):
 
     total, rest = residual(blocks), residual(np.hstack([blocks, design.targets]))
     mean_square = rest / 9
-    model, prompts = Explained(design), prompt_means(kernel, design)
+    model, prompts = Explained(design), kernel_of_prompts(kernel, design)
     assert (model.between, model.within) == (3, 9)
     got = model.omega_squared(np.einsum("pq,cpq->c", model.label, prompts), prompts)[0]
     assert got == pytest.approx((total - rest - 3 * mean_square) / (total + mean_square))

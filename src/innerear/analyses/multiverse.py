@@ -12,7 +12,7 @@ import pandas as pd
 
 from innerear.gram.reading import GramSource
 from innerear.statistics.design import Design
-from innerear.statistics.label_distance import Distance, permuted_sums, prompt_means
+from innerear.statistics.label_distance import Distance, kernel_of_prompts, permuted_sums
 from innerear.statistics.probes import centred_targets, held_out_operators
 from innerear.statistics.prompt_pairs import PromptPairs
 from innerear.statistics.table import LayerResult, blank, columns, record
@@ -110,7 +110,7 @@ class _Forms:
         if measure == DISTANCE:
             return self._sums(self.distance.weights, kernel) if self.distance.possible else nothing
         every = kernel[self.design.prompt_of[:, None], self.design.prompt_of][None]
-        operators = prompt_means(held_out_operators(every, self.design), self.design)[0]
+        operators = kernel_of_prompts(held_out_operators(every, self.design), self.design)[0]
         return self._sums(self.products, operators * len(self.design.seeds))
 
     def _sums(self, weights: np.ndarray, matrix: np.ndarray) -> np.ndarray:

@@ -15,6 +15,7 @@ from innerear.statistics.cells import write_estimates
 from innerear.statistics.clip_targets import Targets, clip_targets, prompt_means
 from innerear.statistics.design import Design
 from innerear.statistics.finding import Finding
+from innerear.statistics.label_distance import kernel_of_prompts
 from innerear.statistics.nested import joined_kernel, share_of_the_rest
 from innerear.statistics.pieces import pieces
 from innerear.statistics.ridge import DualRidge, r2
@@ -133,7 +134,7 @@ def _fit(
         observed, null, boots = np.split(scores, [1, 1 + len(design.permutations())])
         write_estimates(table, rows, design, observed[0], boots)
         found.append((rows, observed[0], null))
-        kernels.append(kernel[design.rows[:, :, None, None], design.rows].mean(axis=(1, 3), dtype=float))
+        kernels.append(kernel_of_prompts(kernel, design))
     if not found:
         return np.empty(0, int), np.empty(0), np.empty((0, 0)), []
     rows, observed, null = (np.concatenate(parts, axis=-1) for parts in zip(*found, strict=True))

@@ -18,6 +18,7 @@ from innerear.gram.reading import GramSource
 from innerear.statistics.clip_targets import Targets, clip_targets, prompt_means
 from innerear.statistics.design import Design
 from innerear.statistics.finding import Finding
+from innerear.statistics.label_distance import kernel_of_prompts
 from innerear.statistics.nested import joined_kernel, share_of_the_rest
 from innerear.statistics.pieces import pieces
 from innerear.statistics.ridge import DualRidge, errors_of_covariates, r2
@@ -135,8 +136,7 @@ class _Models:
             null.append(shares)
             chosen.append(penalties)
         interval = self._interval(states, observed)
-        rows = self.design.rows
-        prompts = states[rows[:, :, None, None], rows].mean(axis=(1, 3))  # [P, P]
+        prompts = kernel_of_prompts(states, self.design)
         agreement = {name: of_kernel(one, prompts).sum(axis=0) for name, one in self.contrasts.items()}
         return _Fit(observed, interval, np.concatenate(null), np.concatenate(chosen, axis=1), agreement)
 

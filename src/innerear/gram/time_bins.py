@@ -16,10 +16,10 @@ def bin_seconds(gram: GramSource) -> np.ndarray:
 
 
 def bin_gram(gram: GramSource, branch: str) -> np.ndarray:
-    """Return inner products of all bins of all samples, float32 [N * bins, N * bins]; row sample × bins +
-    bin.
+    """Return inner products of all bins of all samples, float32 [N * bins, N * bins].
 
-    About the mean of the whole window: the bins, weighted by `bin_steps`, average to its features.
+    Row sample × bins + bin. About the mean of the whole window: the bins, weighted by `bin_steps`, average
+    to its features.
     """
     means = gram.read("bin_mean", branch=branch).swapaxes(0, 1)  # [N, bins, D]
     rows = np.array(means.reshape(-1, means.shape[-1]), np.float32)

@@ -93,8 +93,7 @@ def window_arrays(
 
 
 def _window(centred: np.ndarray, mean: np.ndarray, deterministic: np.bool) -> tuple[np.ndarray, np.ndarray]:
-    """Return the Gram matrix of a window's features [N, D] about their mean [D], and that of them
-    z-scored."""
+    """Return the Gram matrices of a window's features [N, D] about their mean [D], plain and z-scored."""
     if deterministic:
         centred = np.zeros_like(centred)
     scale = centred.std(axis=0)

@@ -15,7 +15,7 @@ from innerear.statistics.pieces import pieces
 from innerear.statistics.prompt_pairs import Units
 
 
-def prompt_means(kernel: np.ndarray, design: Design) -> np.ndarray:
+def kernel_of_prompts(kernel: np.ndarray, design: Design) -> np.ndarray:
     """Return inner products of the prompts' means over seeds, [..., P, P], of kernel [..., N, N]."""
     rows = kernel[..., design.rows, :].mean(axis=-2, dtype=float)  # [..., P, N]
     return rows[..., design.rows].mean(axis=-1)

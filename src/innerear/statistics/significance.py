@@ -227,8 +227,7 @@ def null_table(
     rows : for each family a mapping with the naming columns `by`, and its `Significance.null_max`; shorter
         than m if fewer permutations were used (then NaN), empty without a null.
     permutations, flips : `Design.permutation_hash` and `Design.flip_hash` of the tables behind them. Rows
-        whose
-        mapping has ``moved: "signs"`` are of flips.
+        whose mapping has ``moved: "signs"`` are of flips.
     """
     named = [{"moved": PERMUTATION} | dict(name) for name, _ in rows]
     names = pd.DataFrame(named, columns=[*by, "moved"])
