@@ -3,6 +3,7 @@
 import matplotlib
 import numpy as np
 import pytest
+from PIL import Image
 
 from innerear.figures.style import BRANCH_COLOURS, BRANCHES, markers, new_figure, palette, save, step_axis
 
@@ -57,3 +58,11 @@ def test_a_readers_own_settings_stay():
     before = dict(matplotlib.rcParams)
     new_figure(title="A title")
     assert dict(matplotlib.rcParams) == before
+
+
+def test_a_long_label_is_not_cut_off(tmp_path):
+    """The layout is solved for the resolution that is drawn, where small text is wider."""
+    figure, axes = new_figure(panel=(7.2, 3))
+    axes[0, 0].set_yticks(range(9), ["LayerNorm · raw (diagnostic) · first 10 % · cosine"] * 9, fontsize=7)
+    save(figure, tmp_path / "labels.svg", tmp_path / "labels.png")
+    assert np.asarray(Image.open(tmp_path / "labels.png").convert("L"))[:, :3].min() == 255

@@ -25,7 +25,7 @@ def draw(table: pd.DataFrame, *, model: str, contrast: str) -> dict[str, Figure]
     ways = dict(sorted(ways.items(), key=lambda item: item[1]["score"].median()))
     title = f"{contrast} in {branch} under every choice of the analysis, {model}"
     how = textwrap.fill(how_tested(mine, marked=f"filled: p ≤ {ALPHA}"), 90)
-    figure, axes = new_figure(1, 1, title=title, subtitle=how, panel=(8.4, 0.17 * len(ways) + 0.6))
+    figure, axes = new_figure(1, 1, title=title, subtitle=how, panel=(7.2, 0.17 * len(ways) + 0.6))
     panel, colour = axes[0, 0], BRANCH_COLOURS[branch]
     for place, rows in enumerate(ways.values()):
         found = (rows["p_corrected"] <= ALPHA).to_numpy()

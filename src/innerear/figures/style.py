@@ -163,13 +163,15 @@ def save(figure: Figure, *paths: str | os.PathLike) -> None:
 
     The files hold no date: equal input gives equal bytes.
     """
+    dpi = matplotlib.rcParams["savefig.dpi"]
+    figure.set_dpi(dpi)  # text is not equally wide at every resolution
     # Solve the layout once and draw each format once; `Figure.savefig` draws each of them twice.
     layout = figure.get_layout_engine()
     if layout is not None:
         layout.execute(figure)
     figure.set_layout_engine("none")
     for path in map(Path, paths):
-        figure.set_dpi(matplotlib.rcParams["savefig.dpi"])
+        figure.set_dpi(dpi)  # an SVG sets its own
         with atomic(path) as temporary:
             if path.suffix == ".svg":
                 FigureCanvasSVG(figure).print_svg(temporary, metadata={"Date": None})
