@@ -22,10 +22,10 @@ RELATIVE, ABSOLUTE, OF_P = 1e-3, 1e-4, 0.041
 
 @pytest.fixture(scope="module")
 def other(finished, tmp_path_factory, workflow_in):
-    """The tiny study with one core, two threads a job, and a prompt's clips composed together."""
+    """The tiny study with one core, two threads a job, and each clip composed alone."""
     workflow = workflow_in(tmp_path_factory.mktemp("other"))
     (workflow.folder / "config.yaml").write_text((finished.folder / "config.yaml").read_text())
-    workflow.configure(generation=finished.config["generation"] | {"batch": "prompt"})
+    workflow.configure(generation=finished.config["generation"] | {"batch": "pair"})
     threads = os.environ | dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "2")
     done = workflow.snakemake("--cores", "1", env=threads)
     assert done.returncode == 0, done.stderr

@@ -33,6 +33,8 @@ def generate_samples(
     study: str,
     capture: Mapping[str, Any],
     generation: Mapping[str, Any],
+    rows: int | None = None,
+    code: str = "",
 ) -> None:
     """Compose the samples as one batch; write each one's audio, then its stack.
 
@@ -48,6 +50,8 @@ def generate_samples(
         ``branches`` (default: both).
     generation : ``duration`` in seconds, and settings of `MusicModel.generate`: ``guidance``,
         ``temperature``, ``top_k``, ``top_p``, ``stride``, ``two_step``.
+    rows : clips of each call of the model, filled up; see `MusicModel.generate`.
+    code : fingerprint of the code that generates, kept in the stacks.
 
     Raises
     ------
@@ -75,11 +79,12 @@ def generate_samples(
             [sample.prompt.text for sample in samples],
             [sample.seed for sample in samples],
             duration,
+            rows=rows,
             observe=recording.run,
             progress=progress,
             **settings,
         )
-    common = _provenance(model, study, generation)
+    common = provenance(model, study, generation) | {"code": code}
     for i, sample in enumerate(samples):
         clip = write_clip(audio[i], made.audio[i].numpy(), model.sample_rate)
         attrs = common | _identity(sample) | {"rows": made.rows[i], "audio_sha256": clip}
@@ -123,7 +128,8 @@ def _progress(samples: Sequence[Sample]):
         yield report
 
 
-def _provenance(model: MusicModel, study: str, generation: Mapping[str, Any]) -> dict[str, Any]:
+def provenance(model: MusicModel, study: str, generation: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the attributes of a study's stacks that do not depend on the sample."""
     return {
         "study": study,
         "model": model.name,
