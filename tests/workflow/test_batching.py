@@ -88,7 +88,7 @@ def test_jobs_of_several_prompts_keep_what_is_there_and_make_the_rest(changed):
 
 def test_a_prompt_added_later_adds_one_job(changed):
     prompts = changed.config["prompts"]
-    prompts["emotions"].append({"id": "sad", "valence": -0.7, "arousal": -0.5})
+    prompts["emotions"].append({"id": "angry", "valence": -0.6, "arousal": 0.8})
     prompts["templates"] = prompts["templates"][:1]
     changed.configure(prompts=prompts)
     assert changed.planned()["generate"] == 1

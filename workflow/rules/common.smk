@@ -88,9 +88,9 @@ MEASURED = {}
 for prompt in STUDY.prompts:
     name = prompt.template if MEASURED_BY_TEMPLATE else prompt.id
     MEASURED.setdefault(name, []).append(prompt)
-# How the clips are sampled, apart from how they are shared out among jobs, on which nothing depends.
-JOB_SIZE = {"batch", "batch_size"}
-SAMPLING = {key: value for key, value in config["generation"].items() if key not in JOB_SIZE}
+# How the clips are sampled, apart from how their jobs are run, on which nothing depends.
+HOW_A_JOB_RUNS = {"batch", "batch_size", "decoder"}
+SAMPLING = {key: value for key, value in config["generation"].items() if key not in HOW_A_JOB_RUNS}
 # What the gate must find checked.
 EXPECTED_CHECKS = {
     "branches": STUDY.capture["branches"],
@@ -192,11 +192,11 @@ def own_labels(wildcards):
 
 
 def how_a_job_runs(wildcards, output):
-    """How many clips a generation job makes at a time; no result depends on it.
+    """How many clips a generation job makes at a time, and with what; no result depends on it.
 
     Asking for `output` tells Snakemake so: the files that exist stay when it changes.
     """
-    return {"batch_size": CLIPS_AT_ONCE}
+    return {"batch_size": CLIPS_AT_ONCE, "decoder": config["generation"]["decoder"]}
 
 
 def counterfactual_run(wildcards, output):

@@ -34,6 +34,7 @@ def generate_samples(
     capture: Mapping[str, Any],
     generation: Mapping[str, Any],
     rows: int | None = None,
+    decoder: str = "auto",
     code: str = "",
 ) -> None:
     """Compose the samples as one batch; write each one's audio, then its stack.
@@ -50,7 +51,7 @@ def generate_samples(
         ``branches`` (default: both).
     generation : ``duration`` in seconds, and settings of `MusicModel.generate`: ``guidance``,
         ``temperature``, ``top_k``, ``top_p``, ``stride``, ``two_step``.
-    rows : clips of each call of the model, filled up; see `MusicModel.generate`.
+    rows, decoder : clips of each call of the model, filled up, and what runs it; see `MusicModel.generate`.
     code : fingerprint of the code that generates, kept in the stacks.
 
     Raises
@@ -80,11 +81,12 @@ def generate_samples(
             [sample.seed for sample in samples],
             duration,
             rows=rows,
+            decoder=decoder,
             observe=recording.run,
             progress=progress,
             **settings,
         )
-    common = provenance(model, study, generation) | {"code": code}
+    common = provenance(model, study, generation) | {"code": code, "decoder": made.decoder}
     for i, sample in enumerate(samples):
         clip = write_clip(audio[i], made.audio[i].numpy(), model.sample_rate)
         attrs = common | _identity(sample) | {"rows": made.rows[i], "audio_sha256": clip}

@@ -29,6 +29,7 @@ def generate_missing(
     study: str,
     capture: Mapping[str, Any],
     generation: Mapping[str, Any],
+    decoder: str = "auto",
     code: str = "",
 ) -> list[str]:
     """Generate those samples of a job that are not there yet.
@@ -42,6 +43,7 @@ def generate_missing(
     unfinished : the folder of second names.
     batch_size : clips at a time. Where the model computes in float16, each call has as many rows, filled up:
         another number would take another kernel, whose rounding may flip a token.
+    decoder : what runs the model; see `MusicModel.generate`.
     code : fingerprint of the code that generates, kept in the stacks; a stack of other code is made again.
 
     Returns
@@ -64,7 +66,8 @@ def generate_missing(
     rows = batch_size if str(model.dtype) == "torch.float16" else None
     for batch in batches(missing, batch_size):
         chosen, own_stacks, own_audio = ([one[i] for i in batch] for one in (samples, stacks, audio))
-        generate_samples(model, chosen, own_stacks, own_audio, rows=rows, code=code, **settings)
+        how = {"rows": rows, "decoder": decoder, "code": code}
+        generate_samples(model, chosen, own_stacks, own_audio, **how, **settings)
         for file in map(Path, [*own_audio, *own_stacks]):
             _name_again(file, second[file])
     _forget(second.values())

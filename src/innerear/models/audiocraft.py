@@ -12,6 +12,7 @@ from innerear.models.base import DISTRIBUTIONS
 from innerear.models.batching import BatchedModel, negative_log_likelihood
 from innerear.models.composing import Reader
 from innerear.models.conditioners import text_encoders
+from innerear.models.decoder import refusals, static_reader
 from innerear.models.exclusive import exclusive
 from innerear.models.identity import hash_parameters, identity_text
 from innerear.models.texts import Texts, can_mask, masked, read_texts
@@ -39,6 +40,8 @@ class AudiocraftModel(BatchedModel):
     ------
     InputError: a MAGNeT, or a model with another codebook pattern, whose steps would be mislabelled.
     """
+
+    own_decoder = "audiocraft"
 
     def __init__(self, musicgen: "MusicGen", name: str, identity: str | None = None) -> None:
         self.musicgen, self.name = musicgen, name
@@ -151,9 +154,16 @@ class AudiocraftModel(BatchedModel):
     def _texts(self, texts: Sequence[str | None]) -> Texts:
         return read_texts(self.musicgen, texts, half=self.dtype == torch.float16 and self._masks_texts)
 
+    def _static_refusals(self) -> list[str]:
+        return refusals(self.musicgen.lm)
+
     @contextmanager
-    def _reader(self, calls: list[Texts], n_positions: int) -> Iterator[Reader]:
+    def _reader(self, calls: list[Texts], decoder: str, n_positions: int) -> Iterator[Reader]:
         lm = self.musicgen.lm
+        if decoder == "static":
+            with static_reader(lm, calls, n_positions) as static:
+                yield static
+            return
         past: list[dict[str, Any]] = [{} for _ in calls]
 
         def read(sequence: torch.Tensor) -> torch.Tensor:

@@ -45,6 +45,7 @@ class BatchedModel(ABC):
     sites: tuple[str, ...]
     delays: tuple[int, ...] = ()  #: of the codebooks in steps; by default one step each
     network: nn.Module
+    own_decoder: str  #: the name of the backend's own decoder
     _prefixed: bool  #: whether prepended conditions come first
     _settings = GenerationSettings()
 
@@ -74,8 +75,8 @@ class BatchedModel(ABC):
         """Return what each call of a step reads beside the tokens: one call, or one for each branch."""
 
     @abstractmethod
-    def _reader(self, calls: list[Any], n_positions: int) -> AbstractContextManager[Reader]:
-        """Open a reader of one window of so many positions."""
+    def _reader(self, calls: list[Any], decoder: str, n_positions: int) -> AbstractContextManager[Reader]:
+        """Open a reader of one window of so many positions, through one of the model's decoders."""
 
     @abstractmethod
     def _decode(self, codes: torch.Tensor) -> torch.Tensor:
@@ -95,6 +96,29 @@ class BatchedModel(ABC):
     def _text_length(self, text: str) -> tuple[int, ...]:
         """Return what texts must have in common to share a batch: their number of tokens, or nothing."""
 
+    def _static_refusals(self) -> list[str]:
+        """Return why the static decoder cannot run this model; nothing if it can."""
+        return ["the static decoder is for audiocraft's models"]
+
+    def _chosen_decoder(self, asked: str) -> str:
+        """Return the decoder that runs, for what is asked.
+
+        Raises
+        ------
+        InputError: a decoder that the model does not have.
+        """
+        own = self.own_decoder
+        if asked not in ("auto", "static", own):
+            raise InputError(
+                f"generation.decoder: {asked!r} is none of {self.name!r}; use auto, static or {own}"
+            )
+        refused = [] if asked == own else self._static_refusals()
+        if asked == "static" and refused:
+            raise InputError(
+                f"generation.decoder: static does not run {self.name!r}: {'; '.join(refused)}; use auto"
+            )
+        return own if asked == own or refused else "static"
+
     def _compose(
         self,
         texts: list[str | None],
@@ -110,7 +134,7 @@ class BatchedModel(ABC):
             codes = given.to(self.device)
         with torch.no_grad():
             with self._autocast():
-                reader = partial(self._reader, self._calls(texts, settings))
+                reader = partial(self._reader, self._calls(texts, settings), settings["decoder"])
                 codes = compose(reader, Race(seeds), codes, timeline, self.card, settings, report)
             return Generation(codes.cpu(), self._decode(codes))
 
@@ -162,11 +186,13 @@ class BatchedModel(ABC):
         top_p: float = 0.0,
         use_sampling: bool = True,
         rows: int | None = None,
+        decoder: str = "auto",
         observe: Observer | None = None,
         progress: Progress | None = None,
     ) -> Generation:
         """Compose one clip per (text, seed); see `MusicModel.generate`."""
         rows = None if rows is None else integer("rows", rows, 1, _MOST_ROWS)
+        decoder = self._chosen_decoder(decoder)
         texts = check_texts(texts)
         seeds = check_sample_seeds(seeds, len(texts))
         settings = GenerationSettings(
@@ -201,14 +227,14 @@ class BatchedModel(ABC):
                     [seeds[i] for i in read],
                     None if given is None else given[read],
                     timeline,
-                    asdict(settings),
+                    asdict(settings) | {"decoder": decoder},
                     report,
                 )
             clips.update({i: (made.codes[k], made.audio[k], len(batch)) for k, i in enumerate(samples)})
 
         self._in_batches(texts, settings.duration, run, rows)
         codes, audio, n_rows = zip(*(clips[i] for i in range(len(texts))), strict=True)
-        return Generation(torch.stack(codes), torch.stack(audio), n_rows)
+        return Generation(torch.stack(codes), torch.stack(audio), n_rows, decoder)
 
     def _passes(self, timeline: Timeline, calls: Sequence[tuple[str, ...]]) -> list[Pass]:
         """Return the calls of a generation: at each step one for each group of branches."""

@@ -31,6 +31,8 @@ class TransformersModel(BatchedModel):
     dtype : of the transformer's blocks; with float16, embeddings and heads stay in float32, as in audiocraft.
     """
 
+    own_decoder = "transformers"
+
     def __init__(self, parts: Parts, name: str, identity: str, dtype: torch.dtype = torch.float32) -> None:
         self.parts, self.name, self.dtype, self._identity = parts, name, dtype, identity
         config = parts.decoder.config
@@ -95,7 +97,7 @@ class TransformersModel(BatchedModel):
         return self.parts.codec
 
     @contextmanager
-    def _reader(self, calls: list[torch.Tensor], n_positions: int) -> Iterator[Reader]:
+    def _reader(self, calls: list[torch.Tensor], decoder: str, n_positions: int) -> Iterator[Reader]:
         readers = [_Reader(self.network, rows) for rows in calls]
         yield lambda sequence: torch.cat([reader(sequence) for reader in readers])
 
