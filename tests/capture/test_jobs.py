@@ -1,6 +1,7 @@
-"""A generation job keeps what is there and whole, makes the rest, and takes over what a killed one finished."""
+"""A generation job keeps what is there and whole, and takes over what a killed one finished."""
 
 import pytest
+import torch
 
 from innerear.capture import jobs
 from innerear.capture.jobs import generate_missing
@@ -8,7 +9,10 @@ from innerear.errors import InputError
 from innerear.stacks import Stack
 from innerear.study.prompts import Prompt, Sample
 
-PROMPTS = [Prompt("happy", "happy music", "", "happy"), Prompt("sad", "sad music with a slow guitar", "", "sad")]
+PROMPTS = [
+    Prompt("happy", "happy music", "", "happy"),
+    Prompt("sad", "sad music with a slow guitar", "", "sad"),
+]
 SAMPLES = [Sample(prompt, seed) for prompt in PROMPTS for seed in (0, 1)]
 SETTINGS = {
     "study": "emotions",
@@ -71,7 +75,9 @@ def test_what_is_damaged_or_was_made_otherwise_is_made_again(job, tiny_model):
     assert make(tiny_model, folder, [edited], code="b", capture={"layers": [1], "dtype": "float16"})
 
 
-def test_a_job_that_fails_keeps_what_it_finished_though_its_files_are_removed(tiny_model, tmp_path, monkeypatch):
+def test_a_job_that_fails_keeps_what_it_finished_though_its_files_are_removed(
+    tiny_model, tmp_path, monkeypatch
+):
     compose, calls = jobs.generate_samples, []
 
     def fails_the_second_time(*arguments, **settings):
@@ -96,6 +102,6 @@ def test_calls_in_half_precision_have_as_many_rows_whatever_is_left(tiny_model, 
     monkeypatch.setattr(jobs, "generate_samples", lambda *_, rows, **__: asked.append(rows))
     monkeypatch.setattr(jobs, "_name_again", lambda *_: None)
     make(tiny_model, tmp_path, SAMPLES[:3])
-    monkeypatch.setattr(tiny_model, "dtype", __import__("torch").float16)
+    monkeypatch.setattr(tiny_model, "dtype", torch.float16)
     make(tiny_model, tmp_path, SAMPLES[:3])
     assert asked == [None, None, 2, 2]

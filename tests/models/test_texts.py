@@ -38,7 +38,10 @@ def test_without_the_mask_padding_would_dilute_the_text(tiny_model):
     with torch.no_grad():
         read = read_texts(tiny_model.musicgen, [SHORT, LONG])
         assert read.open is not None
-        assert read.open.sum(dim=1).tolist() == [read.open[0].sum(), read.conditions["description"][0].shape[1]]
+        assert read.open.sum(dim=1).tolist() == [
+            read.open[0].sum(),
+            read.conditions["description"][0].shape[1],
+        ]
         lm, sequence = tiny_model.musicgen.lm, torch.zeros(2, 4, 3, dtype=torch.long)
         with masked(lm, read.open):
             own = lm(sequence, [], read.conditions)

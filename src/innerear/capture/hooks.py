@@ -43,7 +43,7 @@ class _PlaceRecord:
         self._blocks: dict[tuple[str, ...], list[torch.Tensor]] = {}  # [rows, steps, D] on the device
 
     def append(self, output: torch.Tensor) -> None:
-        """Append the steps of one call: states [rows, positions, D]."""
+        """Append the steps of one call: states [rows, positions, D], which nobody changes afterwards."""
         if self.calls == len(self.passes):
             raise InputError(
                 f"{self.where} ran more often than the {len(self.passes)} calls of the clip: "
@@ -62,8 +62,8 @@ class _PlaceRecord:
                 "positions of an unknown prefix or prompt are not steps"
             )
         self.calls += 1
-        # Without the prefix, which comes first; a copy, because a later layer may work in place.
-        self._blocks.setdefault(now.branches, []).append(output[:, n_positions - now.n_steps :].clone())
+        # Without the prefix, which comes first.
+        self._blocks.setdefault(now.branches, []).append(output[:, n_positions - now.n_steps :])
         if len(self._blocks[now.branches]) == _BLOCK_STEPS or self.calls == len(self.passes):
             for branches in list(self._blocks):
                 self._gather(branches)
@@ -231,7 +231,8 @@ class _OutputHook(StateHook):
         self._recording, self._place = recording, place
 
     def __call__(self, module: nn.Module, inputs: tuple, output: Any) -> None:
-        self.record(output[0] if isinstance(output, tuple) else output)
+        # A copy, because a later layer may work in place.
+        self.record((output[0] if isinstance(output, tuple) else output).clone())
 
     def record(self, states: torch.Tensor) -> None:
         self._recording.append(self._place, states)
@@ -241,4 +242,4 @@ class _InputHook(_OutputHook):
     """Records a module's first input."""
 
     def __call__(self, module: nn.Module, inputs: tuple) -> None:  # type: ignore[override]
-        self.record(inputs[0])
+        self.record(inputs[0].clone())

@@ -34,8 +34,8 @@ def generate_missing(
 ) -> list[str]:
     """Generate those samples of a job that are not there yet.
 
-    The workflow removes the files of a job that failed. Until the job ends, each finished file therefore has a
-    second name in a folder apart, by which the next attempt finds it.
+    The workflow removes the files of a job that failed. Until the job ends, each finished file therefore has
+    a second name in a folder apart, by which the next attempt finds it.
 
     Parameters
     ----------

@@ -45,7 +45,7 @@ class StateHook(ABC):
 
     @abstractmethod
     def record(self, states: torch.Tensor) -> None:
-        """Record the states [rows, positions, D] of one call."""
+        """Record the states [rows, positions, D] of one call, which nobody changes afterwards."""
 
 
 @dataclass(frozen=True)

@@ -290,8 +290,8 @@ class BatchedModel(ABC):
     ) -> None:
         """Run samples whose texts can share a batch together, in halves where GPU memory runs out.
 
-        Where padding cannot be masked, it would dilute a shorter text's cross-attention. With `rows`, each batch has as many; −1 stands
-        for a row that only fills it up, after the samples.
+        Where padding cannot be masked, it would dilute a shorter text's cross-attention. With `rows`, each
+        batch has as many; −1 stands for a row that only fills it up, after the samples.
         """
         with exclusive(*self._networks):
             lengths = {text: self._text_length(text or "") for text in dict.fromkeys(texts)}

@@ -54,7 +54,7 @@ def compose(
 
 
 def guided(logits: torch.Tensor, guidance: float | None) -> torch.Tensor:
-    """Return the logits that tokens are drawn from, of those of both branches or, without guidance, of one."""
+    """Return the logits that tokens are drawn from, of both branches' or, without guidance, of one's."""
     if guidance is None:
         return logits
     cond, uncond = logits.chunk(2)

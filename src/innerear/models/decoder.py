@@ -40,38 +40,48 @@ class _Layer:
         self.into, self.out = own.in_proj_weight.t(), own.out_proj.weight.t()
         query, key, value = cross.in_proj_weight.chunk(3)
         self.query, self.cross_out = query.t(), cross.out_proj.weight.t()
-        self.up, self.down, self.activation = layer.linear1.weight.t(), layer.linear2.weight.t(), layer.activation
+        self.up, self.down, self.activation = (
+            layer.linear1.weight.t(),
+            layer.linear2.weight.t(),
+            layer.activation,
+        )
         # [rows, heads, tokens, d]
-        self.text = [
+        self.text_keys, self.text_values = (
             F.linear(texts, one).unflatten(-1, (self.n_heads, -1)).transpose(1, 2).contiguous()
             for one in (key, value)
-        ]
+        )
         self.open = None if open_keys is None else open_keys[:, None, None]
-        shape = (2, self.n_rows, self.n_heads, n_positions, d_model // self.n_heads)
-        self.past = texts.new_empty(shape)
+        shape = (self.n_rows, self.n_heads, n_positions, d_model // self.n_heads)
+        self.keys, self.values = texts.new_empty(shape), texts.new_empty(shape)
         names = {"self": "layer_scale_1", "cross": "layer_scale_cross", "mlp": "layer_scale_2"}
         self.records = {site: _records(getattr(layer, name)) for site, name in names.items()}
         self.records["residual"] = _records(layer)
 
     def __call__(self, states: torch.Tensor, start: int, stop: int) -> torch.Tensor:
         """Return what the block makes of positions start … stop of the stream [rows · positions, D]."""
-        rows, n = self.n_rows, stop - start
+        n = stop - start
         first, second, third = self.norms
-        packed = torch.mm(first(states), self.into).view(rows, n, 3, self.n_heads, -1).permute(2, 0, 3, 1, 4)
-        self.past[:, :, :, start:stop] = packed[1:]
-        keys, values = self.past[:, :, :, :stop]
-        read = F.scaled_dot_product_attention(packed[0], keys, values, is_causal=n > 1)
-        states = self._add(states, torch.mm(read.transpose(1, 2).reshape(rows * n, -1), self.out), "self")
-        query = torch.mm(second(states), self.query).view(rows, n, self.n_heads, -1).transpose(1, 2)
-        read = F.scaled_dot_product_attention(query, *self.text, self.open)
-        states = self._add(states, torch.mm(read.transpose(1, 2).reshape(rows * n, -1), self.cross_out), "cross")
+        packed = torch.mm(first(states), self.into).view(self.n_rows, n, 3, self.n_heads, -1)
+        query, key, value = packed.transpose(1, 3).unbind(2)  # [rows, heads, n, d]
+        self.keys.narrow(2, start, n).copy_(key)
+        self.values.narrow(2, start, n).copy_(value)
+        keys, values = self.keys.narrow(2, 0, stop), self.values.narrow(2, 0, stop)
+        read = F.scaled_dot_product_attention(query, keys, values, is_causal=n > 1)
+        states = self._add(states, read, self.out, "self")
+        query = torch.mm(second(states), self.query).view(self.n_rows, n, self.n_heads, -1).transpose(1, 2)
+        read = F.scaled_dot_product_attention(query, self.text_keys, self.text_values, self.open)
+        states = self._add(states, read, self.cross_out, "cross")
         inner = self.activation(torch.mm(third(states), self.up))
-        states = self._add(states, torch.mm(inner, self.down), "mlp")
+        states = self._add(states, inner, self.down, "mlp")
         for record in self.records["residual"]:
-            record(states.view(rows, n, -1))
+            record(states.view(self.n_rows, n, -1))
         return states
 
-    def _add(self, states: torch.Tensor, added: torch.Tensor, site: str) -> torch.Tensor:
+    def _add(self, states: torch.Tensor, read: torch.Tensor, out: torch.Tensor, site: str) -> torch.Tensor:
+        """Add to the stream what was read, [rows, heads, n, d] or [rows · n, units], through a product."""
+        if read.ndim == 4:
+            read = read.transpose(1, 2).reshape(states.shape[0], -1)
+        added = torch.mm(read, out)
         for record in self.records[site]:
             record(added.view(self.n_rows, -1, added.shape[-1]))
         return states + added
@@ -82,21 +92,23 @@ class _Call:
 
     def __init__(self, lm: Any, texts: Texts, n_positions: int) -> None:
         ((states, _),) = texts.conditions.values()
-        self.n_rows, self.place = len(states), 0
+        self.n_rows, self.place = states.shape[0], 0
         self.layers = [_Layer(one, states, texts.open, n_positions) for one in lm.transformer.layers]
         self.inputs = _records(lm.transformer.layers[0], before=True)
         self.tables = [one.weight for one in lm.emb]
         self.positions = _positions(lm.transformer, n_positions, lm.dim)
-        self.norm, self.heads = _norm(lm.out_norm), [one.weight.t() for one in lm.linears]
+        self.norm, self.n_codebooks = _norm(lm.out_norm), lm.n_q
+        self.heads = torch.cat([one.weight for one in lm.linears]).t()
 
     def __call__(self, sequence: torch.Tensor) -> torch.Tensor:
         """Read the next positions [B, K, n]; return the logits after the last, [rows, K, card]."""
         n = sequence.shape[-1]
         start, self.place = self.place, self.place + n
-        tables = enumerate(self.tables)
-        states: Any = sum(F.embedding(sequence[:, k], table) for k, table in tables)  # [B, n, D]
+        tokens = sequence.unbind(1)
+        read = (F.embedding(*one) for one in zip(tokens, self.tables, strict=True))
+        states: Any = sum(read)  # [B, n, D]
         states = states + self.positions[start : self.place]
-        if copies := self.n_rows // len(sequence) - 1:
+        if copies := self.n_rows // sequence.shape[0] - 1:
             states = torch.cat([states] * (copies + 1))
         for record in self.inputs:
             record(states)
@@ -104,7 +116,7 @@ class _Call:
         for layer in self.layers:
             states = layer(states, start, self.place)
         last = self.norm(states).view(self.n_rows, n, -1)[:, -1]
-        return torch.stack([torch.mm(last, head) for head in self.heads], dim=1)
+        return torch.mm(last, self.heads).view(self.n_rows, self.n_codebooks, -1)
 
 
 @contextmanager
@@ -116,8 +128,12 @@ def static_reader(lm: Any, calls: list[Texts], n_positions: int) -> Iterator[Rea
     lm : audiocraft's language model, of which `refusals` names nothing.
     calls : of each step, in order.
     """
-    parts = [_Call(lm, texts, n_positions) for texts in calls]
-    yield lambda sequence: torch.cat([part(sequence) for part in parts]) if len(parts) > 1 else parts[0](sequence)
+    with torch.inference_mode():
+        parts = [_Call(lm, texts, n_positions) for texts in calls]
+        if len(parts) == 1:
+            yield parts[0]
+        else:
+            yield lambda sequence: torch.cat([part(sequence) for part in parts])
 
 
 def _norm(norm: Any) -> Callable[[torch.Tensor], torch.Tensor]:
@@ -146,17 +162,17 @@ def refusals(lm: Any) -> list[str]:
     Hooks of `innerear.capture` are called by it; any other hook on the network, and any other method in place
     of a module's own, would silently not run, and is therefore refused.
     """
-    return [*_other_parts(lm), *_other_conditions(lm), *_foreign_code(lm)]
+    return [*_foreign_code(lm)] or [*_other_parts(lm), *_other_conditions(lm)]
 
 
 def _other_parts(lm: Any) -> Iterator[str]:
     from audiocraft.modules import transformer as parts
 
     stream, layers = lm.transformer, list(lm.transformer.layers)
-    attentions = [one for layer in layers for one in (layer.self_attn, layer.cross_attention)]
-    if any(one is None for one in attentions):
+    if any(layer.cross_attention is None for layer in layers):
         yield "layers without cross-attention"
         return
+    attentions = [one for layer in layers for one in (layer.self_attn, layer.cross_attention)]
     some = {
         "another device than the CPU": any(one.device.type != "cpu" for one in lm.parameters()),
         "another precision than float32": any(one.dtype != torch.float32 for one in lm.parameters()),
@@ -171,9 +187,7 @@ def _other_parts(lm: Any) -> Iterator[str]:
         "self-attention that is not causal": not all(layer.self_attn.causal for layer in layers),
         "layer scale": any(isinstance(one, parts.LayerScale) for one in lm.modules()),
         "biases": any(
-            one.bias is not None
-            for one in [*stream.modules(), *lm.linears]
-            if isinstance(one, nn.Linear)
+            one.bias is not None for one in [*stream.modules(), *lm.linears] if isinstance(one, nn.Linear)
         )
         or any(one.in_proj_bias is not None for one in attentions if one.custom),
         "other embeddings": any(one.max_norm is not None for one in lm.emb),
@@ -193,6 +207,7 @@ def _other_conditions(lm: Any) -> Iterator[str]:
 def _foreign_code(lm: Any) -> Iterator[str]:
     """Name hooks and methods that others have put on the network."""
     from audiocraft.models.lm import LMModel
+    from audiocraft.modules.transformer import StreamingTransformerLayer
 
     known = ("audiocraft.modules", "audiocraft.models", "torch.nn.modules")
     modules = {"": lm, **{f"transformer.{name}": one for name, one in lm.transformer.named_modules()}}
@@ -200,6 +215,8 @@ def _foreign_code(lm: Any) -> Iterator[str]:
     modules |= {"out_norm": lm.out_norm, "fuser": lm.fuser}
     if type(lm).forward is not LMModel.forward or lm.__dict__.get("_fsdp") is not None:
         yield "another class of language model"
+    if any(type(layer) is not StreamingTransformerLayer for layer in lm.transformer.layers):
+        yield "layers of another class"
     for name, one in modules.items():
         if one is None:
             continue

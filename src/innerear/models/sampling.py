@@ -10,12 +10,16 @@ from typing import Any
 
 import torch
 
+# Draws for which noise is made at a time.
+_AHEAD = 16
+
 
 class Race:
     """Draw tokens for the B samples of one run, each with a seed of its own."""
 
     def __init__(self, seeds: Sequence[int]) -> None:
         self._generators = [torch.Generator().manual_seed(int(seed)) for seed in seeds]
+        self._ahead: list[torch.Tensor] = []  # exponentials [B, K, card] of draws to come
 
     def next_token(self, logits: torch.Tensor, settings: Mapping[str, Any]) -> torch.Tensor:
         """Return the next token of each row [B, K, card] by a generation's settings: int64 [B, K, 1]."""
@@ -31,15 +35,20 @@ class Race:
     def draw(self, probabilities: torch.Tensor) -> torch.Tensor:
         """Draw one candidate of each row [B, K, card], ≥ 0, not necessarily normalised: int64 [B, K, 1]."""
         shape = probabilities.shape[1:]
-        uniform = torch.stack([torch.rand(shape, generator=own) for own in self._generators])
-        # −log u lies in (0, ∞]: u < 1, and a candidate with u = 0 cannot win.
-        exponential = uniform.log_().neg_().to(probabilities.device, non_blocking=True)
+        if not self._ahead or self._ahead[-1].shape[1:] != shape:
+            # In one call a generator gives what it gives in many.
+            uniform = torch.stack(
+                [torch.rand(_AHEAD, *shape, generator=own) for own in self._generators], dim=1
+            )
+            # −log u lies in (0, ∞]: u < 1, and a candidate with u = 0 cannot win.
+            self._ahead = list(uniform.log_().neg_().unbind())[::-1]
+        exponential = self._ahead.pop().to(probabilities.device, non_blocking=True)
         return (probabilities / exponential).argmax(dim=-1, keepdim=True)
 
     def top_k(self, probabilities: torch.Tensor, k: int) -> torch.Tensor:
         """Draw among the k likeliest candidates and those that tie with the last of them."""
         k = min(k, probabilities.shape[-1])
-        least = probabilities.topk(k, dim=-1).values[..., -1:]
+        least = probabilities.topk(k, dim=-1, sorted=False).values.amin(dim=-1, keepdim=True)
         return self.draw(torch.where(probabilities >= least, probabilities, 0.0))
 
     def top_p(self, probabilities: torch.Tensor, p: float) -> torch.Tensor:

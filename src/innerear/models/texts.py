@@ -89,7 +89,9 @@ def _masked_forward(attention: Any, open_keys: Any) -> Any:
 
     def forward(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, **_: Any) -> tuple:
         inputs = zip((query, key, value), weights, biases, strict=True)
-        projected = (F.linear(*one).unflatten(-1, (attention.num_heads, -1)).transpose(1, 2) for one in inputs)
+        projected = (
+            F.linear(*one).unflatten(-1, (attention.num_heads, -1)).transpose(1, 2) for one in inputs
+        )
         q, k, v = (one.float() if attention.attention_as_float32 else one for one in projected)
         read = F.scaled_dot_product_attention(q, k, v, open_keys[:, None, None])
         return attention.out_proj(read.to(query.dtype).transpose(1, 2).flatten(2)), None

@@ -129,7 +129,9 @@ class Study:
     def groups(self) -> list[list[Prompt]]:
         """The prompts of each generation job, where it makes several."""
         size = self.batch if isinstance(self.batch, int) else 1
-        return groups(self.prompts, size, self.settings["prompts"]["sheet"], own_label(self.settings["contrast"]))
+        return groups(
+            self.prompts, size, self.settings["prompts"]["sheet"], own_label(self.settings["contrast"])
+        )
 
     @property
     def own_seeds(self) -> bool:

@@ -16,8 +16,8 @@ _JOBS_READ = 200  # enough for a median; a study may have a million
 def generation_time(size: Estimate, benchmarks: str | PathLike) -> str:
     """Return the time to generate all samples, at the median rate of the finished jobs.
 
-    In the folder `benchmarks`, a job of rule generate for all seeds of a prompt is named ``all-seeds.tsv``, one of
-    several prompts ``prompts-1-to-20.tsv``.
+    In the folder `benchmarks`, a job of rule generate for all seeds of a prompt is named ``all-seeds.tsv``,
+    one of several prompts ``prompts-1-to-20.tsv``.
     """
     rates = _generation_rates(size, benchmarks)
     if not rates:
