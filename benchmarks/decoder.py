@@ -4,8 +4,8 @@
     python benchmarks/decoder.py nano 4 --batch 16
     python benchmarks/decoder.py small 0.5 --repeats 3
 
-All layers are recorded, and the codec makes the sound, as in a study's job; with ``--codec no`` time is that of
-the tokens alone. Tokens must be equal, and states to the last bit. Aim: one clip of nano in at most a third.
+All layers are recorded, and the codec makes the sound, as in a study's job; with ``--codec no`` time is that
+of the tokens alone. Tokens must be equal, and states to the last bit. Aim: one clip of nano in at most a third.
 """
 
 import argparse
@@ -45,7 +45,9 @@ def main() -> None:
     parser.add_argument("--codec", choices=("yes", "no"), default="yes")
     chosen = parser.parse_args()
     torch.set_num_threads(1)
-    model = random_musicgen(chosen.model) if chosen.model in SHAPES else load_model(chosen.model, device="cpu")
+    model = (
+        random_musicgen(chosen.model) if chosen.model in SHAPES else load_model(chosen.model, device="cpu")
+    )
     if chosen.codec == "no":
         model._decode = lambda codes: torch.zeros(len(codes), 1)
     decoders = ("audiocraft", "static")
@@ -58,7 +60,9 @@ def main() -> None:
         (codes, states), (same, own) = made.values()
         assert torch.equal(codes, same)
         assert torch.equal(states, own)
-    print(f"{model.name}, {chosen.batch} clips of {chosen.duration:g} s, {chosen.repeats} repeats, one thread")
+    print(
+        f"{model.name}, {chosen.batch} clips of {chosen.duration:g} s, {chosen.repeats} repeats, one thread"
+    )
     print("decoder      CPU s: median   least   clips a CPU s   by the clock")
     for name, of in times.items():
         cpu, clock = zip(*of, strict=True)

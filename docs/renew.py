@@ -33,6 +33,8 @@ def config_table() -> str:
 
 
 def _allowed(part: dict) -> str:
+    if "anyOf" in part and "type" not in part:
+        return "; or ".join(map(_allowed, part["anyOf"]))
     if "enum" in part:
         return ", ".join(f"`{value}`" for value in part["enum"])
     bounds = [("exclusiveMinimum", "> {}"), ("minimum", "≥ {}"), ("maximum", "≤ {}")]
