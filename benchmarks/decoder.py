@@ -5,7 +5,7 @@
     python benchmarks/decoder.py small 0.5 --repeats 3
 
 All layers are recorded, and the codec makes the sound, as in a study's job; with ``--codec no`` time is that
-of the tokens alone. Tokens must be equal, and states to the last bit. Aim: one clip of nano in at most a third.
+of the tokens alone. Tokens must be equal, and states to the last bit. Aim: a third for one clip of nano.
 """
 
 import argparse

@@ -87,9 +87,7 @@ def import_time(code: str) -> tuple[float, dict[str, float]]:
 
 def print_imports(jobs: dict[str, list[dict[str, str]]], repeats: int) -> None:
     """Print what a job of each script takes to import, beside all that it takes."""
-    print(
-        "\nscript                  import CPU s   of them the longest (seconds by the clock of the package itself)"
-    )
+    print("\nscript                  import CPU s   of them the longest (by the clock, the package itself)")
     for script in sorted(Path(ROOT, "scripts").glob("*.py")):
         times = [import_time(imports_of(script)) for _ in range(repeats)]
         seconds, heavy = min(times, key=lambda one: one[0])

@@ -57,6 +57,14 @@ def test_a_seed_added_later_is_made_alone_in_jobs_of_pairs(changed):
     assert changed.planned()["generate"] == 4
 
 
+def test_a_prompt_added_later_adds_one_job(changed):
+    prompts = changed.config["prompts"]
+    prompts["emotions"].append({"id": "angry", "valence": -0.6, "arousal": 0.8})
+    prompts["templates"] = prompts["templates"][:1]
+    changed.configure(prompts=prompts)
+    assert changed.planned()["generate"] == 1
+
+
 def inodes(workflow):
     return {path: path.stat().st_ino for path in workflow.results.glob("*/*/seed-*")}
 
@@ -84,14 +92,6 @@ def test_jobs_of_several_prompts_keep_what_is_there_and_make_the_rest(changed):
     assert done.returncode == 0, done.stderr
     assert {path: node for path, node in inodes(changed).items() if path in after} == after
     assert not (changed.results / "unfinished").exists()
-
-
-def test_a_prompt_added_later_adds_one_job(changed):
-    prompts = changed.config["prompts"]
-    prompts["emotions"].append({"id": "angry", "valence": -0.6, "arousal": 0.8})
-    prompts["templates"] = prompts["templates"][:1]
-    changed.configure(prompts=prompts)
-    assert changed.planned()["generate"] == 1
 
 
 def test_each_template_of_own_seeds_has_a_rule_and_the_settings_of_a_profile(fresh):
