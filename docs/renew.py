@@ -33,6 +33,8 @@ def config_table() -> str:
 
 
 def _allowed(part: dict) -> str:
+    if "anyOf" in part and "type" not in part:
+        return "; or ".join(map(_allowed, part["anyOf"]))
     if "enum" in part:
         return ", ".join(f"`{value}`" for value in part["enum"])
     bounds = [("exclusiveMinimum", "> {}"), ("minimum", "≥ {}"), ("maximum", "≤ {}")]
@@ -59,7 +61,7 @@ def needs(groups: dict[str, list[str]]) -> set[tuple[str, str]]:
     """Pairs of groups: the second reads what the first makes. Those that follow from others are left out."""
     command = [sys.executable, "-m", "snakemake", "--rulegraph", "mermaid-js", "--forceall"]
     graph = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
-    rule = dict(re.findall(r"(id\d+)\[(\w+)\]", graph))
+    rule = dict(re.findall(r"(id\d+)\[(\w+?)(?:_\d+)?\]", graph))  # copies of a rule have a number
     group = {name: one for one, names in groups.items() for name in names}
     arrows = [(rule[one], rule[other]) for one, other in re.findall(r"(id\d+) --> (id\d+)", graph)]
     pairs = {(group[one], group[other]) for one, other in arrows if other in group}

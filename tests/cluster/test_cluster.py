@@ -40,7 +40,7 @@ STUDY = {
         "emotions": [{"id": "calm"}, {"id": "energetic"}],
     },
     "seeds": [0, 1, 2],
-    "generation": {"duration": 1},
+    "generation": {"duration": 1, "batch": "pair"},
     "capture": {"layers": [2, 5]},
     "gram": {"bins": 5},
     "statistics": {"permutations": 49, "bootstraps": 50},

@@ -1,6 +1,7 @@
 """What a MusicGen composes follows from its prompt and its seed, and from nothing else."""
 
 import warnings
+from contextlib import nullcontext
 
 import numpy as np
 import pytest
@@ -85,26 +86,32 @@ def test_top_k_of_one_is_greedy(tiny_model):
 
 def test_progress_counts_the_steps_of_all_runs(tiny_model):
     calls = []
-    tiny_model.generate([SHORT, LONG], [0, 1], 0.4, progress=lambda done, total: calls.append((done, total)))
+    tiny_model.generate(
+        [SHORT, LONG], [0, 1], 0.4, rows=1, progress=lambda done, total: calls.append((done, total))
+    )
     assert calls[-1] == (46, 46)  # two runs of 23 steps
     assert [done for done, _ in calls] == sorted(done for done, _ in calls)
 
 
-def test_equal_lengths_share_a_run_and_others_do_not(tiny_model):
+def runs_of(model, texts):
+    """The samples of each run of a call."""
     runs = []
 
-    class Note:
-        def __init__(self, rows, passes):
-            runs.append(list(rows))
+    def note(rows, passes):
+        runs.append(list(rows))
+        return nullcontext()
 
-        def __enter__(self):
-            pass
+    model.generate(texts, range(len(texts)), 0.1, observe=note)
+    return sorted(runs)
 
-        def __exit__(self, *error):
-            pass
 
-    tiny_model.generate([SHORT, LONG, "sad music"], [0, 1, 2], 0.1, observe=Note)
-    assert sorted(runs) == [[0, 2], [1]]
+def test_texts_of_any_length_share_a_run(tiny_model):
+    assert runs_of(tiny_model, [SHORT, LONG, None, "sad music"]) == [[0, 1, 2, 3]]
+
+
+def test_prepended_texts_share_a_run_with_those_of_their_length(tmp_path):
+    model = load_model(write_checkpoint(tmp_path / "model", prepend=True), device="cpu")
+    assert runs_of(model, [SHORT, LONG, "sad music"]) == [[0, 2], [1]]
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from innerear.models.patching import replaced
-from innerear.models.sampling import Race, own_noise
+from innerear.models.sampling import Race
 
 
 def draws(n, probabilities, method="draw", *arguments):
@@ -53,56 +53,6 @@ def test_steps_do_not_repeat_their_noise():
     race = Race([0])
     uniform = torch.ones(1, 1, 1000)
     assert len({int(race.draw(uniform)) for _ in range(20)}) > 15
-
-
-SETTINGS = {
-    "guidance": 3.0,
-    "two_step": False,
-    "temperature": 1.0,
-    "top_k": 5,
-    "top_p": 0.0,
-    "use_sampling": True,
-}
-
-
-def test_noise_is_bound_to_one_model_and_leaves_nothing(tiny_model, tiny_checkpoint):
-    from audiocraft.models import lm as module
-
-    from innerear.models import load_model
-
-    own, other = tiny_model.musicgen.lm, load_model(tiny_checkpoint, device="cpu").musicgen.lm
-    names, functions = set(vars(own)), dict(vars(module))
-    with pytest.raises(ZeroDivisionError), own_noise(own, [0], SETTINGS):
-        assert set(vars(own)) - names == {"_sample_next_token"}
-        assert "_sample_next_token" not in vars(other)
-        assert dict(vars(module)) == functions
-        raise ZeroDivisionError
-    assert set(vars(own)) == names
-    assert dict(vars(module)) == functions
-
-
-@pytest.mark.parametrize("guidance", [0.0, 1.0, 3.0])
-def test_the_next_token_is_the_one_audiocraft_takes(tiny_model, guidance):
-    """Greedy, where the two have no noise to differ in; one call and two."""
-    lm, generation = tiny_model.musicgen.lm, {"max_gen_len": 12, "use_sampling": False}
-    attributes, _ = tiny_model.musicgen._prepare_tokens_and_attributes(["happy music", "sad music"], None)
-    expected = lm.generate(None, attributes, cfg_coef=guidance, **generation)
-    for two_step in (False, True):
-        with own_noise(lm, [0, 1], SETTINGS | {"guidance": guidance, "use_sampling": False}):
-            made = lm.generate(None, attributes, two_step_cfg=two_step, **generation)
-        assert torch.equal(made, expected)
-
-
-def test_without_guidance_only_the_first_rows_run(tiny_model):
-    lm, rows = tiny_model.musicgen.lm, []
-    attributes, _ = tiny_model.musicgen._prepare_tokens_and_attributes(["happy music", "sad music"], None)
-    handle = lm.transformer.register_forward_pre_hook(lambda module, inputs: rows.append(len(inputs[0])))
-    try:
-        with own_noise(lm, [0, 1], SETTINGS | {"guidance": None}):
-            lm.generate(None, attributes, max_gen_len=3)
-    finally:
-        handle.remove()
-    assert set(rows) == {2}
 
 
 def test_replaced_sets_back_after_an_exception():

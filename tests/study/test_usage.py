@@ -69,6 +69,13 @@ def test_the_rate_is_measured_per_sample_whatever_the_jobs_size(results):
     assert "7 s each, the median of 2 jobs" in said
 
 
+def test_a_job_of_several_prompts_is_of_all_their_samples(tmp_path):
+    path = tmp_path / "generate/prompts-3-to-4.tsv"
+    path.parent.mkdir()
+    path.write_text("s\tmax_rss\n12\t500\n")
+    assert "2 s each, the median of 1 jobs" in generation_time(SIZE, tmp_path)
+
+
 def test_before_the_first_job_no_rate_is_made_up(tmp_path):
     assert "known after the first generation job" in generation_time(SIZE, tmp_path / "benchmarks")
 

@@ -8,7 +8,10 @@ from pathlib import Path
 import pytest
 import yaml
 
+from innerear.io.names import UNFINISHED
+
 ROOT = Path(__file__).parents[2]
+KEPT = ".kept"
 
 
 @dataclass
@@ -27,7 +30,7 @@ class Workflow:
 
     def contents(self) -> dict[str, bytes]:
         """Name → bytes of every file of the results, but for logs, what the machine took, and locks."""
-        apart = {"logs", "benchmarks", ".running", ".running.claims"}
+        apart = {"logs", "benchmarks", ".running", ".running.claims", KEPT}
         names = [path.relative_to(self.results) for path in self.results.rglob("*") if path.is_file()]
         return {
             str(name): (self.results / name).read_bytes() for name in names if not apart & set(name.parts)
@@ -38,6 +41,26 @@ class Workflow:
         one, same = other.contents(), self.contents()
         assert sorted(same) == sorted(one)
         assert [name for name, content in one.items() if same[name] != content] == []
+
+    def samples(self) -> dict[Path, int]:
+        """The number on the disk of each finished sample's stack and clip; a file made again has another.
+
+        The folder of unfinished jobs goes first: Snakemake may remove the same files among the results, or
+        restore them as copies. A link keeps each number from being given away again.
+        """
+        found = {}
+        for folder in (self.results, self.results / UNFINISHED):
+            for stack in folder.glob("stacks/*/seed-*.h5"):
+                clip = folder / "audio" / stack.relative_to(folder / "stacks").with_suffix(".wav")
+                if clip.exists():
+                    found |= {path.relative_to(folder): path for path in (stack, clip)}
+        numbers = {path: file.stat().st_ino for path, file in found.items()}
+        for path, number in numbers.items():
+            link = self.results / KEPT / str(number)
+            link.parent.mkdir(exist_ok=True)
+            if not link.exists():
+                link.hardlink_to(found[path])
+        return numbers
 
     def configure(self, **changes) -> None:
         (self.folder / "config.yaml").write_text(yaml.safe_dump(self.config | changes))

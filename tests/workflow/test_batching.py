@@ -1,4 +1,4 @@
-"""All seeds of a prompt in one job: the same samples from fewer jobs."""
+"""All seeds of a prompt, or several prompts, in one job: the same samples from fewer jobs."""
 
 import re
 
@@ -59,10 +59,39 @@ def test_a_seed_added_later_is_made_alone_in_jobs_of_pairs(changed):
 
 def test_a_prompt_added_later_adds_one_job(changed):
     prompts = changed.config["prompts"]
-    prompts["emotions"].append({"id": "sad", "valence": -0.7, "arousal": -0.5})
+    prompts["emotions"].append({"id": "angry", "valence": -0.6, "arousal": 0.8})
     prompts["templates"] = prompts["templates"][:1]
     changed.configure(prompts=prompts)
     assert changed.planned()["generate"] == 1
+
+
+def inodes(workflow):
+    return {path: path.stat().st_ino for path in workflow.results.glob("*/*/seed-*")}
+
+
+def test_jobs_of_several_prompts_keep_what_is_there_and_make_the_rest(changed):
+    before = inodes(changed)
+    assert len(before) == 2 * 4 * len(SEEDS)
+    (changed.results / "audio/band-calm/seed-7.wav").unlink()
+    changed.configure(generation={"duration": 1, "batch": 3})
+    assert changed.planned("all_samples") == {"generate": 1, "index": 1, "all_samples": 1}
+    done = changed.snakemake("--cores", "1", "all_samples")
+    assert done.returncode == 0, done.stderr
+    after = inodes(changed)
+    remade = {str(path.relative_to(changed.results)) for path in after if after[path] != before[path]}
+    assert remade == {"audio/band-calm/seed-7.wav", "stacks/band-calm/seed-7.h5"}
+    logs = [path.name for path in (changed.results / "logs/generate").glob("*.log")]
+    assert logs == ["prompts-1-to-3.log"]
+    emotions = changed.config["prompts"]["emotions"]
+    prompts = changed.config["prompts"] | {"emotions": [*emotions, {"id": "sad"}]}
+    changed.configure(prompts=prompts, contrast="emotion")
+    assert {name: n for name, n in changed.planned("all_samples").items() if "generate" in name} == {
+        "generate_2": 1
+    }
+    done = changed.snakemake("--cores", "1", "all_samples")
+    assert done.returncode == 0, done.stderr
+    assert {path: node for path, node in inodes(changed).items() if path in after} == after
+    assert not (changed.results / "unfinished").exists()
 
 
 def test_each_template_of_own_seeds_has_a_rule_and_the_settings_of_a_profile(fresh):

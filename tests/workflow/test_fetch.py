@@ -6,7 +6,7 @@ import pytest
 def test_a_hub_model_is_fetched_once_before_all_jobs(fresh):
     fresh.configure(model={"name": "stereo-small"})
     planned = fresh.planned("results/tiny/qc/verification.tsv")
-    assert planned == {"fetch": 1, "generate": 8, "index": 1, "verify": 1}
+    assert planned == {"fetch": 1, "generate": 4, "index": 1, "verify": 1}
     done = fresh.snakemake("-n", "--", "results/tiny/stacks/piano-calm/seed-0.h5")
     assert "input: results/tiny/model.json" in done.stdout
 

@@ -9,7 +9,6 @@ import shutil
 import signal
 import subprocess
 import time
-from pathlib import Path
 
 import pytest
 
@@ -19,12 +18,6 @@ KILLS = 54
 SIGNALS = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT)
 #: jobs that a run may finish before it is killed, and seconds from the last of them to the kill
 JOBS, SECONDS = (0, 2), 4.0
-
-
-def samples(results: Path) -> dict[Path, tuple[int, int]]:
-    """Finished stacks and clips, each with the number of its file on the disk and its time."""
-    paths = [*results.glob("stacks/*/seed-*.h5"), *results.glob("audio/*/seed-*.wav")]
-    return {path: ((found := path.stat()).st_ino, found.st_mtime_ns) for path in paths}
 
 
 def end(run: subprocess.Popen, number: signal.Signals) -> None:
@@ -66,7 +59,7 @@ def test_a_study_killed_at_fifty_moments_is_the_same(finished, fresh):
                 end(run, SIGNALS[kills % len(SIGNALS)])
                 kills, killed = kills + 1, True
         said = run.communicate()[0]
-        now = samples(fresh.results)
+        now = fresh.samples()
         assert {path: now.get(path) for path in made} == made, f"made again after kill {kills}"
         made = now
         if not killed:

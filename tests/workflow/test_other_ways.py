@@ -38,9 +38,9 @@ def run(finished, tmp_path_factory, workflow_in):
 
 @pytest.fixture(scope="module")
 def other(run):
-    """The tiny study with one core, two threads a job, and a prompt's clips composed together."""
+    """The tiny study with one core, two threads a job, and each clip composed alone."""
     threads = os.environ | dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "2")
-    return run("--cores", "1", generation={"batch": "prompt"}, env=threads)
+    return run("--cores", "1", generation={"batch": "pair"}, env=threads)
 
 
 def test_a_poor_machine_changes_no_byte(finished, run, tmp_path):

@@ -131,9 +131,10 @@ def test_the_dry_run_ends_with_what_the_study_takes(fresh):
     assert len(last) < 20
     assert "8 = 4 prompts × 2 seeds, 1 s each" in last[1]
     assert "28 passes = 8 clips × 3.5 texts of their template, in 2 jobs" in last[5]
+    assert any(line.startswith("  generated in one job of 4 prompts, 8 clips") for line in last)
     assert "  not swapped paraphrase control of band: none is given" in last
     assert fresh.planned() == {
-        "generate": 8,
+        "generate": 1,
         "acoustics": TEMPLATES,
         "counterfactual": TEMPLATES,
         **FAN_IN_ONCE,
@@ -176,18 +177,19 @@ def test_a_label_of_the_studys_own_makes_no_new_clips(changed):
     assert planned["discriminability"] == LAYERS
 
 
-def test_an_added_template_reruns_nothing_but_the_fan_in(changed):
+def test_an_added_template_reruns_its_job_and_the_fan_in(changed):
+    """Its prompts join a job that is not full, whose clips are therefore measured again."""
     prompts = changed.config["prompts"]
     prompts["templates"].append({"id": "guitar", "text": "a {emotion} acoustic guitar melody"})
     changed.configure(prompts=prompts)
     again = {"counterfactual": TEMPLATES + 1, **FAN_IN_ONCE}
-    assert changed.planned() == {"generate": 4, "acoustics": 1, **again}
+    assert changed.planned() == {"generate": 1, "acoustics": TEMPLATES + 1, **again}
 
 
 def test_a_changed_generation_makes_everything_again(changed):
     changed.configure(generation={"duration": 1, "guidance": 2.0})
     assert changed.planned() == {
-        "generate": 8,
+        "generate": 1,
         "acoustics": TEMPLATES,
         "counterfactual": TEMPLATES,
         **FAN_IN_ONCE,

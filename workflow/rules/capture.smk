@@ -20,36 +20,37 @@ if STUDY.hub_model:
             "../../scripts/fetch.py"
 
 
-# Outputs cannot depend on the prompt: each list of seeds that one job makes has a copy of the rule.
-for number, seeds in enumerate(SEEDS_OF_A_JOB):
+# Outputs cannot depend on the prompt: each list of samples that one job makes has a copy of the rule. They are
+# marked as updated so that Snakemake leaves those in place that are there: the job keeps what is whole.
+for number, (job, samples, prompts) in enumerate(GENERATION_JOBS):
 
     rule:
-        """Generate the clips of one (prompt, seed) pair, or of all seeds of a prompt, and record every step."""
+        """Generate the clips of one pair, one prompt or several prompts, and record every step."""
         name:
             for_seeds("generate", number)
         input:
             checkpoint=CHECKPOINT_FILES,
         output:
-            stacks=collect("<results>/stacks/{{prompt}}/seed-{seed}.h5", seed=seeds),
-            audio=collect("<results>/audio/{{prompt}}/seed-{seed}.wav", seed=seeds),
+            stacks=update([f"<results>/stacks/{sample}.h5" for sample in samples]),
+            audio=update([f"<results>/audio/{sample}.wav" for sample in samples]),
         log:
-            f"<logs>/generate/{GENERATION_JOB}.log",
+            f"<logs>/generate/{job}.log",
         benchmark:
-            f"<benchmarks>/generate/{GENERATION_JOB}.tsv"
+            f"<benchmarks>/generate/{job}.tsv"
         conda:
             "../../envs/generate.yaml"
         resources:
-            **needs(mb=MODEL_MB, minutes=30),
+            **needs(mb=MODEL_MB, minutes=30 if BATCH in ("pair", "prompt") else 120),
             gpu=1,
         params:
             study=config["study"],
-            prompt=prompt_of,
+            prompts=prompts,
             model=LOADING,
             architecture=asdict(STUDY.architecture),
             capture=STUDY.capture,
             generation=SAMPLING,
-            seeds=seeds_of,
-            batch_size=batch_size_of,
+            job=how_a_job_runs,
+            unfinished=APART,
         script:
             "../../scripts/generate.py"
 

@@ -21,6 +21,8 @@ from innerear.errors import InputError
 from innerear.io.fingerprints import fingerprint
 from innerear.study.study import Study
 from innerear.io.locks import hold
+from innerear.io.names import UNFINISHED
+from innerear.io.second_names import forget_finished
 from innerear.study.usage import counterfactual_time, generation_time, memory_asked, usage_report
 
 # A plan is one large graph that lives to the end. At its usual pace the collector would go through it again and
@@ -48,6 +50,8 @@ PROMPTS = {prompt.id: prompt for prompt in STUDY.prompts}
 SAMPLES = [sample.id for sample in STUDY.samples]
 SEED_LISTS = [list(seeds) for seeds in dict.fromkeys(map(tuple, STUDY.seeds.values()))]
 RESULTS = f"results/{config['study']}"
+# Where generation jobs keep what they finish until Snakemake has taken note of it.
+APART = f"{RESULTS}/{UNFINISHED}"
 # A control says so in every table and title.
 MODEL = STUDY.model + (" (random weights)" if config["model"]["random_init"] else "")
 if config["statistics"]["shuffle_labels"]:
@@ -100,26 +104,25 @@ MEASURED = {}
 for prompt in STUDY.prompts:
     name = prompt.template if MEASURED_BY_TEMPLATE else prompt.id
     MEASURED.setdefault(name, []).append(prompt)
-# How the clips are sampled, apart from how they are shared out among jobs, on which nothing depends.
-JOB_SIZE = {"batch", "batch_size"}
-SAMPLING = {key: value for key, value in config["generation"].items() if key not in JOB_SIZE}
+# How the clips are sampled, apart from how their jobs are run, on which nothing depends.
+HOW_A_JOB_RUNS = {"batch", "batch_size", "decoder"}
+SAMPLING = {key: value for key, value in config["generation"].items() if key not in HOW_A_JOB_RUNS}
 # What the gate must find checked.
 EXPECTED_CHECKS = {
     "branches": STUDY.capture["branches"],
     "same_input": STUDY.architecture.cross_attention and config["generation"]["guidance"] is not None,
     "witness": STUDY.witness,
 }
-BY_PROMPT = config["generation"]["batch"] == "prompt"
-GENERATION_JOB = "{prompt}/all-seeds" if BY_PROMPT else "{prompt}/seed-{seed}"
-SEEDS_OF_A_JOB = SEED_LISTS if BY_PROMPT else ["{seed}"]
+BATCH = STUDY.batch
 STACKS, CLIPS = "<results>/stacks/{sample}.h5", "<results>/audio/{sample}.wav"
-# Rules that do the same for other seeds, by name, and the first of each kind.
+# Rules that do the same for other seeds or prompts, by name, and the first of each kind.
 COPIES = {}
 # MB of a job at the first attempt. With a Gram: one layer's and the interpreter; with the model: interpreter,
 # codec, weights, and a batch's hidden states twice; with cells: a group of layers' states and Gram instead.
 SIZE = STUDY.estimate
 GRAM_MB = 1000 + 3 * SIZE.gram_bytes / 2**20
-CLIPS_AT_ONCE = min(config["generation"]["batch_size"], SIZE.n_seeds) if BY_PROMPT else 1
+CLIPS_OF_A_JOB = 1 if BATCH == "pair" else SIZE.n_seeds * (1 if BATCH == "prompt" else BATCH)
+CLIPS_AT_ONCE = min(config["generation"]["batch_size"], CLIPS_OF_A_JOB)
 MODEL_MB = 2500 + (SIZE.weight_bytes + 2 * CLIPS_AT_ONCE * SIZE.stack_bytes) / 1e6
 VERIFY_MB = MODEL_MB + (2 * SIZE.weight_bytes / 1e6 if STUDY.witness else 0)
 CELLS_MB = 2500 + (SIZE.weight_bytes + (SIZE.cells.memory_bytes if SIZE.cells else 0)) / 1e6
@@ -168,20 +171,34 @@ def loading_of(wildcards):
     return LOADING | ({"random_init": True} if twin else {})
 
 
-def prompt_of(wildcards):
-    """The fields of the prompt that a job is about, as they go into its stacks."""
-    fields = asdict(PROMPTS[wildcards.prompt])
-    del fields["label"]
-    return fields
+def fields_of(prompts):
+    """The fields of prompts, as they go into their stacks."""
+    return [{name: value for name, value in asdict(one).items() if name != "label"} for one in prompts]
+
+
+def generation_jobs():
+    """The kinds of generation jobs: a name, the samples that a job makes, and what gives its prompts' fields.
+
+    With wildcards in them, one kind stands for many jobs.
+    """
+    of_wildcards = lambda wildcards: fields_of([PROMPTS[wildcards.prompt]])
+    if BATCH == "pair":
+        return [("{prompt}/seed-{seed}", ["{prompt}/seed-{seed}"], of_wildcards)]
+    if BATCH == "prompt":
+        lists = ([f"{{prompt}}/seed-{seed}" for seed in seeds] for seeds in SEED_LISTS)
+        return [("{prompt}/all-seeds", samples, of_wildcards) for samples in lists]
+    jobs, first = [], 1
+    for group in STUDY.groups:
+        name = f"prompts-{first}-to-{first + len(group) - 1}"
+        jobs.append((name, samples_of(group), lambda wildcards, group=group: fields_of(group)))
+        first += len(group)
+    return jobs
 
 
 def settings_of_samples(wildcards):
     """What determines the samples: what each stack must say that it was made with."""
-    prompts = [asdict(prompt) for prompt in STUDY.prompts]
-    for prompt in prompts:
-        del prompt["label"]
     settings = {"study": config["study"], "capture": STUDY.capture, "generation": SAMPLING}
-    return settings | {"prompts": prompts, "seeds": STUDY.seeds}
+    return settings | {"prompts": fields_of(STUDY.prompts), "seeds": STUDY.seeds}
 
 
 def own_labels(wildcards):
@@ -190,24 +207,21 @@ def own_labels(wildcards):
     return {name: {prompt.id: prompt.label for prompt in STUDY.prompts}} if name else {}
 
 
-def seeds_of(wildcards, output):
-    """The seeds that a generation job makes.
+def how_a_job_runs(wildcards, output):
+    """How many clips a generation job makes at a time, and with what; no result depends on it.
 
-    Asking for `output` tells Snakemake that they follow from it: the files that exist stay when
-    generation.batch changes.
+    Asking for `output` tells Snakemake so: the files that exist stay when it changes.
     """
-    return [int(Path(stack).stem.removeprefix("seed-")) for stack in output.stacks]
-
-
-def batch_size_of(wildcards, output):
-    """How many clips a job makes at a time; no result depends on it."""
-    return config["generation"]["batch_size"]
+    return {"batch_size": CLIPS_AT_ONCE, "decoder": config["generation"]["decoder"]}
 
 
 def counterfactual_run(wildcards, output):
     """How many clips and layers a job replays at a time; no result depends on either."""
     layers_at_once = SIZE.cells.layers_at_once if SIZE.cells else None
     return {"batch_size": config["counterfactual"]["batch_size"], "layers_at_once": layers_at_once}
+
+
+GENERATION_JOBS = generation_jobs()
 
 
 def needs(mb, minutes):
@@ -249,6 +263,7 @@ def outputs_of(group):
         output
         for made in workflow.rules
         if Path(made.snakefile).stem == group and not made.wildcard_names
+        if COPIES.get(made.name, made.name) != "generate"
         for output in made.output
     ]
 
@@ -324,6 +339,7 @@ onstart:
 
 
 onsuccess:
+    forget_finished(APART, RESULTS)
     print(
         f"Study {config['study']}, estimated and used",
         usage_report(SIZE, RESULTS, memory_by_rule()),

@@ -27,27 +27,33 @@ _PACKAGES = ("audiocraft", "torch", "transformers", "numpy", "h5py")
 def generate_samples(
     model: MusicModel,
     samples: Sequence[Sample],
-    stacks: Sequence[str | PathLike],
-    audio: Sequence[str | PathLike],
+    stacks: Sequence[str | PathLike | None],
+    audio: Sequence[str | PathLike | None],
     *,
     study: str,
     capture: Mapping[str, Any],
     generation: Mapping[str, Any],
+    rows: int | None = None,
+    decoder: str = "auto",
+    code: str = "",
 ) -> None:
     """Compose the samples as one batch; write each one's audio, then its stack.
 
-    A stack that exists therefore has its audio. A sample's tokens are the same in any batch.
+    A stack that exists therefore has its audio. A sample's tokens are the same in any batch; its states are
+    the same up to rounding, and bit by bit in the same batch.
 
     Parameters
     ----------
     model : from `innerear.models.load_model`.
     samples : B (prompt, seed) pairs.
-    stacks, audio : B paths of each; audio as .wav (16-bit PCM).
+    stacks, audio : B paths of each; audio as .wav (16-bit PCM). None where a sample only completes the batch.
     study : name, kept in the stacks.
     capture : ``layers`` (list, or ``"all"``) and ``dtype``; optionally ``sites`` (default: residual) and
         ``branches`` (default: both).
     generation : ``duration`` in seconds, and settings of `MusicModel.generate`: ``guidance``,
         ``temperature``, ``top_k``, ``top_p``, ``stride``, ``two_step``.
+    rows, decoder : clips of each call of the model, filled up, and what runs it; see `MusicModel.generate`.
+    code : fingerprint of the code that generates, kept in the stacks.
 
     Raises
     ------
@@ -75,18 +81,22 @@ def generate_samples(
             [sample.prompt.text for sample in samples],
             [sample.seed for sample in samples],
             duration,
+            rows=rows,
+            decoder=decoder,
             observe=recording.run,
             progress=progress,
             **settings,
         )
-    common = _provenance(model, study, generation)
-    for i, sample in enumerate(samples):
-        clip = write_clip(audio[i], made.audio[i].numpy(), model.sample_rate)
+    common = provenance(model, study, generation) | {"code": code, "decoder": made.decoder}
+    for i, (sample, stack_path, audio_path) in enumerate(zip(samples, stacks, audio, strict=True)):
+        if stack_path is None or audio_path is None:
+            continue
+        clip = write_clip(audio_path, made.audio[i].numpy(), model.sample_rate)
         attrs = common | _identity(sample) | {"rows": made.rows[i], "audio_sha256": clip}
         attrs["settings"] = sample_settings(sample, study=study, capture=capture, generation=generation)
         codes = made.codes[i].numpy()
         kept = [branch for branch in branches if branch in recording.branches]
-        with StackWriter(stacks[i], attrs, codes, timeline, kept, capture["dtype"]) as stack:
+        with StackWriter(stack_path, attrs, codes, timeline, kept, capture["dtype"]) as stack:
             write_states(stack, recording, i, sites)
             if model.has_cross_attention and len(recording.branches) > 1:
                 states, levels = recording.sample("input", 0, i)
@@ -123,7 +133,8 @@ def _progress(samples: Sequence[Sample]):
         yield report
 
 
-def _provenance(model: MusicModel, study: str, generation: Mapping[str, Any]) -> dict[str, Any]:
+def provenance(model: MusicModel, study: str, generation: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the attributes of a study's stacks that do not depend on the sample."""
     return {
         "study": study,
         "model": model.name,

@@ -9,7 +9,7 @@ This level is therefore no part of a state. It is removed on the device in float
 kept beside the states.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -17,7 +17,7 @@ import torch
 from torch import nn
 
 from innerear.errors import InputError
-from innerear.models.base import Pass
+from innerear.models.base import Pass, StateHook
 from innerear.study.architectures import check_sites, resolve_layers
 
 _BLOCK_STEPS = 64
@@ -43,7 +43,7 @@ class _PlaceRecord:
         self._blocks: dict[tuple[str, ...], list[torch.Tensor]] = {}  # [rows, steps, D] on the device
 
     def append(self, output: torch.Tensor) -> None:
-        """Append the steps of one call: states [rows, positions, D]."""
+        """Append the steps of one call: states [rows, positions, D], which nobody changes afterwards."""
         if self.calls == len(self.passes):
             raise InputError(
                 f"{self.where} ran more often than the {len(self.passes)} calls of the clip: "
@@ -62,8 +62,8 @@ class _PlaceRecord:
                 "positions of an unknown prefix or prompt are not steps"
             )
         self.calls += 1
-        # Without the prefix, which comes first; a copy, because a later layer may work in place.
-        self._blocks.setdefault(now.branches, []).append(output[:, n_positions - now.n_steps :].clone())
+        # Without the prefix, which comes first.
+        self._blocks.setdefault(now.branches, []).append(output[:, n_positions - now.n_steps :])
         if len(self._blocks[now.branches]) == _BLOCK_STEPS or self.calls == len(self.passes):
             for branches in list(self._blocks):
                 self._gather(branches)
@@ -215,21 +215,31 @@ def capture(
         for site, layer in recording.places:
             module = modules[site][layer]
             if site == "input":
-                handles.append(module.register_forward_pre_hook(_input_hook(recording, (site, layer))))
+                handles.append(module.register_forward_pre_hook(_InputHook(recording, (site, layer))))
             else:
-                handles.append(module.register_forward_hook(_output_hook(recording, (site, layer))))
+                handles.append(module.register_forward_hook(_OutputHook(recording, (site, layer))))
         yield recording
     finally:
         for handle in handles:
             handle.remove()
 
 
-def _input_hook(recording: Recording, place: Place) -> Callable:
-    return lambda module, inputs: recording.append(place, inputs[0])
+class _OutputHook(StateHook):
+    """Records a module's output, or the first of several."""
+
+    def __init__(self, recording: Recording, place: Place) -> None:
+        self._recording, self._place = recording, place
+
+    def __call__(self, module: nn.Module, inputs: tuple, output: Any) -> None:
+        # A copy, because a later layer may work in place.
+        self.record((output[0] if isinstance(output, tuple) else output).clone())
+
+    def record(self, states: torch.Tensor) -> None:
+        self._recording.append(self._place, states)
 
 
-def _output_hook(recording: Recording, place: Place) -> Callable:
-    def hook(module: nn.Module, inputs: tuple, output: Any) -> None:
-        recording.append(place, output[0] if isinstance(output, tuple) else output)
+class _InputHook(_OutputHook):
+    """Records a module's first input."""
 
-    return hook
+    def __call__(self, module: nn.Module, inputs: tuple) -> None:  # type: ignore[override]
+        self.record(inputs[0].clone())

@@ -111,9 +111,7 @@ def _deviations(
 def _regenerate(stack: Stack, model: MusicModel, generation: dict[str, Any]) -> int:
     """Compose a sample again; return how many of its tokens differ."""
     duration = generation.pop("duration")
-    rows = int(stack.attrs["rows"])
-    made = model.generate(
-        [stack.attrs["text"]], [int(stack.attrs["seed"])], duration, rows=rows, **generation
-    )
+    how = {"rows": int(stack.attrs["rows"]), "decoder": stack.attrs["decoder"]}
+    made = model.generate([stack.attrs["text"]], [int(stack.attrs["seed"])], duration, **how, **generation)
     codes = made.codes[0].numpy()
     return int(np.sum(codes != stack.codes)) if codes.shape == stack.codes.shape else codes.size

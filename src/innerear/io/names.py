@@ -5,6 +5,9 @@ from os import PathLike
 
 from innerear.errors import InputError
 
+#: Folder of a study's results in which a sample is made, before it gets its name among the results.
+UNFINISHED = "unfinished"
+
 
 def remake(path: str | PathLike) -> str:
     """Return the command that remakes a file."""
@@ -12,10 +15,14 @@ def remake(path: str | PathLike) -> str:
 
 
 def name_in_study(path: str | PathLike) -> str:
-    """Return a file's name below ``results``, such as ``{study}/gram/layer_03.h5``; elsewhere its own."""
+    """Return a file's name below ``results``, such as ``{study}/gram/layer_03.h5``; elsewhere its own.
+
+    A sample that is not among the results yet has the name that it gets there.
+    """
     parts = os.path.abspath(path).split(os.sep)
     below = [number for number, part in enumerate(parts[:-1], start=1) if part == "results"]
-    return "/".join(parts[below[-1] if below else -1 :])
+    parts = parts[below[-1] if below else -1 :]
+    return "/".join(part for place, part in enumerate(parts) if (place, part) != (1, UNFINISHED))
 
 
 def require_name(path: str | PathLike, written_as: object, target: str | PathLike) -> None:

@@ -1,24 +1,30 @@
 """audiocraft's MusicGen as a MusicModel."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
 
 from innerear.errors import InputError
-from innerear.models.base import DISTRIBUTIONS, Generation, Progress
+from innerear.models.base import DISTRIBUTIONS
 from innerear.models.batching import BatchedModel, negative_log_likelihood
+from innerear.models.composing import Reader
 from innerear.models.conditioners import text_encoders
+from innerear.models.decoder import refusals, static_reader
 from innerear.models.exclusive import exclusive
 from innerear.models.identity import hash_parameters, identity_text
-from innerear.models.sampling import own_noise
+from innerear.models.texts import Texts, can_mask, masked, read_texts
 from innerear.study.architectures import REFUSED
 from innerear.study.generation_settings import GenerationSettings
 from innerear.timeline import Timeline
 
 if TYPE_CHECKING:
     from audiocraft.models.musicgen import MusicGen
+
+# Clips that the codec decodes at a time on a CPU.
+_DECODED_TOGETHER = 4
 
 
 class AudiocraftModel(BatchedModel):
@@ -34,6 +40,8 @@ class AudiocraftModel(BatchedModel):
     ------
     InputError: a MAGNeT, or a model with another codebook pattern, whose steps would be mislabelled.
     """
+
+    own_decoder = "audiocraft"
 
     def __init__(self, musicgen: "MusicGen", name: str, identity: str | None = None) -> None:
         self.musicgen, self.name = musicgen, name
@@ -54,6 +62,7 @@ class AudiocraftModel(BatchedModel):
         self.has_cross_attention = len(lm.fuser.fuse2cond.get("cross", [])) > 0
         self.sites = self._architecture.sites
         self._prefixed = len(lm.fuser.fuse2cond.get("prepend", [])) > 0
+        self._masks_texts = self.has_cross_attention and not self._prefixed and can_mask(lm)
 
     @property
     def _networks(self) -> list[nn.Module]:
@@ -132,36 +141,50 @@ class AudiocraftModel(BatchedModel):
             codes, _ = codec.encode(wave.to(self.device))
         return codes.cpu()
 
-    def _compose(
-        self,
-        texts: list[str | None],
-        seeds: list[int],
-        given: torch.Tensor | None,
-        timeline: Timeline,
-        settings: dict[str, Any],
-        report: Progress,
-    ) -> Generation:
-        """Compose the samples of one batch, window by window."""
-        model = self.musicgen
-        codes = torch.empty(len(texts), self.n_codebooks, 0, dtype=torch.long, device=self.device)
-        if given is not None:
-            codes = given.to(self.device)
-        with own_noise(model.lm, seeds, settings), torch.no_grad():
-            attributes, _ = model._prepare_tokens_and_attributes(texts, None)
-            done, total = 0, sum(timeline.steps_of(one) - one.given for one in timeline.windows)
-            for window in timeline.windows:
-                with model.autocast:
-                    made = model.lm.generate(
-                        codes[..., window.start :] if window.given else None,
-                        attributes,
-                        max_gen_len=window.n_frames,
-                        callback=lambda step, _, done=done: report(done + step, total),
-                        two_step_cfg=settings["two_step"],
-                    )
-                codes = torch.cat([codes, made[..., window.given :]], dim=-1)
-                done += timeline.steps_of(window) - window.given
-            audio = model.generate_audio(codes)  # [B, channels, n]
-        return Generation(codes.cpu(), audio.mean(dim=1).float().cpu())
+    def _autocast(self) -> AbstractContextManager:
+        return self.musicgen.autocast
+
+    def _calls(self, texts: Sequence[str | None], settings: dict[str, Any]) -> list[Texts]:
+        groups = [list(texts)]
+        if settings["guidance"] is not None:
+            nothing = [None] * len(texts)
+            groups = [[*texts], nothing] if settings["two_step"] else [[*texts, *nothing]]
+        return [self._texts(group) for group in groups]
+
+    def _texts(self, texts: Sequence[str | None]) -> Texts:
+        return read_texts(self.musicgen, texts, half=self.dtype == torch.float16 and self._masks_texts)
+
+    def _static_refusals(self) -> list[str]:
+        return refusals(self.musicgen.lm)
+
+    @contextmanager
+    def _reader(self, calls: list[Texts], decoder: str, n_positions: int) -> Iterator[Reader]:
+        lm = self.musicgen.lm
+        if decoder == "static":
+            with static_reader(lm, calls, n_positions) as static:
+                yield static
+            return
+        past: list[dict[str, Any]] = [{} for _ in calls]
+
+        def read(sequence: torch.Tensor) -> torch.Tensor:
+            logits = []
+            for i, texts in enumerate(calls):
+                if len(calls) > 1:  # each call has a past of its own
+                    lm.set_streaming_state(past[i])
+                rows = next(iter(texts.conditions.values()))[0].shape[0] // len(sequence)
+                with masked(lm, texts.open):
+                    logits.append(lm(sequence.repeat(rows, 1, 1), [], texts.conditions)[:, :, -1])
+                past[i] = lm.get_streaming_state() if len(calls) > 1 else {}
+            return torch.cat(logits) if len(logits) > 1 else logits[0]
+
+        with lm.streaming():
+            yield read
+
+    def _decode(self, codes: torch.Tensor) -> torch.Tensor:
+        # On a CPU more clips at a time are slower, not faster.
+        parts = codes.split(_DECODED_TOGETHER) if self.device.type == "cpu" else [codes]
+        audio = torch.cat([self.musicgen.generate_audio(one) for one in parts])  # [B, channels, n]
+        return audio.mean(dim=1).float().cpu()
 
     def _reread(
         self, codes: torch.Tensor, texts: list[str | None], timeline: Timeline, guidance: float
@@ -170,15 +193,14 @@ class AudiocraftModel(BatchedModel):
         lm = self.musicgen.lm
         nll = torch.full((len(codes), len(DISTRIBUTIONS), *codes.shape[1:]), torch.nan)
         with torch.no_grad():
-            attributes, _ = self.musicgen._prepare_tokens_and_attributes([*texts, *[None] * len(texts)], None)
-            conditions = lm.condition_provider(lm.condition_provider.tokenize(attributes))
+            read = self._texts([*texts, *[None] * len(texts)])
             for start, n_frames, given in timeline.windows:
                 own = codes[..., start : start + n_frames].contiguous().to(self.device)  # [B, K, frames]
                 pattern = lm.pattern_provider.get_pattern(n_frames)
                 sequence, _, _ = pattern.build_pattern_sequence(own, lm.special_token_id)
                 # The last position is predicted, never read.
-                with self.musicgen.autocast:
-                    logits = lm(sequence[..., :-1].repeat(2, 1, 1), [], conditions)  # [2B, K, S, card]
+                with self.musicgen.autocast, masked(lm, read.open):
+                    logits = lm(sequence[..., :-1].repeat(2, 1, 1), [], read.conditions)  # [2B, K, S, card]
                 cond, uncond = logits.float().chunk(2)
                 for row, of in enumerate((cond, uncond, uncond + guidance * (cond - uncond))):
                     losses = negative_log_likelihood(of, own, timeline.delays)
@@ -186,6 +208,8 @@ class AudiocraftModel(BatchedModel):
         return nll
 
     def _text_length(self, text: str) -> tuple[int, ...]:
+        if self._masks_texts:
+            return ()
         provider: Any = self.musicgen.lm.condition_provider
         lengths = []
         for name in provider.text_conditions:

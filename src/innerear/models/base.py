@@ -1,5 +1,6 @@
 """The interface of a music model, for the rest of Inner Ear."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -36,6 +37,17 @@ class Pass(NamedTuple):
 Observer = Callable[[Sequence[int], Sequence[Pass]], AbstractContextManager]
 
 
+class StateHook(ABC):
+    """A forward hook, or forward pre-hook, that records states and changes nothing.
+
+    A decoder that computes a layer without calling its modules calls `record` itself.
+    """
+
+    @abstractmethod
+    def record(self, states: torch.Tensor) -> None:
+        """Record the states [rows, positions, D] of one call, which nobody changes afterwards."""
+
+
 @dataclass(frozen=True)
 class Generation:
     """Composed clips, on the CPU."""
@@ -44,6 +56,7 @@ class Generation:
     audio: torch.Tensor  #: float32 [B, n], mono, nominally within ±1
     #: [B] clips of the call that made each clip, those that only filled it up included
     rows: tuple[int, ...] = ()
+    decoder: str = ""  #: what ran the language model: ``"static"``, or the backend's own name
 
 
 #: Distributions in `MusicModel.replay`'s result: cond, uncond, and guided (what tokens were sampled from,
@@ -124,13 +137,14 @@ class MusicModel(Protocol):
         top_p: float = 0.0,
         use_sampling: bool = True,
         rows: int | None = None,
+        decoder: str = "auto",
         observe: Observer | None = None,
         progress: Progress | None = None,
     ) -> Generation:
         """Compose one clip per (text, seed).
 
         The tokens of a (text, seed) pair do not depend on the rest of the call: each sample has its own
-        random generator, and only texts of one token length share a run.
+        random generator, and texts share a run only where each is read as if it were alone.
 
         Parameters
         ----------
@@ -147,6 +161,9 @@ class MusicModel(Protocol):
         use_sampling : False takes the likeliest token, whatever the seed.
         rows : clips of each call of the model, filled up where there are fewer. In float16 another number
             takes another kernel, whose rounding may flip a token; with the same number, tokens are the same.
+        decoder : ``"static"`` (`innerear.models.decoder`), the backend's own (``"audiocraft"``,
+            ``"transformers"``), or ``"auto"``: the static one where it can take the other's place. Tokens and
+            states do not depend on it.
 
         Raises
         ------

@@ -1,9 +1,10 @@
-"""What MusicModels share: checks, batches of equally long texts, windows, and the calls to come."""
+"""What MusicModels share: checks, batches, windows, and the calls to come."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, replace
+from functools import partial
 from typing import Any
 
 import torch
@@ -11,7 +12,9 @@ from torch import nn
 
 from innerear.errors import InputError
 from innerear.models.base import DISTRIBUTIONS, Generation, Observer, Pass, Progress
+from innerear.models.composing import Reader, compose
 from innerear.models.exclusive import exclusive
+from innerear.models.sampling import Race
 from innerear.study.architectures import Architecture, check_sites
 from innerear.study.generation_settings import GenerationSettings, check_sample_seeds, check_texts, integer
 from innerear.timeline import Timeline
@@ -20,10 +23,11 @@ _MOST_ROWS = 4096
 
 
 class BatchedModel(ABC):
-    """A MusicModel that composes and rereads one batch of equally long texts at a time.
+    """A MusicModel that composes and rereads one batch of texts at a time.
 
-    A subclass sets the attributes below and provides `_compose`, `_reread`, `_text_length`, `identity`,
-    `_encode` and `_site_modules`; the rest of `innerear.models.base.MusicModel` is here.
+    A subclass sets the attributes below and provides `_calls`, `_reader`, `_decode`, `_autocast`, `_reread`,
+    `_text_length`, `identity`, `_encode` and `_site_modules`; the rest of `innerear.models.base.MusicModel`
+    is here.
     """
 
     name: str
@@ -41,6 +45,7 @@ class BatchedModel(ABC):
     sites: tuple[str, ...]
     delays: tuple[int, ...] = ()  #: of the codebooks in steps; by default one step each
     network: nn.Module
+    own_decoder: str  #: the name of the backend's own decoder
     _prefixed: bool  #: whether prepended conditions come first
     _settings = GenerationSettings()
 
@@ -66,16 +71,20 @@ class BatchedModel(ABC):
         """Return the L modules of a site that the model has."""
 
     @abstractmethod
-    def _compose(
-        self,
-        texts: list[str | None],
-        seeds: list[int],
-        given: torch.Tensor | None,
-        timeline: Timeline,
-        settings: dict[str, Any],
-        report: Progress,
-    ) -> Generation:
-        """Compose the samples of one batch, window by window; `settings` are those of `generate`."""
+    def _calls(self, texts: Sequence[str | None], settings: dict[str, Any]) -> list[Any]:
+        """Return what each call of a step reads beside the tokens: one call, or one for each branch."""
+
+    @abstractmethod
+    def _reader(self, calls: list[Any], decoder: str, n_positions: int) -> AbstractContextManager[Reader]:
+        """Open a reader of one window of so many positions, through one of the model's decoders."""
+
+    @abstractmethod
+    def _decode(self, codes: torch.Tensor) -> torch.Tensor:
+        """Return the mono audio [B, n] of codes [B, K, T], on the CPU."""
+
+    @abstractmethod
+    def _autocast(self) -> AbstractContextManager:
+        """Open the precision in which the language model computes."""
 
     @abstractmethod
     def _reread(
@@ -85,7 +94,49 @@ class BatchedModel(ABC):
 
     @abstractmethod
     def _text_length(self, text: str) -> tuple[int, ...]:
-        """Return the number of tokens of a text, in each text encoder."""
+        """Return what texts must have in common to share a batch: their number of tokens, or nothing."""
+
+    def _static_refusals(self) -> list[str]:
+        """Return why the static decoder cannot run this model; nothing if it can."""
+        return ["the static decoder is for audiocraft's models"]
+
+    def _chosen_decoder(self, asked: str) -> str:
+        """Return the decoder that runs, for what is asked.
+
+        Raises
+        ------
+        InputError: a decoder that the model does not have.
+        """
+        own = self.own_decoder
+        if asked not in ("auto", "static", own):
+            raise InputError(
+                f"generation.decoder: {asked!r} is none of {self.name!r}; use auto, static or {own}"
+            )
+        refused = [] if asked == own else self._static_refusals()
+        if asked == "static" and refused:
+            raise InputError(
+                f"generation.decoder: static does not run {self.name!r}: {'; '.join(refused)}; use auto"
+            )
+        return own if asked == own or refused else "static"
+
+    def _compose(
+        self,
+        texts: list[str | None],
+        seeds: list[int],
+        given: torch.Tensor | None,
+        timeline: Timeline,
+        settings: dict[str, Any],
+        report: Progress,
+    ) -> Generation:
+        """Compose the samples of one batch; `settings` are those of `generate`."""
+        codes = torch.empty(len(texts), self.n_codebooks, 0, dtype=torch.long, device=self.device)
+        if given is not None:
+            codes = given.to(self.device)
+        with torch.no_grad():
+            with self._autocast():
+                reader = partial(self._reader, self._calls(texts, settings), settings["decoder"])
+                codes = compose(reader, Race(seeds), codes, timeline, self.card, settings, report)
+            return Generation(codes.cpu(), self._decode(codes))
 
     def encode(self, audio: torch.Tensor, sample_rate: int) -> torch.Tensor:
         """Return the codes of audio that is to be continued; see `MusicModel.encode`."""
@@ -135,11 +186,13 @@ class BatchedModel(ABC):
         top_p: float = 0.0,
         use_sampling: bool = True,
         rows: int | None = None,
+        decoder: str = "auto",
         observe: Observer | None = None,
         progress: Progress | None = None,
     ) -> Generation:
         """Compose one clip per (text, seed); see `MusicModel.generate`."""
         rows = None if rows is None else integer("rows", rows, 1, _MOST_ROWS)
+        decoder = self._chosen_decoder(decoder)
         texts = check_texts(texts)
         seeds = check_sample_seeds(seeds, len(texts))
         settings = GenerationSettings(
@@ -174,14 +227,14 @@ class BatchedModel(ABC):
                     [seeds[i] for i in read],
                     None if given is None else given[read],
                     timeline,
-                    asdict(settings),
+                    asdict(settings) | {"decoder": decoder},
                     report,
                 )
             clips.update({i: (made.codes[k], made.audio[k], len(batch)) for k, i in enumerate(samples)})
 
         self._in_batches(texts, settings.duration, run, rows)
         codes, audio, n_rows = zip(*(clips[i] for i in range(len(texts))), strict=True)
-        return Generation(torch.stack(codes), torch.stack(audio), n_rows)
+        return Generation(torch.stack(codes), torch.stack(audio), n_rows, decoder)
 
     def _passes(self, timeline: Timeline, calls: Sequence[tuple[str, ...]]) -> list[Pass]:
         """Return the calls of a generation: at each step one for each group of branches."""
@@ -235,10 +288,10 @@ class BatchedModel(ABC):
         run: Callable[[list[int]], None],
         rows: int | None = None,
     ) -> None:
-        """Run samples whose texts are equally long together, in halves where GPU memory runs out.
+        """Run samples whose texts can share a batch together, in halves where GPU memory runs out.
 
-        Padding would dilute a shorter text's cross-attention. With `rows`, each batch has as many; −1 stands
-        for a row that only fills it up, after the samples.
+        Where padding cannot be masked, it would dilute a shorter text's cross-attention. With `rows`, each
+        batch has as many; −1 stands for a row that only fills it up, after the samples.
         """
         with exclusive(*self._networks):
             lengths = {text: self._text_length(text or "") for text in dict.fromkeys(texts)}

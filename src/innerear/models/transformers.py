@@ -4,8 +4,8 @@ The same weights as audiocraft's through other code: a backend of its own, and a
 records.
 """
 
-from collections.abc import Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 import torch
@@ -13,11 +13,11 @@ from torch import nn
 
 from innerear.errors import InputError
 from innerear.models.audiocraft import AudiocraftModel
-from innerear.models.base import DISTRIBUTIONS, Generation, MusicModel, Progress
+from innerear.models.base import DISTRIBUTIONS, MusicModel
 from innerear.models.batching import BatchedModel, negative_log_likelihood
+from innerear.models.composing import Reader, positions_of
 from innerear.models.conversion import Parts, converted
-from innerear.models.sampling import Race
-from innerear.timeline import Timeline, Window
+from innerear.timeline import Timeline
 
 
 class TransformersModel(BatchedModel):
@@ -30,6 +30,8 @@ class TransformersModel(BatchedModel):
     identity : of the weights.
     dtype : of the transformer's blocks; with float16, embeddings and heads stay in float32, as in audiocraft.
     """
+
+    own_decoder = "transformers"
 
     def __init__(self, parts: Parts, name: str, identity: str, dtype: torch.dtype = torch.float32) -> None:
         self.parts, self.name, self.dtype, self._identity = parts, name, dtype, identity
@@ -94,38 +96,10 @@ class TransformersModel(BatchedModel):
             )
         return self.parts.codec
 
-    def _compose(
-        self,
-        texts: list[str | None],
-        seeds: list[int],
-        given: torch.Tensor | None,
-        timeline: Timeline,
-        settings: dict[str, Any],
-        report: Progress,
-    ) -> Generation:
-        self._codec()  # refuses before a long generation, not after it
-        race = Race(seeds)
-        codes = torch.empty(len(texts), self.n_codebooks, 0, dtype=torch.long, device=self.device)
-        if given is not None:
-            codes = given.to(self.device)
-        done = 0
-        total = sum(timeline.steps_of(one) - one.given for one in timeline.windows)
-        with torch.no_grad(), self._autocast():
-            calls = self._calls(texts, settings)
-            for window in timeline.windows:
-                sequence = self._sequence(codes[..., window.start :], window, timeline)
-                readers = [_Reader(self.network, rows) for rows in calls]
-                read = 0
-                for position in range(window.given + 1, timeline.steps_of(window) + 1):
-                    # [rows, K, card] of each call -> [B or 2B, K, card]
-                    logits = torch.cat([reader(sequence[..., read:position]) for reader in readers])
-                    tokens = race.next_token(_guided(logits, settings["guidance"]), settings)
-                    _write(sequence, position, tokens, window, timeline.delays)
-                    read, done = position, done + 1
-                    report(done, total)
-                new = _frames(sequence, window.n_frames, timeline.delays)[..., window.given :]
-                codes = torch.cat([codes, new], dim=-1)
-        return Generation(codes.cpu(), self._decode(codes))
+    @contextmanager
+    def _reader(self, calls: list[torch.Tensor], decoder: str, n_positions: int) -> Iterator[Reader]:
+        readers = [_Reader(self.network, rows) for rows in calls]
+        yield lambda sequence: torch.cat([reader(sequence) for reader in readers])
 
     def _reread(
         self, codes: torch.Tensor, texts: list[str | None], timeline: Timeline, guidance: float
@@ -138,7 +112,7 @@ class TransformersModel(BatchedModel):
                 start, n_frames, given = window
                 own = codes[..., start : start + n_frames].to(self.device)  # [B, K, frames]
                 # The last position is predicted, never read.
-                sequence = self._sequence(own, window, timeline)[..., :-1].repeat(2, 1, 1)
+                sequence = positions_of(own, window, timeline, self.card)[..., :-1].repeat(2, 1, 1)
                 cond, uncond = _logits(self.network, sequence, conditions)[0].float().chunk(2)
                 for row, of in enumerate((cond, uncond, uncond + guidance * (cond - uncond))):
                     losses = negative_log_likelihood(of, own, timeline.delays)
@@ -165,6 +139,7 @@ class TransformersModel(BatchedModel):
 
     def _calls(self, texts: Sequence[str | None], settings: dict[str, Any]) -> list[torch.Tensor]:
         """Return the conditions of each call of a step, cond first: [B or 2B, tokens, D]."""
+        self._codec()  # refuses before a long generation, not after it
         cond = self._conditions(texts)
         if settings["guidance"] is None:
             return [cond]
@@ -174,14 +149,6 @@ class TransformersModel(BatchedModel):
 
     def _n_tokens(self, conditions: torch.Tensor) -> int:
         return conditions.shape[1] - len(self.parts.melody)
-
-    def _sequence(self, codes: torch.Tensor, window: Window, timeline: Timeline) -> torch.Tensor:
-        """Return the positions of one window [B, K, S + 1], with the frames in `codes` [B, K, frames]."""
-        shape = (*codes.shape[:2], timeline.steps_of(window) + 1)
-        sequence = torch.full(shape, self.card, dtype=torch.long, device=self.device)  # `card` is no token
-        for codebook, delay in enumerate(timeline.delays):
-            sequence[:, codebook, 1 + delay : 1 + delay + codes.shape[-1]] = codes[:, codebook]
-        return sequence
 
     def _text_length(self, text: str) -> tuple[int, ...]:
         return (len(self.parts.tokenizer(text)["input_ids"]) if text else 0,)
@@ -223,28 +190,6 @@ def _logits(
     )
     logits = out.logits.unflatten(0, (rows, n_codebooks))
     return logits[:, :, -n_positions:], out.past_key_values
-
-
-def _guided(logits: torch.Tensor, guidance: float | None) -> torch.Tensor:
-    if guidance is None:
-        return logits
-    cond, uncond = logits.chunk(2)
-    return uncond + (cond - uncond) * guidance
-
-
-def _write(
-    sequence: torch.Tensor, position: int, tokens: torch.Tensor, window: Window, delays: Sequence[int]
-) -> None:
-    """Write tokens [B, K, 1] at a position, where they are frames that were not given."""
-    for codebook, delay in enumerate(delays):
-        if window.given <= position - 1 - delay < window.n_frames:
-            sequence[:, codebook, position] = tokens[:, codebook, 0]
-
-
-def _frames(sequence: torch.Tensor, n_frames: int, delays: Sequence[int]) -> torch.Tensor:
-    """Return the codes [B, K, frames] of the positions [B, K, S + 1]."""
-    codes = [sequence[:, k, 1 + delay : 1 + delay + n_frames] for k, delay in enumerate(delays)]
-    return torch.stack(codes, dim=1)
 
 
 def positions(n_positions: int, d_model: int, device: torch.device | str = "cpu") -> torch.Tensor:

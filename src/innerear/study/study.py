@@ -16,6 +16,7 @@ from innerear.study.architectures import (
 from innerear.study.config import validated
 from innerear.study.estimate import Estimate, estimate, estimate_cells, refuse_what_cannot_run
 from innerear.study.generation_settings import GenerationSettings
+from innerear.study.jobs import groups, jobs_text, prompts_of_a_job
 from innerear.study.names import check_names
 from innerear.study.power import Power
 from innerear.study.prompts import (
@@ -121,6 +122,20 @@ class Study:
         return [Sample(prompt, seed) for prompt in self.prompts for seed in self.seeds[prompt.id]]
 
     @property
+    def batch(self) -> str | int:
+        """What a generation job makes: ``"pair"``, ``"prompt"``, or a number of prompts."""
+        asked = self.settings["generation"]["batch"]
+        return prompts_of_a_job(asked, self.estimate.n_seeds, self.estimate.weight_bytes)
+
+    @property
+    def groups(self) -> list[list[Prompt]]:
+        """The prompts of each generation job, where it makes several."""
+        size = self.batch if isinstance(self.batch, int) else 1
+        return groups(
+            self.prompts, size, self.settings["prompts"]["sheet"], own_label(self.settings["contrast"])
+        )
+
+    @property
     def own_seeds(self) -> bool:
         """Whether each template has seeds of its own."""
         return EACH in self.settings["seeds"]
@@ -157,7 +172,9 @@ class Study:
     @property
     def announcement(self) -> str:
         """The study's sizes and power in a few lines, printed before any work and after a dry run."""
-        lines = [f"Study {self.settings['study']} with {self.model}", str(self.estimate)]
+        size = self.estimate
+        jobs = jobs_text(self.batch, self.settings["generation"], size.n_prompts, size.n_seeds)
+        lines = [f"Study {self.settings['study']} with {self.model}", str(size), jobs]
         if self.settings["generation"]["guidance"] is None:
             lines.append("  branches  cond alone: without guidance there is no uncond, and no delta")
         lines += announced(self.settings)

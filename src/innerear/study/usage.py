@@ -1,6 +1,7 @@
 """Disk, time and memory that a study has used, compared with its estimate and the jobs' requests."""
 
 import csv
+import re
 from collections.abc import Iterator, Mapping
 from itertools import islice
 from os import PathLike
@@ -15,7 +16,8 @@ _JOBS_READ = 200  # enough for a median; a study may have a million
 def generation_time(size: Estimate, benchmarks: str | PathLike) -> str:
     """Return the time to generate all samples, at the median rate of the finished jobs.
 
-    In the folder `benchmarks`, a job of rule generate for all seeds is named ``all-seeds.tsv``.
+    In the folder `benchmarks`, a job of rule generate for all seeds of a prompt is named ``all-seeds.tsv``,
+    one of several prompts ``prompts-1-to-20.tsv``.
     """
     rates = _generation_rates(size, benchmarks)
     if not rates:
@@ -114,8 +116,15 @@ def duration_text(seconds: float) -> str:
 
 def _generation_rates(size: Estimate, benchmarks: str | PathLike) -> list[float]:
     """Return seconds a sample of each generation job."""
-    samples = {"all-seeds": size.n_seeds}
-    return [seconds / samples.get(name, 1) for name, seconds in _jobs(benchmarks, "generate")]
+    return [seconds / _n_clips(size, name) for name, seconds in _jobs(benchmarks, "generate")]
+
+
+def _n_clips(size: Estimate, job: str) -> int:
+    """Return how many clips a generation job makes, by its name."""
+    if group := re.fullmatch(r"prompts-(\d+)-to-(\d+)", job):
+        first, last = map(int, group.groups())
+        return (last - first + 1) * size.n_seeds
+    return size.n_seeds if job == "all-seeds" else 1
 
 
 def _jobs(benchmarks: str | PathLike, rule: str) -> Iterator[tuple[str, float]]:

@@ -1,0 +1,57 @@
+"""How a study's clips are shared out among generation jobs; no result depends on it."""
+
+from collections.abc import Mapping, Sequence
+
+from innerear.study.prompts import Prompt, batches, sheet_rows
+
+#: Clips of a job of a small model, which starts in the time in which it composes about as many.
+CLIPS_OF_A_JOB = 40
+# Bytes of weights up to which a job's start, not composing, is what takes time.
+_SMALL = 200e6
+
+
+def prompts_of_a_job(batch: str | int, n_seeds: int, weight_bytes: float) -> str | int:
+    """Return ``"pair"``, ``"prompt"``, or the number of prompts of a job, for the setting `generation.batch`.
+
+    Parameters
+    ----------
+    batch : one of these, or ``"auto"``: for a small model as many prompts as make `CLIPS_OF_A_JOB` clips,
+        for a larger one ``"prompt"``.
+    weight_bytes : of the language model.
+
+    Examples
+    --------
+    >>> prompts_of_a_job("auto", n_seeds=2, weight_bytes=4e6)
+    20
+    >>> prompts_of_a_job("auto", n_seeds=2, weight_bytes=2e9)
+    'prompt'
+    """
+    if batch != "auto":
+        return batch
+    return max(1, CLIPS_OF_A_JOB // n_seeds) if weight_bytes < _SMALL else "prompt"
+
+
+def groups(prompts: Sequence[Prompt], size: int, sheet: str | None, label: str = "") -> list[list[Prompt]]:
+    """Return the prompts of each job: in the order of the sheet `size` at a time, the last with what is left.
+
+    A prompt added at the sheet's end, or an emotion to templates, therefore changes no job but the last.
+    """
+    if sheet:
+        rows = [cells["id"] for cells in sheet_rows(sheet, label).values()]
+        place = {name: i for i, name in enumerate(rows)}
+        prompts = sorted(prompts, key=lambda prompt: place[prompt.id])
+    return [list(group) for group in batches(prompts, size)]
+
+
+def jobs_text(batch: str | int, settings: Mapping, n_prompts: int, n_seeds: int) -> str:
+    """Say how the clips are shared out, for the announcement."""
+    at_once, asked = settings["batch_size"], settings["batch"]
+    if batch == "pair":
+        what = f"{n_prompts * n_seeds:,} jobs of one clip"
+    else:
+        size = 1 if isinstance(batch, str) else min(batch, n_prompts)
+        n_jobs, n_clips = -(-n_prompts // size), size * n_seeds
+        prompts = "one prompt" if size == 1 else f"{size:,} prompts"
+        jobs = "one job" if n_jobs == 1 else f"{n_jobs:,} jobs"
+        what = f"{jobs} of {prompts}, {n_clips:,} clips, up to {min(at_once, n_clips):,} at a time"
+    return f"  generated in {what} (generation.batch: {asked})"

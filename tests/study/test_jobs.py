@@ -1,0 +1,53 @@
+"""Clips are shared out among jobs so that a prompt more changes one of them."""
+
+import pytest
+
+from innerear.study.jobs import groups, jobs_text, prompts_of_a_job
+from innerear.study.prompts import prompts_from_sheet
+
+ROWS = [("one", "happy"), ("two", "sad"), ("three", "happy"), ("four", "calm"), ("five", "sad")]
+
+
+def sheet(path, rows):
+    lines = ["id\ttext\temotion", *(f"{name}\tmusic {name}\t{emotion}" for name, emotion in rows)]
+    path.write_text("\n".join(lines) + "\n")
+    return str(path)
+
+
+def named(path, size):
+    return [[one.id for one in group] for group in groups(prompts_from_sheet(path), size, path)]
+
+
+def test_a_row_more_changes_the_last_job_alone(tmp_path):
+    before = named(sheet(tmp_path / "a.tsv", ROWS), 2)
+    assert before == [["one", "two"], ["three", "four"], ["five"]]
+    # Prompts are sorted by emotion elsewhere; the jobs keep the order of the sheet.
+    after = named(sheet(tmp_path / "b.tsv", [*ROWS, ("six", "happy"), ("seven", "new")]), 2)
+    assert after == [*before[:2], ["five", "six"], ["seven"]]
+
+
+@pytest.mark.parametrize(
+    ("batch", "seeds", "weights", "expected"),
+    [
+        ("auto", 2, 4e6, 20),
+        ("auto", 100, 4e6, 1),
+        ("auto", 2, 1e9, "prompt"),
+        ("pair", 2, 4e6, "pair"),
+        (7, 2, 1e9, 7),
+    ],
+)
+def test_what_a_job_makes(batch, seeds, weights, expected):
+    assert prompts_of_a_job(batch, seeds, weights) == expected
+
+
+@pytest.mark.parametrize(
+    ("batch", "expected"),
+    [
+        ("pair", "80 jobs of one clip (generation.batch: auto)"),
+        ("prompt", "40 jobs of one prompt, 2 clips, up to 2 at a time"),
+        (20, "2 jobs of 20 prompts, 40 clips, up to 16 at a time"),
+        (100, "one job of 40 prompts, 80 clips, up to 16 at a time"),
+    ],
+)
+def test_the_announcement_says_how_the_clips_are_shared_out(batch, expected):
+    assert expected in jobs_text(batch, {"batch": "auto", "batch_size": 16}, 40, 2)
