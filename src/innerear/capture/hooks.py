@@ -62,8 +62,9 @@ class _PlaceRecord:
                 "positions of an unknown prefix or prompt are not steps"
             )
         self.calls += 1
-        # Without the prefix, which comes first.
-        self._blocks.setdefault(now.branches, []).append(output[:, n_positions - now.n_steps :])
+        if n_positions > now.n_steps:
+            output = output[:, n_positions - now.n_steps :]  # without the prefix, which comes first
+        self._blocks.setdefault(now.branches, []).append(output)
         if len(self._blocks[now.branches]) == _BLOCK_STEPS or self.calls == len(self.passes):
             for branches in list(self._blocks):
                 self._gather(branches)
@@ -159,9 +160,10 @@ class Recording:
         if place not in kept:
             shape = (self.n_samples, len(values), self.n_steps, *first.shape[2:])
             kept[place] = torch.empty(shape, dtype=first.dtype)
-        rows = [row for row, sample in enumerate(samples) if sample >= 0]
-        for branch, of_branch in enumerate(values.values()):
-            kept[place][[samples[row] for row in rows], branch] = of_branch[:, rows].transpose(0, 1)
+        for row, sample in enumerate(samples):
+            if sample >= 0:
+                for branch, of_branch in enumerate(values.values()):
+                    kept[place][sample, branch] = of_branch[:, row]
 
     def sample(
         self, site: str, layer: int, sample: int, branches: Sequence[str] | None = None
