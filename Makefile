@@ -20,7 +20,7 @@ endif
 .PHONY: run test test-cluster test-browser test-long check format lock dag docs nano clean
 
 run: $(INSTALLED)  ## The study of config.yaml from text to report: results/<study>/
-	$(BIN)/snakemake --cores $(CORES) --scheduler greedy $(RESUME)
+	$(BIN)/snakemake --cores $(CORES) --scheduler greedy --logger innerear $(RESUME)
 	@study="$$($(BIN)/python -m innerear study config.yaml)" && \
 		$(BIN)/snakemake --cores 1 --report "results/$$study/report.zip" && \
 		echo "Open results/$$study/findings.html first; clips are in listen.html, all figures in report.zip"
