@@ -65,13 +65,22 @@ nano: $(INSTALLED)  ## Train the embedded model again from nothing (under an hou
 clean:  ## Remove the environment; results stay
 	rm -rf .venv
 
+# With TORCH=cpu, PyTorch comes from its own index of CPU builds, and what only CUDA needs stays away: 1 GB, not 6.
+ifeq ($(TORCH),cpu)
+    NOT_INSTALLED := ^(cuda-|nvidia-|triton)
+    FROM := --torch-backend cpu
+else
+    NOT_INSTALLED := ^$$
+endif
+
 # audiocraft's own dependency list cannot be satisfied any more, so the lock is complete and
 # nothing is resolved here.
 $(INSTALLED): envs/lock.txt envs/acoustics.post-deploy.sh envs/analysis.post-deploy.sh pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Inner Ear needs Python 3.11 or newer; set PYTHON=")'
 	$(PYTHON) -m venv .venv
 	$(BIN)/pip install --quiet $$(grep '^uv==' envs/lock.txt)
-	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --compile-bytecode -r envs/lock.txt
+	grep -vE '$(NOT_INSTALLED)' envs/lock.txt | \
+		$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --compile-bytecode $(FROM) -r -
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --editable .
 	PATH="$(CURDIR)/$(BIN):$$PATH" bash envs/acoustics.post-deploy.sh
 	PATH="$(CURDIR)/$(BIN):$$PATH" bash envs/analysis.post-deploy.sh

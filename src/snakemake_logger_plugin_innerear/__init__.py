@@ -28,8 +28,30 @@ _BAR = "{n_fmt} of {total_fmt} jobs |{bar}| {elapsed}, about {remaining} left{po
 class LogHandler(LogHandlerBase):
     """A bar on a terminal, a line now and then elsewhere, both on standard error."""
 
-    writes_to_stream, writes_to_file = True, False
-    has_filter = has_formatter = needs_rulegraph = False
+    @property
+    def writes_to_stream(self) -> bool:
+        """In place of Snakemake's own lines."""
+        return True
+
+    @property
+    def writes_to_file(self) -> bool:
+        """Snakemake writes its log file itself."""
+        return False
+
+    @property
+    def has_filter(self) -> bool:
+        """Snakemake's own is used."""
+        return False
+
+    @property
+    def has_formatter(self) -> bool:
+        """Snakemake's own is used."""
+        return False
+
+    @property
+    def needs_rulegraph(self) -> bool:
+        """No graph is shown."""
+        return False
 
     def __post_init__(self) -> None:
         self._rules: dict[int, str] = {}  # by number of the job
