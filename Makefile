@@ -17,7 +17,7 @@ ifneq ($(shell c="$${XDG_CACHE_HOME:-$$HOME/.cache}"; mkdir -p "$$c" 2>&- && tes
     endif
 endif
 
-.PHONY: run test test-cluster test-browser check format lock dag docs nano clean
+.PHONY: run test test-cluster test-browser test-long check format lock dag docs nano clean
 
 run: $(INSTALLED)  ## The study of config.yaml from text to report: results/<study>/
 	$(BIN)/snakemake --cores $(CORES) --scheduler greedy $(RESUME)
@@ -26,7 +26,10 @@ run: $(INSTALLED)  ## The study of config.yaml from text to report: results/<stu
 		echo "Open results/$$study/findings.html first; clips are in listen.html, all figures in report.zip"
 
 test: check  ## All tests, as continuous integration runs them
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --ignore tests/cluster --ignore tests/browser
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile -m "not long" --ignore tests/cluster --ignore tests/browser
+
+test-long: $(INSTALLED)  ## A study killed at fifty moments, and one run in other ways: half an hour
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m long tests/workflow
 
 test-cluster: $(INSTALLED)  ## What needs Debian packages (.ci/run installs them): a study on a Slurm of this machine's own, other readers
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/cluster tests/stacks/test_other_tools.py

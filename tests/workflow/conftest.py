@@ -25,6 +25,14 @@ class Workflow:
     def results(self) -> Path:
         return self.folder / "results" / self.config["study"]
 
+    def contents(self) -> dict[str, bytes]:
+        """Name → bytes of every file of the results, but for logs, what the machine took, and locks."""
+        apart = {"logs", "benchmarks", ".running", ".running.claims"}
+        names = [path.relative_to(self.results) for path in self.results.rglob("*") if path.is_file()]
+        return {
+            str(name): (self.results / name).read_bytes() for name in names if not apart & set(name.parts)
+        }
+
     def configure(self, **changes) -> None:
         (self.folder / "config.yaml").write_text(yaml.safe_dump(self.config | changes))
 
@@ -34,10 +42,10 @@ class Workflow:
             command, cwd=self.folder, capture_output=True, text=True, timeout=1800, **process
         )
 
-    def start(self, *options: str) -> subprocess.Popen:
-        """Run in the background, as the leader of a process group; both outputs are one pipe."""
+    def start(self, *options: str, stdout=subprocess.PIPE) -> subprocess.Popen:
+        """Run in the background, as the leader of a process group; both outputs go to one pipe or file."""
         command = [sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile"), *options]
-        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
+        pipes = {"stdout": stdout, "stderr": subprocess.STDOUT, "text": True}
         return subprocess.Popen(command, cwd=self.folder, start_new_session=True, **pipes)
 
     def planned(self, *targets: str) -> dict[str, int]:

@@ -16,17 +16,22 @@ Stack, one file per sample::
     step/input_gap       float32 [step], how far the branches' inputs of layer 0 differ (cross-attention)
     residual/layer_00 …  float16 or float32 [branch, step, d_model]; other sites likewise
     likelihood/nll       float32 [distribution, codebook, frame], of replayed stacks
+
+The names are imported on first use: a job that writes stacks needs no pandas.
 """
 
-from innerear.io.hdf5 import SCHEMA_VERSION
-from innerear.stacks.counterfactual_files import open_templates, part_name, template_files, template_part
-from innerear.stacks.gram_file import GramFile, open_layers
-from innerear.stacks.index import require_stacks, stacks_hash
-from innerear.stacks.stack import BRANCHES, LayerReader, Stack, StackWriter, tokens_hash
+from typing import TYPE_CHECKING
+
+import lazy_loader
+
+if TYPE_CHECKING:
+    from innerear.stacks.counterfactual_files import open_templates, part_name, template_files, template_part
+    from innerear.stacks.gram_file import GramFile, open_layers
+    from innerear.stacks.index import require_stacks, stacks_hash
+    from innerear.stacks.stack import BRANCHES, LayerReader, Stack, StackWriter, tokens_hash
 
 __all__ = [
     "BRANCHES",
-    "SCHEMA_VERSION",
     "GramFile",
     "LayerReader",
     "Stack",
@@ -40,3 +45,13 @@ __all__ = [
     "template_part",
     "tokens_hash",
 ]
+
+__getattr__, __dir__, _ = lazy_loader.attach(
+    __name__,
+    submod_attrs={
+        "counterfactual_files": ["open_templates", "part_name", "template_files", "template_part"],
+        "gram_file": ["GramFile", "open_layers"],
+        "index": ["require_stacks", "stacks_hash"],
+        "stack": ["BRANCHES", "LayerReader", "Stack", "StackWriter", "tokens_hash"],
+    },
+)
