@@ -15,6 +15,7 @@ include: "workflow/rules/label.smk"
 include: "workflow/rules/sound.smk"
 include: "workflow/rules/geometry.smk"
 include: "workflow/rules/text_or_history.smk"
+include: "workflow/rules/features.smk"
 include: "workflow/rules/answers.smk"
 
 

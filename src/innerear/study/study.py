@@ -15,6 +15,7 @@ from innerear.study.architectures import (
 )
 from innerear.study.config import validated
 from innerear.study.estimate import Estimate, estimate, estimate_cells, refuse_what_cannot_run
+from innerear.study.features import Features, study_features
 from innerear.study.generation_settings import GenerationSettings
 from innerear.study.names import check_names
 from innerear.study.power import Power
@@ -47,6 +48,7 @@ class Study:
     captures: dict[str, dict]
     swaps: Swaps
     replayed_by: list[str]
+    features: Features
     estimate: Estimate
 
     @classmethod
@@ -111,7 +113,10 @@ class Study:
         refuse_what_cannot_run(
             size, architecture, clip["duration"], settings["gram"], settings["statistics"]["permutations"]
         )
-        return cls(settings, prompts, seeds, architecture, capture, captures, swaps, replayed_by, size)
+        features = study_features(settings["features"], prompts, architecture, capture)
+        return cls(
+            settings, prompts, seeds, architecture, capture, captures, swaps, replayed_by, features, size
+        )
 
     @property
     def samples(self) -> list[Sample]:

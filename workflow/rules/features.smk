@@ -1,0 +1,105 @@
+"""Sparse features: dictionaries of some layers, what they cost, and which features go with label and sound.
+
+The rules stand only in studies that ask for them (`features.enabled`).
+"""
+
+FEATURE_LAYERS = [f"{layer:02d}" for layer in STUDY.features.layers]
+TWIN = config["features"]["twin"] and not config["features"]["dictionaries"] and not LOADING["random_init"]
+# What dictionaries are trained on; of finished ones, what is known to be there.
+TRAINED_ON = ["uncond"]
+if not config["features"]["dictionaries"]:
+    TRAINED_ON += ["delta", "gaussian", *["random_init"] * TWIN]
+
+
+rule twin:
+    """Replay all clips with random weights: what a model finds that has learned nothing."""
+    input:
+        checkpoint=CHECKPOINT_FILES,
+        samples=rules.gate.output.samples,
+    output:
+        directory("<results>/features/twin"),
+    conda:
+        "../../envs/generate.yaml"
+    resources:
+        **needs(mb=MODEL_MB, minutes=60),
+        gpu=1,
+    params:
+        model=LOADING | {"random_init": True},
+        capture={**STUDY.capture, "layers": STUDY.features.layers, "sites": [SITE]},
+        batch_size=16,
+    script:
+        "../../scripts/twin.py"
+
+
+rule dictionaries:
+    """Train the dictionaries of one layer: of uncond and delta, of noise, and of the model with random weights."""
+    input:
+        samples=rules.gate.output.samples,
+        **({"twin": rules.twin.output[0]} if TWIN else {}),
+    output:
+        directory(collect("<results>/features/dictionaries/{of}/layer_{{layer}}", of=TRAINED_ON)),
+        measures="<results>/features/measures/layer_{layer}.tsv",
+    conda:
+        "../../envs/generate.yaml"
+    resources:
+        **needs(mb=3000 + 2000 * config["features"]["memory_gb"], minutes=240),
+        gpu=1,
+    params:
+        study=config["study"],
+        site=SITE,
+        training=STUDY.features.training,
+        settings=STUDY.features.settings,
+        given=config["features"]["dictionaries"] or "",
+        n_seeds=config["features"]["seeds"],
+        memory_gb=config["features"]["memory_gb"],
+        device=LOADING["device"],
+        folder=f"{RESULTS}/features/dictionaries",
+    script:
+        "../../scripts/dictionaries.py"
+
+
+rule encode:
+    """Encode one layer of all clips: which features fire at each step, and means of each clip."""
+    input:
+        rules.dictionaries.output,
+        samples=rules.gate.output.samples,
+        **({"twin": rules.twin.output[0]} if TWIN else {}),
+    output:
+        steps="<results>/features/activations/layer_{layer}.h5",
+        clips="<results>/features/clips/layer_{layer}.h5",
+    conda:
+        "../../envs/generate.yaml"
+    resources:
+        **needs(mb=3000, minutes=60),
+    params:
+        study=config["study"],
+        site=SITE,
+        training=STUDY.features.training,
+        folder=f"{RESULTS}/features/dictionaries",
+    script:
+        "../../scripts/encode.py"
+
+
+rule splices:
+    """Replay clips with reconstructions in place of states; train on sums of code embeddings (positive control)."""
+    input:
+        collect("<results>/features/measures/layer_{layer}.tsv", layer=FEATURE_LAYERS),
+        checkpoint=CHECKPOINT_FILES,
+        samples=rules.gate.output.samples,
+    output:
+        costs=reported("features/splices.tsv", "Features", "splices", table="what reconstructions cost"),
+        known=reported("features/known.tsv", "Features", "splices", table="the positive control"),
+    conda:
+        "../../envs/generate.yaml"
+    resources:
+        **needs(mb=MODEL_MB, minutes=60),
+        gpu=1,
+    params:
+        model=LOADING,
+        folder=f"{RESULTS}/features/dictionaries",
+        training=STUDY.features.training,
+        layers=STUDY.features.layers,
+        site=SITE,
+        guidance=config["generation"]["guidance"],
+    script:
+        "../../scripts/splices.py"
