@@ -39,4 +39,5 @@ rule all:
         rules.all_sound.input,
         rules.all_geometry.input,
         rules.all_text_or_history.input,
+        rules.all_features.input,
         rules.all_answers.input,

@@ -63,6 +63,7 @@ rule findings:
         embedding=rules.embedding.output.table,
         alignment=rules.alignment.output[0],
         affect=rules.affect_map.output[0],
+        **({"features": rules.features_map.output[0]} if FEATURE_LAYERS else {}),
     output:
         page=reported("findings.html", "Answers", "findings", page="findings"),
         table=reported("findings.tsv", "Answers", "findings", page="findings, as a table"),

@@ -103,3 +103,48 @@ rule splices:
         guidance=config["generation"]["guidance"],
     script:
         "../../scripts/splices.py"
+
+
+use rule similarity as features with:
+    input:
+        samples=rules.gate.output.samples,
+        design=rules.design.output.permutations,
+        gram="<results>/gram/layer_{layer}.h5",
+        clips=rules.encode.output.clips,
+        acoustics=rules.clip_features.output.clips,
+    output:
+        **results_of_layer(),
+    pathvars:
+        analysis="features",
+
+
+use rule similarity_map as features_map with:
+    input:
+        tables=collect("<results>/<analysis>/tables/layer_{layer}.tsv", layer=FEATURE_LAYERS),
+        nulls=collect("<results>/<analysis>/nulls/layer_{layer}.tsv", layer=FEATURE_LAYERS),
+    output:
+        mapped("Features", "features", "features, by layer"),
+    pathvars:
+        analysis="features",
+
+
+use rule plot_similarity as plot_features with:
+    input:
+        table="<results>/<analysis>/map.tsv",
+        measures=collect("<results>/features/measures/layer_{layer}.tsv", layer=FEATURE_LAYERS),
+        costs=rules.splices.output.costs,
+        known=rules.splices.output.known,
+    output:
+        **figures(
+            "Features",
+            dictionaries="dictionaries beside their controls",
+            features="what features tell, beside dimensions and the random twin",
+        ),
+    pathvars:
+        analysis="features",
+
+
+rule all_features:
+    """Sparse features: dictionaries, what they cost, and what they tell; nothing where they are not asked for."""
+    input:
+        outputs_of("features") if FEATURE_LAYERS else [],

@@ -148,7 +148,11 @@ def dictionaries_of(
 
 
 def save_layer(
-    dictionaries: Mapping[str, Sequence[Dictionary]], folder: str | PathLike, clips: Clips, layer: int, **more: Any
+    dictionaries: Mapping[str, Sequence[Dictionary]],
+    folder: str | PathLike,
+    clips: Clips,
+    layer: int,
+    **more: Any,
 ) -> None:
     """Write dictionaries as ``{what}/layer_{layer}/seed-{seed}`` into a folder."""
     for of, seeds in dictionaries.items():
@@ -178,7 +182,9 @@ def load_layer(folder: str | PathLike, layer: int) -> dict[str, list[Dictionary]
         root = root / "features" / "dictionaries"
     found: dict[str, list[Dictionary]] = {}
     for of in (UNCOND, DELTA, RANDOM_INIT, GAUSSIAN):
-        seeds = sorted((root / of / f"layer_{layer:02d}").glob("seed-*"), key=lambda one: (len(one.name), one.name))
+        seeds = sorted(
+            (root / of / f"layer_{layer:02d}").glob("seed-*"), key=lambda one: (len(one.name), one.name)
+        )
         if seeds:
             found[of] = [load(one) for one in seeds]
     if UNCOND not in found:
@@ -199,7 +205,11 @@ def measure_layer(
     Rows of ``of`` (what was trained on), ``written by``, ``measure`` and ``estimate``.
     """
     held, rows = clips.rows(training=False), []
-    out = "held-out clips" if not np.isin(np.asarray(clips.prompts)[held], clips.training).any() else "training clips"
+    out = (
+        "held-out clips"
+        if not np.isin(np.asarray(clips.prompts)[held], clips.training).any()
+        else "training clips"
+    )
 
     def add(of: str, by: str, measure: str, value: float, of_clips: str = out) -> None:
         rows.append({"of": of, "written_by": by, "measure": measure, "estimate": value, "clips": of_clips})
@@ -222,7 +232,12 @@ def measure_layer(
         if len(seeds) > 1:
             pairs = [(a, b) for i, a in enumerate(seeds) for b in seeds[i + 1 :]]
             add(of, "dictionary", "agreement", np.mean([agreement(a.decoder, b.decoder) for a, b in pairs]))
-            add(of, "dictionary", "agreement by chance", np.mean([chance(a.decoder, b.decoder) for a, b in pairs]))
+            add(
+                of,
+                "dictionary",
+                "agreement by chance",
+                np.mean([chance(a.decoder, b.decoder) for a, b in pairs]),
+            )
     if DELTA in dictionaries:
         _add_delta(add, clips, layer, states, dictionaries[UNCOND][0])
     if seen:
@@ -242,7 +257,9 @@ def _add_fit(add: Any, of: str, by: str, x: np.ndarray, dictionary: Dictionary) 
     add(of, by, "median density", float(np.median(fires)))
 
 
-def _add_delta(add: Any, clips: Clips, layer: int, states: Mapping[str, np.ndarray], base: Dictionary) -> None:
+def _add_delta(
+    add: Any, clips: Clips, layer: int, states: Mapping[str, np.ndarray], base: Dictionary
+) -> None:
     """Add what a dictionary of the states does to delta: its error in cond less that in uncond."""
     uncond, delta = states[UNCOND], states[DELTA]
     written = write_with(base.reconstruct, uncond + delta) - write_with(base.reconstruct, uncond)
@@ -271,16 +288,16 @@ def encode_clips(
     if DELTA in dictionaries:
         by_branch[DELTA] = dictionaries[DELTA][0]
     options = {"site": clips.site}
-    indices, values, steps = encode_layer(
-        clips.stacks, layer, by_branch, contents=clips.contents, **options
-    )
+    indices, values, steps = encode_layer(clips.stacks, layer, by_branch, contents=clips.contents, **options)
     write_activations(path, indices, values, steps, samples=ids, dictionaries=by_branch, attrs=attrs)
     encoded = {name: (indices[:, c], values[:, c], one) for c, (name, one) in enumerate(by_branch.items())}
     if len(clips.twins) and RANDOM_INIT in dictionaries:
         one = dictionaries[RANDOM_INIT][0]
         which, sizes, _ = encode_layer(clips.twins, layer, {UNCOND: one}, **options)
         encoded[RANDOM_INIT] = which[:, 0], sizes[:, 0], one
-    trained_on = {prompt for seeds in dictionaries.values() for prompt in seeds[0].metadata.get("training_prompts", ())}
+    trained_on = {
+        prompt for seeds in dictionaries.values() for prompt in seeds[0].metadata.get("training_prompts", ())
+    }
     coords: Coords = {"sample": np.asarray(ids, str)}
     arrays: Arrays = {"training": (("sample",), np.isin(clips.prompts, list(trained_on)))}
     for name, (which, sizes, one) in encoded.items():
@@ -294,9 +311,7 @@ def encode_clips(
     return arrays, coords
 
 
-def clip_means(
-    indices: np.ndarray, values: np.ndarray, n_latents: int
-) -> tuple[np.ndarray, np.ndarray]:
+def clip_means(indices: np.ndarray, values: np.ndarray, n_latents: int) -> tuple[np.ndarray, np.ndarray]:
     """Reduce clips: each latent's mean activation and the share of steps in which it fires, float32 [N, F].
 
     Parameters

@@ -52,12 +52,20 @@ def study_features(
     settings = {name: section[name] for name in ("kind", "k", "steps", "batch", "lr")}
     settings["n_latents"] = section["n_latents"] or 2 * architecture.d_model
     if settings["k"] >= settings["n_latents"]:
-        raise InputError(f"features.k: {settings['k']} of {settings['n_latents']} latents are not few; give less")
-    return Features(layers, [] if section["dictionaries"] else _training(prompts, section["train_share"]), settings)
+        raise InputError(
+            f"features.k: {settings['k']} of {settings['n_latents']} latents are not few; give less"
+        )
+    return Features(
+        layers, [] if section["dictionaries"] else _training(prompts, section["train_share"]), settings
+    )
 
 
 def _training(prompts: Sequence[Prompt], share: float) -> list[str]:
     """Return the prompts of the first templates; of all where there is one template, and nothing is held out."""
     templates = list(dict.fromkeys(prompt.template for prompt in prompts))
-    n = len(templates) if len(templates) < 2 else min(max(1, round(share * len(templates))), len(templates) - 1)
+    n = (
+        len(templates)
+        if len(templates) < 2
+        else min(max(1, round(share * len(templates))), len(templates) - 1)
+    )
     return [prompt.id for prompt in prompts if prompt.template in templates[:n]]
