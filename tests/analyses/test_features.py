@@ -14,7 +14,7 @@ N_LATENTS, N_UNITS = 12, 6
 
 
 def fake(design, *, switched=0.0, held=6, noise=1.0, seed=0):
-    """Clips whose latent 3 of uncond differs between emotions by so much; the first templates are trained on."""
+    """Clips whose latent 3 of uncond differs between emotions; the first templates are trained on."""
     rng = np.random.default_rng(seed)
     samples = np.array(design.samples["sample_id"])
     arrays, coords = {}, {"sample": samples}

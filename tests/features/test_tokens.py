@@ -53,7 +53,7 @@ def test_delta_needs_both_branches(tmp_path):
 
 def test_clips_of_other_lengths_and_missing_layers_are_refused(tmp_path):
     paths = [write_stack(tmp_path / f"{n}.h5", np.ones((2, n, 4))) for n in (13, 14)]
-    with pytest.raises(InputError, match="14.h5 has 14 steps"):
+    with pytest.raises(InputError, match=r"14\.h5 has 14 steps"):
         layer_tokens(paths, 0, "cond")
     with pytest.raises(InputError, match="layer_05"):
         layer_tokens(paths[:1], 5, "cond")

@@ -1,7 +1,8 @@
 """Which sparse features go with the label and with the sound, on prompts that no dictionary was trained on.
 
-Features stand beside what needs no dictionary (single dimensions, rotated ones, principal components) and beside
-the features of the model with random weights. A share of features that differ says nothing without these.
+Features stand beside what needs no dictionary (single dimensions, rotated ones, principal components) and
+beside the features of the model with random weights. A share of features that differ says nothing without
+these.
 """
 
 from dataclasses import dataclass
@@ -62,16 +63,19 @@ def of_layer(gram: GramSource, design: Design, clips: GramSource, acoustics: pd.
     -----
     Rows by `statistic`:
 
-    - *prompt-mean ANOVA, ω²*: each feature (kind ``features``: mean activation and firing rate in cond, uncond and
-      delta), each dimension, and each feature of the random twin. `p_corrected` is max-T over the features, branches
-      and layers of a kind, `q` Benjamini & Hochberg's within layer, branch and measure. `agree` counts the templates
-      whose contrasts point where the others' mean does.
-    - *share past F's 5 % point*, and the same of features less that of dimensions and of the twin, with a jackknife
+    - *prompt-mean ANOVA, ω²*: each feature (kind ``features``: mean activation and firing rate in cond,
+    uncond and
+      delta), each dimension, and each feature of the random twin. `p_corrected` is max-T over the features,
+      branches and layers of a kind, `q` Benjamini & Hochberg's within layer, branch and measure. `agree`
+      counts the templates whose contrasts point where the others' mean does.
+    - *share past F's 5 % point*, and the same of features less that of dimensions and of the twin, with a
+    jackknife
       over templates.
     - *accuracy of k …*: sparse probes, see `innerear.analyses.feature_probes`.
-    - *largest rank correlation with sound*: for each acoustic measure over the features of uncond that fire in at
-      least `FEWEST_PROMPTS` prompts. *Beyond prompt and seed*: of what prompt and seed leave; clips are permuted
-      within prompts.
+    - *largest rank correlation with sound*: for each acoustic measure over the features of uncond that fire
+    in at
+      least `FEWEST_PROMPTS` prompts. *Beyond prompt and seed*: of what prompt and seed leave; clips are
+      permuted within prompts.
     """
     held = np.flatnonzero(~clips.read("training"))
     why_not = "" if len(held) else _NOTHING_HELD_OUT
@@ -170,7 +174,7 @@ def _agreeing(means: np.ndarray, anova: Anova) -> np.ndarray:
 
 
 def _shares(cells: list[_Cells], design: Design, why_not: str) -> pd.DataFrame:
-    """Return shares of what differs by kind, and of features less the controls, with a jackknife over templates."""
+    """Return shares of what differs by kind, and of features less the controls, with their intervals."""
     compared = [one for one in cells if one.measure != "firing rate"]
     whole = _share_past(compared, design)
     parts = []
@@ -282,7 +286,7 @@ def _sound(
 
 
 def _correlations(x: np.ndarray, y: np.ndarray, remove: np.ndarray) -> np.ndarray:
-    """Return correlations [F, A] of what a projector [N, N] leaves of x [N, F] and y [N, A]; 0 where nothing."""
+    """Return correlations [F, A] of what a projector [N, N] leaves of x [N, F] and y [N, A]; else 0."""
     left, right = remove @ x, remove @ y
     sizes = np.outer(np.linalg.norm(left, axis=0), np.linalg.norm(right, axis=0))
     return np.divide(left.T @ right, sizes, out=np.zeros_like(sizes), where=sizes > 1e-9)
@@ -310,8 +314,8 @@ def _within_prompts(design: Design) -> np.ndarray:
 def finish(table: pd.DataFrame) -> pd.DataFrame:
     """Say which features are named, once p is corrected over layers, and count them by layer.
 
-    A feature of uncond is named when all seeds find it, its p by max-T is at most `ALPHA`, all held-out templates
-    agree in its direction, and no feature of the random twin in its layer differs as much.
+    A feature of uncond is named when all seeds find it, its p by max-T is at most `ALPHA`, all held-out
+    templates agree in its direction, and no feature of the random twin in its layer differs as much.
     """
     rows = (table["statistic"] == BY_FEATURE) & (table["measure"] != "firing rate")
     mine = rows & (table["kind"] == FEATURES) & (table["branch"] == "uncond")
@@ -327,7 +331,7 @@ def finish(table: pd.DataFrame) -> pd.DataFrame:
         beyond_twin=beyond.where(mine), named=np.logical_and.reduce([*conditions.values(), mine])
     )
     counts = []
-    for layer, own in table[mine].groupby("layer"):
+    for _, own in table[mine].groupby("layer"):
         met = ", ".join(f"{met.reindex(own.index).sum()} {what}" for what, met in conditions.items())
         first = own.iloc[0].to_dict()
         count = {name: first[name] for name in ("model", "layer", "branch", "kind", "n_prompts")}
@@ -338,14 +342,14 @@ def finish(table: pd.DataFrame) -> pd.DataFrame:
 
 FINDINGS = (
     Finding(
-        "Are there sparse features that differ between {contrasts}, on templates that no dictionary was trained on?",
+        "Do sparse features differ between {contrasts}, on templates that no dictionary was trained on?",
         "Yes: most surely feature {feature:.0f} of {branch}, layer {layer} (ω² {estimate:.2f}).",
         {"statistic": BY_FEATURE, "kind": FEATURES, "branch": "uncond"},
         "features",
         aside="Single dimensions, and features of random weights, may differ as well: see the figure.",
     ),
     Finding(
-        "Are there features with a name: found by all seeds, the same in all templates, and beyond the random twin?",
+        "Are there features that all seeds find, that hold in all templates, and that the random twin lacks?",
         "{estimate:.0f} at most, in layer {layer} ({note}).",
         {"statistic": NAMED},
         "features",
@@ -353,7 +357,7 @@ FINDINGS = (
     ),
     Finding(
         "Do features follow the sound beyond prompt and seed?",
-        "Yes: most surely {sound} and feature {feature:.0f} in layer {layer} (rank correlation {estimate:.2f}).",
+        "Yes: most surely {sound} and feature {feature:.0f} in layer {layer} (correlation {estimate:.2f}).",
         {"statistic": SOUND_BEYOND},
         "features",
     ),

@@ -1,7 +1,7 @@
 """A dictionary: encoder and decoder of sparse features."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -44,12 +44,14 @@ class Dictionary:
 
     def to(self, device: torch.device | str) -> "Dictionary":
         """Return the dictionary on a device."""
-        parts = (self.encoder, self.encoder_bias, self.decoder, self.bias)
+        names = ("encoder", "encoder_bias", "decoder", "bias")
+        moved = {name: getattr(self, name).to(device) for name in names}
         threshold = None if self.threshold is None else self.threshold.to(device)
-        return Dictionary(*(part.to(device) for part in parts), self.k, threshold, self.metadata)
+        return replace(self, **moved, threshold=threshold)
 
     def encode(self, states: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return what fires, of states [n, D]: latents int64 [n, k], and values float32 [n, k], largest first.
+        """Return what fires, of states [n, D]: latents int64 [n, k], and values float32 [n, k], largest
+        first.
 
         A latent with value 0 does not fire.
         """

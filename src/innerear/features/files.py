@@ -1,6 +1,7 @@
 """Dictionaries as folders in sae-lens' format: ``cfg.json`` and ``sae_weights.safetensors``.
 
-``sae_lens.SAE.load_from_disk`` opens what is written here, and published dictionaries of the format open here.
+``sae_lens.SAE.load_from_disk`` opens what is written here, and published dictionaries of the format open
+here.
 """
 
 import json
@@ -102,7 +103,8 @@ def load(folder: str | PathLike) -> Dictionary:
     if not settings.get("apply_b_dec_to_input", True):
         encoder_bias = encoder_bias + bias @ encoder
     threshold = rest[0] if rest else torch.zeros(n_latents) if architecture == "standard" else None
-    metadata = settings.get("metadata") if isinstance(settings.get("metadata"), dict) else {}
+    given = settings.get("metadata")
+    metadata: dict[str, Any] = given if isinstance(given, dict) else {}
     k = settings.get("k") if architecture == "topk" else metadata.get("most", min(_MOST, n_latents - 1))
     if type(k) is not int or not 1 <= k <= n_latents:
         raise InputError(f"{path}: k is {shown(k)}, not a number of its {n_latents} latents")

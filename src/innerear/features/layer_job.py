@@ -116,7 +116,8 @@ def train_layer(
     memory_gb: float = 4,
     device: torch.device | str = "cpu",
 ) -> dict[str, list[Dictionary]]:
-    """Train the dictionaries of a layer: of uncond with all seeds, of delta with one, of each control with two.
+    """Train the dictionaries of a layer: of uncond with all seeds, of delta with one, of each control with
+    two.
 
     Raises
     ------
@@ -189,8 +190,8 @@ def load_layer(folder: str | PathLike, layer: int) -> dict[str, list[Dictionary]
             found[of] = [load(one) for one in seeds]
     if UNCOND not in found:
         raise InputError(
-            f"features.dictionaries: {folder} has no {UNCOND}/layer_{layer:02d}/seed-*: name the folder of a study, "
-            "or of dictionaries in that layout"
+            f"features.dictionaries: {folder} has no {UNCOND}/layer_{layer:02d}/seed-*: name the folder of a "
+            "study, or of dictionaries in that layout"
         )
     return found
 
@@ -276,8 +277,8 @@ def encode_clips(
 ) -> tuple[Arrays, Coords]:
     """Write the sparse activations of a layer's clips, and return them reduced to clips.
 
-    cond and uncond are encoded with the dictionary of uncond, delta with its own, and the random twin's uncond
-    with the twin's.
+    cond and uncond are encoded with the dictionary of uncond, delta with its own, and the random twin's
+    uncond with the twin's.
 
     Returns
     -------
@@ -326,7 +327,7 @@ def clip_means(indices: np.ndarray, values: np.ndarray, n_latents: int) -> tuple
 
 
 def stability(dictionaries: Mapping[str, Sequence[Dictionary]]) -> tuple[np.ndarray, np.ndarray]:
-    """Return which latents of uncond's first dictionary all seeds find, and their cosine to the random twin's."""
+    """Return which latents of uncond's first dictionary all seeds find, and their cosine to the twin's."""
     seeds = [one.decoder for one in dictionaries[UNCOND]]
     twin = dictionaries.get(RANDOM_INIT)
     near = matched(seeds[0], twin[0].decoder) if twin else np.full(len(seeds[0]), np.nan)

@@ -1,4 +1,4 @@
-"""How well dictionaries write states, and whether other seeds find the same: each measure beside its control."""
+"""How well dictionaries write states, and whether other seeds find the same, beside controls."""
 
 from collections.abc import Callable, Sequence
 

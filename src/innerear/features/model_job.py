@@ -13,9 +13,10 @@ from innerear.features.layer_job import DELTA, UNCOND, load_layer
 from innerear.features.measures import Components, fvu, write_with
 from innerear.features.splice import cost_rows, edits, splice_costs, unigram_nats
 from innerear.features.tokens import layer_tokens
-from innerear.features.training import FEWEST, train
+from innerear.features.training import train
 from innerear.models.base import MusicModel
 from innerear.stacks.stack import Stack
+from innerear.study.features import FEWEST
 from innerear.timeline import Timeline
 
 # Clips that are replayed with each edit: enough for a mean, few enough for a minute.
@@ -71,8 +72,8 @@ def known_rows(
 ) -> pd.DataFrame:
     """Train on sums of code embeddings, and return the share of each codebook's that are found again.
 
-    Rows of ``codebook``, ``found``, ``chance`` (by the untrained decoder's random directions) and ``fvu``; none
-    where there are too few tokens for as many latents.
+    Rows of ``codebook``, ``found``, ``chance`` (by the untrained decoder's random directions) and ``fvu``;
+    none where there are too few tokens for as many latents.
     """
     codes, timeline = _codes(samples["stack"].tolist())
     embeddings = code_embeddings(model)

@@ -1,8 +1,8 @@
 """What a dictionary costs the model: its reconstruction in place of the states, while clips are replayed.
 
-The cost is the rise of the tokens' negative log-likelihood in nats. Guidance multiplies whatever differs between
-the branches: an error in one branch alone costs several times what the same error in both costs. Each edit
-therefore says what it does to delta.
+The cost is the rise of the tokens' negative log-likelihood in nats. Guidance multiplies whatever differs
+between the branches: an error in one branch alone costs several times what the same error in both costs.
+Each edit therefore says what it does to delta.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -18,7 +18,8 @@ from innerear.features.measures import Writer
 from innerear.models.base import DISTRIBUTIONS, MusicModel, Observer, Pass
 from innerear.timeline import Timeline
 
-#: (cond, uncond), states [n, D] of the same clips and steps, without their mean over units -> the same, edited
+#: (cond, uncond), states [n, D] of the same clips and steps, without their mean over units -> the same,
+#: edited
 Edit = Callable[[torch.Tensor, torch.Tensor], tuple[torch.Tensor, torch.Tensor]]
 _BRANCHES = ("cond", "uncond")
 
@@ -34,9 +35,10 @@ def edits(base: Dictionary, delta: Dictionary, components: Writer, *, seed: int 
 
     Returns
     -------
-    ``both``: each branch as `base` writes it. ``cond only``. ``base + delta``: uncond as `base` writes it, and
-    cond as that plus delta as `delta` writes it. ``components``: each branch in the components. ``shared noise``:
-    noise of the length of `base`'s error in uncond, the same in both branches; ``independent noise``: not the same.
+    ``both``: each branch as `base` writes it. ``cond only``. ``base + delta``: uncond as `base` writes it,
+    and cond as that plus delta as `delta` writes it. ``components``: each branch in the components. ``shared
+    noise``: noise of the length of `base`'s error in uncond, the same in both branches; ``independent
+    noise``: not the same.
     """
     f, d, generator = base.reconstruct, delta.reconstruct, torch.Generator().manual_seed(seed)
 
@@ -69,7 +71,8 @@ def spliced(
 ) -> Iterator[Observer]:
     """Edit a layer's states in every replay that is observed; the hook goes when the context ends.
 
-    Only complete steps are edited: the others are no tokens of a dictionary. Each state keeps its mean over units.
+    Only complete steps are edited: the others are no tokens of a dictionary. Each state keeps its mean over
+    units.
 
     Yields
     ------
@@ -163,10 +166,11 @@ def splice_costs(
 
 
 def unigram_nats(codes: np.ndarray, of: np.ndarray, card: int) -> float:
-    """Return the nats of a token of codes [B, K, T] by the frequencies of each codebook in codes `of` [B', K, T].
+    """Return the nats of a token of codes [B, K, T] by the frequencies of each codebook in codes `of` [B',
+    K, T].
 
-    What a model knows that reads nothing: the floor against which a splice recovers. Every code counts once more,
-    so that an unseen one is not impossible.
+    What a model knows that reads nothing: the floor against which a splice recovers. Every code counts once
+    more, so that an unseen one is not impossible.
     """
     nats = []
     for own, seen in zip(codes.swapaxes(0, 1), of.swapaxes(0, 1), strict=True):

@@ -53,8 +53,8 @@ class Steps:
         with LayerReader(path, layer, self.site, content) as reader:
             if reader.shape[1] != len(self.complete):
                 raise InputError(
-                    f"{path} has {reader.shape[1]} steps, but {self.first} {len(self.complete)}: clips of one "
-                    "length are needed"
+                    f"{path} has {reader.shape[1]} steps, but {self.first} {len(self.complete)}: clips of "
+                    "one length are needed"
                 )
             stored = reader.read(self.around)[:, self._inside].astype(np.float32)
         return np.stack([self._branch(stored, branch) for branch in branches])
@@ -102,7 +102,7 @@ def layer_tokens(
 
 
 class Files:
-    """Tokens of more stacks than memory holds: groups of whole files, in a new order each time (a `Source`)."""
+    """Tokens of more stacks than memory holds: groups of whole files, in random order (a `Source`)."""
 
     def __init__(
         self,

@@ -11,14 +11,13 @@ import torch
 
 from innerear.errors import InputError
 from innerear.features.dictionary import Dictionary, unit_rows
+from innerear.study.features import ENOUGH, FEWEST
 
 log = logging.getLogger(__name__)
 
 KINDS = ("topk", "batchtopk")
-#: tokens a latent: fewer are warned about, and refused
-ENOUGH, FEWEST = 30, 5
-# A latent is silent if it did not fire while an average one fired so often; the auxiliary loss lets silent ones
-# explain the error.
+# A latent is silent if it did not fire while an average one fired so often; the auxiliary loss lets silent
+# ones explain the error.
 _SILENT_FIRINGS = 100
 _SILENT_WEIGHT, _SILENT_LATENTS = 1 / 32, 32
 # Share of the largest scale below which tokens do not vary.
@@ -84,8 +83,8 @@ def require_tokens(n_tokens: int, n_latents: int, k: int) -> None:
     if ratio < FEWEST:
         raise InputError(
             f"features.n_latents: {n_latents} latents want at least {FEWEST * n_latents} tokens "
-            f"({FEWEST} each), and there are {n_tokens}; ask for at most {max(n_tokens // FEWEST, 1)} latents, "
-            "or train on more clips"
+            f"({FEWEST} each), and there are {n_tokens}; ask for at most {max(n_tokens // FEWEST, 1)} "
+            "latents, or train on more clips"
         )
     if ratio < ENOUGH:
         log.warning(
@@ -143,7 +142,9 @@ def train(
     """
     if kind not in KINDS:
         raise InputError(f"features.kind: {kind!r} is not allowed; use {' or '.join(KINDS)}")
-    source = InMemory(tokens) if isinstance(tokens, np.ndarray | torch.Tensor) else tokens
+    if isinstance(tokens, np.ndarray):
+        tokens = torch.from_numpy(tokens)
+    source = InMemory(tokens, tokens.device) if isinstance(tokens, torch.Tensor) else tokens
     require_tokens(source.n_tokens, n_latents, k)
     device, generator = source.mean.device, torch.Generator().manual_seed(seed)
     weights = _Weights.drawn(len(source.mean), n_latents, generator, device)

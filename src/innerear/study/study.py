@@ -113,7 +113,10 @@ class Study:
         refuse_what_cannot_run(
             size, architecture, clip["duration"], settings["gram"], settings["statistics"]["permutations"]
         )
-        features = study_features(settings["features"], prompts, architecture, capture)
+        complete = int(architecture.timeline(**clip).complete.sum())
+        features = study_features(
+            settings["features"], prompts, architecture, capture, n_seeds=n_seeds, n_tokens=complete
+        )
         return cls(
             settings, prompts, seeds, architecture, capture, captures, swaps, replayed_by, features, size
         )
@@ -167,6 +170,8 @@ class Study:
         if left_out:
             more = f"; and {len(left_out) - 2} more" if len(left_out) > 2 else ""
             lines.append(f"  not swapped {'; '.join(left_out[:2])}{more}")
+        if self.features.left_out:
+            lines.append(f"  no features {self.features.left_out}")
         return "\n".join([*lines, str(self.power)])
 
 
