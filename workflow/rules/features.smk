@@ -144,6 +144,27 @@ use rule plot_similarity as plot_features with:
         analysis="features",
 
 
+rule features_page:
+    """Put the features that differ most surely on a page, with moments to listen to."""
+    input:
+        samples=rules.gate.output.samples,
+        design=rules.design.output.permutations,
+        table=rules.features_map.output[0],
+        activations=collect("<results>/features/activations/layer_{layer}.h5", layer=FEATURE_LAYERS),
+    output:
+        reported("features.html", "Features", "features_page", page="features, to listen to"),
+    conda:
+        "../../envs/generate.yaml"
+    resources:
+        **needs(mb=2000, minutes=20),
+    params:
+        study=config["study"],
+        model=MODEL,
+        layers=STUDY.features.layers,
+    script:
+        "../../scripts/features_page.py"
+
+
 rule all_features:
     """Sparse features: dictionaries, what they cost, and what they tell; nothing where they are not asked for."""
     input:

@@ -5,6 +5,7 @@ from os import PathLike
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import torch
 
 from innerear.errors import InputError
@@ -12,6 +13,7 @@ from innerear.features.dictionary import Dictionary
 from innerear.features.tokens import Steps
 from innerear.io.hdf5 import new_file
 from innerear.io.hdf5_reader import Reader
+from innerear.stacks.index import require_stacks
 
 _KIND = "innerear-features"
 # indices are uint16
@@ -48,6 +50,18 @@ class Activations(Reader):
         place = (sample, self.branches().index(branch))
         indices, values = self.values("indices", place), self.values("values", place)
         return dense(indices, values, self.n_latents(branch))
+
+
+def read_branch(path: str | PathLike, branch: str, samples: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
+    """Return a branch's sparse activations, as `Activations.sparse`, of the samples of an index.
+
+    Raises
+    ------
+    InputError: as `Activations`; a file that was made of other stacks.
+    """
+    with Activations(path) as file:
+        require_stacks(file, samples)
+        return file.sparse(branch)
 
 
 def dense(indices: np.ndarray, values: np.ndarray, n_latents: int) -> np.ndarray:

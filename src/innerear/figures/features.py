@@ -6,7 +6,7 @@ from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from innerear.analyses.feature_probes import ACCURACY
+from innerear.analyses.feature_probes import ACCURACY, KS
 from innerear.analyses.features import BEYOND_CHANCE, DIMENSIONS, FEATURES, TWIN
 from innerear.figures.style import styled
 from innerear.figures.tables import rows_of
@@ -64,6 +64,7 @@ def _dictionaries(measures: pd.DataFrame, costs: pd.DataFrame, known: pd.DataFra
     for number, edit in enumerate(dict.fromkeys(guided.loc[guided["edit"] != "none", "edit"])):
         _line(cost, rows_of(guided, edit=edit), edit, f"C{number}", of="cost")
     cost.set(xlabel="layer", ylabel="cost under guidance, nats", yscale="log")
+    cost.set_ylim(top=300)  # room for the legend
     for panel in (fit, seeds, cost):
         panel.legend(frameon=False, fontsize=7)
     found = ", ".join(f"{share:.2f}" for share in known["found"]) if len(known) else "not run"
@@ -92,7 +93,16 @@ def _features(table: pd.DataFrame, model: str, contrast: str) -> Figure:
             _line(panel, rows, kind, colour, over="k_features")
             sure = rows[rows["p_corrected"] <= ALPHA]
             panel.scatter(sure["k_features"], sure["estimate"], color=colour, s=18)
-        panel.set(xlabel="k", ylabel="accuracy", title=f"layer {layer}", ylim=(0, 1.05), xscale="log")
+        panel.set(
+            xlabel="k",
+            ylabel="accuracy",
+            title=f"layer {layer}",
+            ylim=(0, 1.05),
+            xscale="log",
+            xticks=KS,
+            xticklabels=KS,
+        )
+        panel.minorticks_off()
     if probes:
         probes[-1].legend(frameon=False, fontsize=7)
     figure.suptitle(f"What sparse features tell, {model}, uncond, held-out templates")

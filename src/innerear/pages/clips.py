@@ -74,7 +74,7 @@ def clips_page(
             "seed": seeds[i],
             "seconds": len(wave) / rate,
             "rate": rate,
-            "ogg": _vorbis(wave, rate),
+            "ogg": vorbis(wave, rate),
             "image": _thumbnail(images[i], top),
             "facts": facts.get(names[i], []),
             "strips": drawn[i] if drawn else {},
@@ -110,7 +110,7 @@ def _closer(waves, images, chroma: NDArray, norms: NDArray, top: float) -> list[
     ]
 
 
-def _vorbis(wave: NDArray, rate: int) -> str:
+def vorbis(wave: NDArray, rate: int) -> str:
     """Return sound [n, channels] as Ogg Vorbis in base64."""
     buffer = io.BytesIO()
     with soundfile.SoundFile(buffer, "w", rate, wave.shape[1], "VORBIS", format="OGG") as encoder:

@@ -75,9 +75,9 @@ def study_features(
         return Features([], [], {}, f"{tokens} tokens to train on are too few; make more or longer clips")
     if asked and not section["dictionaries"] and tokens < FEWEST * asked:
         raise InputError(
-            f"features.n_latents: {asked} latents want at least {FEWEST * asked} tokens ({FEWEST} each), and "
-            f"the {len(training)} training prompts give {tokens}; ask for at most {tokens // FEWEST} latents, "
-            "or make more clips"
+            f"features.n_latents: {asked} latents want at least {FEWEST * asked} tokens ({FEWEST} each), "
+            f"and the {len(training)} training prompts give {tokens}; ask for at most {tokens // FEWEST}, or "
+            "make more clips"
         )
     return Features(layers, training, settings)
 
@@ -85,9 +85,6 @@ def study_features(
 def _training(prompts: Sequence[Prompt], share: float) -> list[str]:
     """Return the prompts of the first templates; of a single template all, and nothing is held out."""
     templates = list(dict.fromkeys(prompt.template for prompt in prompts))
-    n = (
-        len(templates)
-        if len(templates) < 2
-        else min(max(1, round(share * len(templates))), len(templates) - 1)
-    )
+    most = max(len(templates) - 1, 1)
+    n = min(max(round(share * len(templates)), 1), most)
     return [prompt.id for prompt in prompts if prompt.template in templates[:n]]
