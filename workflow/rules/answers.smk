@@ -46,6 +46,7 @@ rule checklist:
 rule findings:
     """Answer the study's questions on one page: what is established, and what is not."""
     input:
+        **({"features": rules.features_map.output[0]} if FEATURE_LAYERS else {}),
         # The page answers in this order.
         audio_check=rules.audio_check.output.effects,
         discriminability=rules.discriminability_map.output[0],
@@ -63,7 +64,6 @@ rule findings:
         embedding=rules.embedding.output.table,
         alignment=rules.alignment.output[0],
         affect=rules.affect_map.output[0],
-        **({"features": rules.features_map.output[0]} if FEATURE_LAYERS else {}),
     output:
         page=reported("findings.html", "Answers", "findings", page="findings"),
         table=reported("findings.tsv", "Answers", "findings", page="findings, as a table"),

@@ -34,8 +34,8 @@ rule twin:
 rule dictionaries:
     """Train the dictionaries of one layer: of uncond and delta, of noise, and of the model with random weights."""
     input:
-        samples=rules.gate.output.samples,
         **({"twin": rules.twin.output[0]} if TWIN else {}),
+        samples=rules.gate.output.samples,
     output:
         directory(collect("<results>/features/dictionaries/{of}/layer_{{layer}}", of=TRAINED_ON)),
         measures="<results>/features/measures/layer_{layer}.tsv",
@@ -62,8 +62,8 @@ rule encode:
     """Encode one layer of all clips: which features fire at each step, and means of each clip."""
     input:
         rules.dictionaries.output,
-        samples=rules.gate.output.samples,
         **({"twin": rules.twin.output[0]} if TWIN else {}),
+        samples=rules.gate.output.samples,
     output:
         steps="<results>/features/activations/layer_{layer}.h5",
         clips="<results>/features/clips/layer_{layer}.h5",

@@ -141,10 +141,9 @@ def _by_feature(
             part |= {"stable": clips.read("stable"), "twin_cosine": clips.read("twin_cosine")}
         parts.append(pd.DataFrame(part))
         null.append(anova.null(means))
-    joined = pd.concat(parts, ignore_index=True)
-    table = blank(joined, design, statistic=BY_FEATURE)
-    constant = [why_not or ("" if np.isfinite(f) else "none: equal in all clips") for f in joined["f"]]
-    observed = joined["f"].to_numpy(float)
+    table = blank(pd.concat(parts, ignore_index=True), design, statistic=BY_FEATURE)
+    observed = np.array(table["f"], float)
+    constant = [why_not or ("" if np.isfinite(f) else "none: equal in all clips") for f in observed]
     if why_not:
         observed = np.full(len(observed), np.nan)
     family = f"{cells[0].kind} × branches of this layer"
@@ -152,15 +151,16 @@ def _by_feature(
     maxima = record(
         table, np.arange(len(table)), design, observed, np.hstack(null), family=family, why_not=reasons
     )
-    table["q"] = table.groupby(["branch", "measure"])["p"].transform(_q)
+    for own in table.groupby(["branch", "measure"]).indices.values():
+        table.loc[own, "q"] = _q(np.array(table["p"], float)[own])
     return table, maxima
 
 
-def _q(p: pd.Series) -> pd.Series:
+def _q(p: np.ndarray) -> np.ndarray:
     """Benjamini & Hochberg's q; NaN stays."""
-    q, known = pd.Series(np.nan, p.index), p.notna()
+    q, known = np.full(p.shape, np.nan), np.isfinite(p)
     if known.any():
-        q[known] = false_discovery_control(p[known].to_numpy(float))
+        q[known] = false_discovery_control(p[known])
     return q
 
 
@@ -319,8 +319,12 @@ def finish(table: pd.DataFrame) -> pd.DataFrame:
     """
     rows = (table["statistic"] == BY_FEATURE) & (table["measure"] != "firing rate")
     mine = rows & (table["kind"] == FEATURES) & (table["branch"] == "uncond")
-    strongest = table[rows & (table["kind"] == TWIN)].groupby("layer")["f"].max()
-    beyond = table["f"] > table["layer"].map(strongest).fillna(np.inf if strongest.empty else -np.inf)
+    of_twin = np.array(rows & (table["kind"] == TWIN), bool)
+    f, layers = np.array(table["f"], float), np.array(table["layer"], int)
+    # Without a twin nothing is beyond it.
+    highest = {n: np.max(f[of_twin & (layers == n)], initial=-np.inf) for n in np.unique(layers)}
+    strongest = np.array([highest[n] if of_twin.any() else np.inf for n in layers])
+    beyond = table["f"] > strongest
     conditions = {
         "found by all seeds": table["stable"].astype("boolean").fillna(False).astype(bool),
         "past max-T": table["p_corrected"] <= ALPHA,

@@ -84,7 +84,7 @@ def encode_layer(
     dictionaries: Mapping[str, Dictionary],
     *,
     site: str = "residual",
-    contents: Sequence[str] | None = None,
+    contents: Sequence[str | None] | None = None,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Encode one layer of N stacks.
 

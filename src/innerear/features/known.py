@@ -25,11 +25,12 @@ def code_embeddings(model: MusicModel) -> np.ndarray:
     network: Any = model.network
     found = getattr(network, "emb", None)
     if found is None:
-        tables = [one for one in network.modules() if isinstance(one, torch.nn.ModuleList)]
-        found = next((one for one in tables if len(one) and isinstance(one[0], torch.nn.Embedding)), None)
+        lists: list[Any] = [list(one) for one in network.modules() if isinstance(one, torch.nn.ModuleList)]
+        found = next((one for one in lists if one and isinstance(one[0], torch.nn.Embedding)), None)
     if found is None:
         raise InputError(f"model {model.name!r}: no code embeddings were found")
-    weights = torch.stack([one.weight[: model.card] for one in found]).detach().float().cpu()
+    tables: list[Any] = list(found)
+    weights = torch.stack([one.weight[: model.card] for one in tables]).detach().float().cpu()
     return (weights - weights.mean(dim=-1, keepdim=True)).numpy()
 
 

@@ -48,11 +48,11 @@ class Clips:
     training : prompts to train on.
     """
 
-    stacks: Sequence[str]
-    contents: Sequence[str]
-    prompts: Sequence[str]
-    twins: Sequence[str] = ()
-    training: Sequence[str] = ()
+    stacks: list[str]
+    contents: list[str | None]
+    prompts: list[str]
+    twins: list[str] = field(default_factory=list)
+    training: list[str] = field(default_factory=list)
     site: str = "residual"
     metadata: Mapping[str, Any] = field(default_factory=dict)
 
@@ -226,19 +226,14 @@ def measure_layer(
             add(of, "dictionary", "FVU", fvu(seen[of], fitted), "training clips")
             dead = float((firing(seeds[0], seen[of]) == 0).mean())
             add(of, "dictionary", "dead", dead, "training clips")
-            components = Components(seen[of], min(seeds[0].k, x.shape[-1]))
+            components = Components(seen[of], min(seeds[0].k, seeds[0].d_model))
             written = write_with(components, x)
             add(of, "components", "FVU", fvu(x, written))
             add(of, "components", "FVU within steps", fvu_within_steps(x, written))
         if len(seeds) > 1:
             pairs = [(a, b) for i, a in enumerate(seeds) for b in seeds[i + 1 :]]
-            add(of, "dictionary", "agreement", np.mean([agreement(a.decoder, b.decoder) for a, b in pairs]))
-            add(
-                of,
-                "dictionary",
-                "agreement by chance",
-                np.mean([chance(a.decoder, b.decoder) for a, b in pairs]),
-            )
+            add(of, "dictionary", "agreement", _mean(agreement, pairs))
+            add(of, "dictionary", "agreement by chance", _mean(chance, pairs))
     if DELTA in dictionaries:
         _add_delta(add, clips, layer, states, dictionaries[UNCOND][0])
     if seen:
@@ -246,6 +241,11 @@ def measure_layer(
         frozen = train(flat, freeze_decoder=True, **settings)
         _add_fit(add, UNCOND, "frozen decoder", states[UNCOND], frozen)
     return pd.DataFrame(rows).assign(layer=layer)
+
+
+def _mean(measure: Any, pairs: Sequence[tuple[Dictionary, Dictionary]]) -> float:
+    """Return the mean of a measure of two decoders over pairs of dictionaries."""
+    return float(np.mean([measure(one.decoder, other.decoder) for one, other in pairs]))
 
 
 def _add_fit(add: Any, of: str, by: str, x: np.ndarray, dictionary: Dictionary) -> None:

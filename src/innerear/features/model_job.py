@@ -39,12 +39,12 @@ def splice_table(
     One clip of each prompt that dictionaries were not trained on, at most `_CLIPS`, spread over them; all
     prompts where nothing is held out.
     """
-    seen = samples["prompt_id"].isin(list(training))
-    held = samples[~seen] if not seen.all() else samples
-    chosen = held.drop_duplicates("prompt_id")
+    seen = np.isin(samples["prompt_id"].tolist(), list(training))
+    held = samples.iloc[np.flatnonzero(~seen if not seen.all() else seen)]
+    chosen = held[~held["prompt_id"].duplicated()]
     chosen = chosen.iloc[np.unique(np.linspace(0, len(chosen) - 1, min(_CLIPS, len(chosen))).astype(int))]
     codes, timeline = _codes(chosen["stack"].tolist())
-    others = samples[seen] if seen.any() else samples
+    others = samples.iloc[np.flatnonzero(seen)] if seen.any() else samples
     by_layer = {}
     for layer in layers:
         found = load_layer(folder, layer)

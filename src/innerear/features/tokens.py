@@ -1,6 +1,7 @@
 """Tokens to train on: the complete steps of a layer of many stacks, read layer by layer."""
 
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from os import PathLike
 
 import numpy as np
@@ -12,6 +13,7 @@ from innerear.stacks.stack import LayerReader, Stack
 
 #: branches that a stack's states give
 BRANCHES = ("cond", "uncond", "delta")
+_AT_ONCE = 2
 
 
 class Steps:
@@ -56,13 +58,15 @@ class Steps:
                     f"{path} has {reader.shape[1]} steps, but {self.first} {len(self.complete)}: clips of "
                     "one length are needed"
                 )
-            stored = reader.read(self.around)[:, self._inside].astype(np.float32)
-        return np.stack([self._branch(stored, branch) for branch in branches])
-
-    def _branch(self, stored: np.ndarray, branch: str) -> np.ndarray:
-        if branch == "delta":
-            return self._branch(stored, "cond") - self._branch(stored, "uncond")
-        return stored[self.branches.index(branch)]
+            stored = reader.read(self.around)[:, self._inside]
+        tokens = np.empty((len(branches), *stored.shape[1:]), np.float32)
+        for c, branch in enumerate(branches):
+            if branch == "delta":
+                cond, uncond = (stored[self.branches.index(one)] for one in ("cond", "uncond"))
+                np.subtract(cond, uncond, out=tokens[c], dtype=np.float32)
+            else:
+                tokens[c] = stored[self.branches.index(branch)]
+        return tokens
 
 
 def layer_tokens(
@@ -71,7 +75,7 @@ def layer_tokens(
     branch: str,
     *,
     site: str = "residual",
-    contents: Sequence[str] | None = None,
+    contents: Sequence[str | None] | None = None,
 ) -> np.ndarray:
     """Return the tokens of one branch of a layer, float32 [N, S', D].
 
@@ -88,13 +92,14 @@ def layer_tokens(
     if not paths:
         raise InputError("no stacks to read tokens from")
     steps = Steps(paths[0], site)
-    values: np.ndarray | None = None
-    for i, path in enumerate(paths):
-        own = steps.read(path, layer, [branch], contents[i] if contents is not None else None)[0]
-        if values is None:
-            values = np.empty((len(paths), *own.shape), np.float32)
-        values[i] = own
-    assert values is not None
+    contents = [None] * len(paths) if contents is None else contents
+
+    def read(path: str | PathLike, content: str | None) -> np.ndarray:
+        return steps.read(path, layer, [branch], content)[0]
+
+    # One file is read while another's hash is computed.
+    with ThreadPoolExecutor(_AT_ONCE) as pool:
+        values = np.stack(list(pool.map(read, paths, contents)))
     if not np.isfinite(values).all():
         bad = int(np.argwhere(~np.isfinite(values))[0, 0])
         raise InputError(f"{paths[bad]}: layer {layer}, {branch}, holds NaN or infinity")
@@ -111,7 +116,7 @@ class Files:
         branch: str,
         *,
         site: str = "residual",
-        contents: Sequence[str] | None = None,
+        contents: Sequence[str | None] | None = None,
         memory_gb: float = 4,
         device: torch.device | str = "cpu",
     ) -> None:
@@ -129,7 +134,7 @@ class Files:
             n += len(values)
         mean = total / n
         self.mean = torch.as_tensor(mean, dtype=torch.float32).to(device)
-        self.scale = scale_of(max(squares / n - mean @ mean, 0) / len(mean), self.mean)
+        self.scale = scale_of(max(float(squares / n - mean @ mean), 0.0) / len(mean), self.mean)
 
     def _groups(self, order: np.ndarray) -> Iterator[np.ndarray]:
         for start in range(0, len(order), self._at_once):
@@ -161,7 +166,7 @@ def source(
     memory_gb: float = 4,
     device: torch.device | str = "cpu",
     site: str = "residual",
-    contents: Sequence[str] | None = None,
+    contents: Sequence[str | None] | None = None,
 ) -> InMemory | Files:
     """Return the tokens of a layer as a `Source`: in memory where they fit `memory_gb`, else from files."""
     steps = Steps(paths[0], site)

@@ -50,7 +50,7 @@ def draw(
 
 def _dictionaries(measures: pd.DataFrame, costs: pd.DataFrame, known: pd.DataFrame, model: str) -> Figure:
     figure, (fit, seeds, cost) = plt.subplots(1, 3, figsize=(12, 3.6), layout="constrained")
-    held = measures[measures["clips"] == "held-out clips"]
+    held = rows_of(measures, clips="held-out clips")
     held = held if len(held) else measures
     for (of, by), (label, colour) in _WRITTEN.items():
         _line(fit, rows_of(held, of=of, written_by=by, measure=_WITHIN), label, colour)

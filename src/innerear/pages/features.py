@@ -1,6 +1,7 @@
 """A page of sparse features: what each goes with, and moments to listen to."""
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -70,13 +71,14 @@ def features_page(
 def _chosen(table: pd.DataFrame) -> pd.DataFrame:
     """Return the rows of the features to show, named ones first, then by p and by effect."""
     rows = rows_of(table, statistic=BY_FEATURE, kind=FEATURES, branch="uncond", measure="mean activation")
-    rows = rows[rows["f"].notna()]
-    named = rows["named"].astype(str) == "True"
-    order = pd.DataFrame({"named": ~named, "p": rows["p_corrected"].fillna(2), "f": -rows["f"]})
-    return rows.assign(named=named).loc[order.sort_values(["named", "p", "f"]).index].head(SHOWN)
+    rows = rows.iloc[np.flatnonzero(np.isfinite(np.array(rows["f"], float)))]
+    named = np.array([str(one) == "True" for one in rows["named"]], bool)
+    p, f = np.array(rows["p_corrected"], float), np.array(rows["f"], float)
+    order = np.lexsort((-f, np.nan_to_num(p, nan=2), ~named))
+    return rows.assign(named=named).iloc[order[:SHOWN]]
 
 
-def _feature(row: Mapping, sparse: Sparse, seconds: NDArray, design: Design) -> dict[str, object]:
+def _feature(row: Mapping, sparse: Sparse, seconds: NDArray, design: Design) -> dict[str, Any]:
     """Return what the page shows of one feature."""
     number = int(row["feature"])
     fires = activation_of(sparse, number)  # [N, S']
@@ -143,7 +145,7 @@ def other_moments(fires: NDArray) -> list[tuple[int, int]]:
     return [(int(clip), int(step)) for clip, step in picked]
 
 
-def _moment(fires: NDArray, seconds: NDArray, design: Design, clip: int, step: int) -> dict[str, object]:
+def _moment(fires: NDArray, seconds: NDArray, design: Design, clip: int, step: int) -> dict[str, Any]:
     at = float(seconds[step])
     return {
         "clip": clip,
