@@ -10,6 +10,6 @@ with log_to(snakemake.log[0]):
     samples = read_table(snakemake.input.samples)
     lease_gpu(snakemake.params.model["device"])
     model = load_model(**snakemake.params.model)
-    run = {name: snakemake.params[name] for name in ("folder", "training", "layers", "site", "guidance")}
+    run = {name: snakemake.params[name] for name in ("folder", "layers", "site", "guidance")}
     write_table(splice_table(model, samples, **run), snakemake.output.costs)
     write_table(known_rows(model, samples), snakemake.output.known)

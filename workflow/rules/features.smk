@@ -11,24 +11,26 @@ if not config["features"]["dictionaries"]:
     TRAINED_ON += ["delta", "gaussian", *["random_init"] * TWIN]
 
 
-rule twin:
-    """Replay all clips with random weights: what a model finds that has learned nothing."""
-    input:
-        checkpoint=CHECKPOINT_FILES,
-        samples=rules.gate.output.samples,
-    output:
-        directory("<results>/features/twin"),
-    conda:
-        "../../envs/generate.yaml"
-    resources:
-        **needs(mb=MODEL_MB, minutes=60),
-        gpu=1,
-    params:
-        model=LOADING | {"random_init": True},
-        capture={**STUDY.capture, "layers": STUDY.features.layers, "sites": [SITE]},
-        batch_size=16,
-    script:
-        "../../scripts/twin.py"
+if TWIN:
+
+    rule twin:
+        """Replay all clips with random weights: what a model finds that has learned nothing."""
+        input:
+            checkpoint=CHECKPOINT_FILES,
+            samples=rules.gate.output.samples,
+        output:
+            directory("<results>/features/twin"),
+        conda:
+            "../../envs/generate.yaml"
+        resources:
+            **needs(mb=MODEL_MB, minutes=60),
+            gpu=1,
+        params:
+            model=LOADING | {"random_init": True},
+            capture={**STUDY.capture, "layers": STUDY.features.layers, "sites": [SITE]},
+            batch_size=16,
+        script:
+            "../../scripts/twin.py"
 
 
 rule dictionaries:
@@ -53,7 +55,7 @@ rule dictionaries:
         n_seeds=config["features"]["seeds"],
         memory_gb=config["features"]["memory_gb"],
         device=LOADING["device"],
-        folder=f"{RESULTS}/features/dictionaries",
+        folder=dictionaries_made,
     script:
         "../../scripts/dictionaries.py"
 
@@ -75,7 +77,7 @@ rule encode:
         study=config["study"],
         site=SITE,
         training=STUDY.features.training,
-        folder=f"{RESULTS}/features/dictionaries",
+        folder=dictionaries_read,
     script:
         "../../scripts/encode.py"
 
@@ -97,7 +99,6 @@ rule splices:
     params:
         model=LOADING,
         folder=f"{RESULTS}/features/dictionaries",
-        training=STUDY.features.training,
         layers=STUDY.features.layers,
         site=SITE,
         guidance=config["generation"]["guidance"],

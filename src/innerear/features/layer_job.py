@@ -136,12 +136,23 @@ def train_layer(
     return found
 
 
+def trained_on(dictionaries: Mapping[str, Sequence[Dictionary]]) -> set[str]:
+    """Return the prompts that any of a layer's dictionaries were trained on."""
+    every = (one for seeds in dictionaries.values() for one in seeds)
+    return {prompt for one in every for prompt in one.metadata.get("training_prompts", ())}
+
+
 def dictionaries_of(
     clips: Clips, layer: int, settings: Mapping[str, Any], params: Any
 ) -> dict[str, list[Dictionary]]:
-    """Return a layer's dictionaries: those of ``params.given``, or newly trained ones where it is empty."""
+    """Return a layer's dictionaries: those of ``params.given``, or newly trained ones where it is empty.
+
+    Of given ones, `clips` then knows which of its prompts they were trained on.
+    """
     if params.given:
-        return load_layer(params.given, layer)
+        given = load_layer(params.given, layer)
+        clips.training = sorted(trained_on(given) & set(clips.prompts))
+        return given
     device = "cuda" if params.device != "cpu" and torch.cuda.is_available() else "cpu"
     return train_layer(
         clips, layer, settings, n_seeds=params.n_seeds, memory_gb=params.memory_gb, device=device
@@ -296,11 +307,8 @@ def encode_clips(
         one = dictionaries[RANDOM_INIT][0]
         which, sizes, _ = encode_layer(clips.twins, layer, {UNCOND: one}, **options)
         encoded[RANDOM_INIT] = which[:, 0], sizes[:, 0], one
-    trained_on = {
-        prompt for seeds in dictionaries.values() for prompt in seeds[0].metadata.get("training_prompts", ())
-    }
     coords: Coords = {"sample": np.asarray(ids, str)}
-    arrays: Arrays = {"training": (("sample",), np.isin(clips.prompts, list(trained_on)))}
+    arrays: Arrays = {"training": (("sample",), np.isin(clips.prompts, list(trained_on(dictionaries))))}
     for name, (which, sizes, one) in encoded.items():
         coords[f"latent_{name}"] = np.arange(one.n_latents, dtype=np.int32)
         means, rates = clip_means(which, sizes, one.n_latents)

@@ -9,7 +9,7 @@ import torch
 
 from innerear.errors import InputError
 from innerear.features.known import code_embeddings, recovered_atoms, summed_embeddings
-from innerear.features.layer_job import DELTA, UNCOND, load_layer
+from innerear.features.layer_job import DELTA, UNCOND, load_layer, trained_on
 from innerear.features.measures import Components, fvu, write_with
 from innerear.features.splice import cost_rows, edits, splice_costs, unigram_nats
 from innerear.features.tokens import layer_tokens
@@ -29,7 +29,6 @@ def splice_table(
     samples: pd.DataFrame,
     *,
     folder: str | PathLike,
-    training: Sequence[str],
     layers: Sequence[int],
     site: str,
     guidance: float | None,
@@ -39,6 +38,8 @@ def splice_table(
     One clip of each prompt that dictionaries were not trained on, at most `_CLIPS`, spread over them; all
     prompts where nothing is held out.
     """
+    dictionaries = {layer: load_layer(folder, layer) for layer in layers}
+    training = set().union(*map(trained_on, dictionaries.values()))
     seen = np.isin(samples["prompt_id"].tolist(), list(training))
     held = samples.iloc[np.flatnonzero(~seen if not seen.all() else seen)]
     chosen = held[~held["prompt_id"].duplicated()]
@@ -46,8 +47,7 @@ def splice_table(
     codes, timeline = _codes(chosen["stack"].tolist())
     others = samples.iloc[np.flatnonzero(seen)] if seen.any() else samples
     by_layer = {}
-    for layer in layers:
-        found = load_layer(folder, layer)
+    for layer, found in dictionaries.items():
         base = found[UNCOND][0]
         base.require_unseen([] if seen.all() else chosen["prompt_id"])
         tokens = layer_tokens(others["stack"].tolist(), layer, UNCOND, site=site)
