@@ -5,10 +5,11 @@ The rules stand only in studies that ask for them (`features.enabled`).
 
 FEATURE_LAYERS = [f"{layer:02d}" for layer in STUDY.features.layers]
 TWIN = config["features"]["twin"] and not config["features"]["dictionaries"] and not LOADING["random_init"]
-# What dictionaries are trained on; of finished ones, what is known to be there.
-TRAINED_ON = ["uncond"]
-if not config["features"]["dictionaries"]:
-    TRAINED_ON += ["delta", "gaussian", *["random_init"] * TWIN]
+# What dictionaries are trained on; of finished ones, what is there.
+TRAINED_ON = ["uncond", "delta", "gaussian", *["random_init"] * TWIN]
+if given := config["features"]["dictionaries"]:
+    folders = [Path(given), Path(given, "features/dictionaries")]
+    TRAINED_ON = ["uncond", *["delta"] * any(Path(one, "delta").is_dir() for one in folders)]
 
 
 if TWIN:

@@ -150,7 +150,9 @@ def dictionaries_of(
     Of given ones, `clips` then knows which of its prompts they were trained on.
     """
     if params.given:
-        given = load_layer(params.given, layer)
+        found = load_layer(params.given, layer)
+        # Controls that were trained elsewhere are none here.
+        given = {of: found[of] for of in (UNCOND, DELTA) if of in found}
         clips.training = sorted(trained_on(given) & set(clips.prompts))
         return given
     device = "cuda" if params.device != "cpu" and torch.cuda.is_available() else "cpu"
