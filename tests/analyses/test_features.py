@@ -7,10 +7,13 @@ from fakes import Stored, analysed, clustered, make_design, rows, sized
 
 from innerear.analyses import features
 from innerear.analyses.feature_probes import ACCURACY, accuracies
-from innerear.statistics.anova import Anova
+from innerear.analyses.feature_sound import SOUND, SOUND_BEYOND
+from innerear.pages.findings import Asked, findings
+from innerear.statistics.claims import ESTABLISHED, NOT_ESTABLISHED, SENTENCES
 from innerear.statistics.table import layer_map
 
 N_LATENTS, N_UNITS = 12, 6
+ASKED = Asked(primary=(), n_labels=4, n_templates=10)
 
 
 def fake(design, *, switched=0.0, held=6, noise=1.0, seed=0):
@@ -61,14 +64,16 @@ def test_a_switched_feature_is_found_and_named_and_no_other():
     assert own.loc[own["p_corrected"] <= 0.05, "feature"].tolist() == [3]
     assert own.loc[own["named"].astype(bool), "feature"].tolist() == [3]
     count = rows(table, statistic=features.NAMED).iloc[0]
-    assert count["estimate"] == 1 and "6 found by all seeds" in count["note"]
+    assert count["n_named"] == 1 and "6 found by all seeds" in count["note"]
+    assert count["feature"] == 3 and count["estimate"] < count["ci_hi"]
+    assert count["p_corrected"] == own.loc[own["feature"] == 3, "p_corrected"].item()
     others = rows(table, statistic=features.BY_FEATURE, kind=features.TWIN)
     assert (others["p_corrected"] > 0.05).all()
     assert own["n_prompts"].unique().tolist() == [24]
 
 
 def test_noise_keeps_the_family_wise_error():
-    wrong, n = 0, 100
+    wrong, n = np.zeros(2), 100
     for seed in range(n):
         design = sized(make_design(6, own_seeds=True), 99)
         gram, clips = fake(design, seed=seed)
@@ -77,9 +82,9 @@ def test_noise_keeps_the_family_wise_error():
             for one in features._cells(gram, clips, np.arange(design.n_samples))
             if one.kind == features.FEATURES
         ]
-        table, _ = features._by_feature(cells, Anova(design), None, "")
-        wrong += bool((table["p_corrected"] <= 0.05).any())
-    assert wrong <= 11  # of 100 at .05: twelve or more in 1 of 250
+        table, _ = features._by_feature(cells, design, [], "")
+        wrong += np.array([(table[name] <= 0.05).any() for name in ("p_corrected", "p_flip_corrected")])
+    assert (wrong <= 11).all()  # of 100 at .05: twelve or more in 1 of 250
 
 
 def test_nothing_held_out_gives_estimates_without_p():
@@ -87,7 +92,7 @@ def test_nothing_held_out_gives_estimates_without_p():
     own = rows(table, statistic=features.BY_FEATURE)
     assert own["p"].isna().all() and own["estimate"].notna().all()
     assert own["null"].str.contains("trained on all prompts").all()
-    assert rows(table, statistic=features.NAMED)["estimate"].tolist() == [0]
+    assert rows(table, statistic=features.NAMED)["n_named"].tolist() == [0]
 
 
 def test_sound_that_follows_a_feature_is_found_beyond_prompts():
@@ -96,7 +101,7 @@ def test_sound_that_follows_a_feature_is_found_beyond_prompts():
         return noise
 
     table = found(make_design(10, own_seeds=True), acoustics=follows)
-    beyond = rows(table, statistic=features.SOUND_BEYOND).set_index("sound")
+    beyond = rows(table, statistic=SOUND_BEYOND).set_index("sound")
     assert beyond.loc["m1", "feature"] == 5 and beyond.loc["m1", "p_corrected"] <= 0.05
     assert beyond.loc["m1", "estimate"] > 0.8
     assert (beyond.loc[["m0", "m2"], "p_corrected"] > 0.05).all()
@@ -111,17 +116,14 @@ def test_sound_that_goes_with_prompts_alone_is_not_beyond_them():
         return noise
 
     table = found(design, acoustics=of_prompts)
-    total, beyond = (
-        rows(table, statistic=one).set_index("sound").loc["m1"]
-        for one in (features.SOUND, features.SOUND_BEYOND)
-    )
+    total, beyond = (rows(table, statistic=one).set_index("sound").loc["m1"] for one in (SOUND, SOUND_BEYOND))
     assert total["estimate"] > 0.8
     assert beyond["p_corrected"] > 0.05
 
 
 def test_one_clip_a_prompt_says_why_nothing_is_beyond_it():
     table = found(make_design(10, 1))
-    beyond = rows(table, statistic=features.SOUND_BEYOND)
+    beyond = rows(table, statistic=SOUND_BEYOND)
     assert beyond["p"].isna().all() and beyond["null"].str.contains("one clip a prompt").all()
 
 
@@ -148,3 +150,46 @@ def test_probes_are_told_by_kind():
     }
     best = rows(table, kind=features.FEATURES, k_features=1)["estimate"].item()
     assert best > rows(table, kind=features.TWIN, k_features=1)["estimate"].item()
+
+
+def answers(design, **planted):
+    """The page's answers about features of a study."""
+    follows = planted.pop("acoustics", None)
+    table = found(design, acoustics=follows, **planted)
+    return findings({"features": table}, asked=ASKED).set_index("question")
+
+
+def test_a_switched_feature_is_established_by_both_p():
+    levels = answers(make_design(10, own_seeds=True), switched=12.0)["established"].to_list()
+    assert levels == [ESTABLISHED, ESTABLISHED, NOT_ESTABLISHED]
+
+
+def test_few_held_out_templates_establish_it_for_these_sentences():
+    page = answers(make_design(10, own_seeds=True), switched=12.0, held=4)
+    assert page["established"].to_list()[:2] == [SENTENCES] * 2
+    assert page["answer"].iloc[0].count("there are 4 templates") == 1
+
+
+def test_sound_that_follows_a_feature_is_established_by_both_p():
+    def follows(clips, noise):
+        noise[:, 1] = clips.read("mean_uncond")[:, 5]
+        return noise
+
+    page = answers(make_design(10, own_seeds=True), acoustics=follows, held=8)
+    assert page["established"].iloc[2] == ESTABLISHED
+    assert 0.8 < page["estimate"].iloc[2] <= page["ci_hi"].iloc[2]
+
+
+def test_a_study_with_shuffled_labels_establishes_nothing_and_bounds_it():
+    """The features of a study in which one differs, with the labels moved between prompts."""
+    design = make_design(10, own_seeds=True)
+    gram, clips = fake(design, switched=12.0)
+    shuffled = design.shuffled()
+    heard = sound(design, np.random.default_rng(9).normal(size=(design.n_samples, 3)))
+    how = {"clips": clips, "acoustics": heard, "n_permutations": 99, "n_bootstraps": 20}
+    result = analysed(features, gram, shuffled, **how)
+    table = layer_map(features, [result.table], [result.null])
+    page = findings({"features": table}, asked=ASKED)
+    assert (page["established"] == NOT_ESTABLISHED).all(), page["established"]
+    assert page["answer"].str.contains("An effect is at most").all()
+    assert (page["estimate"] < page["upper"]).all() and (page["upper"] < 1).all()

@@ -31,7 +31,14 @@ def page(tmp_path_factory):
     rng = np.random.default_rng(0)
     indices = np.tile(np.arange(3, dtype=np.uint16), (design.n_samples, 197, 1))
     common = {"statistic": BY_FEATURE, "kind": FEATURES, "branch": "uncond", "measure": "mean activation"}
-    common |= {"agree": 2.0, "of_templates": 2.0, "stable": True, "beyond_twin": True, "layer": 2}
+    common |= {
+        "k": 2.0,
+        "n_templates": 2.0,
+        "p_flip_corrected": np.nan,
+        "stable": True,
+        "beyond_twin": True,
+        "layer": 2,
+    }
     own = {"feature": range(3), "f": [1.0, 2.0, 3.0], "estimate": 0.5, "p_corrected": 0.5, "named": False}
     activations = {2: (indices, rng.exponential(size=indices.shape))}
     text = features_page(

@@ -34,7 +34,14 @@ def sparse(design, seed=0):
 
 def table(n=6, named=()):
     common = {"statistic": BY_FEATURE, "kind": FEATURES, "branch": "uncond", "measure": "mean activation"}
-    common |= {"agree": 3.0, "of_templates": 3.0, "stable": True, "beyond_twin": False, "layer": 2}
+    common |= {
+        "k": 3.0,
+        "n_templates": 3.0,
+        "p_flip_corrected": 0.25,
+        "stable": True,
+        "beyond_twin": False,
+        "layer": 2,
+    }
     own = {"feature": np.arange(n), "f": np.arange(n) + 1.0, "estimate": 0.5, "p_corrected": 0.5}
     return pd.DataFrame(own | common).assign(named=[i in named for i in range(n)])
 

@@ -5,20 +5,24 @@ beside the features of the model with random weights. A share of features that d
 these.
 """
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from scipy.special import fdtri
-from scipy.stats import false_discovery_control, rankdata
+from scipy.stats import false_discovery_control
 
 from innerear.analyses.feature_probes import probe_rows
+from innerear.analyses.feature_sound import SOUND_BEYOND, sound_rows
 from innerear.gram.reading import GramSource
 from innerear.statistics.anova import Anova
 from innerear.statistics.design import Design
 from innerear.statistics.finding import Finding
 from innerear.statistics.significance import ALPHA
-from innerear.statistics.table import INTERVAL, LayerResult, Maxima, blank, columns, record
+from innerear.statistics.table import INTERVAL, LayerResult, Maxima, blank, columns, record, record_flips
+from innerear.statistics.template_contrasts import label_contrasts, of_features
 
 MAP_COLUMNS = ("statistic", "kind")
 FAMILY = "layers × branches × {kind}"
@@ -26,17 +30,14 @@ FEATURES, TWIN, DIMENSIONS = "features", "features of the random twin", "dimensi
 BY_FEATURE = "prompt-mean ANOVA, ω²"
 BEYOND_CHANCE = "share past F's 5 % point"
 AGAINST = "share past F's 5 % point, features − {kind}"
-SOUND, SOUND_BEYOND = "largest rank correlation with sound", "the same, beyond prompt and seed"
-NAMED = "named features"
-#: a feature must fire in so many prompts to be compared with the sound
-FEWEST_PROMPTS = 5
-_SHUFFLES = 40  # of the study's streams of random numbers
+NAMED = "surest feature that may be named, ω²"
+FOUND, AGREE, BEYOND_TWIN = "found by all seeds", "agree in all templates", "beyond the twin"
 _NOTHING_HELD_OUT = (
     "none: dictionaries were trained on all prompts; add templates, or take finished dictionaries"
 )
 COLUMNS = columns(
     *("branch", "kind", "measure", "feature", "k_features", "sound", "statistic", *INTERVAL, "interval"),
-    *("f", "q", "agree", "of_templates", "stable", "twin_cosine", "beyond_twin", "named", "note"),
+    *("f", "q", "stable", "twin_cosine", "beyond_twin", "named", "n_named", "note"),
 )
 
 
@@ -64,34 +65,36 @@ def of_layer(gram: GramSource, design: Design, clips: GramSource, acoustics: pd.
     Rows by `statistic`:
 
     - *prompt-mean ANOVA, ω²*: each feature (kind ``features``: mean activation and firing rate in cond,
-    uncond and
-      delta), each dimension, and each feature of the random twin. `p_corrected` is max-T over the features,
-      branches and layers of a kind, `q` Benjamini & Hochberg's within layer, branch and measure. `agree`
-      counts the templates whose contrasts point where the others' mean does.
+      uncond and delta), each dimension, and each feature of the random twin. `p_corrected` is max-T over the
+      features, branches and layers of a kind, `p_flip_corrected` the same by sign flips of templates, `q`
+      Benjamini & Hochberg's within layer, branch and measure. Intervals are a jackknife over templates.
     - *share past F's 5 % point*, and the same of features less that of dimensions and of the twin, with a
-    jackknife
-      over templates.
+      jackknife over templates.
     - *accuracy of k …*: sparse probes, see `innerear.analyses.feature_probes`.
-    - *largest rank correlation with sound*: for each acoustic measure over the features of uncond that fire
-    in at
-      least `FEWEST_PROMPTS` prompts. *Beyond prompt and seed*: of what prompt and seed leave; clips are
-      permuted within prompts.
+    - correlations with sound: see `innerear.analyses.feature_sound`.
     """
     held = np.flatnonzero(~clips.read("training"))
     why_not = "" if len(held) else _NOTHING_HELD_OUT
     rows = held if len(held) else np.arange(design.n_samples)
     own = design.subset(rows)
     cells = _cells(gram, clips, rows)
-    anova, maxima = Anova(own), list[Maxima]()
-    tables = []
+    reason = why_not.removeprefix("none: ")
+    fewer = _without_a_template(own)
+    tables, maxima = [_shares(cells, own, fewer, why_not)], list[Maxima]()
     for kind in dict.fromkeys(one.kind for one in cells):
         of_kind = [one for one in cells if one.kind == kind]
-        table, found = _by_feature(of_kind, anova, clips if kind == FEATURES else None, why_not)
+        table, found = _by_feature(of_kind, own, fewer, reason)
+        if kind == FEATURES:
+            mine = (table["branch"] == "uncond").to_numpy()
+            for name in ("stable", "twin_cosine"):
+                table.loc[mine, name] = np.tile(
+                    clips.read(name), sum(one.branch == "uncond" for one in of_kind)
+                )
         tables.append(table)
         maxima += found
-    tables += [_shares(cells, own, why_not)]
+    mean, rate = (one.values for one in cells if (one.kind, one.branch) == (FEATURES, "uncond"))
     for more in (
-        _sound(cells, clips, acoustics, own, rows, why_not),
+        sound_rows(mean, rate, acoustics, own, reason),
         probe_rows(_for_probes(cells), own, why_not),
     ):
         tables.append(more[0])
@@ -118,41 +121,52 @@ def _cells(gram: GramSource, clips: GramSource, rows: np.ndarray) -> list[_Cells
     return found
 
 
+#: for each template: the samples of the others, and their design
+_Fewer = list[tuple[np.ndarray, Design]]
+
+
+def _without_a_template(design: Design) -> _Fewer:
+    """Leave out one template after the other; none of fewer than 3."""
+    found, template_of = [], design.block_of[design.prompt_of]
+    for block in range(design.n_blocks if design.blocked and design.n_blocks > 2 else 0):
+        kept = np.flatnonzero(template_of != block)
+        found.append((kept, design.subset(kept)))
+    return found
+
+
 def _by_feature(
-    cells: list[_Cells], anova: Anova, clips: GramSource | None, why_not: str
+    cells: list[_Cells], design: Design, fewer: _Fewer, why_not: str
 ) -> tuple[pd.DataFrame, list[Maxima]]:
-    """Test each feature of one kind."""
-    design, parts, null = anova.design, [], []
-    for one in cells:
-        means = one.values[design.rows].mean(axis=1)  # [P, F]
-        f, n = anova.f(means), means.shape[1]
-        effect = anova.between * (f - 1)
-        part = {
-            "branch": one.branch,
-            "kind": one.kind,
-            "measure": one.measure,
-            "feature": np.arange(n),
-            "f": f,
-            "estimate": effect / (effect + design.n_prompts),
-            "agree": _agreeing(means, anova) if design.blocked else np.full(n, np.nan),
-            "of_templates": design.n_blocks if design.blocked else np.nan,
-        }
-        if clips is not None and one.branch == "uncond":
-            part |= {"stable": clips.read("stable"), "twin_cosine": clips.read("twin_cosine")}
-        parts.append(pd.DataFrame(part))
-        null.append(anova.null(means))
-    table = blank(pd.concat(parts, ignore_index=True), design, statistic=BY_FEATURE)
-    observed = np.array(table["f"], float)
-    constant = [why_not or ("" if np.isfinite(f) else "none: equal in all clips") for f in observed]
-    if why_not:
-        observed = np.full(len(observed), np.nan)
+    """Test each feature of one kind, by permutations of labels and by sign flips of templates."""
+    values = np.hstack([one.values for one in cells])  # [N, cells × F]
+    sizes = [one.values.shape[1] for one in cells]
+    means, anova = values[design.rows].mean(axis=1), Anova(design)
+    f = anova.f(means)
+    estimate, left = anova.share(f), np.empty((len(fewer), len(f)))
+    for row, (kept, other) in zip(left, fewer, strict=True):
+        part = Anova(other)
+        row[:] = part.share(part.f(values[kept][other.rows].mean(axis=1)))
+    low, high, interval = _jackknife(estimate, left)
+    rows = {
+        "branch": np.repeat([one.branch for one in cells], sizes),
+        "kind": cells[0].kind,
+        "measure": np.repeat([one.measure for one in cells], sizes),
+        "feature": np.concatenate([np.arange(n) for n in sizes]),
+        **{"f": f, "estimate": estimate, "ci_lo": low, "ci_hi": high, "interval": interval},
+    }
+    table = blank(rows, design, statistic=BY_FEATURE)
+    every = np.arange(len(table))
+    constant = [why_not or ("" if np.isfinite(one) else "equal in all clips") for one in f]
+    observed = np.full(len(f), np.nan) if why_not else f
     family = f"{cells[0].kind} × branches of this layer"
-    reasons = [reason.removeprefix("none: ") for reason in constant]
-    maxima = record(
-        table, np.arange(len(table)), design, observed, np.hstack(null), family=family, why_not=reasons
-    )
-    for own in table.groupby(["branch", "measure"]).indices.values():
-        table.loc[own, "q"] = _q(np.array(table["p"], float)[own])
+    maxima = record(table, every, design, observed, anova.null(means), family=family, why_not=constant)
+    agreement = of_features(label_contrasts(design), means)  # [F, T, T]
+    # In units of what a feature varies between the labels of single templates, which no flip changes.
+    own = np.einsum("ftt->f", agreement)
+    agreement /= np.where((own > 0) & np.isfinite(observed), own, np.nan)[:, None, None]
+    maxima += record_flips(table, every, design, agreement, standardise=False)
+    for mine in table.groupby(["branch", "measure"]).indices.values():
+        table.loc[mine, "q"] = _q(table["p"].to_numpy(float)[mine])
     return table, maxima
 
 
@@ -164,32 +178,19 @@ def _q(p: np.ndarray) -> np.ndarray:
     return q
 
 
-def _agreeing(means: np.ndarray, anova: Anova) -> np.ndarray:
-    """Count the templates whose contrasts between labels point where those of the others do, [F]."""
-    design = anova.design
-    centred, labels = anova.remove @ means, anova.remove @ design.targets
-    contrasts = np.stack([labels[one].T @ centred[one] for one in design.members()])  # [T, Q, F]
-    others = contrasts.sum(axis=0) - contrasts
-    return (np.einsum("tqf,tqf->tf", contrasts, others) > 0).sum(axis=0)
-
-
-def _shares(cells: list[_Cells], design: Design, why_not: str) -> pd.DataFrame:
+def _shares(cells: list[_Cells], design: Design, fewer: _Fewer, why_not: str) -> pd.DataFrame:
     """Return shares of what differs by kind, and of features less the controls, with their intervals."""
     compared = [one for one in cells if one.measure != "firing rate"]
     whole = _share_past(compared, design)
-    parts = []
-    for block in range(design.n_blocks if design.blocked and design.n_blocks > 2 else 0):
-        kept = np.flatnonzero(design.block_of[design.prompt_of] != block)
-        fewer = [_Cells(one.kind, one.branch, one.measure, one.values[kept]) for one in compared]
-        parts.append(_share_past(fewer, design.subset(kept)))
-    boots = np.array(parts).reshape(len(parts), len(compared))
+    boots = np.full((len(fewer), len(compared)), np.nan)
+    for row, (kept, other) in zip(boots, fewer, strict=True):
+        row[:] = _share_past([replace(one, values=one.values[kept]) for one in compared], other)
     rows = []
 
-    def add(one: _Cells, statistic: str, estimate: float, of_parts: np.ndarray, note: str = "") -> None:
+    def add(one: _Cells, statistic: str, estimate: float, of_parts: np.ndarray) -> None:
         low, high, interval = _jackknife(estimate, of_parts)
         row = {"branch": one.branch, "kind": one.kind, "measure": one.measure, "statistic": statistic}
-        row |= {"estimate": estimate, "ci_lo": low, "ci_hi": high, "interval": interval, "note": note}
-        rows.append(row)
+        rows.append(row | {"estimate": estimate, "ci_lo": low, "ci_hi": high, "interval": interval})
 
     for i, one in enumerate(compared):
         add(one, BEYOND_CHANCE, whole[i], boots[:, i])
@@ -215,100 +216,19 @@ def _share_past(cells: list[_Cells], design: Design) -> np.ndarray:
     return np.array(shares)
 
 
-def _jackknife(estimate: float, parts: np.ndarray) -> tuple[float, float, str]:
-    """Return the interval of an estimate from its values without one template each."""
+def _jackknife(estimate: Any, parts: np.ndarray) -> tuple[Any, Any, str]:
+    """Return intervals of estimates from their values without one template each, [T] or [T, F]."""
     n = len(parts)
     if n < 3:
-        return np.nan, np.nan, "none: fewer than 3 templates to leave out"
-    error = np.sqrt((n - 1) / n * ((parts - parts.mean()) ** 2).sum())
+        nothing = np.full(np.shape(estimate), np.nan)
+        return nothing, nothing, "none: fewer than 3 templates to leave out"
+    error = np.sqrt((n - 1) / n * ((parts - parts.mean(axis=0)) ** 2).sum(axis=0))
     return estimate - 1.96 * error, estimate + 1.96 * error, f"95% by a jackknife over {n} templates"
 
 
 def _for_probes(cells: list[_Cells]) -> dict[str, np.ndarray]:
     """Return clip values in uncond by kind."""
     return {one.kind: one.values for one in cells if one.branch == "uncond" and one.measure != "firing rate"}
-
-
-def _sound(
-    cells: list[_Cells],
-    clips: GramSource,
-    acoustics: pd.DataFrame,
-    design: Design,
-    rows: np.ndarray,
-    why_not: str,
-) -> tuple[pd.DataFrame, list[Maxima]]:
-    """Correlate ranks of features with ranks of acoustic measures, in all and beyond prompt and seed."""
-    wide = acoustics.pivot(index="sample_id", columns="feature", values="value")
-    wide = wide.reindex(design.samples["sample_id"]).dropna(axis=1)
-    wide = wide.loc[:, wide.nunique() > 1]
-    found = [one for one in cells if (one.kind, one.branch) == (FEATURES, "uncond")]
-    mean, rate = (one.values for one in found)
-    fires = (rate[design.rows].mean(axis=1) > 0).sum(axis=0) >= min(FEWEST_PROMPTS, design.n_prompts)
-    numbers = np.flatnonzero(fires & (mean.std(axis=0) > 0))
-    if not len(numbers) or wide.empty:
-        return pd.DataFrame(), []
-    x, y = rankdata(mean[:, numbers], axis=0), rankdata(wide.to_numpy(float), axis=0)
-    rest, shuffles = _beyond(design), _within_prompts(design)
-    total = np.eye(len(x)) - 1 / len(x)
-    nothing = "" if len(design.seeds) > 1 else "one clip a prompt: nothing is left beyond the prompt"
-    tables, maxima = [], []
-    for statistic, remove, orders, of_null in (
-        (SOUND, total, design.permutations(), f"{design.label}s"),
-        (SOUND_BEYOND, rest, shuffles, "clips"),
-    ):
-        reason = why_not.removeprefix("none: ") or (nothing if statistic == SOUND_BEYOND else "")
-        correlations = _correlations(x, y, remove)  # [F, A]
-        best = np.abs(correlations).argmax(axis=0)
-        signed = correlations[best, np.arange(y.shape[1])]
-        values = {"sound": wide.columns, "feature": numbers[best], "estimate": signed}
-        fixed = {"branch": "uncond", "kind": FEATURES, "measure": "mean activation", "statistic": statistic}
-        table = blank(pd.DataFrame(values | fixed), design)
-        if reason:
-            table["null"] = f"none: {reason}"
-            tables.append(table)
-            continue
-        null = np.stack([np.abs(_correlations(x[order], y, remove)).max(axis=0) for order in orders])
-        family = "features × acoustic measures of this layer"
-        maxima += record(
-            table,
-            np.arange(len(table)),
-            design,
-            np.abs(signed),
-            null,
-            family=family,
-            moved=of_null,
-            standardise=False,
-        )
-        if statistic == SOUND_BEYOND:
-            table["null"] = "clips permuted within prompts"
-        tables.append(table)
-    return pd.concat(tables, ignore_index=True), maxima
-
-
-def _correlations(x: np.ndarray, y: np.ndarray, remove: np.ndarray) -> np.ndarray:
-    """Return correlations [F, A] of what a projector [N, N] leaves of x [N, F] and y [N, A]; else 0."""
-    left, right = remove @ x, remove @ y
-    sizes = np.outer(np.linalg.norm(left, axis=0), np.linalg.norm(right, axis=0))
-    return np.divide(left.T @ right, sizes, out=np.zeros_like(sizes), where=sizes > 1e-9)
-
-
-def _beyond(design: Design) -> np.ndarray:
-    """Return the projector [N, N] that takes out prompts, and seeds within templates."""
-    prompts = np.equal.outer(design.prompt_of, np.arange(design.n_prompts))
-    group = design.block_of[design.prompt_of] * len(design.seeds) + design.seed_of
-    both = np.hstack([prompts, np.equal.outer(group, np.unique(group))]).astype(float)
-    vectors, sizes, _ = np.linalg.svd(both, full_matrices=False)
-    basis = vectors[:, sizes > 1e-9 * sizes[0]]
-    return np.eye(design.n_samples) - basis @ basis.T
-
-
-def _within_prompts(design: Design) -> np.ndarray:
-    """Draw permutations [m, N] of the clips of each prompt by itself."""
-    rng = np.random.default_rng(design.stream(_SHUFFLES))
-    order = np.empty((design.n_permutations, design.n_samples), np.intp)
-    for clips in design.rows:
-        order[:, clips] = rng.permuted(np.tile(clips, (len(order), 1)), axis=1)
-    return order
 
 
 def finish(table: pd.DataFrame) -> pd.DataFrame:
@@ -318,51 +238,78 @@ def finish(table: pd.DataFrame) -> pd.DataFrame:
     templates agree in its direction, and no feature of the random twin in its layer differs as much.
     """
     rows = (table["statistic"] == BY_FEATURE) & (table["measure"] != "firing rate")
-    mine = rows & (table["kind"] == FEATURES) & (table["branch"] == "uncond")
+    mine = np.array(rows & (table["kind"] == FEATURES) & (table["branch"] == "uncond"), bool)
     of_twin = np.array(rows & (table["kind"] == TWIN), bool)
-    f, layers = np.array(table["f"], float), np.array(table["layer"], int)
+    f, layers = table["f"].to_numpy(float), table["layer"].to_numpy(int)
     # Without a twin nothing is beyond it.
     highest = {n: np.max(f[of_twin & (layers == n)], initial=-np.inf) for n in np.unique(layers)}
     strongest = np.array([highest[n] if of_twin.any() else np.inf for n in layers])
-    beyond = table["f"] > strongest
     conditions = {
-        "found by all seeds": table["stable"].astype("boolean").fillna(False).astype(bool),
-        "past max-T": table["p_corrected"] <= ALPHA,
-        "agree in all templates": table["agree"] == table["of_templates"],
-        "beyond the twin": beyond,
+        FOUND: np.array([str(one) in ("True", "1", "1.0") for one in table["stable"]]),
+        "past max-T": table["p_corrected"].to_numpy(float) <= ALPHA,
+        AGREE: table["k"].to_numpy(float) == table["n_templates"].to_numpy(float),
+        BEYOND_TWIN: f > strongest,
     }
-    table = table.assign(
-        beyond_twin=beyond.where(mine), named=np.logical_and.reduce([*conditions.values(), mine])
-    )
-    counts = []
-    for _, own in table[mine].groupby("layer"):
-        met = ", ".join(f"{met.reindex(own.index).sum()} {what}" for what, met in conditions.items())
-        first = own.iloc[0].to_dict()
-        count = {name: first[name] for name in ("model", "layer", "branch", "kind", "n_prompts")}
-        count |= {"statistic": NAMED, "estimate": own["named"].sum(), "note": f"of {len(own)}: {met}"}
-        counts.append(count | {"null": "none: a count of features, each of which is tested"})
-    return pd.concat([table, pd.DataFrame(counts)], ignore_index=True).reindex(columns=table.columns)
+    named = np.logical_and.reduce([*conditions.values(), mine])
+    beyond = pd.Series(conditions[BEYOND_TWIN], table.index).where(mine)
+    table = table.assign(beyond_twin=beyond, named=named)
+    surest = []
+    for layer in np.unique(layers[mine]):
+        own = np.flatnonzero(mine & (layers == layer))
+        of_layer = {name: met[own] for name, met in conditions.items()}
+        surest.append(_surest(table.iloc[own], of_layer))
+    return pd.concat([table, pd.DataFrame(surest)], ignore_index=True).reindex(columns=table.columns)
 
 
+def _surest(own: pd.DataFrame, conditions: Mapping[str, np.ndarray]) -> dict[str, object]:
+    """Return the row of a layer on its surest feature that may be named.
+
+    Of the features that all seeds find, those that also meet what is not tested are asked for the least p.
+    If there are none, the strongest that all seeds find stands there, with p 1. The interval ends where the
+    highest of theirs does: none of them has a larger effect.
+    """
+    found = conditions[FOUND]
+    may = found & conditions[AGREE] & conditions[BEYOND_TWIN]
+    p, p_flip, f = (own[name].to_numpy(float) for name in ("p_corrected", "p_flip_corrected", "f"))
+    order = np.lexsort((-f, p_flip, p, ~may, ~found))
+    best = int(order[0])
+    row = own.iloc[best].to_dict() | {"statistic": NAMED, "n_named": own["named"].sum()}
+    met = ", ".join(f"{one.sum()} {what}" for what, one in conditions.items())
+    row["note"] = f"{row['n_named']} named of {len(own)}: {met}"
+    if not may[best]:
+        row |= dict.fromkeys(("p", "p_flip"), np.nan)
+        row |= dict.fromkeys(("p_corrected", "p_flip_corrected"), 1.0 if np.isfinite(p).any() else np.nan)
+    if found.any():
+        row |= {"ci_lo": own["ci_lo"].to_numpy(float)[found].max()}
+        row |= {"ci_hi": own["ci_hi"].to_numpy(float)[found].max()}
+    return row
+
+
+_OF_VARIANCE = "share of what prompts of a template differ by, which labels explain; 0 without an effect"
 FINDINGS = (
     Finding(
         "Do sparse features differ between {contrasts}, on templates that no dictionary was trained on?",
-        "Yes: most surely feature {feature:.0f} of {branch}, layer {layer} (ω² {estimate:.2f}).",
+        "Yes, of the features of all layers some do: in the surest, labels explain {effect}.",
         {"statistic": BY_FEATURE, "kind": FEATURES, "branch": "uncond"},
         "features",
         aside="Single dimensions, and features of random weights, may differ as well: see the figure.",
+        meaning=_OF_VARIANCE,
     ),
     Finding(
         "Are there features that all seeds find, that hold in all templates, and that the random twin lacks?",
-        "{estimate:.0f} at most, in layer {layer} ({note}).",
-        {"statistic": NAMED},
+        "Yes, over all layers: in the surest of them labels explain {effect}.",
+        {"statistic": NAMED, "kind": FEATURES},
         "features",
-        tested=False,
+        aside="Another basis may tell {contrasts} apart as well: see the figure.",
+        meaning=_OF_VARIANCE,
     ),
     Finding(
         "Do features follow the sound beyond prompt and seed?",
-        "Yes: most surely {sound} and feature {feature:.0f} in layer {layer} (correlation {estimate:.2f}).",
-        {"statistic": SOUND_BEYOND},
+        "Yes, over all layers: the surest with {effect}.",
+        {"statistic": SOUND_BEYOND, "kind": FEATURES},
         "features",
+        unit="r",
+        signed=True,
+        meaning="correlation of ranks of a feature and of an acoustic measure, of what prompt and seed leave",
     ),
 )

@@ -88,7 +88,11 @@ def _feature(row: Mapping, sparse: Sparse, seconds: NDArray, design: Design) -> 
         ("fires in", f"{density:.1%} of steps, {int((fires > 0).any(axis=1).sum())} clips"),
         ("ω² of clip means", f"{row['estimate']:.2f}"),
         ("p by max-T", "none" if np.isnan(row["p_corrected"]) else f"{row['p_corrected']:.3g}"),
-        ("templates agree", f"{row['agree']:.0f} of {row['of_templates']:.0f}" if row["agree"] >= 0 else "–"),
+        (
+            "p by sign flips",
+            "none" if np.isnan(row["p_flip_corrected"]) else f"{row['p_flip_corrected']:.3g}",
+        ),
+        ("templates agree", f"{row['k']:.0f} of {row['n_templates']:.0f}" if row["k"] >= 0 else "–"),
         ("found by all seeds", "yes" if str(row["stable"]) in ("True", "1.0", "1") else "no"),
         ("beyond random weights", "yes" if str(row["beyond_twin"]) in ("True", "1.0", "1") else "no"),
     ]
@@ -104,6 +108,10 @@ def _feature(row: Mapping, sparse: Sparse, seconds: NDArray, design: Design) -> 
         "curves": _curves(fires, design),
         "moments": moments,
     }
+
+
+def _p(value: float) -> str:
+    return "none" if np.isnan(value) else f"{value:.3g}"
 
 
 def activation_of(sparse: Sparse, latent: int) -> NDArray:
