@@ -46,6 +46,7 @@ rule checklist:
 rule findings:
     """Answer the study's questions on one page: what is established, and what is not."""
     input:
+        **({"features": rules.features_map.output[0]} if FEATURE_LAYERS else {}),
         # The page answers in this order.
         audio_check=rules.audio_check.output.effects,
         discriminability=rules.discriminability_map.output[0],
