@@ -5,6 +5,8 @@ The rules stand only in studies that ask for them (`features.enabled`).
 
 FEATURE_LAYERS = [f"{layer:02d}" for layer in STUDY.features.layers]
 TWIN = config["features"]["twin"] and not config["features"]["dictionaries"] and not LOADING["random_init"]
+# float32 states of a layer, which training keeps up to memory_gb.
+LAYER_GB = min(config["features"]["memory_gb"], 2 * SIZE.n_samples * SIZE.stack_bytes / SIZE.n_layers / 2**30)
 # What dictionaries are trained on; of finished ones, what is there.
 TRAINED_ON = ["uncond", "delta", "gaussian", *["random_init"] * TWIN]
 if given := config["features"]["dictionaries"]:
@@ -45,7 +47,7 @@ rule dictionaries:
     conda:
         "../../envs/generate.yaml"
     resources:
-        **needs(mb=3000 + 2000 * config["features"]["memory_gb"], minutes=240),
+        **needs(mb=2500 + 2000 * LAYER_GB, minutes=240),
         gpu=1,
     params:
         study=config["study"],
