@@ -117,8 +117,8 @@ class _Models:
         self.targets, self.design, self.folds = targets, design, design.folds()
         self.labels = design.covariates  # [N, Q]
         kernels = self.labels @ self.labels.T, sound @ sound.T
-        self.label, self.alone = (DualRidge(joined_kernel(one), self.folds, design) for one in kernels)
-        self.both = DualRidge(joined_kernel(*kernels), self.folds, design)
+        self.label, self.alone = (DualRidge(joined_kernel(one), self.folds) for one in kernels)
+        self.both = DualRidge(joined_kernel(*kernels), self.folds)
         self.contrasts = {
             LABEL: label_contrasts(design).swapaxes(0, 1),  # [Q, T, P]
             SOUND: covariances(prompt_means(sound, design), design),  # [F, T, P]
@@ -183,7 +183,8 @@ class _Models:
         """R² of each dimension of the states [N, D], observed and permuted, [1 + m, D]."""
         every = np.concatenate([np.arange(len(states))[None], self.table])  # [1 + m, N]
         errors, base = np.zeros((2, len(every), states.shape[1]))
-        for number, (outer, alone) in enumerate(zip(self.alone.outer, self.alone.base, strict=True)):
+        for number, fold in enumerate(self.folds):
+            outer, alone = self.alone.outer[:, fold.test], self.alone.base[fold.test]
             for penalty in np.unique(chosen[number]):
                 rows = np.flatnonzero(chosen[number] == penalty)
                 for some in pieces(len(rows), states.size, _AT_ONCE):
@@ -202,8 +203,8 @@ def _moved(gram: np.ndarray, table: np.ndarray) -> np.ndarray:
 def _errors_by_sample(ridge: DualRidge, values: np.ndarray, chosen: np.ndarray) -> np.ndarray:
     """Squared held-out errors of each sample [N], over the columns of values [N, columns]."""
     errors = np.zeros(len(values))
-    for fold, outer, number in zip(ridge.folds, ridge.outer, chosen, strict=True):
-        errors[fold.test] = ((outer[number] @ values) ** 2).sum(axis=1)
+    for fold, number in zip(ridge.folds, chosen, strict=True):
+        errors[fold.test] = ((ridge.outer[number, fold.test] @ values) ** 2).sum(axis=1)
     return errors
 
 
