@@ -156,11 +156,11 @@ def _by_kind(sides: Sequence[Mapping[str, tuple[np.ndarray, ...]]]) -> list[tupl
 
 
 def _weights(design: Design) -> np.ndarray:
-    """Weights [m, pairs] of pairs of prompts in every resample of templates or prompts."""
+    """Weights, float32 [m, pairs], of pairs of prompts in every resample of templates or prompts."""
     bootstraps = design.bootstraps()
     unit_of = bootstraps.unit_of[design.rows[:, 0]]
     p, q = np.triu_indices(design.n_prompts, 1)
-    return shared_once(bootstraps.units, unit_of[p], unit_of[q])
+    return shared_once(bootstraps.units, unit_of[p], unit_of[q]).astype(np.float32)
 
 
 def _compare(

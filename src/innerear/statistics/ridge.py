@@ -92,7 +92,11 @@ class DualRidge:
         chosen, errors = self._penalties(missed, valid), np.empty_like(targets)
         for fold, of_columns in zip(self.folds, chosen, strict=True):
             errors[fold.test] = np.take_along_axis(missed[:, fold.test], of_columns[None, None], axis=0)[0]
-        return errors**2 * valid, (self.base @ targets) ** 2 * valid
+        base, total = np.empty_like(targets), targets.sum(axis=0)
+        for fold in self.folds:
+            tested = targets[fold.test]
+            base[fold.test] = tested - (total - tested.sum(axis=0)) / len(fold.train)
+        return errors**2 * valid, base**2 * valid
 
     def _penalties(self, missed: np.ndarray, valid: np.ndarray) -> np.ndarray:
         """Number of the penalty with the least error within the training set, int [folds, columns].
@@ -115,40 +119,55 @@ class DualRidge:
     def joint(self, grams: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Sum squared held-out errors over samples and targets, with one penalty for all targets.
 
-        `grams` are float32 [m, N, N] inner products of the samples' targets, Y Yᵀ, in m permutations: the
-        squared error of operator A is tr(A Y Yᵀ Aᵀ), so Y itself is not needed. Return the errors of ridge
-        and of the covariates alone, both [m], and the numbers of the penalties, int [folds, m].
+        `grams` are float32 [m, pairs], the values (`packed`) of the inner products of the samples' targets,
+        Y Yᵀ, in m permutations: the squared error of operator A is tr(A Y Yᵀ Aᵀ), so Y itself is not needed.
+        Return the errors of ridge and of the mean of the training samples, both [m], and the numbers of the
+        penalties, int [folds, m].
         """
-        flat = grams.reshape(len(grams), -1)
-        errors, base = np.zeros((2, len(grams)))
-        chosen = np.empty((len(self.folds), len(grams)), int)
-        for number, forms in enumerate(self._forms):
-            every = flat @ forms  # [m, 1 + 2 * penalties]
-            inner, outer = np.split(every[:, 1:], 2, axis=1)
-            chosen[number] = inner.argmin(axis=1)
-            errors += np.take_along_axis(outer, chosen[number][:, None], axis=1)[:, 0]
-            base += every[:, 0]
-        return errors, base, chosen
+        every = (grams @ self._forms).reshape(len(grams), len(self.folds), -1)
+        inner, outer = np.split(every[..., 1:], 2, axis=-1)
+        chosen = inner.argmin(axis=-1)
+        errors = np.take_along_axis(outer, chosen[..., None], axis=-1)[..., 0].sum(axis=1, dtype=float)
+        return errors, every[..., 0].sum(axis=1, dtype=float), chosen.T
 
     @cached_property
-    def _forms(self) -> list[np.ndarray]:
-        """Squares Aᵀ A of each fold's operators, [N * N, 1 + 2 * penalties]: base, inner, outer."""
-        shape = (len(self.folds), *self.outer.shape)
-        within = np.zeros(shape, np.float32)
+    def _forms(self) -> np.ndarray:
+        """Squares Aᵀ A of each fold's operators, `packed`, [pairs, folds * (1 + 2 * penalties)].
+
+        Of each fold base, then inner, then outer. A pair of two samples stands for two.
+        """
+        n, n_penalties = len(self.base), len(PENALTIES)
+        forms = np.empty((len(self.folds), 1 + 2 * n_penalties, n * (n + 1) // 2), np.float32)
+        twice = 2 - packed(np.eye(n, dtype=np.float32))
+        inner = [np.zeros((n_penalties, n, n), np.float32) for _ in self.folds] if self.pairs else []
         for f, g, without_both in self.pairs:
             first, second = self.folds[f].test, self.folds[g].test
             missed = without_both @ self.outer[:, np.concatenate([first, second])]
             for fold, one in ((g, missed[:, : len(first)]), (f, missed[:, len(first) :])):
-                within[fold] += one.swapaxes(1, 2) @ one
-        if not self.pairs:  # the least error is that of the penalty 1
-            others = (np.arange(len(PENALTIES)) != _DEFAULT)[:, None, None]
-            within += others * np.eye(shape[-1], dtype=np.float32)
-        forms = []
+                inner[fold] += one.swapaxes(1, 2) @ one
         for number, fold in enumerate(self.folds):
             alone, outer = self.base[fold.test], self.outer[:, fold.test]
-            squares = np.concatenate([(alone.T @ alone)[None], within[number], outer.swapaxes(1, 2) @ outer])
-            forms.append(np.ascontiguousarray(squares.reshape(len(squares), -1).T))
-        return forms
+            forms[number, 0] = packed(alone.T @ alone)
+            forms[number, 1 + n_penalties :] = packed(outer.swapaxes(1, 2) @ outer)
+            if inner:
+                forms[number, 1 : 1 + n_penalties] = packed(inner[number])
+            else:  # the least error is that of the penalty 1
+                others = (np.arange(n_penalties) != _DEFAULT)[:, None]
+                forms[number, 1 : 1 + n_penalties] = others * packed(np.eye(n, dtype=np.float32))
+        forms *= twice
+        return np.ascontiguousarray(forms.reshape(-1, forms.shape[-1]).T)
+
+
+def packed(matrices: np.ndarray) -> np.ndarray:
+    """Return the values [..., pairs] of symmetric matrices [..., N, N] for i ≤ j.
+
+    Examples
+    --------
+    >>> packed(np.array([[1, 2], [2, 3]])).tolist()
+    [1, 2, 3]
+    """
+    i, j = np.triu_indices(matrices.shape[-1])
+    return matrices[..., i, j]
 
 
 def errors_of_covariates(
