@@ -232,7 +232,7 @@ def _read(
     """Read the states of the steps after which the window's frames are whole, [N, C, frames, D]."""
     written = np.where(timeline.reread[:, -1], -1, timeline.frames[:, -1])  # [S] by their last codebook
     steps = [int(np.flatnonzero(written == frame)[0]) for frame in range(window.start, window.stop)]
-    parts = []
+    kept = np.empty((0,))
     for i in range(n_samples):
         states = read(i)
         if states.shape[:2] != (len(branches), timeline.n_steps):
@@ -240,8 +240,10 @@ def _read(
                 f"sample {i} has {states.shape[:2]} branches × steps, expected "
                 f"{(len(branches), timeline.n_steps)}: were sound and states made together?"
             )
-        parts.append(states[:, steps])
-    return np.stack(parts)
+        if not i:
+            kept = np.empty((n_samples, len(branches), len(steps), states.shape[-1]), states.dtype)
+        kept[i] = states[:, steps]
+    return kept
 
 
 def _lagged(values: np.ndarray, window: _Window, lags: np.ndarray) -> np.ndarray:
