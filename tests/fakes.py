@@ -108,6 +108,18 @@ def clustered(design, shape, within, rng):
     return prompt[design.prompt_of] + np.sqrt(1 - within) * rng.normal(size=(design.n_samples, *shape))
 
 
+def strata_of(design):
+    """The stratum 1 … 5 (`STRATA`) of each pair of samples, int [N, N]; 0 for prompts of one template."""
+    label, seed, prompt = (
+        np.equal.outer(one, one) for one in (design.labels, design.seed_names, design.prompt_of)
+    )
+    unit = design.unit_of[design.prompt_of]
+    strata = np.where(label, 2, 4) + ~seed
+    strata[np.equal.outer(unit, unit)] = 0
+    strata[prompt & ~seed] = 1
+    return strata
+
+
 def centred(x):
     """Features [N, D] about their mean over samples."""
     return x - x.mean(axis=0)

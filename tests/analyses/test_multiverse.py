@@ -27,6 +27,18 @@ def test_a_planted_effect_shows_under_every_choice_in_its_branch_alone():
     assert (rows(table, branch="cond")["p_corrected"] > 0.05).all()
 
 
+def test_flips_are_of_distances_and_find_the_planted_effect():
+    """Six templates reach p = 1 / 32, however large the effect."""
+    table = result(2).table
+    tested = table[table["p_flip"].notna()]
+    assert set(tested["statistic"]) == {multiverse.DISTANCE}
+    planted = rows(tested, branch="uncond")
+    assert (planted["p_flip"] == 1 / 32).all()
+    assert (planted["k"] == 6).all()
+    assert (rows(tested, branch="cond")["p_flip_corrected"] > 0.05).all()
+    assert table.loc[table["statistic"] != multiverse.DISTANCE, "k"].isna().all()
+
+
 def test_noise_keeps_its_level():
     """Max-T over all choices: in a twentieth of studies one of them is significant."""
     found = sum(
@@ -38,12 +50,13 @@ def test_noise_keeps_its_level():
 def test_distance_and_cosine_are_what_they_say():
     states = np.random.default_rng(0).normal(size=(DESIGN.n_prompts, 8))
     unit = states / np.linalg.norm(states, axis=1, keepdims=True)
-    first = DESIGN.rows[:, 0]
-    apart = DESIGN.exchangeable_pairs()[np.ix_(first, first)]
+    apart = np.not_equal.outer(DESIGN.block_of, DESIGN.block_of)
     same = np.equal.outer(DESIGN.prompt_labels, DESIGN.prompt_labels)
     cosines = unit @ unit.T
     expected = cosines[apart & same].mean() - cosines[apart & ~same].mean()
-    assert multiverse._Forms(DESIGN).values(states, multiverse.COSINE)[0] == pytest.approx(expected)
+    assert multiverse._Forms(DESIGN.of_prompts()).values(states, multiverse.COSINE)[0] == pytest.approx(
+        expected
+    )
 
 
 def test_layernorm_undoes_a_gain_of_each_state():

@@ -6,7 +6,7 @@ import fakes
 import numpy as np
 import pandas as pd
 import pytest
-from fakes import EMOTIONS, analysed, rows
+from fakes import EMOTIONS, analysed, rows, strata_of
 from scipy.stats import binom
 
 from innerear.analyses import similarity
@@ -71,7 +71,7 @@ def unit_vectors(design, gram, window, of):
 
 def test_strata_equal_the_means_of_pairs(planted):
     design, gram, result = planted
-    strata, names = design.strata(), list(STRATA.values())
+    strata, names = strata_of(design), list(STRATA.values())
     table = rows(result.table, branch="uncond", measure="centred", window="whole").set_index("statistic")
     unit = unit_vectors(design, gram, 0, np.zeros(design.n_samples))
     of = {k: (unit @ unit.T)[strata == k].mean() for k in STRATA}
@@ -93,7 +93,7 @@ def test_permutation_p_equals_relabelling_by_hand(planted):
 
     def effect(labels):
         relabelled = Design(design.samples.assign(emotion=labels))
-        strata = relabelled.strata()
+        strata = strata_of(relabelled)
         return cosines[strata == 3].mean() - cosines[strata == 5].mean()
 
     null = np.array([effect(design.labels[row]) for row in design.permutations(199)])
@@ -105,7 +105,7 @@ def test_permutation_p_equals_relabelling_by_hand(planted):
 def test_interval_of_a_stratum_equals_resampling_templates_by_hand(planted):
     design, gram, result = planted
     unit = unit_vectors(design, gram, 0, np.zeros(design.n_samples))
-    cosines, strata, template = unit @ unit.T, design.strata(), design.block_of[design.prompt_of]
+    cosines, strata, template = unit @ unit.T, strata_of(design), design.block_of[design.prompt_of]
     means = []
     for counts in design.bootstraps(200).units:
         weights = counts[template][:, None] * counts[template] * (strata == 5)

@@ -45,12 +45,12 @@ def test_equals_fitting_fold_by_fold():
     design, rng = make_design(), np.random.default_rng(1)
     x = rng.normal(size=(design.n_samples, 5)) + 3
     y = x @ rng.normal(size=5) + rng.normal(size=design.n_samples)
-    errors = base = 0.0
+    scale, errors, base = ((x - x.mean(axis=0)) ** 2).sum() / len(x), 0.0, 0.0
 
     def fit(train, test, penalty):
         mean, level = x[train].mean(axis=0), y[train].mean()
         kernel = (x[train] - mean) @ (x[train] - mean).T
-        model = KernelRidge(alpha=penalty * np.trace(kernel) / len(train), kernel="precomputed")
+        model = KernelRidge(alpha=penalty * scale, kernel="precomputed")
         model.fit(kernel, y[train] - level)
         return ((model.predict((x[test] - mean) @ (x[train] - mean).T) + level - y[test]) ** 2).sum()
 

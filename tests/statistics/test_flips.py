@@ -139,3 +139,22 @@ def test_a_cell_without_contrasts_is_not_tested():
     record_flips(table, np.arange(3), design, contrasts)
     assert table["p_flip"].isna().tolist() == table["k"].isna().tolist() == [False, True, False]
     assert isinstance(table, pd.DataFrame)
+
+
+@pytest.mark.parametrize("standardise", [True, False])
+def test_p_of_flips_does_not_depend_on_the_unit(standardise):
+    """A share of a millionth is as sure as one of a half, alone, in its family, and over layers."""
+    design, rng = sized(make_design(8)), np.random.default_rng(5)
+    contrasts = rng.normal(size=(3, 8, 6)) + np.array([2, 0.5, 0])[:, None, None]
+    contrasts = contrasts @ contrasts.swapaxes(1, 2)
+    found = []
+    for unit in (1.0, 1e-9):
+        table = blank({"branch": ["cond"] * 3}, design, estimate=0.0, score=np.nan)
+        maxima = record_flips(table, np.arange(3), design, unit * contrasts, standardise=standardise)
+        hashes = design.permutation_hash(), design.flip_hash()
+        null = null_table(maxima, hashes[0], ["branch"], design.n_permutations, hashes[1])
+        found.append((table, correct_over([table], [null], ["branch"], "layers")))
+    for one, same in zip(*found, strict=True):
+        np.testing.assert_array_equal(one["p_flip"], same["p_flip"])
+        np.testing.assert_array_equal(one["p_flip_corrected"], same["p_flip_corrected"])
+    assert found[1][0]["p_flip"][0] == design.smallest_flip_p()

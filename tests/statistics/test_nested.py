@@ -26,10 +26,10 @@ def test_a_label_that_predicts_badly_is_no_merit_of_the_measurements():
     total = errors_of_covariates(folds, states).sum(axis=0)
     by_label = errors_of_covariates(folds, states, labels).sum(axis=0)
     valid = np.ones_like(states)
-    both = DualRidge(sound @ sound.T, folds, design, labels).errors(states, valid)[0].sum(axis=0)
+    both = errors_of_covariates(folds, states, np.c_[labels, states]).sum(axis=0)
     assert (r2(both, total) - r2(by_label, total)).item() > 1
-    ridge = DualRidge(joined_kernel(labels @ labels.T), folds, design)
-    joint = DualRidge(joined_kernel(labels @ labels.T, sound @ sound.T), folds, design)
+    ridge = DualRidge(joined_kernel(labels @ labels.T), folds)
+    joint = DualRidge(joined_kernel(labels @ labels.T, sound @ sound.T), folds)
     label, both = (one.errors(states, valid)[0].sum(axis=0) for one in (ridge, joint))
     assert 0.5 < share_of_the_rest(label, both, total).item() <= 1
     # A penalty keeps the label near the mean.

@@ -5,7 +5,7 @@ from functools import partial
 import fakes
 import numpy as np
 import pytest
-from fakes import EMOTIONS
+from fakes import EMOTIONS, strata_of
 
 from innerear.statistics.design import Design
 
@@ -37,7 +37,7 @@ def test_bootstraps_without_templates_keep_every_label():
 def test_pairs_weigh_what_they_share_once(templates):
     """Build each resample copy by copy, and count the pairs within copies of what is shared."""
     design = Design(sheet(3, n_seeds=3, emotions=("happy", "sad"), templates=templates))
-    bootstraps, strata = design.bootstraps(20), np.triu(design.strata())
+    bootstraps, strata = design.bootstraps(20), np.triu(strata_of(design))
     i, j = np.nonzero(strata)
     weights = bootstraps.pairs(i, j)
     units, seeds = bootstraps.units.astype(int), bootstraps.seeds.astype(int)

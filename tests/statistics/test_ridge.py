@@ -4,37 +4,88 @@ import numpy as np
 import pytest
 from fakes import make_design
 
-from innerear.statistics.ridge import PENALTIES, DualRidge, ridge_operators
+from innerear.statistics.ridge import PENALTIES, DualRidge, packed, ridge_operators
 
 
-@pytest.mark.parametrize("n_covariates", [1, 3])
-def test_operators_are_those_of_features_without_their_covariates(n_covariates):
+def refitted(kernel, targets, train, test, penalty):
+    """Residuals of the test samples by a fit to the training samples, with one penalty."""
+    level, mean = targets[train].mean(axis=0), kernel[train].mean(axis=0)
+    within = kernel[np.ix_(train, train)] - mean[train]
+    within -= within.mean(axis=1, keepdims=True)
+    beyond = kernel[np.ix_(test, train)] - mean[train]
+    beyond -= beyond.mean(axis=1, keepdims=True)
+    weights = np.linalg.solve(within + penalty * np.eye(len(train)), targets[train] - level)
+    return targets[test] - level - beyond @ weights
+
+
+def test_operators_are_those_of_the_features():
     rng = np.random.default_rng(0)
-    x, y = rng.normal(size=(2, 25, 6)) + 2  # of 20 training and 5 test samples
-    covariates = np.c_[np.ones(25), rng.normal(size=(25, n_covariates - 1))]
-    train, test = slice(20), slice(20, 25)
-    fit = np.linalg.lstsq(covariates[train], np.c_[x, y][train], rcond=None)[0]
-    left_x, left_y = np.split(np.c_[x, y] - covariates @ fit, 2, axis=1)
-    inside = left_x[train]
-    found = ridge_operators(
-        x[train] @ x[train].T, x[test] @ x[train].T, (covariates[train], covariates[test])
-    )
-    for operator, penalty in zip(found, PENALTIES, strict=True):
+    x, y = rng.normal(size=(25, 6)) + 2, rng.normal(size=20)  # 20 training and 5 test samples
+    inside = x[:20] - x[:20].mean(axis=0)
+    for penalty in PENALTIES:
         ridge = penalty * (inside**2).sum() / 20 * np.eye(6)
-        weights = np.linalg.solve(inside.T @ inside + ridge, inside.T @ left_y[train])
-        np.testing.assert_allclose(operator @ y[train], left_x[test] @ weights, atol=1e-9)
-    np.testing.assert_allclose(found @ covariates[train], 0, atol=1e-9)
+        weights = np.linalg.solve(inside.T @ inside + ridge, inside.T @ (y - y.mean()))
+        found = ridge_operators(x[:20] @ x[:20].T, x[20:] @ x[:20].T, penalty)
+        np.testing.assert_allclose(found @ y, (x[20:] - x[:20].mean(axis=0)) @ weights, atol=1e-9)
+        np.testing.assert_allclose(found @ np.ones(20), 0, atol=1e-9)
 
 
 def test_many_kernels_at_once_are_each_by_itself_and_an_empty_one_predicts_nothing():
     x = np.random.default_rng(1).normal(size=(3, 12, 4))
     x[2] = 7
-    kernels, constant = x @ x.swapaxes(1, 2), (np.ones((8, 1)), np.ones((4, 1)))
-    together = ridge_operators(kernels[:, :8, :8], kernels[:, 8:, :8], constant, [1.0])
-    for kernel, operator in zip(kernels, together[0], strict=True):
-        alone = ridge_operators(kernel[:8, :8], kernel[8:, :8], constant, [1.0])[0]
-        np.testing.assert_allclose(operator, alone, atol=1e-12)
-    np.testing.assert_allclose(together[0, 2], 0, atol=1e-12)
+    kernels = x @ x.swapaxes(1, 2)
+    together = ridge_operators(kernels[:, :8, :8], kernels[:, 8:, :8], 1.0)
+    for kernel, operator in zip(kernels, together, strict=True):
+        np.testing.assert_allclose(operator, ridge_operators(kernel[:8, :8], kernel[8:, :8], 1.0), atol=1e-12)
+    np.testing.assert_allclose(together[2], 0, atol=1e-12)
+
+
+SHEETS = [({}, 5), ({"n_templates": 23}, 10), ({"templates": False}, 5)]
+
+
+@pytest.mark.parametrize(("options", "n_folds"), SHEETS)
+def test_one_factorisation_equals_fitting_every_fold_and_every_two(options, n_folds, monkeypatch):
+    """In double precision to 1e-10."""
+    monkeypatch.setattr(np, "float32", float)
+    design, rng = make_design(**options), np.random.default_rng(2)
+    folds, x = design.folds(), rng.normal(size=(design.n_samples, 7)) + 3
+    assert len(folds) == n_folds
+    kernel, targets, every = x @ x.T, rng.normal(size=(design.n_samples, 3)), np.arange(design.n_samples)
+    scale = ((x - x.mean(axis=0)) ** 2).sum() / len(x)
+    ridge = DualRidge(kernel, folds)
+    missed = ridge.outer @ targets
+    for penalty, found in zip(PENALTIES, missed, strict=True):
+        for fold in folds:
+            expected = refitted(kernel, targets, fold.train, fold.test, penalty * scale)
+            np.testing.assert_allclose(found[fold.test], expected, atol=1e-10)
+    for f, g, without_both in ridge.pairs:
+        both = np.concatenate([folds[f].test, folds[g].test])
+        for number, penalty in enumerate(PENALTIES):
+            expected = refitted(kernel, targets, np.setdiff1d(every, both), both, penalty * scale)
+            np.testing.assert_allclose(without_both[number] @ missed[number, both], expected, atol=1e-10)
+    assert len(ridge.pairs) == n_folds * (n_folds - 1) / 2
+
+
+def test_penalties_are_chosen_without_the_fold_that_is_judged():
+    """What a fold's targets are changes none of the penalties that it is predicted with."""
+    design, rng = make_design(), np.random.default_rng(3)
+    x = rng.normal(size=(design.n_samples, 7))
+    y = (x[:, :4] + 2 * rng.normal(size=(design.n_samples, 4))).astype(np.float32)
+    ridge, other = DualRidge(x @ x.T, design.folds()), y.copy()
+    other[design.folds()[0].test] = 9 * rng.normal(size=(len(design.folds()[0].test), 4))
+    chosen = [ridge._penalties(ridge.outer @ one, np.ones_like(one)) for one in (y, other)]
+    np.testing.assert_array_equal(chosen[0][0], chosen[1][0])
+    assert (chosen[0] != chosen[1]).any()
+
+
+def test_two_folds_leave_nothing_to_choose_on():
+    design, x = make_design(2), np.random.default_rng(4).normal(size=(16, 3))
+    ridge = DualRidge(x @ x.T, design.folds())
+    targets = x[:, :1].astype(np.float32)
+    errors, _ = ridge.errors(targets, np.ones_like(targets))
+    np.testing.assert_allclose(errors, (ridge.outer[PENALTIES.index(1.0)] @ targets) ** 2, atol=1e-6)
+    joint = ridge.joint(packed(targets @ targets.T)[None])
+    assert joint[0][0] == pytest.approx(errors.sum(), rel=1e-4)
 
 
 def test_joint_errors_are_those_of_the_targets_themselves():
@@ -42,17 +93,16 @@ def test_joint_errors_are_those_of_the_targets_themselves():
     design, rng = make_design(), np.random.default_rng(1)
     x, y = rng.normal(size=(design.n_samples, 7)), rng.normal(size=(design.n_samples, 5)).astype(np.float32)
     y += (x[:, :5] * [3, 0, 0, 0, 1]).astype(np.float32)
-    ridge = DualRidge(x @ x.T, design.folds(), design)
-    errors, base, chosen = ridge.joint((y @ y.T)[None])
+    ridge = DualRidge(x @ x.T, design.folds())
+    errors, base, chosen = ridge.joint(packed(y @ y.T)[None])
     by_hand, by_mean = 0.0, 0.0
     for number, fold in enumerate(design.folds()):
         train, test = x[fold.train], x[fold.test]
         centre, level = train.mean(axis=0), y[fold.train].mean(axis=0)
         inside = train - centre
-        penalty = PENALTIES[chosen[number, 0]] * (inside**2).sum() / len(train)
+        penalty = PENALTIES[chosen[number, 0]] * ((x - x.mean(axis=0)) ** 2).sum() / len(x)
         weights = np.linalg.solve(inside.T @ inside + penalty * np.eye(7), inside.T @ (y[fold.train] - level))
         by_hand += ((level + (test - centre) @ weights - y[fold.test]) ** 2).sum()
         by_mean += ((level - y[fold.test]) ** 2).sum()
     assert errors[0] == pytest.approx(by_hand, rel=1e-4)
     assert base[0] == pytest.approx(by_mean, rel=1e-4)
-    assert ridge.joint_base((y @ y.T)[None])[0] == pytest.approx(by_mean, rel=1e-4)

@@ -69,15 +69,6 @@ def test_seeds_of_a_template_are_numbered_within_it():
     assert not Design(fakes.sheet(3, 2)).own_seeds
 
 
-def test_prompts_of_two_templates_share_a_seed_only_if_it_is_the_same():
-    design = Design(fakes.sheet(3, 2, own_seeds=True))
-    strata = design.strata()
-    assert set(np.unique(strata)) == {0, 1, 3, 5}
-    same = np.equal.outer(design.seed_names, design.seed_names)
-    assert not same[np.isin(strata, [3, 5])].any()
-    assert set(np.unique(Design(fakes.sheet(3, 2)).strata())) == {0, 1, 2, 3, 4, 5}
-
-
 def test_permutations_move_prompts_within_their_template_with_their_seeds():
     design = Design(fakes.sheet(4, 3, own_seeds=True))
     table = design.permutations(50)

@@ -14,7 +14,7 @@ import pandas as pd
 
 from innerear.analyses.similarity import cka_vectors
 from innerear.gram.reading import GramSource
-from innerear.gram.time_bins import bin_grams, bin_seconds
+from innerear.gram.time_bins import bin_means, bin_seconds
 from innerear.statistics.design import Design
 from innerear.statistics.finding import Finding
 from innerear.statistics.resampling import shared_once
@@ -64,7 +64,7 @@ def alignment(grams: Mapping[int, GramSource], design: Design, *, model: str) ->
     tables = []
     for branch in branches:
         # One branch of one layer's file is held at a time; its diagonal blocks are kept.
-        sides = [_sides(bin_grams(gram, branch), design) for gram in grams.values()]
+        sides = [_sides(gram, branch, design) for gram in grams.values()]
         for kind, halves in _by_kind(sides):
             table, (a, b) = _compare(halves, weights, design)
             of_layers = table.assign(statistic=OVER_LAYERS, layer=layers[a], layer_2=layers[b])
@@ -74,7 +74,7 @@ def alignment(grams: Mapping[int, GramSource], design: Design, *, model: str) ->
                 of_time = table.assign(statistic=OVER_TIME, layer=layer, layer_2=layer, bin=a, bin_2=b)
                 tables.append(of_time.assign(branch=branch, branch_2=branch, samples=kind))
     for layer, gram in grams.items():
-        sides = [_sides(bin_grams(gram, branch), design) for branch in branches]
+        sides = [_sides(gram, branch, design) for branch in branches]
         for kind, halves in _by_kind(sides):
             table, (a, b) = _compare(halves, weights, design)
             names = {"branch": np.array(branches)[a], "branch_2": np.array(branches)[b]}
@@ -130,22 +130,21 @@ def _why_nan(kind: str, design: Design) -> str:
     return "all samples are equal (deterministic)"
 
 
-def _sides(bins: np.ndarray, design: Design) -> dict[str, tuple[np.ndarray, ...]]:
-    """What is compared, of Gram matrices [bins, N, N]: vectors [bins, repeats, pairs], of each half.
+def _sides(gram: GramSource, branch: str, design: Design) -> dict[str, tuple[np.ndarray, ...]]:
+    """What is compared, of the time bins of a branch: vectors [bins, repeats, pairs], of each half.
 
     Repeats are the seeds, or the ways to split them; there is one half only for the same seeds.
     """
-    splits = seed_halves(design.rows.shape[1])
-    n_pairs = design.n_prompts * (design.n_prompts - 1) // 2
-    same = np.stack([cka_vectors(bins[:, rows[:, None], rows]) for rows in design.rows.T], axis=1)
-    halves = np.full((2, len(bins), max(len(splits), 1), n_pairs), np.nan)
-    for number, split in enumerate(splits):
-        for side, seeds in enumerate(split):
-            rows = design.rows[:, seeds]  # [P, half of R]
-            # [bins, P, half, P, half] -> [bins, P, P]
-            means = bins[:, rows[:, :, None, None], rows[None, None]].mean(axis=(2, 4), dtype=float)
-            halves[side, :, number] = cka_vectors(means)
-    return {SAME: (same.astype(np.float32),), ACROSS: tuple(halves.astype(np.float32))}
+    bins, n_seeds = gram.read("bin_mean", branch=branch), design.rows.shape[1]
+
+    def of_seeds(seeds: np.ndarray) -> np.ndarray:
+        means = bin_means(bins, design.rows[:, seeds])  # [bins, P, D]
+        return cka_vectors(means @ means.swapaxes(1, 2)).astype(np.float32)
+
+    same = np.stack([of_seeds(np.array([seed])) for seed in range(n_seeds)], axis=1)
+    splits = seed_halves(n_seeds)
+    halves = [np.stack([of_seeds(split[side]) for split in splits], axis=1) for side in (0, 1) if splits]
+    return {SAME: (same,), ACROSS: tuple(halves) or (np.full_like(same[:, :1], np.nan),) * 2}
 
 
 def _by_kind(sides: Sequence[Mapping[str, tuple[np.ndarray, ...]]]) -> list[tuple[str, list[np.ndarray]]]:
@@ -157,11 +156,11 @@ def _by_kind(sides: Sequence[Mapping[str, tuple[np.ndarray, ...]]]) -> list[tupl
 
 
 def _weights(design: Design) -> np.ndarray:
-    """Weights [m, pairs] of pairs of prompts in every resample of templates or prompts."""
+    """Weights, float32 [m, pairs], of pairs of prompts in every resample of templates or prompts."""
     bootstraps = design.bootstraps()
     unit_of = bootstraps.unit_of[design.rows[:, 0]]
     p, q = np.triu_indices(design.n_prompts, 1)
-    return shared_once(bootstraps.units, unit_of[p], unit_of[q])
+    return shared_once(bootstraps.units, unit_of[p], unit_of[q]).astype(np.float32)
 
 
 def _compare(

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from innerear.gram.reading import GramSource
-from innerear.gram.time_bins import bin_gram, bin_seconds
+from innerear.gram.time_bins import bin_means, bin_seconds
 from innerear.statistics.design import Design
 from innerear.statistics.finding import Finding
 from innerear.statistics.table import INTERVAL, LayerResult, blank, columns
@@ -114,7 +114,8 @@ def of_layer(gram: GramSource, design: Design, n_shuffles: int = 100) -> LayerRe
         null = parallel_analysis(means, design, n_shuffles)
         tables.append(_scree(variances, null, design).assign(branch=branch))
         scores.append(fitted)
-        paths.append(_trajectories(gram, branch, fitted, design))
+        bins = bin_means(gram.read("bin_mean", branch=branch), design.rows)
+        paths.append(_trajectories(bins, means, fitted))
     seconds = bin_seconds(gram).astype(np.float32)
     return LayerResult(
         pd.concat(tables, ignore_index=True).assign(window="whole"),
@@ -162,21 +163,16 @@ def _scree(variances: np.ndarray, null: np.ndarray, design: Design) -> pd.DataFr
     )
 
 
-def _trajectories(gram: GramSource, branch: str, scores: np.ndarray, design: Design) -> np.ndarray:
-    """Project the prompt means of every bin on the axes of the clip averages, [P, bins, components].
+def _trajectories(bins: np.ndarray, clips: np.ndarray, scores: np.ndarray) -> np.ndarray:
+    """Project prompt means of every bin [bins, P, D] on the axes of the clip averages, [P, bins, components].
 
-    The axes are combinations of samples, V = Xᵀ U S⁻¹ with X the centred clip averages. Those are averages
-    of the bins, weighted by their steps, so the projection needs only the products of bins.
+    The axes are combinations of samples, V = Xᵀ U S⁻¹ with X the centred clip averages [N, D].
     """
-    steps = np.asarray(gram.read("bin_steps"), float)
-    n_bins, n_samples = len(steps), design.n_samples
-    inner = bin_gram(gram, branch).reshape(n_samples * n_bins, n_samples, n_bins)
-    with_clips = inner @ (steps / steps.sum())  # [N * bins, N] bins times centred clip averages
     squares = (scores**2).sum(axis=0)  # S²
-    # bins · V = bins · Xᵀ U S⁻¹, and scores = U S, so U S⁻¹ = scores / S²
-    axes = np.divide(scores, squares, out=np.zeros_like(scores), where=squares > 0)
-    projected = (with_clips @ axes).reshape(n_samples, n_bins, -1)
-    return projected[design.rows].mean(axis=1)
+    # scores = U S, so U S⁻¹ = scores / S²
+    combined = np.divide(scores, squares, out=np.zeros_like(scores), where=squares > 0)
+    centred = clips.astype(float) - clips.mean(axis=0, dtype=float)
+    return (bins @ (centred.T @ combined)).swapaxes(0, 1)
 
 
 FINDINGS = (

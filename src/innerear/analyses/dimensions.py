@@ -6,6 +6,7 @@ differ therefore says something about single units only in comparison with the s
 
 import numpy as np
 import pandas as pd
+from scipy.linalg import solve_triangular
 from scipy.special import fdtri
 from scipy.stats import false_discovery_control
 
@@ -14,7 +15,7 @@ from innerear.statistics.anova import Anova
 from innerear.statistics.design import Design
 from innerear.statistics.finding import Finding
 from innerear.statistics.flips import flipped_sums
-from innerear.statistics.label_distance import permuted_sums
+from innerear.statistics.label_distance import Distance, permuted_sums
 from innerear.statistics.noise import noise_normalised_kernel
 from innerear.statistics.pieces import pieces
 from innerear.statistics.significance import ALPHA, CONFIDENCE, against_null, write_test
@@ -60,8 +61,8 @@ def of_layer(gram: GramSource, design: Design, layer: int) -> LayerResult:
     - *share past F's 5 % point*: dimensions whose F exceeds the tabled 5 % point, against the same share
       under permutation: do more dimensions differ than chance allows? .05 in expectation if none does.
     - *… own basis − random rotations*: that share less its mean over rotations of the z-scored features,
-      as many as permutations and different in each layer, two-sided against the rotations. Small p: the
-      model's own basis is special.
+      as many as permutations and different in each layer and branch, two-sided against the rotations. Small
+      p: the model's own basis is special.
     - *noise-normalised squared distance* (crossnobis): between two labels, one template's difference times
       another's, in units of the noise between seeds (`noise_normalised_kernel`); 0 in expectation without
       effect.
@@ -99,7 +100,7 @@ def of_layer(gram: GramSource, design: Design, layer: int) -> LayerResult:
         ),
         families.rows(ROTATED, {"branch": branches} | columns, away, rotated_away, rotated=True),
     ]
-    tables += [families.crossnobis(gram, branches, contrasts), _selected_share(single, branches, design)]
+    tables += [families.crossnobis(gram, branches), _selected_share(single, branches, design)]
     table = pd.concat(tables, ignore_index=True).assign(window="whole")
     remarks = [f"no p: {families.why_not}"] if families.why_not else []
     return LayerResult(table, maxima=families.maxima, remarks=remarks)
@@ -167,18 +168,19 @@ def selection_frequency(features: np.ndarray, anova: Anova) -> np.ndarray:
 
 
 def _rotated_shares(means: np.ndarray, anova: Anova, seed: list[int]) -> np.ndarray:
-    """`_share` [m, C] of prompt means [C, P, D] in m random bases, each common to the branches."""
-    m = anova.design.n_permutations
-    means = anova.remove @ means
-    n_dimensions = means.shape[-1]
-    # A rotation moves the means within the space that they span: only its part in there is drawn.
-    u, s, _ = np.linalg.svd(means.reshape(-1, n_dimensions), full_matrices=False)
-    coordinates, rng = (u * s).reshape(*means.shape[:-1], -1), np.random.default_rng(seed)
+    """`_share` [m, C] of prompt means [C, P, D] in m random bases."""
+    m, rng = anova.design.n_permutations, np.random.default_rng(seed)
     shares = np.full((m, len(means)), np.nan)
-    for k in range(m):
-        frame = np.linalg.qr(rng.normal(size=(n_dimensions, len(s))))[0]  # [D, r], columns orthonormal
-        shares[k] = _share(anova.f(coordinates @ frame.T), anova)
-    shares[:, ~means.any(axis=(1, 2))] = np.nan
+    for branch, of_branch in enumerate(anova.remove @ means):
+        u, s, _ = np.linalg.svd(of_branch, full_matrices=False)
+        real = s > _NOTHING * s.max(initial=0)
+        s, along = s[real], anova.directions @ (u[:, real] * s[real])  # [r], [between, r]
+        for k in range(m if len(s) else 0):
+            # A rotation moves the means within the space that they span: only its part in there is drawn.
+            drawn = rng.normal(size=(of_branch.shape[1], len(s)))
+            frame = solve_triangular(np.linalg.cholesky(drawn.T @ drawn), drawn.T, lower=True)  # [r, D]
+            f = anova.ratio(((along @ frame) ** 2).sum(axis=0), s**2 @ frame**2)
+            shares[k, branch] = _share(f, anova)
     return shares
 
 
@@ -227,23 +229,20 @@ class _Families:
             self.maxima += record_flip_null(table, every, design, shares, standardise=False)
         return table
 
-    def crossnobis(self, gram: GramSource, branches: list[str], contrasts: np.ndarray) -> pd.DataFrame:
+    def crossnobis(self, gram: GramSource, branches: list[str]) -> pd.DataFrame:
         """Rows of the noise-normalised distance of each branch."""
-        design, n = self.design, self.design.n_blocks
-        rows = {"branch": branches, "estimate": np.nan}
+        design, rows = self.design, {"branch": branches, "estimate": np.nan}
         if not design.blocked:
             why = self.why_not or "it multiplies templates with each other, and there are none"
             return blank(rows, design, statistic=CROSSNOBIS, null=f"none: {why}")
         features = [gram.read("window_mean", branch=one, window="whole") for one in branches]
         kernels = np.stack([noise_normalised_kernel(one, design) for one in features])  # [C, P, P]
-        agreement = np.einsum("tqp,cpr,uqr->ctu", contrasts, kernels, contrasts, optimize=True)
-        agreement[~kernels.any(axis=(1, 2))] = np.nan
-        whole = contrasts.sum(axis=0)  # [Q, P]; Σ over pairs of two templates is all less each with itself
-        own = np.einsum("tqp,tqr->pr", contrasts, contrasts, optimize=True)
-        weights = (whole.T @ whole - own) / (n * (n - 1))
-        null = permuted_sums(weights, kernels, design.prompt_permutations())
-        null[:, ~kernels.any(axis=(1, 2))] = np.nan
-        rows["estimate"] = (agreement.sum(axis=(1, 2)) - np.einsum("ctt->c", agreement)) / (n * (n - 1))
+        distance = Distance(design)
+        agreement = distance.contrasts(kernels)  # [C, T, T]
+        null = permuted_sums(distance.weights, kernels, design.prompt_permutations())
+        for values in (agreement, null.T):
+            values[~kernels.any(axis=(1, 2))] = np.nan
+        rows["estimate"] = agreement.sum(axis=(1, 2))
         # Layers differ in how much noise they have, and so in the scale of this distance.
         return self.rows(CROSSNOBIS, rows, rows["estimate"], null, agreement=agreement, standardise=True)
 

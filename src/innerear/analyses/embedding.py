@@ -15,7 +15,7 @@ from sklearn.manifold import trustworthiness
 
 from innerear.errors import InputError
 from innerear.gram.reading import GramSource
-from innerear.gram.time_bins import bin_gram, bin_seconds
+from innerear.gram.time_bins import bin_seconds
 from innerear.io.caches import provide_numba_cache
 from innerear.statistics.design import Design
 from innerear.statistics.finding import Finding
@@ -148,9 +148,9 @@ def _inner(gram: GramSource, branch: str, kept: np.ndarray | None) -> np.ndarray
     """Inner products of the clip averages, or of these time bins of the samples."""
     if kept is None:
         return gram.read("window_gram", branch=branch, window="whole")
-    inner, n_bins = bin_gram(gram, branch), len(gram.read("bin_steps"))
-    points = (np.arange(len(inner) // n_bins)[:, None] * n_bins + kept).ravel()
-    return inner[np.ix_(points, points)]
+    bins = gram.read("bin_mean", branch=branch)[kept].astype(float).swapaxes(0, 1)  # [N, kept, D]
+    points = bins.reshape(-1, bins.shape[-1])
+    return points @ points.T
 
 
 def _pictures(

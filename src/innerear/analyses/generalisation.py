@@ -13,7 +13,7 @@ import pandas as pd
 from innerear.analyses.discriminability import AUC, CONCORDANCE, EVIDENCE
 from innerear.errors import InputError
 from innerear.gram.reading import GramSource
-from innerear.gram.time_bins import bin_gram
+from innerear.gram.time_bins import bin_means
 from innerear.statistics.cells import estimates, rounded
 from innerear.statistics.design import Design
 from innerear.statistics.finding import Finding
@@ -81,12 +81,11 @@ COLUMNS = columns("branch", "over", "train", "test", "statistic", *INTERVAL, "in
 
 def _over_time(gram: GramSource, design: Design) -> list[_Cells]:
     """Cells of all pairs of time bins, one set per branch."""
-    found, means, rows = [], design.of_prompts(), design.rows
+    found, means = [], design.of_prompts()
     for branch in gram.labels("branch"):
-        products = bin_gram(gram, branch)
-        n_bins = len(products) // design.n_samples
-        products = products.reshape(design.n_samples, n_bins, design.n_samples, n_bins)
-        products = products[rows].mean(axis=1, dtype=float)[:, :, rows].mean(axis=3)  # [P, bins, P, bins]
+        bins = bin_means(gram.read("bin_mean", branch=branch), design.rows).swapaxes(0, 1)  # [P, bins, D]
+        flat, n_bins = bins.reshape(-1, bins.shape[-1]), bins.shape[1]
+        products = (flat @ flat.T).reshape(*bins.shape[:2], *bins.shape[:2])  # [P, bins, P, bins]
         names = [f"bin_{b}" for b in range(n_bins)]
         trained = [name for name in names for _ in names]
         agreement = _agreement(products.transpose(1, 3, 0, 2), design).reshape(

@@ -22,6 +22,7 @@ import numpy as np
 import pandas as pd
 
 from innerear.acoustics.features import CHROMA
+from innerear.analyses.seed_differences import BranchStates, between_prompts, between_seeds
 from innerear.errors import InputError
 from innerear.stacks import LayerReader, Stack
 from innerear.statistics.cells import write_estimates
@@ -32,7 +33,6 @@ from innerear.statistics.table import INTERVAL, LayerResult, Maxima, blank, colu
 from innerear.timeline import Timeline
 
 MAX_LAG = 25
-COMPONENTS = 10
 STATISTIC = "held-out r between seeds of a prompt"
 MAP_COLUMNS = ("statistic",)
 FAMILY = "layers × branches × features × lags"
@@ -48,8 +48,8 @@ PLANNING, MOMENT, HISTORY = "planning", "the same moment", "history"
 _REACH, _REACH_OF = 0.032, {"chroma": 0.25}
 # A feature that more of a study's frames lack is not used.
 MAX_MISSING = 0.1
-# Seeds of a prompt that differ by less than this share of the states' size are equal.
-_NOTHING = 1e-6
+# Values of the sound, at all lags of a piece, that are held at once.
+_SERIES_AT_ONCE = 2**25
 # Arrangements are scored in pieces of about this many values, to stay in cache.
 _AT_ONCE = 2**17
 
@@ -149,11 +149,7 @@ def of_states(
     found: list[_Scores | None] = []
     if not why:
         states = _read(read, design.n_samples, timeline, window, branches)
-        series = between_seeds(_lagged(sound.values, window), design)  # [N, frames, lags, F]
-        for branch in names:
-            x = between_seeds(_of_branch(states, branch, branches), design)
-            differ = np.abs(x).max() > _NOTHING * max(np.abs(states).max(), 1e-30)
-            found.append(_scores(x, series, sound.feature_of, design) if differ else None)
+        found = [_of_branch(BranchStates(states, branches, name), sound, window, design) for name in names]
     table = _untested(names, lags, sound, design, why)
     maxima = _fill(table, found, len(lags), sound, design)
     moments = [
@@ -180,28 +176,6 @@ def moment(feature: str, lag: int, timeline: Timeline) -> str:
     if lag >= timeline.max_delay + reach:
         return PLANNING
     return HISTORY if -lag >= reach else MOMENT
-
-
-def between_seeds(values: np.ndarray, design: Design) -> np.ndarray:
-    """Take the mean over the seeds of each prompt out of values [N, ...].
-
-    Examples
-    --------
-    >>> samples = pd.DataFrame({"sample_id": list("abcd"), "prompt_id": list("aabb"), "seed": [0, 1] * 2,
-    ...                         "emotion": list("xxyy")})
-    >>> between_seeds(np.array([1.0, 3.0, 10.0, 30.0]), Design(samples)).tolist()
-    [-1.0, 1.0, -10.0, 10.0]
-    """
-    return values - values[design.rows].mean(axis=1)[design.prompt_of]
-
-
-def between_prompts(values: np.ndarray, design: Design) -> np.ndarray:
-    """Take the mean over the prompts of each template and seed out of values [N, ...]."""
-    values = values.copy()
-    for members in design.members():
-        rows = design.rows[members]
-        values[rows] -= values[rows].mean(axis=0)
-    return values
 
 
 COLUMNS = columns("branch", "window", "feature", "lag", "seconds", "moment", "statistic", *INTERVAL)
@@ -258,7 +232,7 @@ def _read(
     """Read the states of the steps after which the window's frames are whole, [N, C, frames, D]."""
     written = np.where(timeline.reread[:, -1], -1, timeline.frames[:, -1])  # [S] by their last codebook
     steps = [int(np.flatnonzero(written == frame)[0]) for frame in range(window.start, window.stop)]
-    parts = []
+    kept = np.empty((0,))
     for i in range(n_samples):
         states = read(i)
         if states.shape[:2] != (len(branches), timeline.n_steps):
@@ -266,23 +240,15 @@ def _read(
                 f"sample {i} has {states.shape[:2]} branches × steps, expected "
                 f"{(len(branches), timeline.n_steps)}: were sound and states made together?"
             )
-        parts.append(states[:, steps])
-    return np.stack(parts)
+        if not i:
+            kept = np.empty((n_samples, len(branches), len(steps), states.shape[-1]), states.dtype)
+        kept[i] = states[:, steps]
+    return kept
 
 
-def _of_branch(states: np.ndarray, branch: str, branches: Sequence[str]) -> np.ndarray:
-    """Return one branch [N, frames, D], each clip about its own mean; delta is cond − uncond."""
-
-    def stored(name: str) -> np.ndarray:
-        return states[:, branches.index(name)].astype(np.float32)
-
-    x = stored(branch) if branch in branches else stored("cond") - stored("uncond")
-    return x - x.mean(axis=1, keepdims=True)
-
-
-def _lagged(values: np.ndarray, window: _Window) -> np.ndarray:
+def _lagged(values: np.ndarray, window: _Window, lags: np.ndarray) -> np.ndarray:
     """Lay the sound [N, T, F] out by lag, [N, frames, lags, F], each clip about its mean at that lag."""
-    frames = np.arange(window.start, window.stop)[:, None] + np.arange(-window.reach, window.reach + 1)
+    frames = np.arange(window.start, window.stop)[:, None] + lags
     series = np.ascontiguousarray(values[:, frames])
     return series - series.mean(axis=1, keepdims=True)
 
@@ -308,8 +274,28 @@ def _arrangements(design: Design) -> np.ndarray:
     return np.eye(n_seeds, dtype=np.float32)[chosen].reshape(len(chosen), -1)
 
 
-def _scores(x: np.ndarray, series: np.ndarray, feature_of: np.ndarray, design: Design) -> _Scores:
-    """Predict the sound at every lag from one branch's states [N, frames, D], observed and arranged anew."""
+def _of_branch(states: BranchStates, sound: Sound, window: _Window, design: Design) -> _Scores | None:
+    """Predict the sound at every lag from one branch's states; None where the seeds of a prompt are equal."""
+    lags, folds = np.arange(-window.reach, window.reach + 1), design.folds()
+    scores = states.components(folds, design)
+    if not scores:
+        return None
+    parts = []
+    for some in pieces(len(lags), sound.values.size, _SERIES_AT_ONCE):
+        series = between_seeds(_lagged(sound.values, window, lags[some]), design)
+        parts.append(_scores(scores, series, folds, sound.feature_of, design))
+    names = ("observed", "null", "flipped", "products")
+    return _Scores(*(np.concatenate([getattr(part, name) for part in parts], axis=-2) for name in names))
+
+
+def _scores(
+    scores: Sequence[np.ndarray],
+    series: np.ndarray,
+    folds: Sequence[Fold],
+    feature_of: np.ndarray,
+    design: Design,
+) -> _Scores:
+    """Predict the sound [N, frames, lags, F] from the scores of each fold, observed and arranged anew."""
     n_lags = series.shape[2]
     n_features, n_pairs = int(feature_of.max()) + 1, design.rows.shape[1] ** 2
     arranged, prompts = _arrangements(design), np.repeat(np.arange(design.n_prompts), n_pairs)
@@ -322,8 +308,7 @@ def _scores(x: np.ndarray, series: np.ndarray, feature_of: np.ndarray, design: D
     def by_feature(values: np.ndarray) -> np.ndarray:
         return _by_feature(values.reshape(*values.shape[:-1], n_lags, -1), feature_of)
 
-    for fold in design.folds():
-        z = _components(x, fold)  # [N, frames, k]
+    for fold, z in zip(folds, scores, strict=True):
         # Components are white over the training samples, so that products are regression weights.
         of_pairs, spread = _pair_products(z, series, design), _spread(z, fold)  # [P R², k, lags * F]
         tested = np.isin(prompts, design.prompt_of[fold.test])
@@ -372,16 +357,6 @@ def _by_feature(values: np.ndarray, feature_of: np.ndarray) -> np.ndarray:
     """Sum the columns [..., F] of each feature."""
     starts = np.flatnonzero(np.r_[True, np.diff(feature_of) > 0])
     return np.add.reduceat(values, starts, axis=-1)
-
-
-def _components(x: np.ndarray, fold: Fold) -> np.ndarray:
-    """Scores [N, frames, k] on the largest components of the training samples, centred and white there."""
-    x = x - x[fold.train].mean(axis=0)
-    rows = x[fold.train].reshape(-1, x.shape[-1])
-    values, vectors = np.linalg.eigh(rows.T @ rows)
-    kept = values[::-1][:COMPONENTS] > 1e-6 * values[-1]
-    axes = vectors[:, ::-1][:, :COMPONENTS][:, kept] / np.sqrt(values[::-1][:COMPONENTS][kept])
-    return x @ axes.astype(np.float32)
 
 
 def _pair_products(z: np.ndarray, series: np.ndarray, design: Design) -> np.ndarray:

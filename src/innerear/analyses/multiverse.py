@@ -12,10 +12,11 @@ import pandas as pd
 
 from innerear.gram.reading import GramSource
 from innerear.statistics.design import Design
-from innerear.statistics.label_distance import Distance, kernel_of_prompts, permuted_sums
+from innerear.statistics.label_distance import Distance, permuted_sums
 from innerear.statistics.probes import centred_targets, held_out_operators
 from innerear.statistics.prompt_pairs import PromptPairs
-from innerear.statistics.table import LayerResult, blank, columns, record
+from innerear.statistics.table import LayerResult, blank, columns, record, record_flips
+from innerear.statistics.template_contrasts import label_contrasts, of_kernel
 
 SPACES = AS_RECORDED, NORMALISED = "as recorded", "LayerNorm"
 SCALES = RAW, CENTRED, STANDARDISED = "raw (diagnostic)", "centred", "z-scored"
@@ -38,17 +39,18 @@ def of_layer(gram: GramSource, design: Design) -> LayerResult:
     A row per branch, space, scale, window and measure, from prompts' means over seeds:
 
     - *distance*: cross-validated squared distance of labels over folds of whole templates, in units of the
-      prompts' variance;
+      prompts' variance. The only one with `p_flip` and `k`: flips of templates' signs need each template's
+      contrasts by itself, which centring or a probe on all templates mixes;
     - *cosine*: mean cosine of two prompts of one label less that of two labels, of different templates; for
       ratings the slope of the cosine on nearness. Raw cosines are a diagnostic;
     - *probe*: evidence of a ridge probe on held-out templates. Distance and probe do not depend on centring,
       and have no raw row.
 
     `score`, the estimate in standard deviations of its own permutation null, puts all on one axis.
-    `p_corrected` is max-T over all rows of a branch.
+    `p_corrected` and `p_flip_corrected` are max-T over all rows of a branch.
     """
     windows = [window for window in WINDOWS if window in gram.labels("window")]
-    forms, rows, observed, null = _Forms(design), [], [], []
+    forms, rows, observed, null, agreement = _Forms(design.of_prompts()), [], [], [], []
     for branch in gram.labels("branch"):
         for space, scale, window in product(SPACES, SCALES, windows):
             states = _states(gram.read("window_mean", branch=branch, window=window), space, scale, design)
@@ -57,12 +59,14 @@ def of_layer(gram: GramSource, design: Design) -> LayerResult:
                 rows.append((branch, space, scale, window, measure))
                 observed.append(values[0])
                 null.append(values[1:])
+                agreement.append(forms.agreement(states, measure))
     table = blank(pd.DataFrame(rows, columns=["branch", *CHOICES]), design, estimate=observed)
     maxima, why_not = [], "folds or the variance of prompts do not allow it"
     for branch in gram.labels("branch"):
         mine = np.flatnonzero(table["branch"] == branch)
         of = np.array(observed)[mine], np.array(null).T[:, mine]
         maxima += record(table, mine, design, *of, family="choices of this layer", why_not=why_not)
+        maxima += record_flips(table, mine, design, np.array(agreement)[mine])
     return LayerResult(table, maxima=maxima)
 
 
@@ -85,13 +89,17 @@ def _divided(x: np.ndarray, spread: np.ndarray) -> np.ndarray:
 
 
 class _Forms:
-    """The measures, each a linear form of one P × P matrix, so that relabelings are one product."""
+    """The measures, each a linear form of one P × P matrix, so that relabelings are one product.
+
+    `design` is of the prompts' means.
+    """
 
     def __init__(self, design: Design) -> None:
         self.design = design
         self.relabelings = np.vstack([np.arange(design.n_prompts), design.prompt_permutations()])
         self.distance = None if design.why_no_folds else Distance(design)
         self.alike = _alike(design)
+        self.contrasts = label_contrasts(design).swapaxes(0, 1)  # [Q, T, P]
         targets = centred_targets(design)
         self.products = targets @ targets.T / design.n_prompts
 
@@ -101,20 +109,28 @@ class _Forms:
         if measure == COSINE:
             unit = _divided(states, np.linalg.norm(states, axis=1, keepdims=True))
             return self._sums(self.alike, unit @ unit.T)
-        centred = states - states.mean(axis=0)
-        kernel = centred @ centred.T
-        energy = np.trace(kernel) / len(kernel)
-        if energy <= 0 or self.distance is None or not self.design.blocked:
+        kernel = _kernel(states)
+        if not kernel.any() or self.distance is None or not self.design.blocked:
             return nothing
-        kernel = kernel / energy
         if measure == DISTANCE:
             return self._sums(self.distance.weights, kernel) if self.distance.possible else nothing
-        every = kernel[self.design.prompt_of[:, None], self.design.prompt_of][None]
-        operators = kernel_of_prompts(held_out_operators(every, self.design), self.design)[0]
-        return self._sums(self.products, operators * len(self.design.seeds))
+        return self._sums(self.products, held_out_operators(kernel[None], self.design)[0])
+
+    def agreement(self, states: np.ndarray, measure: str) -> np.ndarray:
+        """Products [T, T] of templates' contrasts in states [P, D]; NaN but for the distance."""
+        found = of_kernel(self.contrasts, _kernel(states)).sum(axis=0)
+        return found if measure == DISTANCE else np.full_like(found, np.nan)
 
     def _sums(self, weights: np.ndarray, matrix: np.ndarray) -> np.ndarray:
         return permuted_sums(weights, matrix[None], self.relabelings)[:, 0]
+
+
+def _kernel(states: np.ndarray) -> np.ndarray:
+    """Inner products [P, P] of states [P, D] about their mean, of mean square 1; 0 without variance."""
+    centred = states - states.mean(axis=0)
+    kernel = centred @ centred.T
+    size = np.trace(kernel) / len(kernel)
+    return kernel / size if size > 0 else np.zeros_like(kernel)
 
 
 def _alike(design: Design) -> np.ndarray:

@@ -118,7 +118,7 @@ def _fit(
     labels = design.covariates @ design.covariates.T
     of_label = np.empty(0)
     if beyond:
-        of_label, _ = _sums(DualRidge(joined_kernel(labels), folds, design), targets, design, beyond)
+        of_label, _ = _sums(DualRidge(joined_kernel(labels), folds), targets, design, beyond)
     # Rows of one window and branch are neighbours.
     starts = np.flatnonzero(table["statistic"] == statistic)[:: len(targets.names)]
     for start in starts:
@@ -128,7 +128,7 @@ def _fit(
         if not kernel.any():
             table.loc[rows, "null"] = "none: all samples are equal (deterministic)"
             continue
-        ridge = DualRidge(joined_kernel(labels, kernel) if beyond else kernel, folds, design)
+        ridge = DualRidge(joined_kernel(labels, kernel) if beyond else kernel, folds)
         errors, base = _sums(ridge, targets, design, beyond)
         scores = share_of_the_rest(of_label, errors, base) if beyond else r2(errors, base)
         observed, null, boots = np.split(scores, [1, 1 + len(design.permutations())])

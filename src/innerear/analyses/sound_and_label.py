@@ -21,7 +21,7 @@ from innerear.statistics.finding import Finding
 from innerear.statistics.label_distance import kernel_of_prompts
 from innerear.statistics.nested import joined_kernel, share_of_the_rest
 from innerear.statistics.pieces import pieces
-from innerear.statistics.ridge import DualRidge, errors_of_covariates, r2
+from innerear.statistics.ridge import DualRidge, errors_of_covariates, packed, r2
 from innerear.statistics.significance import percentile_interval
 from innerear.statistics.table import INTERVAL, LayerResult, Maxima, blank, columns, record, record_flips
 from innerear.statistics.template_contrasts import covariances, label_contrasts, of_kernel
@@ -37,8 +37,8 @@ _OF_DIMENSIONS = columns("branch", "window", "dimension", "statistic", *INTERVAL
     "score"
 )
 _EQUAL = "all samples are equal (deterministic)"
-# Values of permuted matrices held at once.
-_AT_ONCE = 2**22
+# Values of permuted matrices held at once; products with few of them would wait for memory.
+_AT_ONCE = 2**24
 
 
 def of_layer(
@@ -117,8 +117,8 @@ class _Models:
         self.targets, self.design, self.folds = targets, design, design.folds()
         self.labels = design.covariates  # [N, Q]
         kernels = self.labels @ self.labels.T, sound @ sound.T
-        self.label, self.alone = (DualRidge(joined_kernel(one), self.folds, design) for one in kernels)
-        self.both = DualRidge(joined_kernel(*kernels), self.folds, design)
+        self.label, self.alone = (DualRidge(joined_kernel(one), self.folds) for one in kernels)
+        self.both = DualRidge(joined_kernel(*kernels), self.folds)
         self.contrasts = {
             LABEL: label_contrasts(design).swapaxes(0, 1),  # [Q, T, P]
             SOUND: covariances(prompt_means(sound, design), design),  # [F, T, P]
@@ -128,11 +128,11 @@ class _Models:
 
     def fit(self, states: np.ndarray) -> _Fit:
         """Score the states' Gram matrix [N, N], observed and permuted."""
-        still = np.arange(len(states))[None]
-        (observed,), first = self._shares(states, still)
+        moved = _Moved(states, self.labels)
+        (observed,), first = self._shares(moved, np.arange(len(states))[None])
         null, chosen = [np.empty((0, len(STATISTICS)))], [first]
-        for rows in pieces(len(self.table), len(states) ** 2, _AT_ONCE):
-            shares, penalties = self._shares(states, self.table[rows])
+        for rows in pieces(len(self.table), moved.n_pairs, _AT_ONCE):
+            shares, penalties = self._shares(moved, self.table[rows])
             null.append(shares)
             chosen.append(penalties)
         interval = self._interval(states, observed)
@@ -140,28 +140,18 @@ class _Models:
         agreement = {name: of_kernel(one, prompts).sum(axis=0) for name, one in self.contrasts.items()}
         return _Fit(observed, interval, np.concatenate(null), np.concatenate(chosen, axis=1), agreement)
 
-    def _shares(self, states: np.ndarray, table: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def _shares(self, moved: "_Moved", table: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """R² [m, 4] of `STATISTICS` in permutations [m, N], and the sound's penalties.
 
         Those of label and sound together, and beyond the label, are of states whose residuals moved.
         """
-        moved, residuals_moved = _moved(states, table), self._residuals_moved(states, table)
-        sound, total, chosen = self.alone.joint(moved)
-        label = self.label.joint(moved)[0]
-        both, total_left, _ = self.both.joint(residuals_moved)
-        label_left = self.label.joint(residuals_moved)[0]
+        states, residuals = moved.by(table)
+        sound, total, chosen = self.alone.joint(states)
+        label = self.label.joint(states)[0]
+        both, total_left, _ = self.both.joint(residuals)
+        label_left = self.label.joint(residuals)[0]
         together, beyond = r2(both, total_left), share_of_the_rest(label_left, both, total_left)
         return np.stack([r2(label, total), r2(sound, total), together, beyond], axis=1), chosen
-
-    def _residuals_moved(self, states: np.ndarray, table: np.ndarray) -> np.ndarray:
-        """Gram matrices [m, N, N] with the labels' means in place and the residuals exchanged."""
-        mean = self.labels @ np.linalg.pinv(self.labels)  # projection on the labels' means
-        left = np.eye(len(states)) - mean
-        across = (left @ states @ mean).astype(np.float32)[table]  # [m, N, N]
-        moved = _moved(left @ states @ left, table)
-        moved += across
-        moved += across.swapaxes(1, 2)
-        return moved + (mean @ states @ mean).astype(np.float32)
 
     def _interval(self, states: np.ndarray, observed: np.ndarray) -> np.ndarray:
         """Ends of the intervals [2, 4]; templates, then seeds, of the held-out errors are resampled."""
@@ -169,7 +159,7 @@ class _Models:
         # Coordinates [N, N] whose inner products are the states', so that errors are sample by sample.
         scores = (vectors * np.sqrt(np.maximum(values, 0))).astype(np.float32)
         total = self.counts @ errors_of_covariates(self.folds, scores).sum(axis=1)
-        gram = states[None].astype(np.float32)
+        gram = packed(states)[None].astype(np.float32)
         label, sound, both = (
             self.counts @ _errors_by_sample(ridge, scores, ridge.joint(gram)[2][:, 0])
             for ridge in (self.label, self.alone, self.both)
@@ -183,27 +173,52 @@ class _Models:
         """R² of each dimension of the states [N, D], observed and permuted, [1 + m, D]."""
         every = np.concatenate([np.arange(len(states))[None], self.table])  # [1 + m, N]
         errors, base = np.zeros((2, len(every), states.shape[1]))
-        for number, (outer, alone) in enumerate(zip(self.alone.outer, self.alone.base, strict=True)):
+        total = states.sum(axis=0)  # in every permutation
+        for number, fold in enumerate(self.folds):
+            outer = self.alone.outer[:, fold.test]
             for penalty in np.unique(chosen[number]):
                 rows = np.flatnonzero(chosen[number] == penalty)
                 for some in pieces(len(rows), states.size, _AT_ONCE):
                     moved = states[every[rows[some]].T]  # [N, m, D]
-                    flat = moved.reshape(len(states), -1)
-                    for sums, operator in ((errors, outer[penalty]), (base, alone)):
-                        sums[rows[some]] += ((operator @ flat) ** 2).sum(axis=0).reshape(moved.shape[1:])
+                    missed = (outer[penalty] @ moved.reshape(len(states), -1)) ** 2
+                    errors[rows[some]] += missed.sum(axis=0).reshape(moved.shape[1:])
+                    tested = moved[fold.test]
+                    tested -= (total - tested.sum(axis=0)) / len(fold.train)
+                    base[rows[some]] += (tested**2).sum(axis=0)
         return r2(errors, base)
 
 
-def _moved(gram: np.ndarray, table: np.ndarray) -> np.ndarray:
-    """Exchange the samples of a Gram matrix [N, N] as each row of a table [m, N] says, float32 [m, N, N]."""
-    return gram.astype(np.float32)[table[:, :, None], table[:, None, :]]
+class _Moved:
+    """The states' Gram matrix [N, N], `packed`, under permutations of the samples."""
+
+    def __init__(self, states: np.ndarray, labels: np.ndarray) -> None:
+        mean = labels @ np.linalg.pinv(labels)  # projection on the labels' means
+        left = np.eye(len(states)) - mean
+        parts = states, left @ states @ left, left @ states @ mean
+        self.states, self.left, self.across = (one.astype(np.float32).ravel() for one in parts)
+        self.still = packed(mean @ states @ mean).astype(np.float32)
+        self.n, self.n_pairs = len(states), len(self.still)
+
+    def by(self, table: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Exchange the samples as each row of a table [m, N] says, float32 [m, pairs].
+
+        All of the states; and with the labels' means in place, the residuals alone.
+        """
+        rows = table.astype(np.intp)
+        i, j = np.triu_indices(self.n)
+        first, second = rows[:, i], rows[:, j]
+        both = first * self.n + second
+        residuals = self.left.take(both) + self.still
+        residuals += self.across.take(first * self.n + j)
+        residuals += self.across.take(second * self.n + i)
+        return self.states.take(both), residuals
 
 
 def _errors_by_sample(ridge: DualRidge, values: np.ndarray, chosen: np.ndarray) -> np.ndarray:
     """Squared held-out errors of each sample [N], over the columns of values [N, columns]."""
     errors = np.zeros(len(values))
-    for fold, outer, number in zip(ridge.folds, ridge.outer, chosen, strict=True):
-        errors[fold.test] = ((outer[number] @ values) ** 2).sum(axis=1)
+    for fold, number in zip(ridge.folds, chosen, strict=True):
+        errors[fold.test] = ((ridge.outer[number, fold.test] @ values) ** 2).sum(axis=1)
     return errors
 
 

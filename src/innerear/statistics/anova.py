@@ -61,7 +61,7 @@ class Anova:
     def f(self, means: np.ndarray) -> np.ndarray:
         """Return F [..., D] of prompt means [..., P, D]; NaN where they are constant, or where `why_not`."""
         means = self._centred(means)
-        return self._ratio(((self.directions @ means) ** 2).sum(axis=-2), (means**2).sum(axis=-2))
+        return self.ratio(((self.directions @ means) ** 2).sum(axis=-2), (means**2).sum(axis=-2))
 
     def null(self, means: np.ndarray) -> np.ndarray:
         """Return F [m, D] of prompt means [P, D] under each of the design's m permutations."""
@@ -71,7 +71,7 @@ class Anova:
             moved = self.directions[:, stand_ins[rows]].swapaxes(0, 1)  # [m, between, P]
             sums = moved.reshape(-1, moved.shape[-1]) @ means
             explained[rows] = (sums.reshape(*moved.shape[:2], means.shape[1]) ** 2).sum(axis=1)
-        return self._ratio(explained, (means**2).sum(axis=0))
+        return self.ratio(explained, (means**2).sum(axis=0))
 
     def share(self, f: np.ndarray) -> np.ndarray:
         """Return what labels explain of the variance within templates, for F: (partial) ω², unbiased.
@@ -94,7 +94,7 @@ class Anova:
         size, left = ((one**2).sum(axis=-2, keepdims=True) for one in (means, centred))
         return np.where(left > _NOTHING**2 * size, centred, 0)
 
-    def _ratio(self, explained: np.ndarray, total: np.ndarray) -> np.ndarray:
+    def ratio(self, explained: np.ndarray, total: np.ndarray) -> np.ndarray:
         """Return F from sums of squares: what labels explain, and all without block means."""
         if self.why_not:
             return np.full(explained.shape, np.nan)

@@ -13,7 +13,7 @@ from innerear.statistics.exchange import REFITS, Exchange
 from innerear.statistics.flips import Flips
 from innerear.statistics.folds import MAX_FOLDS, Fold, Folds
 from innerear.statistics.resampling import Bootstraps, Resampling
-from innerear.statistics.sheet import CONTROL, texts
+from innerear.statistics.sheet import CONTROL
 from innerear.statistics.significance import Significance, against_null
 from innerear.study.prompts import LABELS
 
@@ -79,30 +79,6 @@ class Design(Exchange, Flips, Folds, Resampling):
     def _of(self, samples: pd.DataFrame) -> "Design":
         sizes = {"n_permutations": self.n_permutations, "n_bootstraps": self.n_bootstraps}
         return Design(samples, self.label, self.seed, **sizes)
-
-    def strata(self) -> np.ndarray:
-        """Sort all pairs of samples into the five strata, int8 [N, N].
-
-        1 … 5 as in `STRATA`; 0 on the diagonal and for pairs that no contrast uses. Where templates are
-        blocks, strata 2 to 5 pair different templates only: minimal pairs share a template but never an
-        emotion, and counting them would set the similarity of templates against the emotion effect. Where the
-        label is a rating, the emotions are those that the sheet names, if any. Strata 2 and 4 are empty where
-        each template has seeds of its own: two templates then share no noise.
-        """
-        named = self.numeric and "emotion" in self.samples
-        labels = texts(self.samples["emotion"]) if named else self.labels
-        same_prompt = np.equal.outer(self.prompt_of, self.prompt_of)
-        same_label = np.equal.outer(labels, labels)
-        same_seed = np.equal.outer(self.seed_names, self.seed_names)
-        strata = np.select([same_label & same_seed, same_label, same_seed], [2, 3, 4], 5).astype(np.int8)
-        strata[~self.exchangeable_pairs()] = 0
-        strata[same_prompt & ~same_seed] = 1
-        return strata
-
-    def exchangeable_pairs(self) -> np.ndarray:
-        """Return bool [N, N]: the pairs of two prompts whose relation of labels may change."""
-        of = self.unit_of[self.prompt_of]
-        return np.not_equal.outer(of, of)
 
     def test(
         self, observed: np.ndarray, null: np.ndarray, *, of: str = "labels", standardise: bool = True

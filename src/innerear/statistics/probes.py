@@ -34,9 +34,8 @@ def held_out_operators(kernel: np.ndarray, design: Design, across: np.ndarray | 
     for fold in design.folds():
         tested = across[..., fold.test[:, None], fold.train]  # [cells, (...,) test, train]
         rows = tested.reshape(len(kernel), -1, len(fold.train)).astype(float)
-        constants = np.ones((len(fold.train), 1)), np.ones((rows.shape[1], 1))
         within = kernel[:, fold.train[:, None], fold.train].astype(float)
-        (found,) = ridge_operators(within, rows, constants, [PENALTY])
+        found = ridge_operators(within, rows, PENALTY)
         operators[..., fold.test[:, None], fold.train] = found.reshape(tested.shape)
     return operators
 

@@ -6,140 +6,168 @@ them are therefore columns of one matrix product (Saunders et al. 1998).
 
 from collections.abc import Sequence
 from functools import cached_property
+from itertools import combinations
 
 import numpy as np
 
-from innerear.statistics.design import Design, Fold
+from innerear.statistics.folds import Fold
 
-#: penalties, in units of the mean eigenvalue of the training kernel
+#: penalties, in units of the mean eigenvalue of the centred kernel
 PENALTIES = tuple(10.0**k for k in range(-3, 4))
-# Where there are too few templates for folds within the training set.
+# Where there are too few folds to choose a penalty on.
 _DEFAULT = PENALTIES.index(1.0)
 
 
-def ridge_operators(
-    kernel: np.ndarray,
-    across: np.ndarray,
-    covariates: tuple[np.ndarray, np.ndarray],
-    penalties: Sequence[float] = PENALTIES,
-) -> np.ndarray:
-    """Return the operators that turn targets of training samples into predictions of test samples.
+def ridge_operators(kernel: np.ndarray, across: np.ndarray, penalty: float) -> np.ndarray:
+    """Return operators [..., t, n] from targets of training samples to predictions of test samples.
+
+    Relative to the mean of the training samples, on which the features are centred too.
 
     Parameters
     ----------
     kernel : [..., n, n] inner products of the training samples' features; need not be centred.
     across : [..., t, n] those of the test samples with the training samples.
-    covariates : [n, q] of the training and [t, q] of the test samples. Least squares on the training samples
-        takes them out of features and targets; a constant centres both.
-    penalties : in units of the mean eigenvalue of the training kernel without its covariates.
-
-    Returns
-    -------
-    [penalties, ..., t, n]; what they predict beyond the covariates' own prediction.
+    penalty : in units of the mean eigenvalue of the centred kernel.
 
     Examples
     --------
     >>> x, y = np.array([[-1.0], [0.0], [1.0]]), np.array([-2.0, 0.0, 2.0])
-    >>> constant = np.ones((3, 1)), np.ones((1, 1))
-    >>> (ridge_operators(x @ x.T, np.array([[3.0]]) @ x.T, constant, [1e-9]) @ y).round(6)
-    array([[6.]])
+    >>> (ridge_operators(x @ x.T, np.array([[3.0]]) @ x.T, 1e-9) @ y).round(6)
+    array([6.])
     """
-    of_train, of_test = covariates
-    fit = np.linalg.pinv(of_train)  # [q, n]
-    explained = (kernel @ of_train) @ fit
-    within = kernel - explained
-    within -= explained.swapaxes(-1, -2)
-    within += fit.T @ (of_train.T @ explained)
-    beyond = across - of_test @ (fit @ kernel)
-    beyond -= (beyond @ of_train) @ fit
+    mean = kernel.mean(axis=-2, keepdims=True)
+    within = kernel - mean
+    within -= within.mean(axis=-1, keepdims=True)
+    beyond = across - mean
+    beyond -= beyond.mean(axis=-1, keepdims=True)
     identity = np.eye(within.shape[-1])
     scale = np.trace(within, axis1=-2, axis2=-1)[..., None, None] / len(identity)
-    operators = []
-    for penalty in penalties:
-        regular = within + np.where(scale > 0, penalty * scale, 1) * identity
-        operators.append(np.linalg.solve(regular, beyond.swapaxes(-1, -2)).swapaxes(-1, -2))
-    return np.stack(operators)
+    regular = within + np.where(scale > 0, penalty * scale, 1) * identity
+    return np.linalg.solve(regular, beyond.swapaxes(-1, -2)).swapaxes(-1, -2)
 
 
 class DualRidge:
-    """Operators that turn targets into held-out residuals.
+    """Held-out residuals, target − prediction, of ridge regression: all folds from one factorisation.
+
+    With C the centring matrix and λ a penalty, A = λ C (C K C + λ)⁻¹ C turns targets into residuals of a fit
+    to all samples. A fit without the samples S misses them by (A_SS)⁻¹ (A y)_S (Cook & Weisberg 1982, 2.2.3).
 
     Parameters
     ----------
     kernel : [N, N] inner products of the predictors; need not be centred.
-    covariates : [N, q] predictors without penalty, see `ridge_operators`; the constant alone if not given.
+    folds : of all samples. Penalties are chosen without a fold on the other folds, in turn; where that leaves
+        nothing to fit on, with fewer than three folds, the penalty is 1.
 
     Attributes
     ----------
-    outer : [folds][penalties, test, N] prediction − target of the test samples.
-    base : [folds][test, N] the same with the covariates alone.
-    inner : [folds][penalties, train, train] the same over folds within the training set, on which penalties
-    are
-        chosen; None where there are too few templates for them.
+    outer : float32 [penalties, N, N] residuals of every sample, fitted without its fold. Penalties are in
+        units of the mean eigenvalue of the centred kernel of all samples, which reads no targets and is the
+        same in every permutation.
+    base : float32 [N, N] the same with the mean of the other folds as prediction.
     """
 
-    def __init__(
-        self, kernel: np.ndarray, folds: Sequence[Fold], design: Design, covariates: np.ndarray | None = None
-    ) -> None:
-        kernel = np.asarray(kernel, float)
-        covariates = np.ones((len(kernel), 1)) if covariates is None else np.asarray(covariates, float)
+    def __init__(self, kernel: np.ndarray, folds: Sequence[Fold]) -> None:
         self.folds = folds
-        self.outer = [_residuals(kernel, covariates, fold) for fold in folds]
-        self.base = [_residuals_of_covariates(covariates, fold).astype(np.float32) for fold in folds]
-        self.inner = [_inner_residuals(kernel, covariates, fold.train, design) for fold in folds]
+        centring = np.eye(len(kernel)) - 1 / len(kernel)
+        values, vectors = np.linalg.eigh(centring @ np.asarray(kernel, float) @ centring)
+        values = np.maximum(values, 0)
+        scale = values.mean() or 1.0
+        vectors = centring @ vectors
+        of_all = [(vectors * (one * scale / (values + one * scale))) @ vectors.T for one in PENALTIES]
+        self.outer = np.stack([_without_folds(one, folds) for one in of_all])
+        self.base = _without_folds(centring, folds)
+        self.pairs = [
+            (f, g, np.stack([_without_both(one, folds[f], folds[g]) for one in of_all]))
+            for f, g in (combinations(range(len(folds)), 2) if len(folds) > 2 else ())
+        ]
 
     def errors(self, targets: np.ndarray, valid: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Squared held-out errors of ridge and of the covariates alone, both [N, columns].
+        """Squared held-out errors of ridge and of the mean of the training samples, both [N, columns].
 
         Of targets and valid, float32 [N, columns]; only samples of valid 1 are scored, others are 0. Each
         column has a penalty of its own, the one with the least error within the training set.
         """
-        errors, base = np.zeros_like(targets), np.zeros_like(targets)
-        for fold, outer, alone, inner in zip(self.folds, self.outer, self.base, self.inner, strict=True):
-            chosen = _penalties(inner, targets[fold.train], valid[fold.train])
-            # Every penalty for every column: one large product is faster than picking columns.
-            missed = (outer.reshape(-1, len(targets)) @ targets).reshape(*outer.shape[:2], -1)
-            errors[fold.test] = np.take_along_axis(missed, chosen[None, None], axis=0)[0] ** 2
-            base[fold.test] = (alone @ targets) ** 2
-        return errors * valid, base * valid
+        # Every penalty for every column: one large product is faster than picking columns.
+        missed = (self.outer.reshape(-1, len(targets)) @ targets).reshape(*self.outer.shape[:2], -1)
+        chosen, errors = self._penalties(missed, valid), np.empty_like(targets)
+        for fold, of_columns in zip(self.folds, chosen, strict=True):
+            errors[fold.test] = np.take_along_axis(missed[:, fold.test], of_columns[None, None], axis=0)[0]
+        base, total = np.empty_like(targets), targets.sum(axis=0)
+        for fold in self.folds:
+            tested = targets[fold.test]
+            base[fold.test] = tested - (total - tested.sum(axis=0)) / len(fold.train)
+        return errors**2 * valid, base**2 * valid
+
+    def _penalties(self, missed: np.ndarray, valid: np.ndarray) -> np.ndarray:
+        """Number of the penalty with the least error within the training set, int [folds, columns].
+
+        Of residuals without one fold, `missed` [penalties, N, columns].
+        """
+        if not self.pairs:
+            return np.full((len(self.folds), missed.shape[-1]), _DEFAULT)
+        within = np.zeros((len(self.folds), len(PENALTIES), missed.shape[-1]), np.float32)
+        for f, g, without_both in self.pairs:
+            first, second = self.folds[f].test, self.folds[g].test
+            both = np.concatenate([first, second])
+            squares = without_both @ missed[:, both]
+            squares *= squares
+            squares *= valid[both]
+            within[g] += squares[:, : len(first)].sum(axis=1)
+            within[f] += squares[:, len(first) :].sum(axis=1)
+        return within.argmin(axis=1)
 
     def joint(self, grams: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Sum squared held-out errors over samples and targets, with one penalty for all targets.
 
-        `grams` are float32 [m, N, N] inner products of the samples' targets, Y Yᵀ, in m permutations: the
-        squared error of operator A is tr(A Y Yᵀ Aᵀ), so Y itself is not needed. Return the errors of ridge
-        and of the covariates alone, both [m], and the numbers of the penalties, int [folds, m].
+        `grams` are float32 [m, pairs], the values (`packed`) of the inner products of the samples' targets,
+        Y Yᵀ, in m permutations: the squared error of operator A is tr(A Y Yᵀ Aᵀ), so Y itself is not needed.
+        Return the errors of ridge and of the mean of the training samples, both [m], and the numbers of the
+        penalties, int [folds, m].
         """
-        flat = grams.reshape(len(grams), -1)
-        errors, base = np.zeros((2, len(grams)))
-        chosen = np.empty((len(self.folds), len(grams)), int)
-        for number, forms in enumerate(self._forms):
-            every = flat @ forms  # [m, 1 + 2 * penalties]
-            inner, outer = np.split(every[:, 1:], 2, axis=1)
-            chosen[number] = inner.argmin(axis=1)
-            errors += np.take_along_axis(outer, chosen[number][:, None], axis=1)[:, 0]
-            base += every[:, 0]
-        return errors, base, chosen
-
-    def joint_base(self, grams: np.ndarray) -> np.ndarray:
-        """Sum squared held-out errors of the covariates alone [m], as `joint`."""
-        form = np.sum([forms[:, 0] for forms in self._forms], axis=0)
-        return grams.reshape(len(grams), -1) @ form
+        every = (grams @ self._forms).reshape(len(grams), len(self.folds), -1)
+        inner, outer = np.split(every[..., 1:], 2, axis=-1)
+        chosen = inner.argmin(axis=-1)
+        errors = np.take_along_axis(outer, chosen[..., None], axis=-1)[..., 0].sum(axis=1, dtype=float)
+        return errors, every[..., 0].sum(axis=1, dtype=float), chosen.T
 
     @cached_property
-    def _forms(self) -> list[np.ndarray]:
-        """Squares Aᵀ A of each fold's operators, [N * N, 1 + 2 * penalties]: base, inner, outer."""
-        forms = []
-        for fold, outer, alone, inner in zip(self.folds, self.outer, self.base, self.inner, strict=True):
-            within = np.zeros((len(PENALTIES), *[outer.shape[-1]] * 2), np.float32)
-            if inner is None:  # the least error is that of the penalty 1
-                within += (np.arange(len(PENALTIES)) != _DEFAULT)[:, None, None]
-                within *= np.eye(outer.shape[-1], dtype=np.float32)
-            else:
-                within[:, fold.train[:, None], fold.train] = inner.swapaxes(1, 2) @ inner
-            squares = np.concatenate([(alone.T @ alone)[None], within, outer.swapaxes(1, 2) @ outer])
-            forms.append(np.ascontiguousarray(squares.reshape(len(squares), -1).T))
-        return forms
+    def _forms(self) -> np.ndarray:
+        """Squares Aᵀ A of each fold's operators, `packed`, [pairs, folds * (1 + 2 * penalties)].
+
+        Of each fold base, then inner, then outer. A pair of two samples stands for two.
+        """
+        n, n_penalties = len(self.base), len(PENALTIES)
+        forms = np.empty((len(self.folds), 1 + 2 * n_penalties, n * (n + 1) // 2), np.float32)
+        twice = 2 - packed(np.eye(n, dtype=np.float32))
+        inner = [np.zeros((n_penalties, n, n), np.float32) for _ in self.folds] if self.pairs else []
+        for f, g, without_both in self.pairs:
+            first, second = self.folds[f].test, self.folds[g].test
+            missed = without_both @ self.outer[:, np.concatenate([first, second])]
+            for fold, one in ((g, missed[:, : len(first)]), (f, missed[:, len(first) :])):
+                inner[fold] += one.swapaxes(1, 2) @ one
+        for number, fold in enumerate(self.folds):
+            alone, outer = self.base[fold.test], self.outer[:, fold.test]
+            forms[number, 0] = packed(alone.T @ alone)
+            forms[number, 1 + n_penalties :] = packed(outer.swapaxes(1, 2) @ outer)
+            if inner:
+                forms[number, 1 : 1 + n_penalties] = packed(inner[number])
+            else:  # the least error is that of the penalty 1
+                others = (np.arange(n_penalties) != _DEFAULT)[:, None]
+                forms[number, 1 : 1 + n_penalties] = others * packed(np.eye(n, dtype=np.float32))
+        forms *= twice
+        return np.ascontiguousarray(forms.reshape(-1, forms.shape[-1]).T)
+
+
+def packed(matrices: np.ndarray) -> np.ndarray:
+    """Return the values [..., pairs] of symmetric matrices [..., N, N] for i ≤ j.
+
+    Examples
+    --------
+    >>> packed(np.array([[1, 2], [2, 3]])).tolist()
+    [1, 2, 3]
+    """
+    i, j = np.triu_indices(matrices.shape[-1])
+    return matrices[..., i, j]
 
 
 def errors_of_covariates(
@@ -172,24 +200,24 @@ def r2(errors: np.ndarray, base: np.ndarray) -> np.ndarray:
     return 1 - errors / np.maximum(base, np.finfo(np.float32).tiny)
 
 
-def _penalties(inner: np.ndarray | None, targets: np.ndarray, valid: np.ndarray) -> np.ndarray:
-    """Number of the penalty with the least inner held-out error, for each column."""
-    if inner is None:
-        return np.full(targets.shape[1], _DEFAULT)
-    missed = (inner.reshape(-1, len(targets)) @ targets).reshape(*inner.shape[:2], -1)
-    missed *= missed
-    missed *= valid
-    return missed.sum(axis=1).argmin(axis=0)
+def _without_folds(residuals: np.ndarray, folds: Sequence[Fold]) -> np.ndarray:
+    """Turn the operator A [N, N] of a fit's residuals into that of fits without each sample's fold."""
+    found = np.empty(residuals.shape, np.float32)
+    for fold in folds:
+        found[fold.test] = np.linalg.solve(residuals[np.ix_(fold.test, fold.test)], residuals[fold.test])
+    return found
 
 
-def _residuals(kernel: np.ndarray, covariates: np.ndarray, fold: Fold) -> np.ndarray:
-    """Operators that turn targets into prediction − target of the test samples, [penalties, test, N]."""
-    train, test = fold.train, fold.test
-    operators = np.repeat(_residuals_of_covariates(covariates, fold)[None], len(PENALTIES), axis=0)
-    operators[..., train] += ridge_operators(
-        kernel[np.ix_(train, train)], kernel[np.ix_(test, train)], (covariates[train], covariates[test])
-    )
-    return operators.astype(np.float32)
+def _without_both(residuals: np.ndarray, one: Fold, other: Fold) -> np.ndarray:
+    """Return the operator [n, n] from two folds' residuals, each without its own fold, to without both.
+
+    Fits without S give (A_SS)⁻¹ (A y)_S, and those without its own fold (A_ff)⁻¹ (A y)_f.
+    """
+    both, n = np.concatenate([one.test, other.test]), len(one.test)
+    of_both = residuals[np.ix_(both, both)]
+    alone = np.zeros_like(of_both)
+    alone[:n, :n], alone[n:, n:] = of_both[:n, :n], of_both[n:, n:]
+    return np.linalg.solve(of_both, alone).astype(np.float32)
 
 
 def _residuals_of_covariates(covariates: np.ndarray, fold: Fold) -> np.ndarray:
@@ -198,16 +226,3 @@ def _residuals_of_covariates(covariates: np.ndarray, fold: Fold) -> np.ndarray:
     operator[:, fold.train] = covariates[fold.test] @ np.linalg.pinv(covariates[fold.train])
     operator[np.arange(len(fold.test)), fold.test] -= 1
     return operator
-
-
-def _inner_residuals(
-    kernel: np.ndarray, covariates: np.ndarray, train: np.ndarray, design: Design
-) -> np.ndarray | None:
-    """Residual operators over folds within a training set, [penalties, train, train]."""
-    inside = design.subset(train)
-    if inside.why_no_folds:
-        return None
-    operators = np.zeros((len(PENALTIES), len(train), len(train)), np.float32)
-    for fold in inside.folds():
-        operators[:, fold.test] = _residuals(kernel[np.ix_(train, train)], covariates[train], fold)
-    return operators

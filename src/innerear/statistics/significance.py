@@ -11,7 +11,9 @@ import pandas as pd
 
 from innerear.errors import InputError
 
-# A relabeling that only renames gives the observed value again, up to rounding: a tie.
+# A relabeling that only renames gives the observed value again, up to rounding: a tie. Of scores as they are,
+# this is the rounding of an R² of float32 products; of flips, which are the same numbers with other signs, it
+# is a share of their spread.
 _TIE = 1e-5
 CONFIDENCE = 0.95
 #: p at or below it is significant, in tables, findings and figures
@@ -41,7 +43,12 @@ class Significance:
 
 
 def against_null(
-    observed: np.ndarray, null: np.ndarray, *, smallest: float = 0.0, standardise: bool = True
+    observed: np.ndarray,
+    null: np.ndarray,
+    *,
+    smallest: float = 0.0,
+    standardise: bool = True,
+    of_flips: bool = False,
 ) -> Significance:
     """Test a family of cells, one-sided, with max-T.
 
@@ -55,6 +62,7 @@ def against_null(
         the observed one included (after Westfall & Young 1993): for cells that differ in spread.
         False compares the statistics as they are: for those on one scale, such as R². Their nulls
         may be narrow with a heavy tail, where a z means little.
+    of_flips : the null is of sign flips, so that ties are told by the scores' own spread.
 
     Notes
     -----
@@ -76,9 +84,11 @@ def against_null(
         spread = pooled.std(axis=0)
         scores = (pooled - pooled.mean(axis=0)) / np.where(spread > 0, spread, 1)
     score[usable] = scores[0]
-    p[usable] = np.maximum((1 + (scores[1:] >= scores[0] - _TIE).sum(axis=0)) / (len(null) + 1), smallest)
+    tie = _TIE * scores.std(axis=0) if of_flips else _TIE
+    p[usable] = np.maximum((1 + (scores[1:] >= scores[0] - tie).sum(axis=0)) / (len(null) + 1), smallest)
     null_max = scores[1:].max(axis=1)
-    return Significance(p, np.maximum(max_t(score, null_max), smallest), score, null_max)
+    corrected = max_t(score, null_max, of_flips=of_flips)
+    return Significance(p, np.maximum(corrected, smallest), score, null_max)
 
 
 def write_test(
@@ -151,10 +161,10 @@ def first_of(columns: Mapping[str, np.ndarray | str]) -> dict[str, object]:
     return {name: values if isinstance(values, str) else values[0] for name, values in columns.items()}
 
 
-def max_t(score: np.ndarray, null_max: np.ndarray) -> np.ndarray:
+def max_t(score: np.ndarray, null_max: np.ndarray, *, of_flips: bool = False) -> np.ndarray:
     """Return each cell's p of its score [cells] against the largest of the family [m]; NaN where it has none.
 
-    NaN in `null_max` stands for permutations not used.
+    NaN in `null_max` stands for permutations not used. `of_flips` as in `against_null`.
 
     Examples
     --------
@@ -162,7 +172,8 @@ def max_t(score: np.ndarray, null_max: np.ndarray) -> np.ndarray:
     array([0.2, 0.8])
     """
     score, null_max = np.asarray(score, float), null_max[~np.isnan(null_max)]
-    at_least = len(null_max) - np.searchsorted(np.sort(null_max), score - _TIE)
+    tie = _TIE * null_max.std() if of_flips and len(null_max) else _TIE
+    at_least = len(null_max) - np.searchsorted(np.sort(null_max), score - tie)
     return np.where(np.isnan(score), np.nan, (1 + at_least) / (len(null_max) + 1))
 
 
@@ -183,10 +194,10 @@ def correct_over(
     """
     table = pd.concat(tables, ignore_index=True)
     null = pd.concat(nulls, ignore_index=True)
-    for kind, (scored, corrected, least) in _CORRECTED.items():
+    for kind, (scored, corrected, _) in _CORRECTED.items():
         if scored in table:
             of_kind = null.iloc[np.flatnonzero(null["moved"] == kind)]
-            table[corrected] = _corrected(table, of_kind, by, scored, corrected, least)
+            table[corrected] = _corrected(table, of_kind, by, kind)
     families = np.full(len(table), "", object)
     for key, rows in _rows_by(table, by).items():
         families[rows] = family.format_map(dict(zip(by, key, strict=True)))
@@ -194,10 +205,9 @@ def correct_over(
     return table.assign(family=families)
 
 
-def _corrected(
-    table: pd.DataFrame, null: pd.DataFrame, by: Sequence[str], scored: str, corrected: str, least: str | None
-) -> np.ndarray:
-    """Return a column of p corrected by max-T over each map of layers."""
+def _corrected(table: pd.DataFrame, null: pd.DataFrame, by: Sequence[str], kind: str) -> np.ndarray:
+    """Return the column of p corrected by max-T over each map of layers, of permutations or of flips."""
+    scored, corrected, least = _CORRECTED[kind]
     used = sorted(set(null["permutations"]))
     if len(used) > 1:
         raise InputError(
@@ -209,7 +219,7 @@ def _corrected(
     null_rows = _rows_by(null, by)
     for key, rows in _rows_by(table, by).items():
         if key in null_rows:
-            p[rows] = max_t(score[rows], values[null_rows[key]].max(axis=0))
+            p[rows] = max_t(score[rows], values[null_rows[key]].max(axis=0), of_flips=kind == FLIP)
     return np.maximum(p, table[least].to_numpy(float)) if least else p
 
 

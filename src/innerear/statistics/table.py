@@ -171,7 +171,7 @@ def record_flip_null(
     if design.why_no_flips():
         return []
     smallest = design.smallest_flip_p()
-    found = against_null(flipped[0], flipped[1:], smallest=smallest, standardise=standardise)
+    found = against_null(flipped[0], flipped[1:], smallest=smallest, standardise=standardise, of_flips=True)
     for name, values in (
         ("p_flip", found.p),
         ("p_flip_corrected", found.p_corrected),

@@ -2,41 +2,11 @@
 
 import numpy as np
 import pytest
-from fakes import EMOTIONS, Measured, make_design, rows, sized
+from fake_replays import Likelihoods, likelihoods
+from fakes import make_design, rows, sized
 from scipy.stats import binom
 
 from innerear.analyses.text_or_history.likelihood import COST, MISMATCH, NLL, likelihood_table
-
-TEXTS = (*EMOTIONS, "neutral", "none")
-
-
-class Likelihoods(Measured):
-    """An open likelihood file, in memory, of values [E, R, B, dist, K, T]."""
-
-    def __init__(self, nll, template):
-        n, n_seeds, n_texts, *rest = nll.shape
-        cells = [(a, r, b) for a in range(n) for r in range(n_seeds) for b in range(n_texts)]
-        values = nll.reshape(len(cells), *rest).astype(np.float32)
-        self.arrays = {"nll": (("cell", "distribution", "codebook", "frame"), values)}
-        self.axes = {
-            "codes": np.array([f"{template}-{EMOTIONS[a]}/seed-{r}" for a, r, _ in cells]),
-            "codes_emotion": np.array([EMOTIONS[a] for a, _, _ in cells]),
-            "text": np.array([TEXTS[b] for _, _, b in cells]),
-            "distribution": np.array(["cond", "guided"]),
-            "codebook": np.arange(nll.shape[4]),
-        }
-
-
-def likelihoods(design, cost=0.0, seed=0, n_frames=20):
-    """Values [T][E, R, B, 2, 2, frames]: clips and texts differ, and another emotion's text costs `cost`."""
-    rng = np.random.default_rng(seed)
-    shape = (design.n_blocks, 4, len(design.seeds), len(TEXTS), 2, 2, n_frames)
-    nll = 3 + rng.normal(size=(*shape[:3], 1, 1, 1, 1)) + rng.normal(size=(shape[0], 1, 1, shape[3], 1, 1, 1))
-    nll = nll + 0.2 * rng.normal(size=shape)
-    other = np.ones((4, len(TEXTS)))
-    other[np.arange(4), np.arange(4)] = 0
-    nll += cost * other[:, None, :, None, None, None]
-    return nll
 
 
 def table_of(design, values, m=99, boots=60):

@@ -1,0 +1,83 @@
+"""What tells the seeds of a prompt apart, or the prompts of a template, and its largest components.
+
+States of long clips fill the memory once, as stored: they are widened one prompt at a time.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+from scipy.linalg import eigh
+
+from innerear.statistics.design import Design, Fold
+
+COMPONENTS = 10
+# Seeds of a prompt that differ by less than this share of the states' size are equal.
+_NOTHING = 1e-6
+
+
+def between_seeds(values: np.ndarray, design: Design) -> np.ndarray:
+    """Take the mean over the seeds of each prompt out of values [N, ...].
+
+    Examples
+    --------
+    >>> samples = pd.DataFrame({"sample_id": list("abcd"), "prompt_id": list("aabb"), "seed": [0, 1] * 2,
+    ...                         "emotion": list("xxyy")})
+    >>> between_seeds(np.array([1.0, 3.0, 10.0, 30.0]), Design(samples)).tolist()
+    [-1.0, 1.0, -10.0, 10.0]
+    """
+    return values - values[design.rows].mean(axis=1)[design.prompt_of]
+
+
+def between_prompts(values: np.ndarray, design: Design) -> np.ndarray:
+    """Take the mean over the prompts of each template and seed out of values [N, ...]."""
+    values = values.copy()
+    for members in design.members():
+        rows = design.rows[members]
+        values[rows] -= values[rows].mean(axis=0)
+    return values
+
+
+class BranchStates:
+    """One branch of stored states [N, C, frames, D], a prompt at a time; delta is cond − uncond."""
+
+    def __init__(self, states: np.ndarray, branches: Sequence[str], branch: str) -> None:
+        self.states, self.d_model = states, states.shape[-1]
+        parts = [branch] if branch in branches else ["cond", "uncond"]
+        self.parts = [branches.index(name) for name in parts]
+
+    def of_prompt(self, rows: np.ndarray) -> np.ndarray:
+        """Return what tells a prompt's seeds apart, [R, frames, D], each clip about its own mean."""
+        first, *second = (self.states[rows, part].astype(np.float32) for part in self.parts)
+        x = first - second[0] if second else first
+        x -= x.mean(axis=1, keepdims=True)
+        return x - x.mean(axis=0)
+
+    def components(self, folds: Sequence[Fold], design: Design) -> list[np.ndarray]:
+        """Scores [N, frames, k] on the largest components of each fold's training samples, white there.
+
+        Empty where the seeds of every prompt are equal.
+        """
+        squares, largest = np.zeros((len(folds), self.d_model, self.d_model)), 0.0
+        for fold, own in zip(folds, squares, strict=True):
+            for prompt in np.unique(design.prompt_of[fold.test]):
+                x = self.of_prompt(design.rows[prompt])
+                largest = max(largest, float(np.abs(x).max()))
+                x = x.reshape(-1, self.d_model)
+                own += x.T @ x
+        if largest <= _NOTHING * max(float(np.abs(self.states).max()), 1e-30):
+            return []
+        # Prompts have no mean over their seeds, so that training samples have none either.
+        total = squares.sum(axis=0)
+        axes = [_white_axes(total - own) for own in squares]
+        scores = np.empty((*self.states.shape[::2], sum(one.shape[1] for one in axes)), np.float32)
+        for rows in design.rows:
+            scores[rows] = self.of_prompt(rows) @ np.concatenate(axes, axis=1)
+        return np.split(scores, np.cumsum([one.shape[1] for one in axes])[:-1], axis=-1)
+
+
+def _white_axes(squares: np.ndarray) -> np.ndarray:
+    """Return the directions [D, k] of most variance, of sums of squares [D, D], in units of its root."""
+    d_model = len(squares)
+    values, vectors = eigh(squares, subset_by_index=[max(0, d_model - COMPONENTS), d_model - 1])
+    kept = values > 1e-6 * values[-1]
+    return (vectors[:, kept] / np.sqrt(values[kept])).astype(np.float32)
