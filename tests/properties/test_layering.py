@@ -17,6 +17,7 @@ LEVELS = [
     {"acoustics", "stacks"},
     {"models", "statistics", "gram"},
     {"capture", "analyses", "results"},
+    {"interventions"},
     {"figures"},
     {"pages"},
     {"__init__", "__main__"},
