@@ -214,7 +214,7 @@ def _decoder(path: Path) -> NDArray:
         raise InputError(f"{path}: its W_dec cannot be read ({error})") from None
 
 
-def random_directions(covariance: NDArray, length: float | NDArray, n: int, seed: int) -> NDArray:
+def random_directions(covariance: NDArray, length: float, n: int, seed: int | Sequence[int]) -> NDArray:
     """Draw n directions from the law of the states themselves, all of one length.
 
     Parameters

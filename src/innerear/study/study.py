@@ -16,6 +16,7 @@ from innerear.study.architectures import (
 from innerear.study.config import validated
 from innerear.study.estimate import Estimate, estimate, estimate_cells, refuse_what_cannot_run
 from innerear.study.generation_settings import GenerationSettings
+from innerear.study.interventions import Interventions, interventions_text, plan_interventions
 from innerear.study.jobs import groups, jobs_text, prompts_of_a_job
 from innerear.study.names import check_names
 from innerear.study.power import Power
@@ -50,6 +51,7 @@ class Study:
     swaps: Swaps
     replayed_by: list[str]
     estimate: Estimate
+    interventions: Interventions | None = None
 
     @classmethod
     def from_settings(cls, settings: Mapping, schema: Mapping) -> "Study":
@@ -114,7 +116,14 @@ class Study:
         refuse_what_cannot_run(
             size, architecture, clip["duration"], settings["gram"], settings["statistics"]["permutations"]
         )
-        return cls(settings, prompts, seeds, architecture, capture, captures, swaps, replayed_by, size)
+        steered = None
+        if settings["interventions"]["enabled"]:
+            blocks = study_swaps(prompts, settings["prompts"], label).blocks
+            section = settings["interventions"]
+            steered = plan_interventions(prompts, blocks, seeds, capture["layers"], section)
+        return cls(
+            settings, prompts, seeds, architecture, capture, captures, swaps, replayed_by, size, steered
+        )
 
     @property
     def samples(self) -> list[Sample]:
@@ -178,6 +187,9 @@ class Study:
         if self.settings["generation"]["guidance"] is None:
             lines.append("  branches  cond alone: without guidance there is no uncond, and no delta")
         lines += announced(self.settings)
+        if self.interventions:
+            n_emotions = len({prompt.emotion for prompt in self.prompts})
+            lines.append(interventions_text(self.interventions, n_emotions))
         left_out = self.swaps.left_out
         if left_out:
             more = f"; and {len(left_out) - 2} more" if len(left_out) > 2 else ""
