@@ -15,6 +15,7 @@ include: "workflow/rules/label.smk"
 include: "workflow/rules/sound.smk"
 include: "workflow/rules/geometry.smk"
 include: "workflow/rules/text_or_history.smk"
+include: "workflow/rules/steering.smk"
 include: "workflow/rules/answers.smk"
 
 
@@ -38,4 +39,5 @@ rule all:
         rules.all_sound.input,
         rules.all_geometry.input,
         rules.all_text_or_history.input,
+        rules.all_steering.input,
         rules.all_answers.input,

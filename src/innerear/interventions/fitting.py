@@ -165,9 +165,7 @@ class Directions:
             self.site, self.attrs = str(file.attrs["site"]), dict(file.attrs)
             self._direction, self._label_mean = file.read("direction"), file.read("label_mean")
             self._covariance = file.read("covariance")
-            self._prompts = dict(
-                zip(file.labels("prompt"), file.labels("template_of"), strict=True)
-            )
+            self._prompts = dict(zip(file.labels("prompt"), file.labels("template_of"), strict=True))
 
     def direction(self, layer: int, source: str, template: str) -> Direction:
         """Return the direction for clips of one template, fitted on the others."""

@@ -1,6 +1,7 @@
 """Compose the clips of a study's interventions: steered along directions, and without a subspace."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from os import PathLike
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -15,9 +16,12 @@ from innerear.interventions.fitting import Directions
 from innerear.interventions.measuring import NLL, Made, likelihood, measured
 from innerear.interventions.running import intervene
 from innerear.models import MusicModel
+from innerear.stacks.gram_file import GramFile
 from innerear.study.interventions import Condition, Interventions
 from innerear.study.prompts import batches
 
+#: (template, dose) → audio [n]
+Sounds = dict[tuple[str, float], NDArray]
 #: what is projected out: the labels' subspace, or a random one of equal rank
 SUBSPACES = ("labels", "random")
 ALL_LAYERS = "all"
@@ -39,7 +43,7 @@ def steer(
     layer: int,
     generation: Mapping[str, Any],
     conditions: Sequence[Condition] | None = None,
-) -> tuple[pd.DataFrame, dict[tuple[str, float], NDArray]]:
+) -> tuple[pd.DataFrame, Sounds]:
     """Compose and measure the steered clips of one layer.
 
     Parameters
@@ -79,6 +83,36 @@ def steer(
         rows.append(pd.concat([_named(own, layer), table], axis=1))
         sounds |= _kept(own, made, plan)
     return pd.concat(rows, ignore_index=True), sounds
+
+
+def steer_layer(
+    model: MusicModel, directions: Directions, plan: Interventions, generation: Mapping[str, Any], layer: int
+) -> tuple[pd.DataFrame, Sounds]:
+    """Return `steer` of one layer of the model itself."""
+    table, sounds = steer(model, directions, plan, layer, generation)
+    return table.assign(weights="trained"), sounds
+
+
+def steer_twin(
+    model: MusicModel, directions: Directions, plan: Interventions, generation: Mapping[str, Any]
+) -> pd.DataFrame:
+    """Return `steer` of a random twin: at every layer the first source, at the largest dose."""
+    dose, source = max(plan.settings["doses"]), plan.settings["sources"][0]
+    conditions = [Condition("none"), Condition(source, "both", dose), Condition(source, "both", -dose)]
+    tables = [steer(model, directions, plan, layer, generation, conditions)[0] for layer in plan.layers]
+    return pd.concat(tables, ignore_index=True).assign(weights="random_init")
+
+
+def write_sounds(sounds: Sounds, path: str | PathLike, sample_rate: int, layer: int) -> None:
+    """Write the clips of one layer, int16 [template, dose, sample], for the page."""
+    templates, doses = ([*dict.fromkeys(key[i] for key in sounds)] for i in range(2))
+    doses = sorted(doses)
+    waves = np.stack([[sounds[template, dose] for dose in doses] for template in templates])
+    values = (np.clip(waves, -1, 1) * 32767).round().astype(np.int16)
+    coords = {"template": np.array(templates), "dose": np.array(doses, np.float32)}
+    coords["sample"] = np.arange(values.shape[-1], dtype=np.int32)
+    attrs = {"sample_rate": sample_rate, "layer": layer}
+    GramFile.write(path, {"audio": (("template", "dose", "sample"), values)}, coords, attrs)
 
 
 def ablate(
@@ -192,7 +226,7 @@ def _named(clips: Sequence[Clip], layer: int) -> pd.DataFrame:
     return named.assign(template=[clip.template for clip in clips], seed=[clip.seed for clip in clips])
 
 
-def _kept(clips: Sequence[Clip], made: Made, plan: Interventions) -> dict[tuple[str, float], NDArray]:
+def _kept(clips: Sequence[Clip], made: Made, plan: Interventions) -> Sounds:
     first = ("none", plan.settings["sources"][0])
     return {
         (clip.template, clip.condition.dose): audio.numpy()
