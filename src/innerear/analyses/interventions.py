@@ -4,9 +4,9 @@ The unit is the template: its own clips with and without the edit. Every contras
 sign flips; steering also against random directions of the states' own covariance and of equal length.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import combinations
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -14,11 +14,10 @@ from numpy.typing import NDArray
 
 from innerear.acoustics.features import FEATURES
 from innerear.analyses.judge import Judge, wide
-from innerear.statistics.cells import write_estimates
+from innerear.analyses.paired import DESCRIBED, RandomEffects, described, pole_design, selected, tested
 from innerear.statistics.design import Design
 from innerear.statistics.finding import Finding
-from innerear.statistics.significance import against_null, write_test
-from innerear.statistics.table import blank, columns, record, record_flips
+from innerear.statistics.table import blank, columns
 
 #: statistics: difference between the largest dose and its opposite, and of smaller doses; that of two layers;
 #: nats that an edit costs; the cost at an effect that all compared edits reach; share of clips that the judge
@@ -27,13 +26,16 @@ EFFECT, SMALLER = "effect of steering", "effect of a smaller dose"
 LAYERS, COST = "difference of two layers' effects", "cost"
 MATCHED, ACCURACY, ABLATION = "cost at equal effect", "accuracy", "loss of accuracy beyond a random subspace"
 PATCHED = "cost of patched states"
-PROBABILITY = "probability"
+PROBABILITY, NLL = "probability", "nll"
 #: what of a clip is compared, and its unit: the judge's probability of the end pole, and clip features
 MEASURES = {PROBABILITY: "", **{name: FEATURES[name].unit for name in ("loudness", "centroid", "flatness")}}
-UNTOUCHED = "none"
+#: source, or layer, of clips that are as they are; and the source of random directions
+UNTOUCHED, RANDOM = "none", "random"
 _RANDOM = "random directions of the states' covariance, of equal length"
-_OWN = ("weights", "layer", "source", "branch", "dose", "measure", "unit", "statistic", "start", "end")
-_COLUMNS = columns(*_OWN, "estimate", "ci_lo", "ci_hi", "interval", "random").drop("layer").insert(1, "layer")
+#: sources whose directions are as long as the random ones
+_EQUAL = ("means", "probe")
+_OWN = ("weights", "source", "branch", "dose", "measure", "unit", "statistic", "start", "end")
+_COLUMNS = columns(*_OWN, "estimate", "ci_lo", "ci_hi", "interval", "random")
 
 
 class Tables(NamedTuple):
@@ -43,6 +45,15 @@ class Tables(NamedTuple):
     curves: pd.DataFrame
 
 
+class _Key(NamedTuple):
+    """A condition of steered clips."""
+
+    layer: int
+    source: str
+    branch: str
+    dose: float
+
+
 def interventions(
     samples: pd.DataFrame,
     clips: pd.DataFrame,
@@ -50,7 +61,7 @@ def interventions(
     ablated: pd.DataFrame,
     patched: pd.DataFrame,
     *,
-    poles: tuple[str, str],
+    poles: Sequence[str],
     model: str,
     statistics: Mapping[str, int],
 ) -> Tables:
@@ -61,6 +72,7 @@ def interventions(
     samples, clips : the study's index and clip features, of untouched clips of emotional texts.
     steered : `innerear.interventions.steering.steer` of all layers, with a column `weights`.
     ablated, patched : of `ablate` and `patch`.
+    poles : the labels where directions begin and end.
     statistics : permutations, bootstraps and seed of the study.
 
     Raises
@@ -72,336 +84,231 @@ def interventions(
     judge = Judge(values, samples["emotion"].tolist(), samples["template"].tolist())
     templates = list(dict.fromkeys(steered["template"].tolist()))
     design = pole_design(templates, poles, statistics)
-    steered = steered.assign(**{PROBABILITY: _judged(judge, steered, features, poles[1])})
-    curves = _curves(steered)
+    judged = steered.assign(**{PROBABILITY: _judged(judge, steered, features, poles[1])})
     parts = []
     for weights in dict.fromkeys(steered["weights"].tolist()):
-        own = steered[steered["weights"] == weights]
-        parts += [part.assign(weights=weights) for part in _steering(own, design, templates)]
-    right, of_ablated = _ablation(judge, features, samples, values, ablated, design, templates)
-    costs, of_patched = _patching(patched, design, templates)
-    parts += [part.assign(weights="trained") for part in (right, costs)]
-    found = pd.concat(parts, ignore_index=True).assign(start=poles[0], end=poles[1], model=model)
-    table = found.reindex(columns=_COLUMNS)
-    return Tables(table, pd.concat([curves, of_ablated, of_patched], ignore_index=True))
-
-
-def pole_design(templates: Sequence[str], poles: tuple[str, str], statistics: Mapping[str, int]) -> Design:
-    """Return the design of a contrast of two conditions within each template, with a seed of its own."""
-    rows = [
-        (f"{template}-{pole}", f"{template}-{pole}", template, pole, number)
-        for number, template in enumerate(templates)
-        for pole in poles
+        own = _Steered(selected(judged, weights=weights), templates)
+        parts += [part.assign(weights=weights) for part in _steering(own, design)]
+    untouched = samples.assign(**{name: values[:, i] for i, name in enumerate(features)})
+    accuracies = _accuracies(judge, features, untouched, ablated, templates)
+    costs = _patch_costs(patched, templates)
+    parts += [
+        part.assign(weights="trained") for part in (*_ablation(accuracies, design), _patching(costs, design))
     ]
-    sheet = pd.DataFrame(rows, columns=["sample_id", "prompt_id", "template", "emotion", "seed"])
-    sizes = {"n_permutations": statistics["permutations"], "n_bootstraps": statistics["bootstraps"]}
-    return Design(sheet, "emotion", statistics["seed"], **sizes)
+    table = pd.concat(parts, ignore_index=True).assign(start=poles[0], end=poles[1], model=model)
+    curves = [*_curves(judged), *_paired(accuracies, costs, templates)]
+    return Tables(table.reindex(columns=_COLUMNS), pd.DataFrame(curves))
 
 
 def _judged(judge: Judge, table: pd.DataFrame, features: Sequence[str], label: str) -> NDArray:
     """Return the probability [n] that a clip is of a label, after clips of other templates."""
-    found = np.full(len(table), np.nan)
-    for template, rows in table.groupby("template").indices.items():
-        values = table.iloc[rows][list(features)].to_numpy(float)
-        found[rows] = judge.posterior(values, str(template))[:, judge.labels.index(label)]
+    values, found = table[list(features)].to_numpy(float), np.full(len(table), np.nan)
+    templates = np.array(table["template"].tolist())
+    for template in dict.fromkeys(templates.tolist()):
+        rows = np.flatnonzero(templates == template)
+        found[rows] = judge.posterior(values[rows], template)[:, judge.labels.index(label)]
     return found
 
 
-def _steering(steered: pd.DataFrame, design: Design, templates: Sequence[str]) -> list[pd.DataFrame]:
-    """Return the rows of one model's steered clips."""
-    untouched = steered[steered["source"] == UNTOUCHED]
-    keys = ["source", "branch", "dose"]
-    edited = steered[~steered["source"].isin([UNTOUCHED, "random"])]
-    conditions = [key for key in edited[keys].drop_duplicates().itertuples(index=False) if key.dose > 0]
-    layers = sorted(set(steered["layer"]))
-    largest = max(key.dose for key in conditions)
-    parts, costs = [], []
+class _Steered:
+    """The steered clips of one model by condition; `of` gives a measure of all templates [T]."""
+
+    def __init__(self, table: pd.DataFrame, templates: Sequence[str]) -> None:
+        self.templates, self._values = list(templates), {}
+        self._drawn: dict[tuple[int, int], dict[str, NDArray]] = {}
+        place = {template: number for number, template in enumerate(templates)}
+        names = [*MEASURES, NLL]
+        self.drawn_templates = np.zeros(len(templates), bool)
+        rows: list[dict[str, Any]] = table.to_dict("records")
+        for row in rows:
+            at = place[row["template"]]
+            if row["source"] == RANDOM:
+                self.drawn_templates[at] = True
+                own = self._drawn.setdefault(
+                    (row["layer"], row["draw"]), {name: np.zeros(len(place)) for name in names}
+                )
+                for name in MEASURES:
+                    own[name][at] += np.sign(row["dose"]) * row[name]
+                continue
+            key = _Key(row["layer"], row["source"], row["branch"], row["dose"])
+            own = self._values.setdefault(key, {name: np.full(len(place), np.nan) for name in names})
+            for name in names:
+                own[name][at] = row[name]
+        self.layers = sorted({key.layer for key in self._values})
+        self.conditions = list(dict.fromkeys(key[1:] for key in self._values if key.source != UNTOUCHED))
+
+    def of(self, layer: int, source: str, branch: str, dose: float, measure: str) -> NDArray:
+        return self._values[_Key(layer, source, branch, dose)][measure]
+
+    def contrast(self, layer: int, source: str, branch: str, dose: float, measure: str) -> NDArray:
+        """Return the difference [T] between a dose and its opposite."""
+        return self.of(layer, source, branch, dose, measure) - self.of(layer, source, branch, -dose, measure)
+
+    def cost(self, layer: int, source: str, branch: str, dose: float) -> NDArray:
+        """Return the nats a token [T] that a dose costs."""
+        return self.of(layer, source, branch, dose, NLL) - self.of(layer, UNTOUCHED, "both", 0.0, NLL)
+
+    def random(self, measure: str) -> RandomEffects | None:
+        """Return the effects along random directions in all layers; None where none were drawn."""
+        draws = sorted({draw for _, draw in self._drawn})
+        if not draws:
+            return None
+        kept = self.drawn_templates
+        effects = [
+            [self._drawn[layer, draw][measure][kept].mean() for layer in self.layers] for draw in draws
+        ]
+        return RandomEffects(np.array(effects), kept, _RANDOM)
+
+
+def _steering(steered: _Steered, design: Design) -> Iterator[pd.DataFrame]:
+    """Yield the rows of one model's steered clips; the layers of a measure are a family."""
+    layers = steered.layers
+    conditions = [key for key in steered.conditions if key[2] > 0]
+    largest = max(dose for _, _, dose in conditions)
     for source, branch, dose in conditions:
-        cells, contrasts = [], []
-        for layer in layers:
-            both = [_of(edited, layer, source, branch, sign * dose, templates) for sign in (1, -1)]
-            base = _of(untouched, layer, UNTOUCHED, "both", 0.0, templates)
-            for measure, unit in MEASURES.items():
-                cells.append((layer, measure, unit))
-                contrasts.append(both[0][measure].to_numpy(float) - both[1][measure].to_numpy(float))
-            for sign, one in zip((1, -1), both, strict=True):
-                costs.append((layer, source, branch, sign * dose, (one["nll"] - base["nll"]).to_numpy(float)))
-        table = pd.DataFrame(cells, columns=["layer", "measure", "unit"])
-        statistic = EFFECT if dose == largest else SMALLER
-        table = table.assign(source=source, branch=branch, dose=dose, statistic=statistic)
-        equal = branch == "both" and dose == largest and source in ("means", "probe")
-        null = _random(steered, table, layers) if equal else None
-        parts.append(_by_measure(table, np.array(contrasts), design, null, templates))
-    first = conditions[0].source
-    parts.append(_between_layers(parts, conditions, first, largest, design))
-    parts.append(_costs(costs, design))
-    parts.append(_matched(parts[: len(conditions)], costs, conditions))
-    return [part for part in parts if len(part)]
+        equal = branch == "both" and dose == largest and source in _EQUAL
+        for measure, unit in MEASURES.items():
+            contrasts = np.array([steered.contrast(layer, source, branch, dose, measure) for layer in layers])
+            named = {"source": source, "branch": branch, "dose": dose, "measure": measure, "unit": unit}
+            cells = {"layer": layers, **named, "statistic": EFFECT if dose == largest else SMALLER}
+            yield tested(cells, contrasts, design, "layers", steered.random(measure) if equal else None)
+            pairs = list(combinations(range(len(layers)), 2))
+            # Without this, no layer may be said to do more than another.
+            if dose == largest and branch == "both" and source == conditions[0][0] and pairs:
+                between = [f"{layers[one]} − {layers[other]}" for one, other in pairs]
+                differences = np.array([contrasts[one] - contrasts[other] for one, other in pairs])
+                cells = {"layer": between, **named, "statistic": LAYERS}
+                yield tested(cells, differences, design, "pairs of layers")
+    keys = [(layer, *key) for key in steered.conditions for layer in layers]
+    cells = pd.DataFrame(keys, columns=["layer", "source", "branch", "dose"])
+    costs = np.array([steered.cost(*key) for key in keys])
+    yield described(cells.assign(measure=NLL, unit="nats", statistic=COST), costs, design)
+    yield _matched(steered, conditions, design)
 
 
-def _of(
-    table: pd.DataFrame, layer: int, source: str, branch: str, dose: float, templates: Sequence[str]
-) -> pd.DataFrame:
-    """Return one condition's rows, a row per template in order."""
-    rows = table[
-        (table["layer"] == layer)
-        & (table["source"] == source)
-        & (table["branch"] == branch)
-        & (table["dose"] == dose)
-    ]
-    return rows.set_index("template").loc[list(templates)]
-
-
-def _by_measure(
-    table: pd.DataFrame, contrasts: NDArray, design: Design, null: "_Null | None", templates: Sequence[str]
-) -> pd.DataFrame:
-    """Test the layers of each measure as a family."""
-    found = []
-    for rows in table.groupby("measure", sort=False).indices.values():
-        own = None if null is None else null._replace(effects=null.effects[:, rows])
-        found.append(_tested(table.iloc[rows], contrasts[rows], design, "layers", own, templates))
-    return pd.concat(found, ignore_index=True)
-
-
-class _Null(NamedTuple):
-    """Effects along random directions [m, cells] on the clips of some templates, by name."""
-
-    effects: NDArray
-    templates: list[str]
-
-
-def _random(steered: pd.DataFrame, table: pd.DataFrame, layers: Sequence[int]) -> _Null | None:
-    """Return the effects of random directions in the cells of a table; None where none were drawn."""
-    drawn = steered[steered["source"] == "random"]
-    if drawn.empty:
-        return None
-    sign = np.sign(drawn["dose"].to_numpy())
-    effects = []
-    for layer, measure in zip(table["layer"], table["measure"], strict=True):
-        signed = (drawn[measure].to_numpy(float) * sign)[drawn["layer"].to_numpy() == layer]
-        draw = drawn["draw"].to_numpy()[drawn["layer"].to_numpy() == layer]
-        names = drawn["template"].to_numpy()[drawn["layer"].to_numpy() == layer]
-        sums = pd.Series(signed).groupby(draw).sum(min_count=len(signed) // len(set(draw)))
-        effects.append(sums.to_numpy(float) / len(set(names)))
-    return _Null(np.stack(effects, axis=1), list(dict.fromkeys(drawn["template"].tolist())))
-
-
-def _tested(
-    table: pd.DataFrame,
-    contrasts: NDArray,
-    design: Design,
-    family: str,
-    null: _Null | None = None,
-    templates: Sequence[str] = (),
-) -> pd.DataFrame:
-    """Write estimates, intervals and both tests of contrasts [cells, T] into rows.
-
-    p is against random directions where there are any, else of the two conditions exchanged within templates.
-    Along random directions the largest is compared as it is: few draws say little of a cell's own spread.
-    """
-    table = blank(table.reset_index(drop=True), design, interval="", random=np.nan)
-    rows, estimate = np.arange(len(table)), contrasts.mean(axis=1)
-    units = design.bootstraps().units.astype(float)  # [m, T]
-    drawn = (units @ np.nan_to_num(contrasts).T) / units.sum(axis=1, keepdims=True)
-    known = np.isfinite(estimate)
-    write_estimates(table, rows, design, estimate, np.where(known, drawn, np.nan))
-    table["interval"] = f"95% of {len(units)} bootstraps of templates"
-    lacking = ["" if one else "a clip has no value: silent, clipped or too short" for one in known]
-    if null is None:
-        signs = _signs(design)
-        flipped = np.abs(signs @ contrasts.T / contrasts.shape[1])
-        how = {"family": family, "moved": "conditions", "why_not": lacking}
-        record(table, rows, design, np.abs(estimate), flipped, **how)
-    else:
-        places = [list(templates).index(name) for name in null.templates]
-        observed = np.abs(contrasts[:, places].mean(axis=1))
-        sizes = np.abs(null.effects)
-        smallest = 1 / (len(sizes) + 1)
-        result = against_null(observed, sizes, smallest=smallest, standardise=False)
-        text = f"{len(sizes)} {_RANDOM}; on the clips of {len(places)} templates"
-        write_test(table, rows, result, min_p=smallest, null=text, family=family, why_not=lacking)
-        table["random"] = sizes.max(axis=0)
-    record_flips(table, rows, design, contrasts[:, :, None] * contrasts[:, None, :])
-    return table.assign(contrasts=list(contrasts))
-
-
-def _signs(design: Design) -> NDArray:
-    """Return the signs [m, T] that the study's relabelings give to the contrasts of templates."""
-    first = design.rows[::2, 0]  # of each template the sample of its first condition
-    return np.where(design.permutations()[:, first] == first, 1.0, -1.0)
-
-
-def _between_layers(
-    parts: Sequence[pd.DataFrame], conditions: Sequence, first: str, largest: float, design: Design
-) -> pd.DataFrame:
-    """Compare the effects of each two layers: without this, no layer may be said to do more than another."""
-    chosen = [key.source == first and key.branch == "both" and key.dose == largest for key in conditions]
-    if True not in chosen:
-        return pd.DataFrame()
-    table = parts[chosen.index(True)]
-    found = [pd.DataFrame()]
-    for measure in MEASURES:
-        own = table[table["measure"] == measure].to_dict("records")
-        pairs = list(combinations(own, 2))
-        if pairs:
-            named = [f"{one['layer']} − {other['layer']}" for one, other in pairs]
-            cells = pd.DataFrame(
-                {"layer": named, "measure": measure, "unit": own[0]["unit"], "source": first}
-            )
-            cells = cells.assign(branch="both", dose=largest, statistic=LAYERS)
-            contrasts = np.array([one["contrasts"] - other["contrasts"] for one, other in pairs])
-            found.append(_tested(cells, contrasts, design, "pairs of layers"))
-    return pd.concat(found, ignore_index=True)
-
-
-def _costs(costs: Sequence[tuple], design: Design) -> pd.DataFrame:
-    """Return what each condition costs, in nats a token under the untouched model and text."""
-    names = ["layer", "source", "branch", "dose"]
-    table = pd.DataFrame([one[:4] for one in costs], columns=names)
-    table = table.assign(statistic=COST, measure="nll", unit="nats")
-    table = blank(table, design, interval="", random=np.nan, null="none: described only")
-    values = np.array([one[4] for one in costs])
-    units = design.bootstraps().units.astype(float)
-    drawn = (units @ values.T) / units.sum(axis=1, keepdims=True)
-    write_estimates(table, np.arange(len(table)), design, values.mean(axis=1), drawn)
-    return table.assign(interval=f"95% of {len(units)} bootstraps of templates")
-
-
-def _matched(parts: Sequence[pd.DataFrame], costs: Sequence[tuple], conditions: Sequence) -> pd.DataFrame:
+def _matched(steered: _Steered, conditions: Sequence[tuple], design: Design) -> pd.DataFrame:
     """Compare costs at one effect on the judge's probability: the largest that all of them reach.
 
-    Between doses effect and cost are taken to be straight lines. Sources that reach less than a tenth of what
-    the strongest does are left out: at an effect near 0 nothing can be compared.
+    Between doses effect and cost are taken to be straight lines. What reaches less than a tenth of what the
+    strongest does is left out: at an effect near 0 nothing can be compared.
     """
-    table = pd.concat(parts)
-    table = table[table["measure"] == PROBABILITY]
-    cost = {(layer, source, branch, dose): values.mean() for layer, source, branch, dose, values in costs}
     curves = {}
-    for key, own in table.groupby(["layer", "source", "branch"], sort=False):
-        own = own.sort_values("dose")
-        doses = own["dose"].tolist()
-        both = [(cost[(*key, dose)] + cost[(*key, -dose)]) / 2 for dose in doses]
-        curves[key] = np.r_[0.0, own["estimate"]], np.r_[0.0, both]
-    reach = {key: float(np.nanmax(effects)) for key, (effects, _) in curves.items()}
+    for layer in steered.layers:
+        for source, branch in dict.fromkeys(key[:2] for key in conditions):
+            doses = sorted(dose for one, other, dose in conditions if (one, other) == (source, branch))
+            effects = [
+                np.nanmean(steered.contrast(layer, source, branch, dose, PROBABILITY)) for dose in doses
+            ]
+            signed = [
+                (steered.cost(layer, source, branch, sign * dose)) for dose in doses for sign in (1, -1)
+            ]
+            nats = np.nanmean(np.array(signed).reshape(len(doses), -1), axis=1)
+            curves[layer, source, branch] = (
+                np.maximum.accumulate(np.array([0.0, *effects])),
+                np.array([0.0, *nats]),
+            )
+    reach = {key: float(effects[-1]) for key, (effects, _) in curves.items()}
     kept = [key for key, most in reach.items() if most > 0.1 * max(reach.values())]
     if not kept:
         return pd.DataFrame()
-    equal, rows = min(reach[key] for key in kept), []
-    for key in kept:
-        effects, nats = curves[key]
-        rising = np.maximum.accumulate(effects)
-        named = dict(zip(("layer", "source", "branch"), key, strict=True))
-        rows.append(named | {"estimate": float(np.interp(equal, rising, nats)), "dose": np.nan})
-    return pd.DataFrame(rows).assign(
-        statistic=MATCHED,
-        measure="nll",
-        unit="nats",
-        random=np.nan,
-        null=f"none: described only, at a difference of {equal:.2f} in the judge's probability",
-        n_perm=0,
-        family="",
-    )
+    equal = min(reach[key] for key in kept)
+    table = pd.DataFrame(kept, columns=["layer", "source", "branch"])
+    estimate = [float(np.interp(equal, *curves[key])) for key in kept]
+    why = f"{DESCRIBED}, at a difference of {equal:.2f} in the judge's probability"
+    table = blank(table.assign(measure=NLL, unit="nats", statistic=MATCHED), design, null=why)
+    return table.assign(estimate=estimate, interval="none: described only")
+
+
+def _accuracies(
+    judge: Judge,
+    features: Sequence[str],
+    untouched: pd.DataFrame,
+    ablated: pd.DataFrame,
+    templates: Sequence[str],
+) -> dict[tuple[str, str], NDArray]:
+    """Return the share of clips [T] that the judge names after their label, by (layer, subspace)."""
+    found = {}
+    seeds = dict(zip(ablated["template"].tolist(), ablated["seed"].tolist(), strict=True))
+    own = [selected(untouched, template=template, seed=seeds[template]) for template in templates]
+    found[UNTOUCHED, UNTOUCHED] = np.array([_right(judge, rows, features) for rows in own])
+    kinds = zip(ablated["layer"].tolist(), ablated["subspace"].tolist(), strict=True)
+    for layer, subspace in dict.fromkeys(kinds):
+        of_kind = selected(ablated, layer=layer, subspace=subspace)
+        own = [selected(of_kind, template=template) for template in templates]
+        found[str(layer), subspace] = np.array([_right(judge, rows, features) for rows in own])
+    return found
+
+
+def _right(judge: Judge, rows: pd.DataFrame, features: Sequence[str]) -> float:
+    """Return the share of a template's clips that are named right; one without a value is not."""
+    found = judge.posterior(rows[list(features)].to_numpy(float), rows["template"].tolist()[0])
+    named = np.array(judge.labels)[np.nan_to_num(found, nan=-1.0).argmax(axis=1)]
+    right = (named == np.array(rows["emotion"].tolist())) & np.isfinite(found).all(axis=1)
+    return float(right.mean())
 
 
 def _ablation(
-    judge: Judge,
-    features: Sequence[str],
-    samples: pd.DataFrame,
-    values: NDArray,
-    ablated: pd.DataFrame,
-    design: Design,
-    templates: Sequence[str],
+    accuracies: Mapping[tuple[str, str], NDArray], design: Design
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Return the rows of ablation, and each template's accuracies."""
-    of_clip = {}
-    for template in templates:
-        rows = np.flatnonzero(samples["template"] == template)
-        seed = ablated.loc[ablated["template"] == template, "seed"].iloc[0]
-        rows = rows[samples["seed"].to_numpy()[rows] == seed]
-        of_clip[template] = _right(judge, values[rows], samples["emotion"].to_numpy()[rows], template)
-    accuracies = {(UNTOUCHED, UNTOUCHED): np.array([of_clip[one] for one in templates])}
-    for key, own in ablated.groupby(["layer", "subspace"], sort=False):
-        found = []
-        for template in templates:
-            rows = own[own["template"] == template]
-            labels = rows["emotion"].to_numpy()
-            found.append(_right(judge, rows[list(features)].to_numpy(float), labels, template))
-        accuracies[(str(key[0]), str(key[1]))] = np.array(found)
-    table = pd.DataFrame([{"layer": layer, "source": kind} for layer, kind in accuracies])
-    described = _described(table, np.array(list(accuracies.values())), design, ACCURACY, "accuracy", "")
+    """Return the rows of accuracies, and of what is lost beyond a random subspace."""
+    cells = pd.DataFrame(list(accuracies), columns=["layer", "source"]).assign(measure="accuracy", unit="")
+    shares = described(cells.assign(statistic=ACCURACY), np.array(list(accuracies.values())), design)
     layers = list(dict.fromkeys(layer for layer, _ in accuracies if layer != UNTOUCHED))
     losses = np.array([accuracies[layer, "random"] - accuracies[layer, "labels"] for layer in layers])
-    cells = pd.DataFrame(
-        {"layer": layers, "source": "labels", "measure": "accuracy", "unit": "", "statistic": ABLATION}
-    )
-    tested = _tested(cells, losses, design, "layers and all of them")
-    curves = [
-        {
-            "kind": "ablation",
-            "weights": "trained",
-            "layer": layer,
-            "source": kind,
-            "template": template,
-            "value": value,
-        }
-        for (layer, kind), of in accuracies.items()
-        for template, value in zip(templates, of, strict=True)
-    ]
-    return pd.concat([described, tested], ignore_index=True), pd.DataFrame(curves)
+    lost = {"layer": layers, "source": "labels", "measure": "accuracy", "unit": "", "statistic": ABLATION}
+    return shares, tested(lost, losses, design, "the layers that are edited")
 
 
-def _right(judge: Judge, values: NDArray, labels: NDArray, template: str) -> float:
-    """Return the share of clips that the judge names after their label; one without a value is not."""
-    found = judge.posterior(values, template)
-    named = np.array(judge.labels)[np.nan_to_num(found, nan=-1.0).argmax(axis=1)]
-    return float(((named == labels.astype(str)) & np.isfinite(found).all(axis=1)).mean())
+def _patch_costs(patched: pd.DataFrame, templates: Sequence[str]) -> dict[tuple[str, str, str], NDArray]:
+    """Return what patching costs [T], in nats a token, by (layer, what differs, window)."""
+    sums: dict[tuple[str, str, str], NDArray] = {}
+    names = ("layer", "differs", "window", "template", "nll")
+    for layer, differs, window, template, nll in zip(*(patched[one].tolist() for one in names), strict=True):
+        key = (str(layer), differs if isinstance(differs, str) else "", window)
+        sums.setdefault(key, np.zeros(len(templates)))[templates.index(template)] += nll / 2  # two clips
+    own = sums.pop((UNTOUCHED, "", "whole"))
+    return {key: found - own for key, found in sums.items()}
 
 
-def _patching(
-    patched: pd.DataFrame, design: Design, templates: Sequence[str]
-) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Return what patched states cost, and each template's cost."""
-    means = patched.groupby(["layer", "differs", "window", "template"])["nll"].mean()
-    own = means["none", "", "whole"].loc[list(templates)].to_numpy()
-    cells, costs = [], []
-    for layer, differs, window in dict.fromkeys(
-        zip(patched["layer"], patched["differs"].fillna(""), patched["window"], strict=True)
-    ):
-        if differs:
-            cells.append({"layer": layer, "source": differs, "branch": "cond", "measure": window})
-            costs.append(means[layer, differs, window].loc[list(templates)].to_numpy() - own)
-    table = pd.DataFrame(cells).assign(unit="nats", statistic=PATCHED)
-    tested = _tested(table, np.array(costs), design, "layers × windows × text and history")
-    curves = [
-        {"kind": "patch", "weights": "trained", **cell, "template": template, "value": value}
-        for cell, of in zip(cells, costs, strict=True)
-        for template, value in zip(templates, of, strict=True)
-    ]
-    return tested, pd.DataFrame(curves)
+def _patching(costs: Mapping[tuple[str, str, str], NDArray], design: Design) -> pd.DataFrame:
+    cells = pd.DataFrame(list(costs), columns=["layer", "source", "measure"])
+    cells = cells.assign(branch="cond", unit="nats", statistic=PATCHED)
+    return tested(cells, np.array(list(costs.values())), design, "layers × windows × text and history")
 
 
-def _described(
-    table: pd.DataFrame, values: NDArray, design: Design, statistic: str, measure: str, unit: str
-) -> pd.DataFrame:
-    """Return rows of means of values [cells, T] with intervals, not tested."""
-    table = table.assign(statistic=statistic, measure=measure, unit=unit)
-    table = blank(table, design, interval="", random=np.nan, null="none: described only")
-    units = design.bootstraps().units.astype(float)
-    drawn = (units @ values.T) / units.sum(axis=1, keepdims=True)
-    write_estimates(table, np.arange(len(table)), design, values.mean(axis=1), drawn)
-    return table.assign(interval=f"95% of {len(units)} bootstraps of templates")
+def _curves(steered: pd.DataFrame) -> Iterator[dict[str, object]]:
+    """Yield the measures of every steered clip; along random directions their means over templates."""
+    drawn: dict[tuple, list[float]] = {}
+    rows: list[dict[str, Any]] = steered.to_dict("records")
+    for row in rows:
+        named = {name: row[name] for name in ("weights", "layer", "source", "branch", "dose")}
+        for measure in (*MEASURES, NLL):
+            if row["source"] == RANDOM:
+                drawn.setdefault((*named.values(), row["draw"], measure), []).append(row[measure])
+            else:
+                yield named | {
+                    "kind": "dose",
+                    "template": row["template"],
+                    "measure": measure,
+                    "value": row[measure],
+                }
+    for (weights, layer, source, branch, dose, _, measure), values in drawn.items():
+        named = {"weights": weights, "layer": layer, "source": source, "branch": branch, "dose": dose}
+        yield named | {"kind": "dose", "template": "", "measure": measure, "value": float(np.mean(values))}
 
 
-def _curves(steered: pd.DataFrame) -> pd.DataFrame:
-    """Return the measures of every steered clip, long; for random directions the mean over templates."""
-    keys = ["weights", "layer", "source", "branch", "dose", "draw", "template"]
-    measures = [*MEASURES, "nll"]
-    own = steered[steered["source"] != "random"]
-    drawn = steered[steered["source"] == "random"]
-    means = drawn.groupby(keys[:-1], as_index=False)[measures].mean().assign(template="")
-    both = pd.concat([own[[*keys, *measures]], means], ignore_index=True)
-    long = both.melt(id_vars=keys, value_vars=measures, var_name="measure", value_name="value")
-    return long.assign(kind="dose")
+def _paired(
+    accuracies: Mapping[tuple[str, str], NDArray],
+    costs: Mapping[tuple[str, str, str], NDArray],
+    templates: Sequence[str],
+) -> Iterator[dict[str, object]]:
+    """Yield the accuracies and the costs of patching of each template."""
+    cells = [("ablation", *key, "accuracy", values) for key, values in accuracies.items()]
+    cells += [("patch", *key, values) for key, values in costs.items()]
+    for kind, layer, source, measure, values in cells:
+        for template, value in zip(templates, values, strict=True):
+            named = {"kind": kind, "weights": "trained", "layer": layer, "source": source, "measure": measure}
+            yield {**named, "template": template, "value": float(value)}
 
 
 _STEERED = {"statistic": EFFECT, "weights": "trained", "source": "means", "branch": "both"}

@@ -1,6 +1,7 @@
 """What edits of the states change: dose and effect above dose and cost, ablation, and patched states."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -13,8 +14,10 @@ from innerear.analyses.interventions import (
     ACCURACY,
     EFFECT,
     MEASURES,
+    NLL,
     PATCHED,
     PROBABILITY,
+    RANDOM,
     UNTOUCHED,
 )
 from innerear.figures.style import dot, new_figure, styled
@@ -24,7 +27,7 @@ from innerear.statistics.significance import ALPHA
 _SOURCES = {"means": "#332288", "probe": "#117733", "delta": "#882255"}
 _KINDS = {UNTOUCHED: "0.4", "labels": "#882255", "random": "#999933"}
 _DIFFERS = {"text": "#332288", "history": "#999933"}
-_THIN = {"linewidth": 0.5, "alpha": 0.35}
+_THIN: dict[str, Any] = {"linewidth": 0.5, "alpha": 0.35}
 _SHOWN = (PROBABILITY, "loudness", "centroid")
 
 
@@ -42,12 +45,12 @@ def dose_curves(table: pd.DataFrame, curves: pd.DataFrame, *, model: str) -> Fig
     """Draw measures over the dose, above what it costs; a column per layer.
 
     Thick: means over templates, a colour per source; thin: single templates of the first source; grey: the
-    range of random directions; dashed: the random twin. A star marks p ≤ .05 in both tests at the largest dose.
+    range of random directions; dashed: the random twin. A star: p ≤ .05 in both tests at the largest dose.
     """
-    own = rows_of(curves, kind="dose", weights="trained")
-    layers = sorted(set(own["layer"].astype(float)))
+    own, twin = (_doses(curves, weights) for weights in ("trained", "random_init"))
+    layers = sorted({key.layer for key in own})
     start, end = (str(table[name].iloc[0]) for name in ("start", "end"))
-    rows = [*_SHOWN, "nll"]
+    rows = [*_SHOWN, NLL]
     figure, axes = new_figure(
         len(rows),
         len(layers),
@@ -57,62 +60,97 @@ def dose_curves(table: pd.DataFrame, curves: pd.DataFrame, *, model: str) -> Fig
         sharex=True,
         sharey="row",
     )
-    twin = rows_of(curves, kind="dose", weights="random_init")
     for column, layer in enumerate(layers):
         for row, measure in enumerate(rows):
             panel: Axes = axes[row, column]
-            _curve(panel, own[own["layer"].astype(float) == layer], measure, _SOURCES)
-            _curve(panel, twin[twin["layer"].astype(float) == layer], measure, {"means": "0.3"}, dashed=True)
+            _curve(panel, own, layer, measure)
+            _curve(panel, twin, layer, measure, dashed=True)
             if not column:
                 panel.set_ylabel(_label(measure, end))
             star = _significant(table, layer, measure)
-            panel.set_title(f"layer {layer:g}" * (row == 0) + (" *" if star else ""), loc="left", fontsize=8)
+            panel.set_title(f"layer {layer}" * (row == 0) + (" *" if star else ""), loc="left", fontsize=8)
         axes[-1, column].set_xlabel("dose, share of the way")
-    line = {"marker": "", "linestyle": "-"}
-    entries = [
-        dot(name, color=_SOURCES[name], **line) for name in distinct(own, "source") if name in _SOURCES
-    ]
+    line: dict[str, Any] = {"marker": "", "linestyle": "-"}
+    there = {key.source for key in own}
+    entries = [dot(name, color=colour, **line) for name, colour in _SOURCES.items() if name in there]
     entries.append(dot("random directions", color="0.8", marker="s"))
-    if len(twin):
+    if twin:
         entries.append(dot("random twin", color="0.3", marker="", linestyle="--"))
     figure.legend(handles=entries, loc="outside lower center", ncols=len(entries))
     return figure
 
 
+class _Dose(NamedTuple):
+    layer: int
+    source: str
+    measure: str
+    dose: float
+
+
+def _doses(curves: pd.DataFrame, weights: str) -> dict[_Dose, dict[str, float]]:
+    """Return the values of one model's steered clips: by template, or along random directions by number."""
+    found: dict[_Dose, dict[str, float]] = {}
+    rows: list[dict[str, Any]] = rows_of(curves, kind="dose", weights=weights).to_dict("records")
+    for row in rows:
+        if row["branch"] == "both":
+            key = _Dose(int(float(row["layer"])), row["source"], row["measure"], float(row["dose"]))
+            own = found.setdefault(key, {})
+            own[str(row["template"]) if row["source"] != RANDOM else str(len(own))] = float(row["value"])
+    return found
+
+
 def _curve(
-    panel: Axes, values: pd.DataFrame, measure: str, colours: dict[str, str], *, dashed: bool = False
+    panel: Axes, values: dict[_Dose, dict[str, float]], layer: int, measure: str, *, dashed: bool = False
 ) -> None:
     """Draw one measure of one layer over the dose."""
-    values = values[values["measure"] == measure]
-    drawn = values[(values["source"] == "random")].dropna(subset=["value"])
-    if len(drawn):
-        ends = drawn.groupby("dose")["value"]
-        panel.vlines(list(ends.groups), ends.min(), ends.max(), color="0.8", linewidth=5, zorder=0)
-    base = values[values["source"] == UNTOUCHED]
-    for number, (source, colour) in enumerate(colours.items()):
-        of = values[(values["source"] == source) & (values["branch"] == "both")]
-        if of.empty:
+    own = {key: of for key, of in values.items() if (key.layer, key.measure) == (layer, measure)}
+    for key, of in own.items():
+        if key.source == RANDOM and np.isfinite(list(of.values())).any():
+            ends = np.nanmin(list(of.values())), np.nanmax(list(of.values()))
+            panel.plot([key.dose] * 2, ends, color="0.8", linewidth=5, zorder=0, solid_capstyle="butt")
+    first = True
+    for source, colour in _SOURCES.items():
+        of_source = {key.dose: of for key, of in own.items() if key.source in (source, UNTOUCHED)}
+        if len(of_source) < 2:
             continue
-        of = pd.concat([of, base])
-        if not number and not dashed:
-            for _, single in of.groupby("template"):
-                single = single.sort_values("dose")
-                panel.plot(single["dose"], single["value"], color=colour, **_THIN)
-        mean = of.groupby("dose")["value"].mean()
-        panel.plot(mean.index, mean, color=colour, linestyle="--" if dashed else "-", linewidth=1.6)
+        doses = sorted(of_source)
+        means = [float(np.nanmean(list(of_source[dose].values()))) for dose in doses]
+        if first and not dashed:
+            for template in of_source[doses[0]]:
+                panel.plot(doses, [of_source[dose][template] for dose in doses], color=colour, **_THIN)
+        first = False
+        look: dict[str, Any] = (
+            {"color": "0.3", "linestyle": "--"} if dashed else {"color": colour, "linestyle": "-"}
+        )
+        panel.plot(doses, means, linewidth=1.6, **look)
     panel.axvline(0, color="0.85", linewidth=0.6, zorder=0)
 
 
 def _label(measure: str, end: str) -> str:
-    if measure == "nll":
+    if measure == NLL:
         return "cost: nats a token"
     return f"probability of {end}" if measure == PROBABILITY else feature_label(measure, MEASURES[measure])
 
 
-def _significant(table: pd.DataFrame, layer: float, measure: str) -> bool:
+def _significant(table: pd.DataFrame, layer: int, measure: str) -> bool:
     rows = rows_of(table, statistic=EFFECT, weights="trained", source="means", branch="both", measure=measure)
-    rows = rows[rows["layer"].astype(str) == f"{layer:g}"]
-    return bool(len(rows)) and bool(rows[["p_corrected", "p_flip_corrected"]].max(axis=1).iloc[0] <= ALPHA)
+    return any(_sure(row) for row in _of_layer(rows, layer))
+
+
+def _of_layer(rows: pd.DataFrame, layer: object) -> list[dict[str, Any]]:
+    """Return the rows of a layer; a table holds its number, or its name where there are others."""
+    every: list[dict[str, Any]] = rows.to_dict("records")
+    return [row for row in every if _name(row["layer"]) == _name(layer)]
+
+
+def _name(layer: object) -> str:
+    text = str(layer)
+    return text.removesuffix(".0")
+
+
+def _sure(row: Mapping[str, Any]) -> bool:
+    """Whether a row's p of permutations and its p of sign flips are both at most .05."""
+    return row["p_corrected"] <= ALPHA and row["p_flip_corrected"] <= ALPHA
 
 
 def _how(table: pd.DataFrame) -> str:
@@ -134,21 +172,19 @@ def ablation(table: pd.DataFrame, curves: pd.DataFrame, *, model: str, contrast:
         1,
         len(where),
         title=f"Clips named after their {contrast} by their sound, {model}",
-        subtitle=f"thin: templates; *: p ≤ {ALPHA} by permutation and sign flips,\nlabels' subspace against random",
+        subtitle=f"thin: templates; *: p ≤ {ALPHA} by permutation and sign flips,\nlabels' against random",
         panel=(2.6, 2.4),
         sharey=True,
     )
     for panel, layer in zip(axes[0], where, strict=True):
         kinds = list(_KINDS)
         named = [UNTOUCHED, layer, layer]
-        wide = np.stack(
+        values = np.array(
             [_by_template(rows_of(own, layer=at, source=kind)) for at, kind in zip(named, kinds, strict=True)]
         )
-        panel.plot(range(3), wide, color="0.5", **_THIN)
-        panel.scatter(range(3), wide.mean(axis=1), color=list(_KINDS.values()), zorder=3)
-        rows = rows_of(table, statistic=ABLATION)
-        test = rows[rows["layer"].astype(str) == str(layer)]
-        sure = len(test) and test[["p_corrected", "p_flip_corrected"]].max(axis=1).iloc[0] <= ALPHA
+        panel.plot(range(3), values, color="0.5", **_THIN)
+        panel.scatter(range(3), values.mean(axis=1), color=list(_KINDS.values()), zorder=3)
+        sure = any(map(_sure, _of_layer(rows_of(table, statistic=ABLATION), layer)))
         panel.set_title(
             f"edited: {'all layers' if layer == 'all' else f'layer {layer}'}{' *' if sure else ''}"
         )
@@ -158,7 +194,8 @@ def ablation(table: pd.DataFrame, curves: pd.DataFrame, *, model: str, contrast:
 
 
 def _by_template(rows: pd.DataFrame) -> np.ndarray:
-    return rows.sort_values("template")["value"].to_numpy(float)
+    values = dict(zip(rows["template"].tolist(), rows["value"].tolist(), strict=True))
+    return np.array([values[template] for template in sorted(values)], float)
 
 
 @styled
@@ -176,21 +213,17 @@ def patching(table: pd.DataFrame, curves: pd.DataFrame, *, model: str) -> Figure
         panel=(3.0, 2.4),
     )
     for panel, kind in zip(axes[0], differs, strict=True):
-        of_kind = rows[(rows["source"] == kind) & (rows["layer"].astype(str) != UNTOUCHED)]
-        layers = distinct(of_kind, "layer")
+        of_kind = rows_of(rows, source=kind)
+        layers = [layer for layer in distinct(of_kind, "layer") if _name(layer) != UNTOUCHED]
         for number, window in enumerate(windows):
-            _patched(
-                panel,
-                rows_of(of_kind, measure=window),
-                rows_of(own, source=kind, measure=window),
-                layers,
-                number,
-            )
-        whole = rows[(rows["source"] == kind) & (rows["layer"].astype(str) == UNTOUCHED)]
-        if len(whole):
-            panel.axhline(whole["estimate"].iloc[0], color="0.5", linestyle=":", linewidth=1)
+            for place, layer in enumerate(layers):
+                found = _of_layer(rows_of(of_kind, measure=window), layer)
+                single = _of_layer(rows_of(own, source=kind, measure=window), layer)
+                _patched(panel, found, [row["value"] for row in single], place, number)
+        for row in _of_layer(of_kind, UNTOUCHED):
+            panel.axhline(row["estimate"], color="0.5", linestyle=":", linewidth=1)
         panel.set_ylim(bottom=min(0.0, panel.get_ylim()[0]))
-        panel.set_xticks(range(len(layers)), [str(layer) for layer in layers])
+        panel.set_xticks(range(len(layers)), [_name(layer) for layer in layers])
         panel.set(xlabel="layer that is patched", title=f"another {kind}")
     axes[0, 0].set_ylabel("nats a token, in cond")
     entries = [dot(window, color=f"C{number}") for number, window in enumerate(windows)]
@@ -199,15 +232,10 @@ def patching(table: pd.DataFrame, curves: pd.DataFrame, *, model: str) -> Figure
     return figure
 
 
-def _patched(panel: Axes, rows: pd.DataFrame, curves: pd.DataFrame, layers: Sequence, number: int) -> None:
-    """Draw the cost of one window over the layers, with its templates."""
-    colour, shift = f"C{number}", 0.12 * (number - 1)
-    for place, layer in enumerate(layers):
-        values = curves[curves["layer"].astype(str) == str(layer)]["value"].to_numpy(float)
-        panel.scatter(np.full(len(values), place + shift), values, s=4, color=colour, alpha=0.3, linewidth=0)
-        for row in rows[rows["layer"].astype(str) == str(layer)].to_dict("records"):
-            sure = max(row["p_corrected"], row["p_flip_corrected"]) <= ALPHA
-            face = colour if sure else "white"
-            panel.scatter(
-                [place + shift], [row["estimate"]], s=28, edgecolor=colour, facecolor=face, zorder=3
-            )
+def _patched(panel: Axes, rows: Sequence[Mapping], values: Sequence[float], place: int, number: int) -> None:
+    """Draw the cost of one window in one layer, with its templates."""
+    colour, x = f"C{number}", place + 0.12 * (number - 1)
+    panel.scatter([x] * len(values), values, s=4, color=colour, alpha=0.3, linewidth=0)
+    for row in rows:
+        face = colour if _sure(row) else "white"
+        panel.scatter([x], [row["estimate"]], s=28, edgecolor=colour, facecolor=face, zorder=3)

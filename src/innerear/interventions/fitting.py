@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from os import PathLike
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -16,6 +17,7 @@ from innerear.stacks.gram_file import GramFile
 from innerear.stacks.index import stacks_hash
 from innerear.stacks.stack import LayerReader, Stack
 from innerear.study.prompts import batches
+from innerear.timeline import Timeline
 
 #: layer → states [n, C, S, D] of some clips, complete steps only
 States = Mapping[int, NDArray]
@@ -40,21 +42,26 @@ def replayed_states(
     """Yield the states with which another model, a random twin, reads the clips of a study's index."""
     rows = samples.to_dict("records")
     for batch in batches(range(len(rows)), batch_size):
-        codes, texts = [], []
-        for i in batch:
-            with Stack(rows[i]["stack"], content=rows[i]["content_sha256"]) as stack:
-                timeline = stack.timeline
-                codes.append(torch.from_numpy(stack.codes).long())
-                texts.append(stack.attrs["text"])
+        codes, texts, timeline = read_clips([rows[i] for i in batch])
         how = {"n_samples": len(codes), "n_steps": timeline.n_steps, "pre_norm": model.pre_norm}
         with capture({site: model.modules(site)}, layers=layers, **how) as recording:
-            model.replay(torch.stack(codes), texts, timeline, observe=recording.run)
+            model.replay(codes, texts, timeline, observe=recording.run)
         complete = timeline.analysed[timeline.complete[timeline.analysed]]
         yield {
             # [S, C, n, D] -> [n, C, S, D]
             layer: recording.all(site, layer).permute(2, 1, 0, 3).float().numpy()[:, :, complete]
             for layer in layers
         }
+
+
+def read_clips(rows: Sequence[Mapping[str, Any]]) -> tuple[torch.Tensor, list[str], Timeline]:
+    """Return codes [B, K, T] and texts of clips of a study's index, and the timeline of the first."""
+    found = []
+    for row in rows:
+        with Stack(row["stack"], content=row["content_sha256"]) as stack:
+            codes = torch.from_numpy(stack.codes).long()
+            found.append((codes, str(stack.attrs["text"]), stack.timeline))
+    return torch.stack([codes for codes, _, _ in found]), [text for _, text, _ in found], found[0][2]
 
 
 def fit(

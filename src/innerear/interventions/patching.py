@@ -16,9 +16,9 @@ from tqdm import tqdm
 from innerear.capture.hooks import capture
 from innerear.errors import InputError
 from innerear.interventions.edits import Replace
+from innerear.interventions.fitting import read_clips
 from innerear.interventions.running import intervene
 from innerear.models import DISTRIBUTIONS, MusicModel
-from innerear.stacks.stack import Stack
 from innerear.study.interventions import Interventions
 from innerear.study.prompts import batches
 
@@ -45,12 +45,13 @@ def patch(
     where nothing is patched), `window`, template, emotion, seed, and `nll` of the clip's tokens in cond, in
     nats a token. The rows of layer none are the clip as it is, and under the other text throughout.
     """
-    chosen = samples[samples["template"].isin(list(plan.neutral)) & samples["emotion"].isin(list(plan.poles))]
-    own = [
-        seed == plan.seeds[template]
-        for seed, template in zip(chosen["seed"], chosen["template"], strict=True)
+    every: list[dict[str, Any]] = samples.to_dict("records")
+    rows = [
+        row
+        for row in every
+        if row["emotion"] in plan.poles and plan.seeds.get(row["template"]) == row["seed"]
     ]
-    rows: list[dict[str, Any]] = chosen[own].sort_values(["template", "emotion"]).to_dict("records")
+    rows.sort(key=lambda row: (row["template"], row["emotion"]))
     if len(rows) != 2 * len(plan.neutral):
         raise InputError(f"{len(rows)} clips are not one of either pole in {len(plan.neutral)} templates")
     tables = []
@@ -63,12 +64,7 @@ def patch(
 def _of_batch(
     model: MusicModel, rows: Sequence[Mapping[str, Any]], plan: Interventions, site: str, guidance: float
 ) -> list[pd.DataFrame]:
-    codes = []
-    for row in rows:
-        with Stack(row["stack"], content=row["content_sha256"]) as stack:
-            timeline = stack.timeline
-            codes.append(torch.from_numpy(stack.codes).long())
-    codes, texts = torch.stack(codes), [str(row["text"]) for row in rows]
+    codes, texts, timeline = read_clips(rows)
     other = [i + 1 if i % 2 == 0 else i - 1 for i in range(len(rows))]
     swapped = [texts[i] for i in other]
 

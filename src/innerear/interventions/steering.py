@@ -105,8 +105,8 @@ def steer_twin(
 
 def write_sounds(sounds: Sounds, path: str | PathLike, sample_rate: int, layer: int) -> None:
     """Write the clips of one layer, int16 [template, dose, sample], for the page."""
-    templates, doses = ([*dict.fromkeys(key[i] for key in sounds)] for i in range(2))
-    doses = sorted(doses)
+    templates = list(dict.fromkeys(template for template, _ in sounds))
+    doses = sorted({dose for _, dose in sounds})
     waves = np.stack([[sounds[template, dose] for dose in doses] for template in templates])
     values = (np.clip(waves, -1, 1) * 32767).round().astype(np.int16)
     coords = {"template": np.array(templates), "dose": np.array(doses, np.float32)}
@@ -160,10 +160,11 @@ def compose(
 ) -> Made:
     """Compose clips with edits; in float16 each call has as many `rows`, on which its rounding depends."""
     how = dict(generation)
-    half = {"rows": rows} if model.dtype == torch.float16 else {}
+    if model.dtype == torch.float16:
+        how["rows"] = rows
     with intervene(model, edits):
         texts, seeds = [clip.text for clip in clips], [clip.seed for clip in clips]
-        made = model.generate(texts, seeds, how.pop("duration"), **how, **half)
+        made = model.generate(texts, seeds, how.pop("duration"), **how)
     return Made(made.codes, made.audio)
 
 

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from innerear.errors import InputError, did_you_mean
-from innerear.study.architectures import resolve_layers
 from innerear.study.prompts import Prompt
 from innerear.study.text_swaps import Block
 
@@ -82,31 +81,58 @@ def plan_interventions(
     prompts: Sequence[Prompt],
     blocks: Mapping[str, Block],
     seeds: Mapping[str, Sequence[int]],
-    layers: Sequence[int],
+    capture: Mapping,
     settings: Mapping,
-) -> Interventions:
-    """Return what a study's interventions edit.
+) -> Interventions | str:
+    """Return what a study's interventions edit, or why there are none.
 
     Parameters
     ----------
     blocks : templates with one prompt of each emotion.
     seeds : of each prompt by its id.
-    layers : that are recorded.
+    capture : section ``capture``: which layers and branches are recorded.
     settings : section ``interventions``.
 
     Raises
     ------
-    InputError: too few templates with a neutral text; poles or layers that the study does not have.
+    InputError: poles or layers that the study does not have.
     """
     neutral = {name: block.neutral for name, block in blocks.items() if block.neutral}
-    if len(neutral) < FEWEST:
-        raise InputError(
-            f"interventions.enabled: {len(neutral)} templates hold each emotion once and have a neutral text "
-            f"and {FEWEST} are needed, because directions are fitted on other templates than they steer; add "
-            "templates, or set it to false"
-        )
     emotions = list(dict.fromkeys(prompt.emotion for prompt in prompts))
+    if settings["poles"]:
+        _check_poles(settings["poles"], emotions)
+    layers = _layers(capture["layers"], settings["layers"])
+    if len(neutral) < FEWEST or len(emotions) < 2:
+        return (
+            f"templates with each emotion once and a neutral text: {len(neutral)}; directions are fitted on "
+            f"other templates than they steer; {FEWEST} are needed"
+        )
     poles = settings["poles"] or _poles(prompts, emotions)
+    names = list(neutral)
+    n_drawn = min(settings["draw_templates"], len(names))
+    drawn = tuple(names[i * len(names) // n_drawn] for i in range(n_drawn))
+    first = {name: seeds[blocks[name].prompts[0].id][0] for name in names}
+    one_branch = len(capture["branches"]) < 2
+    sources = [one for one in settings["sources"] if one != "delta" or not one_branch] or ["means"]
+    branches = ["both"] if one_branch else settings["branches"]
+    own = {**settings, "sources": sources, "branches": branches}
+    return Interventions((poles[0], poles[1]), tuple(layers), neutral, first, drawn, own)
+
+
+def _layers(recorded: Sequence[int], asked: Sequence[int] | None) -> list[int]:
+    """Return the layers that are edited."""
+    if asked is None:
+        places = {round(i * (len(recorded) - 1) / (N_LAYERS - 1) + 1e-6) for i in range(N_LAYERS)}
+        return [recorded[place] for place in sorted(places)]
+    absent = [layer for layer in asked if layer not in recorded]
+    if absent:
+        raise InputError(
+            f"interventions.layers: {absent} are not recorded; capture.layers has {list(recorded)}"
+        )
+    return sorted(set(asked))
+
+
+def _check_poles(poles: Sequence[str], emotions: Sequence[str]) -> None:
     for pole in poles:
         if pole not in emotions:
             raise InputError(
@@ -115,21 +141,6 @@ def plan_interventions(
             )
     if poles[0] == poles[1]:
         raise InputError(f"interventions.poles: both are {poles[0]!r}; name two emotions")
-    if settings["layers"] is None:
-        places = {round(i * (len(layers) - 1) / (N_LAYERS - 1) + 1e-6) for i in range(N_LAYERS)}
-        chosen = [layers[place] for place in sorted(places)]
-    else:
-        chosen = resolve_layers(settings["layers"], max(layers) + 1, "interventions.layers")
-        absent = [layer for layer in chosen if layer not in layers]
-        if absent:
-            raise InputError(
-                f"interventions.layers: {absent} are not recorded; capture.layers has {list(layers)}"
-            )
-    names = list(neutral)
-    n_drawn = min(settings["draw_templates"], len(names))
-    drawn = tuple(names[i * len(names) // n_drawn] for i in range(n_drawn))
-    first = {name: seeds[blocks[name].prompts[0].id][0] for name in names}
-    return Interventions((poles[0], poles[1]), tuple(chosen), neutral, first, drawn, dict(settings))
 
 
 def _poles(prompts: Sequence[Prompt], emotions: Sequence[str]) -> tuple[str, str]:
@@ -141,11 +152,13 @@ def _poles(prompts: Sequence[Prompt], emotions: Sequence[str]) -> tuple[str, str
     return min(rated, key=lambda name: rated[name]), max(rated, key=lambda name: rated[name])
 
 
-def interventions_text(plan: Interventions, n_emotions: int) -> str:
-    """Say what is steered, for the announcement."""
+def interventions_text(plan: Interventions | str, n_emotions: int) -> str:
+    """Say what is steered, or why nothing is, for the announcement."""
+    if isinstance(plan, str):
+        return f"  steered   nothing: {plan}"
     start, end = plan.poles
     layers = ", ".join(map(str, plan.layers))
     return (
-        f"  steered   {plan.n_clips(n_emotions):,} clips from {start} to {end}, layers {layers}, "
+        f"  steered   {plan.n_clips(n_emotions):,} clips from {start} to {end}, layers {layers}: "
         f"{len(plan.neutral)} neutral texts, {plan.settings['draws']} random directions"
     )

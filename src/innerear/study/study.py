@@ -39,7 +39,7 @@ class Study:
     """The settings with their defaults, and the prompts, seeds, layers and sizes that follow from them.
 
     `seeds` are those of each prompt by its id. Clips are replayed under swapped texts with the weights
-    `replayed_by`: trained, and random if asked for.
+    `replayed_by`: trained, and random if asked for. `planned` are the interventions, or why there are none.
     """
 
     settings: dict
@@ -51,7 +51,7 @@ class Study:
     swaps: Swaps
     replayed_by: list[str]
     estimate: Estimate
-    interventions: Interventions | None = None
+    planned: Interventions | str = ""
 
     @classmethod
     def from_settings(cls, settings: Mapping, schema: Mapping) -> "Study":
@@ -116,14 +116,19 @@ class Study:
         refuse_what_cannot_run(
             size, architecture, clip["duration"], settings["gram"], settings["statistics"]["permutations"]
         )
-        steered = None
-        if settings["interventions"]["enabled"]:
+        planned: Interventions | str = ""
+        # A control of labels has no clips of its own.
+        if settings["interventions"]["enabled"] and not settings["statistics"]["shuffle_labels"]:
             blocks = study_swaps(prompts, settings["prompts"], label).blocks
-            section = settings["interventions"]
-            steered = plan_interventions(prompts, blocks, seeds, capture["layers"], section)
+            planned = plan_interventions(prompts, blocks, seeds, capture, settings["interventions"])
         return cls(
-            settings, prompts, seeds, architecture, capture, captures, swaps, replayed_by, size, steered
+            settings, prompts, seeds, architecture, capture, captures, swaps, replayed_by, size, planned
         )
+
+    @property
+    def interventions(self) -> Interventions | None:
+        """What the study's interventions edit; None where there are none."""
+        return None if isinstance(self.planned, str) else self.planned
 
     @property
     def samples(self) -> list[Sample]:
@@ -187,9 +192,9 @@ class Study:
         if self.settings["generation"]["guidance"] is None:
             lines.append("  branches  cond alone: without guidance there is no uncond, and no delta")
         lines += announced(self.settings)
-        if self.interventions:
+        if self.planned:
             n_emotions = len({prompt.emotion for prompt in self.prompts})
-            lines.append(interventions_text(self.interventions, n_emotions))
+            lines.append(interventions_text(self.planned, n_emotions))
         left_out = self.swaps.left_out
         if left_out:
             more = f"; and {len(left_out) - 2} more" if len(left_out) > 2 else ""
