@@ -16,6 +16,7 @@ include: "workflow/rules/sound.smk"
 include: "workflow/rules/geometry.smk"
 include: "workflow/rules/text_or_history.smk"
 include: "workflow/rules/features.smk"
+include: "workflow/rules/steering.smk"
 include: "workflow/rules/answers.smk"
 
 
@@ -40,4 +41,5 @@ rule all:
         rules.all_geometry.input,
         rules.all_text_or_history.input,
         rules.all_features.input,
+        rules.all_steering.input,
         rules.all_answers.input,

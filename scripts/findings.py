@@ -8,7 +8,7 @@ from innerear.pages.findings import Asked, findings, findings_page, read_control
 with log_to(snakemake.log[0]), atomic(snakemake.output.page) as page:
     named = dict(snakemake.input.items())
     controls = read_controls([*named.pop("controls"), *named.pop("studies")])
-    tables = {name: read_tables(paths) for name, paths in named.items()}
+    tables = {name: read_tables(paths) for name, paths in named.items() if paths}
     table = findings(tables, asked=Asked(**snakemake.params.asked), controls=controls)
     write_table(table, snakemake.output.table)
     text = findings_page(table, title=snakemake.params.study, model=snakemake.params.model)

@@ -18,6 +18,7 @@ LEVELS = [
     {"models", "statistics", "gram"},
     {"features"},
     {"capture", "analyses", "results"},
+    {"interventions"},
     {"figures"},
     {"pages"},
     {"__init__", "__main__"},

@@ -61,6 +61,7 @@ rule findings:
         likelihood=rules.plot_decomposition.input.likelihood,
         sound=rules.sound_map.output[0],
         sound_and_label=rules.sound_and_label_map.output[0],
+        interventions=[rules.interventions_map.output.map] if PLANNED else [],
         embedding=rules.embedding.output.table,
         alignment=rules.alignment.output[0],
         affect=rules.affect_map.output[0],

@@ -81,6 +81,10 @@ ANALYSES = [
     ".".join(path.relative_to(f"{workflow.basedir}/src").with_suffix("").parts)
     for path in sorted(Path(workflow.basedir, "src/innerear/analyses").rglob("[a-z]*.py"))
 ]
+# What is steered, as jobs take it; nothing where the study does not ask for it.
+PLANNED = asdict(STUDY.interventions) if STUDY.interventions else {}
+EDITED_LAYERS = [f"{layer:02d}" for layer in PLANNED.get("layers", ())]
+TWIN_STEERED = bool(PLANNED) and PLANNED["settings"]["control"] and not config["model"]["random_init"]
 # The site that analyses read.
 SITE = config["capture"]["sites"][0]
 # What every figure names.
@@ -124,6 +128,7 @@ GRAM_MB = 1000 + 3 * SIZE.gram_bytes / 2**20
 CLIPS_OF_A_JOB = 1 if BATCH == "pair" else SIZE.n_seeds * (1 if BATCH == "prompt" else BATCH)
 CLIPS_AT_ONCE = min(config["generation"]["batch_size"], CLIPS_OF_A_JOB)
 MODEL_MB = 2500 + (SIZE.weight_bytes + 2 * CLIPS_AT_ONCE * SIZE.stack_bytes) / 1e6
+STEERED_MB = 2500 + (SIZE.weight_bytes + config["interventions"]["batch_size"] * SIZE.audio_bytes * 4) / 1e6
 VERIFY_MB = MODEL_MB + (2 * SIZE.weight_bytes / 1e6 if STUDY.witness else 0)
 CELLS_MB = 2500 + (SIZE.weight_bytes + (SIZE.cells.memory_bytes if SIZE.cells else 0)) / 1e6
 

@@ -35,9 +35,14 @@ def timbre(sound: Sound) -> Measured:
     """Measure the timbre of a clip: means over its active frames."""
     if flaw := timbre_flaw(sound):
         return missing("timbre", flaw)
-    frames = timbre_frames(sound)
-    values: Measured = {name: float(np.nanmean(row[sound.active])) for name, row in frames.items()}
-    return values | {"harmonic_percussive": _harmonic_percussive(sound.spectrum)}
+    return timbre_means(sound) | {"harmonic_percussive": _harmonic_percussive(sound.spectrum)}
+
+
+def timbre_means(sound: Sound) -> Measured:
+    """Measure all of the timbre but harmonic over percussive energy, which takes ten times as long."""
+    if flaw := timbre_flaw(sound):
+        return missing("timbre", flaw)
+    return {name: float(np.nanmean(row[sound.active])) for name, row in timbre_frames(sound).items()}
 
 
 def timbre_flaw(sound: Sound) -> str:

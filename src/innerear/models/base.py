@@ -48,6 +48,17 @@ class StateHook(ABC):
         """Record the states [rows, positions, D] of one call, which nobody changes afterwards."""
 
 
+class EditHook(ABC):
+    """A forward hook, or forward pre-hook, that puts other states in place of a module's own.
+
+    A decoder that computes a layer without calling its modules calls `edit` itself.
+    """
+
+    @abstractmethod
+    def edit(self, states: torch.Tensor) -> torch.Tensor:
+        """Return what takes the place of the states [rows, positions, D] of one call, which stay."""
+
+
 @dataclass(frozen=True)
 class Generation:
     """Composed clips, on the CPU."""
@@ -85,6 +96,11 @@ class MusicModel(Protocol):
     #: sites that can be recorded, within `innerear.study.architectures.SITES`
     sites: tuple[str, ...]
     network: nn.Module  #: the module whose calls are the model's steps
+
+    @property
+    def observers(self) -> list[Observer]:
+        """Contexts that are opened around every run, outside of the caller's own."""
+        ...
 
     @property
     def settings(self) -> GenerationSettings:

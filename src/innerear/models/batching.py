@@ -1,8 +1,8 @@
 """What MusicModels share: checks, batches, windows, and the calls to come."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import asdict, replace
 from functools import partial
 from typing import Any
@@ -48,6 +48,20 @@ class BatchedModel(ABC):
     own_decoder: str  #: the name of the backend's own decoder
     _prefixed: bool  #: whether prepended conditions come first
     _settings = GenerationSettings()
+
+    @property
+    def observers(self) -> list[Observer]:
+        """Contexts around every run; see `MusicModel.observers`."""
+        return vars(self).setdefault("_observers", [])
+
+    @contextmanager
+    def _observed(
+        self, observe: Observer | None, samples: Sequence[int], passes: Sequence[Pass]
+    ) -> Iterator[None]:
+        with ExitStack() as around:
+            for one in [*self.observers, *([observe] if observe else [])]:
+                around.enter_context(one(samples, passes))
+            yield
 
     @property
     def settings(self) -> GenerationSettings:
@@ -210,7 +224,6 @@ class BatchedModel(ABC):
             settings = replace(settings, two_step=False)
         calls = [(one,) for one in branches] if settings.two_step else [branches]
         passes = self._passes(timeline, calls)
-        observe = observe or (lambda rows, passes: nullcontext())
         clips: dict[int, tuple[torch.Tensor, torch.Tensor, int]] = {}
 
         def run(batch: list[int]) -> None:
@@ -221,7 +234,7 @@ class BatchedModel(ABC):
                     progress(len(clips) * steps + len(samples) * step, len(texts) * steps)
 
             read = [i if i >= 0 else batch[0] for i in batch]  # what fills the batch up repeats its first
-            with observe(batch, passes):
+            with self._observed(observe, batch, passes):
                 made = self._compose(
                     [texts[i] for i in read],
                     [seeds[i] for i in read],
@@ -268,14 +281,13 @@ class BatchedModel(ABC):
         expected = (len(texts), timeline.n_codebooks, timeline.n_frames)
         if codes.shape != expected:
             raise InputError(f"replay: codes of shape {tuple(codes.shape)} are not {expected} [B, K, T]")
-        observe = observe or (lambda rows, passes: nullcontext())
         passes = [
             Pass(timeline.steps_of(window), ("cond", "uncond"), self._prefixed) for window in timeline.windows
         ]
         nll = torch.full((len(texts), len(DISTRIBUTIONS), *expected[1:]), torch.nan)
 
         def run(rows: list[int]) -> None:
-            with observe(rows, passes):
+            with self._observed(observe, rows, passes):
                 nll[rows] = self._reread(codes[rows], [texts[i] for i in rows], timeline, guidance)
 
         self._in_batches(texts, timeline.n_frames / self.frame_rate, run)

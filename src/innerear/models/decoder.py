@@ -14,12 +14,13 @@ from torch import nn
 from torch.nn import functional as F
 from torch.nn.modules import module as torch_module
 
-from innerear.models.base import StateHook
+from innerear.models.base import EditHook, StateHook
 from innerear.models.composing import Reader
 from innerear.models.texts import Texts
 
-# Records what a layer adds to the residual stream or makes of it, [rows, positions, D].
-_Record = Callable[[torch.Tensor], None]
+# Records what a layer adds to the residual stream or makes of it, [rows, positions, D], or returns what takes
+# its place.
+_Hook = Callable[[torch.Tensor], torch.Tensor | None]
 
 
 class _Layer:
@@ -54,8 +55,8 @@ class _Layer:
         shape = (self.n_rows, self.n_heads, n_positions, d_model // self.n_heads)
         self.keys, self.values = texts.new_empty(shape), texts.new_empty(shape)
         names = {"self": "layer_scale_1", "cross": "layer_scale_cross", "mlp": "layer_scale_2"}
-        self.records = {site: _records(getattr(layer, name)) for site, name in names.items()}
-        self.records["residual"] = _records(layer)
+        self.hooks = {site: _hooks(getattr(layer, name)) for site, name in names.items()}
+        self.hooks["residual"] = _hooks(layer)
 
     def __call__(self, states: torch.Tensor, start: int, stop: int) -> torch.Tensor:
         """Return what the block makes of positions start … stop of the stream [rows · positions, D]."""
@@ -73,18 +74,19 @@ class _Layer:
         states = self._add(states, read, self.cross_out, "cross")
         inner = self.activation(torch.mm(third(states), self.up))
         states = self._add(states, inner, self.down, "mlp")
-        for record in self.records["residual"]:
-            record(states.view(self.n_rows, n, -1))
-        return states
+        return self._seen(states, "residual")
+
+    def _seen(self, states: torch.Tensor, site: str) -> torch.Tensor:
+        """Show states [rows · positions, D] to the hooks of a site; return them as these leave them."""
+        if not self.hooks[site]:
+            return states
+        return _through(self.hooks[site], states.view(self.n_rows, -1, states.shape[-1])).flatten(0, 1)
 
     def _add(self, states: torch.Tensor, read: torch.Tensor, out: torch.Tensor, site: str) -> torch.Tensor:
         """Add to the stream what was read, [rows, heads, n, d] or [rows · n, units], through a product."""
         if read.ndim == 4:
             read = read.transpose(1, 2).reshape(states.shape[0], -1)
-        added = torch.mm(read, out)
-        for record in self.records[site]:
-            record(added.view(self.n_rows, -1, added.shape[-1]))
-        return states + added
+        return states + self._seen(torch.mm(read, out), site)
 
 
 class _Call:
@@ -94,7 +96,7 @@ class _Call:
         ((states, _),) = texts.conditions.values()
         self.n_rows, self.place = states.shape[0], 0
         self.layers = [_Layer(one, states, texts.open, n_positions) for one in lm.transformer.layers]
-        self.inputs = _records(lm.transformer.layers[0], before=True)
+        self.inputs = _hooks(lm.transformer.layers[0], before=True)
         self.tables = [one.weight for one in lm.emb]
         self.positions = _positions(lm.transformer, n_positions, lm.dim)
         self.norm, self.n_codebooks = _norm(lm.out_norm), lm.n_q
@@ -110,9 +112,7 @@ class _Call:
         states = states + self.positions[start : self.place]
         if copies := self.n_rows // sequence.shape[0] - 1:
             states = torch.cat([states] * (copies + 1))
-        for record in self.inputs:
-            record(states)
-        states = states.flatten(0, 1)
+        states = _through(self.inputs, states).flatten(0, 1)
         for layer in self.layers:
             states = layer(states, start, self.place)
         last = self.norm(states).view(self.n_rows, n, -1)[:, -1]
@@ -150,17 +150,24 @@ def _positions(transformer: Any, n_positions: int, d_model: int) -> torch.Tensor
     return transformer.positional_scale * table[0]
 
 
-def _records(module: nn.Module, *, before: bool = False) -> list[_Record]:
-    """Return what records a module's output, or its input."""
+def _hooks(module: nn.Module, *, before: bool = False) -> list[_Hook]:
+    """Return what records or edits a module's output, or its input, in order."""
     hooks: Any = (module._forward_pre_hooks if before else module._forward_hooks).values()
-    return [hook.record for hook in hooks]
+    return [hook.edit if isinstance(hook, EditHook) else hook.record for hook in hooks]
+
+
+def _through(hooks: list[_Hook], states: torch.Tensor) -> torch.Tensor:
+    for hook in hooks:
+        edited = hook(states)
+        states = states if edited is None else edited
+    return states
 
 
 def refusals(lm: Any) -> list[str]:
     """Return what of a language model the static decoder does not do; none if it can take its place.
 
-    Hooks of `innerear.capture` are called by it; any other hook on the network, and any other method in place
-    of a module's own, would silently not run, and is therefore refused.
+    Hooks that record or edit states are called by it; any other hook on the network, and any other method in
+    place of a module's own, would silently not run, and is therefore refused.
     """
     return [*_foreign_code(lm)] or [*_other_parts(lm), *_other_conditions(lm)]
 
@@ -221,7 +228,7 @@ def _foreign_code(lm: Any) -> Iterator[str]:
         if one is None:
             continue
         hooks = [*one._forward_hooks.values(), *one._forward_pre_hooks.values()]
-        if not all(isinstance(hook, StateHook) for hook in hooks) or one._backward_hooks:
+        if not all(isinstance(hook, StateHook | EditHook) for hook in hooks) or one._backward_hooks:
             yield f"a hook on the network ({name or 'lm'})"
         if not type(one).__module__.startswith(known) or "forward" in vars(one):
             yield f"a module of another class ({name}: {type(one).__name__})"

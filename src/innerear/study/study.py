@@ -17,6 +17,7 @@ from innerear.study.config import validated
 from innerear.study.estimate import Estimate, estimate, estimate_cells, refuse_what_cannot_run
 from innerear.study.features import Features, study_features
 from innerear.study.generation_settings import GenerationSettings
+from innerear.study.interventions import Interventions, interventions_text, plan_interventions
 from innerear.study.jobs import groups, jobs_text, prompts_of_a_job
 from innerear.study.names import check_names
 from innerear.study.power import Power
@@ -39,7 +40,7 @@ class Study:
     """The settings with their defaults, and the prompts, seeds, layers and sizes that follow from them.
 
     `seeds` are those of each prompt by its id. Clips are replayed under swapped texts with the weights
-    `replayed_by`: trained, and random if asked for.
+    `replayed_by`: trained, and random if asked for. `planned` are the interventions, or why there are none.
     """
 
     settings: dict
@@ -52,6 +53,7 @@ class Study:
     replayed_by: list[str]
     features: Features
     estimate: Estimate
+    planned: Interventions | str = ""
 
     @classmethod
     def from_settings(cls, settings: Mapping, schema: Mapping) -> "Study":
@@ -120,9 +122,29 @@ class Study:
         features = study_features(
             settings["features"], prompts, architecture, capture, n_seeds=n_seeds, n_tokens=complete
         )
+        planned: Interventions | str = ""
+        # A control of labels has no clips of its own.
+        if settings["interventions"]["enabled"] and not settings["statistics"]["shuffle_labels"]:
+            blocks = study_swaps(prompts, settings["prompts"], label).blocks
+            planned = plan_interventions(prompts, blocks, seeds, capture, settings["interventions"])
         return cls(
-            settings, prompts, seeds, architecture, capture, captures, swaps, replayed_by, features, size
+            settings,
+            prompts,
+            seeds,
+            architecture,
+            capture,
+            captures,
+            swaps,
+            replayed_by,
+            features,
+            size,
+            planned,
         )
+
+    @property
+    def interventions(self) -> Interventions | None:
+        """What the study's interventions edit; None where there are none."""
+        return None if isinstance(self.planned, str) else self.planned
 
     @property
     def samples(self) -> list[Sample]:
@@ -186,6 +208,9 @@ class Study:
         if self.settings["generation"]["guidance"] is None:
             lines.append("  branches  cond alone: without guidance there is no uncond, and no delta")
         lines += announced(self.settings)
+        if self.planned:
+            n_emotions = len({prompt.emotion for prompt in self.prompts})
+            lines.append(interventions_text(self.planned, n_emotions))
         left_out = self.swaps.left_out
         if left_out:
             more = f"; and {len(left_out) - 2} more" if len(left_out) > 2 else ""

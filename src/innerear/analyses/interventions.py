@@ -1,0 +1,369 @@
+"""What changes in music whose states are edited: steered, without the labels' subspace, or patched.
+
+The unit is the template: its own clips with and without the edit. Every contrast of templates is tested by
+sign flips; steering also against random directions of the states' own covariance and of equal length.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import combinations
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from innerear.acoustics.features import FEATURES
+from innerear.analyses.judge import Judge, wide
+from innerear.analyses.paired import DESCRIBED, RandomEffects, described, pole_design, selected, tested
+from innerear.statistics.design import Design
+from innerear.statistics.finding import Finding
+from innerear.statistics.table import blank, columns
+
+#: statistics: difference between the largest dose and its opposite, and of smaller doses; that of two layers;
+#: nats that an edit costs; the cost at an effect that all compared edits reach; share of clips that the judge
+#: names after their text; how many more without a random subspace than without the labels'; nats of patching
+EFFECT, SMALLER = "effect of steering", "effect of a smaller dose"
+LAYERS, COST = "difference of two layers' effects", "cost"
+MATCHED, ACCURACY, ABLATION = "cost at equal effect", "accuracy", "loss of accuracy beyond a random subspace"
+PATCHED = "cost of patched states"
+PROBABILITY, NLL = "probability", "nll"
+#: what of a clip is compared, and its unit: the judge's probability of the end pole, and clip features
+MEASURES = {PROBABILITY: "", **{name: FEATURES[name].unit for name in ("loudness", "centroid", "flatness")}}
+#: source, or layer, of clips that are as they are; and the source of random directions
+UNTOUCHED, RANDOM = "none", "random"
+_RANDOM = "random directions of the states' covariance, of equal length"
+#: sources whose directions are as long as the random ones
+_EQUAL = ("means", "probe")
+_OWN = ("weights", "source", "branch", "dose", "measure", "unit", "statistic", "start", "end")
+_COLUMNS = columns(*_OWN, "estimate", "ci_lo", "ci_hi", "interval", "random")
+
+
+class Tables(NamedTuple):
+    """What `interventions` returns: every estimate, and the values behind the figures."""
+
+    map: pd.DataFrame
+    curves: pd.DataFrame
+
+
+class _Key(NamedTuple):
+    """A condition of steered clips."""
+
+    layer: int
+    source: str
+    branch: str
+    dose: float
+
+
+def interventions(
+    samples: pd.DataFrame,
+    clips: pd.DataFrame,
+    steered: pd.DataFrame,
+    ablated: pd.DataFrame,
+    patched: pd.DataFrame,
+    *,
+    poles: Sequence[str],
+    model: str,
+    statistics: Mapping[str, int],
+) -> Tables:
+    """Test what the interventions of a study change.
+
+    Parameters
+    ----------
+    samples, clips : the study's index and clip features, of untouched clips of emotional texts.
+    steered : `innerear.interventions.steering.steer` of all layers, with a column `weights`.
+    ablated, patched : of `ablate` and `patch`.
+    poles : the labels where directions begin and end.
+    statistics : permutations, bootstraps and seed of the study.
+
+    Raises
+    ------
+    InputError: a template's judge has nothing to learn from.
+    """
+    features = [name for name in steered.columns if name in FEATURES]
+    values = wide(clips, samples, features)
+    judge = Judge(values, samples["emotion"].tolist(), samples["template"].tolist())
+    templates = list(dict.fromkeys(steered["template"].tolist()))
+    design = pole_design(templates, poles, statistics)
+    judged = steered.assign(**{PROBABILITY: _judged(judge, steered, features, poles[1])})
+    parts = []
+    for weights in dict.fromkeys(steered["weights"].tolist()):
+        own = _Steered(selected(judged, weights=weights), templates)
+        parts += [part.assign(weights=weights) for part in _steering(own, design)]
+    untouched = samples.assign(**{name: values[:, i] for i, name in enumerate(features)})
+    accuracies = _accuracies(judge, features, untouched, ablated, templates)
+    costs = _patch_costs(patched, templates)
+    parts += [
+        part.assign(weights="trained") for part in (*_ablation(accuracies, design), _patching(costs, design))
+    ]
+    table = pd.concat(parts, ignore_index=True).assign(start=poles[0], end=poles[1], model=model)
+    curves = [*_curves(judged), *_paired(accuracies, costs, templates)]
+    return Tables(table.reindex(columns=_COLUMNS), pd.DataFrame(curves))
+
+
+def _judged(judge: Judge, table: pd.DataFrame, features: Sequence[str], label: str) -> NDArray:
+    """Return the probability [n] that a clip is of a label, after clips of other templates."""
+    values, found = table[list(features)].to_numpy(float), np.full(len(table), np.nan)
+    templates = np.array(table["template"].tolist())
+    for template in dict.fromkeys(templates.tolist()):
+        rows = np.flatnonzero(templates == template)
+        found[rows] = judge.posterior(values[rows], template)[:, judge.labels.index(label)]
+    return found
+
+
+class _Steered:
+    """The steered clips of one model by condition; `of` gives a measure of all templates [T]."""
+
+    def __init__(self, table: pd.DataFrame, templates: Sequence[str]) -> None:
+        self.templates, self._values = list(templates), {}
+        self._drawn: dict[tuple[int, int], dict[str, NDArray]] = {}
+        place = {template: number for number, template in enumerate(templates)}
+        names = [*MEASURES, NLL]
+        self.drawn_templates = np.zeros(len(templates), bool)
+        rows: list[dict[str, Any]] = table.to_dict("records")
+        for row in rows:
+            at = place[row["template"]]
+            if row["source"] == RANDOM:
+                self.drawn_templates[at] = True
+                own = self._drawn.setdefault(
+                    (row["layer"], row["draw"]), {name: np.zeros(len(place)) for name in names}
+                )
+                for name in MEASURES:
+                    own[name][at] += np.sign(row["dose"]) * row[name]
+                continue
+            key = _Key(row["layer"], row["source"], row["branch"], row["dose"])
+            own = self._values.setdefault(key, {name: np.full(len(place), np.nan) for name in names})
+            for name in names:
+                own[name][at] = row[name]
+        self.layers = sorted({key.layer for key in self._values})
+        self.conditions = list(dict.fromkeys(key[1:] for key in self._values if key.source != UNTOUCHED))
+
+    def of(self, layer: int, source: str, branch: str, dose: float, measure: str) -> NDArray:
+        return self._values[_Key(layer, source, branch, dose)][measure]
+
+    def contrast(self, layer: int, source: str, branch: str, dose: float, measure: str) -> NDArray:
+        """Return the difference [T] between a dose and its opposite."""
+        return self.of(layer, source, branch, dose, measure) - self.of(layer, source, branch, -dose, measure)
+
+    def cost(self, layer: int, source: str, branch: str, dose: float) -> NDArray:
+        """Return the nats a token [T] that a dose costs."""
+        return self.of(layer, source, branch, dose, NLL) - self.of(layer, UNTOUCHED, "both", 0.0, NLL)
+
+    def random(self, measure: str) -> RandomEffects | None:
+        """Return the effects along random directions in all layers; None where none were drawn."""
+        draws = sorted({draw for _, draw in self._drawn})
+        if not draws:
+            return None
+        kept = self.drawn_templates
+        effects = [
+            [self._drawn[layer, draw][measure][kept].mean() for layer in self.layers] for draw in draws
+        ]
+        return RandomEffects(np.array(effects), kept, _RANDOM)
+
+
+def _steering(steered: _Steered, design: Design) -> Iterator[pd.DataFrame]:
+    """Yield the rows of one model's steered clips; the layers of a measure are a family."""
+    layers = steered.layers
+    conditions = [key for key in steered.conditions if key[2] > 0]
+    largest = max(dose for _, _, dose in conditions)
+    for source, branch, dose in conditions:
+        equal = branch == "both" and dose == largest and source in _EQUAL
+        for measure, unit in MEASURES.items():
+            contrasts = np.array([steered.contrast(layer, source, branch, dose, measure) for layer in layers])
+            named = {"source": source, "branch": branch, "dose": dose, "measure": measure, "unit": unit}
+            cells = {"layer": layers, **named, "statistic": EFFECT if dose == largest else SMALLER}
+            yield tested(cells, contrasts, design, "layers", steered.random(measure) if equal else None)
+            pairs = list(combinations(range(len(layers)), 2))
+            # Without this, no layer may be said to do more than another.
+            if dose == largest and branch == "both" and source == conditions[0][0] and pairs:
+                between = [f"{layers[one]} − {layers[other]}" for one, other in pairs]
+                differences = np.array([contrasts[one] - contrasts[other] for one, other in pairs])
+                cells = {"layer": between, **named, "statistic": LAYERS}
+                yield tested(cells, differences, design, "pairs of layers")
+    keys = [(layer, *key) for key in steered.conditions for layer in layers]
+    cells = pd.DataFrame(keys, columns=["layer", "source", "branch", "dose"])
+    costs = np.array([steered.cost(*key) for key in keys])
+    yield described(cells.assign(measure=NLL, unit="nats", statistic=COST), costs, design)
+    yield _matched(steered, conditions, design)
+
+
+def _matched(steered: _Steered, conditions: Sequence[tuple], design: Design) -> pd.DataFrame:
+    """Compare costs at one effect on the judge's probability: the largest that all of them reach.
+
+    Between doses effect and cost are taken to be straight lines. What reaches less than a tenth of what the
+    strongest does is left out: at an effect near 0 nothing can be compared.
+    """
+    curves = {}
+    for layer in steered.layers:
+        for source, branch in dict.fromkeys(key[:2] for key in conditions):
+            doses = sorted(dose for one, other, dose in conditions if (one, other) == (source, branch))
+            effects = [
+                np.nanmean(steered.contrast(layer, source, branch, dose, PROBABILITY)) for dose in doses
+            ]
+            signed = [
+                (steered.cost(layer, source, branch, sign * dose)) for dose in doses for sign in (1, -1)
+            ]
+            nats = np.nanmean(np.array(signed).reshape(len(doses), -1), axis=1)
+            curves[layer, source, branch] = (
+                np.maximum.accumulate(np.array([0.0, *effects])),
+                np.array([0.0, *nats]),
+            )
+    reach = {key: float(effects[-1]) for key, (effects, _) in curves.items()}
+    kept = [key for key, most in reach.items() if most > 0.1 * max(reach.values())]
+    if not kept:
+        return pd.DataFrame()
+    equal = min(reach[key] for key in kept)
+    table = pd.DataFrame(kept, columns=["layer", "source", "branch"])
+    estimate = [float(np.interp(equal, *curves[key])) for key in kept]
+    why = f"{DESCRIBED}, at a difference of {equal:.2f} in the judge's probability"
+    table = blank(table.assign(measure=NLL, unit="nats", statistic=MATCHED), design, null=why)
+    return table.assign(estimate=estimate, interval="none: described only")
+
+
+def _accuracies(
+    judge: Judge,
+    features: Sequence[str],
+    untouched: pd.DataFrame,
+    ablated: pd.DataFrame,
+    templates: Sequence[str],
+) -> dict[tuple[str, str], NDArray]:
+    """Return the share of clips [T] that the judge names after their label, by (layer, subspace)."""
+    found = {}
+    seeds = dict(zip(ablated["template"].tolist(), ablated["seed"].tolist(), strict=True))
+    own = [selected(untouched, template=template, seed=seeds[template]) for template in templates]
+    found[UNTOUCHED, UNTOUCHED] = np.array([_right(judge, rows, features) for rows in own])
+    kinds = zip(ablated["layer"].tolist(), ablated["subspace"].tolist(), strict=True)
+    for layer, subspace in dict.fromkeys(kinds):
+        of_kind = selected(ablated, layer=layer, subspace=subspace)
+        own = [selected(of_kind, template=template) for template in templates]
+        found[str(layer), subspace] = np.array([_right(judge, rows, features) for rows in own])
+    return found
+
+
+def _right(judge: Judge, rows: pd.DataFrame, features: Sequence[str]) -> float:
+    """Return the share of a template's clips that are named right; one without a value is not."""
+    found = judge.posterior(rows[list(features)].to_numpy(float), rows["template"].tolist()[0])
+    named = np.array(judge.labels)[np.nan_to_num(found, nan=-1.0).argmax(axis=1)]
+    right = (named == np.array(rows["emotion"].tolist())) & np.isfinite(found).all(axis=1)
+    return float(right.mean())
+
+
+def _ablation(
+    accuracies: Mapping[tuple[str, str], NDArray], design: Design
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Return the rows of accuracies, and of what is lost beyond a random subspace."""
+    cells = pd.DataFrame(list(accuracies), columns=["layer", "source"]).assign(measure="accuracy", unit="")
+    shares = described(cells.assign(statistic=ACCURACY), np.array(list(accuracies.values())), design)
+    layers = list(dict.fromkeys(layer for layer, _ in accuracies if layer != UNTOUCHED))
+    losses = np.array([accuracies[layer, "random"] - accuracies[layer, "labels"] for layer in layers])
+    lost = {"layer": layers, "source": "labels", "measure": "accuracy", "unit": "", "statistic": ABLATION}
+    return shares, tested(lost, losses, design, "the layers that are edited")
+
+
+def _patch_costs(patched: pd.DataFrame, templates: Sequence[str]) -> dict[tuple[str, str, str], NDArray]:
+    """Return what patching costs [T], in nats a token, by (layer, what differs, window)."""
+    sums: dict[tuple[str, str, str], NDArray] = {}
+    names = ("layer", "differs", "window", "template", "nll")
+    for layer, differs, window, template, nll in zip(*(patched[one].tolist() for one in names), strict=True):
+        key = (str(layer), differs if isinstance(differs, str) else "", window)
+        sums.setdefault(key, np.zeros(len(templates)))[templates.index(template)] += nll / 2  # two clips
+    own = sums.pop((UNTOUCHED, "", "whole"))
+    return {key: found - own for key, found in sums.items()}
+
+
+def _patching(costs: Mapping[tuple[str, str, str], NDArray], design: Design) -> pd.DataFrame:
+    cells = pd.DataFrame(list(costs), columns=["layer", "source", "measure"])
+    cells = cells.assign(branch="cond", unit="nats", statistic=PATCHED)
+    return tested(cells, np.array(list(costs.values())), design, "layers × windows × text and history")
+
+
+def _curves(steered: pd.DataFrame) -> Iterator[dict[str, object]]:
+    """Yield the measures of every steered clip; along random directions their means over templates."""
+    drawn: dict[tuple, list[float]] = {}
+    rows: list[dict[str, Any]] = steered.to_dict("records")
+    for row in rows:
+        named = {name: row[name] for name in ("weights", "layer", "source", "branch", "dose")}
+        for measure in (*MEASURES, NLL):
+            if row["source"] == RANDOM:
+                drawn.setdefault((*named.values(), row["draw"], measure), []).append(row[measure])
+            else:
+                yield named | {
+                    "kind": "dose",
+                    "template": row["template"],
+                    "measure": measure,
+                    "value": row[measure],
+                }
+    for (weights, layer, source, branch, dose, _, measure), values in drawn.items():
+        named = {"weights": weights, "layer": layer, "source": source, "branch": branch, "dose": dose}
+        yield named | {"kind": "dose", "template": "", "measure": measure, "value": float(np.mean(values))}
+
+
+def _paired(
+    accuracies: Mapping[tuple[str, str], NDArray],
+    costs: Mapping[tuple[str, str, str], NDArray],
+    templates: Sequence[str],
+) -> Iterator[dict[str, object]]:
+    """Yield the accuracies and the costs of patching of each template."""
+    cells = [("ablation", *key, "accuracy", values) for key, values in accuracies.items()]
+    cells += [("patch", *key, values) for key, values in costs.items()]
+    for kind, layer, source, measure, values in cells:
+        for template, value in zip(templates, values, strict=True):
+            named = {"kind": kind, "weights": "trained", "layer": layer, "source": source, "measure": measure}
+            yield {**named, "template": template, "value": float(value)}
+
+
+_STEERED = {"statistic": EFFECT, "weights": "trained", "source": "means", "branch": "both"}
+FINDINGS = (
+    Finding(
+        "Do the states drive the loudness: does it change when they are moved from one emotion to another?",
+        "Yes, at {n_found} of {n_layers} layers: neutral clips moved {dose:g} of the way from {start} to "
+        "{end} differ by {effect} from clips moved as far the other way ({lowest} to {highest} over layers), "
+        "those moved along random directions of equal length by at most {random:.1f} dB.",
+        {**_STEERED, "measure": "loudness"},
+        "steering",
+        unit="dB",
+        signed=True,
+        meaning="loudness of clips moved toward one pole less that of clips moved away; 0 without effect",
+        aside="This compares no layer with another.",
+    ),
+    Finding(
+        "Do neutral clips sound like another emotion when the states are moved toward it?",
+        "Yes, at {n_found} of {n_layers} layers: a judge of sound that learned other templates' clips gives "
+        "{end} {effect} more probability than when states are moved toward {start}; with random directions "
+        "up to {random:.2f}.",
+        {**_STEERED, "measure": PROBABILITY},
+        "steering",
+        unit="probability",
+        signed=True,
+        meaning="probability of the end pole, moved toward it less moved away; 0 without effect",
+    ),
+    Finding(
+        "Does one layer steer more than another?",
+        "Yes: layers {layer} differ by {effect} in the judge's probability.",
+        {"statistic": LAYERS, "weights": "trained", "measure": PROBABILITY},
+        "steering",
+        unit="probability",
+        signed=True,
+        meaning="difference between two layers' effects on the judge's probability; 0 where they are equal",
+        absent="one layer was steered",
+    ),
+    Finding(
+        "Is the emotions' subspace of the states used: do clips lose their emotion without it?",
+        "Yes: without it a judge of sound names {effect} fewer of the clips after their text than without a "
+        "random subspace of equal rank (layers edited: {layer}).",
+        {"statistic": ABLATION, "weights": "trained"},
+        "ablation",
+        unit="fewer",
+        signed=True,
+        meaning="accuracy without a random subspace less that without the labels' own; 0 without effect",
+    ),
+    Finding(
+        "Do the states that another text leaves in cond change what the model expects of the same music?",
+        "Yes, over layers and windows: they cost its tokens {effect} a token.",
+        {"statistic": PATCHED, "weights": "trained", "source": "text"},
+        "patching",
+        unit="nats",
+        signed=True,
+        meaning="negative log-likelihood in cond, with its states of the other pole's text less without",
+        aside="Clips were made under their own text, so a cost above 0 says that the text is used, not how.",
+    ),
+)

@@ -1,0 +1,201 @@
+"""Directions of a study: fitted for each template on the others, from the states of all clips."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from os import PathLike
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from numpy.typing import NDArray
+
+from innerear.capture.hooks import capture
+from innerear.errors import InputError
+from innerear.interventions.directions import Direction, between
+from innerear.models import MusicModel
+from innerear.stacks.gram_file import GramFile
+from innerear.stacks.index import stacks_hash
+from innerear.stacks.stack import LayerReader, Stack
+from innerear.study.prompts import batches
+from innerear.timeline import Timeline
+
+#: layer → states [n, C, S, D] of some clips, complete steps only
+States = Mapping[int, NDArray]
+
+
+def stored_states(samples: pd.DataFrame, layers: Sequence[int], site: str) -> Iterator[States]:
+    """Yield the states of each clip of a study's index, as they were recorded."""
+    for path, content in zip(samples["stack"], samples["content_sha256"], strict=True):
+        with Stack(path, content=content) as stack:
+            complete = stack.timeline.analysed[stack.complete[stack.timeline.analysed]]
+        found = {}
+        for layer in layers:
+            with LayerReader(path, layer, site, content) as reader:
+                states = reader.read(slice(0, reader.shape[1]))
+            found[layer] = states[None, :, complete].astype(np.float32)
+        yield found
+
+
+def replayed_states(
+    samples: pd.DataFrame, layers: Sequence[int], site: str, model: MusicModel, batch_size: int = 16
+) -> Iterator[States]:
+    """Yield the states with which another model, a random twin, reads the clips of a study's index."""
+    rows = samples.to_dict("records")
+    for batch in batches(range(len(rows)), batch_size):
+        codes, texts, timeline = read_clips([rows[i] for i in batch])
+        how = {"n_samples": len(codes), "n_steps": timeline.n_steps, "pre_norm": model.pre_norm}
+        with capture({site: model.modules(site)}, layers=layers, **how) as recording:
+            model.replay(codes, texts, timeline, observe=recording.run)
+        complete = timeline.analysed[timeline.complete[timeline.analysed]]
+        yield {
+            # [S, C, n, D] -> [n, C, S, D]
+            layer: recording.all(site, layer).permute(2, 1, 0, 3).float().numpy()[:, :, complete]
+            for layer in layers
+        }
+
+
+def read_clips(rows: Sequence[Mapping[str, Any]]) -> tuple[torch.Tensor, list[str], Timeline]:
+    """Return codes [B, K, T] and texts of clips of a study's index, and the timeline of the first."""
+    found = []
+    for row in rows:
+        with Stack(row["stack"], content=row["content_sha256"]) as stack:
+            codes = torch.from_numpy(stack.codes).long()
+            found.append((codes, str(stack.attrs["text"]), stack.timeline))
+    return torch.stack([codes for codes, _, _ in found]), [text for _, text, _ in found], found[0][2]
+
+
+def fit(
+    states: Iterator[States],
+    samples: pd.DataFrame,
+    layers: Sequence[int],
+    poles: tuple[str, str],
+    sources: Sequence[str],
+    templates: Sequence[str],
+    path: str | PathLike,
+    attrs: Mapping[str, object],
+) -> None:
+    """Fit every direction, and write them into one file.
+
+    Parameters
+    ----------
+    states : of all samples, in their order.
+    samples : the study's index.
+    poles, sources : see `between`.
+    templates : for each of them, directions are fitted on all others.
+    path, attrs : of the file.
+
+    Notes
+    -----
+    The file's arrays: `direction` [layer, source, template, d_model]; `label_mean` [layer, template, label,
+    d_model], mean states of a label in all templates but one, over branches; `covariance` [layer, d_model,
+    d_model] of the tokens of all clips in all branches.
+    """
+    sums = _Sums()
+    for of_clips in states:
+        sums.add(of_clips)
+    columns = (np.array(samples[name].tolist(), str) for name in ("prompt_id", "emotion", "template"))
+    prompt_of, label_of, template_of = columns
+    prompts, first = np.unique(prompt_of, return_index=True)
+    labels, template = label_of[first], template_of[first]
+    names = list(dict.fromkeys(label_of.tolist()))
+    direction, label_mean, covariance = [], [], []
+    for layer in layers:
+        clips = np.concatenate(sums.means[layer])  # [N, C, D]
+        means = np.stack([clips[prompt_of == one].mean(axis=0) for one in prompts])
+        kept = [np.flatnonzero(template != one) for one in templates]
+        direction.append(
+            [
+                [
+                    between(means[rows], labels[rows].tolist(), poles, layer=layer, source=one).vector
+                    for rows in kept
+                ]
+                for one in sources
+            ]
+        )
+        label_mean.append(
+            [[means[rows[labels[rows] == one]].mean(axis=(0, 1)) for one in names] for rows in kept]
+        )
+        covariance.append(sums.covariance(layer))
+    coords = {
+        "layer": np.array(layers, np.int32),
+        "source": np.array(list(sources)),
+        "label": np.array(names),
+    }
+    coords |= {"template": np.array(list(templates))}
+    coords |= {axis: np.arange(len(covariance[0]), dtype=np.int32) for axis in ("d_model", "d_model_2")}
+    arrays = {
+        "direction": (("layer", "source", "template", "d_model"), np.array(direction, np.float32)),
+        "label_mean": (("layer", "template", "label", "d_model"), np.array(label_mean, np.float32)),
+        "covariance": (("layer", "d_model", "d_model_2"), np.array(covariance, np.float32)),
+    }
+    coords["prompt"] = prompts
+    arrays["template_of"] = (("prompt",), template)
+    own = {"stacks_sha256": stacks_hash(samples), "start": poles[0], "end": poles[1], **attrs}
+    GramFile.write(path, arrays, coords, own)
+
+
+class _Sums:
+    """Mean states of each clip, and sums over all tokens, layer by layer."""
+
+    def __init__(self) -> None:
+        self.means: dict[int, list[NDArray]] = {}
+        self._n: dict[int, int] = {}
+        self._sum: dict[int, NDArray] = {}
+        self._products: dict[int, NDArray] = {}
+
+    def add(self, states: States) -> None:
+        for layer, of_clips in states.items():
+            if not of_clips.shape[2]:
+                raise InputError(
+                    "no step is complete (holds all codebooks): set a longer generation.duration"
+                )
+            self.means.setdefault(layer, []).append(of_clips.mean(axis=2, dtype=float))
+            tokens = of_clips.reshape(-1, of_clips.shape[-1])
+            self._n[layer] = self._n.get(layer, 0) + len(tokens)
+            self._sum[layer] = self._sum.get(layer, 0.0) + tokens.sum(axis=0, dtype=float)
+            self._products[layer] = self._products.get(layer, 0.0) + (tokens.T @ tokens).astype(float)
+
+    def covariance(self, layer: int) -> NDArray:
+        """Return the covariance of tokens [D, D]."""
+        mean = self._sum[layer] / self._n[layer]
+        return self._products[layer] / self._n[layer] - np.outer(mean, mean)
+
+
+class Directions:
+    """The file that `fit` writes, opened: `direction` refuses the template that it was fitted on."""
+
+    def __init__(self, path: str | PathLike) -> None:
+        with GramFile(path) as file:
+            self.layers = [int(layer) for layer in file.coords("layer")]
+            self.sources, self.templates = file.labels("source"), file.labels("template")
+            self.labels = file.labels("label")
+            self.site, self.attrs = str(file.attrs["site"]), dict(file.attrs)
+            self._direction, self._label_mean = file.read("direction"), file.read("label_mean")
+            self._covariance = file.read("covariance")
+            self._prompts = dict(zip(file.labels("prompt"), file.labels("template_of"), strict=True))
+
+    def direction(self, layer: int, source: str, template: str) -> Direction:
+        """Return the direction for clips of one template, fitted on the others."""
+        vector = self._direction[self.layers.index(layer), self.sources.index(source), self._of(template)]
+        seen = frozenset(prompt for prompt, of in self._prompts.items() if of != template)
+        return Direction(vector, layer, self.site, source, seen)
+
+    def subspace(self, layer: int, template: str) -> tuple[NDArray, NDArray]:
+        """Return differences between labels [Q, D] in the other templates, and their mean [D]."""
+        means = self._label_mean[self.layers.index(layer), self._of(template)]
+        return means - means.mean(axis=0), means.mean(axis=0)
+
+    def covariance(self, layer: int) -> NDArray:
+        """Return the covariance of a layer's tokens [D, D]."""
+        return self._covariance[self.layers.index(layer)]
+
+    def prompts(self, template: str) -> list[str]:
+        """Return the ids of a template's prompts."""
+        return [prompt for prompt, of in self._prompts.items() if of == template]
+
+    def _of(self, template: str) -> int:
+        if template not in self.templates:
+            raise InputError(
+                f"no direction was fitted without template {template!r}; there are {self.templates}"
+            )
+        return self.templates.index(template)

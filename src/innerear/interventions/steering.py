@@ -1,0 +1,238 @@
+"""Compose the clips of a study's interventions: steered along directions, and without a subspace."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from os import PathLike
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+import torch
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+from innerear.interventions.directions import random_directions
+from innerear.interventions.edits import Add, Edit, ProjectOut, orthonormal
+from innerear.interventions.fitting import Directions
+from innerear.interventions.measuring import NLL, Made, likelihood, measured
+from innerear.interventions.running import intervene
+from innerear.models import MusicModel
+from innerear.stacks.gram_file import GramFile
+from innerear.study.interventions import Condition, Interventions
+from innerear.study.prompts import batches
+
+#: (template, dose) → audio [n]
+Sounds = dict[tuple[str, float], NDArray]
+#: what is projected out: the labels' subspace, or a random one of equal rank
+SUBSPACES = ("labels", "random")
+ALL_LAYERS = "all"
+
+
+class Clip(NamedTuple):
+    """One clip to compose: its condition, template, text and seed."""
+
+    condition: Condition
+    template: str
+    text: str
+    seed: int
+
+
+def steer(
+    model: MusicModel,
+    directions: Directions,
+    plan: Interventions,
+    layer: int,
+    generation: Mapping[str, Any],
+    conditions: Sequence[Condition] | None = None,
+) -> tuple[pd.DataFrame, Sounds]:
+    """Compose and measure the steered clips of one layer.
+
+    Parameters
+    ----------
+    generation : duration in seconds, and settings of `MusicModel.generate`.
+    conditions : in place of the plan's; no random directions are drawn then.
+
+    Returns
+    -------
+    table : a row per clip: layer, the fields of its `Condition`, template, seed, `nll` under the untouched
+        model and the neutral text (NaN along random directions), and what `measured` returns.
+    sounds : (template, dose) → audio [n] of the first source's clips, of the drawn templates.
+    """
+    clips = list(_clips(plan, conditions))
+    vectors = _vectors(clips, directions, plan, layer)
+    rows, sounds = [], {}
+    for batch in tqdm(
+        list(batches(range(len(clips)), plan.settings["batch_size"])), desc="steer", unit="batch"
+    ):
+        own = [clips[i] for i in batch]
+        edits = [
+            Add(
+                vectors[list(batch)] * _chosen(own, branch)[:, None],
+                layers=layer,
+                site=directions.site,
+                branch=branch,
+            )
+            for branch in dict.fromkeys(clip.condition.branch for clip in own)
+        ]
+        made = compose(model, own, edits, generation, plan.settings["batch_size"])
+        table = measured(model, made)
+        table.insert(0, NLL, np.nan)
+        known = [i for i, clip in enumerate(own) if clip.condition.source != "random"]
+        if known:
+            part = Made(made.codes[known], made.audio[known])
+            table.loc[known, NLL] = likelihood(model, part, [own[i].text for i in known], generation)
+        rows.append(pd.concat([_named(own, layer), table], axis=1))
+        sounds |= _kept(own, made, plan)
+    return pd.concat(rows, ignore_index=True), sounds
+
+
+def steer_layer(
+    model: MusicModel, directions: Directions, plan: Interventions, generation: Mapping[str, Any], layer: int
+) -> tuple[pd.DataFrame, Sounds]:
+    """Return `steer` of one layer of the model itself."""
+    table, sounds = steer(model, directions, plan, layer, generation)
+    return table.assign(weights="trained"), sounds
+
+
+def steer_twin(
+    model: MusicModel, directions: Directions, plan: Interventions, generation: Mapping[str, Any]
+) -> pd.DataFrame:
+    """Return `steer` of a random twin: at every layer the first source, at the largest dose."""
+    dose, source = max(plan.settings["doses"]), plan.settings["sources"][0]
+    conditions = [Condition("none"), Condition(source, "both", dose), Condition(source, "both", -dose)]
+    tables = [steer(model, directions, plan, layer, generation, conditions)[0] for layer in plan.layers]
+    return pd.concat(tables, ignore_index=True).assign(weights="random_init")
+
+
+def write_sounds(sounds: Sounds, path: str | PathLike, sample_rate: int, layer: int) -> None:
+    """Write the clips of one layer, int16 [template, dose, sample], for the page."""
+    templates = list(dict.fromkeys(template for template, _ in sounds))
+    doses = sorted({dose for _, dose in sounds})
+    waves = np.stack([[sounds[template, dose] for dose in doses] for template in templates])
+    values = (np.clip(waves, -1, 1) * 32767).round().astype(np.int16)
+    coords = {"template": np.array(templates), "dose": np.array(doses, np.float32)}
+    coords["sample"] = np.arange(values.shape[-1], dtype=np.int32)
+    attrs = {"sample_rate": sample_rate, "layer": layer}
+    GramFile.write(path, {"audio": (("template", "dose", "sample"), values)}, coords, attrs)
+
+
+def ablate(
+    model: MusicModel,
+    directions: Directions,
+    plan: Interventions,
+    prompts: Sequence[Mapping[str, str]],
+    generation: Mapping[str, Any],
+) -> pd.DataFrame:
+    """Compose clips of emotional texts without the labels' subspace, or without a random one of equal rank.
+
+    Parameters
+    ----------
+    prompts : id, text, template and emotion of each; those of templates that the plan has.
+
+    Returns
+    -------
+    A row per clip: `layer` (a number, or all), `subspace` (`SUBSPACES`), prompt, emotion, template, seed, and
+    what `measured` returns.
+    """
+    chosen = [prompt for prompt in prompts if prompt["template"] in plan.neutral]
+    middle = plan.layers[len(plan.layers) // 2]
+    tables = []
+    for where, layers in ((str(middle), [middle]), (ALL_LAYERS, list(plan.layers))):
+        for subspace in SUBSPACES:
+            for batch in batches(chosen, plan.settings["batch_size"]):
+                edits = [_without(subspace, layer, batch, directions) for layer in layers]
+                clips = [
+                    Clip(Condition(subspace), one["template"], one["text"], plan.seeds[one["template"]])
+                    for one in batch
+                ]
+                made = compose(model, clips, edits, generation, plan.settings["batch_size"])
+                named = pd.DataFrame(
+                    {"layer": where, "subspace": subspace, "prompt": [one["id"] for one in batch]}
+                )
+                named["emotion"] = [one["emotion"] for one in batch]
+                named["template"] = [one["template"] for one in batch]
+                named["seed"] = [clip.seed for clip in clips]
+                tables.append(pd.concat([named, measured(model, made)], axis=1))
+    return pd.concat(tables, ignore_index=True)
+
+
+def compose(
+    model: MusicModel, clips: Sequence[Clip], edits: Sequence[Edit], generation: Mapping[str, Any], rows: int
+) -> Made:
+    """Compose clips with edits; in float16 each call has as many `rows`, on which its rounding depends."""
+    how = dict(generation)
+    if model.dtype == torch.float16:
+        how["rows"] = rows
+    with intervene(model, edits):
+        texts, seeds = [clip.text for clip in clips], [clip.seed for clip in clips]
+        made = model.generate(texts, seeds, how.pop("duration"), **how)
+    return Made(made.codes, made.audio)
+
+
+def _clips(plan: Interventions, conditions: Sequence[Condition] | None) -> Iterator[Clip]:
+    for condition in plan.conditions() if conditions is None else conditions:
+        for template, text in plan.neutral.items():
+            yield Clip(condition, template, text, plan.seeds[template])
+    for condition in plan.draws() if conditions is None else ():
+        for template in plan.drawn_templates:
+            yield Clip(condition, template, plan.neutral[template], plan.seeds[template])
+
+
+def _vectors(clips: Sequence[Clip], directions: Directions, plan: Interventions, layer: int) -> NDArray:
+    """Return what is added to the states of each clip, [B, D].
+
+    A random direction is one for all templates, and as long as a template's own direction.
+    """
+    covariance = directions.covariance(layer)
+    drawn = random_directions(covariance, 1.0, plan.settings["draws"], seed=layer)
+    vectors = np.zeros((len(clips), len(covariance)), np.float32)
+    for i, (condition, template, _, _) in enumerate(clips):
+        if condition.source == "none":
+            continue
+        random = condition.source == "random"
+        source = plan.settings["sources"][0] if random else condition.source
+        direction = directions.direction(layer, source, template)
+        direction.require_unseen(directions.prompts(template))
+        vector = direction.vector
+        if random:
+            vector = drawn[condition.draw] * np.linalg.norm(vector)
+        vectors[i] = condition.dose * vector
+    return vectors
+
+
+def _without(
+    subspace: str, layer: int, prompts: Sequence[Mapping[str, str]], directions: Directions
+) -> ProjectOut:
+    """Return the edit that projects a subspace out of each prompt's states at one layer."""
+    bases, means = [], []
+    for prompt in prompts:
+        differences, mean = directions.subspace(layer, prompt["template"])
+        basis = orthonormal(differences)
+        if subspace == "random":
+            number = directions.templates.index(prompt["template"])
+            basis = orthonormal(
+                random_directions(directions.covariance(layer), 1.0, len(basis), [layer, number])
+            )
+        bases.append(basis)
+        means.append(torch.from_numpy(mean))
+    return ProjectOut(torch.stack(bases), torch.stack(means), layers=layer, site=directions.site)
+
+
+def _chosen(clips: Sequence[Clip], branch: str) -> NDArray:
+    return np.array([clip.condition.branch == branch for clip in clips], np.float32)
+
+
+def _named(clips: Sequence[Clip], layer: int) -> pd.DataFrame:
+    named = pd.DataFrame([clip.condition for clip in clips], columns=list(Condition._fields))
+    named.insert(0, "layer", layer)
+    return named.assign(template=[clip.template for clip in clips], seed=[clip.seed for clip in clips])
+
+
+def _kept(clips: Sequence[Clip], made: Made, plan: Interventions) -> Sounds:
+    first = ("none", plan.settings["sources"][0])
+    return {
+        (clip.template, clip.condition.dose): audio.numpy()
+        for clip, audio in zip(clips, made.audio, strict=True)
+        if clip.template in plan.drawn_templates
+        and clip.condition.source in first
+        and clip.condition.branch == "both"
+    }

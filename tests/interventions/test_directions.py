@@ -1,0 +1,126 @@
+"""Directions are what their source says, and refuse the prompts that they were fitted on."""
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+from safetensors.numpy import save_file
+
+from innerear.errors import InputError
+from innerear.interventions.directions import Direction, between, of_dictionary, of_study, random_directions
+from innerear.io.tables import write_table
+from innerear.results import open_study
+from innerear.stacks.stack import Stack, StackWriter
+from innerear.timeline import Timeline
+
+LABELS = ["calm", "energetic", "calm", "energetic"]
+POLES = ("calm", "energetic")
+
+
+def test_means_are_the_difference_of_prompt_means_over_branches():
+    means = np.random.default_rng(0).normal(size=(4, 2, 5))
+    found = between(means, LABELS, POLES, layer=3, prompts=list("abcd"))
+    expected = (means[[1, 3]] - means[[0, 2]]).mean(axis=(0, 1))
+    assert np.allclose(found.vector, expected)
+    assert (found.layer, found.name, found.training_prompts) == (3, "calm → energetic (means)", {*"abcd"})
+
+
+def test_delta_is_the_difference_of_cond_less_uncond():
+    means = np.random.default_rng(0).normal(size=(4, 2, 5))
+    found = between(means, LABELS, POLES, layer=0, source="delta")
+    delta = means[:, 0] - means[:, 1]
+    assert np.allclose(found.vector, (delta[[1, 3]] - delta[[0, 2]]).mean(axis=0))
+
+
+def test_a_probe_turns_away_from_what_varies_within_labels():
+    rng = np.random.default_rng(0)
+    labels = np.array(LABELS * 20)
+    values = rng.normal(size=(80, 1, 2)) * [1, 20] + (labels == "energetic")[:, None, None] * [2, 4]
+    means, probe = (between(values, labels, POLES, layer=0, source=source) for source in ("means", "probe"))
+    assert np.linalg.norm(means.vector) == pytest.approx(np.linalg.norm(probe.vector), rel=1e-5)
+    turn = [abs(one.vector[1]) / np.linalg.norm(one.vector) for one in (means, probe)]
+    assert turn[1] < turn[0]
+
+
+def test_a_direction_refuses_the_prompts_that_it_was_fitted_on():
+    direction = Direction(np.ones(3), 1, name="calm → energetic", training_prompts=frozenset({"piano-calm"}))
+    direction.require_unseen(["guitar-calm"])
+    with pytest.raises(InputError, match=r"fitted on prompt 'piano-calm' \(1 of those that are scored\)"):
+        direction.require_unseen(["guitar-calm", "piano-calm"])
+    assert direction.scaled(2.0).training_prompts == {"piano-calm"}
+    assert np.linalg.norm(direction.scaled(2.0).vector) == pytest.approx(2)
+
+
+def test_random_directions_have_one_length_and_the_states_law():
+    root = np.random.default_rng(0).normal(size=(6, 3))
+    drawn = random_directions(root @ root.T, 4.0, 2000, seed=0)
+    assert np.allclose(np.linalg.norm(drawn, axis=1), 4)
+    assert np.linalg.matrix_rank(drawn, tol=1e-3) == 3
+    again = random_directions(root @ root.T, 4.0, 2000, seed=0)
+    assert np.array_equal(drawn, again)
+    along = np.linalg.eigh(root @ root.T)[1][:, -1]
+    assert np.abs(drawn @ along).mean() > 2
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: between(np.ones((4, 2, 3)), LABELS, ("calm", "wild"), layer=0), "no prompt is 'wild'"),
+        (lambda: between(np.ones((4, 2, 3)), LABELS, POLES, layer=0, source="mean"), "did you mean 'means'"),
+        (lambda: between(np.ones((4, 1, 3)), LABELS, POLES, layer=0, source="delta"), "there is one branch"),
+        (lambda: between(np.ones((4, 2, 3)), LABELS, POLES, layer=0), "finite, and not 0"),
+        (lambda: Direction(np.ones((2, 2)), 0), r"shape \(2, 2\)"),
+    ],
+)
+def test_bad_input_is_refused(call, message):
+    with pytest.raises(InputError, match=message):
+        call()
+
+
+def dictionary(folder, **settings):
+    folder.mkdir(exist_ok=True)
+    save_file({"W_dec": np.eye(3, 5, dtype=np.float32)}, folder / "sae_weights.safetensors")
+    (folder / "cfg.json").write_text(json.dumps(settings))
+    return folder
+
+
+def test_a_latent_of_a_dictionary_is_a_direction(tmp_path):
+    prompts = ["piano-calm"]
+    folder = dictionary(tmp_path / "sae", metadata={"layer": 3, "site": "mlp", "training_prompts": prompts})
+    found = of_dictionary(folder, 1)
+    assert found.vector.tolist() == [0, 1, 0, 0, 0]
+    assert (found.layer, found.site, found.training_prompts) == (3, "mlp", {"piano-calm"})
+    with pytest.raises(InputError, match="latent: 3 is not there"):
+        of_dictionary(folder, 3)
+    with pytest.raises(InputError, match="names no layer"):
+        of_dictionary(dictionary(tmp_path / "other"), 1)
+    with pytest.raises(InputError, match=r"no cfg\.json"):
+        of_dictionary(tmp_path / "none", 1)
+    (folder / "sae_weights.safetensors").write_bytes(b"cut")
+    with pytest.raises(InputError, match="its W_dec cannot be read"):
+        of_dictionary(folder, 1)
+
+
+def test_a_study_gives_directions_without_the_templates_that_are_scored(tmp_path):
+    rng, timeline = np.random.default_rng(0), Timeline(6, 4, 50.0)
+    rows, means = [], {}
+    for template in ("piano", "band"):
+        for emotion in POLES:
+            prompt = f"{template}-{emotion}"
+            states = rng.normal(size=(2, timeline.n_steps, 5)).astype(np.float32)
+            attrs = {"sample_id": f"{prompt}/seed-0", "prompt_id": prompt, "template": template}
+            attrs |= {"emotion": emotion, "seed": 0, "text": "x", "model": "m", "model_identity": "i"}
+            path = tmp_path / "stacks" / prompt / "seed-0.h5"
+            path.parent.mkdir(parents=True)
+            codes = np.zeros((4, 6), np.int64)
+            with StackWriter(path, attrs, codes, timeline, ["cond", "uncond"], "float32") as stack:
+                stack.write("residual", 0, states, np.zeros(states.shape[:2], np.float32))
+            means[prompt] = states[:, timeline.complete].mean(axis=(0, 1))
+            with Stack(path) as stack:
+                rows.append({**stack.attrs, "stack": str(path)})
+    write_table(pd.DataFrame(rows), tmp_path / "samples.tsv")
+    direction = of_study(open_study(tmp_path), *POLES, layer=0, without=["band"])
+    assert np.allclose(direction.vector, means["piano-energetic"] - means["piano-calm"], atol=1e-5)
+    assert direction.training_prompts == {"piano-calm", "piano-energetic"}
+    direction.require_unseen(["band-calm"])

@@ -1,0 +1,189 @@
+"""A study's interventions on a tiny model: each clip is edited as its condition says, and no other way."""
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from innerear import ActivationExtractor, intervene
+from innerear.errors import InputError
+from innerear.interventions import Add
+from innerear.interventions.fitting import Directions, fit, replayed_states, stored_states
+from innerear.interventions.measuring import MEASURED, Made, likelihood, measured
+from innerear.interventions.patching import patch
+from innerear.interventions.steering import ablate, steer, steer_twin, write_sounds
+from innerear.models import load_model
+from innerear.stacks import GramFile
+from innerear.stacks.stack import Stack, StackWriter
+from innerear.study.interventions import Condition, Interventions
+
+POLES = ("calm", "happy")
+TEMPLATES = {"t0": "piano music", "t1": "guitar music", "t2": "solo music"}
+LAYERS = [0, 2]
+GENERATION = {"duration": 0.5, "guidance": 3.0}
+SETTINGS = {
+    "sources": ["means", "probe"],
+    "branches": ["both", "cond"],
+    "doses": [0.25, 0.5],
+    "draws": 3,
+    "draw_templates": 1,
+    "control": True,
+    "batch_size": 7,
+}
+SEEDS = {"t0": 0, "t1": 5, "t2": 9}
+PLAN = Interventions(POLES, tuple(LAYERS), TEMPLATES, SEEDS, ("t1",), SETTINGS)
+
+
+@pytest.fixture(scope="module")
+def samples(tiny_model, tmp_path_factory):
+    """The index of a study of the tiny model, whose stacks are written."""
+    folder, rows = tmp_path_factory.mktemp("study"), []
+    extractor = ActivationExtractor(tiny_model, layers=LAYERS)
+    for template, text in TEMPLATES.items():
+        for emotion in POLES:
+            prompt, seed = f"{template}-{emotion}", SEEDS[template]
+            extractor.generate([f"{emotion} {text}"], seeds=[seed], duration=0.5)
+            attrs = {"sample_id": f"{prompt}/seed-{seed}", "prompt_id": prompt, "template": template}
+            attrs |= {"emotion": emotion, "seed": seed, "text": f"{emotion} {text}", "model": "tiny"}
+            attrs["model_identity"] = tiny_model.identity()
+            path = folder / f"{prompt}.h5"
+            codes = extractor.codes[0].numpy()
+            with StackWriter(path, attrs, codes, extractor.timeline, ["cond", "uncond"], "float32") as stack:
+                for layer in LAYERS:
+                    states, levels = extractor._recording.sample("residual", layer, 0)
+                    stack.write("residual", layer, states.numpy(), levels.numpy())
+            with Stack(path) as stack:
+                rows.append({**stack.attrs, "stack": str(path)})
+    return pd.DataFrame(rows)
+
+
+@pytest.fixture(scope="module")
+def directions(samples, tmp_path_factory):
+    path = tmp_path_factory.mktemp("directions") / "directions.h5"
+    states = stored_states(samples, LAYERS, "residual")
+    how = (samples, LAYERS, POLES, SETTINGS["sources"], list(TEMPLATES), path, {"site": "residual"})
+    fit(states, *how)
+    return Directions(path)
+
+
+@pytest.fixture(scope="module")
+def steered(tiny_model, directions):
+    return steer(tiny_model, directions, PLAN, 2, GENERATION)
+
+
+def test_directions_are_fitted_on_the_other_templates(samples, directions):
+    means = {}
+    for path, prompt in zip(samples["stack"], samples["prompt_id"], strict=True):
+        with Stack(path) as stack:
+            means[prompt] = stack.read(2)[:, stack.complete].mean(axis=(0, 1))
+    expected = [means[f"{one}-happy"] - means[f"{one}-calm"] for one in ("t0", "t2")]
+    direction = directions.direction(2, "means", "t1")
+    assert np.allclose(direction.vector, np.mean(expected, axis=0), atol=1e-5)
+    direction.require_unseen(["t1-calm", "t1-happy"])
+    with pytest.raises(InputError, match="was fitted on prompt 't0-calm'"):
+        direction.require_unseen(["t1-calm", "t0-calm"])
+    differences, mean = directions.subspace(2, "t1")
+    assert np.allclose(differences[1] - differences[0], direction.vector, atol=1e-5)
+    assert np.allclose(
+        mean, np.mean([means[f"{t}-{e}"] for t in ("t0", "t2") for e in POLES], axis=0), atol=1e-5
+    )
+    with pytest.raises(InputError, match="no direction was fitted without template 't9'"):
+        directions.direction(2, "means", "t9")
+
+
+def test_the_covariance_is_that_of_all_tokens(samples, directions):
+    tokens = np.concatenate([one[2][0].reshape(-1, 32) for one in stored_states(samples, LAYERS, "residual")])
+    assert np.allclose(directions.covariance(2), np.cov(tokens.T, bias=True), atol=1e-3)
+
+
+def test_a_replay_gives_the_states_that_were_recorded(samples, tiny_model):
+    recorded = np.concatenate([one[2] for one in stored_states(samples, LAYERS, "residual")])
+    read = replayed_states(samples, LAYERS, "residual", tiny_model, batch_size=4)
+    assert np.allclose(recorded, np.concatenate([one[2] for one in read]), atol=1e-4)
+
+
+def test_there_is_a_row_for_each_clip_of_the_plan(steered):
+    table, _ = steered
+    assert len(table) == PLAN.n_steered
+    keys = ["source", "branch", "dose", "draw", "template"]
+    assert not table[keys].duplicated().any()
+    assert set(table.loc[table["source"] == "random", "template"]) == {"t1"}
+    assert set(MEASURED) <= set(table)
+    assert table.loc[table["source"] != "random", "nll"].notna().all()
+    assert table.loc[table["source"] == "random", "nll"].isna().all()
+
+
+def test_each_clip_is_edited_as_its_condition_says(tiny_model, directions, steered):
+    table, sounds = steered
+    vector = directions.direction(2, "means", "t1").vector
+    for condition in (Condition("none"), Condition("means", "both", 0.5), Condition("means", "cond", -0.25)):
+        with intervene(tiny_model, Add(condition.dose * vector, layers=2, branch=condition.branch)):
+            made = tiny_model.generate([TEMPLATES["t1"]], [SEEDS["t1"]], **GENERATION)
+        same = (table[name] == getattr(condition, name) for name in ("source", "branch", "dose"))
+        rows = table[np.logical_and.reduce([*same, table["template"] == "t1"])]
+        expected = measured(tiny_model, Made(made.codes, made.audio))
+        for name in MEASURED:
+            assert np.allclose(rows[name], expected[name], rtol=1e-4, equal_nan=True), name
+        nll = likelihood(tiny_model, Made(made.codes, made.audio), [TEMPLATES["t1"]], GENERATION)
+        assert np.allclose(rows["nll"], nll, atol=1e-4)
+        if condition.branch == "both":
+            assert np.allclose(sounds["t1", condition.dose], made.audio[0].numpy(), atol=1e-5)
+
+
+def test_untouched_clips_do_not_depend_on_the_layer(tiny_model, directions, steered):
+    other, _ = steer(tiny_model, directions, PLAN, 0, GENERATION, [Condition("none")])
+    own = steered[0][steered[0]["source"] == "none"]
+    assert np.allclose(other[list(MEASURED)], own[list(MEASURED)], rtol=1e-4, equal_nan=True)
+
+
+def test_sounds_are_kept_for_the_page(steered, tmp_path):
+    _, sounds = steered
+    write_sounds(sounds, tmp_path / "sounds.h5", 1600, 2)
+    with GramFile(tmp_path / "sounds.h5") as file:
+        assert file.coords("dose").tolist() == [-0.5, -0.25, 0, 0.25, 0.5]
+        assert file.labels("template") == ["t1"]
+        kept = file.read("audio", template="t1")
+    expected = np.stack([sounds["t1", dose] for dose in (-0.5, -0.25, 0, 0.25, 0.5)])
+    assert np.abs(kept / 32767 - np.clip(expected, -1, 1)).max() < 1e-4
+
+
+def test_a_twin_is_steered_at_its_own_directions(samples, tiny_checkpoint, tmp_path):
+    twin = load_model(tiny_checkpoint, device="cpu", random_init=True)
+    states = replayed_states(samples, LAYERS, "residual", twin)
+    fit(states, samples, LAYERS, POLES, ["means"], list(TEMPLATES), tmp_path / "d.h5", {"site": "residual"})
+    table = steer_twin(twin, Directions(tmp_path / "d.h5"), PLAN, GENERATION)
+    assert len(table) == len(LAYERS) * 3 * len(TEMPLATES)
+    assert set(table["weights"]) == {"random_init"}
+    assert set(table["dose"]) == {-0.5, 0.0, 0.5}
+
+
+def test_clips_are_composed_without_a_subspace(tiny_model, directions):
+    prompts = [
+        {"id": f"{template}-{emotion}", "template": template, "emotion": emotion, "text": f"{emotion} {text}"}
+        for template, text in TEMPLATES.items()
+        for emotion in POLES
+    ]
+    table = ablate(tiny_model, directions, PLAN, [*prompts, {**prompts[0], "template": "other"}], GENERATION)
+    assert len(table) == 4 * len(prompts)
+    assert table.groupby(["layer", "subspace"]).size().to_dict() == dict.fromkeys(
+        [("2", "labels"), ("2", "random"), ("all", "labels"), ("all", "random")], 6
+    )
+    assert np.isfinite(table[["loudness", "rms"]].to_numpy()).any()
+
+
+def test_patching_the_last_layer_is_reading_under_the_other_text(samples, tiny_model):
+    table = patch(tiny_model, samples, PLAN, site="residual", guidance=3.0)
+    nll = table.set_index(["layer", "differs", "window", "template", "emotion"])["nll"].sort_index()
+    own, other = nll["none", "", "whole"], nll["none", "text", "whole"]
+    assert np.allclose(nll["2", "text", "whole"], other, atol=1e-4)
+    assert not np.allclose(own, other, atol=1e-4)
+    assert np.abs(nll["0", "text", "whole"] - own).max() <= np.abs(other - own).max()
+    with pytest.raises(InputError, match="clips are not one of either pole in 3 templates"):
+        patch(tiny_model, samples.iloc[:3], PLAN, site="residual", guidance=3.0)
+
+
+def test_silence_has_a_reason_and_no_values(tiny_model):
+    made = Made(torch.zeros(1, 4, 25, dtype=torch.long), torch.zeros(1, 16000))
+    table = measured(tiny_model, made)
+    assert table[list(MEASURED)].isna().all(axis=None)
+    assert table["reason"].iloc[0].startswith("silent")

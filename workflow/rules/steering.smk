@@ -1,0 +1,163 @@
+rule directions:
+    """Fit the directions between the poles at each layer, for each template on the others; a random twin has its own."""
+    input:
+        checkpoint=CHECKPOINT_FILES,
+        samples=rules.gate.output.samples,
+    output:
+        "<results>/interventions/{weights}/directions.h5",
+    conda:
+        "../../envs/generate.yaml"
+    resources:
+        **needs(mb=MODEL_MB, minutes=60),
+        gpu=1,
+    params:
+        model=loading_of,
+        plan=PLANNED,
+        site=SITE,
+    script:
+        "../../scripts/directions.py"
+
+
+rule steer:
+    """Compose neutral clips whose states are moved at one layer, and measure what they sound like and cost."""
+    input:
+        checkpoint=CHECKPOINT_FILES,
+        directions="<results>/interventions/trained/directions.h5",
+    output:
+        table="<results>/interventions/trained/steered/layer_{layer}.tsv",
+        sounds="<results>/interventions/trained/sounds/layer_{layer}.h5",
+    conda:
+        "../../envs/generate.yaml"
+    resources:
+        **needs(mb=STEERED_MB, minutes=240),
+        gpu=1,
+    params:
+        model=LOADING,
+        plan=PLANNED,
+        generation=SAMPLING,
+    script:
+        "../../scripts/steer.py"
+
+
+use rule steer as steer_twin with:
+    input:
+        checkpoint=CHECKPOINT_FILES,
+        directions="<results>/interventions/random_init/directions.h5",
+    output:
+        table="<results>/interventions/random_init/steered.tsv",
+    params:
+        model=LOADING | {"random_init": True},
+        plan=PLANNED,
+        generation=SAMPLING,
+
+
+rule ablate:
+    """Compose clips of emotional texts without the emotions' subspace of the states, and without a random one."""
+    input:
+        checkpoint=CHECKPOINT_FILES,
+        directions="<results>/interventions/trained/directions.h5",
+    output:
+        "<results>/interventions/ablated.tsv",
+    conda:
+        "../../envs/generate.yaml"
+    resources:
+        **needs(mb=STEERED_MB, minutes=120),
+        gpu=1,
+    params:
+        model=LOADING,
+        plan=PLANNED,
+        generation=SAMPLING,
+        prompts=fields_of(STUDY.prompts),
+    script:
+        "../../scripts/ablate.py"
+
+
+rule patch:
+    """Read clips while cond's states are those of another text's run, or of another clip's."""
+    input:
+        checkpoint=CHECKPOINT_FILES,
+        samples=rules.gate.output.samples,
+    output:
+        "<results>/interventions/patched.tsv",
+    conda:
+        "../../envs/generate.yaml"
+    resources:
+        **needs(mb=MODEL_MB, minutes=60),
+        gpu=1,
+    params:
+        model=LOADING,
+        plan=PLANNED,
+        generation=SAMPLING,
+        site=SITE,
+    script:
+        "../../scripts/patch.py"
+
+
+rule interventions_map:
+    """Test what changes in edited music: against random directions, over templates, and over layers."""
+    input:
+        samples=rules.gate.output.samples,
+        clips=rules.clip_features.output.clips,
+        steered=collect("<results>/interventions/trained/steered/layer_{layer}.tsv", layer=EDITED_LAYERS),
+        twin=["<results>/interventions/random_init/steered.tsv"] if TWIN_STEERED else [],
+        ablated=rules.ablate.output[0],
+        patched=rules.patch.output[0],
+    output:
+        map=reported("interventions/map.tsv", "Steering", "steering", table="what interventions change"),
+        curves="<results>/interventions/curves.tsv",
+    pathvars:
+        analysis="interventions",
+    resources:
+        **needs(mb=2000, minutes=20),
+    params:
+        model=MODEL,
+        plan=PLANNED,
+        statistics=config["statistics"],
+    script:
+        "../../scripts/interventions_map.py"
+
+
+use rule plot_similarity as plot_interventions with:
+    input:
+        table=rules.interventions_map.output.map,
+        curves=rules.interventions_map.output.curves,
+    output:
+        **figures(
+            "Steering",
+            steering="dose and effect, dose and cost",
+            ablation="clips named right without a subspace",
+            patching="what another run's states cost",
+        ),
+    pathvars:
+        analysis="interventions",
+
+
+rule steering_page:
+    """Put the steered clips on a page: a slider moves the dose while a clip plays."""
+    input:
+        sounds=collect("<results>/interventions/trained/sounds/layer_{layer}.h5", layer=EDITED_LAYERS),
+    output:
+        reported("steering.html", "Steering", "listen_steering", page="steered clips"),
+    conda:
+        "../../envs/acoustics.yaml"
+    resources:
+        **needs(mb=1500, minutes=20),
+    params:
+        title=config["study"],
+        model=MODEL,
+        plan=PLANNED,
+    script:
+        "../../scripts/steering_page.py"
+
+
+rule all_steering:
+    """What edits of the states change in the music, where the study asks for them."""
+    input:
+        branch(
+            bool(PLANNED),
+            then=[
+                rules.interventions_map.output,
+                rules.plot_interventions.output,
+                rules.steering_page.output,
+            ],
+        ),
