@@ -44,9 +44,9 @@ rule checklist:
 
 
 rule findings:
-    """Answer the study's questions on one page: what is established, and what is not."""
+    """Answer the study's questions: what is established, and what is not."""
     input:
-        # The page answers in this order.
+        # The answers stand in this order.
         audio_check=rules.audio_check.output.effects,
         discriminability=rules.discriminability_map.output[0],
         best_layers=rules.best_layers.output[0],
@@ -68,21 +68,37 @@ rule findings:
         ),
         studies=collect("results/{study}/{analysis}/map.tsv", study=OTHER_STUDIES, analysis=CONTROLLED),
     output:
-        page=reported("findings.html", "Answers", "findings", page="findings"),
-        table=reported("findings.tsv", "Answers", "findings", page="findings, as a table"),
+        reported("findings.tsv", "Answers", "findings", table="answers"),
     resources:
         **needs(mb=1500, minutes=20),
     params:
-        study=config["study"],
-        model=MODEL,
         asked=ASKED,
     script:
         "../../scripts/findings.py"
+
+
+rule answers:
+    """Put all answers on the page that is opened first, with their figures and captions."""
+    input:
+        findings=rules.findings.output[0],
+        figures=figures_with_captions,
+        captions=CAPTIONS,
+        samples=rules.gate.output.samples,
+        design=rules.design.output.summary,
+    output:
+        reported("index.html", "Answers", "findings", page="answers"),
+    resources:
+        **needs(mb=1500, minutes=20),
+    params:
+        heading=heading,
+    script:
+        "../../scripts/answers.py"
 
 
 rule all_answers:
     """All answers on one page, and the comparison that the project began with where the study asks for it."""
     input:
         rules.findings.output,
+        rules.answers.output,
         rules.checklist.output,
         branch(config["replication"], then=[rules.replication.output, rules.plot_replication.output]),
