@@ -95,10 +95,32 @@ rule answers:
         "../../scripts/answers.py"
 
 
+rule map_page:
+    """Put the maps of layers and steps on a page, with the music of each moment."""
+    input:
+        samples=rules.gate.output.samples,
+        discriminability=rules.discriminability_map.output[0],
+        similarity=rules.similarity_map.output[0],
+        decomposition=rules.decomposition_map.output[0],
+        grams=collect("<results>/gram/layer_{layer}.h5", layer=LAYERS),
+        frames=rules.clip_features.output.frames,
+    output:
+        reported("map.html", "Answers", "map", page="layers and steps"),
+    conda:
+        "../../envs/acoustics.yaml"
+    resources:
+        **needs(mb=2000, minutes=30),
+    params:
+        heading=heading,
+    script:
+        "../../scripts/map_page.py"
+
+
 rule all_answers:
     """All answers on one page, and the comparison that the project began with where the study asks for it."""
     input:
         rules.findings.output,
         rules.answers.output,
+        rules.map_page.output,
         rules.checklist.output,
         branch(config["replication"], then=[rules.replication.output, rules.plot_replication.output]),

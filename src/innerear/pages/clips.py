@@ -72,7 +72,7 @@ def clips_page(
             "seconds": len(wave) / rate,
             "rate": rate,
             "ogg": base64.b64encode(vorbis(wave, rate)).decode(),
-            "image": _thumbnail(images[i], top),
+            "image": thumbnail(images[i], top),
             "facts": facts.get(names[i], []),
             "strips": drawn[i] if drawn else {},
             "ticks": strips.ticks(len(wave) / rate),
@@ -111,7 +111,7 @@ def _closer(waves, images, chroma: NDArray, norms: NDArray, top: float) -> list[
     ]
 
 
-def _thumbnail(image: NDArray, top: float) -> str:
+def thumbnail(image: NDArray, top: float) -> str:
     """Return a spectrogram [band, column] in dB as a small PNG data URI, coloured from `top` down 60 dB."""
     levels = np.clip((image[::-1] - top + strips.RANGE_DB) / strips.RANGE_DB, 0, 1)
     picture = Image.fromarray((255 * levels).astype(np.uint8))
