@@ -23,7 +23,7 @@ run: $(INSTALLED)  ## The study of config.yaml from text to report: results/<stu
 	$(BIN)/snakemake --cores $(CORES) --scheduler greedy --logger innerear $(RESUME)
 	@study="$$($(BIN)/python -m innerear study config.yaml)" && \
 		$(BIN)/snakemake --cores 1 --report "results/$$study/report.zip" && \
-		echo "Open results/$$study/findings.html first; clips are in listen.html, all figures in report.zip"
+		echo "Open results/$$study/index.html; all figures are in report.zip too"
 
 test: check  ## All tests, as continuous integration runs them
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile -m "not long" --ignore tests/cluster --ignore tests/browser

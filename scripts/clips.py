@@ -5,6 +5,7 @@ from innerear.io.files import atomic
 from innerear.io.log import log_to
 from innerear.io.tables import read_table
 from innerear.pages.clips import clips_page
+from innerear.pages.heading import Heading
 from innerear.pages.strips import state_norms
 from innerear.stacks import open_layers
 
@@ -15,8 +16,7 @@ with log_to(snakemake.log[0]):
         norms = state_norms(grams)
     text = clips_page(
         samples,
-        title=snakemake.params.study,
-        model=snakemake.params.model,
+        Heading(**snakemake.params.heading),
         clips=read_table(snakemake.input.clips),
         mel=frames["mel"].values,
         chroma=frames["value"].sel(feature=frames["feature"].str.startswith("chroma_")).values,

@@ -17,6 +17,7 @@ from scipy.signal import butter, sosfilt
 
 from innerear.pages.clips import clips_page
 from innerear.pages.counterfactual import counterfactual_page
+from innerear.pages.heading import Heading
 from innerear.stacks import GramFile
 
 from .chromium import Chromium
@@ -50,17 +51,18 @@ def pages(tmp_path_factory) -> Pages:
         emotion = prompt.partition("-")[2]
         rows.append((f"{prompt}/seed-0", prompt, emotion, f"a {emotion} piece for <strings>", 0, path))
     samples = pd.DataFrame(rows, columns=["sample_id", "prompt_id", "emotion", "text", "seed", "audio"])
+    rooms = {"Clips": "listen.html", "Text or history": "counterfactual.html"}
+    heading = Heading("noise", "made up", len(samples), len(samples), rooms)
     sheet = clips_page(
         samples,
-        title="noise",
-        model="made up",
+        heading,
         clips=_features(samples["sample_id"]),
         chroma=rng.uniform(size=(len(samples), 12, 250)),
         norms=rng.normal(size=(len(samples), 3, 253)),
     )
     write_likelihood(folder / "likelihood.h5")
     with GramFile(folder / "likelihood.h5") as likelihood:
-        other = counterfactual_page(samples, likelihood, title="noise: t", model="made up")
+        other = counterfactual_page(samples, likelihood, heading)
     paths = {"listen": folder / "listen.html", "counterfactual": folder / "counterfactual.html"}
     paths["listen"].write_text(sheet, encoding="utf-8")
     paths["counterfactual"].write_text(other, encoding="utf-8")

@@ -159,5 +159,5 @@ def test_no_script_but_the_pages_own_runs(browser, pages, tmp_path):
         text.replace("</body>", "<script>document.title = 'ran'</script></body>"), encoding="utf-8"
     )
     browser.open(other)
-    assert browser.run("return document.title") == "noise: listen"
+    assert browser.run("return document.title") == "noise: Clips"
     assert len(browser.messages()) == 1

@@ -14,9 +14,11 @@ from PIL import Image
 
 from innerear.errors import InputError
 from innerear.pages.clips import clips_page
+from innerear.pages.heading import Heading
 
 RATE = 16000
 SECONDS = 1.3
+HEADING = Heading("study", "nano", 1, 1)
 
 
 class Page(HTMLParser):
@@ -81,7 +83,7 @@ def html(samples):
         ],
         columns=["sample_id", "feature", "value", "reason"],
     )
-    return clips_page(samples, title="a <study>", model="nano", clips=clips)
+    return clips_page(samples, Heading("a <study>", "nano", 6, 6), clips=clips)
 
 
 @pytest.fixture(scope="module")
@@ -141,7 +143,7 @@ def test_features_stand_beside_the_clip_and_what_is_missing_says_why(page):
 def test_each_clip_can_be_looked_at_closer(samples):
     rng, n = np.random.default_rng(0), len(samples)
     chroma, norms = rng.uniform(size=(n, 12, 65)), rng.normal(size=(n, 3, 68))
-    closer = Page(clips_page(samples, title="", model="", chroma=chroma, norms=norms))
+    closer = Page(clips_page(samples, HEADING, chroma=chroma, norms=norms))
     assert len(closer.all("details")) == n
     names = [image["alt"] for image in closer.all("img")]
     for sample in samples["sample_id"]:
@@ -153,7 +155,7 @@ def test_each_clip_can_be_looked_at_closer(samples):
 
 
 def test_nothing_comes_from_elsewhere(page, html):
-    assert not re.search(r"(?:src|href)\s*=\s*[\"'](?!data:|#)", html)
+    assert not re.search(r"(?:src|href)\s*=\s*[\"'](?!data:|#|audio/)", html)
     assert "http" not in html.replace("http-equiv", "")
     policy = next(meta["content"] for meta in page.all("meta") if "http-equiv" in meta)
     assert policy.startswith("default-src 'none'")
@@ -165,7 +167,7 @@ def test_nothing_comes_from_elsewhere(page, html):
 def test_a_clip_of_minutes_is_encoded_whole(samples, tmp_path):
     path = tmp_path / "long.wav"
     soundfile.write(path, 0.1 * np.random.default_rng(0).normal(size=(120 * RATE, 2)), RATE)
-    player = Page(clips_page(samples.iloc[:1].assign(audio=path), title="", model="")).players[0]
+    player = Page(clips_page(samples.iloc[:1].assign(audio=path), HEADING)).players[0]
     wave, _ = soundfile.read(sound(player))
     assert wave.shape == (120 * RATE, 2)
 
@@ -174,4 +176,4 @@ def test_wrong_files_are_named(samples, tmp_path):
     broken = tmp_path / "broken.wav"
     broken.write_bytes(b"RIFF")
     with pytest.raises(InputError, match=r"broken\.wav"):
-        clips_page(samples.assign(audio=broken), title="", model="")
+        clips_page(samples.assign(audio=broken), HEADING)

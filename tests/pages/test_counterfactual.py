@@ -7,6 +7,7 @@ import soundfile
 from fake_likelihood import ADDED, write_likelihood
 
 from innerear.pages.counterfactual import counterfactual_page, excess
+from innerear.pages.heading import Heading
 from innerear.stacks import GramFile
 
 RATE = 16000
@@ -39,11 +40,11 @@ def test_the_page_shows_each_clip_of_the_template_with_its_bars_and_curves(likel
         soundfile.write(path, np.zeros(RATE // 2), RATE)
     columns = ["sample_id", "prompt_id", "emotion", "text", "seed", "audio"]
     page = counterfactual_page(
-        pd.DataFrame(rows, columns=columns), likelihood, title="study: t", model="nano"
+        pd.DataFrame(rows, columns=columns), likelihood, Heading("study", "nano", 4, 2)
     )
     assert page.count('class="player"') == 2
     assert "u-calm" not in page
-    assert "2 clips of 2 prompts, made by nano" in page
+    assert "Text or history: t" in page
     assert page.count("<polyline") == 2 * 4
     for shown in ("+0.250", "-0.125", "+0.500", "+1.000", "+0.000"):
         assert shown in page

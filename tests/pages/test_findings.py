@@ -15,7 +15,7 @@ import pytest
 import innerear.analyses
 from innerear.errors import InputError
 from innerear.io.tables import read_tables, write_table
-from innerear.pages.findings import RANDOM_TWIN, Asked, collected, findings, findings_page
+from innerear.pages.findings import RANDOM_TWIN, Asked, collected, findings
 from innerear.statistics.claims import ESTABLISHED, NOT_ESTABLISHED, NOT_TESTED, SENTENCES
 from innerear.statistics.finding import UNITS, Finding
 from innerear.study.questions import QUESTIONS, words_for
@@ -177,8 +177,6 @@ def test_controls_stand_below_and_correct_nothing():
     assert found["control"].tolist() == ["", RANDOM_TWIN, "labels shuffled"]
     assert found["established"].tolist() == [ESTABLISHED, NOT_ESTABLISHED, NOT_ESTABLISHED]
     assert found["p_page"].tolist() == [0.03, 0.4, 0.6]
-    page = findings_page(found, title="t", model="m")
-    assert page.count("the same, control:") == 2
 
 
 def test_rows_of_another_branch_do_not_answer():
@@ -205,7 +203,6 @@ def test_what_is_not_tested_is_no_finding():
     row = answer(table([np.nan] * 3), entry)
     assert (row["established"], row["estimate"]) == (NOT_TESTED, 0.2)
     assert row["answer"] == "10.0% to 30.0%."
-    assert row["answer"] in findings_page(pd.DataFrame([row]), title="t", model="m")
 
 
 NAMED = Finding("Is it there?", "Yes.", {"statistic": "rise", "branch": "uncond"}, table="map")
@@ -267,18 +264,6 @@ def test_findings_are_collected_in_the_order_of_the_tables(monkeypatch):
         ("Own?", "second"),
         ("Elsewhere?", "plain"),
     ]
-
-
-def test_the_page_escapes_and_names_all():
-    rows = findings({"map": table([0.01, 0.2, 0.3])}, [ENTRY])
-    page = findings_page(rows, title="study <1>", model="nano")
-    assert "Mind &lt;this&gt;." in page
-    assert "study &lt;1&gt;" in page
-    assert "nano" in page
-    assert "map.svg" in page
-    assert "a &lt;share&gt;" in page
-    assert 'class="established exploratory"' in page
-    assert "9 of 10 templates" in page
 
 
 def literals(value, private):

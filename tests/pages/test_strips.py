@@ -98,4 +98,4 @@ def test_strips_are_folded_and_named():
     assert text.startswith("<details><summary>")
     assert 'alt="waveform of a-sad/seed-0"' in text
     for left, second in ((0, 0), (25, 1), (87.5, 3.5)):
-        assert f'style="left:{left:.2f}%">{second:g}<' in text
+        assert f'data-place="{left:.2f}%">{second:g}<' in text

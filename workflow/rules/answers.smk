@@ -44,10 +44,10 @@ rule checklist:
 
 
 rule findings:
-    """Answer the study's questions on one page: what is established, and what is not."""
+    """Answer the study's questions: what is established, and what is not."""
     input:
         **({"features": rules.features_map.output[0]} if FEATURE_LAYERS else {}),
-        # The page answers in this order.
+        # The answers stand in this order.
         audio_check=rules.audio_check.output.effects,
         discriminability=rules.discriminability_map.output[0],
         best_layers=rules.best_layers.output[0],
@@ -70,21 +70,59 @@ rule findings:
         ),
         studies=collect("results/{study}/{analysis}/map.tsv", study=OTHER_STUDIES, analysis=CONTROLLED),
     output:
-        page=reported("findings.html", "Answers", "findings", page="findings"),
-        table=reported("findings.tsv", "Answers", "findings", page="findings, as a table"),
+        reported("findings.tsv", "Answers", "findings", table="answers"),
     resources:
         **needs(mb=1500, minutes=20),
     params:
-        study=config["study"],
-        model=MODEL,
         asked=ASKED,
     script:
         "../../scripts/findings.py"
+
+
+rule answers:
+    """Put all answers on the page that is opened first, with their figures and captions."""
+    input:
+        findings=rules.findings.output[0],
+        figures=figures_with_captions,
+        captions=CAPTIONS,
+        samples=rules.gate.output.samples,
+        design=rules.design.output.summary,
+    output:
+        reported("index.html", "Answers", "findings", page="answers"),
+    resources:
+        **needs(mb=1500, minutes=20),
+    params:
+        heading=heading,
+    script:
+        "../../scripts/answers.py"
+
+
+rule map_page:
+    """Put the maps of layers and steps on a page, with the music of each moment."""
+    input:
+        samples=rules.gate.output.samples,
+        discriminability=rules.discriminability_map.output[0],
+        similarity=rules.similarity_map.output[0],
+        decomposition=rules.decomposition_map.output[0],
+        grams=collect("<results>/gram/layer_{layer}.h5", layer=LAYERS),
+        frames=rules.clip_features.output.frames,
+    output:
+        reported("map.html", "Answers", "map", page="layers and steps"),
+    conda:
+        "../../envs/acoustics.yaml"
+    resources:
+        **needs(mb=2000, minutes=30),
+    params:
+        heading=heading,
+    script:
+        "../../scripts/map_page.py"
 
 
 rule all_answers:
     """All answers on one page, and the comparison that the project began with where the study asks for it."""
     input:
         rules.findings.output,
+        rules.answers.output,
+        rules.map_page.output,
         rules.checklist.output,
         branch(config["replication"], then=[rules.replication.output, rules.plot_replication.output]),

@@ -85,6 +85,8 @@ ANALYSES = [
 PLANNED = asdict(STUDY.interventions) if STUDY.interventions else {}
 EDITED_LAYERS = [f"{layer:02d}" for layer in PLANNED.get("layers", ())]
 TWIN_STEERED = bool(PLANNED) and PLANNED["settings"]["control"] and not config["model"]["random_init"]
+# Captions of the figures, which the page of answers shows as well.
+CAPTIONS = sorted(os.path.relpath(path) for path in Path(workflow.basedir, "workflow/report").glob("*.rst"))
 # The site that analyses read.
 SITE = config["capture"]["sites"][0]
 # What every figure names.
@@ -100,6 +102,16 @@ ASKED = {
     "smallest": config["statistics"]["smallest_effect"],
     "n_labels": STUDY.power.n_labels,
     "n_templates": STUDY.power.n_templates,
+}
+# The pages of a study in the order of their navigation; one that no rule makes is left out.
+ROOMS = {
+    "Answers": "index.html",
+    "Map": "map.html",
+    "Clips": "listen.html",
+    "Text or history": "counterfactual.html",
+    "Features": "features.html",
+    "Steering": "steering.html",
+    "Record": "record.html",
 }
 # Clips that one job measures, since loading librosa takes as long as measuring a few: those of a template,
 # or of a prompt where templates cannot name a file.
@@ -270,6 +282,24 @@ def figures(category, **labels):
         files[name] = reported(f"figures/{name}.svg", category, name, figure=label)
         files[f"{name}_png"] = f"<results>/figures/{name}.png"
     return files
+
+
+def heading(wildcards):
+    """What stands above every page: the study, its model and size, and the pages that it has."""
+    made = {str(output) for rule in workflow.rules for output in rule.output}
+    without = set() if BLOCKS else {"Text or history"}
+    rooms = {
+        name: page for name, page in ROOMS.items() if f"{RESULTS}/{page}" in made and name not in without
+    }
+    size = {"n_clips": len(SAMPLES), "n_prompts": len(PROMPTS)}
+    return {"study": config["study"], "model": MODEL, "rooms": rooms} | size
+
+
+def figures_with_captions(wildcards):
+    """All figures of the study's analyses: those of rules that `all` asks for."""
+    groups = ("capture", "label", "sound", "geometry", "text_or_history")
+    made = [output for group in groups for output in outputs_of(group)(wildcards)]
+    return [output for output in made if str(output).endswith(".svg")]
 
 
 def outputs_of(group):

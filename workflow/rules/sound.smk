@@ -193,8 +193,7 @@ rule clips:
     resources:
         **needs(mb=1500, minutes=20),
     params:
-        study=config["study"],
-        model=MODEL,
+        heading=heading,
     script:
         "../../scripts/clips.py"
 

@@ -125,8 +125,7 @@ rule counterfactual_page:
     resources:
         **needs(mb=1500, minutes=20),
     params:
-        title=f"{config['study']}: {', '.join(EXAMPLE_BLOCK)}",
-        model=MODEL,
+        heading=heading,
     script:
         "../../scripts/counterfactual_page.py"
 

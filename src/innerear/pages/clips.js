@@ -1,83 +1,90 @@
-// One audio element serves all clips: browsers refuse more than about 75 on a page, and one element cannot
-// play two clips at once.
-const sound = new Audio(), players = [...document.querySelectorAll(".player")];
+const players = [...document.querySelectorAll(".player")], byName = new Map(players.map(one => [one.dataset.name, one]));
 const onward = document.getElementById("onward"), playing = document.getElementById("playing");
-// The player that was pressed last, the one whose sound the element holds, and how often anything was pressed.
-let chosen = null, loaded = null, presses = 0;
+const filters = [...document.querySelectorAll("[data-filter]")], pair = document.getElementById("pair");
+const player = new Player(
+  () => {
+    for (const one of players)
+      one.setAttribute("aria-pressed", String(player.playing && one === player.chosen));
+    playing.textContent = player.playing ? "playing " + player.chosen.dataset.name : "";
+  },
+  error => { playing.textContent = "cannot play: " + error.message; });
+const secondsOf = one => Number(one.dataset.seconds);
 
-// Chromium seeks in Ogg to the start of a page, up to a second early. In WAV every browser finds the sample.
-async function decode(player) {
-  const ogg = Uint8Array.from(atob(player.dataset.ogg), character => character.charCodeAt(0));
-  // Decoding resamples to the rate of its context.
-  const context = new OfflineAudioContext(1, 1, Number(player.dataset.rate));
-  const decoded = await context.decodeAudioData(ogg.buffer);
-  return {url: URL.createObjectURL(wav(decoded)), seconds: decoded.duration};
-}
-function wav(decoded) {
-  const channels = decoded.numberOfChannels, rate = decoded.sampleRate;
-  const samples = new Int16Array(decoded.length * channels);
-  for (let c = 0; c < channels; c++)
-    decoded.getChannelData(c).forEach((value, i) => {
-      samples[i * channels + c] = Math.round(32767 * Math.max(-1, Math.min(1, value)));
-    });
-  const u16 = (...values) => Uint16Array.from(values), u32 = (...values) => Uint32Array.from(values);
-  const size = samples.byteLength, format = [
-    u16(1, channels), u32(rate, 2 * channels * rate), u16(2 * channels, 16)];
-  return new Blob(["RIFF", u32(36 + size), "WAVEfmt ", u32(16), ...format, "data", u32(size), samples],
-    {type: "audio/wav"});
-}
-
-function stop() {
-  presses++;
-  sound.pause();
-  if (chosen) chosen.setAttribute("aria-pressed", "false");
-  playing.textContent = "";
-}
-async function play(player, part) {
-  if (player !== chosen) stop();
-  chosen = player;
-  const press = ++presses;
-  player.setAttribute("aria-pressed", "true");
-  playing.textContent = "playing " + player.dataset.name;
-  try {
-    const {url, seconds} = await (player.sound ??= decode(player));
-    // Something else was pressed meanwhile.
-    if (press !== presses) return;
-    if (loaded !== player) { loaded = player; sound.src = url; }
-    if (part !== null) sound.currentTime = part * seconds;
-    await sound.play();
-  } catch (error) {
-    // A press elsewhere aborts the start of this clip, which is no fault.
-    if (press === presses) { stop(); playing.textContent = "cannot play: " + error.message; }
-  }
-}
-for (const player of players) {
-  player.addEventListener("click", event => {
-    const mouse = event.detail > 0, box = player.querySelector("img").getBoundingClientRect();
+for (const one of players) {
+  one.addEventListener("click", event => {
+    const mouse = event.detail > 0, box = one.querySelector("img").getBoundingClientRect();
     const part = mouse ? Math.max(0, Math.min(1, (event.clientX - box.left) / box.width)) : null;
     const onIcon = mouse && event.clientX - box.left < 36 && event.clientY > box.bottom - 36;
-    const pressed = player.getAttribute("aria-pressed") === "true";
-    if (pressed && (!mouse || onIcon)) stop();
-    else play(player, onIcon ? null : part);
+    const pressed = one.getAttribute("aria-pressed") === "true";
+    if (pressed && (!mouse || onIcon)) player.pause();
+    else player.play(one, onIcon || part === null ? null : part * secondsOf(one));
   });
-  player.addEventListener("keydown", event => {
+  one.addEventListener("keydown", event => {
     const step = {ArrowLeft: -0.5, ArrowRight: 0.5}[event.key];
-    if (step && player === loaded) {
-      sound.currentTime = Math.max(0, sound.currentTime + step);
+    if (step && one === player.loaded) {
+      player.sound.currentTime = Math.max(0, player.second + step);
       event.preventDefault();
     }
   });
 }
-sound.addEventListener("ended", () => {
-  if (loaded !== chosen) return;
-  const next = players[players.indexOf(loaded) + 1];
-  stop();
-  if (onward.checked && next) { next.focus(); play(next, 0); }
-});
+const shown = one => !one.closest("figure").hidden;
+player.ended = () => {
+  const next = players.slice(players.indexOf(player.chosen) + 1).find(shown);
+  if (onward.checked && next) { next.focus(); player.play(next, 0); }
+};
+
+// Filters: what holds no clip any more is hidden as well.
+function filter() {
+  for (const one of players) {
+    const figure = one.closest("figure");
+    figure.hidden = filters.some(({value, dataset}) => value && figure.dataset[dataset.filter] !== value);
+  }
+  for (const holder of document.querySelectorAll("article, section[id]"))
+    holder.hidden = ![...holder.querySelectorAll("figure")].some(figure => !figure.hidden);
+  document.getElementById("count").textContent = `${players.filter(shown).length} of ${players.length} clips`;
+}
+for (const one of filters) one.addEventListener("change", filter);
+
+// Two clips below each other with one cursor; the sound changes from one to the other at the same moment.
+const two = [];
+function compare(name) {
+  const at = two.indexOf(name);
+  if (at >= 0) two.splice(at, 1);
+  else { if (two.length > 1) two.shift(); two.push(name); }
+  for (const box of document.querySelectorAll(".compare")) box.checked = two.includes(box.value);
+  pair.hidden = !two.length;
+  const rows = two.map(other => {
+    const row = document.createElement("button"), image = byName.get(other).querySelector("img").cloneNode();
+    const head = document.createElement("i"), label = document.createElement("span");
+    Object.assign(row, {type: "button", className: "row"});
+    head.className = "head";
+    label.textContent = other;
+    row.setAttribute("aria-label", "Play " + other + " here");
+    row.append(label, image, head);
+    row.addEventListener("click", event => {
+      const box = image.getBoundingClientRect(), source = byName.get(other);
+      const part = event.detail > 0 ? (event.clientX - box.left) / box.width : player.second / secondsOf(source);
+      player.play(source, Math.max(0, Math.min(1, part)) * secondsOf(source));
+    });
+    return row;
+  });
+  document.getElementById("rows").replaceChildren(...rows);
+}
+for (const box of document.querySelectorAll(".compare")) box.addEventListener("change", () => compare(box.value));
+function change() {
+  const other = two.find(name => byName.get(name) !== player.chosen);
+  if (other) player.play(byName.get(other), Math.min(player.second, secondsOf(byName.get(other)) - 0.01));
+}
+document.getElementById("change").addEventListener("click", change);
+addEventListener("keydown", event => { if (event.key === "s" && two.length && !event.ctrlKey && !event.metaKey) change(); });
+
 function follow() {
-  if (loaded && sound.duration)
-    for (const head of loaded.closest("figure").querySelectorAll(".head"))
-      head.style.left = 100 * sound.currentTime / sound.duration + "%";
+  if (player.loaded) {
+    const part = 100 * player.second / secondsOf(player.loaded) + "%";
+    for (const head of player.loaded.closest("figure").querySelectorAll(".head")) head.style.left = part;
+    for (const head of pair.querySelectorAll(".head")) head.style.left = part;
+  }
   requestAnimationFrame(follow);
 }
+for (const place of document.querySelectorAll("[data-place]")) place.style.left = place.dataset.place;
 follow();

@@ -11,10 +11,10 @@ from PIL import Image
 from tqdm import tqdm
 
 from innerear.acoustics.spectrogram import mel_spectrogram
-from innerear.figures.style import SEQUENTIAL, palette
+from innerear.figures.style import SEQUENTIAL
 from innerear.io.clips import read_clip
 from innerear.pages import strips
-from innerear.pages.templates import fill
+from innerear.pages.heading import Heading
 from innerear.pages.vorbis import vorbis
 
 #: columns and rows of a spectrogram thumbnail at most
@@ -29,9 +29,9 @@ _SHOWN = {
 
 def clips_page(
     samples: pd.DataFrame,
+    heading: Heading,
     *,
-    title: str,
-    model: str,
+    room: str = "Clips",
     clips: pd.DataFrame | None = None,
     mel: Sequence[NDArray] | None = None,
     chroma: NDArray | None = None,
@@ -47,7 +47,7 @@ def clips_page(
     ----------
     samples : the index, in whose order emotions, prompts and seeds stand: sample_id, prompt_id, emotion,
         text, seed, audio.
-    title, model : for the heading.
+    heading, room : of the study, and the page's own name.
     clips : long table of clip features: sample_id, feature, value, reason. The page shows some of them.
     mel : [N] `mel_spectrogram` of each clip; measured here if not given.
     chroma, norms : [N, 12, T] shares of the pitch classes and [N, L, S] of `strips.state_norms`. With
@@ -72,29 +72,33 @@ def clips_page(
             "seconds": len(wave) / rate,
             "rate": rate,
             "ogg": base64.b64encode(vorbis(wave, rate)).decode(),
-            "image": _thumbnail(images[i], top),
+            "image": thumbnail(images[i], top),
             "facts": facts.get(names[i], []),
             "strips": drawn[i] if drawn else {},
             "ticks": strips.ticks(len(wave) / rate),
         }
         for i, (wave, rate) in enumerate(tqdm(waves, desc="page of clips", unit="clip"))
     ]
-    values = {"title": title, "model": model, "closer": bool(drawn), "n_clips": len(samples)}
-    values |= {"n_prompts": samples["prompt_id"].nunique(), "emotions": _ordered(samples, cards)}
-    return fill(template, **values, **further)
+    labels = samples["emotion"].astype(str).tolist()
+    values = {"closer": bool(drawn), "emotions": _ordered(samples, cards), "seeds": sorted(set(seeds))}
+    values["sentences"] = list(dict.fromkeys(_sentences(samples)))
+    return heading.page(template, room, labels=labels, **values, **further)
 
 
 def _ordered(samples: pd.DataFrame, cards: Sequence[Mapping]) -> list[dict]:
     """Return emotions, each with its prompts, each with its clips, in the order of the index."""
     found: dict = {}
     columns = (samples[name].tolist() for name in ("emotion", "prompt_id", "text"))
-    for emotion, prompt, text, card in zip(*columns, cards, strict=True):
+    for emotion, prompt, text, sentence, card in zip(*columns, _sentences(samples), cards, strict=True):
         prompts = found.setdefault(emotion, {})
-        prompts.setdefault(prompt, {"id": prompt, "text": text, "clips": []})["clips"].append(card)
-    return [
-        {"name": name, "colour": colour, "prompts": list(found[name].values())}
-        for name, colour in palette(list(found)).items()
-    ]
+        own = {"id": prompt, "text": text, "sentence": sentence, "clips": []}
+        prompts.setdefault(prompt, own)["clips"].append(card)
+    return [{"name": name, "prompts": list(prompts.values())} for name, prompts in found.items()]
+
+
+def _sentences(samples: pd.DataFrame) -> list[str]:
+    """Return the sentence of each clip: its template, or its prompt where there are none."""
+    return samples["template" if "template" in samples else "prompt_id"].astype(str).tolist()
 
 
 def _closer(waves, images, chroma: NDArray, norms: NDArray, top: float) -> list[dict[str, str]]:
@@ -107,7 +111,7 @@ def _closer(waves, images, chroma: NDArray, norms: NDArray, top: float) -> list[
     ]
 
 
-def _thumbnail(image: NDArray, top: float) -> str:
+def thumbnail(image: NDArray, top: float) -> str:
     """Return a spectrogram [band, column] in dB as a small PNG data URI, coloured from `top` down 60 dB."""
     levels = np.clip((image[::-1] - top + strips.RANGE_DB) / strips.RANGE_DB, 0, 1)
     picture = Image.fromarray((255 * levels).astype(np.uint8))

@@ -6,6 +6,7 @@ from numpy.typing import NDArray
 
 from innerear.figures.style import palette
 from innerear.pages.clips import clips_page
+from innerear.pages.heading import Heading
 from innerear.stacks import GramFile
 from innerear.study.text_swaps import NEUTRAL, NONE, PARAPHRASE
 
@@ -38,7 +39,7 @@ def excess(likelihood: GramFile, distribution: str = "cond") -> dict[str, dict[s
     return found
 
 
-def counterfactual_page(samples: pd.DataFrame, likelihood: GramFile, *, title: str, model: str) -> str:
+def counterfactual_page(samples: pd.DataFrame, likelihood: GramFile, heading: Heading) -> str:
     """Make a page with the clips of a template, and how likely each is under each text, as `clips_page` does.
 
     `samples` is the index of the study, `likelihood` an open `likelihood.h5` of the template.
@@ -57,8 +58,8 @@ def counterfactual_page(samples: pd.DataFrame, likelihood: GramFile, *, title: s
         texts[clip].append(shown | {"points": _points((high - curve) / scale)})
     return clips_page(
         own,
-        title=title,
-        model=model,
+        heading,
+        room="Text or history",
         template="counterfactual.html",
         texts=texts,
         longest=max(_SMALLEST, *map(abs, means)),

@@ -1,4 +1,4 @@
-"""The study's answers on one page: question, answer, effect in plain units, how sure, control, figure.
+"""The study's answers as one table: question, answer, effect in plain units, how sure, control, figure.
 
 Each analysis states its questions itself: `FINDINGS`, at the end of its module.
 """
@@ -15,7 +15,6 @@ import pandas as pd
 from innerear.errors import InputError
 from innerear.io.tables import read_table
 from innerear.pages.answers import Choice, choose, effect_text, smallest_text, with_level
-from innerear.pages.templates import fill
 from innerear.statistics.claims import NOT_ESTABLISHED, NOT_TESTED, benjamini_hochberg, holm
 from innerear.statistics.finding import SMALLEST_EFFECTS, Finding
 from innerear.study.questions import words_for
@@ -24,7 +23,7 @@ COLUMNS = (
     *("question", "primary", "control", "answer", "established", "effect", "meaning"),
     *("estimate", "ci_lo", "ci_hi", "upper", "smallest_effect", "within_smallest"),
     *("p_corrected", "p_page", "min_p", "p_flip_corrected", "p_flip_page", "min_p_flip", "k", "n_templates"),
-    *("n_prompts", "null", "family", "figure", "source"),
+    *("n_prompts", "null", "family", "unit", "chance", "formula", "figure", "source"),
 )
 #: the folder of the study's own control
 SHUFFLED = "shuffled"
@@ -163,6 +162,8 @@ def _answer(
         "established": NOT_ESTABLISHED if entry.tested else NOT_TESTED,
         "control": "",
         "meaning": entry.meaning.format(**words),
+        "unit": entry.unit,
+        "formula": entry.formula,
         "figure": f"{entry.figure}.svg" if entry.figure else "",
         "source": f"{entry.table}: {conditions}".rstrip(": "),
     }
@@ -173,7 +174,7 @@ def _answer(
         answer["established"], text = with_level(choice, p, p_flip, asked.smallest, words)
         answer |= {name: choice.row[name] for name in COLUMNS if name in choice.row and name not in answer}
         answer |= {"effect": effect_text(choice, choice.row["estimate"]), "family": choice.family}
-        answer |= {"upper": choice.upper, "n_templates": choice.n_templates}
+        answer |= {"chance": choice.chance, "upper": choice.upper, "n_templates": choice.n_templates}
         if entry.tested:
             answer |= {"p_corrected": choice.p, "p_page": p, "min_p": choice.min_p}
             answer |= {
@@ -183,9 +184,3 @@ def _answer(
             }
             answer["smallest_effect"], answer["within_smallest"] = smallest_text(choice, asked.smallest)
     return answer | {"answer": f"{text} {entry.aside.format(**words)}".strip()}
-
-
-def findings_page(table: pd.DataFrame, *, title: str, model: str) -> str:
-    """Return the table of `findings` as one HTML page without scripts; `title` and `model` head it."""
-    rows = table.astype(object).where(table.notna(), None).to_dict("records")
-    return fill("findings.html", title=title, model=model, rows=rows)

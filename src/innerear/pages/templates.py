@@ -2,9 +2,13 @@
 
 import base64
 import hashlib
+from collections.abc import Iterable
+from importlib.resources import files
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
 
+_FOLDER = files("innerear.pages")
 _ENVIRONMENT = Environment(
     loader=PackageLoader("innerear.pages", "."),
     autoescape=True,
@@ -15,11 +19,33 @@ _ENVIRONMENT = Environment(
 
 
 def _sha256(text: str) -> str:
-    """Return the hash by which a page's content security policy allows a script, and no other."""
+    """Return the hash by which a page's content security policy allows a script or a style, and no other."""
     return "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
 
 
-_ENVIRONMENT.filters["sha256"] = _sha256
+def _source(names: Iterable[str]) -> Markup:
+    """Return the text of scripts or styles, joined in order."""
+    return Markup("\n".join((_FOLDER / name).read_text("utf-8") for name in names))
+
+
+def _label_rules(colours: Iterable[str]) -> Markup:
+    """Return the style of each label's colour: a policy without inline styles forbids ``style=``."""
+    return Markup("".join(f".label-{i}{{--label:{colour}}}" for i, colour in enumerate(colours)))
+
+
+def percent(value: float) -> str:
+    """Write a place or a length in % of what holds it.
+
+    Examples
+    --------
+    >>> percent(1 / 8)
+    '12.50%'
+    """
+    return f"{100 * value:.2f}%"
+
+
+_ENVIRONMENT.filters |= {"sha256": _sha256, "source": _source, "percent": percent}
+_ENVIRONMENT.globals |= {"label_rules": _label_rules, "styles": [], "scripts": []}
 
 
 def fill(template: str, /, **values: object) -> str:

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from os import PathLike
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
@@ -65,6 +66,22 @@ def sample_table(
     return table.assign(
         **{name: [of[prompt] for prompt in table["prompt_id"]] for name, of in (labels or {}).items()}
     )
+
+
+def read_codes(samples: pd.DataFrame) -> np.ndarray:
+    """Return the tokens of all samples of an index, int16 [N, K, T].
+
+    Raises
+    ------
+    InputError: a stack that is broken or not the one that the index lists; clips of different lengths.
+    """
+    found = []
+    for path, content in zip(samples["stack"], samples["content_sha256"], strict=True):
+        with Stack(path, content=content) as stack:
+            found.append(stack.codes)
+    if len({codes.shape for codes in found}) > 1:
+        raise InputError("the samples' tokens have different shapes, though one study has one duration")
+    return np.stack(found)
 
 
 def stacks_hash(samples: pd.DataFrame) -> str:

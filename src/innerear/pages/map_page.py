@@ -1,0 +1,209 @@
+"""The map of layers and steps: what is measured where and when, and the music of that moment."""
+
+import base64
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import matplotlib
+import numpy as np
+import pandas as pd
+from markupsafe import Markup
+from matplotlib.colors import to_hex
+from numpy.typing import NDArray
+
+from innerear.analyses.discriminability import DISTANCE, EVIDENCE
+from innerear.analyses.similarity import CENTRED, OTHER_SEED, RATING_OTHER_SEED
+from innerear.figures.maps import Steps, by_layer_and_step
+from innerear.figures.style import SEQUENTIAL
+from innerear.figures.tables import rows_of
+from innerear.gram.reading import GramSource
+from innerear.io.clips import read_clip
+from innerear.pages.clips import thumbnail
+from innerear.pages.heading import Heading
+from innerear.pages.pack import Packed, counted, listed, pack
+from innerear.pages.plane import planes
+from innerear.pages.vorbis import vorbis
+from innerear.statistics.significance import ALPHA
+
+BRANCHES = {"cond": "reads the text", "uncond": "reads only the music so far", "delta": "cond − uncond"}
+SHADES = 64
+
+
+@dataclass(frozen=True)
+class Measure:
+    """A layer × step map: the rows of a table that it is made of, and what its values are."""
+
+    key: str
+    name: str
+    meaning: str
+    table: str
+    where: Mapping[str, object]
+
+
+MEASURES = (
+    Measure(
+        "distance",
+        "How far apart labels lie",
+        "squared distance of two labels' means ÷ variance, cross-validated; 0 without an effect",
+        "discriminability",
+        {"statistic": DISTANCE},
+    ),
+    Measure(
+        "evidence",
+        "What a probe of the label knows",
+        "evidence of a probe on held-out sentences as a share of a perfect one's; 0 without an effect",
+        "discriminability",
+        {"statistic": EVIDENCE},
+    ),
+    Measure(
+        "cosine",
+        "How much more alike clips of one label are",
+        "mean cosine of pairs of one label less that of two, of other seeds; 0 without an effect",
+        "similarity",
+        {"statistic": [OTHER_SEED, RATING_OTHER_SEED], "measure": CENTRED},
+    ),
+    Measure(
+        "text",
+        "What the text explains",
+        "share of the variance over clips and texts; 0 without an effect",
+        "decomposition",
+        {"statistic": "text", "weights": "trained"},
+    ),
+    Measure(
+        "history",
+        "What the music so far explains",
+        "share of the variance over clips and texts; 0 without an effect",
+        "decomposition",
+        {"statistic": "history", "weights": "trained"},
+    ),
+)
+
+
+def map_page(
+    samples: pd.DataFrame,
+    heading: Heading,
+    *,
+    tables: Mapping[str, pd.DataFrame],
+    grams: Mapping[int, GramSource],
+    mel: Sequence[NDArray],
+    codes: NDArray | None = None,
+) -> str:
+    """Make the page.
+
+    Parameters
+    ----------
+    samples : the index.
+    tables : the maps ``discriminability``, ``similarity`` and ``decomposition``; a measure that no row of
+        them has is left out.
+    grams : open Gram files by layer.
+    mel : [N] mel spectrograms.
+    codes : tokens [N, K, T].
+
+    Raises
+    ------
+    InputError: a clip that cannot be read; values that a page cannot hold exactly.
+    """
+    first = next(iter(grams.values()))
+    arrays: dict[str, Packed] = {}
+    layers, branches = list(grams), first.labels("branch")
+    made = {one.key: rows_of(tables[one.table], over="steps", **one.where) for one in MEASURES}
+    made = {key: rows for key, rows in made.items() if _is_known(rows)}
+    every = Steps(first.read("seconds"), first.read("complete"))
+    steps = Steps.of(next(iter(made.values()))) if made else every
+    there = [one for one in MEASURES if one.key in made]
+    measures = [_measure(one, made[one.key], branches, layers, steps, arrays) for one in there]
+    plane = planes(grams)
+    arrays["places"] = pack(plane.places)
+    # With windows a step may read frames again; then no step is a frame's own.
+    n_frames = len(steps.complete) - int(steps.complete.argmax())
+    if codes is not None and codes.shape[-1] == n_frames:
+        arrays["codes"] = pack(codes.astype(np.uint16))
+    begin, count = (np.asarray(first.read(name)) for name in ("bin_start", "bin_steps"))
+    told = {
+        "alpha": ALPHA,
+        "measures": measures,
+        "branches": [{"name": name, "reads": BRANCHES.get(name, "")} for name in branches],
+        "layers": [int(layer) for layer in layers],
+        "seconds": [round(float(second), 6) for second in steps.seconds],
+        "complete": steps.complete.astype(int).tolist(),
+        "bins": np.stack([begin, begin + count], axis=1).astype(int).tolist(),
+        "shares": plane.shares.round(3).tolist(),
+        "colours": [to_hex(shade) for shade in matplotlib.colormaps[SEQUENTIAL](np.linspace(0, 1, SHADES))],
+        "clips": _clips(samples, mel),
+    }
+    emotions = samples["emotion"].astype(str).tolist()
+    return heading.page(
+        "map.html",
+        "Map",
+        labels=emotions,
+        names=list(dict.fromkeys(emotions)),
+        told=Markup(json.dumps(told, ensure_ascii=False).replace("<", "\\u003c")),
+        arrays=arrays,
+        sounds=_sounds(samples),
+        measures=measures,
+        clips=told["clips"],
+    )
+
+
+def _is_known(rows: pd.DataFrame) -> bool:
+    return bool(np.isfinite(rows["estimate"].to_numpy(float)).any())
+
+
+def _measure(
+    measure: Measure,
+    rows: pd.DataFrame,
+    branches: Sequence[str],
+    layers: Sequence[int],
+    steps: Steps,
+    arrays: dict[str, Packed],
+) -> dict[str, Any]:
+    """Pack a measure's values, intervals and p [C, L, S]; return what the script must know of them."""
+
+    def laid_out(column: str) -> NDArray:
+        none = np.full((len(layers), len(steps.complete)), np.nan)
+        parts = [rows_of(rows, branch=branch) for branch in branches]
+        there = [one if column in one else one.iloc[:0] for one in parts]
+        return np.stack(
+            [by_layer_and_step(one, column, layers, steps) if len(one) else none for one in there]
+        )
+
+    value = laid_out("estimate")
+    for name, column in (("value", "estimate"), ("low", "ci_lo"), ("high", "ci_hi")):
+        arrays[f"{measure.key}-{name}"] = pack(counted(laid_out(column), f"{measure.table}, {column}"))
+    numbers = {}
+    for name, column in (("p", "p_corrected"), ("flip", "p_flip_corrected")):
+        places, numbers[name] = listed(laid_out(column))
+        arrays[f"{measure.key}-{name}"] = pack(places)
+    known = value[np.isfinite(value)]
+    return {
+        "key": measure.key,
+        "name": measure.name,
+        "meaning": measure.meaning,
+        "numbers": numbers,
+        "top": float(np.quantile(known, 0.995)) if known.max(initial=0) > 0 else 1.0,
+    }
+
+
+def _clips(samples: pd.DataFrame, mel: Sequence[NDArray]) -> list[dict[str, Any]]:
+    """Return what is shown of each clip."""
+    top = max((float(image.max()) for image in mel), default=0.0)
+    emotions = samples["emotion"].astype(str).tolist()
+    order = list(dict.fromkeys(emotions))
+    columns = (samples[name].astype(str).tolist() for name in ("sample_id", "text"))
+    return [
+        {"name": name, "text": text, "label": order.index(emotion), "image": thumbnail(image, top)}
+        for name, text, emotion, image in zip(*columns, emotions, mel, strict=True)
+    ]
+
+
+def _sounds(samples: pd.DataFrame) -> list[dict[str, Any]]:
+    """Return the sound of each clip as Ogg Vorbis in base64, with its rate and its length in seconds."""
+    hashes = samples["audio_sha256"].tolist() if "audio_sha256" in samples else [None] * len(samples)
+    sounds = []
+    for path, digest in zip(samples["audio"], hashes, strict=True):
+        wave, rate, *_ = read_clip(path, digest)
+        ogg = base64.b64encode(vorbis(wave, rate)).decode()
+        sounds.append({"ogg": ogg, "rate": rate, "seconds": len(wave) / rate})
+    return sounds

@@ -1,0 +1,112 @@
+"""The page of answers: every question, how sure, in which units, beside its controls; nothing unescaped."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from markupsafe import Markup
+
+from innerear.pages.findings import COLUMNS
+from innerear.pages.heading import Heading
+from innerear.pages.index import LEVELS, Figure, index_page
+from innerear.pages.number_line import number_line
+from innerear.statistics.claims import ESTABLISHED, NOT_ESTABLISHED, NOT_TESTED, SENTENCES
+from innerear.statistics.finding import UNITS
+
+HEADING = Heading("study <1>", "nano", 8, 4, {"Answers": "index.html", "Map": "map.html"})
+SAMPLES = pd.DataFrame(
+    {
+        "prompt_id": ["a", "a", "b", "b", "c", "c", "d", "d"],
+        "emotion": ["x", "x", "y", "y"] * 2,
+        "template": ["s"] * 4 + ["t"] * 4,
+        "seed": [0, 1] * 4,
+    }
+)
+DESIGN = pd.DataFrame({"property": ["detectable effect f at p ≤ 0.05"], "value": ["0.223"]})
+
+
+def row(**given):
+    blank = dict.fromkeys(COLUMNS, np.nan) | dict.fromkeys(("control", "figure", "formula", "meaning"), "")
+    known = {
+        "question": "Is it <there>?",
+        "primary": "primary",
+        "answer": "Yes, over all layers: 30 %. Mind <this>.",
+        "established": ESTABLISHED,
+        "effect": "30.0% of the variance",
+        "estimate": 0.3,
+        "ci_lo": 0.2,
+        "ci_hi": 0.4,
+        "chance": 0.0,
+        "unit": "share",
+        "p_page": 1 / 1001,
+        "p_flip_page": 0.02,
+        "k": 9,
+        "n_templates": 10,
+        "source": "map: branch = uncond",
+    }
+    return blank | known | given
+
+
+def page(*rows, **figures):
+    table = pd.DataFrame(list(rows), columns=list(COLUMNS))
+    return index_page(table, HEADING, figures=figures, samples=SAMPLES, design=DESIGN)
+
+
+def test_a_card_says_answer_effect_and_how_sure():
+    text = page(row())
+    for said in (
+        '<p class="verdict">Yes.</p>',
+        "Over all layers: 30 %. Mind &lt;this&gt;.",
+        "20.0% to 40.0%",
+        "9 of 10 sentences",
+        ".001 labels permuted · .02 sentences flipped",
+        "would be 0.0%",
+        "study &lt;1&gt;",
+        "2 emotions in 2 sentences, 2 seeds each.",
+        "from f = 0.22",
+    ):
+        assert said in text
+
+
+@pytest.mark.parametrize("level", [ESTABLISHED, SENTENCES, NOT_ESTABLISHED, NOT_TESTED])
+def test_how_sure_is_a_word_and_a_shape(level):
+    """The explanation and the legend have each shape once more."""
+    word, shape = LEVELS[level]
+    assert len({shape for _, shape in LEVELS.values()}) == len(LEVELS)
+    assert f'<span class="mark" aria-hidden="true">{shape}</span> <b>{word}</b>' in page(
+        row(established=level)
+    )
+
+
+def test_a_control_stands_on_the_card_of_its_question_and_on_its_line():
+    control = row(
+        control="labels <shuffled>", primary="control", estimate=0.01, effect="1.0% of the variance"
+    )
+    text = page(row(), control | {"p_corrected": 0.6})
+    assert text.count('class="card"') == 1
+    assert "labels &lt;shuffled&gt;: 1.0% of the variance (20.0% to 40.0%), p .6" in text
+    assert text.count('class="control"') == 1
+
+
+def test_primary_questions_come_first_and_the_others_are_lines():
+    text = page(row(primary="exploratory", question="Second?"), row(question="First?"))
+    assert text.index("First?") < text.index("Second?")
+    assert (text.count('class="card"'), text.count('class="further"')) == (1, 1)
+
+
+def test_a_figure_of_two_questions_is_in_the_page_once():
+    drawn = Figure("map", Markup('<svg id="figure-map"></svg>'), "0 0 1 1", Markup("A caption."))
+    text = page(row(figure="map.svg"), row(figure="map.svg", question="And?"), map=drawn)
+    assert text.count('id="figure-map"') == 1
+    assert text.count('href="#figure-map"') == 3  # two thumbnails, and the second question's figure
+
+
+def test_a_page_without_any_number_is_one():
+    text = page(row(estimate=np.nan, effect=np.nan, ci_lo=np.nan, ci_hi=np.nan, p_page=np.nan, k=np.nan))
+    assert "<svg class=" not in text
+
+
+def test_the_line_has_estimate_interval_and_no_effect_in_their_places():
+    drawn = number_line(UNITS["share"], row(estimate=0.5, ci_lo=0.25, ci_hi=1.0), "half")
+    assert 'cx="160.0"' in drawn  # the middle of 0 to 1
+    assert 'x="87.0" width="219.0"' in drawn
+    assert 'class="chance" x1="14.0"' in drawn
