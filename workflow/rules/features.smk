@@ -84,14 +84,13 @@ rule encode:
 
 
 rule splices:
-    """Replay clips with reconstructions in place of states; train on sums of code embeddings (positive control)."""
+    """Replay clips with reconstructions in place of states."""
     input:
         collect("<results>/features/measures/layer_{layer}.tsv", layer=FEATURE_LAYERS),
         checkpoint=CHECKPOINT_FILES,
         samples=rules.gate.output.samples,
     output:
         costs=reported("features/splices.tsv", "Features", "splices", table="what reconstructions cost"),
-        known=reported("features/known.tsv", "Features", "splices", table="the positive control"),
     conda:
         "../../envs/generate.yaml"
     resources:
@@ -105,6 +104,24 @@ rule splices:
         guidance=config["generation"]["guidance"],
     script:
         "../../scripts/splices.py"
+
+
+rule known:
+    """Train on sums of code embeddings, which are a known dictionary (positive control)."""
+    input:
+        checkpoint=CHECKPOINT_FILES,
+        samples=rules.gate.output.samples,
+    output:
+        reported("features/known.tsv", "Features", "splices", table="the positive control"),
+    conda:
+        "../../envs/generate.yaml"
+    resources:
+        **needs(mb=MODEL_MB, minutes=60),
+        gpu=1,
+    params:
+        model=LOADING,
+    script:
+        "../../scripts/known.py"
 
 
 use rule similarity as features with:
@@ -135,7 +152,7 @@ use rule plot_similarity as plot_features with:
         table="<results>/<analysis>/map.tsv",
         measures=collect("<results>/features/measures/layer_{layer}.tsv", layer=FEATURE_LAYERS),
         costs=rules.splices.output.costs,
-        known=rules.splices.output.known,
+        known=rules.known.output[0],
     output:
         **figures(
             "Features",
