@@ -4,12 +4,9 @@ The rules stand only in studies that ask for them (`features.enabled`).
 """
 
 FEATURE_LAYERS = [f"{layer:02d}" for layer in STUDY.features.layers]
-TWIN = config["features"]["twin"] and not config["features"]["dictionaries"] and not LOADING["random_init"]
+TWIN = config["features"]["twin"] and not STUDY.features.given and not LOADING["random_init"]
 # What dictionaries are trained on; of finished ones, what is there.
-TRAINED_ON = ["uncond", "delta", "gaussian", *["random_init"] * TWIN]
-if given := config["features"]["dictionaries"]:
-    folders = [Path(given), Path(given, "features/dictionaries")]
-    TRAINED_ON = ["uncond", *["delta"] * any(Path(one, "delta").is_dir() for one in folders)]
+TRAINED_ON = STUDY.features.given_of or ["uncond", "delta", "gaussian", *["random_init"] * TWIN]
 
 
 if TWIN:
@@ -52,7 +49,7 @@ rule dictionaries:
         site=SITE,
         training=STUDY.features.training,
         settings=STUDY.features.settings,
-        given=config["features"]["dictionaries"] or "",
+        given=STUDY.features.given,
         n_seeds=config["features"]["seeds"],
         memory_gb=config["features"]["memory_gb"],
         device=LOADING["device"],
