@@ -123,6 +123,6 @@ def given_dictionaries(folder: str) -> list[str]:
             return ["uncond", *["delta"] * (root / "delta").is_dir()]
     raise InputError(
         f"features.dictionaries: {folder} has no dictionaries of uncond. Name a study that has run with "
-        "features (snakemake all_features --configfile studies/….yaml), or a folder that holds "
+        "features (snakemake --configfile studies/….yaml -- all_features), or a folder that holds "
         "uncond/layer_00/seed-0 …"
     )
