@@ -204,8 +204,8 @@ def load_layer(folder: str | PathLike, layer: int) -> dict[str, list[Dictionary]
     if UNCOND not in found:
         raise InputError(
             f"features.dictionaries: {folder} has no {UNCOND}/layer_{layer:02d}/seed-*: name a study "
-            "with features that has run (snakemake --configfile studies/….yaml -- all_features), or a folder of "
-            "dictionaries in that layout"
+            "with features that has run (snakemake --configfile studies/….yaml -- all_features), or a folder "
+            "of dictionaries in that layout"
         )
     return found
 
