@@ -15,7 +15,7 @@ import pytest
 import innerear.analyses
 from innerear.errors import InputError
 from innerear.io.tables import read_tables, write_table
-from innerear.pages.findings import RANDOM_TWIN, Asked, collected, findings
+from innerear.pages.findings import RANDOM_TWIN, Asked, collected, findings, read_controls
 from innerear.statistics.claims import ESTABLISHED, NOT_ESTABLISHED, NOT_TESTED, SENTENCES
 from innerear.statistics.finding import UNITS, Finding
 from innerear.study.questions import QUESTIONS, words_for
@@ -177,6 +177,21 @@ def test_controls_stand_below_and_correct_nothing():
     assert found["control"].tolist() == ["", RANDOM_TWIN, "labels shuffled"]
     assert found["established"].tolist() == [ESTABLISHED, NOT_ESTABLISHED, NOT_ESTABLISHED]
     assert found["p_page"].tolist() == [0.03, 0.4, 0.6]
+
+
+def test_another_finished_study_is_a_control_by_its_name(tmp_path):
+    """As `statistics.controls` lists them: its maps, and those of the study's own shuffled labels."""
+    for folder, model in (("control_words", "nano"), ("controls/shuffled", "nano (labels shuffled)")):
+        path = tmp_path / folder / "map" / "map.tsv"
+        path.parent.mkdir(parents=True)
+        write_table(table([0.02] * 3, 0.1).assign(model=model), path)
+    controls = read_controls(sorted(map(str, tmp_path.rglob("map.tsv"))))
+    found = findings({"map": table([0.001] * 3)}, [ENTRY], controls=controls)
+    assert found["control"].tolist() == ["", "control_words, nano", "labels shuffled"]
+    assert found["primary"].tolist()[1:] == ["control"] * 2
+    assert found["established"].tolist() == [ESTABLISHED] * 3
+    assert found["estimate"].tolist() == [0.2, 0.1, 0.1]
+    assert "the same, control: control_words, nano" in findings_page(found, title="t", model="m")
 
 
 def test_rows_of_another_branch_do_not_answer():

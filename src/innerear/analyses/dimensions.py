@@ -15,7 +15,7 @@ from innerear.statistics.anova import Anova
 from innerear.statistics.design import Design
 from innerear.statistics.finding import Finding
 from innerear.statistics.flips import flipped_sums
-from innerear.statistics.label_distance import Distance, permuted_sums
+from innerear.statistics.label_distance import permuted_sums
 from innerear.statistics.noise import noise_normalised_kernel
 from innerear.statistics.pieces import pieces
 from innerear.statistics.significance import ALPHA, CONFIDENCE, against_null, write_test
@@ -100,7 +100,7 @@ def of_layer(gram: GramSource, design: Design, layer: int) -> LayerResult:
         ),
         families.rows(ROTATED, {"branch": branches} | columns, away, rotated_away, rotated=True),
     ]
-    tables += [families.crossnobis(gram, branches), _selected_share(single, branches, design)]
+    tables += [families.crossnobis(gram, branches, contrasts), _selected_share(single, branches, design)]
     table = pd.concat(tables, ignore_index=True).assign(window="whole")
     remarks = [f"no p: {families.why_not}"] if families.why_not else []
     return LayerResult(table, maxima=families.maxima, remarks=remarks)
@@ -229,20 +229,24 @@ class _Families:
             self.maxima += record_flip_null(table, every, design, shares, standardise=False)
         return table
 
-    def crossnobis(self, gram: GramSource, branches: list[str]) -> pd.DataFrame:
+    def crossnobis(self, gram: GramSource, branches: list[str], contrasts: np.ndarray) -> pd.DataFrame:
         """Rows of the noise-normalised distance of each branch."""
-        design, rows = self.design, {"branch": branches, "estimate": np.nan}
+        design, n = self.design, self.design.n_blocks
+        rows = {"branch": branches, "estimate": np.nan}
         if not design.blocked:
             why = self.why_not or "it multiplies templates with each other, and there are none"
             return blank(rows, design, statistic=CROSSNOBIS, null=f"none: {why}")
         features = [gram.read("window_mean", branch=one, window="whole") for one in branches]
         kernels = np.stack([noise_normalised_kernel(one, design) for one in features])  # [C, P, P]
-        distance = Distance(design)
-        agreement = distance.contrasts(kernels)  # [C, T, T]
-        null = permuted_sums(distance.weights, kernels, design.prompt_permutations())
-        for values in (agreement, null.T):
-            values[~kernels.any(axis=(1, 2))] = np.nan
-        rows["estimate"] = agreement.sum(axis=(1, 2))
+        # In units of two standard deviations where the label is a rating, which `Distance` is not.
+        agreement = np.einsum("tqp,cpr,uqr->ctu", contrasts, kernels, contrasts, optimize=True)
+        agreement[~kernels.any(axis=(1, 2))] = np.nan
+        whole = contrasts.sum(axis=0)  # [Q, P]; Σ over pairs of two templates is all less each with itself
+        own = np.einsum("tqp,tqr->pr", contrasts, contrasts, optimize=True)
+        weights = (whole.T @ whole - own) / (n * (n - 1))
+        null = permuted_sums(weights, kernels, design.prompt_permutations())
+        null[:, ~kernels.any(axis=(1, 2))] = np.nan
+        rows["estimate"] = (agreement.sum(axis=(1, 2)) - np.einsum("ctt->c", agreement)) / (n * (n - 1))
         # Layers differ in how much noise they have, and so in the scale of this distance.
         return self.rows(CROSSNOBIS, rows, rows["estimate"], null, agreement=agreement, standardise=True)
 
