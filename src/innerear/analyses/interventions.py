@@ -350,7 +350,7 @@ FINDINGS = (
     ),
     Finding(
         "Does one layer steer more than another?",
-        "Yes, in loudness: the effects of layers {layer} differ by {effect}.",
+        "Yes, in loudness: {n_found} of {n_layers} pairs of layers differ; the pair in question by {effect}.",
         {"statistic": LAYERS, "weights": "trained", "measure": "loudness"},
         "steering",
         unit="dB",
@@ -361,7 +361,7 @@ FINDINGS = (
     Finding(
         "Is the emotions' subspace of the states used: do clips lose their emotion without it?",
         "Yes: without it a judge of sound names fewer clips after their text than without a random subspace "
-        "of equal rank, by {effect} (layers edited: {layer}).",
+        "of equal rank, by {effect}.",
         {"statistic": ABLATION},
         "ablation",
         unit="fewer",
