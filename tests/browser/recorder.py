@@ -55,14 +55,14 @@ class Piece:
 class Recorder:
     """Records the page that a browser shows, from before anything is pressed.
 
-    `clips` are the sounds of the page by name, each as [n] at `RATE`.
+    `clips` are the sounds of the page by name, each as [n] at `RATE`. `tap` is the script that listens.
     """
 
-    def __init__(self, browser, clips: dict[str, NDArray]):
+    def __init__(self, browser, clips: dict[str, NDArray], tap: str = _TAP):
         self.browser, self.clips = browser, clips
         self.recording = np.zeros(0, np.float32)
         self.rate = RATE
-        browser.run(_TAP)
+        browser.run(tap)
 
     def forget(self) -> None:
         """Begin a new recording."""

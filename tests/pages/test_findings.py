@@ -356,6 +356,10 @@ def test_questions_and_answers_read_with_every_label(contrast):
         "moment": "history",
         "ratio": 0.5,
         "distribution": "cond",
+        "dose": 0.5,
+        "start": "calm",
+        "end": "energetic",
+        "beside": "random directions make no difference",
     }
     gap |= {"n_found": 1, "n_layers": 6, "ceiling": 0.5}
     for _, entry in ENTRIES:

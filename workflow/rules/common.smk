@@ -23,7 +23,13 @@ from innerear.study.study import Study
 from innerear.io.locks import hold
 from innerear.io.names import UNFINISHED
 from innerear.io.second_names import forget_finished
-from innerear.study.usage import counterfactual_time, generation_time, memory_asked, usage_report
+from innerear.study.usage import (
+    counterfactual_time,
+    generation_time,
+    memory_asked,
+    steering_time,
+    usage_report,
+)
 
 # A plan is one large graph that lives to the end. At its usual pace the collector would go through it again and
 # again, for an eighth of the time.
@@ -84,6 +90,8 @@ ANALYSES = [
 # What is steered, as jobs take it; nothing where the study does not ask for it.
 PLANNED = asdict(STUDY.interventions) if STUDY.interventions else {}
 EDITED_LAYERS = [f"{layer:02d}" for layer in PLANNED.get("layers", ())]
+# Clips that interventions compose in all, and in one job.
+N_STEERED = STUDY.n_steered
 TWIN_STEERED = bool(PLANNED) and PLANNED["settings"]["control"] and not config["model"]["random_init"]
 # Captions of the figures, which the page of answers shows as well.
 CAPTIONS = sorted(os.path.relpath(path) for path in Path(workflow.basedir, "workflow/report").glob("*.rst"))
@@ -362,6 +370,7 @@ def memory_by_rule():
 def announce():
     """Say what the study takes."""
     times = [said(SIZE, f"{RESULTS}/benchmarks") for said in (generation_time, counterfactual_time)]
+    times.append(steering_time(*N_STEERED, SIZE, f"{RESULTS}/benchmarks"))
     lines = [STUDY.announcement, memory_asked(memory_by_rule()), *filter(None, times)]
     print(*lines, sep="\n", file=sys.stderr)
 

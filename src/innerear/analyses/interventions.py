@@ -35,7 +35,7 @@ _RANDOM = "random directions of the states' covariance, of equal length"
 #: sources whose directions are as long as the random ones
 _EQUAL = ("means", "probe")
 _OWN = ("weights", "source", "branch", "dose", "measure", "unit", "statistic", "start", "end")
-_COLUMNS = columns(*_OWN, "estimate", "ci_lo", "ci_hi", "interval", "random")
+_COLUMNS = columns(*_OWN, "estimate", "ci_lo", "ci_hi", "interval", "random", "beside")
 
 
 class Tables(NamedTuple):
@@ -96,18 +96,31 @@ def interventions(
         part.assign(weights="trained") for part in (*_ablation(accuracies, design), _patching(costs, design))
     ]
     table = pd.concat(parts, ignore_index=True).assign(start=poles[0], end=poles[1], model=model)
+    beside = zip(table["random"].tolist(), table["unit"].tolist(), strict=True)
+    table["beside"] = [_beside(*one) for one in beside]
     curves = [*_curves(judged), *_paired(accuracies, costs, templates)]
     return Tables(table.reindex(columns=_COLUMNS), pd.DataFrame(curves))
 
 
+def _beside(random: float, unit: str) -> str:
+    """Say what random directions do, for sentences."""
+    if np.isnan(random):
+        return "no random directions were drawn"
+    size = f"{random:.3g} {'dB' if unit == 'LUFS' else unit}".strip()
+    return f"random directions of equal length make a difference of at most {size}"
+
+
 def _judged(judge: Judge, table: pd.DataFrame, features: Sequence[str], label: str) -> NDArray:
-    """Return the probability [n] that a clip is of a label, after clips of other templates."""
+    """Return the probability [n] that a clip is of a label, after clips of other templates.
+
+    In hundredths: finer differences of a judge that is sure say nothing of the sound.
+    """
     values, found = table[list(features)].to_numpy(float), np.full(len(table), np.nan)
     templates = np.array(table["template"].tolist())
     for template in dict.fromkeys(templates.tolist()):
         rows = np.flatnonzero(templates == template)
         found[rows] = judge.posterior(values[rows], template)[:, judge.labels.index(label)]
-    return found
+    return found.round(2)
 
 
 class _Steered:
@@ -316,8 +329,8 @@ FINDINGS = (
     Finding(
         "Do the states drive the loudness: does it change when they are moved from one emotion to another?",
         "Yes, at {n_found} of {n_layers} layers: neutral clips moved {dose:g} of the way from {start} to "
-        "{end} differ by {effect} from clips moved as far the other way ({lowest} to {highest} over layers), "
-        "those moved along random directions of equal length by at most {random:.1f} dB.",
+        "{end} differ by {effect} from clips moved as far the other way ({lowest} to {highest} over layers); "
+        "{beside}.",
         {**_STEERED, "measure": "loudness"},
         "steering",
         unit="dB",
@@ -328,8 +341,7 @@ FINDINGS = (
     Finding(
         "Do neutral clips sound like another emotion when the states are moved toward it?",
         "Yes, at {n_found} of {n_layers} layers: a judge of sound that learned other templates' clips gives "
-        "{end} {effect} more probability than when states are moved toward {start}; with random directions "
-        "up to {random:.2f}.",
+        "{end} {effect} more probability than when states are moved toward {start}; {beside}.",
         {**_STEERED, "measure": PROBABILITY},
         "steering",
         unit="probability",
@@ -338,19 +350,19 @@ FINDINGS = (
     ),
     Finding(
         "Does one layer steer more than another?",
-        "Yes: layers {layer} differ by {effect} in the judge's probability.",
-        {"statistic": LAYERS, "weights": "trained", "measure": PROBABILITY},
+        "Yes, in loudness: {n_found} of {n_layers} pairs of layers differ; the pair in question by {effect}.",
+        {"statistic": LAYERS, "weights": "trained", "measure": "loudness"},
         "steering",
-        unit="probability",
+        unit="dB",
         signed=True,
-        meaning="difference between two layers' effects on the judge's probability; 0 where they are equal",
+        meaning="difference between two layers' effects on loudness; 0 where they are equal",
         absent="one layer was steered",
     ),
     Finding(
         "Is the emotions' subspace of the states used: do clips lose their emotion without it?",
-        "Yes: without it a judge of sound names {effect} fewer of the clips after their text than without a "
-        "random subspace of equal rank (layers edited: {layer}).",
-        {"statistic": ABLATION, "weights": "trained"},
+        "Yes: without it a judge of sound names fewer clips after their text than without a random subspace "
+        "of equal rank, by {effect}.",
+        {"statistic": ABLATION},
         "ablation",
         unit="fewer",
         signed=True,
@@ -359,7 +371,7 @@ FINDINGS = (
     Finding(
         "Do the states that another text leaves in cond change what the model expects of the same music?",
         "Yes, over layers and windows: they cost its tokens {effect} a token.",
-        {"statistic": PATCHED, "weights": "trained", "source": "text"},
+        {"statistic": PATCHED, "source": "text"},
         "patching",
         unit="nats",
         signed=True,

@@ -4,8 +4,8 @@ const sounds = [...document.querySelectorAll(".sound")], find = name => document
 const [template, layer, dose, alike, button, state, place] =
   ["template", "layer", "dose", "alike", "play", "state", "place"].map(find);
 const FADE = 0.012;  // seconds; a harder change would click
-const context = new AudioContext(), master = context.createGain();
-master.connect(context.destination);
+// Made when something is pressed: before that, browsers let nothing sound.
+let context = null, master = null;
 // What plays: a source and a gain for each dose, and the moment of the clock at which the clip began.
 let playing = null, presses = 0;
 
@@ -48,6 +48,11 @@ async function play(offset) {
   button.setAttribute("aria-pressed", "true");
   button.textContent = "stop";
   try {
+    if (!context) {
+      context = new AudioContext();
+      master = context.createGain();
+      master.connect(context.destination);
+    }
     await context.resume();
     const decoded = await Promise.all(set.map(decode));
     // Something else was pressed meanwhile.

@@ -46,7 +46,7 @@ UNITS: Mapping[str, Unit] = MappingProxyType(
         "more dimensions": Unit("{value:+.1%}", "{number} of the dimensions", "accuracy", 1),
         "dB": Unit("{value:+.1f}", "{number} dB", "dB"),
         "probability": Unit("{value:+.2f}", "{number}", "accuracy", 1),
-        "fewer": Unit("{value:.0%}", "{number}", "accuracy", 1),
+        "fewer": Unit("{value:.0%}", "{number} of all clips", "accuracy", 1),
         "seconds": Unit("{value:.2f}", "{number} s"),
         "trustworthiness": Unit("{value:.2f}", "trustworthiness {number}", most=1),
         "CKA": Unit("{value:.2f}", "CKA {number}", most=1),

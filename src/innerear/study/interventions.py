@@ -152,13 +152,13 @@ def _poles(prompts: Sequence[Prompt], emotions: Sequence[str]) -> tuple[str, str
     return min(rated, key=lambda name: rated[name]), max(rated, key=lambda name: rated[name])
 
 
-def interventions_text(plan: Interventions | str, n_emotions: int) -> str:
-    """Say what is steered, or why nothing is, for the announcement."""
+def interventions_text(plan: Interventions | str, n_clips: int) -> str:
+    """Say what is steered, in so many clips, or why nothing is, for the announcement."""
     if isinstance(plan, str):
         return f"  steered   nothing: {plan}"
     start, end = plan.poles
     layers = ", ".join(map(str, plan.layers))
     return (
-        f"  steered   {plan.n_clips(n_emotions):,} clips from {start} to {end}, layers {layers}: "
+        f"  steered   {n_clips:,} clips from {start} to {end}, layers {layers}: "
         f"{len(plan.neutral)} neutral texts, {plan.settings['draws']} random directions"
     )

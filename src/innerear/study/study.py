@@ -147,6 +147,13 @@ class Study:
         return None if isinstance(self.planned, str) else self.planned
 
     @property
+    def n_steered(self) -> tuple[int, int]:
+        """Clips that the interventions compose in all, and in a job of one layer; 0 without interventions."""
+        plan = self.interventions
+        n_emotions = len({prompt.emotion for prompt in self.prompts})
+        return (plan.n_clips(n_emotions), plan.n_steered) if plan else (0, 0)
+
+    @property
     def samples(self) -> list[Sample]:
         """All samples, prompt by prompt."""
         return [Sample(prompt, seed) for prompt in self.prompts for seed in self.seeds[prompt.id]]
@@ -209,8 +216,7 @@ class Study:
             lines.append("  branches  cond alone: without guidance there is no uncond, and no delta")
         lines += announced(self.settings)
         if self.planned:
-            n_emotions = len({prompt.emotion for prompt in self.prompts})
-            lines.append(interventions_text(self.planned, n_emotions))
+            lines.append(interventions_text(self.planned, self.n_steered[0]))
         left_out = self.swaps.left_out
         if left_out:
             more = f"; and {len(left_out) - 2} more" if len(left_out) > 2 else ""

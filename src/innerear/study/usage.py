@@ -57,6 +57,26 @@ def counterfactual_time(size: Estimate, benchmarks: str | PathLike) -> str:
     return f"            {bound}{duration_text(rate * passes)} for the swapped texts, {said}"
 
 
+def steering_time(n_clips: int, n_steered: int, size: Estimate, benchmarks: str | PathLike) -> str:
+    """Return the time of a study's interventions, at the best rate known; empty if there are none.
+
+    Parameters
+    ----------
+    n_clips : that the interventions compose in all.
+    n_steered : those of one job of rule steer, whose rate is taken; before it is known, that of generation.
+    """
+    if not n_clips:
+        return ""
+    own = [seconds / n_steered for _, seconds in _jobs(benchmarks, "steer")]
+    rates = own or _generation_rates(size, benchmarks)
+    if not rates:
+        return f"            that of the {n_clips:,} steered clips after the first job too"
+    rate = median(rates)
+    said = f"the median of {len(rates)} jobs of rule {'steer' if own else 'generate'}"
+    all_clips = f"{duration_text(rate * n_clips)} for {n_clips:,} steered clips"
+    return f"            {all_clips}, at {rate:.3g} s each, {said}"
+
+
 def memory_asked(asked: Mapping[str, float], most: int = 4) -> str:
     """Return the rules that request the most memory, in MB (10⁶ bytes), at the first attempt."""
     largest = sorted(asked.items(), key=lambda rule: -rule[1])[:most]

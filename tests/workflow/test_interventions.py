@@ -1,0 +1,80 @@
+"""A small study on nano with interventions, from clips to the page, and what their plan reruns."""
+
+import pytest
+import yaml
+
+from innerear.io.tables import read_table
+
+from .conftest import Workflow
+
+WORDS = ("piano", "electronic", "guitar")
+SMALL = {
+    "study": "edited",
+    "prompts": {
+        "templates": [{"id": word, "text": f"{{emotion}} {word} music"} for word in WORDS],
+        "emotions": [{"id": "calm"}, {"id": "energetic"}],
+    },
+    "seeds": {"each_template": 1},
+    "generation": {"duration": 1},
+    "capture": {"layers": [0, 5]},
+    "counterfactual": {"enabled": False},
+    "statistics": {"permutations": 49, "bootstraps": 50},
+    "interventions": {
+        "enabled": True,
+        "sources": ["means"],
+        "doses": [0.5],
+        "draws": 19,
+        "draw_templates": 1,
+    },
+}
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory):
+    """The study after its interventions have run."""
+    folder = tmp_path_factory.mktemp("edited")
+    (folder / "config.yaml").write_text(yaml.safe_dump(SMALL))
+    workflow = Workflow(folder)
+    done = workflow.snakemake("--cores", "2", "all_steering")
+    assert done.returncode == 0, done.stderr[-3000:]
+    return workflow
+
+
+def test_every_clip_of_the_plan_is_composed_and_tested(study):
+    steered = read_table(study.results / "interventions/trained/steered/layer_00.tsv")
+    assert len(steered) == 3 * len(WORDS) + 2 * 19
+    assert (steered["reason"].fillna("") == "").mean() > 0.9
+    table = read_table(study.results / "interventions/map.tsv")
+    assert {"trained", "random_init"} == set(table["weights"])
+    assert {"effect of steering", "cost", "accuracy", "cost of patched states"} <= set(table["statistic"])
+    effects = table[(table["statistic"] == "effect of steering") & (table["weights"] == "trained")]
+    assert (effects["min_p"] == 1 / 20).all()
+    assert effects["p_flip"].isna().all()
+
+
+def test_the_last_layer_patched_is_the_other_text(study):
+    patched = read_table(study.results / "interventions/patched.tsv")
+    keys = ["layer", "differs", "window", "template", "emotion"]
+    nll = patched.fillna({"differs": ""}).set_index(keys)["nll"].sort_index()
+    assert (nll["5", "text", "whole"] - nll["none", "text", "whole"]).abs().max() < 1e-4
+
+
+def test_figures_and_page_are_there(study):
+    assert {path.stem for path in (study.results / "figures").glob("*.svg")} == {
+        "steering",
+        "ablation",
+        "patching",
+    }
+    page = (study.results / "steering.html").read_text()
+    assert page.count('class="sound"') == 2 * 2 + 1
+
+
+def test_more_draws_remake_what_is_drawn_and_no_clip_of_the_study(study):
+    more = SMALL["interventions"] | {"draws": 20}
+    study.configure(interventions=more)
+    try:
+        planned = study.planned("all_steering")
+    finally:
+        study.configure(interventions=SMALL["interventions"])
+    assert planned.get("steer") == 2
+    assert "generate" not in planned
