@@ -23,7 +23,13 @@ from innerear.study.study import Study
 from innerear.io.locks import hold
 from innerear.io.names import UNFINISHED
 from innerear.io.second_names import forget_finished
-from innerear.study.usage import counterfactual_time, generation_time, memory_asked, usage_report
+from innerear.study.usage import (
+    counterfactual_time,
+    disk_estimates,
+    generation_time,
+    memory_asked,
+    usage_report,
+)
 
 # A plan is one large graph that lives to the end. At its usual pace the collector would go through it again and
 # again, for an eighth of the time.
@@ -278,6 +284,17 @@ def heading(wildcards):
     }
     size = {"n_clips": len(SAMPLES), "n_prompts": len(PROMPTS)}
     return {"study": config["study"], "model": MODEL, "rooms": rooms} | size
+
+
+def asked_of_study(wildcards):
+    """The settings with their defaults, also as text, and what a dry run says."""
+    text = yaml.safe_dump(STUDY.settings, sort_keys=False, allow_unicode=True)
+    return {"settings": STUDY.settings, "settings_text": text, "announcement": STUDY.announcement}
+
+
+def estimated(wildcards):
+    """Bytes on disk by kind of file, and MB of memory that each rule asks for."""
+    return {"disk": disk_estimates(SIZE), "memory": memory_by_rule()}
 
 
 def figures_with_captions(wildcards):
