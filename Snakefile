@@ -16,6 +16,7 @@ include: "workflow/rules/sound.smk"
 include: "workflow/rules/geometry.smk"
 include: "workflow/rules/text_or_history.smk"
 include: "workflow/rules/answers.smk"
+include: "workflow/rules/listening.smk"
 
 
 # Logs, benchmarks, environments, and the code that reruns depend on.

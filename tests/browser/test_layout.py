@@ -5,7 +5,7 @@ import pytest
 # Elements that reach out of the window, or whose content reaches out of them.
 _OUTSIDE = """
 const scrolls = element => ["auto", "scroll"].includes(getComputedStyle(element).overflowX);
-const held = element => element.parentElement && (scrolls(element.parentElement) || held(element.parentElement));
+const held = ({parentElement}) => parentElement && (scrolls(parentElement) || held(parentElement));
 const hidden = element => element.closest(".unseen") || getComputedStyle(element).position === "absolute";
 const wide = element => !held(element) && !hidden(element)
     && (element.getBoundingClientRect().right > innerWidth + 1

@@ -115,6 +115,8 @@ ROOMS = {
     "Steering": "steering.html",
     "Record": "record.html",
 }
+# Trials of a listening test that ask for each emotion; a quarter as many more are controls.
+TRIALS_OF_A_LABEL = 4
 # Clips that one job measures, since loading librosa takes as long as measuring a few: those of a template,
 # or of a prompt where templates cannot name a file.
 MEASURED_BY_TEMPLATE = all(is_name(prompt.template) for prompt in STUDY.prompts)
@@ -290,6 +292,11 @@ def asked_of_study(wildcards):
     """The settings with their defaults, also as text, and what a dry run says."""
     text = yaml.safe_dump(STUDY.settings, sort_keys=False, allow_unicode=True)
     return {"settings": STUDY.settings, "settings_text": text, "announcement": STUDY.announcement}
+
+
+def responses(wildcards):
+    """The answers to the listening test that lie in the study's folder."""
+    return sorted(map(str, Path(RESULTS, "responses").glob("*.json")))
 
 
 def estimated(wildcards):
