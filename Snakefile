@@ -18,6 +18,7 @@ include: "workflow/rules/text_or_history.smk"
 include: "workflow/rules/features.smk"
 include: "workflow/rules/steering.smk"
 include: "workflow/rules/answers.smk"
+include: "workflow/rules/listening.smk"
 
 
 # Logs, benchmarks, environments, and the code that reruns depend on.

@@ -5,6 +5,7 @@ import shutil
 import subprocess
 import time
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -15,9 +16,12 @@ from fake_likelihood import write_likelihood
 from numpy.typing import NDArray
 from scipy.signal import butter, sosfilt
 
+from innerear.analyses.discriminability import DISTANCE, EVIDENCE
+from innerear.analyses.similarity import CENTRED, OTHER_SEED
 from innerear.pages.clips import clips_page
 from innerear.pages.counterfactual import counterfactual_page
 from innerear.pages.heading import Heading
+from innerear.pages.map_page import map_page
 from innerear.stacks import GramFile
 
 from .chromium import Chromium
@@ -29,12 +33,17 @@ SECONDS = 5
 FORMATS = {"t-calm": (16000, 1), "t-sad": (32000, 1), "u-calm": (32000, 2), "u-sad": (16000, 1)}
 
 
+#: layers, branches and steps of the made-up map
+LAYERS, BRANCHES, STEPS = (0, 3, 5), ("cond", "uncond", "delta"), 253
+
+
 @dataclass
 class Pages:
-    """A page for each name, and the sound of each clip by sample id, as `comparable` makes it."""
+    """A page for each name, the sound of each clip by sample id, as `comparable` makes it, and the maps."""
 
     paths: dict[str, Path]
     clips: dict[str, NDArray]
+    tables: dict[str, pd.DataFrame]
 
 
 @pytest.fixture(scope="session")
@@ -51,7 +60,7 @@ def pages(tmp_path_factory) -> Pages:
         emotion = prompt.partition("-")[2]
         rows.append((f"{prompt}/seed-0", prompt, emotion, f"a {emotion} piece for <strings>", 0, path))
     samples = pd.DataFrame(rows, columns=["sample_id", "prompt_id", "emotion", "text", "seed", "audio"])
-    rooms = {"Clips": "listen.html", "Text or history": "counterfactual.html"}
+    rooms = {"Map": "map.html", "Clips": "listen.html", "Text or history": "counterfactual.html"}
     heading = Heading("noise", "made up", len(samples), len(samples), rooms)
     sheet = clips_page(
         samples,
@@ -63,10 +72,59 @@ def pages(tmp_path_factory) -> Pages:
     write_likelihood(folder / "likelihood.h5")
     with GramFile(folder / "likelihood.h5") as likelihood:
         other = counterfactual_page(samples, likelihood, heading)
-    paths = {"listen": folder / "listen.html", "counterfactual": folder / "counterfactual.html"}
-    paths["listen"].write_text(sheet, encoding="utf-8")
-    paths["counterfactual"].write_text(other, encoding="utf-8")
-    return Pages(paths, clips)
+    tables = made_up_maps(rng)
+    grams = {layer: MadeUpGram(rng, len(samples)) for layer in LAYERS}
+    mel = [rng.uniform(-60, 0, (64, 250)) for _ in clips]
+    codes = rng.integers(0, 256, (len(samples), 4, 250))
+    where = map_page(samples, heading, tables=tables, grams=grams, mel=mel, codes=codes)
+    texts = {"listen": sheet, "counterfactual": other, "map": where}
+    paths = {name: folder / f"{name}.html" for name in texts}
+    for name, path in paths.items():
+        path.write_text(texts[name], encoding="utf-8")
+    return Pages(paths, clips, tables)
+
+
+class MadeUpGram:
+    """What the map reads of a layer's Gram file: its steps, and means of 10 time bins of N clips."""
+
+    def __init__(self, rng, n):
+        start = np.arange(3, 250, 25)[:10]
+        self.arrays = {
+            "bin_start": start,
+            "bin_steps": np.diff([*start, 250]),
+            "seconds": np.arange(STEPS) / 50,
+            "complete": (np.arange(STEPS) >= 3) & (np.arange(STEPS) < 250),
+            "bin_mean": rng.normal(size=(len(BRANCHES), 10, n, 6)),
+        }
+
+    def labels(self, axis):
+        return list(BRANCHES)
+
+    def read(self, name, branch=None):
+        found = self.arrays[name]
+        return found if branch is None else found[BRANCHES.index(branch)]
+
+
+def made_up_maps(rng) -> dict[str, pd.DataFrame]:
+    """Return tables of the map, each cell's numbers its own; history has no uncond and no delta."""
+    kinds = [
+        ("discriminability", DISTANCE, "", BRANCHES),
+        ("discriminability", EVIDENCE, "", BRANCHES),
+        ("similarity", OTHER_SEED, CENTRED, BRANCHES),
+        ("decomposition", "text", "", ("cond",)),
+        ("decomposition", "history", "", ("cond",)),
+    ]
+    rows: dict[str, list] = {"discriminability": [], "similarity": [], "decomposition": []}
+    for table, statistic, measure, branches in kinds:
+        for branch, layer, step in product(branches, LAYERS, range(3, 250)):
+            value = float(np.round(rng.normal(0.3, 0.4), 6))
+            ends = [float(np.round(value + side, 6)) for side in (-rng.uniform(0, 1), rng.uniform(0, 1))]
+            p, flip = rng.integers(1, 120) / 1001, rng.integers(1, 512) / 512
+            where = (layer, branch, "steps", step, step / 50, statistic, measure, "trained")
+            rows[table].append((*where, value, *ends, p, flip if rng.uniform() > 0.1 else np.nan))
+    columns = ["layer", "branch", "over", "step", "seconds", "statistic", "measure", "weights"]
+    columns += ["estimate", "ci_lo", "ci_hi", "p_corrected", "p_flip_corrected"]
+    return {name: pd.DataFrame(own, columns=columns) for name, own in rows.items()}
 
 
 def _features(samples) -> pd.DataFrame:

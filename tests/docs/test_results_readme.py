@@ -14,6 +14,8 @@ ELSEWHERE = (
     "controls/",
     "design/shuffled.h5",
     "report.zip",
+    "responses/",
+    "listening",
     "logs/",
     "benchmarks/",
     "model.json",

@@ -30,7 +30,7 @@ class Workflow:
 
     def contents(self) -> dict[str, bytes]:
         """Name → bytes of every file of the results, but for logs, what the machine took, and locks."""
-        apart = {"logs", "benchmarks", ".running", ".running.claims", KEPT}
+        apart = {"logs", "benchmarks", "record.html", ".running", ".running.claims", KEPT}
         names = [path.relative_to(self.results) for path in self.results.rglob("*") if path.is_file()]
         return {
             str(name): (self.results / name).read_bytes() for name in names if not apart & set(name.parts)

@@ -118,11 +118,36 @@ rule map_page:
         "../../scripts/map_page.py"
 
 
+rule record:
+    """Put on a page what was checked, asked, estimated and used: the last of all, since it counts what jobs took."""
+    input:
+        samples=rules.gate.output.samples,
+        checks=rules.gate.output.summary,
+        verification=rules.verify.output[0],
+        checklist=rules.checklist.output[0],
+        design=rules.design.output.summary,
+        citation=os.path.relpath(f"{workflow.basedir}/CITATION.cff"),
+        pins=branch(STUDY.hub_model, then=PINS, otherwise=[]),
+        after=[rules.answers.output, rules.map_page.output, rules.clips.output],
+    output:
+        reported("record.html", "Answers", "record", page="record"),
+    resources:
+        **needs(mb=1500, minutes=20),
+    params:
+        heading=heading,
+        asked=asked_of_study,
+        estimated=estimated,
+        results=RESULTS,
+    script:
+        "../../scripts/record.py"
+
+
 rule all_answers:
     """All answers on one page, and the comparison that the project began with where the study asks for it."""
     input:
         rules.findings.output,
         rules.answers.output,
         rules.map_page.output,
+        rules.record.output,
         rules.checklist.output,
         branch(config["replication"], then=[rules.replication.output, rules.plot_replication.output]),

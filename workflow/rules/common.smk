@@ -25,9 +25,15 @@ from innerear.io.names import UNFINISHED
 from innerear.io.second_names import forget_finished
 from innerear.study.usage import (
     counterfactual_time,
+<<<<<<< HEAD
     generation_time,
     memory_asked,
     steering_time,
+=======
+    disk_estimates,
+    generation_time,
+    memory_asked,
+>>>>>>> site
     usage_report,
 )
 
@@ -121,6 +127,8 @@ ROOMS = {
     "Steering": "steering.html",
     "Record": "record.html",
 }
+# Trials of a listening test that ask for each emotion; a quarter as many more are controls.
+TRIALS_OF_A_LABEL = 4
 # Clips that one job measures, since loading librosa takes as long as measuring a few: those of a template,
 # or of a prompt where templates cannot name a file.
 MEASURED_BY_TEMPLATE = all(is_name(prompt.template) for prompt in STUDY.prompts)
@@ -301,6 +309,22 @@ def heading(wildcards):
     }
     size = {"n_clips": len(SAMPLES), "n_prompts": len(PROMPTS)}
     return {"study": config["study"], "model": MODEL, "rooms": rooms} | size
+
+
+def asked_of_study(wildcards):
+    """The settings with their defaults, also as text, and what a dry run says."""
+    text = yaml.safe_dump(STUDY.settings, sort_keys=False, allow_unicode=True)
+    return {"settings": STUDY.settings, "settings_text": text, "announcement": STUDY.announcement}
+
+
+def responses(wildcards):
+    """The answers to the listening test that lie in the study's folder."""
+    return sorted(map(str, Path(RESULTS, "responses").glob("*.json")))
+
+
+def estimated(wildcards):
+    """Bytes on disk by kind of file, and MB of memory that each rule asks for."""
+    return {"disk": disk_estimates(SIZE), "memory": memory_by_rule()}
 
 
 def figures_with_captions(wildcards):

@@ -146,10 +146,10 @@ function go(changes) {
   Object.assign(view, changes);
   if (view.m !== before.m) paint();
   if (view.m !== before.m || view.l !== before.l || view.b !== before.b) curve();
-  if (view.a !== before.a || view.o !== before.o) heard();
+  if (view.a !== before.a || view.o !== before.o) cards();
   part(); moment(); speak(); address();
 }
-function heard() {
+function cards() {
   byId("measure").value = measures[view.m].key;
   byId("clip").value = view.a;
   byId("other").value = view.o;
@@ -291,7 +291,7 @@ async function begin() {
   });
   lay();
   controls();
-  paint(); curve(); heard(); part(); moment();
+  paint(); curve(); cards(); part(); moment();
   const scale = byId("scale").getContext("2d"), image = new ImageData(shades.length, 1);
   new Uint32Array(image.data.buffer).set(shades);
   scale.putImageData(image, 0, 0);

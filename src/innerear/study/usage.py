@@ -4,12 +4,14 @@ import csv
 import re
 from collections.abc import Iterator, Mapping
 from itertools import islice
+from math import isnan, nan
 from os import PathLike
 from pathlib import Path
 from statistics import median
 
 from innerear.study.estimate import Estimate, bytes_text
 
+_FOLDERS = {"stacks": ("stacks", "captures")}
 _JOBS_READ = 200  # enough for a median; a study may have a million
 
 
@@ -97,29 +99,47 @@ def usage_report(size: Estimate, results: str | PathLike, asked: Mapping[str, fl
     Lines: bytes on disk, estimated and used; then per rule its jobs, their time, memory requested, and the
     largest resident memory.
     """
-    results = Path(results)
-    disk = {
-        "stacks": (size.n_samples * size.stack_bytes, (results / "stacks", results / "captures")),
-        "audio": (size.n_samples * size.audio_bytes, (results / "audio",)),
-        "gram": (size.n_layers * size.gram_bytes, (results / "gram",)),
-    }
-    if size.cells:
-        disk["counterfactual"] = (size.cells.disk_bytes, (results / "counterfactual",))
     lines = ["  on disk          estimated        used"]
-    for name, (expected, folders) in disk.items():
-        used = sum(file.stat().st_size for folder in folders for file in folder.rglob("*") if file.is_file())
+    for name, expected in disk_estimates(size).items():
+        used = disk_used(results, name)
         lines.append(f"  {name:<14} {bytes_text(expected):>11} {bytes_text(used):>11}")
     lines.append("  rule                 jobs     in all   memory asked       used")
-    for rule, jobs in sorted(_jobs_by_rule(results / "benchmarks").items()):
-        seconds = sum(float(job["s"]) for job in jobs)
-        # A job that ends before the first measurement has no number.
-        peaks = [float(job["max_rss"]) for job in jobs if job["max_rss"] not in ("-", "NA", "")]
-        used = bytes_text(max(peaks) * 2**20) if peaks else "–"
+    for rule, n_jobs, seconds, peak in used_by_rule(results):
         limit = asked.get(rule)
         asks = bytes_text(limit * 1e6) if limit else "–"
-        over = "  more than asked" if limit and max(peaks, default=0) * 2**20 > limit * 1e6 else ""
-        lines.append(f"  {rule:<18} {len(jobs):>6} {duration_text(seconds):>10} {asks:>14} {used:>10}{over}")
+        used = "–" if isnan(peak) else bytes_text(peak)
+        over = "  more than asked" if limit and peak > limit * 1e6 else ""
+        lines.append(f"  {rule:<18} {n_jobs:>6} {duration_text(seconds):>10} {asks:>14} {used:>10}{over}")
     return "\n".join(lines)
+
+
+def disk_estimates(size: Estimate) -> dict[str, float]:
+    """Return the bytes on disk that a study is expected to take: its largest kinds of files by name."""
+    expected = {
+        "stacks": size.n_samples * size.stack_bytes,
+        "audio": size.n_samples * size.audio_bytes,
+        "gram": size.n_layers * size.gram_bytes,
+    }
+    return expected | ({"counterfactual": size.cells.disk_bytes} if size.cells else {})
+
+
+def disk_used(results: str | PathLike, name: str) -> int:
+    """Return the bytes of all files of a kind, as `disk_estimates` names them."""
+    folders = [Path(results, folder) for folder in _FOLDERS.get(name, (name,))]
+    return sum(file.stat().st_size for folder in folders for file in folder.rglob("*") if file.is_file())
+
+
+def used_by_rule(results: str | PathLike) -> list[tuple[str, int, float, float]]:
+    """Return each rule's number of jobs, their seconds in all, and the largest memory of one in bytes.
+
+    A job that ends before the first measurement has no memory: NaN if all do.
+    """
+    found = []
+    for rule, jobs in sorted(_jobs_by_rule(Path(results, "benchmarks")).items()):
+        seconds = sum(float(job["s"]) for job in jobs)
+        peaks = [float(job["max_rss"]) * 2**20 for job in jobs if job["max_rss"] not in ("-", "NA", "")]
+        found.append((rule, len(jobs), seconds, max(peaks, default=nan)))
+    return found
 
 
 def duration_text(seconds: float) -> str:

@@ -1,0 +1,142 @@
+"""The page of a listening test, its key, and the answers that come back."""
+
+import base64
+import hashlib
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyloudnorm
+from markupsafe import Markup
+from numpy.typing import NDArray
+
+from innerear.analyses.listening_test import TASKS, Trial
+from innerear.errors import InputError
+from innerear.io.clips import read_clip
+from innerear.pages.templates import fill
+from innerear.pages.vorbis import vorbis
+
+#: loudness of all excerpts, and the largest sample of one
+LUFS, PEAK = -23.0, 0.98
+_PAGE = re.compile(r'data-page="([0-9a-f]{64})" data-key="([0-9a-f]{64})"')
+
+
+def listening_page(
+    trials: Sequence[Trial], samples: pd.DataFrame, rng: np.random.Generator
+) -> tuple[str, str]:
+    """Make the page and its key.
+
+    The page holds no name of a clip, a label or a group, and its sounds stand in an order of `rng`.
+
+    Returns
+    -------
+    The page as HTML, and the key as JSON: trials with their answers. The page holds the key's sha256.
+    """
+    names = list(dict.fromkeys(name for trial in trials for name in trial.excerpts))
+    names = [names[i] for i in rng.permutation(len(names))]
+    files = dict(zip(samples["sample_id"].astype(str), samples.to_dict("records"), strict=True))
+    sounds = [_excerpt(files[name]) for name in names]
+    key = json.dumps({"trials": [asdict(trial) for trial in trials]}, ensure_ascii=False, indent=1)
+    asked = [
+        {"question": TASKS[trial.task], "excerpts": [names.index(name) for name in trial.excerpts]}
+        for trial in trials
+    ]
+    key_hash = _sha256(key)
+    page = _sha256(key_hash + json.dumps(asked) + "".join(sound["ogg"] for sound in sounds))
+    told = Markup(json.dumps(asked).replace("<", "\\u003c"))
+    return fill("listening.html", told=told, sounds=sounds, page=page, key=key_hash), key
+
+
+def _excerpt(sample: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a clip at the loudness that all have."""
+    wave, rate, *_ = read_clip(sample["audio"], sample.get("audio_sha256"))
+    meter = pyloudnorm.Meter(rate, block_size=min(0.4, len(wave) / rate))
+    level = meter.integrated_loudness(wave.astype(float))
+    ogg = vorbis(_as_loud(np.asarray(wave, np.float64), level), rate)
+    return {"ogg": base64.b64encode(ogg).decode(), "rate": rate, "seconds": len(wave) / rate}
+
+
+def _as_loud(wave: NDArray, level: float) -> NDArray:
+    """Bring a clip of a loudness to `LUFS`, or as near as its peaks allow; silence stays."""
+    peak = float(np.abs(wave).max(initial=0))
+    if peak == 0 or not np.isfinite(level):
+        return wave
+    return wave * min(10 ** ((LUFS - level) / 20), PEAK / peak)
+
+
+def read_key(key: str | PathLike, page: str | PathLike) -> tuple[list[Trial], str]:
+    """Return the trials of a key and the hash of the page that it belongs to.
+
+    Raises
+    ------
+    InputError: a key or a page that is none, or that do not belong together.
+    """
+    text, found = Path(key).read_text("utf-8"), _PAGE.search(Path(page).read_text("utf-8"))
+    if not found:
+        raise InputError(f"{page} is no page of a listening test")
+    if _sha256(text) != found[2]:
+        raise InputError(f"{key} is not the key of {page}: make both again; answers to the old page are lost")
+    trials = json.loads(text)["trials"]
+    return [Trial(**one | {"excerpts": tuple(one["excerpts"])}) for one in trials], found[1]
+
+
+def read_answers(
+    paths: Sequence[str | PathLike], trials: Sequence[Trial], page: str
+) -> dict[str, dict[int, int]]:
+    """Return listener → trial → choice from the files that listeners saved.
+
+    Raises
+    ------
+    InputError: a file that is no file of answers, was changed after it was saved, is of another page, lacks
+        answers, or holds a choice that was not offered; two files of one listener.
+    """
+    answers: dict[str, dict[int, int]] = {}
+    for path in map(Path, paths):
+        given = _read(path)
+        if given["page"] != page:
+            raise InputError(f"{path} answers another page than the study's; remove it from responses/")
+        choices = {one["trial"]: one["choice"] for one in given["answers"]}
+        if len(choices) < len(given["answers"]):
+            raise InputError(f"{path} answers a trial twice")
+        if set(choices) != set(range(len(trials))):
+            missing = len(trials) - len(choices.keys() & set(range(len(trials))))
+            raise InputError(
+                f"{path} lacks {missing} of {len(trials)} answers; its listener can go on from it on the page"
+            )
+        for trial, choice in choices.items():
+            if not 0 <= choice < len(trials[trial].excerpts):
+                raise InputError(f"{path}: choice {choice} of trial {trial} was not offered")
+        if given["listener"] in answers:
+            raise InputError(f"{path} is a second file of listener {given['listener']}; keep one of the two")
+        answers[given["listener"]] = choices
+    return answers
+
+
+def _read(path: Path) -> dict[str, Any]:
+    """Return what a file of answers holds, if it is one and as it was saved."""
+    try:
+        given = json.loads(path.read_text("utf-8"))
+        body, checksum = given["body"], given["sha256"]
+        found = json.loads(body)
+        sound = (
+            isinstance(found["page"], str)
+            and isinstance(found["listener"], str)
+            and all(type(one[name]) is int for one in found["answers"] for name in ("trial", "choice"))
+        )
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise InputError(f"{path} is no file of answers that the page saved: {error}") from None
+    if not sound:
+        raise InputError(f"{path} is no file of answers that the page saved")
+    if _sha256(body) != checksum:
+        raise InputError(f"{path} was changed after the page saved it; ask its listener for the file again")
+    return found
+
+
+def _sha256(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()

@@ -1,0 +1,134 @@
+"""A paragraph on methods and a reference, as a paper can paste them, from what a study was made with."""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+
+@dataclass(frozen=True)
+class Cited:
+    """What CITATION.cff says: title, authors, version and year."""
+
+    title: str
+    authors: tuple[str, ...]
+    version: str
+    year: str
+
+    @classmethod
+    def of(cls, text: str) -> "Cited":
+        """Read the few lines that are needed of a CITATION.cff.
+
+        Examples
+        --------
+        >>> said = Cited.of('title: "T"\\nauthors:\\n  - name: A\\nversion: 1.0\\ndate-released: 2026-01-02')
+        >>> said.title, said.authors, said.version, said.year
+        ('T', ('A',), '1.0', '2026')
+        """
+
+        def one(name: str) -> str:
+            found = re.search(rf"^{name}:\s*(.+)$", text, re.M)
+            return found[1].strip().strip('"') if found else ""
+
+        authors = tuple(name.strip().strip('"') for name in re.findall(r"^\s+- name:\s*(.+)$", text, re.M))
+        return cls(one("title"), authors, one("version"), one("date-released")[:4])
+
+    @property
+    def bibtex(self) -> str:
+        """The reference in BibTeX."""
+        fields = {
+            "title": f"{{{self.title}}}",
+            "author": " and ".join(f"{{{name}}}" for name in self.authors),
+            "version": self.version,
+            "year": self.year,
+        }
+        lines = [f"  {name} = {{{value}}}," for name, value in fields.items() if value]
+        return "\n".join(["@software{innerear,", *lines, "}"])
+
+
+def methods(
+    samples: pd.DataFrame,
+    attrs: Mapping[str, Any],
+    design: pd.DataFrame,
+    settings: Mapping[str, Any],
+    checks: pd.DataFrame,
+    version: str,
+) -> str:
+    """Write the paragraph; see `innerear.pages.record.record_page` for the parameters."""
+    generation, statistics, capture = (settings[name] for name in ("generation", "statistics", "capture"))
+    found = dict(zip(design["property"], design["value"].astype(str), strict=True))
+    labels = list(dict.fromkeys(samples["emotion"].astype(str)))
+    blocks = "within sentences" if _number(found.get("blocks")) > 1 else "among all prompts"
+    layers = ", ".join(map(str, capture["layers"])) if capture["layers"] != "all" else "all"
+    prompts, sentences = (len(set(samples[name])) for name in ("prompt_id", "template"))
+    parts = [
+        f"We generated {len(samples)} clips of {generation['duration']:g} s with {samples['model'].iloc[0]} "
+        f"({attrs['backend']}, {attrs['dtype']}) from {prompts} prompts: {_listed(labels)} in {sentences} "
+        f"sentences, with seeds: {found['seeds']}; {_guidance(generation)}, temperature "
+        f"{generation['temperature']:g}, top-k {generation['top_k']}.",
+        f"At every step of the generation we recorded the states of {_listed(capture['sites'])}, layers: "
+        f"{layers}, without their mean over units, which the model's layer normalisations discard, as "
+        f"{capture['dtype']}.",
+        _proved(checks),
+        f"The prompt is the unit of all tests. Labels were permuted {blocks} ({found['permutations']} "
+        f"permutations, smallest p {found['smallest p']}); where there are enough sentences, a second test "
+        "flips the signs of whole sentences. Maps are corrected over layers and steps by max-T; "
+        f"{_primary(statistics['primary'])}.",
+        f"Intervals are percentiles of {statistics['bootstraps']} bootstraps of sentences.{_reach(found)}",
+        f"All was computed with Inner Ear {version}.",
+    ]
+    return " ".join(part for part in parts if part)
+
+
+def _number(text: str | None) -> float:
+    try:
+        return float(str(text))
+    except ValueError:
+        return 0.0
+
+
+def _guidance(generation: Mapping[str, Any]) -> str:
+    strength = generation["guidance"]
+    return "no guidance" if strength is None else f"classifier-free guidance {strength:g}"
+
+
+def _primary(names: Sequence[str]) -> str:
+    if not names:
+        return "all questions are exploratory, and are corrected after Benjamini and Hochberg"
+    return (
+        f"the primary questions ({_listed(names)}), named before anything was generated, are corrected after "
+        "Holm, the others after Benjamini and Hochberg"
+    )
+
+
+def _proved(checks: pd.DataFrame) -> str:
+    """Say how far replay and the second implementation deviate at most."""
+    worst = dict(zip(checks["check"], checks["worst value"], strict=True))
+    said = {
+        "replay": "a teacher-forced pass over the tokens",
+        "witness": "a second implementation (transformers)",
+    }
+    parts = []
+    for name, words in said.items():
+        values = [float(worst[key]) for key in (f"{name}_cond", f"{name}_uncond") if key in worst]
+        if values:
+            parts.append(f"{words} gives the same states within {max(values):.1g} of their spread")
+    return f"Captures were proved: {'; '.join(parts)}." if parts else ""
+
+
+def _reach(found: Mapping[str, str]) -> str:
+    effect = next((text for name, text in found.items() if name.startswith("detectable effect f at p")), "")
+    return f" The design detects an effect of f = {effect} in 80 % of studies." if _number(effect) > 0 else ""
+
+
+def _listed(names: Sequence[str]) -> str:
+    """Join names as one writes them.
+
+    Examples
+    --------
+    >>> _listed(["a", "b", "c"])
+    'a, b and c'
+    """
+    return " and ".join(filter(None, [", ".join(names[:-1]), names[-1]])) if names else ""

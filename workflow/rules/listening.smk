@@ -1,0 +1,33 @@
+# Made when they are asked for: a listening test takes listeners.
+
+
+rule listening_test:
+    """Make the page of a listening test without any name, and beside it the key to score answers with."""
+    input:
+        samples=rules.gate.output.samples,
+    output:
+        page=reported("listening_test.html", "Sound", "listening_test", page="listening test"),
+        key="<results>/listening/key.json",
+    conda:
+        "../../envs/acoustics.yaml"
+    resources:
+        **needs(mb=1500, minutes=20),
+    params:
+        each=TRIALS_OF_A_LABEL,
+        seed=config["statistics"]["seed"],
+    script:
+        "../../scripts/listening_test.py"
+
+
+rule score:
+    """Score the answers that listeners have sent back, with exact tests."""
+    input:
+        page=rules.listening_test.output.page,
+        key=rules.listening_test.output.key,
+        responses=responses,
+    output:
+        reported("listening/scores.tsv", "Sound", "listening_test", table="scores of the listening test"),
+    resources:
+        **needs(mb=1000, minutes=10),
+    script:
+        "../../scripts/score.py"
