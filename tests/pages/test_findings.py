@@ -191,7 +191,6 @@ def test_another_finished_study_is_a_control_by_its_name(tmp_path):
     assert found["primary"].tolist()[1:] == ["control"] * 2
     assert found["established"].tolist() == [ESTABLISHED] * 3
     assert found["estimate"].tolist() == [0.2, 0.1, 0.1]
-    assert "the same, control: control_words, nano" in findings_page(found, title="t", model="m")
 
 
 def test_rows_of_another_branch_do_not_answer():

@@ -25,15 +25,10 @@ from innerear.io.names import UNFINISHED
 from innerear.io.second_names import forget_finished
 from innerear.study.usage import (
     counterfactual_time,
-<<<<<<< HEAD
-    generation_time,
-    memory_asked,
-    steering_time,
-=======
     disk_estimates,
     generation_time,
     memory_asked,
->>>>>>> site
+    steering_time,
     usage_report,
 )
 
