@@ -1,6 +1,6 @@
-"""Replay held-out clips with reconstructions in place of states, and train the positive control."""
+"""Replay held-out clips with reconstructions in place of states."""
 
-from innerear.features.model_job import known_rows, splice_table
+from innerear.features.model_job import splice_table
 from innerear.io.devices import lease_gpu
 from innerear.io.log import log_to
 from innerear.io.tables import read_table, write_table
@@ -12,4 +12,3 @@ with log_to(snakemake.log[0]):
     model = load_model(**snakemake.params.model)
     run = {name: snakemake.params[name] for name in ("folder", "layers", "site", "guidance")}
     write_table(splice_table(model, samples, **run), snakemake.output.costs)
-    write_table(known_rows(model, samples), snakemake.output.known)

@@ -62,11 +62,20 @@ def test_what_was_asked_for_is_refused_with_the_size_that_is_needed():
         resolved(layers=[6])
 
 
-def test_finished_dictionaries_hold_all_clips_out():
-    found = resolved(dictionaries="results/corpus", n_tokens=5)
+def test_finished_dictionaries_hold_all_clips_out(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "results/corpus/features/dictionaries/uncond").mkdir(parents=True)
+    found = resolved(dictionaries="corpus", n_tokens=5)
+    assert (found.given, list(found.given_of)) == ("results/corpus", ["uncond"])
     assert found.training == [] and found.layers == [0, 3, 5] and not found.left_out
 
 
 def test_one_branch_or_no_wish_gives_none():
     assert "both branches" in resolved(capture={"branches": ["cond"]}).left_out
     assert resolved(enabled=False).layers == [] and not resolved(enabled=False).left_out
+
+
+def test_finished_dictionaries_that_are_not_there_are_named(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(InputError, match="results/corpus has no dictionaries of uncond"):
+        resolved(dictionaries="corpus")

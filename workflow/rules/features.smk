@@ -4,14 +4,11 @@ The rules stand only in studies that ask for them (`features.enabled`).
 """
 
 FEATURE_LAYERS = [f"{layer:02d}" for layer in STUDY.features.layers]
-TWIN = config["features"]["twin"] and not config["features"]["dictionaries"] and not LOADING["random_init"]
+TWIN = config["features"]["twin"] and not STUDY.features.given and not LOADING["random_init"]
 # float32 states of a layer, which training keeps up to memory_gb.
 LAYER_GB = min(config["features"]["memory_gb"], 2 * SIZE.n_samples * SIZE.stack_bytes / SIZE.n_layers / 2**30)
 # What dictionaries are trained on; of finished ones, what is there.
-TRAINED_ON = ["uncond", "delta", "gaussian", *["random_init"] * TWIN]
-if given := config["features"]["dictionaries"]:
-    folders = [Path(given), Path(given, "features/dictionaries")]
-    TRAINED_ON = ["uncond", *["delta"] * any(Path(one, "delta").is_dir() for one in folders)]
+TRAINED_ON = STUDY.features.given_of or ["uncond", "delta", "gaussian", *["random_init"] * TWIN]
 
 
 if TWIN:
@@ -54,7 +51,7 @@ rule dictionaries:
         site=SITE,
         training=STUDY.features.training,
         settings=STUDY.features.settings,
-        given=config["features"]["dictionaries"] or "",
+        given=STUDY.features.given,
         n_seeds=config["features"]["seeds"],
         memory_gb=config["features"]["memory_gb"],
         device=LOADING["device"],
@@ -86,14 +83,13 @@ rule encode:
 
 
 rule splices:
-    """Replay clips with reconstructions in place of states; train on sums of code embeddings (positive control)."""
+    """Replay clips with reconstructions in place of states."""
     input:
         collect("<results>/features/measures/layer_{layer}.tsv", layer=FEATURE_LAYERS),
         checkpoint=CHECKPOINT_FILES,
         samples=rules.gate.output.samples,
     output:
         costs=reported("features/splices.tsv", "Features", "splices", table="what reconstructions cost"),
-        known=reported("features/known.tsv", "Features", "splices", table="the positive control"),
     conda:
         "../../envs/generate.yaml"
     resources:
@@ -107,6 +103,24 @@ rule splices:
         guidance=config["generation"]["guidance"],
     script:
         "../../scripts/splices.py"
+
+
+rule known:
+    """Train on sums of code embeddings, which are a known dictionary (positive control)."""
+    input:
+        checkpoint=CHECKPOINT_FILES,
+        samples=rules.gate.output.samples,
+    output:
+        reported("features/known.tsv", "Features", "splices", table="the positive control"),
+    conda:
+        "../../envs/generate.yaml"
+    resources:
+        **needs(mb=MODEL_MB, minutes=60),
+        gpu=1,
+    params:
+        model=LOADING,
+    script:
+        "../../scripts/known.py"
 
 
 use rule similarity as features with:
@@ -137,7 +151,7 @@ use rule plot_similarity as plot_features with:
         table="<results>/<analysis>/map.tsv",
         measures=collect("<results>/features/measures/layer_{layer}.tsv", layer=FEATURE_LAYERS),
         costs=rules.splices.output.costs,
-        known=rules.splices.output.known,
+        known=rules.known.output[0],
     output:
         **figures(
             "Features",

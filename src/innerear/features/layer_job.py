@@ -33,8 +33,8 @@ from innerear.stacks.gram_file import Arrays, Coords
 
 #: what dictionaries are trained on: states without the text, the text's direct effect, and two controls
 UNCOND, DELTA, RANDOM_INIT, GAUSSIAN = "uncond", "delta", "random_init", "gaussian"
-# Seeds of the controls: two, so that their agreement is known.
-_CONTROL_SEEDS = 2
+# Seeds of the random twin: two, so that their agreement is known.
+_TWIN_SEEDS = 2
 
 
 @dataclass
@@ -116,16 +116,16 @@ def train_layer(
     memory_gb: float = 4,
     device: torch.device | str = "cpu",
 ) -> dict[str, list[Dictionary]]:
-    """Train the dictionaries of a layer: of uncond with all seeds, of delta with one, of each control with
-    two.
+    """Train the dictionaries of a layer: of uncond with all seeds, of delta and of noise with one, of the
+    random twin with two.
 
     Raises
     ------
     InputError: as `train`, with the layer and what was trained on.
     """
-    wanted = {UNCOND: n_seeds, DELTA: 1, GAUSSIAN: _CONTROL_SEEDS}
+    wanted = {UNCOND: n_seeds, DELTA: 1, GAUSSIAN: 1}
     if len(clips.twins):
-        wanted[RANDOM_INIT] = _CONTROL_SEEDS
+        wanted[RANDOM_INIT] = _TWIN_SEEDS
     found: dict[str, list[Dictionary]] = {}
     for of, seeds in wanted.items():
         tokens = clips.source(of, layer, memory_gb=memory_gb, device=device)
@@ -203,8 +203,9 @@ def load_layer(folder: str | PathLike, layer: int) -> dict[str, list[Dictionary]
             found[of] = [load(one) for one in seeds]
     if UNCOND not in found:
         raise InputError(
-            f"features.dictionaries: {folder} has no {UNCOND}/layer_{layer:02d}/seed-*: name the folder of a "
-            "study, or of dictionaries in that layout"
+            f"features.dictionaries: {folder} has no {UNCOND}/layer_{layer:02d}/seed-*: name a study "
+            "with features that has run (snakemake --configfile studies/….yaml -- all_features), or a folder "
+            "of dictionaries in that layout"
         )
     return found
 

@@ -21,7 +21,7 @@ _WRITTEN = {
     ("uncond", "frozen decoder"): ("frozen decoder", "C2"),
     ("random_init", "dictionary"): ("random weights", "0.5"),
 }
-_AGREEING = {"uncond": "C0", "random_init": "0.5", "gaussian": "C3"}
+_AGREEING = {"uncond": "C0", "random_init": "0.5"}
 _KINDS = {
     FEATURES: "C0",
     DIMENSIONS: "C1",

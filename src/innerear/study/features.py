@@ -1,7 +1,9 @@
 """Which layers get dictionaries, and on which templates these are trained."""
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from innerear.errors import InputError
@@ -22,12 +24,16 @@ class Features:
     training : ids of the prompts whose clips dictionaries are trained on; none where finished ones are taken.
     settings : of `innerear.features.training.train`.
     left_out : why there are none, where they were asked for.
+    given : folder of finished dictionaries; "" where they are trained.
+    given_of : what those are of: uncond, and delta where it is there.
     """
 
     layers: list[int]
     training: list[str]
     settings: dict[str, Any]
     left_out: str = ""
+    given: str = ""
+    given_of: Sequence[str] = ()
 
 
 def study_features(
@@ -47,8 +53,8 @@ def study_features(
 
     Raises
     ------
-    InputError: a layer that is not captured, k of at least the number of latents, or more latents than there
-    are tokens for.
+    InputError: a layer that is not captured, finished dictionaries that are not there, k of at least the
+    number of latents, or more latents than there are tokens for.
     """
     if not section["enabled"]:
         return Features([], [], {})
@@ -62,7 +68,8 @@ def study_features(
     missing = [layer for layer in layers if layer not in captured]
     if missing:
         raise InputError(f"features.layers: layer {missing[0]} is not captured; add it to capture.layers")
-    training = [] if section["dictionaries"] else _training(prompts, section["train_share"])
+    given = folder_of(section["dictionaries"] or "")
+    training = [] if given else _training(prompts, section["train_share"])
     settings = {name: section[name] for name in ("kind", "k", "steps", "batch", "lr")}
     asked, k, tokens = section["n_latents"], settings["k"], n_tokens * n_seeds * len(training)
     largest = 2 * architecture.d_model
@@ -79,7 +86,20 @@ def study_features(
             f"and the {len(training)} training prompts give {tokens}; ask for at most {tokens // FEWEST}, or "
             "make more clips"
         )
-    return Features(layers, training, settings)
+    return Features(
+        layers, training, settings, given=given, given_of=given_dictionaries(given) if given else ()
+    )
+
+
+def folder_of(named: str) -> str:
+    """Return the folder of finished dictionaries: that of a study, where only its name is given.
+
+    Examples
+    --------
+    >>> folder_of("corpus_nano"), folder_of("./mine"), folder_of("")
+    ('results/corpus_nano', './mine', '')
+    """
+    return f"results/{named}" if re.fullmatch(r"[\w-]+", named) else named
 
 
 def _training(prompts: Sequence[Prompt], share: float) -> list[str]:
@@ -88,3 +108,21 @@ def _training(prompts: Sequence[Prompt], share: float) -> list[str]:
     most = max(len(templates) - 1, 1)
     n = min(max(round(share * len(templates)), 1), most)
     return [prompt.id for prompt in prompts if prompt.template in templates[:n]]
+
+
+def given_dictionaries(folder: str) -> list[str]:
+    """Return of what finished dictionaries there are: uncond, and delta where it was trained on.
+
+    Raises
+    ------
+    InputError: none are there.
+    """
+    roots = [Path(folder, "features", "dictionaries"), Path(folder)]
+    for root in roots:
+        if (root / "uncond").is_dir():
+            return ["uncond", *["delta"] * (root / "delta").is_dir()]
+    raise InputError(
+        f"features.dictionaries: {folder} has no dictionaries of uncond. Name a study that has run with "
+        "features (snakemake --configfile studies/….yaml -- all_features), or a folder that holds "
+        "uncond/layer_00/seed-0 …"
+    )
