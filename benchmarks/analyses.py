@@ -91,18 +91,18 @@ class Study:
 
     def template_cells(self, template: str) -> Cells:
         """The counterfactual cells of a template."""
-        own = self.samples[self.samples["template"] == template]
+        own = self.samples.loc[self.samples["template"] == template]
         codes = np.zeros((4, FRAMES), np.int16)
         clips = [
             Clip(row["sample_id"], row["emotion"], row["seed"], f"{row['emotion']} music", codes)
             for row in own.to_dict("records")
         ]
-        return Cells(clips, "music", {emotion: f"very {emotion}" for emotion in own["emotion"].unique()})
+        return Cells(clips, "music", {emotion: f"very {emotion}" for emotion in own["emotion"]})
 
     def replayed(self) -> dict[str, "Steps"]:
         """A layer's counterfactual files; 8 steps of one template, again and again."""
         n_steps, files = self.options.steps, {}
-        found: dict = {}
+        found, more = {}, {}
         for template in self.samples["template"].unique():
             cells = self.template_cells(template)
             where, axes = cells.coordinates()
