@@ -66,6 +66,8 @@ SMALLEST_EFFECTS: Mapping[str, float] = MappingProxyType(
         "correlation": 0.1,
         # a perplexity 1 % higher
         "nats": 0.01,
+        # about the least difference of level that is noticed in music
+        "dB": 1.0,
     }
 )
 
