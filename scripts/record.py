@@ -21,7 +21,6 @@ with log_to(snakemake.log[0]), atomic(snakemake.output[0]) as page:
         **{name: read_table(given[name]) for name in ("checks", "verification", "checklist", "design")},
         **params.asked,
         estimated=Estimated(**params.estimated),
-        results=params.results,
         citation=Path(given.citation).read_text("utf-8"),
         fetched="".join(Path(pins).read_text("utf-8") for pins in given.pins),
     )

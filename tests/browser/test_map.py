@@ -28,7 +28,7 @@ def opened(browser, pages, address=""):
     if address:
         browser.run(f"location.hash = {address!r}")
     for _ in range(100):
-        if browser.run("return document.documentElement.dataset.ready"):
+        if browser.run("return document.documentElement.dataset.whole"):
             return browser
         time.sleep(0.05)
     raise AssertionError("the map is not ready")

@@ -51,7 +51,7 @@ def opened(chromium, study, name, scheme="light"):
     chromium.page.emulate_media(color_scheme=scheme)
     chromium.open(study / f"{name}.html")
     for _ in range(100):
-        if name != "map" or chromium.run("return document.documentElement.dataset.ready"):
+        if name != "map" or chromium.run("return document.documentElement.dataset.whole"):
             return
         time.sleep(0.05)
     raise AssertionError(f"{name} is not ready")

@@ -137,7 +137,6 @@ rule record:
         heading=heading,
         asked=asked_of_study,
         estimated=estimated,
-        results=RESULTS,
     script:
         "../../scripts/record.py"
 

@@ -307,9 +307,10 @@ def heading(wildcards):
 
 
 def asked_of_study(wildcards):
-    """The settings with their defaults, also as text, and what a dry run says."""
+    """The settings with their defaults, also as text, what a dry run says, and where the results lie."""
     text = yaml.safe_dump(STUDY.settings, sort_keys=False, allow_unicode=True)
-    return {"settings": STUDY.settings, "settings_text": text, "announcement": STUDY.announcement}
+    settings = {"settings": STUDY.settings, "settings_text": text}
+    return settings | {"announcement": STUDY.announcement, "results": RESULTS}
 
 
 def responses(wildcards):

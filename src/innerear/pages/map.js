@@ -20,7 +20,7 @@ const limit = (value, low, high) => Math.min(high, Math.max(low, value));
 const at = (b, l, s) => (b * L + l) * S + s;
 const short = p => Number.isNaN(p) ? "none" : p >= 1 ? "1" : String(Number(p.toPrecision(2))).replace(/^0/, "");
 const digits = value => String(Number(value.toPrecision(6)));
-let arrays, plane, rows = [];
+let arrays, plane, width, rows = [];
 
 // What stands in a cell, as numbers of the table.
 function values(b, l, s) {
@@ -144,6 +144,7 @@ function fromAddress() {
 function go(changes) {
   const before = {...view};
   Object.assign(view, changes);
+  if (!arrays[measures[view.m].key + "-p"]) view.m = before.m;
   if (view.m !== before.m) paint();
   if (view.m !== before.m || view.l !== before.l || view.b !== before.b) curve();
   if (view.a !== before.a || view.o !== before.o) cards();
@@ -175,6 +176,7 @@ function cards() {
 }
 const nearest = second => limit(Math.round((second - seconds[0]) * rate), 0, S - 1);
 function part() {
+  width = rows[0].colours.clientWidth;
   const wide = rows[0].colours.clientWidth / S, [from, to] = view.w ?? [0, S - 1];
   byId("before").style.width = from * wide + "px";
   byId("after").style.width = (S - 1 - to) * wide + "px";
@@ -271,8 +273,7 @@ function controls() {
 }
 function follow() {
   const on = player.playing && player.loaded === player.chosen, second = on ? player.second : seconds[view.s];
-  const wide = rows[0].colours.clientWidth / S;
-  byId("cursor").style.transform = `translateX(${limit((second - seconds[0]) * rate + .5, 0, S) * wide}px)`;
+  byId("cursor").style.transform = `translateX(${limit((second - seconds[0]) * rate + .5, 0, S) * width / S}px)`;
   for (const box of document.querySelectorAll(".clip"))
     box.lastChild.style.left = 100 * second / Number(sounds[box.dataset.clip].dataset.seconds) + "%";
   if (on) {
@@ -283,8 +284,11 @@ function follow() {
   requestAnimationFrame(follow);
 }
 async function begin() {
-  arrays = await unpackAll(document.querySelectorAll(".array"));
+  // What is shown first is unpacked first.
   fromAddress();
+  const every = [...document.querySelectorAll(".array")], own = `${measures[view.m].key}-`;
+  const soon = ({dataset}) => dataset.name.startsWith(own) || dataset.name === "places" || dataset.name === "codes";
+  arrays = await unpackAll(every.filter(soon));
   plane = new Plane(byId("plane"), clips, labels, arrays.places, i => {
     go({a: i});
     player.play(sounds[i], seconds[view.s]);
@@ -301,5 +305,7 @@ async function begin() {
   lines(sample, 28, 14);
   follow();
   document.documentElement.dataset.ready = Math.round(performance.now());
+  Object.assign(arrays, await unpackAll(every.filter(element => !soon(element))));
+  document.documentElement.dataset.whole = Math.round(performance.now());
 }
 begin();

@@ -1,9 +1,8 @@
-// Arrays as pack.py writes them: base64 of zlib of planes of bytes.
+// Arrays as pack.py writes them: base64 of zlib of planes of bytes. `bytesOf` is of player.js.
 const MISSING = -(2 ** 31), NO_INDEX = 2 ** 16 - 1, UNIT = 1e6;
 const KINDS = {i4: Int32Array, u2: Uint16Array, u1: Uint8Array, i1: Int8Array};
 async function unpack(element) {
-  const packed = Uint8Array.from(atob(element.textContent), character => character.charCodeAt(0));
-  const stream = new Blob([packed]).stream().pipeThrough(new DecompressionStream("deflate"));
+  const stream = new Blob([bytesOf(element.textContent)]).stream().pipeThrough(new DecompressionStream("deflate"));
   const planes = new Uint8Array(await new Response(stream).arrayBuffer());
   const Kind = KINDS[element.dataset.kind], size = Kind.BYTES_PER_ELEMENT, n = planes.length / size;
   const bytes = new Uint8Array(planes.length);

@@ -34,9 +34,14 @@ class Player {
   }
   get second() { return this.sound.currentTime; }
 }
+function bytesOf(base64) {
+  const text = atob(base64), bytes = new Uint8Array(text.length);
+  for (let i = 0; i < text.length; i++) bytes[i] = text.charCodeAt(i);
+  return bytes;
+}
 // Chromium seeks in Ogg to the start of a page, up to a second early. In WAV every browser finds the sample.
 async function decode(clip) {
-  const ogg = Uint8Array.from(atob(clip.dataset.ogg ?? clip.textContent), character => character.charCodeAt(0));
+  const ogg = bytesOf(clip.dataset.ogg ?? clip.textContent);
   // Decoding resamples to the rate of its context.
   const context = new OfflineAudioContext(1, 1, Number(clip.dataset.rate));
   const decoded = await context.decodeAudioData(ogg.buffer);
