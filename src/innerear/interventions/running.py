@@ -2,7 +2,7 @@
 
 from abc import abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -108,8 +108,10 @@ class _Place(EditHook):
         self.done[now.branches] = start + now.n_steps
         own = states[:, n_prefix:].unflatten(0, (len(now.branches), self.n_samples))  # [C, n, steps, D]
         edited = own
-        for one in self.now:
-            edited = one(edited, start, now.branches)
+        # Products of edits are in float32, also where the model's own are in float16.
+        with torch.autocast("cuda", enabled=False) if own.is_cuda else nullcontext():
+            for one in self.now:
+                edited = one(edited, start, now.branches)
         if edited is own:
             return states
         edited = edited.to(states.dtype).flatten(0, 1)
