@@ -54,9 +54,9 @@ def test_distance_and_cosine_are_what_they_say():
     same = np.equal.outer(DESIGN.prompt_labels, DESIGN.prompt_labels)
     cosines = unit @ unit.T
     expected = cosines[apart & same].mean() - cosines[apart & ~same].mean()
-    assert multiverse._Forms(DESIGN.of_prompts()).values(states, multiverse.COSINE)[0] == pytest.approx(
-        expected
-    )
+    forms, measure = multiverse._Forms(DESIGN.of_prompts()), multiverse.COSINE
+    found = forms.values(forms.matrix(states, measure)[None], np.array([measure]))
+    assert found[0, 0] == pytest.approx(expected)
 
 
 def test_layernorm_undoes_a_gain_of_each_state():

@@ -16,7 +16,7 @@ from innerear.statistics.label_distance import Distance, permuted_sums
 from innerear.statistics.probes import centred_targets, held_out_operators
 from innerear.statistics.prompt_pairs import PromptPairs
 from innerear.statistics.table import LayerResult, blank, columns, record, record_flips
-from innerear.statistics.template_contrasts import label_contrasts, of_kernel
+from innerear.statistics.template_contrasts import label_contrasts
 
 SPACES = AS_RECORDED, NORMALISED = "as recorded", "LayerNorm"
 SCALES = RAW, CENTRED, STANDARDISED = "raw (diagnostic)", "centred", "z-scored"
@@ -50,23 +50,24 @@ def of_layer(gram: GramSource, design: Design) -> LayerResult:
     `p_corrected` and `p_flip_corrected` are max-T over all rows of a branch.
     """
     windows = [window for window in WINDOWS if window in gram.labels("window")]
-    forms, rows, observed, null, agreement = _Forms(design.of_prompts()), [], [], [], []
+    forms, rows, matrices = _Forms(design.of_prompts()), [], []
     for branch in gram.labels("branch"):
         for space, scale, window in product(SPACES, SCALES, windows):
             states = _states(gram.read("window_mean", branch=branch, window=window), space, scale, design)
             for measure in MEASURES if scale != RAW else (COSINE,):
-                values = forms.values(states, measure)
                 rows.append((branch, space, scale, window, measure))
-                observed.append(values[0])
-                null.append(values[1:])
-                agreement.append(forms.agreement(states, measure))
-    table = blank(pd.DataFrame(rows, columns=["branch", *CHOICES]), design, estimate=observed)
+                matrices.append(forms.matrix(states, measure))
+    table = pd.DataFrame(rows, columns=["branch", *CHOICES])
+    measures, every = table["statistic"].to_numpy(str), np.stack(matrices)
+    observed, *null = forms.values(every, measures)
+    agreement = forms.agreement(every, measures)
+    table = blank(table, design, estimate=observed)
     maxima, why_not = [], "folds or the variance of prompts do not allow it"
     for branch in gram.labels("branch"):
         mine = np.flatnonzero(table["branch"] == branch)
-        of = np.array(observed)[mine], np.array(null).T[:, mine]
+        of = observed[mine], np.reshape(null, (len(null), -1))[:, mine]
         maxima += record(table, mine, design, *of, family="choices of this layer", why_not=why_not)
-        maxima += record_flips(table, mine, design, np.array(agreement)[mine])
+        maxima += record_flips(table, mine, design, agreement[mine])
     return LayerResult(table, maxima=maxima)
 
 
@@ -89,7 +90,7 @@ def _divided(x: np.ndarray, spread: np.ndarray) -> np.ndarray:
 
 
 class _Forms:
-    """The measures, each a linear form of one P × P matrix, so that relabelings are one product.
+    """The measures, each a linear form of one P × P matrix, so that relabelings of all rows are one product.
 
     `design` is of the prompts' means.
     """
@@ -97,32 +98,34 @@ class _Forms:
     def __init__(self, design: Design) -> None:
         self.design = design
         self.relabelings = np.vstack([np.arange(design.n_prompts), design.prompt_permutations()])
-        self.distance = None if design.why_no_folds else Distance(design)
-        self.alike = _alike(design)
-        self.contrasts = label_contrasts(design).swapaxes(0, 1)  # [Q, T, P]
         targets = centred_targets(design)
-        self.products = targets @ targets.T / design.n_prompts
+        self.weights = {COSINE: _alike(design), PROBE: targets @ targets.T / design.n_prompts}
+        if design.blocked:
+            self.weights[DISTANCE] = Distance(design).weights
+        self.contrasts = label_contrasts(design).swapaxes(0, 1)  # [Q, T, P]
 
-    def values(self, states: np.ndarray, measure: str) -> np.ndarray:
-        """Return a measure of prompts' states [P, D], observed and under relabelings, [1 + m]."""
-        nothing = np.full(len(self.relabelings), np.nan)
+    def matrix(self, states: np.ndarray, measure: str) -> np.ndarray:
+        """Return what a measure of prompts' states [P, D] is linear in, [P, P]; NaN where there is none."""
         if measure == COSINE:
             unit = _divided(states, np.linalg.norm(states, axis=1, keepdims=True))
-            return self._sums(self.alike, unit @ unit.T)
+            return unit @ unit.T
         kernel = _kernel(states)
-        if not kernel.any() or self.distance is None or not self.design.blocked:
-            return nothing
-        if measure == DISTANCE:
-            return self._sums(self.distance.weights, kernel) if self.distance.possible else nothing
-        return self._sums(self.products, held_out_operators(kernel[None], self.design)[0])
+        if not kernel.any() or not self.design.blocked or not self.weights[measure].any():
+            return np.full_like(kernel, np.nan)
+        return kernel if measure == DISTANCE else held_out_operators(kernel[None], self.design)[0]
 
-    def agreement(self, states: np.ndarray, measure: str) -> np.ndarray:
-        """Products [T, T] of templates' contrasts in states [P, D]; NaN but for the distance."""
-        found = of_kernel(self.contrasts, _kernel(states)).sum(axis=0)
-        return found if measure == DISTANCE else np.full_like(found, np.nan)
+    def values(self, matrices: np.ndarray, measures: np.ndarray) -> np.ndarray:
+        """Return the measures of matrices [rows, P, P], observed and under relabelings, [1 + m, rows]."""
+        found = np.full((len(self.relabelings), len(matrices)), np.nan)
+        for measure, weights in self.weights.items():
+            mine = measures == measure
+            found[:, mine] = permuted_sums(weights, matrices[mine], self.relabelings)
+        return found
 
-    def _sums(self, weights: np.ndarray, matrix: np.ndarray) -> np.ndarray:
-        return permuted_sums(weights, matrix[None], self.relabelings)[:, 0]
+    def agreement(self, matrices: np.ndarray, measures: np.ndarray) -> np.ndarray:
+        """Products of templates' contrasts between labels, [rows, T, T]; NaN but for the distance."""
+        found = sum(one @ matrices @ one.T for one in self.contrasts)
+        return np.where((measures == DISTANCE)[:, None, None], found, np.nan)
 
 
 def _kernel(states: np.ndarray) -> np.ndarray:
