@@ -18,7 +18,7 @@ from innerear.io.log import LOGS_ALONE
 
 #: seconds between two lines where there is no terminal
 EVERY = 20
-_SHOWN = ("Complete log", "Nothing to be done", "Exiting because", "Restored previous")
+_SHOWN = ("Complete log", "Nothing to be done")
 _FAILURES = (LogEvent.ERROR, LogEvent.JOB_ERROR, LogEvent.GROUP_ERROR)
 _CHANGES = (LogEvent.JOB_INFO, LogEvent.JOB_STARTED, LogEvent.JOB_FINISHED, LogEvent.PROGRESS)
 

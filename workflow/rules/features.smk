@@ -7,6 +7,7 @@ FEATURE_LAYERS = [f"{layer:02d}" for layer in STUDY.features.layers]
 TWIN = config["features"]["twin"] and not STUDY.features.given and not LOADING["random_init"]
 # float32 states of a layer, which training keeps up to memory_gb.
 LAYER_GB = min(config["features"]["memory_gb"], 2 * SIZE.n_samples * SIZE.stack_bytes / SIZE.n_layers / 2**30)
+DICTIONARIES = f"{RESULTS}/features/dictionaries"
 # What dictionaries are trained on; of finished ones, what is there.
 TRAINED_ON = STUDY.features.given_of or ["uncond", "delta", "gaussian", *["random_init"] * TWIN]
 
@@ -55,7 +56,7 @@ rule dictionaries:
         n_seeds=config["features"]["seeds"],
         memory_gb=config["features"]["memory_gb"],
         device=LOADING["device"],
-        folder=dictionaries_made,
+        folder=DICTIONARIES,
     script:
         "../../scripts/dictionaries.py"
 
@@ -77,7 +78,7 @@ rule encode:
         study=config["study"],
         site=SITE,
         training=STUDY.features.training,
-        folder=dictionaries_read,
+        folder=DICTIONARIES,
     script:
         "../../scripts/encode.py"
 
@@ -97,7 +98,7 @@ rule splices:
         gpu=1,
     params:
         model=LOADING,
-        folder=f"{RESULTS}/features/dictionaries",
+        folder=DICTIONARIES,
         layers=STUDY.features.layers,
         site=SITE,
         guidance=config["generation"]["guidance"],

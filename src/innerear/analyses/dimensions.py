@@ -8,10 +8,10 @@ import numpy as np
 import pandas as pd
 from scipy.linalg import solve_triangular
 from scipy.special import fdtri
-from scipy.stats import false_discovery_control
 
 from innerear.gram.reading import GramSource
 from innerear.statistics.anova import Anova
+from innerear.statistics.claims import benjamini_hochberg
 from innerear.statistics.design import Design
 from innerear.statistics.finding import Finding
 from innerear.statistics.flips import flipped_sums
@@ -91,7 +91,9 @@ def of_layer(gram: GramSource, design: Design, layer: int) -> LayerResult:
     agreement[~np.isfinite(f)] = np.nan
     together = agreement.reshape(f.size, *agreement.shape[2:])
     single = families.rows(BY_DIMENSION, by_dimension, f.ravel(), flat, family=family, agreement=together)
-    single["q"] = np.concatenate([_q(p) for p in single["p"].to_numpy(float).reshape(f.shape)])
+    single["q"] = np.concatenate(
+        [benjamini_hochberg(p) for p in single["p"].to_numpy(float).reshape(f.shape)]
+    )
     columns, away, rotated_away = _against_rotations(share, rotated)
     tables = [
         single,
@@ -270,14 +272,6 @@ def _against_rotations(share: np.ndarray, rotated: np.ndarray) -> tuple[dict, np
     centre = np.concatenate([share[None], rotated]).mean(axis=0)
     columns = {"estimate": share - middle, "rotated": middle, "rotated_lo": low, "rotated_hi": high}
     return columns, np.abs(share - centre), np.abs(rotated - centre)
-
-
-def _q(p: np.ndarray) -> np.ndarray:
-    """Benjamini & Hochberg's q of p [D]; NaN stays."""
-    q, tested = np.full(p.shape, np.nan), np.isfinite(p)
-    if tested.any():
-        q[tested] = false_discovery_control(p[tested])
-    return q
 
 
 def _selected_share(rows: pd.DataFrame, branches: list[str], design: Design) -> pd.DataFrame:

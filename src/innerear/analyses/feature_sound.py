@@ -5,6 +5,7 @@ import pandas as pd
 from scipy.stats import rankdata
 
 from innerear.statistics.design import Design
+from innerear.statistics.resampling import jackknife
 from innerear.statistics.table import Maxima, blank, record, record_flip_null
 
 SOUND, SOUND_BEYOND = "largest rank correlation with sound", "the same, beyond prompt and seed"
@@ -94,9 +95,7 @@ def _over_templates(
         left = [part.sum(axis=0) - part for part in squares]  # [T, F], [T, A]
         without = products.sum(axis=0)[best, rows] - products[:, best, rows]
         less = without / np.sqrt(np.maximum(left[0][:, best] * left[1], 1e-18))
-        error = np.sqrt((n - 1) / n * ((less - less.mean(axis=0)) ** 2).sum(axis=0))
-        table["ci_lo"], table["ci_hi"] = table["estimate"] - 1.96 * error, table["estimate"] + 1.96 * error
-        table["interval"] = f"95% by a jackknife over {n} templates"
+        table["ci_lo"], table["ci_hi"], table["interval"] = jackknife(table["estimate"].to_numpy(), less)
     flips = design.flips().astype(float)
     flat = parts.reshape(n, -1)
     flipped = np.stack([np.abs(one @ flat).reshape(parts.shape[1:]).max(axis=0) for one in flips])

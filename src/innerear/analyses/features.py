@@ -7,19 +7,19 @@ these.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 import pandas as pd
 from scipy.special import fdtri
-from scipy.stats import false_discovery_control
 
 from innerear.analyses.feature_probes import probe_rows
 from innerear.analyses.feature_sound import SOUND_BEYOND, sound_rows
 from innerear.gram.reading import GramSource
 from innerear.statistics.anova import Anova
+from innerear.statistics.claims import benjamini_hochberg
 from innerear.statistics.design import Design
 from innerear.statistics.finding import Finding
+from innerear.statistics.resampling import jackknife
 from innerear.statistics.significance import ALPHA
 from innerear.statistics.table import INTERVAL, LayerResult, Maxima, blank, columns, record, record_flips
 from innerear.statistics.template_contrasts import label_contrasts, of_features
@@ -146,7 +146,7 @@ def _by_feature(
     for row, (kept, other) in zip(left, fewer, strict=True):
         part = Anova(other)
         row[:] = part.share(part.f(values[kept][other.rows].mean(axis=1)))
-    low, high, interval = _jackknife(estimate, left)
+    low, high, interval = jackknife(estimate, left)
     rows = {
         "branch": np.repeat([one.branch for one in cells], sizes),
         "kind": cells[0].kind,
@@ -166,16 +166,8 @@ def _by_feature(
     agreement /= np.where((own > 0) & np.isfinite(observed), own, np.nan)[:, None, None]
     maxima += record_flips(table, every, design, agreement, standardise=False)
     for mine in table.groupby(["branch", "measure"]).indices.values():
-        table.loc[mine, "q"] = _q(table["p"].to_numpy(float)[mine])
+        table.loc[mine, "q"] = benjamini_hochberg(table["p"].to_numpy(float)[mine])
     return table, maxima
-
-
-def _q(p: np.ndarray) -> np.ndarray:
-    """Benjamini & Hochberg's q; NaN stays."""
-    q, known = np.full(p.shape, np.nan), np.isfinite(p)
-    if known.any():
-        q[known] = false_discovery_control(p[known])
-    return q
 
 
 def _shares(cells: list[_Cells], design: Design, fewer: _Fewer, why_not: str) -> pd.DataFrame:
@@ -188,7 +180,7 @@ def _shares(cells: list[_Cells], design: Design, fewer: _Fewer, why_not: str) ->
     rows = []
 
     def add(one: _Cells, statistic: str, estimate: float, of_parts: np.ndarray) -> None:
-        low, high, interval = _jackknife(estimate, of_parts)
+        low, high, interval = jackknife(estimate, of_parts)
         row = {"branch": one.branch, "kind": one.kind, "measure": one.measure, "statistic": statistic}
         rows.append(row | {"estimate": estimate, "ci_lo": low, "ci_hi": high, "interval": interval})
 
@@ -216,16 +208,6 @@ def _share_past(cells: list[_Cells], design: Design) -> np.ndarray:
     return np.array(shares)
 
 
-def _jackknife(estimate: Any, parts: np.ndarray) -> tuple[Any, Any, str]:
-    """Return intervals of estimates from their values without one template each, [T] or [T, F]."""
-    n = len(parts)
-    if n < 3:
-        nothing = np.full(np.shape(estimate), np.nan)
-        return nothing, nothing, "none: fewer than 3 templates to leave out"
-    error = np.sqrt((n - 1) / n * ((parts - parts.mean(axis=0)) ** 2).sum(axis=0))
-    return estimate - 1.96 * error, estimate + 1.96 * error, f"95% by a jackknife over {n} templates"
-
-
 def _for_probes(cells: list[_Cells]) -> dict[str, np.ndarray]:
     """Return clip values in uncond by kind."""
     return {one.kind: one.values for one in cells if one.branch == "uncond" and one.measure != "firing rate"}
@@ -245,7 +227,7 @@ def finish(table: pd.DataFrame) -> pd.DataFrame:
     highest = {n: np.max(f[of_twin & (layers == n)], initial=-np.inf) for n in np.unique(layers)}
     strongest = np.array([highest[n] if of_twin.any() else np.inf for n in layers])
     conditions = {
-        FOUND: np.array([str(one) in ("True", "1", "1.0") for one in table["stable"]]),
+        FOUND: np.array([is_true(one) for one in table["stable"]]),
         "past max-T": table["p_corrected"].to_numpy(float) <= ALPHA,
         AGREE: table["k"].to_numpy(float) == table["n_templates"].to_numpy(float),
         BEYOND_TWIN: f > strongest,
@@ -259,6 +241,11 @@ def finish(table: pd.DataFrame) -> pd.DataFrame:
         of_layer = {name: met[own] for name, met in conditions.items()}
         surest.append(_surest(table.iloc[own], of_layer))
     return pd.concat([table, pd.DataFrame(surest)], ignore_index=True).reindex(columns=table.columns)
+
+
+def is_true(value: object) -> bool:
+    """Return whether a cell says yes, which a table with empty cells reads as a number or a text."""
+    return str(value) in ("True", "1", "1.0")
 
 
 def _surest(own: pd.DataFrame, conditions: Mapping[str, np.ndarray]) -> dict[str, object]:

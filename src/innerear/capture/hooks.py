@@ -237,6 +237,7 @@ class _OutputHook(StateHook):
         self.record((output[0] if isinstance(output, tuple) else output).clone())
 
     def record(self, states: torch.Tensor) -> None:
+        """Record the states [rows, positions, D] of one call."""
         self._recording.append(self._place, states)
 
 

@@ -9,6 +9,7 @@ from typing import Any
 from innerear.capture.generation import generate_samples, provenance
 from innerear.errors import InputError
 from innerear.io.clips import read_clip
+from innerear.io.names import without_remedy
 from innerear.io.second_names import name_also, paths_apart
 from innerear.models import MusicModel
 from innerear.stacks import Stack
@@ -62,7 +63,7 @@ def generate_missing(
     missing = {i for i, want in enumerate(wanted) if not _is_whole(own_stacks[i], own_audio[i], want)}
     if kept := len(samples) - len(missing):
         print(f"{kept} of {len(samples)} samples are there and whole, and stay", file=sys.stderr)
-    rows = batch_size if str(model.dtype) == "torch.float16" else None
+    rows = batch_size if same["dtype"] == "float16" else None
     for batch in batches(range(len(samples)), batch_size):
         if missing.intersection(batch):
             paths = ([one[i] if i in missing else None for i in batch] for one in (own_stacks, own_audio))
@@ -86,7 +87,6 @@ def _is_whole(stack: str | PathLike, clip: str | PathLike, wanted: Mapping[str, 
                 found.levels(layer, site)
             read_clip(clip, found.attrs["audio_sha256"])
     except InputError as error:
-        reason = str(error).partition("; remake it")[0]
-        print(f"made again: {reason}", file=sys.stderr)
+        print(f"made again: {without_remedy(error)}", file=sys.stderr)
         return False
     return True

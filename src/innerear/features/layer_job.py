@@ -1,6 +1,6 @@
 """What one job does for one layer of a study: train all dictionaries and measure them; encode all clips."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from os import PathLike
 from pathlib import Path
@@ -18,18 +18,19 @@ from innerear.features.measures import (
     Components,
     agreement,
     chance,
-    firing,
     fvu,
     fvu_within_steps,
     gaussian_twin,
     matched,
     stable,
     write_with,
+    written_and_firing,
 )
-from innerear.features.tokens import layer_tokens, source
+from innerear.features.tokens import Files, layer_tokens, source
 from innerear.features.training import InMemory, train
 from innerear.stacks import stacks_hash
 from innerear.stacks.gram_file import Arrays, Coords
+from innerear.study.features import root_of
 
 #: what dictionaries are trained on: states without the text, the text's direct effect, and two controls
 UNCOND, DELTA, RANDOM_INIT, GAUSSIAN = "uncond", "delta", "random_init", "gaussian"
@@ -78,33 +79,35 @@ class Clips:
             metadata=provenance,
         )
 
-    def rows(self, *, training: bool) -> np.ndarray:
-        """Return the clips that are trained on, or the others; all where nothing is held out."""
-        seen = np.isin(self.prompts, list(self.training))
-        return np.flatnonzero(seen if training else ~seen if not seen.all() else seen)
-
     def source(self, of: str, layer: int, *, memory_gb: float, device: torch.device | str):
-        """Return the tokens to train on."""
-        rows = self.rows(training=True)
-        twin = of == RANDOM_INIT
-        paths = [(self.twins if twin else self.stacks)[i] for i in rows]
-        contents = None if twin else [self.contents[i] for i in rows]
-        branch = UNCOND if of in (RANDOM_INIT, GAUSSIAN) else of
-        options = {"memory_gb": memory_gb, "device": device, "site": self.site, "contents": contents}
-        found = source(paths, layer, branch, **options)
-        if of != GAUSSIAN:
-            return found
-        if not isinstance(found, InMemory):
-            raise InputError("features.memory_gb: the Gaussian twin needs the layer in memory; allow more")
-        return InMemory(gaussian_twin(found.tokens.cpu().numpy(), seed=0), device)
+        """Return the tokens to train on, of anything but the Gaussian twin."""
+        paths, branch, options = self._files(of, training=True)
+        return source(paths, layer, branch, memory_gb=memory_gb, device=device, **options)
 
     def states(self, of: str, layer: int, *, training: bool) -> np.ndarray:
         """Return the tokens [N', S', D] of the clips that are, or are not, trained on."""
-        rows, twin = self.rows(training=training), of == RANDOM_INIT
+        paths, branch, options = self._files(of, training=training)
+        return layer_tokens(paths, layer, branch, **options)
+
+    def _files(self, of: str, *, training: bool) -> tuple[list[str], str, dict[str, Any]]:
+        """Return which stacks to read, their branch, and how."""
+        chosen = np.isin(self.prompts, self.training) if training else held_out(self.prompts, self.training)
+        twin, rows = of == RANDOM_INIT, np.flatnonzero(chosen)
         paths = [(self.twins if twin else self.stacks)[i] for i in rows]
         contents = None if twin else [self.contents[i] for i in rows]
-        branch = UNCOND if twin else of
-        return layer_tokens(paths, layer, branch, site=self.site, contents=contents)
+        return paths, UNCOND if twin else of, {"site": self.site, "contents": contents}
+
+
+def held_out(prompts: Sequence[str], training: Collection[str]) -> np.ndarray:
+    """Return which clips, of these prompts, were not trained on, bool [N]; all where that is none.
+
+    Examples
+    --------
+    >>> held_out(["a", "b", "b"], {"a"}).tolist(), held_out(["a", "a"], {"a"}).tolist()
+    ([False, True, True], [True, True])
+    """
+    unseen = ~np.isin(prompts, list(training))
+    return unseen if unseen.any() else ~unseen
 
 
 def train_layer(
@@ -127,13 +130,24 @@ def train_layer(
     if len(clips.twins):
         wanted[RANDOM_INIT] = _TWIN_SEEDS
     found: dict[str, list[Dictionary]] = {}
+    where = {"memory_gb": memory_gb, "device": device}
+    uncond = clips.source(UNCOND, layer, **where)
     for of, seeds in wanted.items():
-        tokens = clips.source(of, layer, memory_gb=memory_gb, device=device)
+        if of == GAUSSIAN:
+            tokens = _noise_like(uncond, device)
+        else:
+            tokens = uncond if of == UNCOND else clips.source(of, layer, **where)
         try:
             found[of] = [train(tokens, seed=seed, **settings).to("cpu") for seed in range(seeds)]
         except InputError as error:
             raise InputError(f"layer {layer}, {of}: {error}") from None
     return found
+
+
+def _noise_like(tokens: InMemory | Files, device: torch.device | str) -> InMemory:
+    if not isinstance(tokens, InMemory):
+        raise InputError("features.memory_gb: the Gaussian twin needs the layer in memory; allow more")
+    return InMemory(gaussian_twin(tokens.tokens.cpu().numpy(), seed=0), device)
 
 
 def trained_on(dictionaries: Mapping[str, Sequence[Dictionary]]) -> set[str]:
@@ -191,9 +205,7 @@ def load_layer(folder: str | PathLike, layer: int) -> dict[str, list[Dictionary]
     ------
     InputError: no dictionary of uncond for this layer; see `load`.
     """
-    root = Path(folder)
-    if (root / "features" / "dictionaries").is_dir():
-        root = root / "features" / "dictionaries"
+    root = root_of(folder)
     found: dict[str, list[Dictionary]] = {}
     for of in (UNCOND, DELTA, RANDOM_INIT, GAUSSIAN):
         seeds = sorted(
@@ -219,27 +231,24 @@ def measure_layer(
     -------
     Rows of ``of`` (what was trained on), ``written by``, ``measure`` and ``estimate``.
     """
-    held, rows = clips.rows(training=False), []
-    out = (
-        "held-out clips"
-        if not np.isin(np.asarray(clips.prompts)[held], clips.training).any()
-        else "training clips"
-    )
+    rows = []
+    held = np.asarray(clips.prompts)[held_out(clips.prompts, clips.training)]
+    out = "training clips" if np.isin(held, clips.training).any() else "held-out clips"
 
     def add(of: str, by: str, measure: str, value: float, of_clips: str = out) -> None:
         rows.append({"of": of, "written_by": by, "measure": measure, "estimate": value, "clips": of_clips})
 
     states = {of: clips.states(of, layer, training=False) for of in dictionaries if of != GAUSSIAN}
     seen = {of: clips.states(of, layer, training=True) for of in states} if len(clips.training) else {}
+    written_as: dict[str, np.ndarray] = {}
     for of, seeds in dictionaries.items():
         x = states[of] if of != GAUSSIAN else gaussian_twin(states[UNCOND], seed=1)
         x = x.reshape(states[UNCOND].shape)
-        _add_fit(add, of, "dictionary", x, seeds[0])
+        written_as[of] = _add_fit(add, of, "dictionary", x, seeds[0])
         if of in seen:
-            fitted = write_with(seeds[0].reconstruct, seen[of])
+            fitted, fires = written_and_firing(seeds[0], seen[of])
             add(of, "dictionary", "FVU", fvu(seen[of], fitted), "training clips")
-            dead = float((firing(seeds[0], seen[of]) == 0).mean())
-            add(of, "dictionary", "dead", dead, "training clips")
+            add(of, "dictionary", "dead", float((fires == 0).mean()), "training clips")
             components = Components(seen[of], min(seeds[0].k, seeds[0].d_model))
             written = write_with(components, x)
             add(of, "components", "FVU", fvu(x, written))
@@ -249,7 +258,9 @@ def measure_layer(
             add(of, "dictionary", "agreement", _mean(agreement, pairs))
             add(of, "dictionary", "agreement by chance", _mean(chance, pairs))
     if DELTA in dictionaries:
-        _add_delta(add, clips, layer, states, dictionaries[UNCOND][0])
+        # What uncond's dictionary does to delta: its error in cond less that in uncond.
+        cond = write_with(dictionaries[UNCOND][0].reconstruct, states[UNCOND] + states[DELTA])
+        add(DELTA, "dictionary of uncond", "FVU", fvu(states[DELTA], cond - written_as[UNCOND]))
     if seen:
         flat = seen[UNCOND].reshape(-1, seen[UNCOND].shape[-1])
         frozen = train(flat, freeze_decoder=True, **settings)
@@ -262,23 +273,15 @@ def _mean(measure: Any, pairs: Sequence[tuple[Dictionary, Dictionary]]) -> float
     return float(np.mean([measure(one.decoder, other.decoder) for one, other in pairs]))
 
 
-def _add_fit(add: Any, of: str, by: str, x: np.ndarray, dictionary: Dictionary) -> None:
-    written = write_with(dictionary.reconstruct, x)
-    fires = firing(dictionary, x)
+def _add_fit(add: Any, of: str, by: str, x: np.ndarray, dictionary: Dictionary) -> np.ndarray:
+    """Add how well a dictionary writes states; return them as it writes them."""
+    written, fires = written_and_firing(dictionary, x)
     add(of, by, "FVU", fvu(x, written))
     add(of, by, "FVU within steps", fvu_within_steps(x, written))
     add(of, by, "L0", float(fires.sum()))
     add(of, by, "dead", float((fires == 0).mean()))
     add(of, by, "median density", float(np.median(fires)))
-
-
-def _add_delta(
-    add: Any, clips: Clips, layer: int, states: Mapping[str, np.ndarray], base: Dictionary
-) -> None:
-    """Add what a dictionary of the states does to delta: its error in cond less that in uncond."""
-    uncond, delta = states[UNCOND], states[DELTA]
-    written = write_with(base.reconstruct, uncond + delta) - write_with(base.reconstruct, uncond)
-    add(DELTA, "dictionary of uncond", "FVU", fvu(delta, written))
+    return written
 
 
 def encode_clips(
@@ -302,13 +305,13 @@ def encode_clips(
     by_branch = {"cond": dictionaries[UNCOND][0], UNCOND: dictionaries[UNCOND][0]}
     if DELTA in dictionaries:
         by_branch[DELTA] = dictionaries[DELTA][0]
-    options = {"site": clips.site}
-    indices, values, steps = encode_layer(clips.stacks, layer, by_branch, contents=clips.contents, **options)
+    site = clips.site
+    indices, values, steps = encode_layer(clips.stacks, layer, by_branch, site=site, contents=clips.contents)
     write_activations(path, indices, values, steps, samples=ids, dictionaries=by_branch, attrs=attrs)
     encoded = {name: (indices[:, c], values[:, c], one) for c, (name, one) in enumerate(by_branch.items())}
     if len(clips.twins) and RANDOM_INIT in dictionaries:
         one = dictionaries[RANDOM_INIT][0]
-        which, sizes, _ = encode_layer(clips.twins, layer, {UNCOND: one}, **options)
+        which, sizes, _ = encode_layer(clips.twins, layer, {UNCOND: one}, site=site)
         encoded[RANDOM_INIT] = which[:, 0], sizes[:, 0], one
     coords: Coords = {"sample": np.asarray(ids, str)}
     arrays: Arrays = {"training": (("sample",), np.isin(clips.prompts, list(trained_on(dictionaries))))}

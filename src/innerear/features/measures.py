@@ -43,16 +43,19 @@ def _share(error: np.ndarray, spread: np.ndarray) -> float:
 
 def write_with(writer: Writer, states: np.ndarray) -> np.ndarray:
     """Return states [..., D] as something writes them."""
-    flat = torch.from_numpy(np.ascontiguousarray(states.reshape(-1, states.shape[-1])))
-    return writer(flat).numpy().reshape(states.shape)
+    return writer(_flat(states)).numpy().reshape(states.shape)
 
 
-def firing(dictionary: Dictionary, states: np.ndarray) -> np.ndarray:
-    """Return the share of tokens [..., D] in which each latent fires, [F]."""
-    flat = torch.from_numpy(np.ascontiguousarray(states.reshape(-1, states.shape[-1])))
+def written_and_firing(dictionary: Dictionary, states: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return states [..., D] as a dictionary writes them, and the share in which each latent fires, [F]."""
+    flat = _flat(states)
     indices, values = dictionary.encode(flat)
     counts = torch.bincount(indices[values > 0], minlength=dictionary.n_latents)
-    return counts.numpy() / len(flat)
+    return dictionary.decode(indices, values).numpy().reshape(states.shape), counts.numpy() / len(flat)
+
+
+def _flat(states: np.ndarray) -> torch.Tensor:
+    return torch.from_numpy(np.ascontiguousarray(states.reshape(-1, states.shape[-1])))
 
 
 class Components:

@@ -9,7 +9,7 @@ import torch
 
 from innerear.errors import InputError
 from innerear.features.known import code_embeddings, recovered_atoms, summed_embeddings
-from innerear.features.layer_job import DELTA, UNCOND, load_layer, trained_on
+from innerear.features.layer_job import DELTA, UNCOND, held_out, load_layer, trained_on
 from innerear.features.measures import Components, fvu, write_with
 from innerear.features.splice import cost_rows, edits, splice_costs, unigram_nats
 from innerear.features.tokens import layer_tokens
@@ -40,8 +40,9 @@ def splice_table(
     """
     dictionaries = {layer: load_layer(folder, layer) for layer in layers}
     training = set().union(*map(trained_on, dictionaries.values()))
-    seen = np.isin(samples["prompt_id"].tolist(), list(training))
-    held = samples.iloc[np.flatnonzero(~seen if not seen.all() else seen)]
+    prompts = samples["prompt_id"].tolist()
+    seen = np.isin(prompts, list(training))
+    held = samples.iloc[np.flatnonzero(held_out(prompts, training))]
     chosen = held[~held["prompt_id"].duplicated()]
     chosen = chosen.iloc[np.unique(np.linspace(0, len(chosen) - 1, min(_CLIPS, len(chosen))).astype(int))]
     codes, timeline = _codes(chosen["stack"].tolist())

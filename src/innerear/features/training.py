@@ -112,6 +112,7 @@ class _Weights:
         return cls(decoder.clone(), zeros[0], decoder, zeros[1])
 
     def all(self) -> list[torch.Tensor]:
+        """Return all arrays, in the order of the fields."""
         return [self.encoder, self.encoder_bias, self.decoder, self.bias]
 
 

@@ -2,13 +2,12 @@
 
 import numpy as np
 import pandas as pd
-from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from innerear.analyses.feature_probes import ACCURACY, KS
 from innerear.analyses.features import BEYOND_CHANCE, DIMENSIONS, FEATURES, TWIN
-from innerear.figures.style import styled
+from innerear.figures.style import new_figure, styled
 from innerear.figures.tables import rows_of
 from innerear.statistics.significance import ALPHA
 
@@ -49,7 +48,10 @@ def draw(
 
 
 def _dictionaries(measures: pd.DataFrame, costs: pd.DataFrame, known: pd.DataFrame, model: str) -> Figure:
-    figure, (fit, seeds, cost) = plt.subplots(1, 3, figsize=(12, 3.6), layout="constrained")
+    found = ", ".join(f"{share:.2f}" for share in known["found"]) if len(known) else "not run"
+    title = f"Dictionaries, {model}; known embeddings found, by codebook: {found}"
+    figure, axes = new_figure(1, 3, title=title, panel=(4, 3))
+    fit, seeds, cost = axes[0]
     held = rows_of(measures, clips="held-out clips")
     held = held if len(held) else measures
     for (of, by), (label, colour) in _WRITTEN.items():
@@ -67,17 +69,14 @@ def _dictionaries(measures: pd.DataFrame, costs: pd.DataFrame, known: pd.DataFra
     cost.set_ylim(top=300)  # room for the legend
     for panel in (fit, seeds, cost):
         panel.legend(frameon=False, fontsize=7)
-    found = ", ".join(f"{share:.2f}" for share in known["found"]) if len(known) else "not run"
-    figure.suptitle(f"Dictionaries, {model}; known embeddings found, by codebook: {found}")
     return figure
 
 
 def _features(table: pd.DataFrame, model: str, contrast: str) -> Figure:
     layers = sorted(set(rows_of(table, statistic=ACCURACY)["layer"].astype(int)))
-    figure, panels = plt.subplots(
-        1, 1 + len(layers), figsize=(3.2 * (1 + len(layers)), 3.6), layout="constrained", squeeze=False
-    )
-    share, *probes = panels[0]
+    title = f"What sparse features tell, {model}, uncond, held-out templates"
+    figure, axes = new_figure(1, 1 + len(layers), title=title, panel=(3.2, 3))
+    share, *probes = axes[0]
     for number, kind in enumerate((FEATURES, DIMENSIONS, TWIN)):
         rows = rows_of(table, statistic=BEYOND_CHANCE, kind=kind, branch="uncond").sort_values("layer")
         middle, low, high = (rows[name].to_numpy(float) for name in ("estimate", "ci_lo", "ci_hi"))
@@ -105,7 +104,6 @@ def _features(table: pd.DataFrame, model: str, contrast: str) -> Figure:
         panel.minorticks_off()
     if probes:
         probes[-1].legend(frameon=False, fontsize=7)
-    figure.suptitle(f"What sparse features tell, {model}, uncond, held-out templates")
     return figure
 
 

@@ -9,9 +9,17 @@ from innerear.errors import InputError
 UNFINISHED = "unfinished"
 
 
+_REMAKE = "remake it with: "
+
+
 def remake(path: str | PathLike) -> str:
     """Return the command that remakes a file."""
-    return f"remake it with: snakemake --cores 1 --force {path}"
+    return f"{_REMAKE}snakemake --cores 1 --force {path}"
+
+
+def without_remedy(error: InputError) -> str:
+    """Return what an error says, without the command that remakes the file."""
+    return str(error).partition(f"; {_REMAKE}")[0]
 
 
 def name_in_study(path: str | PathLike) -> str:

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from innerear.analyses.features import BY_FEATURE, FEATURES
+from innerear.analyses.features import BY_FEATURE, FEATURES, is_true
 from innerear.figures.style import palette
 from innerear.figures.tables import rows_of
 from innerear.io.clips import read_clip
@@ -73,7 +73,7 @@ def _chosen(table: pd.DataFrame) -> pd.DataFrame:
     """Return the rows of the features to show, named ones first, then by p and by effect."""
     rows = rows_of(table, statistic=BY_FEATURE, kind=FEATURES, branch="uncond", measure="mean activation")
     rows = rows.iloc[np.flatnonzero(np.isfinite(np.array(rows["f"], float)))]
-    named = np.array([str(one) == "True" for one in rows["named"]], bool)
+    named = np.array([is_true(one) for one in rows["named"]], bool)
     p, f = np.array(rows["p_corrected"], float), np.array(rows["f"], float)
     order = np.lexsort((-f, np.nan_to_num(p, nan=2), ~named))
     return rows.assign(named=named).iloc[order[:SHOWN]]
@@ -87,14 +87,11 @@ def _feature(row: Mapping, sparse: Sparse, seconds: NDArray, design: Design) -> 
     facts = [
         ("fires in", f"{density:.1%} of steps, {int((fires > 0).any(axis=1).sum())} clips"),
         ("ω² of clip means", f"{row['estimate']:.2f}"),
-        ("p by max-T", "none" if np.isnan(row["p_corrected"]) else f"{row['p_corrected']:.3g}"),
-        (
-            "p by sign flips",
-            "none" if np.isnan(row["p_flip_corrected"]) else f"{row['p_flip_corrected']:.3g}",
-        ),
+        ("p by max-T", _p(row["p_corrected"])),
+        ("p by sign flips", _p(row["p_flip_corrected"])),
         ("templates agree", f"{row['k']:.0f} of {row['n_templates']:.0f}" if row["k"] >= 0 else "–"),
-        ("found by all seeds", "yes" if str(row["stable"]) in ("True", "1.0", "1") else "no"),
-        ("beyond random weights", "yes" if str(row["beyond_twin"]) in ("True", "1.0", "1") else "no"),
+        ("found by all seeds", "yes" if is_true(row["stable"]) else "no"),
+        ("beyond random weights", "yes" if is_true(row["beyond_twin"]) else "no"),
     ]
     moments = [
         ("Top", [_moment(fires, seconds, design, *one) for one in top_moments(fires, design)]),

@@ -1,6 +1,10 @@
-"""Bootstraps: resampled templates or prompts, crossed with resampled seeds where all share them."""
+"""Bootstraps: resampled templates or prompts, crossed with resampled seeds where all share them.
+
+Also the jackknife, which leaves one template out after the other.
+"""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -46,6 +50,28 @@ def shared_once(counts: np.ndarray, one: np.ndarray, other: np.ndarray) -> np.nd
     [[2, 6]]
     """
     return counts[:, one] * np.where(one == other, 1, counts[:, other])
+
+
+def jackknife(estimate: Any, left: np.ndarray) -> tuple[Any, Any, str]:
+    """Return the ends of 95 % intervals of estimates, and what they are.
+
+    Parameters
+    ----------
+    estimate : one, or [F].
+    left : the same without one template each, [T] or [T, F]. Fewer than 3 give NaN and the reason.
+
+    Examples
+    --------
+    >>> low, high, what = jackknife(2.0, np.array([1.0, 2.0, 3.0]))
+    >>> round(float(low), 2), round(float(high), 2), what
+    (-0.26, 4.26, '95% by a jackknife over 3 templates')
+    """
+    n = len(left)
+    if n < 3:
+        nothing = np.full(np.shape(estimate), np.nan)
+        return nothing, nothing, "none: fewer than 3 templates to leave out"
+    error = np.sqrt((n - 1) / n * ((left - left.mean(axis=0)) ** 2).sum(axis=0))
+    return estimate - 1.96 * error, estimate + 1.96 * error, f"95% by a jackknife over {n} templates"
 
 
 class Resampling(Sheet):

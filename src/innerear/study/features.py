@@ -3,6 +3,7 @@
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from os import PathLike
 from pathlib import Path
 from typing import Any
 
@@ -110,6 +111,12 @@ def _training(prompts: Sequence[Prompt], share: float) -> list[str]:
     return [prompt.id for prompt in prompts if prompt.template in templates[:n]]
 
 
+def root_of(folder: str | PathLike) -> Path:
+    """Return where dictionaries lie by what they are of: in a study's folder, or in the folder itself."""
+    of_study = Path(folder, "features", "dictionaries")
+    return of_study if (of_study / "uncond").is_dir() else Path(folder)
+
+
 def given_dictionaries(folder: str) -> list[str]:
     """Return of what finished dictionaries there are: uncond, and delta where it was trained on.
 
@@ -117,10 +124,9 @@ def given_dictionaries(folder: str) -> list[str]:
     ------
     InputError: none are there.
     """
-    roots = [Path(folder, "features", "dictionaries"), Path(folder)]
-    for root in roots:
-        if (root / "uncond").is_dir():
-            return ["uncond", *["delta"] * (root / "delta").is_dir()]
+    root = root_of(folder)
+    if (root / "uncond").is_dir():
+        return ["uncond", *["delta"] * (root / "delta").is_dir()]
     raise InputError(
         f"features.dictionaries: {folder} has no dictionaries of uncond. Name a study that has run with "
         "features (snakemake --configfile studies/….yaml -- all_features), or a folder that holds "
