@@ -20,7 +20,7 @@ endif
 .PHONY: run test test-cluster test-browser test-long check format lock dag docs nano clean
 
 run: $(INSTALLED)  ## The study of config.yaml from text to report: results/<study>/
-	$(BIN)/snakemake --cores $(CORES) --scheduler greedy $(RESUME)
+	$(BIN)/snakemake --cores $(CORES) --scheduler greedy --logger innerear $(RESUME)
 	@study="$$($(BIN)/python -m innerear study config.yaml)" && \
 		$(BIN)/snakemake --cores 1 --report "results/$$study/report.zip" && \
 		echo "Open results/$$study/index.html; all figures are in report.zip too"
@@ -65,13 +65,22 @@ nano: $(INSTALLED)  ## Train the embedded model again from nothing (under an hou
 clean:  ## Remove the environment; results stay
 	rm -rf .venv
 
+# With TORCH=cpu, PyTorch comes from its own index of CPU builds, and what only CUDA needs stays away: 1 GB, not 6.
+ifeq ($(TORCH),cpu)
+    NOT_INSTALLED := ^(cuda-|nvidia-|triton)
+    FROM := --torch-backend cpu
+else
+    NOT_INSTALLED := ^$$
+endif
+
 # audiocraft's own dependency list cannot be satisfied any more, so the lock is complete and
 # nothing is resolved here.
 $(INSTALLED): envs/lock.txt envs/acoustics.post-deploy.sh envs/analysis.post-deploy.sh pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Inner Ear needs Python 3.11 or newer; set PYTHON=")'
 	$(PYTHON) -m venv .venv
 	$(BIN)/pip install --quiet $$(grep '^uv==' envs/lock.txt)
-	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --compile-bytecode -r envs/lock.txt
+	grep -vE '$(NOT_INSTALLED)' envs/lock.txt | \
+		$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --compile-bytecode $(FROM) -r -
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --editable .
 	PATH="$(CURDIR)/$(BIN):$$PATH" bash envs/acoustics.post-deploy.sh
 	PATH="$(CURDIR)/$(BIN):$$PATH" bash envs/analysis.post-deploy.sh

@@ -15,6 +15,7 @@ include: "workflow/rules/label.smk"
 include: "workflow/rules/sound.smk"
 include: "workflow/rules/geometry.smk"
 include: "workflow/rules/text_or_history.smk"
+include: "workflow/rules/features.smk"
 include: "workflow/rules/answers.smk"
 include: "workflow/rules/listening.smk"
 
@@ -39,4 +40,5 @@ rule all:
         rules.all_sound.input,
         rules.all_geometry.input,
         rules.all_text_or_history.input,
+        rules.all_features.input,
         rules.all_answers.input,

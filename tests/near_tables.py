@@ -19,7 +19,11 @@ def assert_near(table, other, name, ignored):
             continue
         where = f"{name}, {column}"
         if not is_numeric_dtype(table[column]):
-            pd.testing.assert_series_equal(table[column], other[column], obj=where)
+            # Numbers that a sentence repeats have columns of their own.
+            texts = [
+                of[column].astype(str).str.replace(r"\d+(\.\d+)?", "#", regex=True) for of in (table, other)
+            ]
+            pd.testing.assert_series_equal(*texts, obj=where)
             continue
         one, same = (of[column].to_numpy(float).clip(-_LARGEST, _LARGEST) for of in (table, other))
         room = _OF_P if column in _P_VALUES else _ABSOLUTE

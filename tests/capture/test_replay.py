@@ -70,3 +70,20 @@ def test_clips_of_other_weights_or_another_length_are_refused(tiny_model, tmp_pa
     with pytest.raises(InputError, match="replay clips with the model that composed them"):
         replay_samples(tiny_model, stacks, outputs, capture=capture)
     assert not any(path.exists() for path in outputs)
+
+
+def test_a_twin_reads_the_same_codes_and_says_what_it_is(tiny_model, tiny_checkpoint, tmp_path):
+    from innerear.models import load_model
+
+    wanted = {"layers": [1], "dtype": "float32", "sites": ["residual"]}
+    stacks = generate(tiny_model, tmp_path / "stacks", wanted)
+    twin = load_model(tiny_checkpoint, device="cpu", random_init=True)
+    outputs = [tmp_path / "twin" / path.name for path in stacks]
+    with pytest.raises(InputError, match="was made with weights"):
+        replay_samples(twin, stacks, outputs, capture=wanted)
+    replay_samples(twin, stacks, outputs, capture=wanted, twin=True)
+    for path, made in zip(stacks, outputs, strict=True):
+        with Stack(path) as own, Stack(made) as other:
+            np.testing.assert_array_equal(own.codes, other.codes)
+            assert other.attrs["model_identity"] == twin.identity() != own.attrs["model_identity"]
+            assert not np.allclose(own.read(1), other.read(1), atol=0.1)

@@ -4,12 +4,13 @@ import os
 import re
 import subprocess
 import sys
-from importlib.metadata import version
+from importlib.metadata import requires, version
 from pathlib import Path
 
 import pytest
 import yaml
 from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 ENVS = Path(__file__).parents[2] / "envs"
 
@@ -26,6 +27,17 @@ def test_the_lock_is_what_is_installed():
 
 def test_the_lock_names_no_package_index():
     assert not re.search(r"https?:|file:|--", (ENVS / "lock.txt").read_text())
+
+
+def test_what_stays_away_without_a_gpu_is_needed_by_pytorch_for_cuda_alone():
+    (pattern,) = re.findall(r"NOT_INSTALLED := (\^\(.*)", (ENVS.parent / "Makefile").read_text())
+    away = {name for name in lock() if re.match(pattern, name)}
+    users = {name: set() for name in away}
+    for name in lock():
+        for needed in {canonicalize_name(Requirement(line).name) for line in requires(name) or []} & away:
+            users[needed].add(name)
+    assert {"triton", "nvidia-cublas"} <= away
+    assert all(of_one and of_one <= away | {"torch"} for of_one in users.values()), users
 
 
 @pytest.mark.parametrize("stage", ["generate", "analysis", "acoustics"])

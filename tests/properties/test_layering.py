@@ -16,6 +16,7 @@ LEVELS = [
     {"study"},
     {"acoustics", "stacks"},
     {"models", "statistics", "gram"},
+    {"features"},
     {"capture", "analyses", "results"},
     {"figures"},
     {"pages"},

@@ -11,6 +11,7 @@ import yaml
 
 ROOT = Path(__file__).parents[2]
 STUDIES = sorted((ROOT / "studies").glob("emotions_*.yaml"))
+CORPORA = sorted((ROOT / "studies").glob("corpus_*.yaml"))
 
 
 def dry_run(folder, *options):
@@ -29,6 +30,18 @@ def test_a_study_file_can_be_run(study, tmp_path):
     assert "80 = 40 prompts × 2 seeds, 8 s each" in said
     assert "passes = 80 clips × 6 texts of their template" in said
     assert "counterfactual" in next(line for line in said.splitlines() if "disk" in line)
+
+
+@pytest.mark.parametrize("study", CORPORA, ids=lambda path: path.stem)
+def test_a_corpus_of_diverse_music_can_be_run_and_encodes_another_study(study, tmp_path):
+    settings = yaml.safe_load((ROOT / "config.yaml").read_text())
+    (tmp_path / "config.yaml").write_text(yaml.safe_dump(settings))
+    options = ("--quiet", "all", "--configfile", str(study))
+    said = dry_run(tmp_path, *options, "--cores", "1", "all_features").stderr
+    assert f"Study {study.stem} with" in said
+    asked = yaml.safe_load(study.read_text())
+    ids = {one["id"] for one in asked["prompts"]["templates"]}
+    assert not ids & {one["id"] for one in settings["prompts"]["templates"]}
 
 
 def test_the_control_without_guidance_can_be_run(tmp_path):

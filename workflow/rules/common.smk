@@ -244,6 +244,16 @@ def counterfactual_run(wildcards, output):
 GENERATION_JOBS = generation_jobs()
 
 
+def dictionaries_made(wildcards, output):
+    """The folder of all dictionaries, of which a job makes those of one layer."""
+    return str(Path(output[0]).parents[1])
+
+
+def dictionaries_read(wildcards, input):
+    """The same folder, of which a job reads some."""
+    return str(Path(input[0]).parents[1])
+
+
 def needs(mb, minutes):
     """Time and memory of a job. Memory grows with each attempt, for the profiles that retry."""
     return {"mem_mb": lambda wildcards, attempt: int(mb * attempt), "runtime": minutes}
@@ -307,7 +317,7 @@ def estimated(wildcards):
 
 def figures_with_captions(wildcards):
     """All figures of the study's analyses: those of rules that `all` asks for."""
-    groups = ("capture", "label", "sound", "geometry", "text_or_history")
+    groups = ("capture", "label", "sound", "geometry", "text_or_history", "features")
     made = [output for group in groups for output in outputs_of(group)(wildcards)]
     return [output for output in made if str(output).endswith(".svg")]
 

@@ -27,6 +27,7 @@ def replay_samples(
     *,
     capture: Mapping[str, Any],
     samples: Sequence[str] | None = None,
+    twin: bool = False,
 ) -> None:
     """Read the clips of finished stacks again and write the states into stacks of their own.
 
@@ -37,6 +38,7 @@ def replay_samples(
     outputs : B stacks to write: the attributes of `stacks`, the tokens' likelihood, and the states.
     capture : ``layers`` (list or ``"all"``), ``sites``, ``branches``, ``dtype``.
     samples : [B] ids of the samples that the stacks must be of.
+    twin : `model` is not the one that composed the clips, but a control, which the outputs then name.
 
     Raises
     ------
@@ -55,7 +57,8 @@ def replay_samples(
                     f"{source.path} holds the sample {source.attrs['sample_id']!r}, not {sample!r}; "
                     f"{remake(source.path)}"
                 )
-            require_weights(source, model)
+            if not twin:
+                require_weights(source, model)
             if source.timeline != sources[0].timeline:
                 raise InputError(
                     f"{source.path} has another timeline than {stacks[0]}: clips that are replayed together "
@@ -73,6 +76,7 @@ def replay_samples(
         for i, source in enumerate(sources):
             attrs = {name: value for name, value in source.attrs.items() if not _is_layout(name)}
             attrs["source_sha256"] = source.attrs["content_sha256"]
+            attrs |= {"model": model.name, "model_identity": model.identity()}
             with StackWriter(outputs[i], attrs, source.codes, timeline, branches, capture["dtype"]) as stack:
                 write_states(stack, recording, i, sites)
                 stack.write_nll(nll[i].numpy(), DISTRIBUTIONS)

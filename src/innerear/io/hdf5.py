@@ -30,7 +30,19 @@ CONTENTS, CONTENT_HASH, HEADER_HASH = "contents", "content_sha256", "header_sha2
 OF_THE_FILE = ("schema", "schema_version", "written_as", CONTENT_HASH, HEADER_HASH)
 
 #: types of values
-TYPES = ("int8", "uint8", "int16", "int32", "int64", "float16", "float32", "float64", "bool", "text")
+TYPES = (
+    "int8",
+    "uint8",
+    "int16",
+    "uint16",
+    "int32",
+    "int64",
+    "float16",
+    "float32",
+    "float64",
+    "bool",
+    "text",
+)
 
 _BLOCKS = 16
 _DIGITS = 32  # of a block's hash: 128 bits

@@ -12,6 +12,9 @@ from typing import TextIO
 from innerear.errors import InputError
 from innerear.io.machine import cannot, machine_fault
 
+#: In the environment of jobs whose run shows its own progress: what they print goes to their logs alone.
+LOGS_ALONE = "INNEREAR_LOGS_ALONE"
+
 
 class _Log:
     """A log file; where it can no longer be written, this is said once and the job goes on."""
@@ -56,15 +59,16 @@ class _Log:
 
 
 class _Tee:
-    """A text stream that also writes to a log file."""
+    """A text stream that also writes to a log file, or to that alone."""
 
     def __init__(self, stream: TextIO, log: _Log) -> None:
         self.stream, self.log = stream, log
+        self.shown = LOGS_ALONE not in os.environ
 
     def write(self, text: str) -> int:
         """Write to both; return the number of characters."""
         self.log.write(text)
-        return self.stream.write(text)
+        return self.stream.write(text) if self.shown else len(text)
 
     def flush(self) -> None:
         """Flush both."""
@@ -78,6 +82,8 @@ class _Tee:
 @contextmanager
 def log_to(path: str | os.PathLike) -> Iterator[None]:
     """Copy what is printed, logged or raised to the file `path`, line by line.
+
+    Where the environment has `LOGS_ALONE`, only errors are also printed.
 
     An `InputError` ends the process with its message alone, which says what to do; so does a fault of the
     machine, such as a full disk. Any other exception keeps its traceback.
@@ -95,7 +101,8 @@ def log_to(path: str | os.PathLike) -> Iterator[None]:
         if said is None:
             log.write(traceback.format_exc())
             raise
-        print(f"error: {said}", file=sys.stderr)
+        log.write(f"error: {said}\n")
+        print(f"error: {said}", file=stderr)
         raise SystemExit(1) from None
     except BaseException:
         log.write(traceback.format_exc())

@@ -15,6 +15,7 @@ from innerear.study.architectures import (
 )
 from innerear.study.config import validated
 from innerear.study.estimate import Estimate, estimate, estimate_cells, refuse_what_cannot_run
+from innerear.study.features import Features, study_features
 from innerear.study.generation_settings import GenerationSettings
 from innerear.study.jobs import groups, jobs_text, prompts_of_a_job
 from innerear.study.names import check_names
@@ -49,6 +50,7 @@ class Study:
     captures: dict[str, dict]
     swaps: Swaps
     replayed_by: list[str]
+    features: Features
     estimate: Estimate
 
     @classmethod
@@ -114,7 +116,13 @@ class Study:
         refuse_what_cannot_run(
             size, architecture, clip["duration"], settings["gram"], settings["statistics"]["permutations"]
         )
-        return cls(settings, prompts, seeds, architecture, capture, captures, swaps, replayed_by, size)
+        complete = int(architecture.timeline(**clip).complete.sum())
+        features = study_features(
+            settings["features"], prompts, architecture, capture, n_seeds=n_seeds, n_tokens=complete
+        )
+        return cls(
+            settings, prompts, seeds, architecture, capture, captures, swaps, replayed_by, features, size
+        )
 
     @property
     def samples(self) -> list[Sample]:
@@ -182,6 +190,8 @@ class Study:
         if left_out:
             more = f"; and {len(left_out) - 2} more" if len(left_out) > 2 else ""
             lines.append(f"  not swapped {'; '.join(left_out[:2])}{more}")
+        if self.features.left_out:
+            lines.append(f"  no features {self.features.left_out}")
         return "\n".join([*lines, str(self.power)])
 
 

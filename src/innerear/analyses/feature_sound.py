@@ -1,0 +1,129 @@
+"""Which sparse features go with the sound: in all, and beyond what prompt and seed say of both."""
+
+import numpy as np
+import pandas as pd
+from scipy.stats import rankdata
+
+from innerear.statistics.design import Design
+from innerear.statistics.table import Maxima, blank, record, record_flip_null
+
+SOUND, SOUND_BEYOND = "largest rank correlation with sound", "the same, beyond prompt and seed"
+#: a feature must fire in so many prompts to be compared with the sound
+FEWEST_PROMPTS = 5
+_SHUFFLES = 40  # of the study's streams of random numbers
+
+
+def sound_rows(
+    mean: np.ndarray, rate: np.ndarray, acoustics: pd.DataFrame, design: Design, why_not: str = ""
+) -> tuple[pd.DataFrame, list[Maxima]]:
+    """Correlate ranks of features with ranks of acoustic measures, in all and beyond prompt and seed.
+
+    Parameters
+    ----------
+    mean, rate : [N, F] mean activation and firing rate of each clip in uncond. Features that fire in at
+        least `FEWEST_PROMPTS` prompts are compared.
+    acoustics : clip features of the sound: sample_id, feature, value.
+    why_not : why nothing is tested.
+
+    Returns
+    -------
+    Two rows per acoustic measure, of the feature that goes with it most:
+
+    - *largest rank correlation with sound*: labels are permuted;
+    - *beyond prompt and seed*: of what prompts, and seeds within templates, leave. Clips are permuted within
+      prompts. The second p flips the signs of whole templates' covariances, and intervals are a jackknife
+      over templates.
+
+    p is of the largest correlation over the features, and `p_corrected` max-T over the measures too.
+    """
+    wide = acoustics.pivot(index="sample_id", columns="feature", values="value")
+    wide = wide.reindex(design.samples["sample_id"]).dropna(axis=1)
+    wide = wide.loc[:, wide.nunique() > 1]
+    fires = (rate[design.rows].mean(axis=1) > 0).sum(axis=0) >= min(FEWEST_PROMPTS, design.n_prompts)
+    numbers = np.flatnonzero(fires & (mean.std(axis=0) > 0))
+    if not len(numbers) or wide.empty:
+        return pd.DataFrame(), []
+    x, y = rankdata(mean[:, numbers], axis=0), rankdata(wide.to_numpy(float), axis=0)
+    nothing = "" if len(design.seeds) > 1 else "one clip a prompt: nothing is left beyond the prompt"
+    tables, maxima = [], []
+    for statistic, residuals, orders, moved, reason in (
+        (SOUND, np.eye(len(x)) - 1 / len(x), design.permutations(), f"{design.label}s", ""),
+        (SOUND_BEYOND, _beyond(design), _within_prompts(design), "clips", nothing),
+    ):
+        reason = why_not or reason
+        correlations = _correlations(x, y, residuals)  # [F, A]
+        best = np.abs(correlations).argmax(axis=0)
+        signed = correlations[best, np.arange(y.shape[1])]
+        values = {"sound": wide.columns, "feature": numbers[best], "estimate": signed}
+        fixed = {"branch": "uncond", "kind": "features", "measure": "mean activation", "statistic": statistic}
+        table = blank(pd.DataFrame(values | fixed), design)
+        tables.append(table)
+        if reason:
+            table["null"] = f"none: {reason}"
+            continue
+        null = np.stack([np.abs(_correlations(x[order], y, residuals)).max(axis=0) for order in orders])
+        every, family = np.arange(len(table)), "features × acoustic measures of this layer"
+        common = {"family": family, "moved": moved, "standardise": False}
+        maxima += record(table, every, design, np.abs(signed), null, **common)
+        if statistic == SOUND_BEYOND:
+            table["null"] = "clips permuted within prompts"
+            maxima += _over_templates(table, residuals @ x, residuals @ y, best, design)
+    return pd.concat(tables, ignore_index=True), maxima
+
+
+def _over_templates(
+    table: pd.DataFrame, x: np.ndarray, y: np.ndarray, best: np.ndarray, design: Design
+) -> list[Maxima]:
+    """Write what single templates say of residuals x [N, F] and y [N, A]: intervals, k, and p of flips.
+
+    Prompts and seeds within templates were taken out, so that a template's residuals are its own.
+    """
+    if not design.n_templates:
+        table["interval"] = "none: no templates"
+        return []
+    of_template = [design.block_of[design.prompt_of] == one for one in range(design.n_templates)]
+    products = np.stack([x[one].T @ y[one] for one in of_template])  # [T, F, A]
+    squares = [np.stack([(part[one] ** 2).sum(axis=0) for one in of_template]) for part in (x, y)]
+    size = np.sqrt(np.outer(*(part.sum(axis=0) for part in squares)))  # [F, A]
+    parts = np.divide(products, size, out=np.zeros_like(products), where=size > 1e-9)
+    rows = np.arange(y.shape[1])
+    chosen = parts[:, best, rows]  # [T, A]
+    table["k"] = (chosen * (chosen.sum(axis=0) - chosen) > 0).sum(axis=0)
+    n = design.n_templates
+    if n > 2:
+        left = [part.sum(axis=0) - part for part in squares]  # [T, F], [T, A]
+        without = products.sum(axis=0)[best, rows] - products[:, best, rows]
+        less = without / np.sqrt(np.maximum(left[0][:, best] * left[1], 1e-18))
+        error = np.sqrt((n - 1) / n * ((less - less.mean(axis=0)) ** 2).sum(axis=0))
+        table["ci_lo"], table["ci_hi"] = table["estimate"] - 1.96 * error, table["estimate"] + 1.96 * error
+        table["interval"] = f"95% by a jackknife over {n} templates"
+    flips = design.flips().astype(float)
+    flat = parts.reshape(n, -1)
+    flipped = np.stack([np.abs(one @ flat).reshape(parts.shape[1:]).max(axis=0) for one in flips])
+    return record_flip_null(table, rows, design, flipped, standardise=False)
+
+
+def _correlations(x: np.ndarray, y: np.ndarray, remove: np.ndarray) -> np.ndarray:
+    """Return correlations [F, A] of what a projector [N, N] leaves of x [N, F] and y [N, A]; else 0."""
+    left, right = remove @ x, remove @ y
+    sizes = np.outer(np.linalg.norm(left, axis=0), np.linalg.norm(right, axis=0))
+    return np.divide(left.T @ right, sizes, out=np.zeros_like(sizes), where=sizes > 1e-9)
+
+
+def _beyond(design: Design) -> np.ndarray:
+    """Return the projector [N, N] that takes out prompts, and seeds within templates."""
+    prompts = np.equal.outer(design.prompt_of, np.arange(design.n_prompts))
+    group = design.block_of[design.prompt_of] * len(design.seeds) + design.seed_of
+    both = np.hstack([prompts, np.equal.outer(group, np.unique(group))]).astype(float)
+    vectors, sizes, _ = np.linalg.svd(both, full_matrices=False)
+    basis = vectors[:, sizes > 1e-9 * sizes[0]]
+    return np.eye(design.n_samples) - basis @ basis.T
+
+
+def _within_prompts(design: Design) -> np.ndarray:
+    """Draw permutations [m, N] of the clips of each prompt by itself."""
+    rng = np.random.default_rng(design.stream(_SHUFFLES))
+    order = np.empty((design.n_permutations, design.n_samples), np.intp)
+    for clips in design.rows:
+        order[:, clips] = rng.permuted(np.tile(clips, (len(order), 1)), axis=1)
+    return order

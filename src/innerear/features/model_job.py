@@ -1,0 +1,114 @@
+"""What needs the model itself: the cost of splices on held-out clips, and the positive control."""
+
+from collections.abc import Sequence
+from os import PathLike
+
+import numpy as np
+import pandas as pd
+import torch
+
+from innerear.errors import InputError
+from innerear.features.known import code_embeddings, recovered_atoms, summed_embeddings
+from innerear.features.layer_job import DELTA, UNCOND, load_layer, trained_on
+from innerear.features.measures import Components, fvu, write_with
+from innerear.features.splice import cost_rows, edits, splice_costs, unigram_nats
+from innerear.features.tokens import layer_tokens
+from innerear.features.training import train
+from innerear.models.base import MusicModel
+from innerear.stacks.stack import Stack
+from innerear.study.features import FEWEST
+from innerear.timeline import Timeline
+
+# Clips that are replayed with each edit: enough for a mean, few enough for a minute.
+_CLIPS = 24
+_AT_ONCE = 12
+
+
+def splice_table(
+    model: MusicModel,
+    samples: pd.DataFrame,
+    *,
+    folder: str | PathLike,
+    layers: Sequence[int],
+    site: str,
+    guidance: float | None,
+) -> pd.DataFrame:
+    """Replay held-out clips with each edit in each layer; rows of `cost_rows`.
+
+    One clip of each prompt that dictionaries were not trained on, at most `_CLIPS`, spread over them; all
+    prompts where nothing is held out.
+    """
+    dictionaries = {layer: load_layer(folder, layer) for layer in layers}
+    training = set().union(*map(trained_on, dictionaries.values()))
+    seen = np.isin(samples["prompt_id"].tolist(), list(training))
+    held = samples.iloc[np.flatnonzero(~seen if not seen.all() else seen)]
+    chosen = held[~held["prompt_id"].duplicated()]
+    chosen = chosen.iloc[np.unique(np.linspace(0, len(chosen) - 1, min(_CLIPS, len(chosen))).astype(int))]
+    codes, timeline = _codes(chosen["stack"].tolist())
+    others = samples.iloc[np.flatnonzero(seen)] if seen.any() else samples
+    by_layer = {}
+    for layer, found in dictionaries.items():
+        base = found[UNCOND][0]
+        base.require_unseen([] if seen.all() else chosen["prompt_id"])
+        tokens = layer_tokens(others["stack"].tolist(), layer, UNCOND, site=site)
+        components = Components(tokens, min(base.k, tokens.shape[-1]))
+        of_layer = edits(base, found.get(DELTA, found[UNCOND])[0], components)
+        if DELTA not in found:
+            del of_layer["base + delta"]
+        by_layer[layer] = of_layer
+    unigram = unigram_nats(codes.numpy(), _codes(others["stack"].tolist())[0].numpy(), model.card)
+    parts = []
+    for start in range(0, len(chosen), _AT_ONCE):
+        some = slice(start, start + _AT_ONCE)
+        texts = chosen["text"].tolist()[some]
+        options = {"guidance": guidance or 1.0, "site": site}
+        parts.append(splice_costs(model, codes[some], texts, timeline, by_layer, **options))
+    costs = {key: np.concatenate([part[key] for part in parts]) for key in parts[0]}
+    return pd.DataFrame(cost_rows(costs, unigram)).assign(model=model.name, unigram=unigram)
+
+
+def known_rows(
+    model: MusicModel, samples: pd.DataFrame, *, k: int = 4, steps: int = 800, n_latents: int = 1024
+) -> pd.DataFrame:
+    """Train on sums of code embeddings, and return the share of each codebook's that are found again.
+
+    Rows of ``codebook``, ``found``, ``chance`` (by the untrained decoder's random directions) and ``fvu``;
+    none where there are too few tokens for as many latents.
+    """
+    codes, timeline = _codes(samples["stack"].tolist())
+    embeddings = code_embeddings(model)
+    tokens, read = summed_embeddings(codes.numpy(), embeddings, timeline)
+    flat = tokens.reshape(-1, tokens.shape[-1])
+    n_latents = min(n_latents, len(flat) // FEWEST)
+    columns = ["codebook", "found", "chance", "fvu", "n_latents", "n_tokens", "model"]
+    if n_latents <= k:
+        return pd.DataFrame(columns=columns)
+    trained = train(flat, n_latents, k, steps=steps)
+    found = recovered_atoms(trained.decoder, embeddings, read)
+    noise = torch.randn(trained.decoder.shape, generator=torch.Generator().manual_seed(1))
+    by_chance = recovered_atoms(noise, embeddings, read)
+    return pd.DataFrame(
+        {
+            "codebook": np.arange(len(found)),
+            "found": found,
+            "chance": by_chance,
+            "fvu": fvu(flat, write_with(trained.reconstruct, flat)),
+            "n_latents": n_latents,
+            "n_tokens": len(flat),
+            "model": model.name,
+        }
+    )
+
+
+def _codes(stacks: Sequence[str]) -> tuple[torch.Tensor, Timeline]:
+    """Return the tokens int64 [N, K, T] of clips on one timeline."""
+    codes, timeline = [], None
+    for path in stacks:
+        with Stack(path) as stack:
+            timeline = timeline or stack.timeline
+            if stack.timeline != timeline:
+                raise InputError(f"{path} has another timeline than {stacks[0]}: clips must be of one length")
+            codes.append(torch.from_numpy(stack.codes).long())
+    if timeline is None:
+        raise InputError("no clips to replay")
+    return torch.stack(codes), timeline

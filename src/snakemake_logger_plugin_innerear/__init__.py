@@ -1,0 +1,109 @@
+"""What a run shows with `snakemake --logger innerear`: jobs done of all, what runs, and the time left.
+
+Snakemake finds the module by its name. Its own lines of every job go to its log file alone, which it names at
+the end; errors and warnings are shown whole.
+"""
+
+import os
+import sys
+import time
+from logging import WARNING, LogRecord
+from typing import Any
+
+from snakemake_interface_logger_plugins.base import LogHandlerBase
+from snakemake_interface_logger_plugins.common import LogEvent
+from tqdm import tqdm
+
+from innerear.io.log import LOGS_ALONE
+
+#: seconds between two lines where there is no terminal
+EVERY = 20
+_SHOWN = ("Complete log", "Nothing to be done", "Exiting because", "Restored previous")
+_FAILURES = (LogEvent.ERROR, LogEvent.JOB_ERROR, LogEvent.GROUP_ERROR)
+_CHANGES = (LogEvent.JOB_INFO, LogEvent.JOB_STARTED, LogEvent.JOB_FINISHED, LogEvent.PROGRESS)
+
+_BAR = "{n_fmt} of {total_fmt} jobs |{bar}| {elapsed}, about {remaining} left{postfix}"
+
+
+class LogHandler(LogHandlerBase):
+    """A bar on a terminal, a line now and then elsewhere, both on standard error."""
+
+    @property
+    def writes_to_stream(self) -> bool:
+        """In place of Snakemake's own lines."""
+        return True
+
+    @property
+    def writes_to_file(self) -> bool:
+        """Snakemake writes its log file itself."""
+        return False
+
+    @property
+    def has_filter(self) -> bool:
+        """Snakemake's own is used."""
+        return False
+
+    @property
+    def has_formatter(self) -> bool:
+        """Snakemake's own is used."""
+        return False
+
+    @property
+    def needs_rulegraph(self) -> bool:
+        """No graph is shown."""
+        return False
+
+    def __post_init__(self) -> None:
+        self._rules: dict[int, str] = {}  # by number of the job
+        self._running: list[int] = []
+        self._bar: Any = None
+        self._done, self._total = 0, 0
+        self._start = self._said = time.monotonic()
+        os.environ[LOGS_ALONE] = "1"
+
+    def emit(self, record: LogRecord) -> None:
+        """Show a record, or what it changes."""
+        event = getattr(record, "event", None)
+        values = record.__dict__
+        if event == LogEvent.RUN_INFO:
+            self._total = int(values["stats"].get("total", 0))
+        elif event == LogEvent.JOB_INFO:
+            self._rules[values["jobid"]] = values["rule_name"]
+        elif event == LogEvent.JOB_STARTED:
+            self._running += values["jobs"]
+        elif event == LogEvent.JOB_FINISHED:
+            self._running = [job for job in self._running if job != values["job_id"]]
+        elif event == LogEvent.PROGRESS:
+            self._done = values["done"]
+        elif event in _FAILURES or record.levelno >= WARNING or str(record.msg).startswith(_SHOWN):
+            self._print(self.format(record))
+        if event in _CHANGES:
+            self._show()
+
+    def close(self) -> None:
+        """Leave the terminal as it was."""
+        if self._bar is not None:
+            self._bar.close()
+        super().close()
+
+    def _print(self, text: str) -> None:
+        if text and self._bar is not None:
+            self._bar.clear()
+        if text:
+            print(text, file=sys.stderr, flush=True)
+
+    def _show(self) -> None:
+        """Show how far the run is."""
+        running = ", ".join(dict.fromkeys(self._rules.get(job, "") for job in self._running))
+        if sys.stderr.isatty():
+            if self._bar is None:
+                self._bar = tqdm(total=self._total, unit="job", dynamic_ncols=True, bar_format=_BAR)
+            self._bar.total = self._total
+            self._bar.set_postfix_str(running, refresh=False)
+            self._bar.update(self._done - self._bar.n)
+            self._bar.refresh()
+        elif time.monotonic() - self._said > EVERY or self._done == self._total:
+            self._said = time.monotonic()
+            minutes, seconds = divmod(round(self._said - self._start), 60)
+            now = f"; running: {running}" if running else ""
+            self._print(f"{self._done} of {self._total} jobs done after {minutes}:{seconds:02}{now}")

@@ -1,0 +1,140 @@
+"""Dictionaries are written and read bit for bit, in sae-lens' format."""
+
+import json
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from innerear.errors import InputError
+from innerear.features import files
+from innerear.features.dictionary import Dictionary, unit_rows
+
+
+def drawn(threshold=None, k=3):
+    torch.manual_seed(0)
+    decoder = unit_rows(torch.randn(10, 6))
+    return Dictionary(
+        torch.randn(6, 10), torch.randn(10), decoder, torch.randn(6), k, threshold, {"study": "ä"}
+    )
+
+
+@pytest.mark.parametrize("threshold", [None, torch.full((10,), 0.3)])
+def test_what_is_read_is_what_was_written(tmp_path, threshold):
+    one = drawn(threshold)
+    files.save(one, tmp_path / "d")
+    again = files.load(tmp_path / "d")
+    for part in ("encoder", "encoder_bias", "decoder", "bias"):
+        assert torch.equal(getattr(one, part), getattr(again, part))
+    assert (again.k, again.metadata["study"]) == (3, "ä")
+    states = torch.randn(50, 6)
+    assert torch.equal(one.reconstruct(states), again.reconstruct(states))
+
+
+def recipe(folder, states):
+    """What sae-lens documents for `topk` and `jumprelu`, written out."""
+    cfg, w = json.loads((folder / "cfg.json").read_text()), load_file(folder / "sae_weights.safetensors")
+    assert cfg["apply_b_dec_to_input"] and cfg["normalize_activations"] == "none"
+    latents = (states - w["b_dec"]) @ w["W_enc"] + w["b_enc"]
+    if cfg["architecture"] == "topk":
+        values, which = latents.topk(cfg["k"])
+        latents = torch.zeros_like(latents).scatter(1, which, values.relu())
+    else:
+        latents = latents.relu() * (latents > w["threshold"])
+    return latents @ w["W_dec"] + w["b_dec"]
+
+
+@pytest.mark.parametrize("threshold", [None, torch.full((10,), 0.3)])
+def test_the_documented_recipe_gives_our_reconstruction(tmp_path, threshold):
+    one, states = drawn(threshold, k=9 if threshold is not None else 3), torch.randn(50, 6)
+    files.save(one, tmp_path / "d")
+    torch.testing.assert_close(recipe(tmp_path / "d", states), one.reconstruct(states))
+
+
+def test_sae_lens_opens_it(tmp_path):
+    sae_lens = pytest.importorskip("sae_lens")
+    one, states = drawn(), torch.randn(50, 6)
+    files.save(one, tmp_path / "d")
+    torch.testing.assert_close(
+        sae_lens.SAE.load_from_disk(str(tmp_path / "d"))(states), one.reconstruct(states)
+    )
+
+
+def published(folder, change, n_latents=10):
+    """A folder as others publish it, with a decoder of any length."""
+    torch.manual_seed(1)
+    arrays = {
+        "W_enc": torch.randn(6, n_latents),
+        "b_enc": torch.randn(n_latents),
+        "W_dec": 3 * torch.randn(n_latents, 6),
+        "b_dec": torch.randn(6),
+    }
+    cfg = {"architecture": "topk", "k": 3, "d_in": 6, "d_sae": n_latents, "normalize_activations": "none"}
+    folder.mkdir()
+    save_file(arrays, folder / "sae_weights.safetensors")
+    (folder / "cfg.json").write_text(json.dumps(cfg | change))
+    return arrays
+
+
+def test_published_variants_mean_the_same_here(tmp_path):
+    states = torch.randn(50, 6)
+    a = published(tmp_path / "a", {"rescale_acts_by_decoder_norm": True, "apply_b_dec_to_input": False})
+    norms = a["W_dec"].norm(dim=1)
+    latents = (states @ a["W_enc"] + a["b_enc"]) * norms
+    values, which = latents.topk(3)
+    kept = torch.zeros_like(latents).scatter(1, which, values.relu())
+    expected = (kept / norms) @ a["W_dec"] + a["b_dec"]
+    torch.testing.assert_close(files.load(tmp_path / "a").reconstruct(states), expected, atol=1e-4, rtol=1e-4)
+
+
+def test_a_standard_dictionary_keeps_all_that_fires(tmp_path):
+    states, a = torch.randn(50, 6), published(tmp_path / "a", {"architecture": "standard", "k": None})
+    latents = ((states - a["b_dec"]) @ a["W_enc"] + a["b_enc"]).relu()
+    found = files.load(tmp_path / "a")
+    assert found.k == 9
+    few = (latents > 0).sum(dim=1) <= 9
+    torch.testing.assert_close(found.reconstruct(states)[few], (latents @ a["W_dec"] + a["b_dec"])[few])
+
+
+@pytest.mark.parametrize(
+    "change, message",
+    [
+        ({"architecture": "gated"}, "architecture 'gated'"),
+        ({"normalize_activations": "layer_norm"}, "normalize_activations 'layer_norm'"),
+        ({"architecture": "jumprelu"}, "has no threshold"),
+        ({"k": 11}, "k is 11"),
+        ({"k": None}, "k is None"),
+    ],
+)
+def test_what_cannot_be_read_is_named(tmp_path, change, message):
+    published(tmp_path / "a", change)
+    with pytest.raises(InputError, match=message):
+        files.load(tmp_path / "a")
+
+
+def test_broken_folders_are_named(tmp_path):
+    with pytest.raises(InputError, match="is no dictionary"):
+        files.load(tmp_path / "none")
+    published(tmp_path / "a", {})
+    weights = tmp_path / "a" / "sae_weights.safetensors"
+    weights.write_bytes(weights.read_bytes()[:100])
+    with pytest.raises(InputError, match="truncated or no safetensors"):
+        files.load(tmp_path / "a")
+
+
+def test_a_failed_writer_leaves_no_folder(tmp_path, monkeypatch):
+    def killed(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(files, "save_file", killed)
+    with pytest.raises(KeyboardInterrupt):
+        files.save(drawn(), tmp_path / "d")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_training_prompts_are_not_scored():
+    one = Dictionary(*drawn().__dict__.values())
+    object.__setattr__(one, "metadata", {"training_prompts": ["piano-sad", "piano-happy"]})
+    one.require_unseen(["band-sad"])
+    with pytest.raises(InputError, match="was trained on piano-sad"):
+        one.require_unseen(["band-sad", "piano-sad"])

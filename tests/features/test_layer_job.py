@@ -1,0 +1,121 @@
+"""One layer of a study: dictionaries beside controls, measured and encoded on held-out clips."""
+
+import numpy as np
+import pytest
+import torch
+from fake_tokens import atoms, superposed, write_stack
+
+from innerear.errors import InputError
+from innerear.features.encoding import Activations
+from innerear.features.files import load, save
+from innerear.features.layer_job import (
+    DELTA,
+    GAUSSIAN,
+    RANDOM_INIT,
+    UNCOND,
+    Clips,
+    clip_means,
+    encode_clips,
+    load_layer,
+    measure_layer,
+    save_layer,
+    train_layer,
+)
+
+SETTINGS = {"n_latents": 32, "k": 3, "kind": "topk", "steps": 100, "batch": 256, "lr": 1e-2}
+N, STEPS, D = 8, 106, 16
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory):
+    """Clips of 4 prompts, of which two are trained on, with their trained dictionaries."""
+    folder = tmp_path_factory.mktemp("study")
+    known = atoms(D, 24)
+    paths, twins = [], []
+    for i in range(N):
+        uncond = superposed(known, STEPS, seed=i)
+        states = np.stack([uncond + 0.3 * superposed(known, STEPS, 1, seed=100 + i), uncond])
+        paths.append(str(write_stack(folder / f"{i}.h5", states)))
+        noise = np.random.default_rng(i).normal(size=states.shape)
+        twins.append(str(write_stack(folder / f"twin-{i}.h5", noise)))
+    prompts = [f"t{i // 4}-{i % 2}" for i in range(N)]
+    clips = Clips(paths, [None] * N, prompts, twins, ["t0-0", "t0-1"], metadata={"study": "s"})
+    dictionaries = train_layer(clips, 0, SETTINGS, n_seeds=2)
+    save_layer(dictionaries, folder / "dictionaries", clips, 0, steps=100)
+    return clips, dictionaries, folder / "dictionaries"
+
+
+def test_all_dictionaries_are_there_and_say_where_they_come_from(study):
+    _, dictionaries, folder = study
+    assert {of: len(seeds) for of, seeds in dictionaries.items()} == {
+        UNCOND: 2,
+        DELTA: 1,
+        GAUSSIAN: 1,
+        RANDOM_INIT: 2,
+    }
+    found = load_layer(folder, 0)
+    one = found[UNCOND][1]
+    assert torch.equal(one.decoder, dictionaries[UNCOND][1].decoder)
+    assert one.metadata["training_prompts"] == ["t0-0", "t0-1"]
+    assert (one.metadata["seed"], one.metadata["branch"], one.metadata["study"]) == (1, UNCOND, "s")
+    with pytest.raises(InputError, match="was trained on t0-1"):
+        one.require_unseen(["t1-0", "t0-1"])
+    with pytest.raises(InputError, match="has no uncond/layer_07"):
+        load_layer(folder, 7)
+
+
+def test_measures_are_of_held_out_clips_and_rank_as_they_must(study):
+    clips, dictionaries, _ = study
+    table = measure_layer(clips, 0, dictionaries, SETTINGS)
+    held = table[table["clips"] == "held-out clips"].set_index(["of", "written_by", "measure"])["estimate"]
+    trained = held[UNCOND, "dictionary", "FVU"]
+    assert trained < held[UNCOND, "frozen decoder", "FVU"]
+    assert trained < held[UNCOND, "components", "FVU"]
+    assert trained < held[RANDOM_INIT, "dictionary", "FVU"]
+    assert held[UNCOND, "dictionary", "L0"] == pytest.approx(3, abs=0.2)
+    assert held[UNCOND, "dictionary", "agreement"] > 1.5 * held[UNCOND, "dictionary", "agreement by chance"]
+    assert held[UNCOND, "dictionary", "agreement by chance"] < held[UNCOND, "dictionary", "agreement"]
+    assert held[DELTA, "dictionary of uncond", "FVU"] > held[DELTA, "dictionary", "FVU"]
+
+
+def test_without_held_out_clips_the_table_says_so(study):
+    clips, dictionaries, _ = study
+    every = Clips(clips.stacks, clips.contents, clips.prompts, clips.twins, list(set(clips.prompts)))
+    assert set(measure_layer(every, 0, dictionaries, SETTINGS)["clips"]) == {"training clips"}
+
+
+def test_clips_are_reduced_to_means_and_rates(study, tmp_path):
+    clips, _, folder = study
+    ids = [f"s{i}" for i in range(N)]
+    target = tmp_path / "layer_00.h5"
+    arrays, coords = encode_clips(clips, 0, load_layer(folder, 0), ids, target, {"layer": 0})
+    assert arrays["training"][1].tolist() == [True] * 4 + [False] * 4
+    assert coords["sample"].tolist() == ids
+    with Activations(target) as file:
+        assert file.branches() == ["cond", "uncond", "delta"]
+        whole = file.dense("uncond", 5)
+    np.testing.assert_allclose(arrays["mean_uncond"][1][5], whole.mean(axis=0), rtol=1e-5)
+    np.testing.assert_allclose(arrays["rate_uncond"][1][5], (whole > 0).mean(axis=0), rtol=1e-5)
+    assert arrays["mean_random_init"][1].shape == (N, 32)
+
+
+def test_a_clip_in_which_nothing_fires_has_means_of_zero():
+    means, rates = clip_means(np.zeros((1, 5, 2), np.uint16), np.zeros((1, 5, 2), np.float16), 4)
+    assert not means.any() and not rates.any()
+
+
+def test_published_dictionaries_encode_a_study(study, tmp_path):
+    clips, dictionaries, _ = study
+    save(dictionaries[UNCOND][0], tmp_path / "theirs" / "uncond" / "layer_00" / "seed-0", {"by": "others"})
+    found = load_layer(tmp_path / "theirs", 0)
+    assert list(found) == [UNCOND]
+    arrays, _ = encode_clips(clips, 0, found, [str(i) for i in range(N)], tmp_path / "a.h5", {})
+    assert not arrays["training"][1].any() and not arrays["stable"][1].any()
+    save_layer(found, tmp_path / "ours", clips, 0, steps=1)
+    assert load(tmp_path / "ours/uncond/layer_00/seed-0").metadata["by"] == "others"
+
+
+def test_too_few_tokens_name_the_layer(study):
+    clips, *_ = study
+    with pytest.raises(InputError, match=r"layer 0, uncond: features\.n_latents: 500 latents want"):
+        train_layer(clips, 0, SETTINGS | {"n_latents": 500}, n_seeds=1)

@@ -1,0 +1,101 @@
+"""Dictionaries find what was planted, nothing in noise, and refuse what cannot be learned from."""
+
+import logging
+
+import numpy as np
+import pytest
+import torch
+from fake_tokens import atoms, superposed
+
+from innerear.errors import InputError
+from innerear.features.measures import agreement
+from innerear.features.training import train
+
+SETTINGS = {"steps": 1500, "batch": 1024, "lr": 1.5e-2}
+
+
+def test_planted_atoms_are_found_by_two_seeds():
+    known = atoms()
+    tokens = superposed(known, 30_000)
+    found = [train(tokens, 64, 3, seed=seed, **SETTINGS) for seed in (0, 1)]
+    for one in found:
+        assert ((one.decoder.numpy() @ known.T).max(axis=0) > 0.9).mean() >= 0.95
+    assert agreement(found[0].decoder, found[1].decoder) >= 0.8
+
+
+def test_batchtopk_keeps_k_on_average():
+    tokens = superposed(atoms(), 10_000)
+    found = train(tokens, 64, 3, kind="batchtopk", steps=400, batch=1024, lr=1.5e-2)
+    values = found.encode(torch.from_numpy(tokens))[1]
+    assert (values > 0).sum(dim=1).float().mean().item() == pytest.approx(3, abs=0.7)
+    assert len(set((values > 0).sum(dim=1).tolist())) > 1
+
+
+def test_in_gaussian_noise_two_seeds_find_different_directions():
+    tokens = np.random.default_rng(0).normal(size=(10_000, 32)).astype(np.float32)
+    one, other = (train(tokens, 64, 3, seed=seed, steps=200, batch=1024) for seed in (0, 1))
+    assert agreement(one.decoder, other.decoder) <= 0.02
+
+
+@pytest.mark.parametrize("kind", ["topk", "batchtopk"])
+def test_the_same_seed_gives_the_same_bits(kind):
+    tokens = superposed(atoms(), 2000)
+    one, again = (train(tokens, 64, 3, kind=kind, steps=20, seed=5) for _ in range(2))
+    for part in ("encoder", "encoder_bias", "decoder", "bias"):
+        assert torch.equal(getattr(one, part), getattr(again, part))
+    assert not torch.equal(one.decoder, train(tokens, 64, 3, kind=kind, steps=20, seed=6).decoder)
+
+
+def test_scale_and_offset_of_the_tokens_change_nothing_else():
+    tokens = superposed(atoms(), 4000).astype(np.float64)
+    moved = 7 * tokens + 100
+    one, other = (train(x.astype(np.float32), 64, 3, steps=30) for x in (tokens, moved))
+    torch.testing.assert_close(one.decoder, other.decoder, atol=2e-2, rtol=0)
+    written = other.reconstruct(torch.from_numpy(moved.astype(np.float32))).numpy()
+    expected = 7 * one.reconstruct(torch.from_numpy(tokens.astype(np.float32))).numpy() + 100
+    assert np.abs(written - expected).mean() < 0.05 * moved.std()
+
+
+def test_a_frozen_decoder_does_not_move():
+    tokens = superposed(atoms(), 2000)
+    first, last = (train(tokens, 64, 3, steps=n, freeze_decoder=True) for n in (1, 50))
+    assert torch.equal(first.decoder, last.decoder)
+    assert not torch.equal(first.encoder, last.encoder)
+
+
+def test_decoder_directions_have_length_one():
+    found = train(superposed(atoms(), 2000), 64, 3, steps=20)
+    torch.testing.assert_close(found.decoder.norm(dim=1), torch.ones(64))
+
+
+@pytest.mark.parametrize(
+    "change, message",
+    [
+        ({"k": 64}, "features.k: 64 of 64"),
+        ({"k": 0}, "features.k: 0"),
+        ({"n_latents": 500}, "2500 tokens"),
+        ({"kind": "gated"}, "features.kind: 'gated'"),
+    ],
+)
+def test_settings_that_cannot_be(change, message):
+    settings = {"n_latents": 64, "k": 3} | change
+    with pytest.raises(InputError, match=message):
+        train(superposed(atoms(), 1000), steps=1, **settings)
+
+
+def test_few_tokens_are_warned_about(caplog):
+    with caplog.at_level(logging.WARNING):
+        train(superposed(atoms(), 1000), 64, 3, steps=1)
+    assert "1920 tokens would do" in caplog.text
+
+
+@pytest.mark.parametrize("value, message", [(np.nan, "NaN"), (3.0, "do not vary")])
+def test_broken_and_constant_layers_are_refused(value, message):
+    with pytest.raises(InputError, match=message):
+        train(np.full((1000, 8), value, np.float32), 16, 2, steps=1)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+def test_training_runs_on_a_gpu():
+    tokens = torch.from_numpy(superposed(atoms(), 4000)).cuda()
+    assert train(tokens, 64, 3, steps=20).decoder.is_cuda

@@ -1,0 +1,64 @@
+"""The figures of features: a line where there are rows, none where a control was not asked for."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from innerear.analyses.feature_probes import ACCURACY, KS
+from innerear.analyses.features import BEYOND_CHANCE, DIMENSIONS, FEATURES, TWIN
+from innerear.figures.features import draw
+
+LAYERS = (0, 3)
+
+
+def tables(kinds):
+    share = {"statistic": BEYOND_CHANCE, "branch": "uncond", "ci_lo": 0.1, "ci_hi": 0.5}
+    rows = [share | {"kind": kind, "layer": n, "estimate": 0.3} for kind in kinds for n in LAYERS]
+    probe = {"statistic": ACCURACY, "branch": "uncond", "ci_lo": np.nan, "ci_hi": np.nan}
+    rows += [
+        probe | {"kind": kind, "layer": n, "k_features": k, "estimate": 0.4, "p_corrected": 0.01 * k}
+        for kind in kinds
+        for n in LAYERS
+        for k in KS
+    ]
+    of = {FEATURES: "uncond", TWIN: "random_init"}
+    measures = [
+        {"of": of[kind], "written_by": "dictionary", "measure": name, "estimate": 0.3, "layer": n}
+        for kind in kinds
+        if kind in of
+        for name in ("FVU within steps", "agreement")
+        for n in LAYERS
+    ]
+    costs = [
+        {"edit": edit, "distribution": "guided", "layer": n, "cost": 2.0}
+        for edit in ("both",)
+        for n in LAYERS
+    ]
+    known = pd.DataFrame({"found": [1.0, 0.5]})
+    return (
+        pd.DataFrame(rows),
+        pd.DataFrame(measures).assign(clips="held-out clips"),
+        pd.DataFrame(costs),
+        known,
+    )
+
+
+def labels(panel):
+    return {line.get_label() for line in panel.lines if not line.get_label().startswith("_")}
+
+
+@pytest.mark.parametrize("kinds", [(FEATURES, DIMENSIONS, TWIN), (FEATURES, DIMENSIONS)])
+def test_lines_stand_for_what_was_measured(kinds):
+    made = draw(*tables(kinds), model="nano", contrast="emotion")
+    fit, seeds, cost = made["dictionaries"].axes
+    twin = TWIN in kinds
+    assert labels(fit) == {"dictionary", *["random weights"] * twin}
+    assert labels(seeds) == {"uncond", *["random_init"] * twin}
+    assert labels(cost) == {"both"}
+    assert "1.00, 0.50" in made["dictionaries"]._suptitle.get_text()
+    _, *probes = made["features"].axes
+    assert [panel.get_title() for panel in probes] == ["layer 0", "layer 3"]
+    assert labels(probes[0]) == set(kinds)
+    # Filled where p is small enough: k of 1, 2 and 5.
+    filled = [len(dots.get_offsets()) for dots in probes[0].collections]
+    assert [n for n in filled if n] == [3] * len(kinds)

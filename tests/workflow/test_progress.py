@@ -1,0 +1,28 @@
+"""What a run shows: its estimate, jobs done of all, failures whole, and where its full log is."""
+
+import re
+
+
+def test_a_run_without_a_terminal_says_how_far_it_is_and_little_else(fresh):
+    done = fresh.snakemake("--cores", "2", "--logger", "innerear", "--until", "index")
+    said = (done.stdout + done.stderr).splitlines()
+    assert done.returncode == 0
+    assert said[0].startswith("Study ")
+    assert len(said) < 40
+    assert any(re.match(r"2 of 2 jobs done after \d+:\d\d", line) for line in said)
+    (log,) = (line.partition(": ")[2] for line in said if line.startswith("Complete log"))
+    assert "Finished jobid" in (fresh.folder / log).read_text()
+    jobs = next((fresh.results / "logs/generate").glob("*.log")).read_text()
+    assert "step" in jobs
+    assert not any("step/s" in line for line in said)
+
+
+def test_what_fails_is_said_whole(fresh):
+    fresh.snakemake("--cores", "1", "--until", "all_samples", "--quiet", "all")
+    stack = next(fresh.results.glob("stacks/*/seed-0.h5"))
+    stack.write_bytes(stack.read_bytes()[:1000])
+    done = fresh.snakemake("--cores", "1", "--logger", "innerear", "--force", "results/tiny/samples.tsv")
+    said = done.stdout + done.stderr
+    assert done.returncode != 0
+    assert f"error: {stack.relative_to(fresh.folder)}" in said
+    assert "Error in rule index" in said

@@ -1,0 +1,188 @@
+"""Sparse features: dictionaries of some layers, what they cost, and which features go with label and sound.
+
+The rules stand only in studies that ask for them (`features.enabled`).
+"""
+
+FEATURE_LAYERS = [f"{layer:02d}" for layer in STUDY.features.layers]
+TWIN = config["features"]["twin"] and not STUDY.features.given and not LOADING["random_init"]
+# float32 states of a layer, which training keeps up to memory_gb.
+LAYER_GB = min(config["features"]["memory_gb"], 2 * SIZE.n_samples * SIZE.stack_bytes / SIZE.n_layers / 2**30)
+# What dictionaries are trained on; of finished ones, what is there.
+TRAINED_ON = STUDY.features.given_of or ["uncond", "delta", "gaussian", *["random_init"] * TWIN]
+
+
+if TWIN:
+
+    rule twin:
+        """Replay all clips with random weights: what a model finds that has learned nothing."""
+        input:
+            checkpoint=CHECKPOINT_FILES,
+            samples=rules.gate.output.samples,
+        output:
+            directory("<results>/features/twin"),
+        conda:
+            "../../envs/generate.yaml"
+        resources:
+            **needs(mb=MODEL_MB, minutes=60),
+            gpu=1,
+        params:
+            model=LOADING | {"random_init": True},
+            capture={**STUDY.capture, "layers": STUDY.features.layers, "sites": [SITE]},
+            batch_size=16,
+        script:
+            "../../scripts/twin.py"
+
+
+rule dictionaries:
+    """Train the dictionaries of one layer: of uncond and delta, of noise, and of the model with random weights."""
+    input:
+        **({"twin": rules.twin.output[0]} if TWIN else {}),
+        samples=rules.gate.output.samples,
+    output:
+        directory(collect("<results>/features/dictionaries/{of}/layer_{{layer}}", of=TRAINED_ON)),
+        measures="<results>/features/measures/layer_{layer}.tsv",
+    conda:
+        "../../envs/generate.yaml"
+    resources:
+        **needs(mb=2500 + 2000 * LAYER_GB, minutes=240),
+        gpu=1,
+    params:
+        study=config["study"],
+        site=SITE,
+        training=STUDY.features.training,
+        settings=STUDY.features.settings,
+        given=STUDY.features.given,
+        n_seeds=config["features"]["seeds"],
+        memory_gb=config["features"]["memory_gb"],
+        device=LOADING["device"],
+        folder=dictionaries_made,
+    script:
+        "../../scripts/dictionaries.py"
+
+
+rule encode:
+    """Encode one layer of all clips: which features fire at each step, and means of each clip."""
+    input:
+        rules.dictionaries.output,
+        **({"twin": rules.twin.output[0]} if TWIN else {}),
+        samples=rules.gate.output.samples,
+    output:
+        steps="<results>/features/activations/layer_{layer}.h5",
+        clips="<results>/features/clips/layer_{layer}.h5",
+    conda:
+        "../../envs/generate.yaml"
+    resources:
+        **needs(mb=3000, minutes=60),
+    params:
+        study=config["study"],
+        site=SITE,
+        training=STUDY.features.training,
+        folder=dictionaries_read,
+    script:
+        "../../scripts/encode.py"
+
+
+rule splices:
+    """Replay clips with reconstructions in place of states."""
+    input:
+        collect("<results>/features/measures/layer_{layer}.tsv", layer=FEATURE_LAYERS),
+        checkpoint=CHECKPOINT_FILES,
+        samples=rules.gate.output.samples,
+    output:
+        costs=reported("features/splices.tsv", "Features", "splices", table="what reconstructions cost"),
+    conda:
+        "../../envs/generate.yaml"
+    resources:
+        **needs(mb=MODEL_MB, minutes=60),
+        gpu=1,
+    params:
+        model=LOADING,
+        folder=f"{RESULTS}/features/dictionaries",
+        layers=STUDY.features.layers,
+        site=SITE,
+        guidance=config["generation"]["guidance"],
+    script:
+        "../../scripts/splices.py"
+
+
+rule known:
+    """Train on sums of code embeddings, which are a known dictionary (positive control)."""
+    input:
+        checkpoint=CHECKPOINT_FILES,
+        samples=rules.gate.output.samples,
+    output:
+        reported("features/known.tsv", "Features", "splices", table="the positive control"),
+    conda:
+        "../../envs/generate.yaml"
+    resources:
+        **needs(mb=MODEL_MB, minutes=60),
+        gpu=1,
+    params:
+        model=LOADING,
+    script:
+        "../../scripts/known.py"
+
+
+use rule similarity as features with:
+    input:
+        samples=rules.gate.output.samples,
+        design=rules.design.output.permutations,
+        gram="<results>/gram/layer_{layer}.h5",
+        clips=rules.encode.output.clips,
+        acoustics=rules.clip_features.output.clips,
+    output:
+        **results_of_layer(),
+    pathvars:
+        analysis="features",
+
+
+use rule similarity_map as features_map with:
+    input:
+        tables=collect("<results>/<analysis>/tables/layer_{layer}.tsv", layer=FEATURE_LAYERS),
+        nulls=collect("<results>/<analysis>/nulls/layer_{layer}.tsv", layer=FEATURE_LAYERS),
+    output:
+        mapped("Features", "features", "features, by layer"),
+    pathvars:
+        analysis="features",
+
+
+use rule plot_similarity as plot_features with:
+    input:
+        table="<results>/<analysis>/map.tsv",
+        measures=collect("<results>/features/measures/layer_{layer}.tsv", layer=FEATURE_LAYERS),
+        costs=rules.splices.output.costs,
+        known=rules.known.output[0],
+    output:
+        **figures(
+            "Features",
+            dictionaries="dictionaries beside their controls",
+            features="what features tell, beside dimensions and the random twin",
+        ),
+    pathvars:
+        analysis="features",
+
+
+rule features_page:
+    """Put the features that differ most surely on a page, with moments to listen to."""
+    input:
+        samples=rules.gate.output.samples,
+        design=rules.design.output.permutations,
+        table=rules.features_map.output[0],
+        activations=collect("<results>/features/activations/layer_{layer}.h5", layer=FEATURE_LAYERS),
+    output:
+        reported("features.html", "Features", "features_page", page="features, to listen to"),
+    conda:
+        "../../envs/generate.yaml"
+    resources:
+        **needs(mb=2000, minutes=20),
+    params:
+        heading=heading,
+        layers=STUDY.features.layers,
+    script:
+        "../../scripts/features_page.py"
+
+
+rule all_features:
+    """Sparse features: dictionaries, what they cost, and what they tell; nothing where they are not asked for."""
+    input:
+        outputs_of("features") if FEATURE_LAYERS else [],
