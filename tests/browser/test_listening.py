@@ -108,7 +108,7 @@ def test_a_perfect_and_a_guessing_listener_are_told_apart(chromium, asked, tmp_p
 
 
 def test_answers_stay_in_the_browser_and_go_on(chromium, asked):
-    folder, _, made = asked
+    folder, *_ = asked
     opened(chromium, folder)
     answer(chromium, [1, 2, 3])
     listener = chromium.run("return saved.listener")
