@@ -5,6 +5,7 @@ from innerear.io.files import atomic
 from innerear.io.log import log_to
 from innerear.io.tables import read_table
 from innerear.pages.features import features_page
+from innerear.pages.heading import Heading
 from innerear.stacks.stack import Stack
 from innerear.statistics.design_file import read_design
 
@@ -19,8 +20,7 @@ with log_to(snakemake.log[0]):
         activations,
         seconds,
         read_design(samples, snakemake.input.design),
-        title=snakemake.params.study,
-        model=snakemake.params.model,
+        Heading(**snakemake.params.heading),
     )
     with atomic(snakemake.output[0]) as page:
         page.write_text(text, encoding="utf-8")

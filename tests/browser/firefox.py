@@ -12,7 +12,7 @@ from pathlib import Path
 
 #: seconds in which Firefox has started
 PATIENCE = 60
-_KEYS = {"ArrowLeft": "\ue012", "ArrowRight": "\ue014", "Space": " "}
+_KEYS = {"ArrowLeft": "\ue012", "ArrowRight": "\ue014", "ArrowUp": "\ue013", "Space": " "}
 _MESSAGES = """return Services.console.getMessageArray()
     .filter(message => message instanceof Ci.nsIScriptError && /^(file|blob|data):/.test(message.sourceName))
     .map(message => message.errorMessage)"""
@@ -59,7 +59,7 @@ class Firefox:
 
     def press(self, key: str) -> None:
         """Press a key."""
-        actions = [{"type": name, "value": _KEYS[key]} for name in ("keyDown", "keyUp")]
+        actions = [{"type": name, "value": _KEYS.get(key, key)} for name in ("keyDown", "keyUp")]
         self._act({"type": "key", "id": "keys"}, actions)
 
     def resize(self, width: int, height: int) -> None:

@@ -10,6 +10,7 @@ from fakes import make_design
 from innerear.analyses.features import BY_FEATURE, FEATURES
 from innerear.io.clips import write_clip
 from innerear.pages.features import LISTEN, features_page
+from innerear.pages.heading import Heading
 
 # Says what a browser was asked to play: the buffer's length, and (offset, seconds) of each start.
 SPY = """
@@ -42,7 +43,7 @@ def page(tmp_path_factory):
     own = {"feature": range(3), "f": [1.0, 2.0, 3.0], "estimate": 0.5, "p_corrected": 0.5, "named": False}
     activations = {2: (indices, rng.exponential(size=indices.shape))}
     text = features_page(
-        pd.DataFrame(own | common), activations, np.arange(197) / 50, design, title="made up", model="none"
+        pd.DataFrame(own | common), activations, np.arange(197) / 50, design, Heading("made up", "none", 8, 4)
     )
     (folder / "features.html").write_text(text, encoding="utf-8")
     return folder / "features.html"

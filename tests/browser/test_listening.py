@@ -1,4 +1,4 @@
-"""The listening test from page to scores, by scripted listeners: perfect, guessing, and files that are refused."""
+"""The listening test from page to scores: a perfect listener, a guessing one, and files that are refused."""
 
 import base64
 import json
@@ -70,7 +70,7 @@ def scored(folder, tmp_path, *texts):
 
 
 def test_nothing_on_the_page_names_what_is_asked(asked):
-    folder, samples, made = asked
+    folder, _, made = asked
     text = re.sub(r'<script type="text/plain".*?</script>', "", (folder / "page.html").read_text())
     for word in ("happy", "sad", "piano", "band", "song", "seed", "shuffled", 'answer":', "control"):
         assert word not in text, word
@@ -108,7 +108,7 @@ def test_a_perfect_and_a_guessing_listener_are_told_apart(chromium, asked, tmp_p
 
 
 def test_answers_stay_in_the_browser_and_go_on(chromium, asked):
-    folder, _, made = asked
+    folder, *_ = asked
     opened(chromium, folder)
     answer(chromium, [1, 2, 3])
     listener = chromium.run("return saved.listener")

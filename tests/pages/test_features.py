@@ -11,6 +11,7 @@ from innerear.analyses.features import BY_FEATURE, FEATURES
 from innerear.io.clips import write_clip
 from innerear.pages import features
 from innerear.pages.features import MOMENTS, OF_CLIP, activation_of, features_page, other_moments, top_moments
+from innerear.pages.heading import Heading
 
 STEPS = 100
 
@@ -78,7 +79,11 @@ def test_other_moments_are_quantiles_of_what_fires(design):
 
 def test_named_features_stand_first_and_every_moment_has_its_clip(design):
     page = features_page(
-        table(named=(2,)), {2: sparse(design)}, np.arange(STEPS) / 50, design, title="<study>", model="nano"
+        table(named=(2,)),
+        {2: sparse(design)},
+        np.arange(STEPS) / 50,
+        design,
+        Heading("<study>", "nano", 8, 4),
     )
     assert "&lt;study&gt;" in page and "<study>" not in page
     first, second = (page.index(f"Layer 2, feature {number}") for number in (2, 5))
@@ -94,12 +99,12 @@ def test_named_features_stand_first_and_every_moment_has_its_clip(design):
 def test_a_page_that_would_be_too_large_leaves_clips_out(design, monkeypatch):
     monkeypatch.setattr(features, "MOST_BYTES", 20_000)
     page = features_page(
-        table(), {2: sparse(design)}, np.arange(STEPS) / 50, design, title="study", model="nano"
+        table(), {2: sparse(design)}, np.arange(STEPS) / 50, design, Heading("study", "nano", 8, 4)
     )
     assert set(re.findall(r'data-clip="(\d+)"', page)) == set(re.findall(r'id="clip-(\d+)"', page))
     assert 0 < page.count('class="clip"') < design.n_samples
 
 
 def test_a_study_in_which_nothing_fires_says_so(design):
-    page = features_page(table(0), {}, np.arange(STEPS) / 50, design, title="study", model="nano")
+    page = features_page(table(0), {}, np.arange(STEPS) / 50, design, Heading("study", "nano", 8, 4))
     assert "No feature fires" in page

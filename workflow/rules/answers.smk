@@ -46,8 +46,8 @@ rule checklist:
 rule findings:
     """Answer the study's questions: what is established, and what is not."""
     input:
-        **({"features": rules.features_map.output[0]} if FEATURE_LAYERS else {}),
         # The answers stand in this order.
+        **({"features": rules.features_map.output[0]} if FEATURE_LAYERS else {}),
         audio_check=rules.audio_check.output.effects,
         discriminability=rules.discriminability_map.output[0],
         best_layers=rules.best_layers.output[0],

@@ -288,9 +288,9 @@ def figures(category, **labels):
 def heading(wildcards):
     """What stands above every page: the study, its model and size, and the pages that it has."""
     made = {str(output) for rule in workflow.rules for output in rule.output}
-    without = set() if BLOCKS else {"Text or history"}
+    asked = {"Text or history": bool(BLOCKS), "Features": bool(STUDY.features.layers)}
     rooms = {
-        name: page for name, page in ROOMS.items() if f"{RESULTS}/{page}" in made and name not in without
+        name: page for name, page in ROOMS.items() if f"{RESULTS}/{page}" in made and asked.get(name, True)
     }
     size = {"n_clips": len(SAMPLES), "n_prompts": len(PROMPTS)}
     return {"study": config["study"], "model": MODEL, "rooms": rooms} | size
@@ -315,7 +315,14 @@ def estimated(wildcards):
 
 def figures_with_captions(wildcards):
     """All figures of the study's analyses: those of rules that `all` asks for."""
-    groups = ("capture", "label", "sound", "geometry", "text_or_history")
+    groups = [
+        "capture",
+        "label",
+        "sound",
+        "geometry",
+        "text_or_history",
+        *["features"] * bool(STUDY.features.layers),
+    ]
     made = [output for group in groups for output in outputs_of(group)(wildcards)]
     return [output for output in made if str(output).endswith(".svg")]
 

@@ -177,8 +177,7 @@ rule features_page:
     resources:
         **needs(mb=2000, minutes=20),
     params:
-        study=config["study"],
-        model=MODEL,
+        heading=heading,
         layers=STUDY.features.layers,
     script:
         "../../scripts/features_page.py"

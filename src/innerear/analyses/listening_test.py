@@ -1,8 +1,9 @@
 """Whether listeners can tell what the states tell: blind trials, scored exactly."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -66,41 +67,55 @@ def intruders(samples: pd.DataFrame, label: str, *, each: int, rng: np.random.Ge
     ------
     InputError: fewer than two labels, or no three clips of a label.
     """
-    known = samples[samples[label].astype(str) != ""]
-    labels = known[label].astype(str).tolist()
-    names = list(dict.fromkeys(labels))
+    columns = ("sample_id", "template", label)
+    clips = [tuple(map(str, row)) for row in zip(*(samples[name] for name in columns), strict=True)]
+    clips = [_Clip(*row) for row in clips if row[2]]
+    names = list(dict.fromkeys(clip.label for clip in clips))
     if len(names) < 2:
-        raise InputError(
-            f"a listening test compares labels, and the study has one {label}: {', '.join(names)}"
-        )
-    clips = known[["sample_id", "template"]].astype(str).assign(label=labels)
+        said = ", ".join(names)
+        raise InputError(f"a listening test compares labels, and the study has one {label}: {said}")
     found = [_intruder(clips, name, name, rng) for name in names for _ in range(each)]
-    n_controls = round(len(found) / 4)
-    for number in range(n_controls):
-        shuffled = clips.assign(label=clips.groupby("template")["label"].transform(rng.permutation))
+    for number in range(round(len(found) / 4)):
         name = names[number % len(names)]
-        found.append(_intruder(shuffled, name, "shuffled labels", rng, control=True))
-    order = rng.permutation(len(found))
-    return [found[i] for i in order]
+        found.append(_intruder(_shuffled(clips, rng), name, "shuffled labels", rng, control=True))
+    return [found[i] for i in rng.permutation(len(found))]
+
+
+class _Clip(NamedTuple):
+    name: str
+    template: str
+    label: str
+
+
+def _shuffled(clips: Sequence[_Clip], rng: np.random.Generator) -> list[_Clip]:
+    """Move labels between the clips of each template."""
+    moved = list(clips)
+    for template in dict.fromkeys(clip.template for clip in clips):
+        places = [i for i, clip in enumerate(clips) if clip.template == template]
+        for place, other in zip(places, rng.permutation(places), strict=True):
+            moved[place] = clips[place]._replace(label=clips[other].label)
+    return moved
 
 
 def _intruder(
-    clips: pd.DataFrame, name: str, group: str, rng: np.random.Generator, *, control: bool = False
+    clips: Sequence[_Clip], label: str, group: str, rng: np.random.Generator, *, control: bool = False
 ) -> Trial:
-    own = clips[clips["label"] == name].sample(frac=1, random_state=rng)
+    own = [clips[i] for i in rng.permutation(len(clips)) if clips[i].label == label]
+    if len(own) < 3:
+        raise InputError(f"{label!r} has {len(own)} clips; a trial takes three of one label")
     # One of each template first, then the others.
-    own = own.assign(turn=own.groupby("template").cumcount()).sort_values("turn", kind="stable")
-    three = own.head(3)
-    if len(three) < 3:
-        raise InputError(
-            f"{name!r} has {len(three)} clips; a trial takes three of one label and one of another"
-        )
-    others = clips[clips["label"] != name]
-    near = others[others["template"].isin(three["template"].tolist())]
-    fourth = (near if len(near) else others).sample(1, random_state=rng)
-    offered = [*three["sample_id"].tolist(), str(fourth["sample_id"].iloc[0])]
+    seen = Counter[str]()
+    turns = []
+    for clip in own:
+        turns.append(seen[clip.template])
+        seen[clip.template] += 1
+    three = [own[i] for i in np.argsort(turns, kind="stable")[:3]]
+    others = [clip for clip in clips if clip.label != label]
+    near = [clip for clip in others if clip.template in {one.template for one in three}] or others
+    offered = [*three, near[rng.integers(len(near))]]
     order = rng.permutation(4)
-    return Trial("intruder", group, tuple(offered[i] for i in order), int(np.argmax(order == 3)), control)
+    names = tuple(offered[i].name for i in order)
+    return Trial("intruder", group, names, int(np.argmax(order == 3)), control)
 
 
 def scores(

@@ -1,5 +1,5 @@
 // Each clip is decoded once, when one of its moments is first played.
-const seconds = {{ listen }};
+const seconds = Number(document.getElementById("features").dataset.listen);
 const decoded = new Map();
 let context, source, button;
 
@@ -12,8 +12,7 @@ function stop() {
 function sound(number) {
   if (!decoded.has(number)) {
     const ogg = document.getElementById(`clip-${number}`).getAttribute("value");
-    const bytes = Uint8Array.from(atob(ogg), character => character.charCodeAt(0));
-    decoded.set(number, context.decodeAudioData(bytes.buffer));
+    decoded.set(number, context.decodeAudioData(bytesOf(ogg).buffer));
   }
   return decoded.get(number);
 }

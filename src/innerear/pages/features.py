@@ -9,10 +9,9 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from innerear.analyses.features import BY_FEATURE, FEATURES, is_true
-from innerear.figures.style import palette
 from innerear.figures.tables import rows_of
 from innerear.io.clips import read_clip
-from innerear.pages.templates import fill
+from innerear.pages.heading import Heading
 from innerear.pages.vorbis import vorbis
 from innerear.statistics.design import Design
 
@@ -31,13 +30,7 @@ Sparse = tuple[NDArray, NDArray]
 
 
 def features_page(
-    table: pd.DataFrame,
-    activations: Mapping[int, Sparse],
-    seconds: NDArray,
-    design: Design,
-    *,
-    title: str,
-    model: str,
+    table: pd.DataFrame, activations: Mapping[int, Sparse], seconds: NDArray, design: Design, heading: Heading
 ) -> str:
     """Make one HTML document of the features of uncond that differ most surely between labels.
 
@@ -64,9 +57,11 @@ def features_page(
             (heading, [moment for moment in moments if moment["clip"] in kept])
             for heading, moments in one["moments"]
         ]
-    values = {"title": title, "model": model, "contrast": design.label, "features": features, "clips": clips}
+    values = {"contrast": design.label, "features": features, "clips": clips}
     values |= {"n_named": sum(one["named"] for one in features), "listen": LISTEN, "before": BEFORE}
-    return fill("features.html", **values, of_clip=OF_CLIP, width=_WIDTH, height=_HEIGHT)
+    values |= {"of_clip": OF_CLIP, "width": _WIDTH, "height": _HEIGHT}
+    labels = [str(label) for label in design.prompt_labels]
+    return heading.page("features.html", "Features", labels=labels, **values)
 
 
 def _chosen(table: pd.DataFrame) -> pd.DataFrame:
@@ -183,11 +178,10 @@ def _curves(fires: NDArray, design: Design) -> list[dict[str, str]]:
     return [
         {
             "name": label,
-            "colour": colour,
             "points": points(curves[label][1]),
             "band": f"{points(curves[label][0])} {points(curves[label][2][::-1], x[::-1])}",
         }
-        for label, colour in palette(list(curves)).items()
+        for label in curves
     ]
 
 

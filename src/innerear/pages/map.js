@@ -20,7 +20,7 @@ const limit = (value, low, high) => Math.min(high, Math.max(low, value));
 const at = (b, l, s) => (b * L + l) * S + s;
 const short = p => Number.isNaN(p) ? "none" : p >= 1 ? "1" : String(Number(p.toPrecision(2))).replace(/^0/, "");
 const digits = value => String(Number(value.toPrecision(6)));
-let arrays, plane, width, rows = [];
+let arrays, everything, plane, width, rows = [];
 
 // What stands in a cell, as numbers of the table.
 function values(b, l, s) {
@@ -142,9 +142,10 @@ function fromAddress() {
 
 // Changes of the view.
 function go(changes) {
+  // A measure that is not unpacked yet is shown as soon as it is.
+  if (!arrays[measures[changes.m ?? view.m].key + "-p"]) { everything.then(() => go(changes)); return; }
   const before = {...view};
   Object.assign(view, changes);
-  if (!arrays[measures[view.m].key + "-p"]) view.m = before.m;
   if (view.m !== before.m) paint();
   if (view.m !== before.m || view.l !== before.l || view.b !== before.b) curve();
   if (view.a !== before.a || view.o !== before.o) cards();
@@ -289,6 +290,7 @@ async function begin() {
   const every = [...document.querySelectorAll(".array")], own = `${measures[view.m].key}-`;
   const soon = ({dataset}) => dataset.name.startsWith(own) || dataset.name === "places" || dataset.name === "codes";
   arrays = await unpackAll(every.filter(soon));
+  everything = unpackAll(every.filter(element => !soon(element))).then(others => Object.assign(arrays, others));
   plane = new Plane(byId("plane"), clips, labels, arrays.places, i => {
     go({a: i});
     player.play(sounds[i], seconds[view.s]);
@@ -305,7 +307,7 @@ async function begin() {
   lines(sample, 28, 14);
   follow();
   document.documentElement.dataset.ready = Math.round(performance.now());
-  Object.assign(arrays, await unpackAll(every.filter(element => !soon(element))));
+  await everything;
   document.documentElement.dataset.whole = Math.round(performance.now());
 }
 begin();
