@@ -28,7 +28,7 @@ OF_THE_DESIGN = {
     **{f"{name}_map": 1 for name in MAPPED},
     **{f"plot_{name}": 1 for name in (*MAPPED, "components", "embedding", "alignment", "audio_check")},
     **dict.fromkeys(("design", "best_layers", "embedding", "alignment", "audio_check", "likelihood"), 1),
-    **dict.fromkeys(("checklist", "findings"), 1),
+    **dict.fromkeys(("checklist", "findings", "answers", "map_page", "record"), 1),
 }
 FAN_IN_ONCE = BEFORE_THE_DESIGN | OF_THE_DESIGN
 TEMPLATES = 2
@@ -198,7 +198,7 @@ def test_a_changed_generation_makes_everything_again(changed):
 
 def test_an_extra_capture_replays_the_clips_and_runs_nothing_else(changed):
     changed.configure(captures={"attention": {"sites": ["cross_attention"], "layers": [3]}})
-    assert changed.planned() == {"replay": 4}
+    assert changed.planned() == {"replay": 4, "record": 1}  # the record says what is captured
     done = changed.snakemake("--cores", "2")
     assert done.returncode == 0, done.stderr
     sample = "band-calm/seed-1.h5"
