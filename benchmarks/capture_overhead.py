@@ -62,7 +62,7 @@ def captured(model, batch: int, duration: float) -> Iterator[Callable]:
     """Hear all layers as a study does."""
     modules = {"residual": model.modules("residual")}
     n_steps = model.timeline(duration).n_steps
-    with capture(modules, n_samples=batch, n_steps=n_steps, pre_norm=model.pre_norm) as recording:
+    with capture(modules, n_steps=n_steps, pre_norm=model.pre_norm) as recording:
         yield recording.run
 
 

@@ -27,7 +27,7 @@ def seconds(model, decoder, chosen):
     modules = {site: model.modules(site) for site in ("residual", "input")}
     n_steps = model.timeline(chosen.duration).n_steps
     start, clock = time.process_time(), time.perf_counter()
-    with capture(modules, n_samples=chosen.batch, n_steps=n_steps, pre_norm=True) as recording:
+    with capture(modules, n_steps=n_steps, pre_norm=True) as recording:
         made = model.generate(
             texts, range(chosen.batch), chosen.duration, decoder=decoder, observe=recording.run
         )

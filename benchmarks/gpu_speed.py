@@ -63,7 +63,7 @@ def _captured(model: Any, batch: int, duration: float) -> None:
     """Compose while hearing all layers, as a study does."""
     modules = {"residual": model.modules("residual")}
     n_steps = model.timeline(duration).n_steps
-    with capture(modules, n_samples=batch, n_steps=n_steps, pre_norm=model.pre_norm) as recording:
+    with capture(modules, n_steps=n_steps, pre_norm=model.pre_norm) as recording:
         model.generate(texts(batch), range(batch), duration, observe=recording.run)
 
 

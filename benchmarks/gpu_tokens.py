@@ -68,9 +68,7 @@ def _read(model: Any, codes: torch.Tensor, of: Sequence[str]) -> tuple[torch.Ten
     passes = [Pass(1, ("cond", "uncond"))] * n_steps
     modules, kept = {"residual": model.modules("residual")}, []
     with (
-        capture(
-            modules, n_samples=len(of), n_steps=n_steps, pre_norm=model.pre_norm, layers=[last]
-        ) as recording,
+        capture(modules, n_steps=n_steps, pre_norm=model.pre_norm, layers=[last]) as recording,
         recording.run(range(len(of)), passes),
         musicgen.autocast,
         lm.streaming(),

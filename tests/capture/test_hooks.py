@@ -43,7 +43,7 @@ def test_every_step_of_every_layer_is_kept(n_steps):
     blocks = [Block() for _ in range(3)]
     inputs = torch.randn(n_steps, 4, 7)  # two samples, two branches
     with (
-        capture({"residual": blocks}, n_samples=2, n_steps=n_steps, pre_norm=False) as recording,
+        capture({"residual": blocks}, n_steps=n_steps, pre_norm=False) as recording,
         recording.run([0, 1], single(n_steps)),
     ):
         run(blocks, steps(inputs))
@@ -65,7 +65,7 @@ def test_the_mean_over_units_of_a_pre_norm_model_is_kept_beside_its_states(dtype
     level = torch.linspace(-4, 4, 70)[:, None].expand(70, 4).to(dtype)
     raw = (small + level[..., None]).to(dtype)
     with (
-        capture({"residual": [block]}, n_samples=2, n_steps=70, pre_norm=True) as recording,
+        capture({"residual": [block]}, n_steps=70, pre_norm=True) as recording,
         recording.run([0, 1], single(70)),
     ):
         run([block], steps(raw))
@@ -81,7 +81,7 @@ def test_a_row_that_only_fills_the_run_up_is_dropped():
     block = Block()
     inputs = torch.randn(5, 6, 7)  # two samples and one more row, two branches
     with (
-        capture({"residual": [block]}, n_samples=2, n_steps=5, pre_norm=False) as recording,
+        capture({"residual": [block]}, n_steps=5, pre_norm=False) as recording,
         recording.run([1, 0, -1], single(5)),
     ):
         run([block], steps(inputs))
@@ -92,7 +92,7 @@ def test_a_row_that_only_fills_the_run_up_is_dropped():
 def test_without_guidance_there_is_one_branch():
     blocks = [Block()]
     with (
-        capture({"residual": blocks}, n_samples=2, n_steps=3, pre_norm=False) as recording,
+        capture({"residual": blocks}, n_steps=3, pre_norm=False) as recording,
         recording.run([0, 1], single(3, ("cond",))),
     ):
         run(blocks, steps(torch.randn(3, 2, 7)))
@@ -106,7 +106,7 @@ def test_branches_that_run_one_after_the_other_are_separated(n_steps):
     inputs = torch.randn(n_steps, 2, 2, 7)  # [S, C, B, D]
     passes = [Pass(1, (branch,)) for _ in range(n_steps) for branch in BOTH]
     with (
-        capture({"residual": [block]}, n_samples=2, n_steps=n_steps, pre_norm=False) as recording,
+        capture({"residual": [block]}, n_steps=n_steps, pre_norm=False) as recording,
         recording.run([0, 1], passes),
     ):
         run([block], inputs.reshape(2 * n_steps, 2, 1, 7).unbind())
@@ -118,7 +118,7 @@ def test_a_long_first_call_is_as_many_steps_and_a_prefix_is_none():
     block = Block()
     inputs = torch.randn(2, 12, 7)  # 4 positions of prefix, 5 steps at once, 3 steps
     with (
-        capture({"residual": [block]}, n_samples=1, n_steps=8, pre_norm=False) as recording,
+        capture({"residual": [block]}, n_steps=8, pre_norm=False) as recording,
         recording.run([0], [Pass(5, BOTH, prefixed=True), *single(3)]),
     ):
         run([block], [inputs[:, :9], *(inputs[:, [i]] for i in range(9, 12))])
@@ -129,10 +129,7 @@ def test_sites_are_recorded_where_they_are():
     blocks, parts = [Block(), Block()], [Block(), Block()]
     inputs = torch.randn(3, 2, 7)
     modules = {"input": blocks, "mlp": parts, "residual": blocks}
-    with (
-        capture(modules, n_samples=1, n_steps=3, pre_norm=False, layers=[1]) as recording,
-        recording.run([0], single(3)),
-    ):
+    with capture(modules, n_steps=3, pre_norm=False, layers=[1]) as recording, recording.run([0], single(3)):
         for x in steps(inputs):
             for block, part in zip(blocks, parts, strict=True):
                 x = block(x)
@@ -147,7 +144,7 @@ def test_sites_are_recorded_where_they_are():
 def test_runs_over_some_of_the_samples_land_in_their_places():
     blocks = [Block()]
     inputs = torch.randn(3, 6, 7)
-    with capture({"residual": blocks}, n_samples=3, n_steps=3, pre_norm=False) as recording:
+    with capture({"residual": blocks}, n_steps=3, pre_norm=False) as recording:
         with recording.run([2], single(3)):
             run(blocks, steps(inputs[:, [2, 5]]))
         with recording.run([0, 1], single(3)):
@@ -158,7 +155,7 @@ def test_runs_over_some_of_the_samples_land_in_their_places():
 def test_an_aborted_run_can_be_repeated():
     blocks = [Block()]
     inputs = torch.randn(3, 2, 7)
-    with capture({"residual": blocks}, n_samples=1, n_steps=3, pre_norm=False) as recording:
+    with capture({"residual": blocks}, n_steps=3, pre_norm=False) as recording:
         with pytest.raises(MemoryError), recording.run([0], single(3)):
             run(blocks, steps(inputs[:2]))
             raise MemoryError
@@ -170,7 +167,7 @@ def test_an_aborted_run_can_be_repeated():
 def test_hooks_are_gone_after_an_exception():
     blocks = [Block() for _ in range(3)]
     modules = {"residual": blocks, "input": blocks}
-    with pytest.raises(ZeroDivisionError), capture(modules, n_samples=1, n_steps=3, pre_norm=False):
+    with pytest.raises(ZeroDivisionError), capture(modules, n_steps=3, pre_norm=False):
         assert hooks(blocks) == 4
         raise ZeroDivisionError
     assert hooks(blocks) == 0
@@ -178,7 +175,7 @@ def test_hooks_are_gone_after_an_exception():
 
 def test_only_the_chosen_layers_are_hooked():
     blocks = [Block() for _ in range(4)]
-    with capture({"residual": blocks}, n_samples=1, n_steps=3, pre_norm=False, layers=[3, 1]) as recording:
+    with capture({"residual": blocks}, n_steps=3, pre_norm=False, layers=[3, 1]) as recording:
         assert hooks(blocks) == 2
         assert recording.places == [("residual", 1), ("residual", 3)]
 
@@ -197,7 +194,7 @@ def test_unknown_layers_and_sites_are_refused_before_generation(layers, site, me
     blocks = [Block() for _ in range(4)]
     with (
         pytest.raises(InputError, match=message),
-        capture({site: blocks}, n_samples=1, n_steps=3, pre_norm=False, layers=layers),
+        capture({site: blocks}, n_steps=3, pre_norm=False, layers=layers),
     ):
         pass
     assert hooks(blocks) == 0
@@ -215,7 +212,7 @@ def test_a_call_that_was_not_announced_is_refused(shape, message):
     block = Block()
     with (
         pytest.raises(InputError, match=message),
-        capture({"residual": [block]}, n_samples=1, n_steps=3, pre_norm=False) as recording,
+        capture({"residual": [block]}, n_steps=3, pre_norm=False) as recording,
         recording.run([0], single(3)),
     ):
         block(torch.randn(shape))
@@ -228,7 +225,7 @@ def test_too_few_or_too_many_steps_are_refused(n_calls, message):
     block = Block()
     with (
         pytest.raises(InputError, match=message),
-        capture({"residual": [block]}, n_samples=1, n_steps=3, pre_norm=False) as recording,
+        capture({"residual": [block]}, n_steps=3, pre_norm=False) as recording,
         recording.run([0], single(3)),
     ):
         run([block], steps(torch.randn(n_calls, 2, 7)))

@@ -13,7 +13,7 @@ def test_rows_fill_a_call_up_and_change_nothing(tiny_model):
     seen = []
     modules = {"residual": tiny_model.modules("residual")}
     n_steps = tiny_model.timeline(0.3).n_steps
-    with capture(modules, n_samples=3, n_steps=n_steps, pre_norm=True) as recording:
+    with capture(modules, n_steps=n_steps, pre_norm=True) as recording:
 
         def observe(batch, passes):
             seen.append(list(batch))
@@ -23,7 +23,7 @@ def test_rows_fill_a_call_up_and_change_nothing(tiny_model):
     assert seen == [[0, 1], [2, -1]]
     assert filled.rows == (2, 2, 2)
     torch.testing.assert_close(filled.codes, alone.codes)
-    with capture(modules, n_samples=3, n_steps=n_steps, pre_norm=True) as expected:
+    with capture(modules, n_steps=n_steps, pre_norm=True) as expected:
         tiny_model.generate(TEXTS, [1, 2, 3], 0.3, observe=expected.run)
     torch.testing.assert_close(recording.all("residual", 2), expected.all("residual", 2), atol=1e-5, rtol=0)
 

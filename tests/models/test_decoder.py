@@ -20,7 +20,7 @@ def run(model, decoder, texts, duration=0.4, **settings):
     given = settings.get("given")
     timeline: Timeline = model.timeline(duration, given=0 if given is None else given.shape[-1])
     modules = {site: model.modules(site) for site in SITES}
-    with capture(modules, n_samples=len(texts), n_steps=timeline.n_steps, pre_norm=True) as recording:
+    with capture(modules, n_steps=timeline.n_steps, pre_norm=True) as recording:
         made = model.generate(
             texts, range(len(texts)), duration, decoder=decoder, observe=recording.run, **settings
         )

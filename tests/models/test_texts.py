@@ -12,7 +12,7 @@ SHORT, LONG = "happy music", "energetic music with a slow piano solo and the gui
 def states_of(model, texts, **settings):
     modules = {"residual": model.modules("residual")}
     n_steps = model.timeline(0.4).n_steps
-    with capture(modules, n_samples=len(texts), n_steps=n_steps, pre_norm=True) as recording:
+    with capture(modules, n_steps=n_steps, pre_norm=True) as recording:
         made = model.generate(texts, range(len(texts)), 0.4, observe=recording.run, **settings)
     return made.codes, recording.all("residual", model.n_layers - 1)
 

@@ -36,7 +36,7 @@ def stored(raw):
     """What a float16 stack keeps of raw states: [N, C, S, D]."""
     n_samples = raw.shape[2]
     block = nn.Identity()
-    with capture({"residual": [block]}, n_samples=n_samples, n_steps=N_STEPS, pre_norm=True) as recording:
+    with capture({"residual": [block]}, n_steps=N_STEPS, pre_norm=True) as recording:
         passes = [Pass(1, ("cond", "uncond"))] * N_STEPS
         with recording.run(range(n_samples), passes):
             for step in torch.from_numpy(raw):

@@ -249,10 +249,7 @@ def _read(
     steps = timeline.analysed
     for run in tqdm(list(cells.passes(batch_size)), desc="replay", unit="batch"):
         codes = torch.from_numpy(np.stack([cells.clips[clip].codes for clip in run.clips])).long()
-        n = len(run.clips)
-        with record(
-            modules, n_samples=n, n_steps=timeline.n_steps, pre_norm=model.pre_norm, layers=layers
-        ) as recording:
+        with record(modules, n_steps=timeline.n_steps, pre_norm=model.pre_norm, layers=layers) as recording:
             replayed = model.replay(codes, run.prompts, timeline, guidance=guidance, observe=recording.run)
         losses = replayed.numpy()  # [B, distribution, K, T]
         into = cells.of(run.text, run.clips)

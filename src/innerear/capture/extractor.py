@@ -167,7 +167,7 @@ class ActivationExtractor:
         timeline = self.model.timeline(own.duration, stride=own.stride, given=n_given)
         report = self._reporter(progress)
         self.clear_activations()
-        with self._capture(len(texts), timeline) as recording:
+        with self._capture(timeline) as recording:
             made = self.model.generate(
                 texts, chosen, given=given, observe=recording.run, progress=report, **asdict(own)
             )
@@ -257,7 +257,7 @@ class ActivationExtractor:
         guided = held.guidance if guidance is None else GenerationSettings(guidance=guidance).guidance
         texts = texts * len(codes) if n_samples is None else texts
         self.clear_activations()
-        with self._capture(len(codes), timeline) as recording:
+        with self._capture(timeline) as recording:
             nll = self.model.replay(
                 codes, texts, timeline, guidance=1.0 if guided is None else guided, observe=recording.run
             )
@@ -265,16 +265,12 @@ class ActivationExtractor:
         return nll
 
     @contextmanager
-    def _capture(self, n_samples: int, timeline: Timeline) -> Iterator[Recording]:
+    def _capture(self, timeline: Timeline) -> Iterator[Recording]:
         modules = {site: self.model.modules(site) for site in self.sites}
         with (
             exclusive(self.model.network),
             capture(
-                modules,
-                n_samples=n_samples,
-                n_steps=timeline.n_steps,
-                pre_norm=self.model.pre_norm,
-                layers=self.layers,
+                modules, n_steps=timeline.n_steps, pre_norm=self.model.pre_norm, layers=self.layers
             ) as recording,
         ):
             yield recording

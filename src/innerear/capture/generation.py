@@ -72,9 +72,7 @@ def generate_samples(
     timeline = model.timeline(duration, stride=settings.get("stride", 0.6))
     modules = {site: model.modules(site) for site in [*sites, "input"]}
     with (
-        record(
-            modules, n_samples=len(samples), n_steps=timeline.n_steps, pre_norm=model.pre_norm, layers=layers
-        ) as recording,
+        record(modules, n_steps=timeline.n_steps, pre_norm=model.pre_norm, layers=layers) as recording,
         _progress(samples) as progress,
     ):
         made = model.generate(

@@ -34,11 +34,11 @@ class _PlaceRecord:
     ) -> None:
         self.where = f"layer {place[1]}, site {place[0]}"
         self.n_samples, self.n_steps, self.passes, self.pre_norm = n_samples, n_steps, passes, pre_norm
+        self.branches = tuple(dict.fromkeys(branch for one in passes for branch in one.branches))
         self.calls = 0
-        #: states [S, B, D] and levels [S, B] by branch on the CPU; in pinned memory for a GPU's, which are
-        #: then copied while it computes
-        self.states: dict[str, torch.Tensor] = {}
-        self.levels: dict[str, torch.Tensor] = {}
+        #: states [S, C · B, D] and levels [S, C · B] on the CPU, from the first block on; in pinned memory
+        #: for a GPU's, which are then copied while it computes
+        self.kept: tuple[torch.Tensor, torch.Tensor] | None = None
         self._done: dict[tuple[str, ...], int] = {}  # steps gathered, by the branches of a pass
         self._blocks: dict[tuple[str, ...], list[torch.Tensor]] = {}  # [rows, steps, D] on the device
 
@@ -49,39 +49,52 @@ class _PlaceRecord:
                 f"{self.where} ran more often than the {len(self.passes)} calls of the clip: "
                 "something else ran the model during the recording"
             )
-        now = self.passes[self.calls]
+        n_steps, branches, prefixed = self.passes[self.calls]
         n_rows, n_positions, _ = output.shape
-        if n_rows != len(now.branches) * self.n_samples:
+        if n_rows != len(branches) * self.n_samples:
             raise InputError(
                 f"{self.where} ran {n_rows} rows for {self.n_samples} samples in the branches "
-                f"{', '.join(now.branches)}: another kind of guidance is not supported"
+                f"{', '.join(branches)}: another kind of guidance is not supported"
             )
-        if n_positions != now.n_steps and not (now.prefixed and n_positions > now.n_steps):
-            raise InputError(
-                f"{self.where} read {n_positions} positions in call {self.calls}, not {now.n_steps}: "
-                "positions of an unknown prefix or prompt are not steps"
-            )
+        if n_positions != n_steps:
+            if not (prefixed and n_positions > n_steps):
+                raise InputError(
+                    f"{self.where} read {n_positions} positions in call {self.calls}, not {n_steps}: "
+                    "positions of an unknown prefix or prompt are not steps"
+                )
+            output = output[:, n_positions - n_steps :]  # without the prefix, which comes first
         self.calls += 1
-        if n_positions > now.n_steps:
-            output = output[:, n_positions - now.n_steps :]  # without the prefix, which comes first
-        self._blocks.setdefault(now.branches, []).append(output)
-        if len(self._blocks[now.branches]) == _BLOCK_STEPS or self.calls == len(self.passes):
-            for branches in list(self._blocks):
-                self._gather(branches)
+        block = self._blocks.setdefault(branches, [])
+        block.append(output)
+        if len(block) == _BLOCK_STEPS or self.calls == len(self.passes):
+            for one in list(self._blocks):
+                self._gather(one)
 
     def _gather(self, branches: tuple[str, ...]) -> None:
         block = torch.cat(self._blocks.pop(branches), dim=1)  # calls × [rows, steps, D] -> [rows, steps, D]
-        block, level = _without_level(block) if self.pre_norm else (block, torch.zeros(block.shape[:2]))
+        values = _without_level(block) if self.pre_norm else (block, torch.zeros(block.shape[:2]))
+        if self.kept is None:
+            self.kept = tuple(map(self._room, values))  # type: ignore[assignment]
         first = self._done.get(branches, 0)
         self._done[branches] = last = first + block.shape[1]
-        for kept, values in ((self.states, block), (self.levels, level)):
-            for branch, rows in zip(branches, values.split(self.n_samples), strict=True):
-                if branch not in kept:
-                    shape = (self.n_steps, self.n_samples, *values.shape[2:])
-                    kept[branch] = torch.empty(shape, dtype=values.dtype, pin_memory=values.is_cuda)
-                # [B, steps, …] -> [steps, B, …] on the device: the copy is contiguous on both sides.
-                ordered = rows.transpose(0, 1).contiguous()
-                kept[branch][first:last].copy_(ordered, non_blocking=True)
+        row = self.branches.index(branches[0]) * self.n_samples  # a call's branches follow one another
+        for kept, found in zip(self.kept, values, strict=True):
+            # [rows, steps, …] -> [steps, rows, …], on a GPU before the copy, which is then of one piece.
+            ordered = found.transpose(0, 1)
+            ordered = ordered.contiguous() if ordered.is_cuda else ordered
+            kept[first:last, row : row + len(found)].copy_(ordered, non_blocking=True)
+
+    def _room(self, found: torch.Tensor) -> torch.Tensor:
+        """Return an array for all steps of what was found in some, [rows, steps, …]."""
+        shape = self.n_steps, len(self.branches) * self.n_samples, *found.shape[2:]
+        with torch.inference_mode(False):  # whoever reads the states may want gradients
+            return torch.empty(shape, dtype=found.dtype, pin_memory=found.is_cuda)
+
+    def by_sample(self) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return states [S, C, B, D] and levels [S, C, B] of a whole run."""
+        assert self.kept is not None
+        states, levels = (kept.unflatten(1, (len(self.branches), self.n_samples)) for kept in self.kept)
+        return states, levels
 
     def require_whole(self) -> None:
         """Raise an InputError unless all announced calls were made."""
@@ -100,22 +113,43 @@ def _without_level(block: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     return (block.float() - level[..., None]).to(block.dtype), level
 
 
+class _Hook(StateHook):
+    """Records a module's output, or the first of several; as a pre-hook, its first input."""
+
+    def __init__(self) -> None:
+        self.run: _PlaceRecord | None = None  # the current one; outside a run nothing is recorded
+
+    def __call__(self, module: nn.Module, inputs: tuple, output: Any = None) -> None:
+        states = inputs if output is None else output
+        # A copy, because a later layer may work in place.
+        self.record((states[0] if isinstance(states, tuple) else states).clone())
+
+    def record(self, states: torch.Tensor) -> None:
+        """Record the states [rows, positions, D] of one call."""
+        if self.run is not None:
+            self.run.append(states)
+
+
 class Recording:
     """The states of chosen places, by sample.
 
     Attributes
     ----------
-    places : (site, layer) pairs.
+    hooks : (site, layer) → what records there.
     branches : names of the C branches, after the first run.
     """
 
-    def __init__(self, places: Sequence[Place], n_samples: int, n_steps: int, pre_norm: bool) -> None:
-        self.places = list(places)
-        self.n_samples, self.n_steps, self.pre_norm = n_samples, n_steps, pre_norm
+    def __init__(self, places: Sequence[Place], n_steps: int, pre_norm: bool) -> None:
+        self.hooks = {place: _Hook() for place in places}
+        self.n_steps, self.pre_norm = n_steps, pre_norm
         self.branches: tuple[str, ...] = ()
-        self._run: dict[Place, _PlaceRecord] = {}  # the current run's; empty outside a run
-        self._states: dict[Place, torch.Tensor] = {}  # [B, C, S, D]
-        self._levels: dict[Place, torch.Tensor] = {}  # [B, C, S]
+        # by sample: the records of its last run, and its row among them
+        self._rows: dict[int, tuple[dict[Place, _PlaceRecord], int]] = {}
+
+    @property
+    def places(self) -> list[Place]:
+        """The (site, layer) pairs that are recorded."""
+        return list(self.hooks)
 
     @contextmanager
     def run(self, samples: Sequence[int], passes: Sequence[Pass]) -> Iterator[None]:
@@ -128,66 +162,52 @@ class Recording:
         ------
         InputError: the calls of a place are not the passes announced.
         """
-        self._run = {
+        records = {
             place: _PlaceRecord(place, len(samples), self.n_steps, passes, self.pre_norm)
-            for place in self.places
+            for place in self.hooks
         }
+        for place, hook in self.hooks.items():
+            hook.run = records[place]
         try:
             yield
             if torch.cuda.is_available():
                 torch.cuda.synchronize()  # the last copies
-            for place, record in self._run.items():
+            for record in records.values():
                 record.require_whole()
-                self.branches = tuple(record.states)
-                self._keep(self._states, place, record.states, samples)
-                self._keep(self._levels, place, record.levels, samples)
+                self.branches = record.branches
+            self._rows |= {sample: (records, row) for row, sample in enumerate(samples) if sample >= 0}
         finally:
-            self._run = {}
-
-    def append(self, place: Place, states: torch.Tensor) -> None:
-        """Append one call of one place; outside a run nothing is recorded."""
-        if place in self._run:
-            self._run[place].append(states)
-
-    def _keep(
-        self,
-        kept: dict[Place, torch.Tensor],
-        place: Place,
-        values: Mapping[str, torch.Tensor],
-        samples: Sequence[int],
-    ) -> None:
-        first = values[self.branches[0]]
-        if place not in kept:
-            shape = (self.n_samples, len(values), self.n_steps, *first.shape[2:])
-            kept[place] = torch.empty(shape, dtype=first.dtype)
-        for row, sample in enumerate(samples):
-            if sample >= 0:
-                for branch, of_branch in enumerate(values.values()):
-                    kept[place][sample, branch] = of_branch[:, row]
+            for hook in self.hooks.values():
+                hook.run = None
 
     def sample(
         self, site: str, layer: int, sample: int, branches: Sequence[str] | None = None
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Return a sample's states [C, S, D] and levels [C, S] at one place, of all or of these branches."""
+        records, row = self._rows[sample]
         which = [self.branches.index(branch) for branch in branches or self.branches]
-        return self._states[site, layer][sample, which], self._levels[site, layer][sample, which]
+        states, levels = (kept[:, which, row] for kept in records[site, layer].by_sample())
+        return states.transpose(0, 1), levels.transpose(0, 1)
 
     def all(self, site: str, layer: int, *, raw: bool = False) -> torch.Tensor:
         """Return the states [S, C, B, D] of all samples at one place; `raw` adds their mean over units again.
 
-        Without `raw` it is a view.
+        Without `raw` it is a view, where all samples ran together.
         """
-        states = self._states[site, layer]
-        if raw:
-            states = states.float() + self._levels[site, layer][..., None]
-        return states.permute(2, 1, 0, 3)  # [B, C, S, D] -> [S, C, B, D]
+        rows = [(records[site, layer], row) for _, (records, row) in sorted(self._rows.items())]
+        first = rows[0][0]
+        if rows == [(first, row) for row in range(first.n_samples)]:
+            states, levels = first.by_sample()
+        else:
+            found = [[kept[:, :, row] for kept in record.by_sample()] for record, row in rows]
+            states, levels = (torch.stack(of_samples, dim=2) for of_samples in zip(*found, strict=True))
+        return states.float() + levels[..., None] if raw else states
 
 
 @contextmanager
 def capture(
     modules: Mapping[str, Sequence[nn.Module]],
     *,
-    n_samples: int,
     n_steps: int,
     pre_norm: bool,
     layers: Sequence[int] | None = None,
@@ -198,7 +218,7 @@ def capture(
     ----------
     modules : by site, the L modules whose outputs are recorded, [rows, positions, D] at each call (or a tuple
         that begins with that). For ``"input"``, the first module's input is recorded.
-    n_samples, n_steps : B and S of the generation.
+    n_steps : S, of the whole generation.
     pre_norm : whether the model reads its residual stream through LayerNorm; each state's mean over units
         is then removed and kept as its level. Otherwise levels are 0.
     layers : which layers; None for all.
@@ -211,38 +231,16 @@ def capture(
     chosen = resolve_layers(layers, max(len(of_layers) for of_layers in modules.values()))
     # The input of every other layer is the residual stream of the layer before.
     places = [(site, layer) for site in sites for layer in ([0] if site == "input" else chosen)]
-    recording = Recording(places, n_samples, n_steps, pre_norm)
+    recording = Recording(places, n_steps, pre_norm)
     handles = []
     try:
-        for site, layer in recording.places:
+        for (site, layer), hook in recording.hooks.items():
             module = modules[site][layer]
-            if site == "input":
-                handles.append(module.register_forward_pre_hook(_InputHook(recording, (site, layer))))
-            else:
-                handles.append(module.register_forward_hook(_OutputHook(recording, (site, layer))))
+            before = site == "input"
+            handles.append(
+                module.register_forward_pre_hook(hook) if before else module.register_forward_hook(hook)
+            )
         yield recording
     finally:
         for handle in handles:
             handle.remove()
-
-
-class _OutputHook(StateHook):
-    """Records a module's output, or the first of several."""
-
-    def __init__(self, recording: Recording, place: Place) -> None:
-        self._recording, self._place = recording, place
-
-    def __call__(self, module: nn.Module, inputs: tuple, output: Any) -> None:
-        # A copy, because a later layer may work in place.
-        self.record((output[0] if isinstance(output, tuple) else output).clone())
-
-    def record(self, states: torch.Tensor) -> None:
-        """Record the states [rows, positions, D] of one call."""
-        self._recording.append(self._place, states)
-
-
-class _InputHook(_OutputHook):
-    """Records a module's first input."""
-
-    def __call__(self, module: nn.Module, inputs: tuple) -> None:  # type: ignore[override]
-        self.record(inputs[0].clone())

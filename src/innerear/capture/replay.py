@@ -68,9 +68,7 @@ def replay_samples(
         codes = torch.stack([torch.from_numpy(source.codes).long() for source in sources])
         texts = [source.attrs["text"] for source in sources]
         guidance = float(sources[0].attrs.get("generation_guidance", 1.0))
-        with record(
-            modules, n_samples=len(sources), n_steps=timeline.n_steps, pre_norm=model.pre_norm, layers=layers
-        ) as recording:
+        with record(modules, n_steps=timeline.n_steps, pre_norm=model.pre_norm, layers=layers) as recording:
             nll = model.replay(codes, texts, timeline, guidance=guidance, observe=recording.run)
         branches = [branch for branch in BRANCHES if branch in capture.get("branches", BRANCHES)]
         for i, source in enumerate(sources):

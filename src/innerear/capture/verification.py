@@ -68,9 +68,7 @@ def _reread(stack: Stack, model: MusicModel) -> Recording:
     timeline = stack.timeline
     modules = {site: model.modules(site) for site in stack.sites}
     layers = sorted({layer for _, layer in stack.places})
-    with record(
-        modules, n_samples=1, n_steps=timeline.n_steps, pre_norm=model.pre_norm, layers=layers
-    ) as recording:
+    with record(modules, n_steps=timeline.n_steps, pre_norm=model.pre_norm, layers=layers) as recording:
         codes = torch.from_numpy(stack.codes).long()[None]
         model.replay(codes, [stack.attrs["text"]], timeline, observe=recording.run)
     return recording

@@ -80,7 +80,9 @@ class _Layer:
         """Show states [rows · positions, D] to the hooks of a site; return them as these leave them."""
         if not self.hooks[site]:
             return states
-        return _through(self.hooks[site], states.view(self.n_rows, -1, states.shape[-1])).flatten(0, 1)
+        shown = states.view(self.n_rows, -1, states.shape[-1])
+        left = _through(self.hooks[site], shown)
+        return states if left is shown else left.flatten(0, 1)
 
     def _add(self, states: torch.Tensor, read: torch.Tensor, out: torch.Tensor, site: str) -> torch.Tensor:
         """Add to the stream what was read, [rows, heads, n, d] or [rows · n, units], through a product."""
