@@ -312,6 +312,7 @@ def test_every_question_has_its_own_words_and_a_figure():
     assert len(entries) >= 1
     assert len({entry.question for entry in entries}) == len(entries)
     assert all(entry.figure and not entry.figure.endswith(".svg") for entry in entries)
+    assert all(entry.meaning and entry.formula for entry in entries)
 
 
 def test_every_question_that_may_be_primary_is_asked_once():

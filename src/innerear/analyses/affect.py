@@ -320,6 +320,8 @@ FINDINGS = (
         {"statistic": GRADED},
         "affect",
         meaning="held-out R² of the rating; 0 or less without an effect",
+        formula="1 − Σ (y − ŷ)² ÷ Σ (y − ȳ)², over held-out templates; ŷ by ridge regression, ȳ the "
+        "training mean",
     ),
     Finding(
         "Does a direction of valence or arousal carry over to other emotions?",
@@ -330,5 +332,7 @@ FINDINGS = (
         chance=0.5,
         meaning="share of pairs of clips of two other emotions, in a held-out template, that are "
         "ordered as rated",
+        formula="pairs of clips whose projections stand in the order of their ratings ÷ pairs; ties "
+        "count half",
     ),
 )

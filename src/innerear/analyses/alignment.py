@@ -210,5 +210,7 @@ FINDINGS = (
         unit="CKA",
         meaning="debiased CKA of the middle pair; its ceiling is what either layer reaches with itself",
         absent="there is one layer",
+        formula="debiased ⟨K, L⟩ ÷ √(⟨K, K⟩ ⟨L, L⟩), K and L the Gram matrices of prompts of two "
+        "layers, from other seeds",
     ),
 )

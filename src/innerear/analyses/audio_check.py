@@ -390,5 +390,7 @@ FINDINGS = (
         "explains (ω²); 0 without an effect",
         aside="p is corrected over features. A difference that was not shown is no licence to read the other "
         "answers as effects of the text alone.",
+        formula="ω² = d (F − 1) ÷ (d (F − 1) + P), of the F of prompt means without their template's; "
+        "d: labels − 1, P: prompts",
     ),
 )

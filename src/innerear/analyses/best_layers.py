@@ -124,5 +124,7 @@ FINDINGS = (
         unit="distance",
         meaning="squared distance of two labels' means on the held-out template, cross-validated; 0 "
         "without an effect",
+        formula="mean of (aₛ − bₛ) · (aₜ − bₜ) over labels a ≠ b and templates t ≠ s, s left out when "
+        "the layer was chosen, ÷ the clips' variance",
     ),
 )

@@ -185,5 +185,6 @@ FINDINGS = (
         tested=False,
         meaning="share of the first principal component of the time-averaged states, in the middle layer",
         aside="This is about dimensions, not about {contrasts}.",
+        formula="λ₁ ÷ Σ λ, of the covariance of the clips' mean states",
     ),
 )

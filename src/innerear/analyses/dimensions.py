@@ -293,6 +293,7 @@ FINDINGS = (
         unit="dimensions",
         chance=0.05,
         meaning="share of the layer's dimensions that pass; 5 % without an effect",
+        formula="dimensions whose F passes F's 5 % point ÷ dimensions that vary",
     ),
     Finding(
         "Is the model's own basis special, or would any rotation do?",
@@ -304,5 +305,6 @@ FINDINGS = (
         meaning="share of dimensions that pass F's 5 % point, less the same in random rotations; 0 "
         "without an effect",
         aside="The p compares with random bases; it does not generalise beyond these prompts.",
+        formula="the share of dimensions past F's 5 % point − the mean of the same over random rotations",
     ),
 )

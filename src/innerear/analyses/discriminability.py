@@ -261,5 +261,7 @@ FINDINGS = (
         unit="distance",
         meaning="squared distance of two labels' means in the whole clip, cross-validated over templates; "
         "0 without an effect",
+        formula="mean of (aₛ − bₛ) · (aₜ − bₜ) over labels a ≠ b and templates s ≠ t, from other "
+        "seeds, ÷ the clips' variance",
     ),
 )

@@ -187,5 +187,7 @@ FINDINGS = (
         unit="trustworthiness",
         meaning="of the middle layer; random places would give about .5",
         aside="Distances and gaps in the picture are not to be read.",
+        formula="1 − 2 ÷ (n k (2 n − 3 k − 1)) · Σ (rank − k) over neighbours in the plane that are "
+        "none in the states",
     ),
 )

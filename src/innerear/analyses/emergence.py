@@ -437,6 +437,8 @@ FINDINGS = (
         meaning="squared distance of two labels' means after the onset less that before it, on held-out "
         "templates; 0 without a change",
         signed=True,
+        formula="mean over held-out templates of d(after the onset) − d(before); d: mean of (aₛ − bₛ) "
+        "· (aₜ − bₜ) ÷ variance; the onset is of the other templates",
     ),
     Finding(
         "Do the states code {contrasts} differently in the last tenth than in the first?",
@@ -447,5 +449,7 @@ FINDINGS = (
         choices=("branch",),
         meaning="squared length of the change of two labels' difference, cross-validated over templates; 0 "
         "without an effect",
+        formula="mean of Δₛ · Δₜ over templates s ≠ t and labels a ≠ b, Δ = (a − b in the last tenth) "
+        "− (a − b in the first), ÷ variance",
     ),
 )

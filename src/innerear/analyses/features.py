@@ -281,6 +281,8 @@ FINDINGS = (
         "features",
         aside="Single dimensions, and features of random weights, may differ as well: see the figure.",
         meaning=_OF_VARIANCE,
+        formula="ω² = d (F − 1) ÷ (d (F − 1) + P), of the F of prompt means without their template's; "
+        "d: labels − 1, P: prompts",
     ),
     Finding(
         "Are there features that all seeds find, that hold in all templates, and that the random twin lacks?",
@@ -289,6 +291,8 @@ FINDINGS = (
         "features",
         aside="Another basis may tell {contrasts} apart as well: see the figure.",
         meaning=_OF_VARIANCE,
+        formula="ω² = d (F − 1) ÷ (d (F − 1) + P), of the F of prompt means without their template's; "
+        "d: labels − 1, P: prompts",
     ),
     Finding(
         "Do features follow the sound beyond prompt and seed?",
@@ -298,5 +302,6 @@ FINDINGS = (
         unit="r",
         signed=True,
         meaning="correlation of ranks of a feature and of an acoustic measure, of what prompt and seed leave",
+        formula="Pearson's r of ranks, each less its prompt's mean and its seed's",
     ),
 )

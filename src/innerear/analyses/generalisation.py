@@ -176,5 +176,7 @@ FINDINGS = (
         choices=("branch",),
         meaning="evidence of a probe that was fitted in the other branch, as a share of a perfect one's; 0 "
         "without an effect",
+        formula="mean of (ŷ · y) of held-out templates, y a label's indicator less the labels' mean, "
+        "ŷ the probe's scores, ÷ the mean of y · y",
     ),
 )

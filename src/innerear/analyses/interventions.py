@@ -337,6 +337,7 @@ FINDINGS = (
         signed=True,
         meaning="loudness of clips moved toward one pole less that of clips moved away; 0 without effect",
         aside="This compares no layer with another.",
+        formula="mean over templates of clips moved by +α v less clips moved by −α v, of the same seeds",
     ),
     Finding(
         "Do neutral clips sound like another emotion when the states are moved toward it?",
@@ -347,6 +348,7 @@ FINDINGS = (
         unit="probability",
         signed=True,
         meaning="probability of the end pole, moved toward it less moved away; 0 without effect",
+        formula="mean over templates of clips moved by +α v less clips moved by −α v, of the same seeds",
     ),
     Finding(
         "Does one layer steer more than another?",
@@ -357,6 +359,8 @@ FINDINGS = (
         signed=True,
         meaning="difference between two layers' effects on loudness; 0 where they are equal",
         absent="one layer was steered",
+        formula="the first layer's effect − the second's; an effect: mean over templates of clips "
+        "moved by +α v less clips moved by −α v, of the same seeds",
     ),
     Finding(
         "Is the emotions' subspace of the states used: do clips lose their emotion without it?",
@@ -367,6 +371,7 @@ FINDINGS = (
         unit="fewer",
         signed=True,
         meaning="accuracy without a random subspace less that without the labels' own; 0 without effect",
+        formula="clips named after their text without a random subspace − without the labels' own, ÷ clips",
     ),
     Finding(
         "Do the states that another text leaves in cond change what the model expects of the same music?",
@@ -377,5 +382,6 @@ FINDINGS = (
         signed=True,
         meaning="negative log-likelihood in cond, with its states of the other pole's text less without",
         aside="Clips were made under their own text, so a cost above 0 says that the text is used, not how.",
+        formula="mean of −log p(token) in cond with the patched states − without",
     ),
 )

@@ -442,6 +442,8 @@ FINDINGS = (
         "emotion_effect",
         unit="cosine",
         meaning=_EFFECT_MEANS,
+        formula="mean cos(x, y) over pairs of one label − over pairs of two, other seeds, x and y "
+        "less their template's mean",
     ),
     Finding(
         QUESTIONS["delta"],
@@ -452,5 +454,7 @@ FINDINGS = (
         key="delta",
         unit="cosine",
         meaning=_EFFECT_MEANS,
+        formula="mean cos(x, y) over pairs of one label − over pairs of two, other seeds, x and y "
+        "less their template's mean",
     ),
 )

@@ -173,6 +173,8 @@ FINDINGS = (
         "sound",
         meaning="held-out R² of a clip feature; 0 or less without an effect",
         aside="The {contrast} may be what both share.",
+        formula="1 − Σ (y − ŷ)² ÷ Σ (y − ȳ)², over held-out templates; ŷ by ridge regression, ȳ the "
+        "training mean",
     ),
     Finding(
         "Do the states say more about the sound than the {contrast} does?",
@@ -182,5 +184,7 @@ FINDINGS = (
         unit="left",
         meaning="share of what the {contrast} leaves unexplained of a clip feature that states explain, "
         "held out; 0 or less without an effect",
+        formula="(E_label − E_both) ÷ E_label, of squared errors on held-out templates, E_label at "
+        "most the mean's",
     ),
 )

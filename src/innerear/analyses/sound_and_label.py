@@ -299,6 +299,8 @@ FINDINGS = (
         "sound_and_label",
         meaning="held-out R² of the states; 0 or less without an effect",
         aside="The {contrast} may be what both share.",
+        formula="1 − Σ (y − ŷ)² ÷ Σ (y − ȳ)², over held-out templates; ŷ by ridge regression, ȳ the "
+        "training mean",
     ),
     Finding(
         "Does the sound explain more of the states than the {contrast} does?",
@@ -308,5 +310,7 @@ FINDINGS = (
         unit="left",
         meaning="share of what the {contrast} leaves unexplained of the states that the sound explains, "
         "held out; 0 or less without an effect",
+        formula="(E_label − E_both) ÷ E_label, of squared errors on held-out templates, E_label at "
+        "most the mean's",
     ),
 )

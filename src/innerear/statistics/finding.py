@@ -89,7 +89,7 @@ class Finding:
     key : of the question in `innerear.study.questions`, for those that may be primary.
     unit : key of `UNITS`.
     meaning : what the estimate measures, and its value without an effect.
-    formula : of the estimate.
+    formula : of the estimate, as the page shows it under the answer.
     chance : the estimate without an effect: a number, a column of the table, or ``"labels"`` for 1 ÷ number
         of labels.
     choices : columns among whose values the answer chooses although each has a family of its own; the p of

@@ -242,6 +242,8 @@ FINDINGS = (
         key="text",
         meaning="share of the variance over clips and texts, cross-validated over seeds; 0 without an effect",
         aside="Within a template texts differ only in the emotion's word.",
+        formula="Σ of products of a text's effect between two seeds ÷ the variance over clips and "
+        "texts, by analysis of variance of code × text in a template",
     ),
     _finding(
         QUESTIONS["history"],
@@ -251,6 +253,8 @@ FINDINGS = (
         "text_or_history",
         key="history",
         meaning="share of the variance over clips and texts, cross-validated over seeds; 0 without an effect",
+        formula="Σ of products of an effect of the clip's own emotion between two seeds ÷ the "
+        "variance over clips and texts, by analysis of variance of code × text in a template",
     ),
     _finding(
         "Which holds more of the emotion, the text or the music so far?",
@@ -259,6 +263,7 @@ FINDINGS = (
         "text_or_history",
         tested=False,
         meaning="history's share less the text's, of the middle layer",
+        formula="share of history − share of text",
     ),
     _finding(
         "When along the clip does history overtake text?",
@@ -268,6 +273,7 @@ FINDINGS = (
         tested=False,
         unit="seconds",
         meaning="in the middle layer",
+        formula="the step k, in seconds, that makes Σ (text − history) over steps before k largest",
     ),
     _finding(
         "Do text and history share one code: does a probe of one read the other?",
@@ -279,5 +285,6 @@ FINDINGS = (
         choices=("statistic",),
         meaning="balanced accuracy of a probe of one for the emotions of the other",
         aside="The null renames the emotions of the tested kind, alike in all templates.",
+        formula="mean over labels of the share of its held-out cells that the probe names right",
     ),
 )

@@ -169,5 +169,6 @@ FINDINGS = (
         "0 without an effect",
         aside="The clips were sampled from these texts, so this is a divergence of predictions under two "
         "texts; it does not ask whether the model notices that a text does not go with the music.",
+        formula="mean of log p(token | own text) − log p(token | another emotion's text of the template)",
     ),
 )
