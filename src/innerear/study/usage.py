@@ -113,7 +113,7 @@ def usage_report(size: Estimate, results: str | PathLike, asked: Mapping[str, fl
     return "\n".join(lines)
 
 
-def disk_estimates(size: Estimate) -> dict[str, float]:
+def disk_estimates(size: Estimate) -> dict[str, int]:
     """Return the bytes on disk that a study is expected to take: its largest kinds of files by name."""
     expected = {
         "stacks": size.n_samples * size.stack_bytes,
