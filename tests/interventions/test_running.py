@@ -9,7 +9,7 @@ from innerear import ActivationExtractor, intervene
 from innerear.errors import InputError
 from innerear.interventions import Add, Direction, ProjectOut, Replace, orthonormal
 from innerear.models import load_model, witness_of
-from innerear.models.decoder import refusals
+from innerear.models.refusals import refusals
 
 TEXTS = ["happy music", "calm music"]
 D, SECONDS = 32, 0.3
