@@ -1,5 +1,7 @@
 """A step on fixed buffers gives audiocraft's tokens, run or replayed as a graph is: by its commands alone."""
 
+from typing import Any
+
 import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
@@ -135,7 +137,8 @@ def test_graphs_are_recorded_once_for_a_number_of_rows(model):
 
 
 def test_new_weights_and_new_hooks_are_recorded_anew(tiny_checkpoint):
-    model, graph = load_model(tiny_checkpoint, device="cpu"), Taped()
+    model: Any = load_model(tiny_checkpoint, device="cpu")
+    graph = Taped()
     run(model, EQUAL, record=graph)
     with torch.no_grad():
         model.network.out_norm.weight.mul_(0.5)
@@ -181,7 +184,7 @@ def test_a_failure_forgets_buffers(model):
 
 
 def test_half_precision_stays_near(tiny_checkpoint):
-    model = load_model(tiny_checkpoint, device="cpu")
+    model: Any = load_model(tiny_checkpoint, device="cpu")
     _, expected = run(model, MIXED, use_sampling=False, duration=0.1)
     model.network.transformer.half()
     assert any("precision" in one for one in refusals(model.network))

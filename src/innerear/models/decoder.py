@@ -49,7 +49,7 @@ class _Layer:
         self.into, self.out = own.in_proj_weight.t(), own.out_proj.weight.t()
         dtype = self.into.dtype
         self.norms = [_norm(one, dtype) for one in (layer.norm1, layer.norm_cross, layer.norm2)]
-        query, *self.of_text = cross.in_proj_weight.chunk(3)
+        query, *self.text_weights = cross.in_proj_weight.chunk(3)
         self.query, self.cross_out = query.t(), cross.out_proj.weight.t()
         self.up, self.down, self.activation = (
             layer.linear1.weight.t(),
@@ -57,7 +57,7 @@ class _Layer:
             layer.activation,
         )
         # [rows, heads, places, d]; what is masked must be finite.
-        self.keys, self.values, *self.text = (
+        self.keys, self.values, self.text_keys, self.text_values = (
             self.into.new_zeros((self.n_rows, self.head[0], n, self.head[1]))
             for n in (n_positions, n_positions, n_tokens, n_tokens)
         )
@@ -65,7 +65,7 @@ class _Layer:
 
     def read_texts(self, texts: torch.Tensor) -> None:
         """Compute keys and values of texts [rows, tokens, D]."""
-        for kept, weight in zip(self.text, self.of_text, strict=True):
+        for kept, weight in zip((self.text_keys, self.text_values), self.text_weights, strict=True):
             read = F.linear(texts.to(weight.dtype), weight)
             kept.copy_(read.unflatten(-1, self.head).transpose(1, 2))
 
@@ -74,10 +74,10 @@ class _Layer:
         first, second, third = self.norms
         packed = torch.mm(first(states), self.into).view(self.n_rows, -1, 3, *self.head)
         query, key, value = packed.transpose(1, 3).unbind(2)  # [rows, heads, n, d]
-        read = past.attend(query, (self.keys, key), (self.values, value))
+        read = past.attend(query, key, value, self.keys, self.values)
         states = self._add(states, read, self.out, "self")
         query = torch.mm(second(states), self.query).view(self.n_rows, -1, *self.head).transpose(1, 2)
-        read = F.scaled_dot_product_attention(query, *self.text, hidden)
+        read = F.scaled_dot_product_attention(query, self.text_keys, self.text_values, hidden)
         states = self._add(states, read, self.cross_out, "cross")
         inner = self.activation(torch.mm(third(states), self.up))
         states = self._add(states, inner, self.down, "mlp")
@@ -103,30 +103,34 @@ class _Known(NamedTuple):
     stop: int
 
     def positions(self, table: torch.Tensor) -> torch.Tensor:
+        """Return their rows of a table."""
         return table[self.start : self.stop]
 
-    def attend(self, query: torch.Tensor, *caches: tuple[torch.Tensor, torch.Tensor]) -> torch.Tensor:
+    def attend(self, query: Any, key: Any, value: Any, keys: torch.Tensor, values: torch.Tensor) -> Any:
+        """Keep the positions' keys and values, and attend to all that are kept."""
         n = self.stop - self.start
-        for kept, new in caches:
-            kept.narrow(2, self.start, n).copy_(new)
-        past = (kept.narrow(2, 0, self.stop) for kept, _ in caches)
-        return F.scaled_dot_product_attention(query, *past, is_causal=n > 1)
+        keys.narrow(2, self.start, n).copy_(key)
+        values.narrow(2, self.start, n).copy_(value)
+        keys, values = keys.narrow(2, 0, self.stop), values.narrow(2, 0, self.stop)
+        return F.scaled_dot_product_attention(query, keys, values, is_causal=n > 1)
 
 
 class _Any(NamedTuple):
     """One position, which the device alone knows: attention reads the places of the mask [1, places]."""
 
-    index: torch.Tensor
+    place: torch.Tensor
     mask: torch.Tensor
 
     def positions(self, table: torch.Tensor) -> torch.Tensor:
-        return table.index_select(0, self.index)
+        """Return its row of a table."""
+        return table.index_select(0, self.place)
 
-    def attend(self, query: torch.Tensor, *caches: tuple[torch.Tensor, torch.Tensor]) -> torch.Tensor:
-        for kept, new in caches:
-            kept.index_copy_(2, self.index, new)
-        past = (kept.narrow(2, 0, self.mask.shape[1]) for kept, _ in caches)
-        return F.scaled_dot_product_attention(query, *past, self.mask)
+    def attend(self, query: Any, key: Any, value: Any, keys: torch.Tensor, values: torch.Tensor) -> Any:
+        """Keep the position's key and value, and attend to all that are kept."""
+        keys.index_copy_(2, self.place, key)
+        values.index_copy_(2, self.place, value)
+        keys, values = (kept.narrow(2, 0, self.mask.shape[1]) for kept in (keys, values))
+        return F.scaled_dot_product_attention(query, keys, values, self.mask)
 
 
 class _Call:
@@ -153,7 +157,8 @@ class _Call:
         self.positions = _positions(lm.transformer, n_positions, lm.dim, weight.device)
         self.norm = _norm(lm.out_norm, weight.dtype)
         self.heads = torch.cat([one.weight for one in lm.linears]).t().to(weight.dtype)
-        self.hidden = None if texts.open is None else weight.new_zeros((self.n_rows, 1, 1, read.shape[1]))
+        # Added to the attention on texts.
+        self.hidden: Any = None if texts.open is None else weight.new_zeros((shape[0], 1, 1, shape[2]))
         self.index = torch.zeros(1, dtype=torch.long, device=weight.device)
         self.tokens = self.index.new_zeros((0, 0, 1))  # [B, K, 1]
         n_masked = n_positions if record else 0
@@ -169,7 +174,7 @@ class _Call:
         self.records = [hook.record for hook in hooks if not isinstance(hook, EditHook)]
         for layer in self.layers:
             layer.read_texts(read)
-        if self.hidden is not None:
+        if texts.open is not None:
             self.hidden.zero_().masked_fill_(~texts.open[:, None, None], -torch.inf)
 
     def __call__(self, sequence: torch.Tensor) -> torch.Tensor:
@@ -178,14 +183,16 @@ class _Call:
         if self.record is None or sequence.shape[-1] > 1:
             logits, states = self._read(sequence, _Known(start, self.place))
         else:
-            logits, states = self._step(sequence, start)
+            logits, states = self._step(sequence, start, self.record)
             states = _apart(states)
         for record, taken in zip(self.records, states, strict=True):
             record(taken)
         return logits
 
-    def _step(self, sequence: torch.Tensor, place: int) -> tuple[torch.Tensor, list[torch.Tensor]]:
-        """Read the position from buffers, as a graph does: the first of each reach unrecorded."""
+    def _step(
+        self, sequence: torch.Tensor, place: int, record: Record
+    ) -> tuple[torch.Tensor, list[torch.Tensor]]:
+        """Read one position from buffers; the first of each reach runs before it is recorded."""
         if self.tokens.shape != sequence.shape:
             self.tokens, self.steps = sequence.clone(), {}
         self.tokens.copy_(sequence)
@@ -195,7 +202,7 @@ class _Call:
             return self.steps[reach]()
         step = partial(self._read_buffers, reach)
         made = step()
-        self.steps[reach] = self.record(step) if self.record else step
+        self.steps[reach] = record(step)
         return made
 
     def _read_buffers(self, reach: int) -> tuple[torch.Tensor, list[torch.Tensor]]:
@@ -261,15 +268,15 @@ class StaticDecoder:
         n_positions += -n_positions % _REACH
         edited = any(isinstance(hook, EditHook) for of_place in _hooks(self.lm) for hook in of_place)
         key = None if edited else (n_positions, *_shape(self.lm, calls))
-        kept, parts = self._kept
-        if key is not None and key == kept:
-            for part, texts in zip(parts, calls, strict=True):
+        if key is not None and key == self._kept[0]:
+            for part, texts in zip(self._kept[1], calls, strict=True):
                 part.begin(texts)
-            return parts
-        self._kept = None, []  # whose memory the new ones may need
+            return self._kept[1]
+        self._kept = None, []  # first, since the new ones may need the memory
         record = unrecorded if edited else self.record
         parts = [_Call(self.lm, texts, n_positions, record) for texts in calls]
-        self._kept = key, parts if key else []
+        if not edited:
+            self._kept = key, parts
         return parts
 
 
