@@ -252,7 +252,10 @@ class StaticDecoder:
         """
         with ExitStack() as around:
             around.enter_context(torch.inference_mode())
-            if self.lm.linears[0].weight.is_cuda:  # here, each command has the precision of its operands
+            device = self.lm.linears[0].weight.device
+            if device.type == "cuda":
+                around.enter_context(torch.cuda.device(device))
+                # Each command has the precision of its operands.
                 around.enter_context(torch.autocast("cuda", enabled=False))
                 around.enter_context(sdpa_kernel(_ATTENTION))
             try:

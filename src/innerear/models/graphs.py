@@ -23,29 +23,29 @@ def cuda_graph(step: Step) -> Step:
 
     While it is recorded, the GPU does nothing: only replays fill what the step returns. Its buffers keep
     their places, and nothing in it may depend on values that Python knows.
-
-    Raises
-    ------
-    torch.OutOfMemoryError: the memory that is left does not hold what the graph keeps.
     """
-    graph, stream = torch.cuda.CUDAGraph(), torch.cuda.current_stream()
+    graph, own, side = torch.cuda.CUDAGraph(), torch.cuda.current_stream(), _side(torch.cuda.current_device())
     try:
         # Other threads may use CUDA meanwhile.
-        with torch.cuda.graph(graph, capture_error_mode="thread_local"):
+        with torch.cuda.graph(graph, stream=side, capture_error_mode="thread_local"):
             made = step()
-    except torch.OutOfMemoryError:
-        raise
-    except RuntimeError as error:
-        _say(str(error).strip().splitlines()[0])
+    except RuntimeError as error:  # also where memory runs out: as it is, the step needs less
+        _say(str(error.__context__ or error).strip().partition("\n")[0])
         return step
     finally:
-        torch.cuda.set_stream(stream)  # a recording that fails leaves its own
+        torch.cuda.set_stream(own)  # a recording that fails leaves its own
 
     def replay() -> tuple[torch.Tensor, list[torch.Tensor]]:
         graph.replay()
         return made
 
     return replay
+
+
+@cache
+def _side(device: int) -> torch.cuda.Stream:
+    """Return the stream on which steps of a device are recorded; torch's own is that of the first device."""
+    return torch.cuda.Stream(device)
 
 
 @cache
