@@ -133,8 +133,15 @@ def test_graphs_are_recorded_once_for_a_number_of_rows(model):
     assert graph.count == 2
     run(model, texts[:3], record=graph)
     assert graph.count == 4
-    run(model, texts[:3], record=graph, guidance=None)
-    assert graph.count == 6
+
+
+def test_as_many_rows_of_another_number_of_clips_are_recorded_anew(model):
+    graph = Taped()
+    run(model, EQUAL, record=graph)  # in both branches
+    made, _ = run(model, [*EQUAL, *EQUAL], record=graph, guidance=None)
+    assert graph.count == 4
+    expected, _ = run(model, [*EQUAL, *EQUAL], decoder="audiocraft", guidance=None)
+    assert torch.equal(made.codes, expected.codes)
 
 
 def test_new_weights_and_new_hooks_are_recorded_anew(tiny_checkpoint):
