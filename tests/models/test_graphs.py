@@ -18,7 +18,7 @@ from innerear.models.refusals import refusals
 SITES = ("residual", "self_attention", "cross_attention", "mlp", "input")
 EQUAL, MIXED = ["happy music", "calm music"], ["happy music", "a slow sad tune on the piano", None]
 GIVEN = torch.randint(16, (2, 4, 7), generator=torch.Generator().manual_seed(0))
-LONG = 1.5  # seconds: attention reads 64 places and then 128
+LONG = 1.3  # seconds: attention reads 64 places and then 128
 
 
 class _Tape(TorchDispatchMode):
