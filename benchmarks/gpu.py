@@ -4,12 +4,15 @@ The language model has MusicGen-large's shape and random weights, so that no che
 not turned into sound. Sections, in order of importance, each a function of its name below:
 
 machine     which card, and how fast it copies
-overhead    milliseconds a step with and without capture of all layers, against reading the weights once
-replay      a teacher-forced pass against generating
-deviation   states of a replay against those captured, and deliberate faults, so that a tolerance can be set
+graphs      whether steps are recorded as CUDA graphs, and give the tokens of the step that runs as it is
+overhead    milliseconds a step with and without capture of all layers, against audiocraft alone and against
+            reading the weights once
 rows        draws that differ between numbers of rows a call, and whether a fixed number pins them
-float32     tokens between batch sizes with TF32 off
-static      a step with static caches as one CUDA graph
+study       clips an hour with capture and writing
+replay      a teacher-forced pass against generating
+float32     tokens of audiocraft, and between batch sizes, with TF32 off
+dictionary  training a sparse autoencoder
+deviation   states of a replay against those captured, and deliberate faults, so that a tolerance can be set
 
     bash benchmarks/gpu.sh [--output gpu.tsv] [--seconds 450] [--sections overhead rows] [--tiny]
 
@@ -24,12 +27,14 @@ from pathlib import Path
 
 import torch
 from gpu_bench import REAL, TINY, Bench
-from gpu_speed import machine, overhead, replay, static
+from gpu_graphs import graphs
+from gpu_speed import machine, overhead, replay
 from gpu_states import deviation
+from gpu_study import dictionary, study
 from gpu_table import Table
 from gpu_tokens import float32, rows
 
-SECTIONS = (machine, overhead, replay, deviation, rows, float32, static)
+SECTIONS = (machine, graphs, overhead, rows, study, replay, float32, dictionary, deviation)
 
 
 def main(arguments: Sequence[str] | None = None) -> Table:

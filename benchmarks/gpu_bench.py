@@ -29,7 +29,8 @@ class Sizes:
         and in float32.
     repeats : rounds of each timing, after one that warms up.
     noises : how often each distribution is drawn from.
-    capacities : places of the static step's caches.
+    clip : seconds of a clip that is written, as a study has it.
+    latents, tokens : of a dictionary.
     """
 
     shape: str
@@ -40,11 +41,13 @@ class Sizes:
     float32: float
     repeats: int
     noises: int
-    capacities: tuple[int, ...]
+    clip: float
+    latents: int
+    tokens: int
 
 
-REAL = Sizes("large", 2048, (1, 4, 16, 32), 0.7, 2.0, 1.0, 3, 20, (128, 448))
-TINY = Sizes("tiny", 256, (1, 4), 0.2, 0.4, 0.2, 1, 3, (64,))
+REAL = Sizes("large", 2048, (1, 4, 16, 32), 0.7, 2.0, 1.0, 3, 20, 8.0, 16384, 98304)
+TINY = Sizes("tiny", 256, (1, 4), 0.2, 0.4, 0.2, 1, 3, 1.4, 128, 1024)
 
 
 class Bench:

@@ -1,13 +1,12 @@
-"""Sections of `gpu.py` that take time: the card, a step with and without capture, a replay, a static step."""
+"""Sections of `gpu.py` that take time: the card, a step with and without capture, and a replay."""
 
 import sys
 from typing import Any
 
 import torch
-from gpu_bench import GUIDANCE, TOP_K, Bench, Sizes, equal_share, exact
+from gpu_bench import GUIDANCE, TOP_K, Bench
 from gpu_models import texts, weights_read
 from gpu_table import Table
-from static_step import StaticStep, graphed
 
 from innerear import ActivationExtractor
 from innerear.capture.hooks import capture
@@ -24,15 +23,18 @@ def machine(bench: Bench, table: Table) -> None:
     table.add("copy on the device", bench.copied() / 1e12, "TB/s", "read and written")
 
 
-def _reading(bench: Bench, model: Any) -> float:
+def reading_ms(bench: Bench, model: Any) -> float:
     """Milliseconds that reading the weights once takes: no step of a small batch can be faster."""
     return 1000 * weights_read(model) / bench.bandwidth()
 
 
 def overhead(bench: Bench, table: Table) -> None:
-    """Time a step of audiocraft alone, of a generation without capture, and with all layers captured."""
+    """Time a step of audiocraft alone, of a generation without capture, and with all layers captured.
+
+    A generation runs through the static decoder, on a GPU as CUDA graphs; its clips have at most 64 steps.
+    """
     model = bench.model(bench.half)
-    reading = _reading(bench, model)
+    reading = reading_ms(bench, model)
     stated = f"{weights_read(model) / 1e9:.3g} GB at {bench.bandwidth() / 1e12:.3g} TB/s"
     table.add(f"reading the weights, {model.dtype}", reading, "ms a step", stated)
     timeline = model.timeline(bench.sizes.timed)
@@ -40,15 +42,17 @@ def overhead(bench: Bench, table: Table) -> None:
         ways = {
             "audiocraft": lambda n=batch: _audiocraft(model, n, timeline.n_frames),
             "without": lambda n=batch: model.generate(texts(n), range(n), bench.sizes.timed),
-            "with": lambda n=batch: _captured(model, n, bench.sizes.timed),
+            "with": lambda n=batch: captured(model, n, bench.sizes.timed),
         }
         took = {name: 1000 * s / timeline.n_steps for name, s in bench.in_turn(ways).items()}
-        alone, without, captured = took.values()
-        table.add(f"audiocraft alone, {batch} clips", alone, "ms a step", f"{alone / reading:.1f} × weights")
-        table.add(f"without capture, {batch} clips", without, "ms a step", f"{without / alone:.3f} × alone")
-        table.add(
-            f"with capture, {batch} clips", captured, "ms a step", f"{captured / without:.3f} × without"
-        )
+        alone, without, recorded = took.values()
+        ratios = {
+            f"audiocraft alone, {2 * batch} rows": (alone, ""),
+            f"without capture, {2 * batch} rows": (without, f"{without / alone:.3f} × alone, "),
+            f"with capture, {2 * batch} rows": (recorded, f"{recorded / without:.3f} × without, "),
+        }
+        for what, (value, against) in ratios.items():
+            table.add(what, value, "ms a step", f"{against}{value / reading:.2f} × weights")
 
 
 def _audiocraft(model: Any, batch: int, n_frames: int) -> torch.Tensor:
@@ -59,8 +63,8 @@ def _audiocraft(model: Any, batch: int, n_frames: int) -> torch.Tensor:
         return musicgen.lm.generate(None, attributes, max_gen_len=n_frames, top_k=TOP_K, cfg_coef=GUIDANCE)
 
 
-def _captured(model: Any, batch: int, duration: float) -> None:
-    """Compose while hearing all layers, as a study does."""
+def captured(model: Any, batch: int, duration: float) -> None:
+    """Compose and record all layers, as a study does."""
     modules = {"residual": model.modules("residual")}
     n_steps = model.timeline(duration).n_steps
     with capture(modules, n_steps=n_steps, pre_norm=model.pre_norm) as recording:
@@ -84,52 +88,3 @@ def replay(bench: Bench, table: Table) -> None:
         table.add(f"replay with capture, {batch} clips", replayed, "s", steps)
         table.add(f"replay without capture, {batch} clips", passed, "s", steps)
         table.add(f"generating ÷ replay, {batch} clips", generated / replayed, "×", "both with capture")
-
-
-def static(bench: Bench, table: Table) -> None:
-    """Time a step with static caches as one CUDA graph; its tokens are held against audiocraft's.
-
-    States are kept on the device alone: what their way to the CPU takes is not in it.
-    """
-    sizes = bench.sizes
-    with exact():
-        equal = _static_tokens(bench.model("float32"), sizes)
-    table.add("tokens equal to audiocraft's, float32", equal, "share", "4 clips")
-    model = bench.model(bench.half)
-    table.add(f"tokens equal, {model.dtype}", _static_tokens(model, sizes), "share", "4 clips")
-    reading = _reading(bench, model)
-    for capacity in sizes.capacities:
-        for record in (False, True):
-            for batch in sizes.batches:
-                took = 1000 * _static_seconds(bench, model, batch, capacity, record)
-                bench.free()
-                kept = "states kept" if record else "plain"
-                what = f"{2 * batch} rows, attention over {capacity}, {kept}"
-                table.add(what, took, "ms a step", f"{took / reading:.2f} × weights")
-
-
-def _static_tokens(model: Any, sizes: Sizes) -> float:
-    """Share of tokens that a static step draws as audiocraft's does, with the same noise."""
-    timeline = model.timeline(sizes.float32)
-    capacity = -(-timeline.n_steps // 64) * 64
-    one = StaticStep(model, texts(4), range(4), timeline.n_frames, capacity)
-    step = graphed(one)
-    for _ in range(timeline.n_steps):
-        step()
-    codes = model.generate(texts(4), range(4), sizes.float32, guidance=GUIDANCE, top_k=TOP_K).codes
-    return equal_share(one.codes(), codes)
-
-
-def _static_seconds(bench: Bench, model: Any, batch: int, capacity: int, record: bool) -> float:
-    """Seconds a step, median of several runs; which steps does not matter, since all read the whole cache."""
-    n_steps = min(capacity, 128)
-    n_frames = n_steps - model.n_codebooks + 1
-    one = StaticStep(model, texts(batch), range(batch), n_frames, capacity, record=record)
-    step = graphed(one)
-
-    def run() -> None:
-        one.reset()
-        for _ in range(n_steps):
-            step()
-
-    return bench.in_turn({"step": run})["step"] / n_steps

@@ -13,6 +13,7 @@ from gpu_table import Table
 from innerear import ActivationExtractor
 from innerear.capture.hooks import capture
 from innerear.models import Pass
+from innerear.models.composing import guided, positions_of
 from innerear.models.sampling import Race
 
 
@@ -21,17 +22,17 @@ def rows(bench: Bench, table: Table) -> None:
     model = bench.model(bench.half)
     most = 16  # clips
     codes = model.generate(texts(most), range(most), bench.sizes.compared).codes
-    # A few clips suffice where a call holds one: each of them takes as long as a call of sixteen.
-    alone = _forced(model, codes[:4], 1)
-    four, again = _forced(model, codes, 4), _forced(model, codes[:4], 4)
-    whole = _forced(model, codes, most)
+    four, again = (_forced(model, codes, 4, "static") for _ in range(2))
+    alone, whole = (_forced(model, codes, clips, "static") for clips in (1, most))
+    theirs = _forced(model, codes[:4], 4, "audiocraft")
     with offset(model, OFFSET):
-        shifted = _forced(model, codes[:4], 4)
+        shifted = _forced(model, codes[:4], 4, "static")
     for what, one, other in (
         ("8 rows, run again", again, four),
         ("2 against 8 rows", alone, four),
         (f"2 against {2 * most} rows", alone, whole),
         (f"8 against {2 * most} rows", four, whole),
+        ("8 rows, audiocraft against static", theirs, four),
         (f"8 rows, offset {OFFSET}", shifted, four),
     ):
         _add_flips(bench, table, model, what, one, other)
@@ -39,7 +40,7 @@ def rows(bench: Bench, table: Table) -> None:
 
 
 @torch.no_grad()
-def _forced(model: Any, codes: torch.Tensor, clips: int) -> tuple[torch.Tensor, torch.Tensor]:
+def _forced(model: Any, codes: torch.Tensor, clips: int, decoder: str) -> tuple[torch.Tensor, torch.Tensor]:
     """Read the clips token by token, so many in a call, as generating would.
 
     Returns
@@ -47,7 +48,7 @@ def _forced(model: Any, codes: torch.Tensor, clips: int) -> tuple[torch.Tensor, 
     Guided logits [S, B, K, card] on the device, and the last layer's states [S, C, B, D].
     """
     parts = [
-        _read(model, part, texts(len(codes))[i * clips : (i + 1) * clips])
+        _read(model, part, texts(len(codes))[i * clips : (i + 1) * clips], decoder)
         for i, part in enumerate(codes.split(clips))
     ]
     logits, states = (torch.cat(part, dim=axis) for axis, part in enumerate(zip(*parts, strict=True), 1))
@@ -56,26 +57,23 @@ def _forced(model: Any, codes: torch.Tensor, clips: int) -> tuple[torch.Tensor, 
     return logits, states
 
 
-def _read(model: Any, codes: torch.Tensor, of: Sequence[str]) -> tuple[torch.Tensor, torch.Tensor]:
+def _read(
+    model: Any, codes: torch.Tensor, of: Sequence[str], decoder: str
+) -> tuple[torch.Tensor, torch.Tensor]:
     """Read clips of one call; see `_forced`."""
-    musicgen, lm = model.musicgen, model.musicgen.lm
-    attributes, _ = musicgen._prepare_tokens_and_attributes([*of, *[None] * len(of)], None)
-    with musicgen.autocast:
-        conditions = lm.condition_provider(lm.condition_provider.tokenize(attributes))
-    pattern = lm.pattern_provider.get_pattern(codes.shape[-1])
-    sequence, _, _ = pattern.build_pattern_sequence(codes.to(model.device), lm.special_token_id)
-    n_steps, last = sequence.shape[-1] - 1, model.n_layers - 1
-    passes = [Pass(1, ("cond", "uncond"))] * n_steps
-    modules, kept = {"residual": model.modules("residual")}, []
+    timeline, last = model.timeline(codes.shape[-1] / model.frame_rate), model.n_layers - 1
+    sequence = positions_of(codes.to(model.device), timeline.windows[0], timeline, model.card)
+    passes = [Pass(1, ("cond", "uncond"))] * timeline.n_steps
+    how = {"n_steps": timeline.n_steps, "pre_norm": model.pre_norm, "layers": [last]}
     with (
-        capture(modules, n_steps=n_steps, pre_norm=model.pre_norm, layers=[last]) as recording,
+        capture({"residual": model.modules("residual")}, **how) as recording,
         recording.run(range(len(of)), passes),
-        musicgen.autocast,
-        lm.streaming(),
+        model._autocast(),
+        model._reader(
+            model._calls(of, {"guidance": GUIDANCE, "two_step": False}), decoder, timeline.n_steps
+        ) as read,
     ):
-        for step in range(n_steps):
-            cond, uncond = lm(sequence[..., step : step + 1].repeat(2, 1, 1), [], conditions).chunk(2)
-            kept.append((uncond + (cond - uncond) * GUIDANCE)[:, :, 0])
+        kept = [guided(read(sequence[..., step : step + 1]), GUIDANCE) for step in range(timeline.n_steps)]
     return torch.stack(kept), recording.all("residual", last).clone()
 
 
@@ -139,10 +137,12 @@ def _add_neighbours(bench: Bench, table: Table, model: Any) -> None:
 
 
 def float32(bench: Bench, table: Table) -> None:
-    """Compose the same clips in batches of several sizes, with the offset, and read them once more."""
+    """Compose the same clips by either decoder, in batches of several sizes, with the offset; reread them."""
     model, duration = bench.model("float32"), bench.sizes.float32
     with exact():
+        theirs = model.generate(texts(4), range(4), duration, decoder="audiocraft").codes
         alone = torch.cat([model.generate([texts(4)[i]], [i], duration).codes for i in range(4)])
+        table.add("tokens equal to audiocraft's", equal_share(alone, theirs), "share", "one clip in a call")
         for batch in (4, 16):
             codes = model.generate(texts(batch), range(batch), duration).codes[:4]
             equal = equal_share(codes, alone)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
-SECTIONS = ("machine", "overhead", "replay", "deviation", "rows", "float32", "static")
+SECTIONS = ("machine", "graphs", "overhead", "rows", "study", "replay", "float32", "dictionary", "deviation")
 
 
 @pytest.fixture(scope="module")
@@ -47,11 +47,21 @@ def test_the_file_holds_the_table(table):
     assert {line.count("\t") for line in lines} == {4}
 
 
-def test_float32_tokens_are_equal_in_every_batch_with_the_offset_and_with_static_caches(table):
+def test_float32_tokens_are_equal_in_every_batch_with_the_offset_and_by_either_decoder(table):
     assert set(values(table[0], "float32", "tokens equal")) == {1.0}
     assert set(values(table[0], "deviation", "tokens equal")) == {1.0}
-    assert set(values(table[0], "static", "tokens equal")) == {1.0}
+    assert values(table[0], "graphs", "tokens equal") == [1.0, 1.0]
+    assert values(table[0], "graphs", "against unrecorded steps") == [0.0]
     assert set(values(table[0], "rows", "tokens equal")) == {1.0}
+    assert values(table[0], "rows", "run again: draws that differ") == [0.0]
+    assert values(table[0], "rows", "audiocraft against static: draws that differ") == [0.0]
+
+
+def test_graphs_are_counted_only_if_they_are_recorded(gpu, table):
+    assert values(table[0], "graphs", "steps recorded") == [0.0]  # on a CPU they run as they are
+    counted = importlib.import_module("gpu_graphs")._Counted(lambda step: lambda: step())
+    counted(lambda: None)
+    assert (counted.asked, counted.done) == (1, 1)
 
 
 def test_every_fault_is_far_from_a_replay(table):

@@ -15,10 +15,11 @@ GENERATION = {"duration": 0.4, "guidance": 3.0, "temperature": 1.0, "top_k": 250
 CAPTURE = {"layers": "all", "dtype": "float16"}
 
 
-def make(model, folder, samples, capture=CAPTURE, generation=GENERATION):
+def make(model, folder, samples, capture=CAPTURE, generation=GENERATION, **how):
     stacks = [folder / f"{sample.id}.h5" for sample in samples]
     audio = [folder / f"{sample.id}.wav" for sample in samples]
-    generate_samples(model, samples, stacks, audio, study="emotions", capture=capture, generation=generation)
+    settings = {"study": "emotions", "capture": capture, "generation": generation}
+    generate_samples(model, samples, stacks, audio, **settings, **how)
     return stacks, audio
 
 
@@ -32,6 +33,27 @@ def test_a_batch_writes_what_single_jobs_write(tiny_model, tmp_path):
             assert one.attrs["tokens_sha256"] == other.attrs["tokens_sha256"]
             for layer in range(3):
                 np.testing.assert_allclose(one.read(layer), other.read(layer), rtol=2e-3, atol=2e-3)
+
+
+def test_in_calls_of_so_many_rows_a_clip_is_the_same_to_the_last_bit_and_fillers_are_not_written(
+    tiny_model, tmp_path
+):
+    sample, neighbour = Sample(HAPPY, 0), Sample(Prompt("calm", "calm music", "piano", "calm"), 5)
+    capture = CAPTURE | {"dtype": "float32"}
+    found = []
+    for folder, samples in ((tmp_path / "alone", [sample]), (tmp_path / "beside", [sample, neighbour])):
+        (path, *_), _ = make(tiny_model, folder, samples, capture, rows=3)
+        assert len(list(folder.rglob("*.h5"))) == len(list(folder.rglob("*.wav"))) == len(samples)
+        with Stack(path) as stack:
+            assert stack.attrs["rows"] == 3
+            states = [(stack.read(layer), stack.levels(layer)) for layer in range(3)]
+            found.append((stack.codes, stack.attrs["audio_sha256"], states))
+    (codes, clip, states), (own, other, same) = found
+    assert clip == other
+    np.testing.assert_array_equal(codes, own)
+    for one, two in zip(states, same, strict=True):
+        np.testing.assert_array_equal(one[0], two[0])
+        np.testing.assert_array_equal(one[1], two[1])
 
 
 def test_stack_and_clip_say_what_they_are(tiny_model, tmp_path):

@@ -9,7 +9,7 @@ from innerear import ActivationExtractor, intervene
 from innerear.errors import InputError
 from innerear.interventions import Add, Direction, ProjectOut, Replace, orthonormal
 from innerear.models import load_model, witness_of
-from innerear.models.decoder import refusals
+from innerear.models.refusals import refusals
 
 TEXTS = ["happy music", "calm music"]
 D, SECONDS = 32, 0.3
@@ -88,7 +88,7 @@ def test_both_decoders_and_a_replay_edit_alike(tiny_model):
     for decoder in ("static", "audiocraft"):
         extractor = ActivationExtractor(tiny_model, sites=SITES)
         # The extractor leaves the decoder open; here it is chosen.
-        with intervene(tiny_model, edits), extractor._capture(2, tiny_model.timeline(SECONDS)) as recording:
+        with intervene(tiny_model, edits), extractor._capture(tiny_model.timeline(SECONDS)) as recording:
             run = tiny_model.generate(TEXTS, [0, 1], SECONDS, decoder=decoder, observe=recording.run)
         found[decoder] = run.codes, recording
         assert run.decoder == decoder

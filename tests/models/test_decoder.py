@@ -8,7 +8,7 @@ from innerear import ActivationExtractor
 from innerear.capture.hooks import capture
 from innerear.errors import InputError
 from innerear.models import load_model
-from innerear.models.decoder import refusals
+from innerear.models.refusals import refusals
 from innerear.timeline import Timeline
 
 SITES = ("residual", "self_attention", "cross_attention", "mlp", "input")

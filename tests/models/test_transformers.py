@@ -23,7 +23,7 @@ CLOSE, CLOSE_DELTA = 3e-6, 1e-4
 def replayed(model, codes, texts, timeline):
     """Return the states of a replay at each site, and the likelihoods: {site: [L, B, C, S, D]}, nll."""
     modules = {site: model.modules(site) for site in model.sites}
-    settings = {"n_samples": len(texts), "n_steps": timeline.n_steps, "pre_norm": model.pre_norm}
+    settings = {"n_steps": timeline.n_steps, "pre_norm": model.pre_norm}
     with capture(modules, **settings) as recording:
         nll = model.replay(codes, texts, timeline, observe=recording.run)
     states = {}

@@ -43,7 +43,7 @@ def stacks(published, tmp_path_factory):
     blocks = [nn.Identity() for _ in range(max(published) + 1)]
     n_samples, n_branches, d_model = published[0].shape
     passes = [Pass(1, ("cond", "uncond"))] * TIMELINE.n_steps
-    sizes = {"n_samples": n_samples, "n_steps": TIMELINE.n_steps}
+    sizes = {"n_steps": TIMELINE.n_steps}
     with (
         capture({"residual": blocks}, layers=list(published), pre_norm=True, **sizes) as recording,
         recording.run(range(n_samples), passes),

@@ -74,7 +74,7 @@ class _PlaceRecord:
         block = torch.cat(self._blocks.pop(branches), dim=1)  # calls × [rows, steps, D] -> [rows, steps, D]
         values = _without_level(block) if self.pre_norm else (block, torch.zeros(block.shape[:2]))
         if self.kept is None:
-            self.kept = tuple(map(self._room, values))  # type: ignore[assignment]
+            self.kept = self._room(values[0]), self._room(values[1])
         first = self._done.get(branches, 0)
         self._done[branches] = last = first + block.shape[1]
         row = self.branches.index(branches[0]) * self.n_samples  # a call's branches follow one another

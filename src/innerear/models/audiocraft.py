@@ -12,9 +12,11 @@ from innerear.models.base import DISTRIBUTIONS
 from innerear.models.batching import BatchedModel, negative_log_likelihood
 from innerear.models.composing import Reader
 from innerear.models.conditioners import text_encoders
-from innerear.models.decoder import refusals, static_reader
+from innerear.models.decoder import StaticDecoder
 from innerear.models.exclusive import exclusive
+from innerear.models.graphs import cuda_graph
 from innerear.models.identity import hash_parameters, identity_text
+from innerear.models.refusals import refusals
 from innerear.models.texts import Texts, can_mask, masked, read_texts
 from innerear.study.architectures import REFUSED
 from innerear.study.generation_settings import GenerationSettings
@@ -58,6 +60,7 @@ class AudiocraftModel(BatchedModel):
         # The transformer's: embeddings and the text projection stay in float32.
         parameter = next(lm.transformer.parameters())
         self.device, self.dtype = parameter.device, parameter.dtype
+        self._static = StaticDecoder(lm, cuda_graph if self.device.type == "cuda" else None)
         self.pre_norm = all(block.norm_first for block in lm.transformer.layers)
         self.has_cross_attention = len(lm.fuser.fuse2cond.get("cross", [])) > 0
         self.sites = self._architecture.sites
@@ -161,7 +164,7 @@ class AudiocraftModel(BatchedModel):
     def _reader(self, calls: list[Texts], decoder: str, n_positions: int) -> Iterator[Reader]:
         lm = self.musicgen.lm
         if decoder == "static":
-            with static_reader(lm, calls, n_positions) as static:
+            with self._static.reader(calls, n_positions) as static:
                 yield static
             return
         past: list[dict[str, Any]] = [{} for _ in calls]

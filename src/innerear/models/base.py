@@ -178,8 +178,8 @@ class MusicModel(Protocol):
         rows : clips of each call of the model, filled up where there are fewer. In float16 another number
             takes another kernel, whose rounding may flip a token; with the same number, tokens are the same.
         decoder : ``"static"`` (`innerear.models.decoder`), the backend's own (``"audiocraft"``,
-            ``"transformers"``), or ``"auto"``: the static one where it can take the other's place. Tokens and
-            states do not depend on it.
+            ``"transformers"``), or ``"auto"``: the static one where it can take the other's place. In float32
+            tokens do not depend on it, on a CPU states neither.
 
         Raises
         ------

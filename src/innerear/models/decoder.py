@@ -1,87 +1,94 @@
-"""audiocraft's language model on a CPU, a step at a time, without what repeats itself at each step.
+"""audiocraft's language model, a step at a time, without what repeats itself at each step.
 
 Keys and values of the past lie in arrays of their final size, those of the text are computed once, and a step
-calls torch's functions, not modules. Operations and their order are audiocraft's: in float32, tokens and
-states are the same to the last bit. What it does not do is named by `refusals`.
+calls torch's functions, not modules. On a CPU operations and their order are audiocraft's: in float32, tokens
+and states are the same to the last bit. On a GPU all steps run the same commands on the same buffers, so that
+these can be recorded as a CUDA graph (`innerear.models.graphs`): attention reads a multiple of 64 places and
+masks those to come. What it does not do is named by `innerear.models.refusals`.
 """
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from typing import Any
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from functools import partial
+from typing import Any, NamedTuple
 
 import torch
-from torch import nn
 from torch.nn import functional as F
-from torch.nn.modules import module as torch_module
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from innerear.models.base import EditHook, StateHook
+from innerear.models.base import EditHook
 from innerear.models.composing import Reader
+from innerear.models.graphs import Record, Step, unrecorded
 from innerear.models.texts import Texts
 
-# Records what a layer adds to the residual stream or makes of it, [rows, positions, D], or returns what takes
-# its place.
-_Hook = Callable[[torch.Tensor], torch.Tensor | None]
+# Takes a layer's states [rows, positions, D] at a site, and may return what takes their place.
+_Tap = Callable[[torch.Tensor], torch.Tensor | None]
+
+# Of a layer, in the order of a step.
+_SITES = ("self", "cross", "mlp", "residual")
+# Places by which the reach of attention grows.
+_REACH = 64
+# Not cuDNN's, which plans anew for each shape.
+_ATTENTION = [SDPBackend.FLASH_ATTENTION, SDPBackend.EFFICIENT_ATTENTION, SDPBackend.MATH]
 
 
 class _Layer:
-    """One block, prepared for a window.
+    """One block, with keys and values of a window and its texts.
 
     Parameters
     ----------
     layer : audiocraft's.
-    texts : what its cross-attention reads.
-    n_positions : of the window.
+    shape : rows, positions of a window, and tokens of a text.
+    taps : of the sites self, cross, mlp and residual.
     """
 
-    def __init__(self, layer: Any, texts: torch.Tensor, open_keys: Any, n_positions: int) -> None:
+    def __init__(self, layer: Any, shape: tuple[int, int, int], taps: dict[str, list[_Tap]]) -> None:
         own, cross = layer.self_attn, layer.cross_attention
-        self.n_heads, self.n_rows = own.num_heads, len(texts)
-        d_model = own.embed_dim
-        self.norms = [_norm(one) for one in (layer.norm1, layer.norm_cross, layer.norm2)]
+        self.n_rows, n_positions, n_tokens = shape
+        self.head = own.num_heads, own.embed_dim // own.num_heads
         self.into, self.out = own.in_proj_weight.t(), own.out_proj.weight.t()
-        query, key, value = cross.in_proj_weight.chunk(3)
+        dtype = self.into.dtype
+        self.norms = [_norm(one, dtype) for one in (layer.norm1, layer.norm_cross, layer.norm2)]
+        query, *self.text_weights = cross.in_proj_weight.chunk(3)
         self.query, self.cross_out = query.t(), cross.out_proj.weight.t()
         self.up, self.down, self.activation = (
             layer.linear1.weight.t(),
             layer.linear2.weight.t(),
             layer.activation,
         )
-        # [rows, heads, tokens, d]
-        self.text_keys, self.text_values = (
-            F.linear(texts, one).unflatten(-1, (self.n_heads, -1)).transpose(1, 2).contiguous()
-            for one in (key, value)
+        # [rows, heads, places, d]; what is masked must be finite.
+        self.keys, self.values, self.text_keys, self.text_values = (
+            self.into.new_zeros((self.n_rows, self.head[0], n, self.head[1]))
+            for n in (n_positions, n_positions, n_tokens, n_tokens)
         )
-        self.open = None if open_keys is None else open_keys[:, None, None]
-        shape = (self.n_rows, self.n_heads, n_positions, d_model // self.n_heads)
-        self.keys, self.values = texts.new_empty(shape), texts.new_empty(shape)
-        names = {"self": "layer_scale_1", "cross": "layer_scale_cross", "mlp": "layer_scale_2"}
-        self.hooks = {site: _hooks(getattr(layer, name)) for site, name in names.items()}
-        self.hooks["residual"] = _hooks(layer)
+        self.taps = taps
 
-    def __call__(self, states: torch.Tensor, start: int, stop: int) -> torch.Tensor:
-        """Return what the block makes of positions start … stop of the stream [rows · positions, D]."""
-        n = stop - start
+    def read_texts(self, texts: torch.Tensor) -> None:
+        """Compute keys and values of texts [rows, tokens, D]."""
+        for kept, weight in zip((self.text_keys, self.text_values), self.text_weights, strict=True):
+            read = F.linear(texts.to(weight.dtype), weight)
+            kept.copy_(read.unflatten(-1, self.head).transpose(1, 2))
+
+    def __call__(self, states: torch.Tensor, past: "_Known | _Any", hidden: Any) -> torch.Tensor:
+        """Return what the block makes of the stream [rows · positions, D]; `hidden` masks the text."""
         first, second, third = self.norms
-        packed = torch.mm(first(states), self.into).view(self.n_rows, n, 3, self.n_heads, -1)
+        packed = torch.mm(first(states), self.into).view(self.n_rows, -1, 3, *self.head)
         query, key, value = packed.transpose(1, 3).unbind(2)  # [rows, heads, n, d]
-        self.keys.narrow(2, start, n).copy_(key)
-        self.values.narrow(2, start, n).copy_(value)
-        keys, values = self.keys.narrow(2, 0, stop), self.values.narrow(2, 0, stop)
-        read = F.scaled_dot_product_attention(query, keys, values, is_causal=n > 1)
+        read = past.attend(query, key, value, self.keys, self.values)
         states = self._add(states, read, self.out, "self")
-        query = torch.mm(second(states), self.query).view(self.n_rows, n, self.n_heads, -1).transpose(1, 2)
-        read = F.scaled_dot_product_attention(query, self.text_keys, self.text_values, self.open)
+        query = torch.mm(second(states), self.query).view(self.n_rows, -1, *self.head).transpose(1, 2)
+        read = F.scaled_dot_product_attention(query, self.text_keys, self.text_values, hidden)
         states = self._add(states, read, self.cross_out, "cross")
         inner = self.activation(torch.mm(third(states), self.up))
         states = self._add(states, inner, self.down, "mlp")
         return self._seen(states, "residual")
 
     def _seen(self, states: torch.Tensor, site: str) -> torch.Tensor:
-        """Show states [rows · positions, D] to the hooks of a site; return them as these leave them."""
-        if not self.hooks[site]:
+        """Show states [rows · positions, D] to the taps of a site; return them as these leave them."""
+        if not self.taps[site]:
             return states
         shown = states.view(self.n_rows, -1, states.shape[-1])
-        left = _through(self.hooks[site], shown)
+        left = _through(self.taps[site], shown)
         return states if left is shown else left.flatten(0, 1)
 
     def _add(self, states: torch.Tensor, read: torch.Tensor, out: torch.Tensor, site: str) -> torch.Tensor:
@@ -91,148 +98,241 @@ class _Layer:
         return states + self._seen(torch.mm(read, out), site)
 
 
+class _Known(NamedTuple):
+    """Positions start … stop, which Python knows: attention reads them and those before."""
+
+    start: int
+    stop: int
+
+    def positions(self, table: torch.Tensor) -> torch.Tensor:
+        """Return their rows of a table."""
+        return table[self.start : self.stop]
+
+    def attend(self, query: Any, key: Any, value: Any, keys: torch.Tensor, values: torch.Tensor) -> Any:
+        """Keep the positions' keys and values, and attend to all that are kept."""
+        n = self.stop - self.start
+        keys.narrow(2, self.start, n).copy_(key)
+        values.narrow(2, self.start, n).copy_(value)
+        keys, values = keys.narrow(2, 0, self.stop), values.narrow(2, 0, self.stop)
+        return F.scaled_dot_product_attention(query, keys, values, is_causal=n > 1)
+
+
+class _Any(NamedTuple):
+    """One position, which the device alone knows: attention reads the places of the mask [1, places]."""
+
+    place: torch.Tensor
+    mask: torch.Tensor
+
+    def positions(self, table: torch.Tensor) -> torch.Tensor:
+        """Return its row of a table."""
+        return table.index_select(0, self.place)
+
+    def attend(self, query: Any, key: Any, value: Any, keys: torch.Tensor, values: torch.Tensor) -> Any:
+        """Keep the position's key and value, and attend to all that are kept."""
+        keys.index_copy_(2, self.place, key)
+        values.index_copy_(2, self.place, value)
+        keys, values = (kept.narrow(2, 0, self.mask.shape[1]) for kept in (keys, values))
+        return F.scaled_dot_product_attention(query, keys, values, self.mask)
+
+
 class _Call:
-    """One call of the language model, made of each position of a window in turn."""
-
-    def __init__(self, lm: Any, texts: Texts, n_positions: int) -> None:
-        ((states, _),) = texts.conditions.values()
-        self.n_rows, self.place = states.shape[0], 0
-        self.layers = [_Layer(one, states, texts.open, n_positions) for one in lm.transformer.layers]
-        self.inputs = _hooks(lm.transformer.layers[0], before=True)
-        self.tables = [one.weight for one in lm.emb]
-        self.positions = _positions(lm.transformer, n_positions, lm.dim)
-        self.norm, self.n_codebooks = _norm(lm.out_norm), lm.n_q
-        self.heads = torch.cat([one.weight for one in lm.linears]).t()
-
-    def __call__(self, sequence: torch.Tensor) -> torch.Tensor:
-        """Read the next positions [B, K, n]; return the logits after the last, [rows, K, card]."""
-        n = sequence.shape[-1]
-        start, self.place = self.place, self.place + n
-        tokens = sequence.unbind(1)
-        read = (F.embedding(*one) for one in zip(tokens, self.tables, strict=True))
-        states: Any = sum(read)  # [B, n, D]
-        states = states + self.positions[start : self.place]
-        if copies := self.n_rows // sequence.shape[0] - 1:
-            states = torch.cat([states] * (copies + 1))
-        states = _through(self.inputs, states).flatten(0, 1)
-        for layer in self.layers:
-            states = layer(states, start, self.place)
-        last = self.norm(states).view(self.n_rows, n, -1)[:, -1]
-        return torch.mm(last, self.heads).view(self.n_rows, self.n_codebooks, -1)
-
-
-@contextmanager
-def static_reader(lm: Any, calls: list[Texts], n_positions: int) -> Iterator[Reader]:
-    """Open a reader of one window; see `innerear.models.composing.Reader`.
+    """One call of the language model, made of each position of a window in turn.
 
     Parameters
     ----------
-    lm : audiocraft's language model, of which `refusals` names nothing.
-    calls : of each step, in order.
+    texts : that are read; others of their shape can follow, see `begin`.
+    record : turns the step on fixed buffers into a graph; None where Python may know the position.
     """
-    with torch.inference_mode():
-        parts = [_Call(lm, texts, n_positions) for texts in calls]
-        if len(parts) == 1:
-            yield parts[0]
+
+    def __init__(self, lm: Any, texts: Texts, n_positions: int, record: Record | None) -> None:
+        ((read, _),) = texts.conditions.values()
+        self.lm, self.n_rows, self.n_codebooks, self.record = lm, read.shape[0], lm.n_q, record
+        self.taken: list[torch.Tensor] = []  # by the taps of what records, in this order
+        shape = (self.n_rows, n_positions, read.shape[1])
+        self.input_taps, *taps = [self._taps(of_place) for of_place in _hooks(lm)]
+        self.layers = [
+            _Layer(layer, shape, dict(zip(_SITES, taps[i * len(_SITES) :], strict=False)))
+            for i, layer in enumerate(lm.transformer.layers)
+        ]
+        weight = self.layers[0].into
+        self.tables = [one.weight for one in lm.emb]
+        self.positions = _positions(lm.transformer, n_positions, lm.dim, weight.device)
+        self.norm = _norm(lm.out_norm, weight.dtype)
+        self.heads = torch.cat([one.weight for one in lm.linears]).t().to(weight.dtype)
+        # Added to the attention on texts.
+        self.hidden: Any = None if texts.open is None else weight.new_zeros((shape[0], 1, 1, shape[2]))
+        self.index = torch.zeros(1, dtype=torch.long, device=weight.device)
+        self.tokens = self.index.new_zeros((0, 0, 1))  # [B, K, 1]
+        n_masked = n_positions if record else 0
+        self.later = weight.new_full((n_masked, n_masked), -torch.inf).triu(diagonal=1)
+        self.steps: dict[int, Step] = {}  # by the places that attention reads
+        self.begin(texts)
+
+    def begin(self, texts: Texts) -> None:
+        """Begin a window: read its texts, and note what records its states."""
+        ((read, _),) = texts.conditions.values()
+        self.place = 0
+        hooks = [hook for of_place in _hooks(self.lm) for hook in of_place]
+        self.records = [hook.record for hook in hooks if not isinstance(hook, EditHook)]
+        for layer in self.layers:
+            layer.read_texts(read)
+        if texts.open is not None:
+            self.hidden.zero_().masked_fill_(~texts.open[:, None, None], -torch.inf)
+
+    def __call__(self, sequence: torch.Tensor) -> torch.Tensor:
+        """Read the next positions [B, K, n]; return the logits after the last, [rows, K, card]."""
+        start, self.place = self.place, self.place + sequence.shape[-1]
+        if self.record is None or sequence.shape[-1] > 1:
+            logits, states = self._read(sequence, _Known(start, self.place))
         else:
-            yield lambda sequence: torch.cat([part(sequence) for part in parts])
+            logits, states = self._step(sequence, start, self.record)
+            states = _apart(states)
+        for record, taken in zip(self.records, states, strict=True):
+            record(taken)
+        return logits
+
+    def _step(
+        self, sequence: torch.Tensor, place: int, record: Record
+    ) -> tuple[torch.Tensor, list[torch.Tensor]]:
+        """Read one position from buffers; the first of each reach runs before it is recorded."""
+        if self.tokens.shape != sequence.shape:
+            self.tokens, self.steps = sequence.clone(), {}
+        self.tokens.copy_(sequence)
+        self.index.fill_(place)
+        reach = place // _REACH * _REACH + _REACH
+        if reach in self.steps:
+            return self.steps[reach]()
+        step = partial(self._read_buffers, reach)
+        made = step()
+        self.steps[reach] = record(step)
+        return made
+
+    def _read_buffers(self, reach: int) -> tuple[torch.Tensor, list[torch.Tensor]]:
+        mask = self.later.index_select(0, self.index).narrow(1, 0, reach)
+        return self._read(self.tokens, _Any(self.index, mask))
+
+    def _read(self, sequence: torch.Tensor, past: _Known | _Any) -> tuple[torch.Tensor, list[torch.Tensor]]:
+        """Return the logits [rows, K, card] after positions [B, K, n], and the states that are recorded."""
+        self.taken.clear()
+        read = (F.embedding(*one) for one in zip(sequence.unbind(1), self.tables, strict=True))
+        states: Any = sum(read)  # [B, n, D]
+        states = states + past.positions(self.positions)
+        if copies := self.n_rows // sequence.shape[0] - 1:
+            states = torch.cat([states] * (copies + 1))
+        states = _through(self.input_taps, states).flatten(0, 1)
+        for layer in self.layers:
+            states = layer(states, past, self.hidden)
+        last = self.norm(states).view(self.n_rows, sequence.shape[-1], -1)[:, -1]
+        return torch.mm(last, self.heads).view(self.n_rows, self.n_codebooks, -1), list(self.taken)
+
+    def _taps(self, hooks: Sequence[Any]) -> list[_Tap]:
+        return [one.edit if isinstance(one, EditHook) else self.taken.append for one in hooks]
 
 
-def _norm(norm: Any) -> Callable[[torch.Tensor], torch.Tensor]:
-    shape, weight, bias, eps = norm.normalized_shape, norm.weight, norm.bias, norm.eps
-    return lambda states: torch.layer_norm(states, shape, weight, bias, eps)
+class StaticDecoder:
+    """The static decoder of one language model.
+
+    Parameters
+    ----------
+    lm : audiocraft's, of which `innerear.models.refusals.refusals` names nothing.
+    record : makes a graph of a step on fixed buffers; None, as on a CPU, for steps that know their position.
+        Buffers and graphs are kept for the next window, as long as it has the same shape and records as many
+        states; where states are edited, steps are run and not recorded.
+    """
+
+    def __init__(self, lm: Any, record: Record | None) -> None:
+        self.lm, self.record = lm, record
+        self._kept: tuple[Any, list[_Call]] = None, []
+
+    @contextmanager
+    def reader(self, calls: Sequence[Texts], n_positions: int) -> Iterator[Reader]:
+        """Open a reader of one window of so many positions; see `innerear.models.composing.Reader`.
+
+        Parameters
+        ----------
+        calls : of each step, in order.
+        """
+        with ExitStack() as around:
+            around.enter_context(torch.inference_mode())
+            device = self.lm.linears[0].weight.device
+            if device.type == "cuda":
+                around.enter_context(torch.cuda.device(device))
+                # Each command has the precision of its operands.
+                around.enter_context(torch.autocast("cuda", enabled=False))
+                around.enter_context(sdpa_kernel(_ATTENTION))
+            try:
+                parts = self._parts(calls, n_positions)
+                yield parts[0] if len(parts) == 1 else lambda read: torch.cat([part(read) for part in parts])
+            except BaseException:
+                self._kept = None, []  # above all where memory has run out
+                raise
+
+    def _parts(self, calls: Sequence[Texts], n_positions: int) -> list[_Call]:
+        if self.record is None:
+            return [_Call(self.lm, texts, n_positions, None) for texts in calls]
+        n_positions += -n_positions % _REACH
+        edited = any(isinstance(hook, EditHook) for of_place in _hooks(self.lm) for hook in of_place)
+        key = None if edited else (n_positions, *_shape(self.lm, calls))
+        if key is not None and key == self._kept[0]:
+            for part, texts in zip(self._kept[1], calls, strict=True):
+                part.begin(texts)
+            return self._kept[1]
+        self._kept = None, []  # first, since the new ones may need the memory
+        record = unrecorded if edited else self.record
+        parts = [_Call(self.lm, texts, n_positions, record) for texts in calls]
+        if not edited:
+            self._kept = key, parts
+        return parts
 
 
-def _positions(transformer: Any, n_positions: int, d_model: int) -> torch.Tensor:
+def _shape(lm: Any, calls: Sequence[Texts]) -> tuple[Any, ...]:
+    """Return what buffers and graphs depend on: texts' shapes, how much is recorded, and which weights."""
+    shapes = [(one.open is None, *next(iter(one.conditions.values()))[0].shape) for one in calls]
+    return (
+        shapes,
+        [len(one) for one in _hooks(lm)],
+        [(one.data_ptr(), one._version) for one in lm.parameters()],
+    )
+
+
+def _hooks(lm: Any) -> list[list[Any]]:
+    """Return the hooks of each place in the order in which a step reaches it.
+
+    The first is what layer 0 reads; then follow of each layer what self-attention, cross-attention and mlp
+    add to the stream, and what the layer makes of it.
+    """
+    layers = list(lm.transformer.layers)
+    of_layers = [(one.layer_scale_1, one.layer_scale_cross, one.layer_scale_2, one) for one in layers]
+    after = [list(module._forward_hooks.values()) for of_layer in of_layers for module in of_layer]
+    return [list(layers[0]._forward_pre_hooks.values()), *after]
+
+
+def _norm(norm: Any, dtype: torch.dtype) -> Callable[[torch.Tensor], torch.Tensor]:
+    """Return a norm in float32, whose result has the precision of the product that reads it."""
+    shape, weight, bias, eps = norm.normalized_shape, norm.weight.float(), norm.bias.float(), norm.eps
+    if dtype == torch.float32:
+        return lambda states: torch.layer_norm(states, shape, weight, bias, eps)
+    return lambda states: torch.layer_norm(states, shape, weight, bias, eps).to(dtype)
+
+
+def _positions(transformer: Any, n_positions: int, d_model: int, device: torch.device) -> torch.Tensor:
     """Return the embeddings of positions [positions, D], as they are added to the stream."""
     from audiocraft.modules.transformer import create_sin_embedding
 
-    places = torch.arange(n_positions).view(1, -1, 1)
+    places = torch.arange(n_positions, device=device).view(1, -1, 1)
     table = create_sin_embedding(places, d_model, max_period=transformer.max_period, dtype=torch.float32)
     return transformer.positional_scale * table[0]
 
 
-def _hooks(module: nn.Module, *, before: bool = False) -> list[_Hook]:
-    """Return what records or edits a module's output, or its input, in order."""
-    hooks: Any = (module._forward_pre_hooks if before else module._forward_hooks).values()
-    return [hook.edit if isinstance(hook, EditHook) else hook.record for hook in hooks]
-
-
-def _through(hooks: list[_Hook], states: torch.Tensor) -> torch.Tensor:
-    for hook in hooks:
-        edited = hook(states)
+def _through(taps: list[_Tap], states: torch.Tensor) -> torch.Tensor:
+    for tap in taps:
+        edited = tap(states)
         states = states if edited is None else edited
     return states
 
 
-def refusals(lm: Any) -> list[str]:
-    """Return what of a language model the static decoder does not do; none if it can take its place.
-
-    Hooks that record or edit states are called by it; any other hook on the network, and any other method in
-    place of a module's own, would silently not run, and is therefore refused.
-    """
-    return [*_foreign_code(lm)] or [*_other_parts(lm), *_other_conditions(lm)]
-
-
-def _other_parts(lm: Any) -> Iterator[str]:
-    from audiocraft.modules import transformer as parts
-
-    stream, layers = lm.transformer, list(lm.transformer.layers)
-    if any(layer.cross_attention is None for layer in layers):
-        yield "layers without cross-attention"
-        return
-    attentions = [one for layer in layers for one in (layer.self_attn, layer.cross_attention)]
-    some = {
-        "another device than the CPU": any(one.device.type != "cpu" for one in lm.parameters()),
-        "another precision than float32": any(one.dtype != torch.float32 for one in lm.parameters()),
-        "rotary or other positions": stream.positional_embedding != "sin" or stream.rope is not None,
-        "checkpointed layers": stream.checkpointing != "none",
-        "post-norm": lm.out_norm is None or not all(layer.norm_first for layer in layers),
-        "kv_repeat": any(one.kv_repeat != 1 for one in attentions),
-        "normalised queries and keys": any(one.qk_layer_norm for one in attentions),
-        "a limited past": any(one.past_context is not None for one in attentions),
-        "attention that is not torch's own": parts._efficient_attention_backend != "torch"
-        or not all(one.custom and one.memory_efficient for one in attentions),
-        "self-attention that is not causal": not all(layer.self_attn.causal for layer in layers),
-        "layer scale": any(isinstance(one, parts.LayerScale) for one in lm.modules()),
-        "biases": any(
-            one.bias is not None for one in [*stream.modules(), *lm.linears] if isinstance(one, nn.Linear)
-        )
-        or any(one.in_proj_bias is not None for one in attentions if one.custom),
-        "other embeddings": any(one.max_norm is not None for one in lm.emb),
-    }
-    yield from (reason for reason, found in some.items() if found)
-
-
-def _other_conditions(lm: Any) -> Iterator[str]:
-    used = {how: names for how, names in lm.fuser.fuse2cond.items() if names}
-    if list(used) != ["cross"] or len(used["cross"]) != 1:
-        said = ", ".join(f"{how}: {', '.join(names)}" for how, names in used.items())
-        yield f"conditions other than one text by cross-attention ({said or 'none'})"
-    if lm.fuser.cross_attention_pos_emb:
-        yield "positions in cross-attention"
-
-
-def _foreign_code(lm: Any) -> Iterator[str]:
-    """Name hooks and methods that others have put on the network."""
-    from audiocraft.models.lm import LMModel
-    from audiocraft.modules.transformer import StreamingTransformerLayer
-
-    known = ("audiocraft.modules", "audiocraft.models", "torch.nn.modules")
-    modules = {"": lm, **{f"transformer.{name}": one for name, one in lm.transformer.named_modules()}}
-    modules |= {f"{part}.{i}": one for part in ("emb", "linears") for i, one in enumerate(getattr(lm, part))}
-    modules |= {"out_norm": lm.out_norm, "fuser": lm.fuser}
-    if type(lm).forward is not LMModel.forward or lm.__dict__.get("_fsdp") is not None:
-        yield "another class of language model"
-    if any(type(layer) is not StreamingTransformerLayer for layer in lm.transformer.layers):
-        yield "layers of another class"
-    for name, one in modules.items():
-        if one is None:
-            continue
-        hooks = [*one._forward_hooks.values(), *one._forward_pre_hooks.values()]
-        if not all(isinstance(hook, StateHook | EditHook) for hook in hooks) or one._backward_hooks:
-            yield f"a hook on the network ({name or 'lm'})"
-        if not type(one).__module__.startswith(known) or "forward" in vars(one):
-            yield f"a module of another class ({name}: {type(one).__name__})"
-    if torch_module._global_forward_hooks or torch_module._global_forward_pre_hooks:
-        yield "a hook on all modules"
+def _apart(states: list[torch.Tensor]) -> list[torch.Tensor]:
+    """Copy states of one shape, by one command for each precision."""
+    of = {one.dtype: [other for other in states if other.dtype == one.dtype] for one in states}
+    copies = {dtype: iter(torch.stack(alike).unbind()) for dtype, alike in of.items()}
+    return [next(copies[one.dtype]) for one in states]

@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-# Draws for which noise is made at a time.
+# Draws for which noise is made, and copied to a GPU, at a time.
 _AHEAD = 16
 
 
@@ -41,9 +41,11 @@ class Race:
                 [torch.rand(_AHEAD, *shape, generator=own) for own in self._generators], dim=1
             )
             # −log u lies in (0, ∞]: u < 1, and a candidate with u = 0 cannot win.
-            self._ahead = list(uniform.log_().neg_().unbind())[::-1]
-        exponential = self._ahead.pop().to(probabilities.device, non_blocking=True)
-        return (probabilities / exponential).argmax(dim=-1, keepdim=True)
+            ahead = uniform.log_().neg_()
+            if probabilities.is_cuda:
+                ahead = ahead.pin_memory()  # which is copied while the GPU computes
+            self._ahead = list(ahead.to(probabilities.device, non_blocking=True).unbind())[::-1]
+        return (probabilities / self._ahead.pop()).argmax(dim=-1, keepdim=True)
 
     def top_k(self, probabilities: torch.Tensor, k: int) -> torch.Tensor:
         """Draw among the k likeliest candidates and those that tie with the last of them."""

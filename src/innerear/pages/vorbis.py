@@ -8,6 +8,8 @@ from numpy.typing import NDArray
 
 #: samples given to the encoder at a time: libsndfile overflows its stack on minutes at once
 BLOCK = 1 << 16
+# From 0 to 1; a fifth smaller than libsndfile's own, with an error 26 dB below the sound, not 29.
+_COMPRESSION = 0.8
 # Of an Ogg page (RFC 3533): the number of its stream, its checksum, and the lengths of its segments.
 _STREAM, _CHECKSUM, _N_SEGMENTS = slice(14, 18), slice(22, 26), 26
 _REVERSED = bytes(int(f"{byte:08b}"[::-1], 2) for byte in range(256))
@@ -25,7 +27,8 @@ def vorbis(wave: NDArray, rate: int) -> bytes:
     True
     """
     buffer = io.BytesIO()
-    with soundfile.SoundFile(buffer, "w", rate, wave.shape[1], "VORBIS", format="OGG") as encoder:
+    how = {"format": "OGG", "subtype": "VORBIS", "compression_level": _COMPRESSION}
+    with soundfile.SoundFile(buffer, "w", rate, wave.shape[1], **how) as encoder:
         for start in range(0, len(wave), BLOCK):
             encoder.write(wave[start : start + BLOCK])
     return _without_number(bytearray(buffer.getvalue()))
