@@ -3,8 +3,9 @@
 from innerear.io.files import atomic
 from innerear.io.log import log_to
 from innerear.io.tables import read_table
+from innerear.pages.figures import read_figures
 from innerear.pages.heading import Heading
-from innerear.pages.index import index_page, read_figures
+from innerear.pages.index import index_page
 
 with log_to(snakemake.log[0]), atomic(snakemake.output[0]) as page:
     text = index_page(

@@ -4,10 +4,12 @@ import numpy as np
 import pytest
 from scipy.signal import butter, sosfilt
 
+from innerear.pages.heading import Heading
 from innerear.pages.steering import steering_page
 from innerear.stacks import GramFile, open_layers
 
 from .recorder import Recorder, comparable
+from .test_layout import axe_faults, reaching_out
 
 RATE, SECONDS, DOSES = 16000, 6, (-0.5, 0.0, 0.5)
 #: seconds by which the place in the clip may differ after a change
@@ -49,7 +51,8 @@ def steering(tmp_path_factory):
         GramFile.write(paths[-1], arrays, coords, {"sample_rate": RATE, "layer": layer})
     texts = {"piano": "a piano piece", "band": "a <band>"}
     with open_layers(paths) as files:
-        text = steering_page(files, texts, poles=("calm", "energetic"), title="noise", model="made up")
+        heading = Heading("noise", "made up", 8, 4, {"Steering": "steering.html"})
+        text = steering_page(files, texts, heading, poles=("calm", "energetic"), figures={})
     page = folder / "steering.html"
     page.write_text(text, encoding="utf-8")
     return page, clips
@@ -129,3 +132,11 @@ def test_the_page_is_quiet_on_the_console_and_fits_a_telephone(browser, steering
     press_play(browser)
     assert not browser.messages()
     assert browser.run("return document.documentElement.scrollWidth <= innerWidth")
+
+
+@pytest.mark.parametrize("width", [390, 1440])
+def test_nothing_reaches_out_and_axe_finds_nothing_serious(chromium, steering, width):
+    chromium.resize(width, 900)
+    chromium.open(steering[0])
+    assert reaching_out(chromium) == []
+    assert not axe_faults(chromium)

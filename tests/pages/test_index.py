@@ -5,9 +5,10 @@ import pandas as pd
 import pytest
 from markupsafe import Markup
 
+from innerear.pages.figures import Figure
 from innerear.pages.findings import COLUMNS
 from innerear.pages.heading import Heading
-from innerear.pages.index import LEVELS, Figure, index_page
+from innerear.pages.index import LEVELS, index_page
 from innerear.pages.number_line import number_line
 from innerear.statistics.claims import ESTABLISHED, NOT_ESTABLISHED, NOT_TESTED, SENTENCES
 from innerear.statistics.finding import UNITS

@@ -7,7 +7,10 @@ import re
 import numpy as np
 import pytest
 import soundfile
+from markupsafe import Markup
 
+from innerear.pages.figures import Figure
+from innerear.pages.heading import Heading
 from innerear.pages.steering import equal_gains, steering_page
 from innerear.stacks import GramFile, open_layers
 
@@ -41,8 +44,14 @@ def write_sounds(folder, rng, seconds=1.0):
 def page(tmp_path_factory):
     paths, waves = write_sounds(tmp_path_factory.mktemp("sounds"), np.random.default_rng(0))
     with open_layers(paths) as files:
-        how = {"poles": ("calm", "energetic"), "title": "study & more", "model": "nano"}
-        return steering_page(files, TEXTS, **how), waves
+        heading = Heading(
+            "study & more", "nano", 8, 4, {"Answers": "index.html", "Steering": "steering.html"}
+        )
+        figures = {
+            "steering": Figure("steering", Markup("<svg id='figure-steering'/>"), "", Markup("Doses."))
+        }
+        text = steering_page(files, TEXTS, heading, poles=("calm", "energetic"), figures=figures)
+        return text, waves
 
 
 def sounds(text):
@@ -93,3 +102,11 @@ def test_words_are_escaped_and_nothing_comes_from_elsewhere(page):
     assert "left out" not in text
     assert not re.search(r"https?://|src=|url\(", text)
     assert "default-src 'none'" in text
+
+
+def test_the_page_is_one_of_the_study_s_rooms_and_holds_its_figures(page):
+    text, _ = page
+    assert '<a href="index.html">Answers</a>' in text
+    assert re.search(r'<a href="steering.html" aria-current="page">Steering</a>', text)
+    assert "<svg id='figure-steering'/>" in text
+    assert "<figcaption>Doses.</figcaption>" in text

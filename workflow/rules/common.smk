@@ -288,7 +288,11 @@ def figures(category, **labels):
 def heading(wildcards):
     """What stands above every page: the study, its model and size, and the pages that it has."""
     made = {str(output) for rule in workflow.rules for output in rule.output}
-    asked = {"Text or history": bool(BLOCKS), "Features": bool(STUDY.features.layers)}
+    asked = {
+        "Text or history": bool(BLOCKS),
+        "Features": bool(STUDY.features.layers),
+        "Steering": bool(PLANNED),
+    }
     rooms = {
         name: page for name, page in ROOMS.items() if f"{RESULTS}/{page}" in made and asked.get(name, True)
     }
@@ -322,6 +326,7 @@ def figures_with_captions(wildcards):
         "geometry",
         "text_or_history",
         *["features"] * bool(STUDY.features.layers),
+        *["steering"] * bool(PLANNED),
     ]
     made = [output for group in groups for output in outputs_of(group)(wildcards)]
     return [output for output in made if str(output).endswith(".svg")]

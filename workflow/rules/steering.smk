@@ -136,6 +136,8 @@ rule steering_page:
     """Put the steered clips on a page: a slider moves the dose while a clip plays."""
     input:
         sounds=collect("<results>/interventions/trained/sounds/layer_{layer}.h5", layer=EDITED_LAYERS),
+        figures=[path for path in rules.plot_interventions.output if str(path).endswith(".svg")],
+        captions=CAPTIONS,
     output:
         reported("steering.html", "Steering", "listen_steering", page="steered clips"),
     conda:
@@ -143,8 +145,7 @@ rule steering_page:
     resources:
         **needs(mb=1500, minutes=20),
     params:
-        title=config["study"],
-        model=MODEL,
+        heading=heading,
         plan=PLANNED,
     script:
         "../../scripts/steering_page.py"

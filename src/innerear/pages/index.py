@@ -1,19 +1,14 @@
 """The page that a reader opens first: each question's answer on a card, then how it was measured."""
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from os import PathLike
-from pathlib import Path
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from markupsafe import Markup
 
-from innerear.pages.captions import caption
+from innerear.pages.figures import Figure
 from innerear.pages.heading import Heading
 from innerear.pages.number_line import number_line
-from innerear.pages.svg import inline_svg, view_box
 from innerear.statistics.claims import ESTABLISHED, NOT_ESTABLISHED, NOT_TESTED, SENTENCES
 from innerear.statistics.finding import UNITS
 
@@ -24,30 +19,6 @@ LEVELS = {
     NOT_ESTABLISHED: ("Not established", "○"),
     NOT_TESTED: ("Measured, not tested", "□"),
 }
-
-
-@dataclass(frozen=True)
-class Figure:
-    """A figure in the page, its ``viewBox`` and its caption."""
-
-    name: str
-    drawing: Markup
-    box: str
-    caption: Markup
-
-
-def read_figures(
-    paths: Iterable[str | PathLike], captions: Iterable[str | PathLike], job: object
-) -> dict[str, Figure]:
-    """Read figures and their captions, of the same names; captions are filled with a job's values."""
-    texts = {Path(path).stem: Path(path).read_text("utf-8") for path in captions}
-    figures = {}
-    for path in map(Path, paths):
-        said = caption(texts[path.stem], job) if path.stem in texts else Markup("")
-        text = path.read_text("utf-8")
-        drawing = inline_svg(text, path.stem, path.stem.replace("_", " "))
-        figures[path.stem] = Figure(path.stem, drawing, view_box(text), said)
-    return figures
 
 
 def index_page(

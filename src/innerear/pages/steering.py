@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from innerear.pages.templates import fill
+from innerear.pages.figures import Figure
+from innerear.pages.heading import Heading
 from innerear.pages.vorbis import vorbis
 from innerear.stacks.gram_file import GramFile
 
@@ -15,7 +16,12 @@ _MOST_GAIN = 4.0
 
 
 def steering_page(
-    files: Mapping[int, GramFile], texts: Mapping[str, str], *, poles: tuple[str, str], title: str, model: str
+    files: Mapping[int, GramFile],
+    texts: Mapping[str, str],
+    heading: Heading,
+    *,
+    poles: tuple[str, str],
+    figures: Mapping[str, Figure],
 ) -> str:
     """Make one HTML document with the sound of every dose, which needs no network.
 
@@ -24,7 +30,7 @@ def steering_page(
     files : layer → open file of rule ``steer``: `audio` int16 [template, dose, sample].
     texts : template → what its clips were made from.
     poles : where the way begins and ends.
-    title, model : for the heading.
+    figures : of what the doses do and cost, in order.
     """
     layers, sounds = sorted(files), []
     first = files[layers[0]]
@@ -41,10 +47,10 @@ def steering_page(
                 ogg = base64.b64encode(vorbis(wave[:, None], rate)).decode()
                 named = {"template": template, "layer": "" if dose == 0 else layer, "dose": f"{dose:g}"}
                 sounds.append(named | {"gain": f"{gain:.4g}", "ogg": ogg})
-    return fill(
+    return heading.page(
         "steering.html",
-        title=title,
-        model=model,
+        "Steering",
+        figures=list(figures.values()),
         start=poles[0],
         end=poles[1],
         texts={template: texts[template] for template in templates},
