@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from innerear.acoustics.features import FEATURES, feature_label
 from innerear.errors import InputError
 from innerear.figures.tables import rows_of
 from innerear.statistics.claims import (
@@ -119,7 +120,9 @@ def with_level(
     choice: Choice, p: float, p_flip: float, smallest: Mapping[str, float], words: Mapping[str, str]
 ) -> tuple[str, str]:
     """Return how sure an answer is, by its p's over the page, and the sentence that says it."""
-    text = choice.entry.sentence.format(**{**(choice.row or {}), **words, **(choice.fields or {})})
+    row = choice.row or {}
+    row = row | {"feature": _in_words(row["feature"])} if "feature" in row else row
+    text = choice.entry.sentence.format(**{**row, **words, **(choice.fields or {})})
     if not choice.entry.tested:
         return NOT_TESTED, text
     sure = level(p, p_flip)
@@ -204,3 +207,9 @@ def _why_absent(entry: Finding, table: pd.DataFrame) -> str:
         f"{_asks(entry, 'statistic', statistic.get('statistic'))}, which table {entry.table!r} lacks without "
         "a reason; take the name from the analysis's own constant"
     )
+
+
+def _in_words(feature: object) -> object:
+    """Return a clip feature's name in words, with what it is a measure of."""
+    known = FEATURES.get(str(feature))
+    return f"{feature_label(str(feature))} ({known.group})" if known else feature
