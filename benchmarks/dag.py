@@ -1,14 +1,16 @@
 """Time and memory of `snakemake -n` against the number of pairs, at the 48 layers of MusicGen large.
 
-Aims: 15 s and 600 MB at 10,000 pairs, 5 s at 1,000 pairs. Two baselines plan the same generation jobs and
-nothing else: in the bare one the rule has outputs and a command; in the other it has what each rule of the
-study has (script, log, benchmark, environment, resources, a parameter). What they take is Snakemake's own.
+Aims: 15 s and 600 MB at 10,000 pairs, 5 s at 1,000 pairs. What baselines take is Snakemake's own. Two plan
+the same generation jobs and nothing else: in the bare one the rule has outputs and a command; in the other it
+has what each rule of the study has (script, log, benchmark, environment, resources, a parameter). The third
+plans as many jobs as the whole study has, of such a rule.
 
     python benchmarks/dag.py [--repeats 3] [--batch pair|prompt] [--seeds 4] [--pairs 80 1000 10000]
 """
 
 import argparse
 import os
+import re
 import statistics
 import subprocess
 import sys
@@ -35,6 +37,8 @@ COMMAND = """
     shell:
         "true"
 """
+# What Snakemake plans alone.
+_OWN = ("bare", "same", "as many")
 DIRECTIVES = """
     log:
         "logs/{job}.log",
@@ -77,9 +81,21 @@ def write_baseline(path: Path, pairs: int, seeds: int, batch: str, directives: s
     path.write_text(rule + directives.format(root=ROOT, job=job), "utf-8")
 
 
+def command_of(snakefile: Path, quiet: str) -> list[str]:
+    """A dry run."""
+    return [sys.executable, "-m", "snakemake", "--snakefile", str(snakefile), "-n", "--quiet", quiet]
+
+
+def jobs_of(snakefile: Path, folder: Path) -> int:
+    """How many jobs a dry run plans."""
+    command = command_of(snakefile, "rules")
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=True)
+    return int(re.findall(r"^total +(\d+)", done.stdout + done.stderr, re.MULTILINE)[0])
+
+
 def dry_run(snakefile: Path, folder: Path) -> tuple[float, float, float]:
     """Seconds of wall clock, seconds of processor, peak MB."""
-    command = [sys.executable, "-m", "snakemake", "--snakefile", str(snakefile), "-n", "--quiet", "all"]
+    command = command_of(snakefile, "all")
     start = time.perf_counter()
     process = subprocess.Popen(command, cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     _, status, used = os.wait4(process.pid, 0)
@@ -96,7 +112,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=4)
     parser.add_argument("--pairs", type=int, nargs="+", default=[80, 1000, 10000])
     options = parser.parse_args()
-    print("  pairs   wall s   cpu s   peak MB   bare: cpu s   ratio   same directives: cpu s   ratio")
+    print("  pairs    jobs   wall s   cpu s   peak MB" + "".join(f"   {one:>7}: s  ratio" for one in _OWN))
     for pairs in options.pairs:
         with tempfile.TemporaryDirectory() as folder:
             study = (pairs, options.seeds, options.batch)
@@ -105,16 +121,19 @@ def main() -> None:
             for name, directives in (("bare", COMMAND), ("same", DIRECTIVES)):
                 snakefiles[name] = Path(folder, f"{name}.smk")
                 write_baseline(snakefiles[name], *study, directives)
+            n_jobs = jobs_of(snakefiles["study"], Path(folder))
+            snakefiles["as many"] = Path(folder, "many.smk")
+            write_baseline(snakefiles["as many"], n_jobs, 1, "pair", DIRECTIVES)
             dry_run(snakefiles["bare"], Path(folder))  # so that Python's compiled files are there
             runs = {name: [] for name in snakefiles}
             for _ in range(options.repeats):
                 for name, snakefile in snakefiles.items():
                     runs[name].append(dry_run(snakefile, Path(folder)))
         wall, cpu, peak = (statistics.median(values) for values in zip(*runs["study"], strict=True))
-        bare, same = (statistics.median(run[1] for run in runs[name]) for name in ("bare", "same"))
+        owns = [statistics.median(run[1] for run in runs[name]) for name in _OWN]
         print(
-            f"{pairs:>7} {wall:8.1f} {cpu:7.1f} {peak:9.0f} {bare:13.1f} {cpu / bare:7.2f} "
-            f"{same:24.1f} {cpu / same:7.2f}",
+            f"{pairs:>7} {n_jobs:>7} {wall:8.1f} {cpu:7.1f} {peak:9.0f}   "
+            + "   ".join(f"{own:10.1f} {cpu / own:6.2f}" for own in owns),
             flush=True,
         )
 
