@@ -6,7 +6,7 @@ States of long clips fill the memory once, as stored: they are widened one promp
 from collections.abc import Sequence
 
 import numpy as np
-from scipy.linalg import eigh
+from scipy.linalg import eigh, helmert
 
 from innerear.statistics.design import Design, Fold
 
@@ -26,6 +26,20 @@ def between_seeds(values: np.ndarray, design: Design) -> np.ndarray:
     [-1.0, 1.0, -10.0, 10.0]
     """
     return values - values[design.rows].mean(axis=1)[design.prompt_of]
+
+
+def seed_contrasts(n_seeds: int) -> np.ndarray:
+    """Return contrasts of length 1 between R seeds, at right angles, float32 [R − 1, R].
+
+    They hold all that tells seeds apart: inner products of values without their mean over seeds are those of
+    the contrasts.
+
+    Examples
+    --------
+    >>> seed_contrasts(2).round(2).tolist()
+    [[0.7099999785423279, -0.7099999785423279]]
+    """
+    return helmert(n_seeds).astype(np.float32)
 
 
 def between_prompts(values: np.ndarray, design: Design) -> np.ndarray:
