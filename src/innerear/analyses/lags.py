@@ -366,7 +366,7 @@ def _by_feature(values: np.ndarray, feature_of: np.ndarray) -> np.ndarray:
 
 
 def _contrasts(values: np.ndarray, design: Design) -> np.ndarray:
-    """Turn the seeds of each prompt, of values [N, frames, ...], into contrasts: [P, R − 1, frames, columns]."""
+    """Contrasts between the seeds of each prompt, [P, R − 1, frames, columns], of values [N, frames, ...]."""
     flat = values.reshape(*values.shape[:2], -1)
     of_seeds = flat[design.rows]  # [P, R, frames, columns]
     found = seed_contrasts(of_seeds.shape[1]) @ of_seeds.reshape(*design.rows.shape, -1)

@@ -71,12 +71,13 @@ class BranchStates:
 
         Empty where the seeds of every prompt are equal.
         """
+        contrasts = seed_contrasts(design.rows.shape[1])
         squares, largest = np.zeros((len(folds), self.d_model, self.d_model)), 0.0
         for fold, own in zip(folds, squares, strict=True):
             for prompt in np.unique(design.prompt_of[fold.test]):
                 x = self.of_prompt(design.rows[prompt])
                 largest = max(largest, float(np.abs(x).max()))
-                x = x.reshape(-1, self.d_model)
+                x = (contrasts @ x.reshape(len(x), -1)).reshape(-1, self.d_model)
                 own += x.T @ x
         if largest <= _NOTHING * max(float(np.abs(self.states).max()), 1e-30):
             return []

@@ -22,7 +22,7 @@ from innerear.statistics.fold_spans import FoldSpans
 from innerear.statistics.label_distance import kernel_of_prompts
 from innerear.statistics.nested import joined_kernel, share_of_the_rest
 from innerear.statistics.pieces import pieces
-from innerear.statistics.ridge import packed, r2
+from innerear.statistics.ridge import DualRidge, r2
 from innerear.statistics.significance import percentile_interval
 from innerear.statistics.table import INTERVAL, LayerResult, Maxima, blank, columns, record, record_flips
 from innerear.statistics.template_contrasts import covariances, label_contrasts, of_kernel
@@ -115,12 +115,13 @@ class _Models:
 
     def __init__(self, targets: Targets, design: Design) -> None:
         _, sound = targets.used
-        self.targets, self.design = targets, design
-        self.labels = design.covariates  # [N, Q]
+        self.targets, self.design, self.labels = targets, design, design.covariates  # [N, Q]
         kernels = self.labels @ self.labels.T, sound @ sound.T
-        self.spans = FoldSpans(np.hstack([self.labels, sound]), design.folds())
-        joined = joined_kernel(kernels[0]), joined_kernel(kernels[1]), joined_kernel(*kernels)
-        self.label, self.alone, self.both = map(self.spans.ridge, joined)
+        self.of_labels = FoldSpans(self.labels, design.folds())
+        self.of_all = FoldSpans(np.hstack([self.labels, sound]), design.folds())
+        self.label = self.of_labels.ridge(joined_kernel(kernels[0]))
+        self.alone = self.of_all.ridge(joined_kernel(kernels[1]))
+        self.both = self.of_all.ridge(joined_kernel(*kernels))
         self.contrasts = {
             LABEL: label_contrasts(design).swapaxes(0, 1),  # [Q, T, P]
             SOUND: covariances(prompt_means(sound, design), design),  # [F, T, P]
@@ -130,10 +131,10 @@ class _Models:
 
     def fit(self, states: np.ndarray) -> _Fit:
         """Score the states' Gram matrix [N, N], observed and permuted."""
-        moved = _Moved(states, self.labels, self.spans)
+        moved = _Moved(states, self.labels)
         (observed,), first = self._shares(moved, np.arange(len(states))[None])
         null, chosen = [np.empty((0, len(STATISTICS)))], [first]
-        for rows in pieces(len(self.table), self.spans.basis.shape[1] ** 2, _AT_ONCE):
+        for rows in pieces(len(self.table), self.of_all.basis.shape[1] ** 2, _AT_ONCE):
             shares, penalties = self._shares(moved, self.table[rows])
             null.append(shares)
             chosen.append(penalties)
@@ -147,28 +148,32 @@ class _Models:
 
         Those of label and sound together, and beyond the label, are of states whose residuals moved.
         """
-        (states, outside), (residuals, outside_left) = moved.by(table)
+        (states, outside), (residuals, outside_left) = moved.by(table, self.of_all)
         sound, total, chosen = self.alone.joint(states)
-        label = self.label.joint(states)[0]
         both, total_left, _ = self.both.joint(residuals)
-        label_left = self.label.joint(residuals)[0]
-        sound, total, label = (one + outside for one in (sound, total, label))
-        both, total_left, label_left = (one + outside_left for one in (both, total_left, label_left))
+        sound, total = sound + outside, total + outside
+        both, total_left = both + outside_left, total_left + outside_left
+        label, label_left = (
+            self.label.joint(products)[0] + rest for products, rest in moved.by(table, self.of_labels)
+        )
         together, beyond = r2(both, total_left), share_of_the_rest(label_left, both, total_left)
         return np.stack([r2(label, total), r2(sound, total), together, beyond], axis=1), chosen
 
     def _interval(self, states: np.ndarray, observed: np.ndarray) -> np.ndarray:
         """Ends of the intervals [2, 4]; templates, then seeds, of the held-out errors are resampled."""
-        basis, states = self.spans.basis, states.astype(np.float32)
-        gram = packed(basis.T @ states @ basis)[None]
-        models = [one.chosen(one.joint(gram)[2])[0] for one in (self.label, self.alone, self.both)]
-        sums = []
-        for residuals in (self.label.base, *models):
-            of_samples = np.eye(len(states), dtype=np.float32) + basis @ (residuals @ basis.T - basis.T)
-            sums.append(self.counts @ np.einsum("ij,ij->i", of_samples @ states, of_samples))
-        total, *by_model = sums
-        shares = [*(r2(one, total) for one in by_model), share_of_the_rest(by_model[0], by_model[2], total)]
-        low, high, _ = percentile_interval(observed, np.stack(shares, axis=1), self.design.resampled)
+        states = states.astype(np.float32)
+        total = self.counts @ _errors_by_sample(states, self.of_labels, self.label.base)
+        label, sound, both = (
+            self.counts @ _errors_by_sample(states, spans, ridge.chosen(_penalties(states, spans, ridge))[0])
+            for spans, ridge in (
+                (self.of_labels, self.label),
+                (self.of_all, self.alone),
+                (self.of_all, self.both),
+            )
+        )
+        by_model = [r2(errors, total) for errors in (label, sound, both)]
+        boots = np.stack([*by_model, share_of_the_rest(label, both, total)], axis=1)
+        low, high, _ = percentile_interval(observed, boots, self.design.resampled)
         return np.stack([low, high])
 
     def by_dimension(self, chosen: np.ndarray, states: np.ndarray) -> np.ndarray:
@@ -177,7 +182,7 @@ class _Models:
         both = np.empty((2, len(every), states.shape[1]))
         squared = (states**2).sum(axis=0)  # in every permutation
         for rows in pieces(len(every), states.size, _AT_ONCE):
-            flat = self.spans.coordinates(states[every[rows].T].reshape(len(states), -1))
+            flat = self.of_all.coordinates(states[every[rows].T].reshape(len(states), -1))
             moved, by_mean = (
                 one.reshape(len(one), -1, len(squared)).swapaxes(0, 1)
                 for one in (flat, self.alone.of_the_mean(flat))
@@ -190,35 +195,41 @@ class _Models:
 
 
 class _Moved:
-    """The states' Gram matrix [N, N] under permutations of the samples, in the predictors' spans."""
+    """The states' Gram matrix [N, N] under permutations of the samples."""
 
-    def __init__(self, states: np.ndarray, labels: np.ndarray, spans: FoldSpans) -> None:
+    def __init__(self, states: np.ndarray, labels: np.ndarray) -> None:
         vectors, sizes, _ = np.linalg.svd(labels, full_matrices=False)
         self.axes = vectors[:, sizes > 1e-9 * sizes[0]]  # axes @ axes.T projects on the labels' means
-        self.states, self.spans = states.astype(np.float32), spans
-        self.energy, self.across = np.trace(states), states @ self.axes  # [N, q]
+        self.states, self.energy = states.astype(np.float32), np.trace(states)
+        self.across = states @ self.axes
         self.still = self.axes.T @ self.across
         self.left = self.across - self.axes @ self.still  # what residuals and means have in common
 
-    def by(self, table: np.ndarray) -> tuple[tuple[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]:
+    def by(self, table: np.ndarray, spans: FoldSpans) -> list[tuple[np.ndarray, np.ndarray]]:
         """Exchange the samples as each row of a table [m, N] says.
 
-        All of the states; and with the labels' means in place, the residuals alone. Of either the values in
-        the spans, as `packed`, float32 [m, pairs], and what lies outside of them [m].
+        All of the states; and with the labels' means in place, the residuals alone. Of either the products in
+        the spans, `packed`, float32 [m, pairs], and the squares that lie outside of them [m].
         """
-        products = self.spans.products(self.states, table)
-        whole, outside = packed(products), self.energy - np.einsum("mkk->m", products, dtype=float)
+        whole = spans.products(self.states, table)
         # With axes A, residuals Y − A Aᵀ Y that move and means A Aᵀ Y that stay, Y' = Y_π − (A_π − A) Aᵀ Y.
-        both = np.hstack([self.axes, self.across]).astype(np.float32)[table.T].reshape(len(self.axes), -1)
-        both = self.spans.coordinates(both).reshape(-1, len(table), 2, len(self.still))
-        axes, across = both.transpose(2, 1, 0, 3)  # [m, k, q]
-        change = axes - self.spans.coordinates(self.axes).astype(np.float32)
-        half = (across - change @ (self.still / 2).astype(np.float32)) @ change.swapaxes(1, 2)
-        products -= half
-        products -= half.swapaxes(1, 2)
+        change = spans.moved(self.axes, table) - spans.basis.T @ self.axes.astype(np.float32)
+        half = spans.moved(self.across, table) - change @ (self.still / 2).astype(np.float32)
+        rest = whole - spans.both_ways(half, change)
         energy = self.energy + 2 * np.einsum("mnq,nq->m", self.left[table], self.axes)
-        left = energy - np.einsum("mkk->m", products, dtype=float)
-        return (whole, outside), (packed(products), left)
+        return [(whole, self.energy - spans.trace(whole)), (rest, energy - spans.trace(rest))]
+
+
+def _penalties(states: np.ndarray, spans: FoldSpans, ridge: DualRidge) -> np.ndarray:
+    """Numbers of the penalties, int [folds, 1], of the observed states [N, N]."""
+    return ridge.joint(spans.products(states, np.arange(len(states))[None]))[2]
+
+
+def _errors_by_sample(states: np.ndarray, spans: FoldSpans, residuals: np.ndarray) -> np.ndarray:
+    """Squared held-out errors [N] over all dimensions of states [N, N], of residuals in the spans [k, k]."""
+    basis = spans.basis
+    operator = np.eye(len(states), dtype=np.float32) + basis @ (residuals @ basis.T - basis.T)
+    return np.einsum("ij,ij->i", operator @ states, operator)
 
 
 def _tabulate(

@@ -78,8 +78,7 @@ class DualRidge:
         vectors = centring @ vectors
         of_all = [(vectors * (one * scale / (values + one * scale))) @ vectors.T for one in PENALTIES]
         self.outer = np.stack([_without_folds(one, folds) for one in of_all])
-        self.base = _without_folds(centring, folds)
-        self.level = level.astype(np.float32)
+        self.base, self.level = _without_folds(centring, folds), level.astype(np.float32)
         self.pairs = [
             (f, g, np.stack([_without_both(one, folds[f], folds[g]) for one in of_all]))
             for f, g in (combinations(range(len(folds)), 2) if len(folds) > 2 else ())
@@ -135,8 +134,8 @@ class DualRidge:
     def joint(self, grams: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Sum squared held-out errors over samples and targets, with one penalty for all targets.
 
-        `grams` are float32 [m, pairs], the values (`packed`) of the inner products of the samples' targets,
-        Y Yᵀ, in m permutations: the squared error of operator A is tr(A Y Yᵀ Aᵀ), so Y itself is not needed.
+        `grams` are float32 [m, pairs], the inner products (`packed`) of the samples' targets, Y Yᵀ, in m
+        permutations: the squared error of operator A is tr(A Y Yᵀ Aᵀ), so Y itself is not needed.
         Return the errors of ridge and of the mean of the training samples, both [m], and the numbers of the
         penalties, int [folds, m].
         """
@@ -150,11 +149,14 @@ class DualRidge:
     def _forms(self) -> np.ndarray:
         """Squares Aᵀ A of each fold's operators, `packed`, [pairs, folds * (1 + 2 * penalties)].
 
-        Of each fold base, then inner, then outer. A pair of two samples stands for two.
+        Of each fold base, then inner, then outer. A pair of samples of two folds stands for two.
         """
-        n, n_penalties = len(self.base), len(PENALTIES)
-        forms = np.empty((len(self.folds), 1 + 2 * n_penalties, n * (n + 1) // 2), np.float32)
-        twice = 2 - packed(np.eye(n, dtype=np.float32))
+        n, n_penalties, folds = len(self.base), len(PENALTIES), self.folds
+        fold_of = np.empty(n, int)
+        for number, fold in enumerate(folds):
+            fold_of[fold.test] = number
+        twice = 1 + packed(np.not_equal.outer(fold_of, fold_of).astype(np.float32), folds)
+        forms = np.empty((len(folds), 1 + 2 * n_penalties, len(twice)), np.float32)
         inner = [np.zeros((n_penalties, n, n), np.float32) for _ in self.folds] if self.pairs else []
         for f, g, without_both in self.pairs:
             first, second = self.folds[f].test, self.folds[g].test
@@ -163,28 +165,31 @@ class DualRidge:
                 inner[fold] += one.swapaxes(1, 2) @ one
         for number, fold in enumerate(self.folds):
             alone, outer = self.base[fold.test], self.outer[:, fold.test]
-            forms[number, 0] = packed(alone.T @ alone)
-            forms[number, 1 + n_penalties :] = packed(outer.swapaxes(1, 2) @ outer)
+            forms[number, 0] = packed(alone.T @ alone, folds)
+            forms[number, 1 + n_penalties :] = packed(outer.swapaxes(1, 2) @ outer, folds)
             if inner:
-                forms[number, 1 : 1 + n_penalties] = packed(inner[number])
+                forms[number, 1 : 1 + n_penalties] = packed(inner[number], folds)
             else:  # the least error is that of the penalty 1
                 others = (np.arange(n_penalties) != _DEFAULT)[:, None]
-                forms[number, 1 : 1 + n_penalties] = others * packed(np.eye(n, dtype=np.float32))
+                forms[number, 1 : 1 + n_penalties] = others * packed(np.eye(n, dtype=np.float32), folds)
         forms *= twice
         return np.ascontiguousarray(forms.reshape(-1, forms.shape[-1]).T)
 
 
-def packed(matrices: np.ndarray) -> np.ndarray:
-    """Return the values [..., pairs] of symmetric matrices [..., N, N] for i ≤ j.
+def packed(matrices: np.ndarray, folds: Sequence[Fold]) -> np.ndarray:
+    """Return the values [..., pairs] of symmetric matrices [..., N, N]: of each fold with those up to it.
 
     Examples
     --------
-    >>> packed(np.array([[1, 2], [2, 3]])).tolist()
+    >>> folds = [Fold(np.array([1]), np.array([0])), Fold(np.array([0]), np.array([1]))]
+    >>> packed(np.array([[1, 2], [2, 3]]), folds).tolist()
     [1, 2, 3]
     """
-    n = matrices.shape[-1]
-    upper = np.ravel_multi_index(np.triu_indices(n), (n, n))
-    return matrices.reshape(*matrices.shape[:-2], -1).take(upper, axis=-1)
+    blocks = []
+    for number, fold in enumerate(folds):
+        rows = np.concatenate([one.test for one in folds[: number + 1]])
+        blocks.append(matrices[..., rows[:, None], fold.test].reshape(*matrices.shape[:-2], -1))
+    return np.concatenate(blocks, axis=-1)
 
 
 def r2(errors: np.ndarray, base: np.ndarray) -> np.ndarray:
