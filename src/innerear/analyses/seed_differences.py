@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 from scipy.linalg import eigh, helmert
 
+from innerear.stacks.widening import widened
 from innerear.statistics.design import Design, Fold
 
 COMPONENTS = 10
@@ -61,7 +62,7 @@ class BranchStates:
 
     def of_prompt(self, rows: np.ndarray) -> np.ndarray:
         """Return what tells a prompt's seeds apart, [R, frames, D], each clip about its own mean."""
-        first, *second = (self.states[rows, part].astype(np.float32) for part in self.parts)
+        first, *second = (widened(self.states[rows, part]) for part in self.parts)
         x = first - second[0] if second else first
         x -= x.mean(axis=1, keepdims=True)
         return x - x.mean(axis=0)
