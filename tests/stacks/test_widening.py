@@ -28,7 +28,8 @@ def test_any_shape_and_stride_may_be_written_into_an_array(shape):
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64, np.int8])
 def test_other_types_are_converted(dtype):
-    np.testing.assert_array_equal(widened(np.arange(6, dtype=dtype).reshape(2, 3)), np.arange(6).reshape(2, 3))
+    values = np.arange(6, dtype=dtype).reshape(2, 3)
+    np.testing.assert_array_equal(widened(values), values)
 
 
 def test_nothing_stays_nothing():

@@ -37,7 +37,7 @@ def test_products_are_of_moved_targets_in_an_orthonormal_basis(options):
     spans = FoldSpans(rng.normal(size=(design.n_samples, 2)), design.folds())
     np.testing.assert_allclose(spans.basis.T @ spans.basis, np.eye(spans.basis.shape[1]), atol=1e-5)
     table = design.permutations(7)
-    moved = np.stack([spans.coordinates(targets[order]) for order in table])
+    moved = np.stack([spans.basis.T @ targets[order] for order in table])
     np.testing.assert_allclose(spans.moved(targets, table), moved, atol=1e-5)
     expected = packed(moved @ moved.swapaxes(1, 2), spans.folds)
     np.testing.assert_allclose(spans.products(targets @ targets.T, table), expected, atol=1e-4)

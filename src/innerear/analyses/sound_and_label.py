@@ -182,14 +182,10 @@ class _Models:
         both = np.empty((2, len(every), states.shape[1]))
         squared = (states**2).sum(axis=0)  # in every permutation
         for rows in pieces(len(every), states.size, _AT_ONCE):
-            flat = self.of_all.coordinates(states[every[rows].T].reshape(len(states), -1))
-            moved, by_mean = (
-                one.reshape(len(one), -1, len(squared)).swapaxes(0, 1)
-                for one in (flat, self.alone.of_the_mean(flat))
-            )
+            moved = self.of_all.moved(states, every[rows])  # [m, k, D]
             outside = squared - (moved**2).sum(axis=1)
             by_sound = self.alone.chosen(chosen[:, rows]) @ moved
-            for errors, residuals in zip(both, (by_sound, by_mean), strict=True):
+            for errors, residuals in zip(both, (by_sound, self.alone.of_the_mean(moved)), strict=True):
                 errors[rows] = (residuals**2).sum(axis=1) + outside
         return r2(*both)
 

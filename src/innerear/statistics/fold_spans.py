@@ -66,11 +66,6 @@ class FoldSpans:
                 blocks.append(block.reshape(-1, *placed.shape[1:]).swapaxes(0, 1).reshape(len(table), -1))
         return np.concatenate(blocks, axis=1)
 
-    def coordinates(self, values: np.ndarray) -> np.ndarray:
-        """Return values [N, columns] in the basis, float32 [k, columns]."""
-        parts = zip(self._bases, self.of_samples, strict=True)
-        return np.concatenate([basis.T @ values[fold.test] for basis, fold in parts])
-
     def moved(self, values: np.ndarray, table: np.ndarray) -> np.ndarray:
         """Values [N, q] in the basis when samples trade places, float32 [m, k, q]."""
         parts = zip(self._bases, self.of_samples, strict=True)

@@ -98,12 +98,12 @@ class DualRidge:
         return errors**2 * valid, self.of_the_mean(targets) ** 2 * valid
 
     def of_the_mean(self, targets: np.ndarray) -> np.ndarray:
-        """Residuals of targets [N, columns] from the mean of the other folds, `base @ targets`."""
+        """Residuals of targets [..., N, columns] from the mean of the other folds, `base @ targets`."""
         residuals, total, size = np.empty_like(targets), self.level @ targets, self.level @ self.level
         for fold in self.folds:
-            tested, level = targets[fold.test], self.level[fold.test]
+            tested, level = targets[..., fold.test, :], self.level[fold.test]
             mean = (total - level @ tested) / (size - level @ level)
-            residuals[fold.test] = tested - level[:, None] * mean
+            residuals[..., fold.test, :] = tested - level[:, None] * mean[..., None, :]
         return residuals
 
     def chosen(self, penalties: np.ndarray) -> np.ndarray:
