@@ -249,8 +249,9 @@ def _read(
 def _lagged(values: np.ndarray, window: _Window, lags: np.ndarray) -> np.ndarray:
     """Lay the sound [N, T, F] out by lag, [N, frames, lags, F], each clip about its mean at that lag."""
     frames = np.arange(window.start, window.stop)[:, None] + lags
-    series = np.ascontiguousarray(values[:, frames])
-    return series - series.mean(axis=1, keepdims=True)
+    series = values.take(frames, axis=1)
+    series -= series.mean(axis=1, keepdims=True)
+    return series
 
 
 @dataclass(frozen=True)
