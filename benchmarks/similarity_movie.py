@@ -3,8 +3,8 @@
     python benchmarks/similarity_movie.py [--samples 80] [--steps 403] [--width 1024] [--rounds 5]
 
 float16 activations in memory; all sides centre at each step and run in turn; medians are printed.
-rsatoolbox is compared where it is installed; it is no part of the environment. Aim: at least 1.5 times
-as fast as the loop and 8 times as fast as rsatoolbox.
+rsatoolbox is compared where it is installed; it is no part of the environment. Aim: at least twice as
+fast as the loop and 8 times as fast as rsatoolbox.
 """
 
 import argparse

@@ -84,7 +84,7 @@ def test_two_folds_leave_nothing_to_choose_on():
     targets = x[:, :1].astype(np.float32)
     errors, _ = ridge.errors(targets, np.ones_like(targets))
     np.testing.assert_allclose(errors, (ridge.outer[PENALTIES.index(1.0)] @ targets) ** 2, atol=1e-6)
-    joint = ridge.joint(packed(targets @ targets.T)[None])
+    joint = ridge.joint(packed(targets @ targets.T, ridge.folds)[None])
     assert joint[0][0] == pytest.approx(errors.sum(), rel=1e-4)
 
 
@@ -94,7 +94,7 @@ def test_joint_errors_are_those_of_the_targets_themselves():
     x, y = rng.normal(size=(design.n_samples, 7)), rng.normal(size=(design.n_samples, 5)).astype(np.float32)
     y += (x[:, :5] * [3, 0, 0, 0, 1]).astype(np.float32)
     ridge = DualRidge(x @ x.T, design.folds())
-    errors, base, chosen = ridge.joint(packed(y @ y.T)[None])
+    errors, base, chosen = ridge.joint(packed(y @ y.T, ridge.folds)[None])
     by_hand, by_mean = 0.0, 0.0
     for number, fold in enumerate(design.folds()):
         train, test = x[fold.train], x[fold.test]

@@ -22,7 +22,7 @@ import numpy as np
 import pandas as pd
 
 from innerear.acoustics.features import CHROMA
-from innerear.analyses.seed_differences import BranchStates, between_prompts, between_seeds
+from innerear.analyses.seed_differences import BranchStates, between_prompts, between_seeds, seed_contrasts
 from innerear.errors import InputError
 from innerear.stacks import LayerReader, Stack
 from innerear.statistics.cells import write_estimates
@@ -249,8 +249,9 @@ def _read(
 def _lagged(values: np.ndarray, window: _Window, lags: np.ndarray) -> np.ndarray:
     """Lay the sound [N, T, F] out by lag, [N, frames, lags, F], each clip about its mean at that lag."""
     frames = np.arange(window.start, window.stop)[:, None] + lags
-    series = np.ascontiguousarray(values[:, frames])
-    return series - series.mean(axis=1, keepdims=True)
+    series = values.take(frames, axis=1)
+    series -= series.mean(axis=1, keepdims=True)
+    return series
 
 
 @dataclass(frozen=True)
@@ -264,14 +265,15 @@ class _Scores:
 
 
 def _arrangements(design: Design) -> np.ndarray:
-    """How much each pair (prompt, seed of the states, seed of the sound) counts, float32 [1 + m, P R²].
+    """How much each pair of `seed_contrasts` counts, float32 [1 + m, P (R − 1)²]; m exchanges of seeds.
 
-    Observed, and in m exchanges of seeds.
+    By prompt, contrast of the states, and contrast of the sound. Row 0 is as observed.
     """
-    n_seeds = design.rows.shape[1]
+    contrasts = seed_contrasts(design.rows.shape[1])  # [R − 1, R]
     orders = np.concatenate([np.arange(design.n_samples)[None], design.seed_permutations()])
     chosen = design.seed_of[orders[:, design.rows]]  # [1 + m, P, R] whose sound each seed's states get
-    return np.eye(n_seeds, dtype=np.float32)[chosen].reshape(len(chosen), -1)
+    found = np.einsum("ar,bmpr->mpab", contrasts, contrasts[:, chosen], optimize=True)
+    return found.reshape(len(chosen), -1)
 
 
 def _of_branch(states: BranchStates, sound: Sound, window: _Window, design: Design) -> _Scores | None:
@@ -281,9 +283,11 @@ def _of_branch(states: BranchStates, sound: Sound, window: _Window, design: Desi
     if not scores:
         return None
     parts = []
+    between = between_seeds(sound.values, design)
+    alone = between_prompts(between, design)
     for some in pieces(len(lags), sound.values.size, _SERIES_AT_ONCE):
-        series = between_seeds(_lagged(sound.values, window, lags[some]), design)
-        parts.append(_scores(scores, series, folds, sound.feature_of, design))
+        series, series_alone = (_lagged(one, window, lags[some]) for one in (between, alone))
+        parts.append(_scores(scores, series, series_alone, folds, sound.feature_of, design))
     names = ("observed", "null", "flipped", "products")
     return _Scores(*(np.concatenate([getattr(part, name) for part in parts], axis=-2) for name in names))
 
@@ -291,16 +295,21 @@ def _of_branch(states: BranchStates, sound: Sound, window: _Window, design: Desi
 def _scores(
     scores: Sequence[np.ndarray],
     series: np.ndarray,
+    alone: np.ndarray,
     folds: Sequence[Fold],
     feature_of: np.ndarray,
     design: Design,
 ) -> _Scores:
-    """Predict the sound [N, frames, lags, F] from the scores of each fold, observed and arranged anew."""
+    """Predict the sound [N, frames, lags, F] from the scores of each fold, observed and arranged anew.
+
+    Flips are of `alone`, the sound without the mean over prompts.
+    """
     n_lags = series.shape[2]
-    n_features, n_pairs = int(feature_of.max()) + 1, design.rows.shape[1] ** 2
+    n_features, n_pairs = int(feature_of.max()) + 1, (design.rows.shape[1] - 1) ** 2
     arranged, prompts = _arrangements(design), np.repeat(np.arange(design.n_prompts), n_pairs)
     flips = np.empty((0, design.n_blocks)) if design.why_no_flips() else design.flips()
-    flips, alone = flips.astype(np.float32), between_prompts(series, design)
+    flips, contrasts = flips.astype(np.float32), _contrasts(series, design)
+    by_template = [alone[design.rows[members].ravel()] for members in design.members()] if len(flips) else []
     norms, norms_alone = ((one**2).sum(axis=1) for one in (series, alone))  # [N, lags, F]
     sums, flipped = (np.zeros((2, len(one), n_lags, n_features)) for one in (arranged, flips))
     products = np.zeros((3, design.n_samples, n_lags, n_features))
@@ -310,14 +319,14 @@ def _scores(
 
     for fold, z in zip(folds, scores, strict=True):
         # Components are white over the training samples, so that products are regression weights.
-        of_pairs, spread = _pair_products(z, series, design), _spread(z, fold)  # [P R², k, lags * F]
+        of_pairs, spread = _pair_products(z, contrasts, design), _spread(z, fold)
         tested = np.isin(prompts, design.prompt_of[fold.test])
         sums += by_feature(_hits(arranged, of_pairs, tested, spread))
         observed = np.tensordot(arranged[0][~tested], of_pairs[~tested], axes=1)
         products[:, fold.test] = _products(z, series, norms, observed, fold, feature_of)
         if len(flips):
             z = between_prompts(z, design)
-            of_templates = _template_products(z, alone, design)  # [T, k, lags * F]
+            of_templates = _template_products(z, by_template, design)
             tested = np.isin(np.arange(design.n_blocks), design.block_of[design.prompt_of[fold.test]])
             flipped += by_feature(_hits(flips, of_templates, tested, _spread(z, fold)))
     # Seeds trade places within their prompt, which lies in one fold: the sound's own squares stay.
@@ -334,11 +343,9 @@ def _hits(counts: np.ndarray, products: np.ndarray, tested: np.ndarray, spread: 
     Of products [units, k, columns], counted [m, units] times, and the products [k, k] of tested states.
     """
     flat, found = products.reshape(len(products), -1), np.empty((2, len(counts), products.shape[-1]))
+    parts = [(counts[:, some], flat[some]) for some in (~tested, tested)]
     for rows in pieces(len(counts), products[0].size, _AT_ONCE):
-        weights, test = (
-            (counts[rows][:, some] @ flat[some]).reshape(-1, *products.shape[1:])
-            for some in (~tested, tested)
-        )
+        weights, test = ((one[rows] @ summed).reshape(-1, *products.shape[1:]) for one, summed in parts)
         found[0, rows] = np.einsum("mkc,mkc->mc", weights, test)
         found[1, rows] = np.einsum("mkc,mkc->mc", weights, spread @ weights)
     return found
@@ -359,24 +366,30 @@ def _by_feature(values: np.ndarray, feature_of: np.ndarray) -> np.ndarray:
     return np.add.reduceat(values, starts, axis=-1)
 
 
-def _pair_products(z: np.ndarray, series: np.ndarray, design: Design) -> np.ndarray:
-    """Multiply states [N, frames, k] with the sound of every seed of the same prompt.
+def _contrasts(values: np.ndarray, design: Design) -> np.ndarray:
+    """Contrasts between the seeds of each prompt, [P, R − 1, frames, columns], of values [N, frames, ...]."""
+    flat = values.reshape(*values.shape[:2], -1)
+    of_seeds = flat[design.rows]  # [P, R, frames, columns]
+    found = seed_contrasts(of_seeds.shape[1]) @ of_seeds.reshape(*design.rows.shape, -1)
+    return found.reshape(len(found), -1, *flat.shape[1:])
 
-    float32 [P R², k, lags * F], by prompt, seed of the states, and seed of the sound.
+
+def _pair_products(z: np.ndarray, sound: np.ndarray, design: Design) -> np.ndarray:
+    """Multiply states [N, frames, k] with the `_contrasts` of the sound of the same prompt.
+
+    float32 [P (R − 1)², k, lags * F], by prompt, contrast of the states, and contrast of the sound.
     """
-    flat, rows = series.reshape(*series.shape[:2], -1), design.rows
-    states = z[rows].transpose(0, 1, 3, 2).reshape(len(rows), -1, z.shape[1])  # [P, R k, frames]
-    products = np.stack([states @ flat[rows[:, seed]] for seed in range(rows.shape[1])], axis=1)
-    products = products.reshape(*rows.shape, rows.shape[1], z.shape[2], -1)  # [P, sound, states, k, columns]
-    return products.swapaxes(1, 2).reshape(-1, *products.shape[3:])
+    states = _contrasts(z, design).swapaxes(2, 3)  # [P, R − 1, k, frames]
+    products = states[:, :, None] @ sound[:, None]
+    return products.reshape(-1, *products.shape[3:])
 
 
-def _template_products(z: np.ndarray, series: np.ndarray, design: Design) -> np.ndarray:
+def _template_products(z: np.ndarray, by_template: Sequence[np.ndarray], design: Design) -> np.ndarray:
     """Sum the products of states [N, frames, k] with their own sound by template, [T, k, lags * F]."""
-    flat, found = series.reshape(*series.shape[:2], -1), []
-    for members in design.members():
-        rows = design.rows[members].ravel()
-        found.append(np.tensordot(z[rows], flat[rows], axes=((0, 1), (0, 1))))
+    found = []
+    for members, series in zip(design.members(), by_template, strict=True):
+        states = z[design.rows[members].ravel()]
+        found.append(states.reshape(-1, z.shape[2]).T @ series.reshape(len(states) * z.shape[1], -1))
     return np.stack(found)
 
 

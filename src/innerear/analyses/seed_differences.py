@@ -6,8 +6,9 @@ States of long clips fill the memory once, as stored: they are widened one promp
 from collections.abc import Sequence
 
 import numpy as np
-from scipy.linalg import eigh
+from scipy.linalg import eigh, helmert
 
+from innerear.stacks.widening import widened
 from innerear.statistics.design import Design, Fold
 
 COMPONENTS = 10
@@ -26,6 +27,20 @@ def between_seeds(values: np.ndarray, design: Design) -> np.ndarray:
     [-1.0, 1.0, -10.0, 10.0]
     """
     return values - values[design.rows].mean(axis=1)[design.prompt_of]
+
+
+def seed_contrasts(n_seeds: int) -> np.ndarray:
+    """Return contrasts of length 1 between R seeds, at right angles, float32 [R − 1, R].
+
+    They hold all that tells seeds apart: inner products of values without their mean over seeds are those of
+    the contrasts.
+
+    Examples
+    --------
+    >>> seed_contrasts(2).round(2).tolist()
+    [[0.7099999785423279, -0.7099999785423279]]
+    """
+    return helmert(n_seeds).astype(np.float32)
 
 
 def between_prompts(values: np.ndarray, design: Design) -> np.ndarray:
@@ -47,7 +62,7 @@ class BranchStates:
 
     def of_prompt(self, rows: np.ndarray) -> np.ndarray:
         """Return what tells a prompt's seeds apart, [R, frames, D], each clip about its own mean."""
-        first, *second = (self.states[rows, part].astype(np.float32) for part in self.parts)
+        first, *second = (widened(self.states[rows, part]) for part in self.parts)
         x = first - second[0] if second else first
         x -= x.mean(axis=1, keepdims=True)
         return x - x.mean(axis=0)
@@ -57,12 +72,13 @@ class BranchStates:
 
         Empty where the seeds of every prompt are equal.
         """
+        contrasts = seed_contrasts(design.rows.shape[1])
         squares, largest = np.zeros((len(folds), self.d_model, self.d_model)), 0.0
         for fold, own in zip(folds, squares, strict=True):
             for prompt in np.unique(design.prompt_of[fold.test]):
                 x = self.of_prompt(design.rows[prompt])
                 largest = max(largest, float(np.abs(x).max()))
-                x = x.reshape(-1, self.d_model)
+                x = (contrasts @ x.reshape(len(x), -1)).reshape(-1, self.d_model)
                 own += x.T @ x
         if largest <= _NOTHING * max(float(np.abs(self.states).max()), 1e-30):
             return []

@@ -14,6 +14,7 @@ import pandas as pd
 from innerear.errors import InputError
 from innerear.gram import prompt_sums
 from innerear.gram.reading import GramSource, analysed_cells, cosine
+from innerear.stacks.widening import widened
 from innerear.statistics.cells import estimates, no_p, record_by_over, rounded
 from innerear.statistics.design import STRATA, Design
 from innerear.statistics.finding import Finding
@@ -129,7 +130,7 @@ def _center(center: Any, shape: tuple[int, int]) -> bool | np.ndarray:
 
 
 def _cosines_of_block(first: np.ndarray, second: np.ndarray, center: bool | np.ndarray) -> np.ndarray:
-    """Cosines [S, Bx, By] of the states [S, B, D] of a block of steps."""
+    """Cosines [S, Bx, By] of the states [S, B, D] of a block of steps, which lose their mean."""
     mean = np.zeros((), first.dtype)
     if isinstance(center, np.ndarray):
         mean = np.asarray(center, first.dtype)[:, None, :]
@@ -142,8 +143,13 @@ def _cosines_of_block(first: np.ndarray, second: np.ndarray, center: bool | np.n
             )
         total = first.sum(axis=1, keepdims=True)
         mean = (total if second is first else total + second.sum(axis=1, keepdims=True)) / n
-    unit = _unit(first - mean)
-    return unit @ (unit if second is first else _unit(second - mean)).swapaxes(-1, -2)
+    first -= mean
+    if second is not first:
+        second -= mean
+    cosines = first @ second.swapaxes(-1, -2)
+    cosines *= _inverse_lengths(first)[:, :, None]
+    cosines *= _inverse_lengths(second)[:, None]
+    return cosines
 
 
 def _array(activations: Any) -> np.ndarray:
@@ -169,18 +175,22 @@ def _branch(
     names = tuple(names or ("cond", "uncond")[: values.shape[1]])
     branch = names[0] if branch is None else branch
     if branch == "delta" and len(names) == 2:
-        return values[:, 0].astype(dtype) - values[:, 1].astype(dtype)
+        return _copied(values[:, 0], dtype) - _copied(values[:, 1], dtype)
     if branch not in names or values.shape[1] > 2:
         raise InputError(
             f"branch={branch!r} is not in activations with {values.shape[1]} branches ({', '.join(names)}); "
             "delta is where there are cond and uncond"
         )
-    return values[:, names.index(branch)].astype(dtype)
+    return _copied(values[:, names.index(branch)], dtype)
 
 
-def _unit(values: np.ndarray) -> np.ndarray:
-    length = np.linalg.norm(values, axis=-1, keepdims=True)
-    return np.divide(values, length, out=np.full_like(values, np.nan), where=length > 0)
+def _copied(values: np.ndarray, dtype: np.dtype) -> np.ndarray:
+    return widened(values) if dtype == np.float32 else values.astype(dtype)
+
+
+def _inverse_lengths(values: np.ndarray) -> np.ndarray:
+    length = np.sqrt(np.einsum("sbd,sbd->sb", values, values))
+    return np.divide(1, length, out=np.full_like(length, np.nan), where=length > 0)
 
 
 def debiased_cka(gram_x: np.ndarray, gram_y: np.ndarray) -> float:

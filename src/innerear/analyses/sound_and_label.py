@@ -18,10 +18,11 @@ from innerear.gram.reading import GramSource
 from innerear.statistics.clip_targets import Targets, clip_targets, prompt_means
 from innerear.statistics.design import Design
 from innerear.statistics.finding import Finding
+from innerear.statistics.fold_spans import FoldSpans
 from innerear.statistics.label_distance import kernel_of_prompts
 from innerear.statistics.nested import joined_kernel, share_of_the_rest
 from innerear.statistics.pieces import pieces
-from innerear.statistics.ridge import DualRidge, errors_of_covariates, packed, r2
+from innerear.statistics.ridge import DualRidge, r2
 from innerear.statistics.significance import percentile_interval
 from innerear.statistics.table import INTERVAL, LayerResult, Maxima, blank, columns, record, record_flips
 from innerear.statistics.template_contrasts import covariances, label_contrasts, of_kernel
@@ -38,7 +39,7 @@ _OF_DIMENSIONS = columns("branch", "window", "dimension", "statistic", *INTERVAL
 )
 _EQUAL = "all samples are equal (deterministic)"
 # Values of permuted matrices held at once; products with few of them would wait for memory.
-_AT_ONCE = 2**26
+_AT_ONCE = 2**25
 
 
 def of_layer(
@@ -114,11 +115,13 @@ class _Models:
 
     def __init__(self, targets: Targets, design: Design) -> None:
         _, sound = targets.used
-        self.targets, self.design, self.folds = targets, design, design.folds()
-        self.labels = design.covariates  # [N, Q]
+        self.targets, self.design, self.labels = targets, design, design.covariates  # [N, Q]
         kernels = self.labels @ self.labels.T, sound @ sound.T
-        self.label, self.alone = (DualRidge(joined_kernel(one), self.folds) for one in kernels)
-        self.both = DualRidge(joined_kernel(*kernels), self.folds)
+        self.of_labels = FoldSpans(self.labels, design.folds())
+        self.of_all = FoldSpans(np.hstack([self.labels, sound]), design.folds())
+        self.label = self.of_labels.ridge(joined_kernel(kernels[0]))
+        self.alone = self.of_all.ridge(joined_kernel(kernels[1]))
+        self.both = self.of_all.ridge(joined_kernel(*kernels))
         self.contrasts = {
             LABEL: label_contrasts(design).swapaxes(0, 1),  # [Q, T, P]
             SOUND: covariances(prompt_means(sound, design), design),  # [F, T, P]
@@ -131,7 +134,7 @@ class _Models:
         moved = _Moved(states, self.labels)
         (observed,), first = self._shares(moved, np.arange(len(states))[None])
         null, chosen = [np.empty((0, len(STATISTICS)))], [first]
-        for rows in pieces(len(self.table), len(moved.upper), _AT_ONCE):
+        for rows in pieces(len(self.table), self.of_all.basis.shape[1] ** 2, _AT_ONCE):
             shares, penalties = self._shares(moved, self.table[rows])
             null.append(shares)
             chosen.append(penalties)
@@ -145,24 +148,28 @@ class _Models:
 
         Those of label and sound together, and beyond the label, are of states whose residuals moved.
         """
-        states, residuals = moved.by(table)
+        (states, outside), (residuals, outside_left) = moved.by(table, self.of_all)
         sound, total, chosen = self.alone.joint(states)
-        label = self.label.joint(states)[0]
         both, total_left, _ = self.both.joint(residuals)
-        label_left = self.label.joint(residuals)[0]
+        sound, total = sound + outside, total + outside
+        both, total_left = both + outside_left, total_left + outside_left
+        label, label_left = (
+            self.label.joint(products)[0] + rest for products, rest in moved.by(table, self.of_labels)
+        )
         together, beyond = r2(both, total_left), share_of_the_rest(label_left, both, total_left)
         return np.stack([r2(label, total), r2(sound, total), together, beyond], axis=1), chosen
 
     def _interval(self, states: np.ndarray, observed: np.ndarray) -> np.ndarray:
         """Ends of the intervals [2, 4]; templates, then seeds, of the held-out errors are resampled."""
-        values, vectors = np.linalg.eigh(states)
-        # Coordinates [N, N] whose inner products are the states', so that errors are sample by sample.
-        scores = (vectors * np.sqrt(np.maximum(values, 0))).astype(np.float32)
-        total = self.counts @ errors_of_covariates(self.folds, scores).sum(axis=1)
-        gram = packed(states)[None].astype(np.float32)
+        states = states.astype(np.float32)
+        total = self.counts @ _errors_by_sample(states, self.of_labels, self.label.base)
         label, sound, both = (
-            self.counts @ _errors_by_sample(ridge, scores, ridge.joint(gram)[2][:, 0])
-            for ridge in (self.label, self.alone, self.both)
+            self.counts @ _errors_by_sample(states, spans, ridge.chosen(_penalties(states, spans, ridge))[0])
+            for spans, ridge in (
+                (self.of_labels, self.label),
+                (self.of_all, self.alone),
+                (self.of_all, self.both),
+            )
         )
         by_model = [r2(errors, total) for errors in (label, sound, both)]
         boots = np.stack([*by_model, share_of_the_rest(label, both, total)], axis=1)
@@ -172,55 +179,53 @@ class _Models:
     def by_dimension(self, chosen: np.ndarray, states: np.ndarray) -> np.ndarray:
         """R² of each dimension of the states [N, D], observed and permuted, [1 + m, D]."""
         every = np.concatenate([np.arange(len(states))[None], self.table])  # [1 + m, N]
-        errors, base = np.zeros((2, len(every), states.shape[1]))
-        total = states.sum(axis=0)  # in every permutation
-        for number, fold in enumerate(self.folds):
-            outer = self.alone.outer[:, fold.test]
-            for penalty in np.unique(chosen[number]):
-                rows = np.flatnonzero(chosen[number] == penalty)
-                for some in pieces(len(rows), states.size, _AT_ONCE):
-                    moved = states[every[rows[some]].T]  # [N, m, D]
-                    missed = (outer[penalty] @ moved.reshape(len(states), -1)) ** 2
-                    errors[rows[some]] += missed.sum(axis=0).reshape(moved.shape[1:])
-                    tested = moved[fold.test]
-                    tested -= (total - tested.sum(axis=0)) / len(fold.train)
-                    base[rows[some]] += (tested**2).sum(axis=0)
-        return r2(errors, base)
+        both = np.empty((2, len(every), states.shape[1]))
+        squared = (states**2).sum(axis=0)  # in every permutation
+        for rows in pieces(len(every), states.size, _AT_ONCE):
+            moved = self.of_all.moved(states, every[rows])  # [m, k, D]
+            outside = squared - (moved**2).sum(axis=1)
+            by_sound = self.alone.chosen(chosen[:, rows]) @ moved
+            for errors, residuals in zip(both, (by_sound, self.alone.of_the_mean(moved)), strict=True):
+                errors[rows] = (residuals**2).sum(axis=1) + outside
+        return r2(*both)
 
 
 class _Moved:
     """The states' Gram matrix [N, N] under permutations of the samples."""
 
     def __init__(self, states: np.ndarray, labels: np.ndarray) -> None:
-        mean = labels @ np.linalg.pinv(labels)  # projection on the labels' means
-        left = np.eye(len(states)) - mean
-        parts = states, left @ states @ left, left @ states @ mean, mean @ states @ mean
-        self.states, self.left, self.across, self.still = (one.astype(np.float32) for one in parts)
-        self.upper = np.ravel_multi_index(np.triu_indices(len(states)), states.shape)
+        vectors, sizes, _ = np.linalg.svd(labels, full_matrices=False)
+        self.axes = vectors[:, sizes > 1e-9 * sizes[0]]  # axes @ axes.T projects on the labels' means
+        self.states, self.energy = states.astype(np.float32), np.trace(states)
+        self.across = states @ self.axes
+        self.still = self.axes.T @ self.across
+        self.left = self.across - self.axes @ self.still  # what residuals and means have in common
 
-    def by(self, table: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Exchange the samples as each row of a table [m, N] says; values as `packed`, float32 [m, pairs].
+    def by(self, table: np.ndarray, spans: FoldSpans) -> list[tuple[np.ndarray, np.ndarray]]:
+        """Exchange the samples as each row of a table [m, N] says.
 
-        All of the states; and with the labels' means in place, the residuals alone.
+        All of the states; and with the labels' means in place, the residuals alone. Of either the products in
+        the spans, `packed`, float32 [m, pairs], and the squares that lie outside of them [m].
         """
-        states, residuals = np.empty((2, len(table), len(self.upper)), np.float32)
-        for order, whole, rest in zip(table, states, residuals, strict=True):
-            # Rows, then columns: faster than all at once.
-            whole[:] = self.states.take(order, axis=0).take(order, axis=1).take(self.upper)
-            moved, across = self.left.take(order, axis=0).take(order, axis=1), self.across.take(order, axis=0)
-            moved += across
-            moved += across.T
-            moved += self.still
-            rest[:] = moved.take(self.upper)
-        return states, residuals
+        whole = spans.products(self.states, table)
+        # With axes A, residuals Y − A Aᵀ Y that move and means A Aᵀ Y that stay, Y' = Y_π − (A_π − A) Aᵀ Y.
+        change = spans.moved(self.axes, table) - spans.basis.T @ self.axes.astype(np.float32)
+        half = spans.moved(self.across, table) - change @ (self.still / 2).astype(np.float32)
+        rest = whole - spans.both_ways(half, change)
+        energy = self.energy + 2 * np.einsum("mnq,nq->m", self.left[table], self.axes)
+        return [(whole, self.energy - spans.trace(whole)), (rest, energy - spans.trace(rest))]
 
 
-def _errors_by_sample(ridge: DualRidge, values: np.ndarray, chosen: np.ndarray) -> np.ndarray:
-    """Squared held-out errors of each sample [N], over the columns of values [N, columns]."""
-    errors = np.zeros(len(values))
-    for fold, number in zip(ridge.folds, chosen, strict=True):
-        errors[fold.test] = ((ridge.outer[number, fold.test] @ values) ** 2).sum(axis=1)
-    return errors
+def _penalties(states: np.ndarray, spans: FoldSpans, ridge: DualRidge) -> np.ndarray:
+    """Numbers of the penalties, int [folds, 1], of the observed states [N, N]."""
+    return ridge.joint(spans.products(states, np.arange(len(states))[None]))[2]
+
+
+def _errors_by_sample(states: np.ndarray, spans: FoldSpans, residuals: np.ndarray) -> np.ndarray:
+    """Squared held-out errors [N] over all dimensions of states [N, N], of residuals in the spans [k, k]."""
+    basis = spans.basis
+    operator = np.eye(len(states), dtype=np.float32) + basis @ (residuals @ basis.T - basis.T)
+    return np.einsum("ij,ij->i", operator @ states, operator)
 
 
 def _tabulate(

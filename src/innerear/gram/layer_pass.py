@@ -17,6 +17,7 @@ from innerear.gram.windows import WindowSums, window_arrays
 from innerear.io.machine import files_at_once
 from innerear.stacks import LayerReader, Stack
 from innerear.stacks.gram_file import Arrays, Coords
+from innerear.stacks.widening import widened
 from innerear.timeline import chunk_steps
 
 #: reads samples' features: (sample number, slice of steps) -> [C, S, D] as stored
@@ -98,7 +99,7 @@ def layer_gram(
     for start, block in _blocks(read, n_samples, len(complete), len(branches), memory_mb):
         # One step at a time: its features stay in the processor's cache, and float32 never doubles the block.
         for step in range(start, start + len(block)):
-            np.copyto(stored, block[step - start])
+            widened(block[step - start], stored)
             rounding = _rounding(stored, epsilon, step)
             mean = stored.mean(axis=1)  # [C, D]
             stored -= mean[:, None]

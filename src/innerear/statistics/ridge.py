@@ -57,6 +57,7 @@ class DualRidge:
     kernel : [N, N] inner products of the predictors; need not be centred.
     folds : of all samples. Penalties are chosen without a fold on the other folds, in turn; where that leaves
         nothing to fit on, with fewer than three folds, the penalty is 1.
+    level : [N] what a constant is in these rows, where they are not samples (`FoldSpans`); 1 throughout else.
 
     Attributes
     ----------
@@ -66,16 +67,18 @@ class DualRidge:
     base : float32 [N, N] the same with the mean of the other folds as prediction.
     """
 
-    def __init__(self, kernel: np.ndarray, folds: Sequence[Fold]) -> None:
+    def __init__(self, kernel: np.ndarray, folds: Sequence[Fold], level: np.ndarray | None = None) -> None:
         self.folds = folds
-        centring = np.eye(len(kernel)) - 1 / len(kernel)
+        level = np.ones(len(kernel)) if level is None else level
+        n_samples = level @ level
+        centring = np.eye(len(kernel)) - np.outer(level, level) / n_samples
         values, vectors = np.linalg.eigh(centring @ np.asarray(kernel, float) @ centring)
         values = np.maximum(values, 0)
-        scale = values.mean() or 1.0
+        scale = values.sum() / n_samples or 1.0
         vectors = centring @ vectors
         of_all = [(vectors * (one * scale / (values + one * scale))) @ vectors.T for one in PENALTIES]
         self.outer = np.stack([_without_folds(one, folds) for one in of_all])
-        self.base = _without_folds(centring, folds)
+        self.base, self.level = _without_folds(centring, folds), level.astype(np.float32)
         self.pairs = [
             (f, g, np.stack([_without_both(one, folds[f], folds[g]) for one in of_all]))
             for f, g in (combinations(range(len(folds)), 2) if len(folds) > 2 else ())
@@ -92,11 +95,23 @@ class DualRidge:
         chosen, errors = self._penalties(missed, valid), np.empty_like(targets)
         for fold, of_columns in zip(self.folds, chosen, strict=True):
             errors[fold.test] = np.take_along_axis(missed[:, fold.test], of_columns[None, None], axis=0)[0]
-        base, total = np.empty_like(targets), targets.sum(axis=0)
+        return errors**2 * valid, self.of_the_mean(targets) ** 2 * valid
+
+    def of_the_mean(self, targets: np.ndarray) -> np.ndarray:
+        """Residuals of targets [..., N, columns] from the mean of the other folds, `base @ targets`."""
+        residuals, total, size = np.empty_like(targets), self.level @ targets, self.level @ self.level
         for fold in self.folds:
-            tested = targets[fold.test]
-            base[fold.test] = tested - (total - tested.sum(axis=0)) / len(fold.train)
-        return errors**2 * valid, base**2 * valid
+            tested, level = targets[..., fold.test, :], self.level[fold.test]
+            mean = (total - level @ tested) / (size - level @ level)
+            residuals[..., fold.test, :] = tested - level[:, None] * mean[..., None, :]
+        return residuals
+
+    def chosen(self, penalties: np.ndarray) -> np.ndarray:
+        """Return operators [m, N, N] from targets to residuals with the numbered penalties [folds, m]."""
+        operators = np.empty((penalties.shape[1], *self.base.shape), np.float32)
+        for fold, numbers in zip(self.folds, penalties, strict=True):
+            operators[:, fold.test] = self.outer[numbers[:, None], fold.test]
+        return operators
 
     def _penalties(self, missed: np.ndarray, valid: np.ndarray) -> np.ndarray:
         """Number of the penalty with the least error within the training set, int [folds, columns].
@@ -119,8 +134,8 @@ class DualRidge:
     def joint(self, grams: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Sum squared held-out errors over samples and targets, with one penalty for all targets.
 
-        `grams` are float32 [m, pairs], the values (`packed`) of the inner products of the samples' targets,
-        Y Yᵀ, in m permutations: the squared error of operator A is tr(A Y Yᵀ Aᵀ), so Y itself is not needed.
+        `grams` are float32 [m, pairs], the inner products (`packed`) of the samples' targets, Y Yᵀ, in m
+        permutations: the squared error of operator A is tr(A Y Yᵀ Aᵀ), so Y itself is not needed.
         Return the errors of ridge and of the mean of the training samples, both [m], and the numbers of the
         penalties, int [folds, m].
         """
@@ -134,11 +149,14 @@ class DualRidge:
     def _forms(self) -> np.ndarray:
         """Squares Aᵀ A of each fold's operators, `packed`, [pairs, folds * (1 + 2 * penalties)].
 
-        Of each fold base, then inner, then outer. A pair of two samples stands for two.
+        Of each fold base, then inner, then outer. A pair of samples of two folds stands for two.
         """
-        n, n_penalties = len(self.base), len(PENALTIES)
-        forms = np.empty((len(self.folds), 1 + 2 * n_penalties, n * (n + 1) // 2), np.float32)
-        twice = 2 - packed(np.eye(n, dtype=np.float32))
+        n, n_penalties, folds = len(self.base), len(PENALTIES), self.folds
+        fold_of = np.empty(n, int)
+        for number, fold in enumerate(folds):
+            fold_of[fold.test] = number
+        twice = 1 + packed(np.not_equal.outer(fold_of, fold_of).astype(np.float32), folds)
+        forms = np.empty((len(folds), 1 + 2 * n_penalties, len(twice)), np.float32)
         inner = [np.zeros((n_penalties, n, n), np.float32) for _ in self.folds] if self.pairs else []
         for f, g, without_both in self.pairs:
             first, second = self.folds[f].test, self.folds[g].test
@@ -147,46 +165,31 @@ class DualRidge:
                 inner[fold] += one.swapaxes(1, 2) @ one
         for number, fold in enumerate(self.folds):
             alone, outer = self.base[fold.test], self.outer[:, fold.test]
-            forms[number, 0] = packed(alone.T @ alone)
-            forms[number, 1 + n_penalties :] = packed(outer.swapaxes(1, 2) @ outer)
+            forms[number, 0] = packed(alone.T @ alone, folds)
+            forms[number, 1 + n_penalties :] = packed(outer.swapaxes(1, 2) @ outer, folds)
             if inner:
-                forms[number, 1 : 1 + n_penalties] = packed(inner[number])
+                forms[number, 1 : 1 + n_penalties] = packed(inner[number], folds)
             else:  # the least error is that of the penalty 1
                 others = (np.arange(n_penalties) != _DEFAULT)[:, None]
-                forms[number, 1 : 1 + n_penalties] = others * packed(np.eye(n, dtype=np.float32))
+                forms[number, 1 : 1 + n_penalties] = others * packed(np.eye(n, dtype=np.float32), folds)
         forms *= twice
         return np.ascontiguousarray(forms.reshape(-1, forms.shape[-1]).T)
 
 
-def packed(matrices: np.ndarray) -> np.ndarray:
-    """Return the values [..., pairs] of symmetric matrices [..., N, N] for i ≤ j.
+def packed(matrices: np.ndarray, folds: Sequence[Fold]) -> np.ndarray:
+    """Return the values [..., pairs] of symmetric matrices [..., N, N]: of each fold with those up to it.
 
     Examples
     --------
-    >>> packed(np.array([[1, 2], [2, 3]])).tolist()
+    >>> folds = [Fold(np.array([1]), np.array([0])), Fold(np.array([0]), np.array([1]))]
+    >>> packed(np.array([[1, 2], [2, 3]]), folds).tolist()
     [1, 2, 3]
     """
-    i, j = np.triu_indices(matrices.shape[-1])
-    return matrices[..., i, j]
-
-
-def errors_of_covariates(
-    folds: Sequence[Fold], targets: np.ndarray, covariates: np.ndarray | None = None
-) -> np.ndarray:
-    """Squared held-out errors [N, columns] of least squares on covariates [N, q]; without any, of the mean.
-
-    Examples
-    --------
-    >>> folds = [Fold(np.array([0, 1]), np.array([2])), Fold(np.array([2]), np.array([0, 1]))]
-    >>> errors_of_covariates(folds, np.array([[1.0], [3.0], [5.0]])).ravel().round(6).tolist()
-    [16.0, 4.0, 9.0]
-    """
-    covariates = np.ones((len(targets), 1)) if covariates is None else covariates
-    errors = np.zeros_like(targets)
-    for fold in folds:
-        operator = _residuals_of_covariates(covariates, fold).astype(targets.dtype)
-        errors[fold.test] = (operator @ targets) ** 2
-    return errors
+    blocks = []
+    for number, fold in enumerate(folds):
+        rows = np.concatenate([one.test for one in folds[: number + 1]])
+        blocks.append(matrices[..., rows[:, None], fold.test].reshape(*matrices.shape[:-2], -1))
+    return np.concatenate(blocks, axis=-1)
 
 
 def r2(errors: np.ndarray, base: np.ndarray) -> np.ndarray:
@@ -218,11 +221,3 @@ def _without_both(residuals: np.ndarray, one: Fold, other: Fold) -> np.ndarray:
     alone = np.zeros_like(of_both)
     alone[:n, :n], alone[n:, n:] = of_both[:n, :n], of_both[n:, n:]
     return np.linalg.solve(of_both, alone).astype(np.float32)
-
-
-def _residuals_of_covariates(covariates: np.ndarray, fold: Fold) -> np.ndarray:
-    """The same for a prediction from the covariates alone, [test, N]."""
-    operator = np.zeros((len(fold.test), len(covariates)))
-    operator[:, fold.train] = covariates[fold.test] @ np.linalg.pinv(covariates[fold.train])
-    operator[np.arange(len(fold.test)), fold.test] -= 1
-    return operator
