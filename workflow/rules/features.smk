@@ -35,13 +35,15 @@ if TWIN:
 
 
 rule dictionaries:
-    """Train the dictionaries of one layer: of uncond and delta, of noise, and of the model with random weights."""
+    """Train and measure the dictionaries of one layer (of states, of noise, of random weights); encode all clips."""
     input:
         **({"twin": rules.twin.output[0]} if TWIN else {}),
         samples=rules.gate.output.samples,
     output:
         directory(collect("<results>/features/dictionaries/{of}/layer_{{layer}}", of=TRAINED_ON)),
         measures="<results>/features/measures/layer_{layer}.tsv",
+        steps="<results>/features/activations/layer_{layer}.h5",
+        clips="<results>/features/clips/layer_{layer}.h5",
     conda:
         "../../envs/generate.yaml"
     resources:
@@ -59,28 +61,6 @@ rule dictionaries:
         folder=DICTIONARIES,
     script:
         "../../scripts/dictionaries.py"
-
-
-rule encode:
-    """Encode one layer of all clips: which features fire at each step, and means of each clip."""
-    input:
-        rules.dictionaries.output,
-        **({"twin": rules.twin.output[0]} if TWIN else {}),
-        samples=rules.gate.output.samples,
-    output:
-        steps="<results>/features/activations/layer_{layer}.h5",
-        clips="<results>/features/clips/layer_{layer}.h5",
-    conda:
-        "../../envs/generate.yaml"
-    resources:
-        **needs(mb=3000, minutes=60),
-    params:
-        study=config["study"],
-        site=SITE,
-        training=STUDY.features.training,
-        folder=DICTIONARIES,
-    script:
-        "../../scripts/encode.py"
 
 
 rule splices:
@@ -129,7 +109,7 @@ use rule similarity as features with:
         samples=rules.gate.output.samples,
         design=rules.design.output.permutations,
         gram="<results>/gram/layer_{layer}.h5",
-        clips=rules.encode.output.clips,
+        clips=rules.dictionaries.output.clips,
         acoustics=rules.clip_features.output.clips,
     output:
         **results_of_layer(),

@@ -57,7 +57,7 @@ def of_layer(gram: GramSource, design: Design, clips: GramSource, acoustics: pd.
     Parameters
     ----------
     gram : of the layer, for its single dimensions.
-    clips : means and firing rates of each clip, from rule ``encode``.
+    clips : means and firing rates of each clip, from rule ``dictionaries``.
     acoustics : clip features of the sound: sample_id, feature, value.
 
     Notes

@@ -30,7 +30,7 @@ class Activations(Reader):
     InputError: as `Reader`.
     """
 
-    kind, made_by = _KIND, "encode"
+    kind, made_by = _KIND, "dictionaries"
 
     def branches(self) -> list[str]:
         """Return the names of the C branches, in order."""

@@ -8,8 +8,9 @@ import pandas as pd
 import torch
 
 from innerear.errors import InputError
+from innerear.features.clips import DELTA, UNCOND, held_out
 from innerear.features.known import code_embeddings, recovered_atoms, summed_embeddings
-from innerear.features.layer_job import DELTA, UNCOND, held_out, load_layer, trained_on
+from innerear.features.layer_job import load_layer, trained_on
 from innerear.features.measures import Components, fvu, write_with
 from innerear.features.splice import cost_rows, edits, splice_costs, unigram_nats
 from innerear.features.tokens import layer_tokens
@@ -51,7 +52,7 @@ def splice_table(
     for layer, found in dictionaries.items():
         base = found[UNCOND][0]
         base.require_unseen([] if seen.all() else chosen["prompt_id"])
-        tokens = layer_tokens(others["stack"].tolist(), layer, UNCOND, site=site)
+        tokens = layer_tokens(others["stack"].tolist(), layer, [UNCOND], site=site)[0]
         components = Components(tokens, min(base.k, tokens.shape[-1]))
         of_layer = edits(base, found.get(DELTA, found[UNCOND])[0], components)
         if DELTA not in found:

@@ -201,9 +201,11 @@ def _set_gradients(
         left = _times(helping, weights.decoder, len(x)) + error
         for one, more in zip(gradients, _gradients(helping, x, left, weights), strict=True):
             one += _SILENT_WEIGHT * more
+    # What would only change the length of the decoder's directions goes.
+    along = (gradients[2] * weights.decoder).sum(dim=1, keepdim=True)
+    gradients[2] -= along * weights.decoder
     for one, gradient in zip(weights.all(), gradients, strict=True):
         one.grad = gradient
-    _keep_tangent(weights.decoder)
     fired = torch.zeros_like(silent).index_fill_(0, kept.column[kept.value > 0], True)
     return fired, max(0.0, float(least.min())) if kind == "batchtopk" else 0.0
 
@@ -256,12 +258,6 @@ def _nth_largest(values: torch.Tensor, n: int) -> torch.Tensor:
     # On a CPU up to five times as fast as topk.
     place = values.shape[1] - n
     return torch.from_numpy(np.partition(values.numpy(), place, axis=1)[:, place, None])
-
-
-def _keep_tangent(decoder: torch.Tensor) -> None:
-    """Remove from the decoder's gradient what would only change the length of its directions."""
-    along = (decoder.grad * decoder).sum(dim=1, keepdim=True)
-    decoder.grad -= along * decoder
 
 
 def _unscaled(weights: _Weights, source: Source, k: int, threshold: float | None) -> Dictionary:
