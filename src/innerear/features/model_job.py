@@ -23,6 +23,8 @@ from innerear.timeline import Timeline
 # Clips that are replayed with each edit: enough for a mean, few enough for a minute.
 _CLIPS = 24
 _AT_ONCE = 12
+#: how the positive control is trained: short embeddings are found last
+KNOWN = {"steps": 800, "batch": 1024}
 
 
 def splice_table(
@@ -70,7 +72,7 @@ def splice_table(
 
 
 def known_rows(
-    model: MusicModel, samples: pd.DataFrame, *, k: int = 4, steps: int = 800, n_latents: int = 1024
+    model: MusicModel, samples: pd.DataFrame, *, k: int = 4, n_latents: int = 1024
 ) -> pd.DataFrame:
     """Train on sums of code embeddings, and return the share of each codebook's that are found again.
 
@@ -85,7 +87,7 @@ def known_rows(
     columns = ["codebook", "found", "chance", "fvu", "n_latents", "n_tokens", "model"]
     if n_latents <= k:
         return pd.DataFrame(columns=columns)
-    trained = train(flat, n_latents, k, steps=steps)
+    trained = train(flat, n_latents, k, **KNOWN)
     found = recovered_atoms(trained.decoder, embeddings, read)
     noise = torch.randn(trained.decoder.shape, generator=torch.Generator().manual_seed(1))
     by_chance = recovered_atoms(noise, embeddings, read)
