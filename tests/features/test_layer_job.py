@@ -9,8 +9,8 @@ import torch
 from fake_tokens import atoms, superposed, write_stack
 
 from innerear.errors import InputError
+from innerear.features.activations import Activations
 from innerear.features.clips import DELTA, GAUSSIAN, RANDOM_INIT, UNCOND, Clips, States
-from innerear.features.encoding import Activations
 from innerear.features.files import load, save
 from innerear.features.layer_job import (
     clip_means,

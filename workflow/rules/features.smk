@@ -104,17 +104,28 @@ rule known:
         "../../scripts/known.py"
 
 
-use rule similarity as features with:
+rule features:
+    """Test the features of one layer: label and sound, of clips and over time, on held-out templates."""
     input:
         samples=rules.gate.output.samples,
         design=rules.design.output.permutations,
         gram="<results>/gram/layer_{layer}.h5",
         clips=rules.dictionaries.output.clips,
+        steps=rules.dictionaries.output.steps,
         acoustics=rules.clip_features.output.clips,
+        frames=rules.clip_features.output.frames,
     output:
         **results_of_layer(),
     pathvars:
         analysis="features",
+    conda:
+        "../../envs/acoustics.yaml"
+    resources:
+        **needs(mb=GRAM_MB, minutes=60),
+    params:
+        model=MODEL,
+    script:
+        "../../scripts/features.py"
 
 
 use rule similarity_map as features_map with:

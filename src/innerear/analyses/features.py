@@ -14,6 +14,7 @@ from scipy.special import fdtri
 
 from innerear.analyses.feature_probes import probe_rows
 from innerear.analyses.feature_sound import SOUND_BEYOND, sound_rows
+from innerear.analyses.feature_time import Steps, time_rows
 from innerear.gram.reading import GramSource
 from innerear.statistics.anova import Anova
 from innerear.statistics.claims import benjamini_hochberg
@@ -51,7 +52,9 @@ class _Cells:
     values: np.ndarray
 
 
-def of_layer(gram: GramSource, design: Design, clips: GramSource, acoustics: pd.DataFrame) -> LayerResult:
+def of_layer(
+    gram: GramSource, design: Design, clips: GramSource, acoustics: pd.DataFrame, steps: Steps | None = None
+) -> LayerResult:
     """Test the features of one layer, reduced to clips, on held-out prompts.
 
     Parameters
@@ -59,6 +62,7 @@ def of_layer(gram: GramSource, design: Design, clips: GramSource, acoustics: pd.
     gram : of the layer, for its single dimensions.
     clips : means and firing rates of each clip, from rule ``dictionaries``.
     acoustics : clip features of the sound: sample_id, feature, value.
+    steps : activations in uncond at each step, beside the sound; without them nothing is asked over time.
 
     Notes
     -----
@@ -71,7 +75,8 @@ def of_layer(gram: GramSource, design: Design, clips: GramSource, acoustics: pd.
     - *share past F's 5 % point*, and the same of features less that of dimensions and of the twin, with a
       jackknife over templates.
     - *accuracy of k …*: sparse probes, see `innerear.analyses.feature_probes`.
-    - correlations with sound: see `innerear.analyses.feature_sound`.
+    - correlations with sound: see `innerear.analyses.feature_sound`; over time, see
+      `innerear.analyses.feature_time`.
     """
     held = np.flatnonzero(~clips.read("training"))
     why_not = "" if len(held) else _NOTHING_HELD_OUT
@@ -95,6 +100,7 @@ def of_layer(gram: GramSource, design: Design, clips: GramSource, acoustics: pd.
     mean, rate = (one.values for one in cells if (one.kind, one.branch) == (FEATURES, "uncond"))
     for more in (
         sound_rows(mean, rate, acoustics, own, reason),
+        time_rows(steps.subset(rows), rate, own, reason) if steps else (pd.DataFrame(), []),
         probe_rows(_for_probes(cells), own, why_not),
     ):
         tables.append(more[0])

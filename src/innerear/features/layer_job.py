@@ -10,9 +10,10 @@ import pandas as pd
 import torch
 
 from innerear.errors import InputError
+from innerear.features.activations import dense, write_activations
 from innerear.features.clips import DELTA, GAUSSIAN, RANDOM_INIT, UNCOND, Clips, States
 from innerear.features.dictionary import Dictionary
-from innerear.features.encoding import dense, encode_layer, write_activations
+from innerear.features.encoding import encode_layer
 from innerear.features.files import load, save
 from innerear.features.measures import (
     Components,
@@ -212,7 +213,8 @@ def encode_clips(
         by_branch[DELTA] = dictionaries[DELTA][0]
     site = clips.site
     indices, values, steps = encode_layer(clips.stacks, layer, by_branch, site=site, contents=clips.contents)
-    write_activations(path, indices, values, steps, samples=ids, dictionaries=by_branch, attrs=attrs)
+    sizes = {branch: one.n_latents for branch, one in by_branch.items()}
+    write_activations(path, indices, values, steps, samples=ids, n_latents=sizes, attrs=attrs)
     encoded = {name: (indices[:, c], values[:, c], one) for c, (name, one) in enumerate(by_branch.items())}
     if len(clips.twins) and RANDOM_INIT in dictionaries:
         one = dictionaries[RANDOM_INIT][0]

@@ -1,7 +1,8 @@
 """What needs the model itself: the cost of splices on held-out clips, and the positive control."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from os import PathLike
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -24,7 +25,7 @@ from innerear.timeline import Timeline
 _CLIPS = 24
 _AT_ONCE = 12
 #: how the positive control is trained: short embeddings are found last
-KNOWN = {"steps": 800, "batch": 1024}
+KNOWN: Mapping[str, Any] = {"steps": 800, "batch": 1024}
 
 
 def splice_table(
