@@ -17,6 +17,7 @@ with log_to(snakemake.log[0]):
         seconds = stack.seconds[stack.complete]
     text = features_page(
         read_table(snakemake.input.table),
+        read_table(snakemake.input.described),
         activations,
         seconds,
         read_design(samples, snakemake.input.design),

@@ -154,12 +154,38 @@ use rule plot_similarity as plot_features with:
         analysis="features",
 
 
+rule describe_features:
+    """Describe the features on the page: near directions, codes that they read, the likelihood without them."""
+    input:
+        collect("<results>/features/measures/layer_{layer}.tsv", layer=FEATURE_LAYERS),
+        checkpoint=CHECKPOINT_FILES,
+        samples=rules.gate.output.samples,
+        table=rules.features_map.output[0],
+        activations=collect("<results>/features/activations/layer_{layer}.h5", layer=FEATURE_LAYERS),
+    output:
+        "<results>/features/described.tsv",
+    conda:
+        "../../envs/generate.yaml"
+    resources:
+        **needs(mb=MODEL_MB, minutes=60),
+        gpu=1,
+    params:
+        model=LOADING,
+        folder=DICTIONARIES,
+        layers=STUDY.features.layers,
+        site=SITE,
+        guidance=config["generation"]["guidance"],
+    script:
+        "../../scripts/describe_features.py"
+
+
 rule features_page:
     """Put the features that differ most surely on a page, with moments to listen to."""
     input:
         samples=rules.gate.output.samples,
         design=rules.design.output.permutations,
         table=rules.features_map.output[0],
+        described=rules.describe_features.output[0],
         activations=collect("<results>/features/activations/layer_{layer}.h5", layer=FEATURE_LAYERS),
     output:
         reported("features.html", "Features", "features_page", page="features, to listen to"),

@@ -32,6 +32,8 @@ BY_FEATURE = "prompt-mean ANOVA, ω²"
 BEYOND_CHANCE = "share past F's 5 % point"
 AGAINST = "share past F's 5 % point, features − {kind}"
 NAMED = "surest feature that may be named, ω²"
+#: features on the page
+SHOWN = 24
 FOUND, AGREE, BEYOND_TWIN = "found by all seeds", "agree in all templates", "beyond the twin"
 _NOTHING_HELD_OUT = (
     "none: dictionaries were trained on all prompts; add templates, or take finished dictionaries"
@@ -247,6 +249,17 @@ def finish(table: pd.DataFrame) -> pd.DataFrame:
         of_layer = {name: met[own] for name, met in conditions.items()}
         surest.append(_surest(table.iloc[own], of_layer))
     return pd.concat([table, pd.DataFrame(surest)], ignore_index=True).reindex(columns=table.columns)
+
+
+def surest(table: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows of `SHOWN` features of uncond: named ones first, then by p and effect."""
+    where = {"statistic": BY_FEATURE, "kind": FEATURES, "branch": "uncond", "measure": "mean activation"}
+    keep = np.logical_and.reduce([table[name].to_numpy() == value for name, value in where.items()])
+    rows = table.iloc[np.flatnonzero(keep & np.isfinite(table["f"].to_numpy(float)))]
+    named = np.array([is_true(one) for one in rows["named"]], bool)
+    p, f = np.array(rows["p_corrected"], float), np.array(rows["f"], float)
+    order = np.lexsort((-f, np.nan_to_num(p, nan=2), ~named))
+    return rows.assign(named=named).iloc[order[:SHOWN]]
 
 
 def is_true(value: object) -> bool:

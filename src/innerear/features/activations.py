@@ -12,6 +12,8 @@ from innerear.io.hdf5_reader import Reader
 from innerear.stacks.index import require_stacks
 
 _KIND = "innerear-features"
+#: what is said of single features, see `innerear.features.describe`
+NEAR, CODE, WITHOUT = "near direction", "code", "cost without it"
 
 
 class Activations(Reader):

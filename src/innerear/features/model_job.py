@@ -49,7 +49,7 @@ def splice_table(
     held = samples.iloc[np.flatnonzero(held_out(prompts, training))]
     chosen = held[~held["prompt_id"].duplicated()]
     chosen = chosen.iloc[np.unique(np.linspace(0, len(chosen) - 1, min(_CLIPS, len(chosen))).astype(int))]
-    codes, timeline = _codes(chosen["stack"].tolist())
+    codes, timeline = codes_of(chosen["stack"].tolist())
     others = samples.iloc[np.flatnonzero(seen)] if seen.any() else samples
     by_layer = {}
     for layer, found in dictionaries.items():
@@ -61,7 +61,7 @@ def splice_table(
         if DELTA not in found:
             del of_layer["base + delta"]
         by_layer[layer] = of_layer
-    unigram = unigram_nats(codes.numpy(), _codes(others["stack"].tolist())[0].numpy(), model.card)
+    unigram = unigram_nats(codes.numpy(), codes_of(others["stack"].tolist())[0].numpy(), model.card)
     parts = []
     for start in range(0, len(chosen), _AT_ONCE):
         some = slice(start, start + _AT_ONCE)
@@ -80,7 +80,7 @@ def known_rows(
     Rows of ``codebook``, ``found``, ``chance`` (by the untrained decoder's random directions) and ``fvu``;
     none where there are too few tokens for as many latents.
     """
-    codes, timeline = _codes(samples["stack"].tolist())
+    codes, timeline = codes_of(samples["stack"].tolist())
     embeddings = code_embeddings(model)
     tokens, read = summed_embeddings(codes.numpy(), embeddings, timeline)
     flat = tokens.reshape(-1, tokens.shape[-1])
@@ -105,7 +105,7 @@ def known_rows(
     )
 
 
-def _codes(stacks: Sequence[str]) -> tuple[torch.Tensor, Timeline]:
+def codes_of(stacks: Sequence[str]) -> tuple[torch.Tensor, Timeline]:
     """Return the tokens int64 [N, K, T] of clips on one timeline."""
     codes, timeline = [], None
     for path in stacks:
