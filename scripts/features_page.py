@@ -1,6 +1,6 @@
 """Put the features that differ most surely on a page, with moments to listen to."""
 
-from innerear.features.encoding import read_branch
+from innerear.features.activations import read_branch
 from innerear.io.files import atomic
 from innerear.io.log import log_to
 from innerear.io.tables import read_table
@@ -17,6 +17,7 @@ with log_to(snakemake.log[0]):
         seconds = stack.seconds[stack.complete]
     text = features_page(
         read_table(snakemake.input.table),
+        read_table(snakemake.input.described),
         activations,
         seconds,
         read_design(samples, snakemake.input.design),

@@ -42,8 +42,19 @@ def page(tmp_path_factory):
     }
     own = {"feature": range(3), "f": [1.0, 2.0, 3.0], "estimate": 0.5, "p_corrected": 0.5, "named": False}
     activations = {2: (indices, rng.exponential(size=indices.shape))}
+    # As wide as real ones.
+    said = [("near direction", np.nan, n, 0.5) for n in (101, 102, 103)]
+    said += [("code", n, 200 + n, 21.9) for n in range(3)] + [
+        ("cost without it", n, 4, 0.2) for n in range(4)
+    ]
+    described = pd.DataFrame(said, columns=["about", "codebook", "which", "value"]).assign(layer=2, feature=1)
     text = features_page(
-        pd.DataFrame(own | common), activations, np.arange(197) / 50, design, Heading("made up", "none", 8, 4)
+        pd.DataFrame(own | common),
+        described,
+        activations,
+        np.arange(197) / 50,
+        design,
+        Heading("made up", "none", 8, 4),
     )
     (folder / "features.html").write_text(text, encoding="utf-8")
     return folder / "features.html"

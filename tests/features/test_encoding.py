@@ -6,8 +6,9 @@ import torch
 from fake_tokens import write_stack
 
 from innerear.errors import InputError
+from innerear.features.activations import Activations, write_activations
 from innerear.features.dictionary import Dictionary, unit_rows
-from innerear.features.encoding import Activations, encode_layer, write_activations
+from innerear.features.encoding import encode_layer
 
 
 def drawn(n_latents, k, d_model=4):
@@ -24,9 +25,8 @@ def encoded(tmp_path):
     indices, values, steps = encode_layer(paths, 0, dictionaries)
     target = tmp_path / "layer_00.h5"
     attrs = {"layer": 0}
-    write_activations(
-        target, indices, values, steps, samples=list("abc"), dictionaries=dictionaries, attrs=attrs
-    )
+    sizes = {branch: one.n_latents for branch, one in dictionaries.items()}
+    write_activations(target, indices, values, steps, samples=list("abc"), n_latents=sizes, attrs=attrs)
     return states, dictionaries, indices, values, target
 
 

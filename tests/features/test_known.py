@@ -4,6 +4,7 @@ import numpy as np
 import torch
 
 from innerear.features.known import code_embeddings, recovered_atoms, summed_embeddings
+from innerear.features.model_job import KNOWN
 from innerear.features.training import train
 
 
@@ -33,3 +34,17 @@ def test_training_finds_the_embeddings_that_occur():
     assert shares.mean() >= 0.85
     random = recovered_atoms(torch.from_numpy(rng.normal(size=(40, 32))), embeddings, read)
     assert (random < 0.1).all()
+
+
+def test_the_control_trains_for_long_enough_to_find_short_embeddings():
+    rng = np.random.default_rng(1)
+    lengths = np.array([2.0, 1.0])[:, None, None]
+    embeddings = rng.normal(size=(2, 40, 32))
+    embeddings *= lengths / np.linalg.norm(embeddings, axis=-1, keepdims=True)
+    read = rng.integers(0, 40, (1, 6000, 2))
+    tokens = sum(embeddings[k][read[..., k]] for k in range(2)).astype(np.float32)[0]
+    early, late = (
+        recovered_atoms(train(tokens, 160, 3, **how).decoder, embeddings, read)
+        for how in ({"steps": 100, "batch": 512}, KNOWN)
+    )
+    assert early[1] < 0.95 <= late.min()

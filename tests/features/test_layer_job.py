@@ -1,20 +1,20 @@
 """One layer of a study: dictionaries beside controls, measured and encoded on held-out clips."""
 
+from dataclasses import replace
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
 from fake_tokens import atoms, superposed, write_stack
 
 from innerear.errors import InputError
-from innerear.features.encoding import Activations
+from innerear.features.activations import Activations
+from innerear.features.clips import DELTA, GAUSSIAN, RANDOM_INIT, UNCOND, Clips, States
 from innerear.features.files import load, save
 from innerear.features.layer_job import (
-    DELTA,
-    GAUSSIAN,
-    RANDOM_INIT,
-    UNCOND,
-    Clips,
     clip_means,
+    dictionaries_of,
     encode_clips,
     load_layer,
     measure_layer,
@@ -40,7 +40,7 @@ def study(tmp_path_factory):
         twins.append(str(write_stack(folder / f"twin-{i}.h5", noise)))
     prompts = [f"t{i // 4}-{i % 2}" for i in range(N)]
     clips = Clips(paths, [None] * N, prompts, twins, ["t0-0", "t0-1"], metadata={"study": "s"})
-    dictionaries = train_layer(clips, 0, SETTINGS, n_seeds=2)
+    dictionaries = train_layer(States(clips, 0), SETTINGS, n_seeds=2)
     save_layer(dictionaries, folder / "dictionaries", clips, 0, steps=100)
     return clips, dictionaries, folder / "dictionaries"
 
@@ -66,7 +66,7 @@ def test_all_dictionaries_are_there_and_say_where_they_come_from(study):
 
 def test_measures_are_of_held_out_clips_and_rank_as_they_must(study):
     clips, dictionaries, _ = study
-    table = measure_layer(clips, 0, dictionaries, SETTINGS)
+    table = measure_layer(States(clips, 0), dictionaries, SETTINGS)
     held = table[table["clips"] == "held-out clips"].set_index(["of", "written_by", "measure"])["estimate"]
     trained = held[UNCOND, "dictionary", "FVU"]
     assert trained < held[UNCOND, "frozen decoder", "FVU"]
@@ -81,7 +81,7 @@ def test_measures_are_of_held_out_clips_and_rank_as_they_must(study):
 def test_without_held_out_clips_the_table_says_so(study):
     clips, dictionaries, _ = study
     every = Clips(clips.stacks, clips.contents, clips.prompts, clips.twins, list(set(clips.prompts)))
-    assert set(measure_layer(every, 0, dictionaries, SETTINGS)["clips"]) == {"training clips"}
+    assert set(measure_layer(States(every, 0), dictionaries, SETTINGS)["clips"]) == {"training clips"}
 
 
 def test_clips_are_reduced_to_means_and_rates(study, tmp_path):
@@ -107,8 +107,10 @@ def test_a_clip_in_which_nothing_fires_has_means_of_zero():
 def test_published_dictionaries_encode_a_study(study, tmp_path):
     clips, dictionaries, _ = study
     save(dictionaries[UNCOND][0], tmp_path / "theirs" / "uncond" / "layer_00" / "seed-0", {"by": "others"})
-    found = load_layer(tmp_path / "theirs", 0)
-    assert list(found) == [UNCOND]
+    params = SimpleNamespace(given=str(tmp_path / "theirs"))
+    clips = replace(clips)
+    found = dictionaries_of(clips, States(clips, 0), SETTINGS, params)
+    assert list(found) == [UNCOND] and not clips.training
     arrays, _ = encode_clips(clips, 0, found, [str(i) for i in range(N)], tmp_path / "a.h5", {})
     assert not arrays["training"][1].any() and not arrays["stable"][1].any()
     save_layer(found, tmp_path / "ours", clips, 0, steps=1)
@@ -118,4 +120,17 @@ def test_published_dictionaries_encode_a_study(study, tmp_path):
 def test_too_few_tokens_name_the_layer(study):
     clips, *_ = study
     with pytest.raises(InputError, match=r"layer 0, uncond: features\.n_latents: 500 latents want"):
-        train_layer(clips, 0, SETTINGS | {"n_latents": 500}, n_seeds=1)
+        train_layer(States(clips, 0), SETTINGS | {"n_latents": 500}, n_seeds=1)
+
+
+def test_a_layer_beyond_memory_is_trained_on_files_and_measured_on_fewer_clips(study, caplog):
+    clips, dictionaries, _ = study
+    few = States(clips, 0, memory_gb=8e-5)
+    assert "4 of 8 clips fit features.memory_gb" in caplog.text and not few.whole
+    assert len(few.seen(UNCOND)) == len(few.held(DELTA)) == 2
+    found = train_layer(few, SETTINGS | {"steps": 5}, n_seeds=1)
+    assert list(found) == [UNCOND, DELTA, RANDOM_INIT, GAUSSIAN]
+    whole = train_layer(States(clips, 0), SETTINGS | {"steps": 5}, n_seeds=1)
+    torch.testing.assert_close(found[UNCOND][0].bias, whole[UNCOND][0].bias, atol=0.05, rtol=0)
+    table = measure_layer(few, dictionaries, SETTINGS | {"steps": 5})
+    assert set(table["clips"]) == {"training clips", "held-out clips"}

@@ -6,7 +6,7 @@ import torch
 from fake_tokens import write_stack
 
 from innerear.errors import InputError
-from innerear.features.tokens import Files, layer_tokens, source
+from innerear.features.tokens import Files, layer_tokens
 from innerear.features.training import InMemory
 
 
@@ -21,7 +21,7 @@ def stacks(tmp_path):
 def test_tokens_are_complete_steps(stacks, branch):
     paths, states = stacks
     expected = {"cond": states[:, 0], "uncond": states[:, 1], "delta": states[:, 0] - states[:, 1]}[branch]
-    np.testing.assert_array_equal(layer_tokens(paths, 0, branch), expected[:, 3:10])
+    np.testing.assert_array_equal(layer_tokens(paths, 0, [branch])[0], expected[:, 3:10])
 
 
 def test_files_give_the_tokens_that_memory_gives(stacks):
@@ -39,24 +39,24 @@ def test_files_give_the_tokens_that_memory_gives(stacks):
     np.testing.assert_array_equal(found, np.sort(held.tokens.numpy(), axis=0))
 
 
-def test_the_source_follows_the_memory(stacks):
-    paths, _ = stacks
-    assert isinstance(source(paths, 0, "delta"), InMemory)
-    assert isinstance(source(paths, 0, "delta", memory_gb=1e-7), Files)
+def test_branches_are_read_together(stacks):
+    paths, states = stacks
+    both = layer_tokens(paths, 0, ["uncond", "delta"])
+    np.testing.assert_array_equal(both, np.stack([states[:, 1], states[:, 0] - states[:, 1]])[:, :, 3:10])
 
 
 def test_delta_needs_both_branches(tmp_path):
     path = write_stack(tmp_path / "a.h5", np.ones((1, 13, 4)), branches=("cond",))
     with pytest.raises(InputError, match="no uncond"):
-        layer_tokens([path], 0, "delta")
+        layer_tokens([path], 0, ["delta"])
 
 
 def test_clips_of_other_lengths_and_missing_layers_are_refused(tmp_path):
     paths = [write_stack(tmp_path / f"{n}.h5", np.ones((2, n, 4))) for n in (13, 14)]
     with pytest.raises(InputError, match=r"14\.h5 has 14 steps"):
-        layer_tokens(paths, 0, "cond")
+        layer_tokens(paths, 0, ["cond"])
     with pytest.raises(InputError, match="layer_05"):
-        layer_tokens(paths[:1], 5, "cond")
+        layer_tokens(paths[:1], 5, ["cond"])
     short = write_stack(tmp_path / "short.h5", np.ones((2, 4, 4)))
     with pytest.raises(InputError, match="no complete step"):
-        layer_tokens([short], 0, "cond")
+        layer_tokens([short], 0, ["cond"])

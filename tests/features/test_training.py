@@ -9,7 +9,7 @@ from fake_tokens import atoms, superposed
 
 from innerear.errors import InputError
 from innerear.features.measures import agreement
-from innerear.features.training import train
+from innerear.features.training import _loss_gradients, _Weights, train
 
 SETTINGS = {"steps": 1500, "batch": 1024, "lr": 1.5e-2}
 
@@ -99,3 +99,28 @@ def test_broken_and_constant_layers_are_refused(value, message):
 def test_training_runs_on_a_gpu():
     tokens = torch.from_numpy(superposed(atoms(), 4000)).cuda()
     assert train(tokens, 64, 3, steps=20).decoder.is_cuda
+
+
+@pytest.mark.parametrize("kind", ["topk", "batchtopk"])
+def test_gradients_are_those_of_automatic_differentiation(kind):
+    generator = torch.Generator().manual_seed(0)
+    x, k, n = torch.randn(50, 8, generator=generator), 3, 50
+    weights = _Weights.drawn(8, 24, generator, torch.device("cpu"))
+    for one in (weights.encoder, weights.encoder_bias, weights.bias):
+        one += 0.1 * torch.randn(one.shape, generator=generator)
+    silent = torch.arange(24) < 5
+    found, *_ = _loss_gradients(x, weights, k, kind, silent)
+    for one in weights.all():
+        one.requires_grad_()
+    latents = (x - weights.bias) @ weights.encoder.T + weights.encoder_bias
+    rows = latents if kind == "topk" else latents.reshape(1, -1)
+    least = rows.topk(k if kind == "topk" else k * n).values[:, -1:]
+    error = x - weights.bias - torch.where(latents >= least, latents, 0).relu() @ weights.decoder
+    left = error.detach() - latents[:, :5].relu() @ weights.decoder[:5]
+    loss = error.square().sum(dim=1).mean() + left.square().sum(dim=1).mean() / 32
+    expected = list(torch.autograd.grad(loss, weights.all()))
+    # Less what would only change the length of the decoder's directions.
+    along = (expected[2] * weights.decoder).sum(dim=1, keepdim=True)
+    expected[2] = (expected[2] - along * weights.decoder).detach()
+    for gradient, one in zip(found, expected, strict=True):
+        torch.testing.assert_close(gradient, one, atol=1e-5, rtol=1e-4)

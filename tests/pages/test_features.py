@@ -8,6 +8,7 @@ import pytest
 from fakes import make_design
 
 from innerear.analyses.features import BY_FEATURE, FEATURES
+from innerear.features.activations import CODE, NEAR, WITHOUT
 from innerear.io.clips import write_clip
 from innerear.pages import features
 from innerear.pages.features import MOMENTS, OF_CLIP, activation_of, features_page, other_moments, top_moments
@@ -47,6 +48,13 @@ def table(n=6, named=()):
     return pd.DataFrame(own | common).assign(named=[i in named for i in range(n)])
 
 
+def described(feature=2):
+    """What is said of one feature, in layer 2."""
+    rows = [(NEAR, np.nan, 7, 0.61), (CODE, 1, 200, 21.9), *[(WITHOUT, k, 4, 0.2 / 10**k) for k in range(2)]]
+    table = pd.DataFrame(rows, columns=["about", "codebook", "which", "value"])
+    return table.assign(layer=2, feature=feature)
+
+
 def test_one_latent_is_taken_out_of_the_sparse_form(design):
     indices, values = sparse(design)
     found = activation_of((indices, values), 4)
@@ -80,6 +88,7 @@ def test_other_moments_are_quantiles_of_what_fires(design):
 def test_named_features_stand_first_and_every_moment_has_its_clip(design):
     page = features_page(
         table(named=(2,)),
+        described(),
         {2: sparse(design)},
         np.arange(STEPS) / 50,
         design,
@@ -94,17 +103,26 @@ def test_named_features_stand_first_and_every_moment_has_its_clip(design):
     assert min(starts) >= 0 and max(starts) <= STEPS / 50
     assert page.count("<polyline") == 6 * 4
     assert len(page) < 4e6
+    for said in ("7 (0.61)", "200 of 1 (21.9 ×)", "+0.200, +0.020"):
+        assert page.count(said) == 1
 
 
 def test_a_page_that_would_be_too_large_leaves_clips_out(design, monkeypatch):
     monkeypatch.setattr(features, "MOST_BYTES", 20_000)
     page = features_page(
-        table(), {2: sparse(design)}, np.arange(STEPS) / 50, design, Heading("study", "nano", 8, 4)
+        table(),
+        described(),
+        {2: sparse(design)},
+        np.arange(STEPS) / 50,
+        design,
+        Heading("study", "nano", 8, 4),
     )
     assert set(re.findall(r'data-clip="(\d+)"', page)) == set(re.findall(r'id="clip-(\d+)"', page))
     assert 0 < page.count('class="clip"') < design.n_samples
 
 
 def test_a_study_in_which_nothing_fires_says_so(design):
-    page = features_page(table(0), {}, np.arange(STEPS) / 50, design, Heading("study", "nano", 8, 4))
+    page = features_page(
+        table(0), described(), {}, np.arange(STEPS) / 50, design, Heading("study", "nano", 8, 4)
+    )
     assert "No feature fires" in page

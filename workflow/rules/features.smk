@@ -35,13 +35,15 @@ if TWIN:
 
 
 rule dictionaries:
-    """Train the dictionaries of one layer: of uncond and delta, of noise, and of the model with random weights."""
+    """Train and measure the dictionaries of one layer (of states, of noise, of random weights); encode all clips."""
     input:
         **({"twin": rules.twin.output[0]} if TWIN else {}),
         samples=rules.gate.output.samples,
     output:
         directory(collect("<results>/features/dictionaries/{of}/layer_{{layer}}", of=TRAINED_ON)),
         measures="<results>/features/measures/layer_{layer}.tsv",
+        steps="<results>/features/activations/layer_{layer}.h5",
+        clips="<results>/features/clips/layer_{layer}.h5",
     conda:
         "../../envs/generate.yaml"
     resources:
@@ -59,28 +61,6 @@ rule dictionaries:
         folder=DICTIONARIES,
     script:
         "../../scripts/dictionaries.py"
-
-
-rule encode:
-    """Encode one layer of all clips: which features fire at each step, and means of each clip."""
-    input:
-        rules.dictionaries.output,
-        **({"twin": rules.twin.output[0]} if TWIN else {}),
-        samples=rules.gate.output.samples,
-    output:
-        steps="<results>/features/activations/layer_{layer}.h5",
-        clips="<results>/features/clips/layer_{layer}.h5",
-    conda:
-        "../../envs/generate.yaml"
-    resources:
-        **needs(mb=3000, minutes=60),
-    params:
-        study=config["study"],
-        site=SITE,
-        training=STUDY.features.training,
-        folder=DICTIONARIES,
-    script:
-        "../../scripts/encode.py"
 
 
 rule splices:
@@ -124,17 +104,28 @@ rule known:
         "../../scripts/known.py"
 
 
-use rule similarity as features with:
+rule features:
+    """Test the features of one layer: label and sound, of clips and over time, on held-out templates."""
     input:
         samples=rules.gate.output.samples,
         design=rules.design.output.permutations,
         gram="<results>/gram/layer_{layer}.h5",
-        clips=rules.encode.output.clips,
+        clips=rules.dictionaries.output.clips,
+        steps=rules.dictionaries.output.steps,
         acoustics=rules.clip_features.output.clips,
+        frames=rules.clip_features.output.frames,
     output:
         **results_of_layer(),
     pathvars:
         analysis="features",
+    conda:
+        "../../envs/acoustics.yaml"
+    resources:
+        **needs(mb=GRAM_MB, minutes=60),
+    params:
+        model=MODEL,
+    script:
+        "../../scripts/features.py"
 
 
 use rule similarity_map as features_map with:
@@ -163,12 +154,38 @@ use rule plot_similarity as plot_features with:
         analysis="features",
 
 
+rule describe_features:
+    """Describe the features on the page: near directions, codes that they read, the likelihood without them."""
+    input:
+        collect("<results>/features/measures/layer_{layer}.tsv", layer=FEATURE_LAYERS),
+        checkpoint=CHECKPOINT_FILES,
+        samples=rules.gate.output.samples,
+        table=rules.features_map.output[0],
+        activations=collect("<results>/features/activations/layer_{layer}.h5", layer=FEATURE_LAYERS),
+    output:
+        "<results>/features/described.tsv",
+    conda:
+        "../../envs/generate.yaml"
+    resources:
+        **needs(mb=MODEL_MB, minutes=60),
+        gpu=1,
+    params:
+        model=LOADING,
+        folder=DICTIONARIES,
+        layers=STUDY.features.layers,
+        site=SITE,
+        guidance=config["generation"]["guidance"],
+    script:
+        "../../scripts/describe_features.py"
+
+
 rule features_page:
     """Put the features that differ most surely on a page, with moments to listen to."""
     input:
         samples=rules.gate.output.samples,
         design=rules.design.output.permutations,
         table=rules.features_map.output[0],
+        described=rules.describe_features.output[0],
         activations=collect("<results>/features/activations/layer_{layer}.h5", layer=FEATURE_LAYERS),
     output:
         reported("features.html", "Features", "features_page", page="features, to listen to"),

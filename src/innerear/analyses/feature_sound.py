@@ -1,5 +1,7 @@
 """Which sparse features go with the sound: in all, and beyond what prompt and seed say of both."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import pandas as pd
 from scipy.stats import rankdata
@@ -68,26 +70,45 @@ def sound_rows(
         maxima += record(table, every, design, np.abs(signed), null, **common)
         if statistic == SOUND_BEYOND:
             table["null"] = "clips permuted within prompts"
-            maxima += _over_templates(table, residuals @ x, residuals @ y, best, design)
+            if design.n_templates:
+                maxima += over_templates(
+                    table, *_of_templates(residuals @ x, residuals @ y, design), best, design
+                )
+            else:
+                table["interval"] = "none: no templates"
     return pd.concat(tables, ignore_index=True), maxima
 
 
-def _over_templates(
-    table: pd.DataFrame, x: np.ndarray, y: np.ndarray, best: np.ndarray, design: Design
-) -> list[Maxima]:
-    """Write what single templates say of residuals x [N, F] and y [N, A]: intervals, k, and p of flips.
+def _of_templates(x: np.ndarray, y: np.ndarray, design: Design) -> tuple[np.ndarray, list[np.ndarray]]:
+    """Return products [T, F, A] and squares [T, F], [T, A] of residuals x [N, F] and y [N, A].
 
     Prompts and seeds within templates were taken out, so that a template's residuals are its own.
     """
-    if not design.n_templates:
-        table["interval"] = "none: no templates"
-        return []
     of_template = [design.block_of[design.prompt_of] == one for one in range(design.n_templates)]
-    products = np.stack([x[one].T @ y[one] for one in of_template])  # [T, F, A]
-    squares = [np.stack([(part[one] ** 2).sum(axis=0) for one in of_template]) for part in (x, y)]
+    products = np.stack([x[one].T @ y[one] for one in of_template])
+    return products, [np.stack([(part[one] ** 2).sum(axis=0) for one in of_template]) for part in (x, y)]
+
+
+def over_templates(
+    table: pd.DataFrame,
+    products: np.ndarray,
+    squares: Sequence[np.ndarray],
+    best: np.ndarray,
+    design: Design,
+    flipped: np.ndarray | None = None,
+) -> list[Maxima]:
+    """Write what single templates say of correlations: intervals, k, and p of sign flips.
+
+    Parameters
+    ----------
+    table : a row per column A, of the feature that is chosen there.
+    products, squares : [T, F, A], and [T, F] and [T, A], of features with the sound, of each template.
+    best : [A] the chosen features.
+    flipped : [T, F, A] what is flipped, where that is not the templates' share of the correlation.
+    """
     size = np.sqrt(np.outer(*(part.sum(axis=0) for part in squares)))  # [F, A]
     parts = np.divide(products, size, out=np.zeros_like(products), where=size > 1e-9)
-    rows = np.arange(y.shape[1])
+    rows = np.arange(len(best))
     chosen = parts[:, best, rows]  # [T, A]
     table["k"] = (chosen * (chosen.sum(axis=0) - chosen) > 0).sum(axis=0)
     n = design.n_templates
@@ -96,10 +117,9 @@ def _over_templates(
         without = products.sum(axis=0)[best, rows] - products[:, best, rows]
         less = without / np.sqrt(np.maximum(left[0][:, best] * left[1], 1e-18))
         table["ci_lo"], table["ci_hi"], table["interval"] = jackknife(table["estimate"].to_numpy(), less)
-    flips = design.flips().astype(float)
-    flat = parts.reshape(n, -1)
-    flipped = np.stack([np.abs(one @ flat).reshape(parts.shape[1:]).max(axis=0) for one in flips])
-    return record_flip_null(table, rows, design, flipped, standardise=False)
+    moved = parts if flipped is None else flipped
+    largest = [np.abs(one @ moved.reshape(n, -1)).reshape(size.shape).max(axis=0) for one in design.flips()]
+    return record_flip_null(table, rows, design, np.stack(largest), standardise=False)
 
 
 def _correlations(x: np.ndarray, y: np.ndarray, remove: np.ndarray) -> np.ndarray:

@@ -14,6 +14,7 @@ from scipy.special import fdtri
 
 from innerear.analyses.feature_probes import probe_rows
 from innerear.analyses.feature_sound import SOUND_BEYOND, sound_rows
+from innerear.analyses.feature_time import Steps, time_rows
 from innerear.gram.reading import GramSource
 from innerear.statistics.anova import Anova
 from innerear.statistics.claims import benjamini_hochberg
@@ -31,6 +32,8 @@ BY_FEATURE = "prompt-mean ANOVA, ω²"
 BEYOND_CHANCE = "share past F's 5 % point"
 AGAINST = "share past F's 5 % point, features − {kind}"
 NAMED = "surest feature that may be named, ω²"
+#: features on the page
+SHOWN = 24
 FOUND, AGREE, BEYOND_TWIN = "found by all seeds", "agree in all templates", "beyond the twin"
 _NOTHING_HELD_OUT = (
     "none: dictionaries were trained on all prompts; add templates, or take finished dictionaries"
@@ -51,14 +54,17 @@ class _Cells:
     values: np.ndarray
 
 
-def of_layer(gram: GramSource, design: Design, clips: GramSource, acoustics: pd.DataFrame) -> LayerResult:
+def of_layer(
+    gram: GramSource, design: Design, clips: GramSource, acoustics: pd.DataFrame, steps: Steps | None = None
+) -> LayerResult:
     """Test the features of one layer, reduced to clips, on held-out prompts.
 
     Parameters
     ----------
     gram : of the layer, for its single dimensions.
-    clips : means and firing rates of each clip, from rule ``encode``.
+    clips : means and firing rates of each clip, from rule ``dictionaries``.
     acoustics : clip features of the sound: sample_id, feature, value.
+    steps : activations in uncond at each step, beside the sound; without them nothing is asked over time.
 
     Notes
     -----
@@ -71,7 +77,8 @@ def of_layer(gram: GramSource, design: Design, clips: GramSource, acoustics: pd.
     - *share past F's 5 % point*, and the same of features less that of dimensions and of the twin, with a
       jackknife over templates.
     - *accuracy of k …*: sparse probes, see `innerear.analyses.feature_probes`.
-    - correlations with sound: see `innerear.analyses.feature_sound`.
+    - correlations with sound: see `innerear.analyses.feature_sound`; over time, see
+      `innerear.analyses.feature_time`.
     """
     held = np.flatnonzero(~clips.read("training"))
     why_not = "" if len(held) else _NOTHING_HELD_OUT
@@ -95,6 +102,7 @@ def of_layer(gram: GramSource, design: Design, clips: GramSource, acoustics: pd.
     mean, rate = (one.values for one in cells if (one.kind, one.branch) == (FEATURES, "uncond"))
     for more in (
         sound_rows(mean, rate, acoustics, own, reason),
+        time_rows(steps.subset(rows), rate, own, reason) if steps else (pd.DataFrame(), []),
         probe_rows(_for_probes(cells), own, why_not),
     ):
         tables.append(more[0])
@@ -241,6 +249,17 @@ def finish(table: pd.DataFrame) -> pd.DataFrame:
         of_layer = {name: met[own] for name, met in conditions.items()}
         surest.append(_surest(table.iloc[own], of_layer))
     return pd.concat([table, pd.DataFrame(surest)], ignore_index=True).reindex(columns=table.columns)
+
+
+def surest(table: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows of `SHOWN` features of uncond: named ones first, then by p and effect."""
+    where = {"statistic": BY_FEATURE, "kind": FEATURES, "branch": "uncond", "measure": "mean activation"}
+    keep = np.logical_and.reduce([table[name].to_numpy() == value for name, value in where.items()])
+    rows = table.iloc[np.flatnonzero(keep & np.isfinite(table["f"].to_numpy(float)))]
+    named = np.array([is_true(one) for one in rows["named"]], bool)
+    p, f = np.array(rows["p_corrected"], float), np.array(rows["f"], float)
+    order = np.lexsort((-f, np.nan_to_num(p, nan=2), ~named))
+    return rows.assign(named=named).iloc[order[:SHOWN]]
 
 
 def is_true(value: object) -> bool:

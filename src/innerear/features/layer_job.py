@@ -1,7 +1,6 @@
 """What one job does for one layer of a study: train all dictionaries and measure them; encode all clips."""
 
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -11,8 +10,10 @@ import pandas as pd
 import torch
 
 from innerear.errors import InputError
+from innerear.features.activations import dense, write_activations
+from innerear.features.clips import DELTA, GAUSSIAN, RANDOM_INIT, UNCOND, Clips, States
 from innerear.features.dictionary import Dictionary
-from innerear.features.encoding import dense, encode_layer, write_activations
+from innerear.features.encoding import encode_layer
 from innerear.features.files import load, save
 from innerear.features.measures import (
     Components,
@@ -26,98 +27,16 @@ from innerear.features.measures import (
     write_with,
     written_and_firing,
 )
-from innerear.features.tokens import Files, layer_tokens, source
-from innerear.features.training import InMemory, train
-from innerear.stacks import stacks_hash
+from innerear.features.training import train
 from innerear.stacks.gram_file import Arrays, Coords
 from innerear.study.features import root_of
 
-#: what dictionaries are trained on: states without the text, the text's direct effect, and two controls
-UNCOND, DELTA, RANDOM_INIT, GAUSSIAN = "uncond", "delta", "random_init", "gaussian"
 # Seeds of the random twin: two, so that their agreement is known.
 _TWIN_SEEDS = 2
 
 
-@dataclass
-class Clips:
-    """The clips of a study, and those of its random twin at the same places.
-
-    Attributes
-    ----------
-    stacks, contents, prompts : [N] files, content hashes and prompt ids.
-    twins : [N] stacks of the random twin; none where it was not asked for.
-    training : prompts to train on.
-    """
-
-    stacks: list[str]
-    contents: list[str | None]
-    prompts: list[str]
-    twins: list[str] = field(default_factory=list)
-    training: list[str] = field(default_factory=list)
-    site: str = "residual"
-    metadata: Mapping[str, Any] = field(default_factory=dict)
-
-    @classmethod
-    def of(cls, samples: pd.DataFrame, params: Any, twin: str) -> "Clips":
-        """Return the clips of an index.
-
-        Parameters
-        ----------
-        params : ``training``, ``site`` and ``study``, by attribute.
-        twin : folder of the random twin's stacks; empty where there are none.
-        """
-        provenance = {
-            "study": params.study,
-            "model_identity": str(samples["model_identity"].iloc[0]),
-            "index_sha256": stacks_hash(samples),
-        }
-        return cls(
-            *(samples[name].tolist() for name in ("stack", "content_sha256", "prompt_id")),
-            twins=[f"{twin}/{sample}.h5" for sample in samples["sample_id"]] if twin else [],
-            training=list(params.training),
-            site=params.site,
-            metadata=provenance,
-        )
-
-    def source(self, of: str, layer: int, *, memory_gb: float, device: torch.device | str):
-        """Return the tokens to train on, of anything but the Gaussian twin."""
-        paths, branch, options = self._files(of, training=True)
-        return source(paths, layer, branch, memory_gb=memory_gb, device=device, **options)
-
-    def states(self, of: str, layer: int, *, training: bool) -> np.ndarray:
-        """Return the tokens [N', S', D] of the clips that are, or are not, trained on."""
-        paths, branch, options = self._files(of, training=training)
-        return layer_tokens(paths, layer, branch, **options)
-
-    def _files(self, of: str, *, training: bool) -> tuple[list[str], str, dict[str, Any]]:
-        """Return which stacks to read, their branch, and how."""
-        chosen = np.isin(self.prompts, self.training) if training else held_out(self.prompts, self.training)
-        twin, rows = of == RANDOM_INIT, np.flatnonzero(chosen)
-        paths = [(self.twins if twin else self.stacks)[i] for i in rows]
-        contents = None if twin else [self.contents[i] for i in rows]
-        return paths, UNCOND if twin else of, {"site": self.site, "contents": contents}
-
-
-def held_out(prompts: Sequence[str], training: Collection[str]) -> np.ndarray:
-    """Return which clips, of these prompts, were not trained on, bool [N]; all where that is none.
-
-    Examples
-    --------
-    >>> held_out(["a", "b", "b"], {"a"}).tolist(), held_out(["a", "a"], {"a"}).tolist()
-    ([False, True, True], [True, True])
-    """
-    unseen = ~np.isin(prompts, list(training))
-    return unseen if unseen.any() else ~unseen
-
-
 def train_layer(
-    clips: Clips,
-    layer: int,
-    settings: Mapping[str, Any],
-    *,
-    n_seeds: int,
-    memory_gb: float = 4,
-    device: torch.device | str = "cpu",
+    states: States, settings: Mapping[str, Any], *, n_seeds: int, device: torch.device | str = "cpu"
 ) -> dict[str, list[Dictionary]]:
     """Train the dictionaries of a layer: of uncond with all seeds, of delta and of noise with one, of the
     random twin with two.
@@ -126,28 +45,17 @@ def train_layer(
     ------
     InputError: as `train`, with the layer and what was trained on.
     """
-    wanted = {UNCOND: n_seeds, DELTA: 1, GAUSSIAN: 1}
-    if len(clips.twins):
-        wanted[RANDOM_INIT] = _TWIN_SEEDS
+    wanted = {UNCOND: n_seeds, DELTA: 1, GAUSSIAN: 1, RANDOM_INIT: _TWIN_SEEDS}
     found: dict[str, list[Dictionary]] = {}
-    where = {"memory_gb": memory_gb, "device": device}
-    uncond = clips.source(UNCOND, layer, **where)
-    for of, seeds in wanted.items():
-        if of == GAUSSIAN:
-            tokens = _noise_like(uncond, device)
-        else:
-            tokens = uncond if of == UNCOND else clips.source(of, layer, **where)
+    for of in (*states.of, GAUSSIAN):
+        noise = of == GAUSSIAN
+        source = gaussian_twin(states.seen(UNCOND), seed=0) if noise else states.source(of, device)
+        tokens = torch.from_numpy(source).to(device) if isinstance(source, np.ndarray) else source
         try:
-            found[of] = [train(tokens, seed=seed, **settings).to("cpu") for seed in range(seeds)]
+            found[of] = [train(tokens, seed=seed, **settings).to("cpu") for seed in range(wanted[of])]
         except InputError as error:
-            raise InputError(f"layer {layer}, {of}: {error}") from None
+            raise InputError(f"layer {states.layer}, {of}: {error}") from None
     return found
-
-
-def _noise_like(tokens: InMemory | Files, device: torch.device | str) -> InMemory:
-    if not isinstance(tokens, InMemory):
-        raise InputError("features.memory_gb: the Gaussian twin needs the layer in memory; allow more")
-    return InMemory(gaussian_twin(tokens.tokens.cpu().numpy(), seed=0), device)
 
 
 def trained_on(dictionaries: Mapping[str, Sequence[Dictionary]]) -> set[str]:
@@ -157,22 +65,20 @@ def trained_on(dictionaries: Mapping[str, Sequence[Dictionary]]) -> set[str]:
 
 
 def dictionaries_of(
-    clips: Clips, layer: int, settings: Mapping[str, Any], params: Any
+    clips: Clips, states: States, settings: Mapping[str, Any], params: Any
 ) -> dict[str, list[Dictionary]]:
     """Return a layer's dictionaries: those of ``params.given``, or newly trained ones where it is empty.
 
     Of given ones, `clips` then knows which of its prompts they were trained on.
     """
     if params.given:
-        found = load_layer(params.given, layer)
+        found = load_layer(params.given, states.layer)
         # Controls that were trained elsewhere are none here.
         given = {of: found[of] for of in (UNCOND, DELTA) if of in found}
         clips.training = sorted(trained_on(given) & set(clips.prompts))
         return given
     device = "cuda" if params.device != "cpu" and torch.cuda.is_available() else "cpu"
-    return train_layer(
-        clips, layer, settings, n_seeds=params.n_seeds, memory_gb=params.memory_gb, device=device
-    )
+    return train_layer(states, settings, n_seeds=params.n_seeds, device=device)
 
 
 def save_layer(
@@ -223,7 +129,7 @@ def load_layer(folder: str | PathLike, layer: int) -> dict[str, list[Dictionary]
 
 
 def measure_layer(
-    clips: Clips, layer: int, dictionaries: Mapping[str, Sequence[Dictionary]], settings: Mapping[str, Any]
+    states: States, dictionaries: Mapping[str, Sequence[Dictionary]], settings: Mapping[str, Any]
 ) -> pd.DataFrame:
     """Measure a layer's dictionaries and their controls on the clips that they were not trained on.
 
@@ -232,18 +138,18 @@ def measure_layer(
     Rows of ``of`` (what was trained on), ``written by``, ``measure`` and ``estimate``.
     """
     rows = []
-    held = np.asarray(clips.prompts)[held_out(clips.prompts, clips.training)]
-    out = "training clips" if np.isin(held, clips.training).any() else "held-out clips"
+    seen = {of: states.seen(of) for of in dictionaries if of != GAUSSIAN}
+    seen = seen if len(seen[UNCOND]) else {}
+    held = {of: states.held(of) for of in dictionaries if of != GAUSSIAN}
+    out = "held-out clips" if states.holds_out else "training clips"
 
     def add(of: str, by: str, measure: str, value: float, of_clips: str = out) -> None:
         rows.append({"of": of, "written_by": by, "measure": measure, "estimate": value, "clips": of_clips})
 
-    states = {of: clips.states(of, layer, training=False) for of in dictionaries if of != GAUSSIAN}
-    seen = {of: clips.states(of, layer, training=True) for of in states} if len(clips.training) else {}
     written_as: dict[str, np.ndarray] = {}
     for of, seeds in dictionaries.items():
-        x = states[of] if of != GAUSSIAN else gaussian_twin(states[UNCOND], seed=1)
-        x = x.reshape(states[UNCOND].shape)
+        x = held[of] if of != GAUSSIAN else gaussian_twin(held[UNCOND], seed=1)
+        x = x.reshape(held[UNCOND].shape)
         written_as[of] = _add_fit(add, of, "dictionary", x, seeds[0])
         if of in seen:
             fitted, fires = written_and_firing(seeds[0], seen[of])
@@ -259,13 +165,13 @@ def measure_layer(
             add(of, "dictionary", "agreement by chance", _mean(chance, pairs))
     if DELTA in dictionaries:
         # What uncond's dictionary does to delta: its error in cond less that in uncond.
-        cond = write_with(dictionaries[UNCOND][0].reconstruct, states[UNCOND] + states[DELTA])
-        add(DELTA, "dictionary of uncond", "FVU", fvu(states[DELTA], cond - written_as[UNCOND]))
+        cond = write_with(dictionaries[UNCOND][0].reconstruct, held[UNCOND] + held[DELTA])
+        add(DELTA, "dictionary of uncond", "FVU", fvu(held[DELTA], cond - written_as[UNCOND]))
     if seen:
         flat = seen[UNCOND].reshape(-1, seen[UNCOND].shape[-1])
         frozen = train(flat, freeze_decoder=True, **settings)
-        _add_fit(add, UNCOND, "frozen decoder", states[UNCOND], frozen)
-    return pd.DataFrame(rows).assign(layer=layer)
+        _add_fit(add, UNCOND, "frozen decoder", held[UNCOND], frozen)
+    return pd.DataFrame(rows).assign(layer=states.layer)
 
 
 def _mean(measure: Any, pairs: Sequence[tuple[Dictionary, Dictionary]]) -> float:
@@ -307,14 +213,15 @@ def encode_clips(
         by_branch[DELTA] = dictionaries[DELTA][0]
     site = clips.site
     indices, values, steps = encode_layer(clips.stacks, layer, by_branch, site=site, contents=clips.contents)
-    write_activations(path, indices, values, steps, samples=ids, dictionaries=by_branch, attrs=attrs)
+    sizes = {branch: one.n_latents for branch, one in by_branch.items()}
+    write_activations(path, indices, values, steps, samples=ids, n_latents=sizes, attrs=attrs)
     encoded = {name: (indices[:, c], values[:, c], one) for c, (name, one) in enumerate(by_branch.items())}
     if len(clips.twins) and RANDOM_INIT in dictionaries:
         one = dictionaries[RANDOM_INIT][0]
         which, sizes, _ = encode_layer(clips.twins, layer, {UNCOND: one}, site=site)
         encoded[RANDOM_INIT] = which[:, 0], sizes[:, 0], one
     coords: Coords = {"sample": np.asarray(ids, str)}
-    arrays: Arrays = {"training": (("sample",), np.isin(clips.prompts, list(trained_on(dictionaries))))}
+    arrays: Arrays = {"training": (("sample",), np.isin(clips.prompts, clips.training))}
     for name, (which, sizes, one) in encoded.items():
         coords[f"latent_{name}"] = np.arange(one.n_latents, dtype=np.int32)
         means, rates = clip_means(which, sizes, one.n_latents)

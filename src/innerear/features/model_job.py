@@ -1,15 +1,17 @@
 """What needs the model itself: the cost of splices on held-out clips, and the positive control."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from os import PathLike
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import torch
 
 from innerear.errors import InputError
+from innerear.features.clips import DELTA, UNCOND, held_out
 from innerear.features.known import code_embeddings, recovered_atoms, summed_embeddings
-from innerear.features.layer_job import DELTA, UNCOND, held_out, load_layer, trained_on
+from innerear.features.layer_job import load_layer, trained_on
 from innerear.features.measures import Components, fvu, write_with
 from innerear.features.splice import cost_rows, edits, splice_costs, unigram_nats
 from innerear.features.tokens import layer_tokens
@@ -22,6 +24,8 @@ from innerear.timeline import Timeline
 # Clips that are replayed with each edit: enough for a mean, few enough for a minute.
 _CLIPS = 24
 _AT_ONCE = 12
+#: how the positive control is trained: short embeddings are found last
+KNOWN: Mapping[str, Any] = {"steps": 800, "batch": 1024}
 
 
 def splice_table(
@@ -45,19 +49,19 @@ def splice_table(
     held = samples.iloc[np.flatnonzero(held_out(prompts, training))]
     chosen = held[~held["prompt_id"].duplicated()]
     chosen = chosen.iloc[np.unique(np.linspace(0, len(chosen) - 1, min(_CLIPS, len(chosen))).astype(int))]
-    codes, timeline = _codes(chosen["stack"].tolist())
+    codes, timeline = codes_of(chosen["stack"].tolist())
     others = samples.iloc[np.flatnonzero(seen)] if seen.any() else samples
     by_layer = {}
     for layer, found in dictionaries.items():
         base = found[UNCOND][0]
         base.require_unseen([] if seen.all() else chosen["prompt_id"])
-        tokens = layer_tokens(others["stack"].tolist(), layer, UNCOND, site=site)
+        tokens = layer_tokens(others["stack"].tolist(), layer, [UNCOND], site=site)[0]
         components = Components(tokens, min(base.k, tokens.shape[-1]))
         of_layer = edits(base, found.get(DELTA, found[UNCOND])[0], components)
         if DELTA not in found:
             del of_layer["base + delta"]
         by_layer[layer] = of_layer
-    unigram = unigram_nats(codes.numpy(), _codes(others["stack"].tolist())[0].numpy(), model.card)
+    unigram = unigram_nats(codes.numpy(), codes_of(others["stack"].tolist())[0].numpy(), model.card)
     parts = []
     for start in range(0, len(chosen), _AT_ONCE):
         some = slice(start, start + _AT_ONCE)
@@ -69,14 +73,14 @@ def splice_table(
 
 
 def known_rows(
-    model: MusicModel, samples: pd.DataFrame, *, k: int = 4, steps: int = 800, n_latents: int = 1024
+    model: MusicModel, samples: pd.DataFrame, *, k: int = 4, n_latents: int = 1024
 ) -> pd.DataFrame:
     """Train on sums of code embeddings, and return the share of each codebook's that are found again.
 
     Rows of ``codebook``, ``found``, ``chance`` (by the untrained decoder's random directions) and ``fvu``;
     none where there are too few tokens for as many latents.
     """
-    codes, timeline = _codes(samples["stack"].tolist())
+    codes, timeline = codes_of(samples["stack"].tolist())
     embeddings = code_embeddings(model)
     tokens, read = summed_embeddings(codes.numpy(), embeddings, timeline)
     flat = tokens.reshape(-1, tokens.shape[-1])
@@ -84,7 +88,7 @@ def known_rows(
     columns = ["codebook", "found", "chance", "fvu", "n_latents", "n_tokens", "model"]
     if n_latents <= k:
         return pd.DataFrame(columns=columns)
-    trained = train(flat, n_latents, k, steps=steps)
+    trained = train(flat, n_latents, k, **KNOWN)
     found = recovered_atoms(trained.decoder, embeddings, read)
     noise = torch.randn(trained.decoder.shape, generator=torch.Generator().manual_seed(1))
     by_chance = recovered_atoms(noise, embeddings, read)
@@ -101,7 +105,7 @@ def known_rows(
     )
 
 
-def _codes(stacks: Sequence[str]) -> tuple[torch.Tensor, Timeline]:
+def codes_of(stacks: Sequence[str]) -> tuple[torch.Tensor, Timeline]:
     """Return the tokens int64 [N, K, T] of clips on one timeline."""
     codes, timeline = [], None
     for path in stacks:

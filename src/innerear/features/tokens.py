@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from innerear.errors import InputError
-from innerear.features.training import InMemory, scale_of
+from innerear.features.training import scale_of
 from innerear.stacks.stack import LayerReader, Stack
 
 #: branches that a stack's states give
@@ -72,17 +72,17 @@ class Steps:
 def layer_tokens(
     paths: Sequence[str | PathLike],
     layer: int,
-    branch: str,
+    branches: Sequence[str],
     *,
     site: str = "residual",
     contents: Sequence[str | None] | None = None,
 ) -> np.ndarray:
-    """Return the tokens of one branch of a layer, float32 [N, S', D].
+    """Return the tokens of some branches of a layer, float32 [C, N, S', D].
 
     Parameters
     ----------
     paths : N stacks on one timeline.
-    branch : ``cond``, ``uncond``, or ``delta``, their difference at the same step.
+    branches : of ``cond``, ``uncond``, and ``delta``, their difference at the same step.
     contents : the stacks' content hashes, as an index lists them.
 
     Raises
@@ -95,14 +95,14 @@ def layer_tokens(
     contents = [None] * len(paths) if contents is None else contents
 
     def read(path: str | PathLike, content: str | None) -> np.ndarray:
-        return steps.read(path, layer, [branch], content)[0]
+        return steps.read(path, layer, branches, content)
 
     # One file is read while another's hash is computed.
     with ThreadPoolExecutor(_AT_ONCE) as pool:
-        values = np.stack(list(pool.map(read, paths, contents)))
+        values = np.stack(list(pool.map(read, paths, contents)), axis=1)
     if not np.isfinite(values).all():
-        bad = int(np.argwhere(~np.isfinite(values))[0, 0])
-        raise InputError(f"{paths[bad]}: layer {layer}, {branch}, holds NaN or infinity")
+        branch, bad = (int(i) for i in np.argwhere(~np.isfinite(values))[0, :2])
+        raise InputError(f"{paths[bad]}: layer {layer}, {branches[branch]}, holds NaN or infinity")
     return values
 
 
@@ -143,7 +143,8 @@ class Files:
     def _tokens(self, files: Sequence[int] | np.ndarray) -> np.ndarray:
         layer, branch, site = self._read
         contents = None if self._contents is None else [self._contents[i] for i in files]
-        values = layer_tokens([self._paths[i] for i in files], layer, branch, site=site, contents=contents)
+        paths = [self._paths[i] for i in files]
+        values = layer_tokens(paths, layer, [branch], site=site, contents=contents)
         return values.reshape(-1, values.shape[-1])
 
     def batches(self, size: int, generator: torch.Generator) -> Iterator[torch.Tensor]:
@@ -156,24 +157,3 @@ class Files:
                 for now in mixed.split(size):
                     if len(now) == size or len(mixed) < size:
                         yield tokens[now.to(tokens.device)]
-
-
-def source(
-    paths: Sequence[str | PathLike],
-    layer: int,
-    branch: str,
-    *,
-    memory_gb: float = 4,
-    device: torch.device | str = "cpu",
-    site: str = "residual",
-    contents: Sequence[str | None] | None = None,
-) -> InMemory | Files:
-    """Return the tokens of a layer as a `Source`: in memory where they fit `memory_gb`, else from files."""
-    steps = Steps(paths[0], site)
-    with LayerReader(paths[0], layer, site) as reader:
-        d_model = reader.shape[-1]
-    options = {"site": site, "contents": contents}
-    if len(paths) * len(steps.steps) * d_model * 4 > memory_gb * 1e9:
-        return Files(paths, layer, branch, memory_gb=memory_gb, device=device, **options)
-    values = layer_tokens(paths, layer, branch, **options)
-    return InMemory(values.reshape(-1, d_model), device)

@@ -192,7 +192,9 @@ class Reader:
         simple = dtype.kind in "biufS"  # of texts, those of a fixed length
         if size > _LARGEST_ATTRIBUTE or not simple or len(stored.shape) > 1:
             raise self._refused(f"attribute {name!r} is of a type or a size that we do not write")
-        return plain(self.file.attrs[name])
+        value = np.empty(stored.shape, dtype)
+        stored.read(value)
+        return plain(value[()])
 
     @cached_property
     def attrs(self) -> Attributes:

@@ -8,15 +8,16 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from innerear.analyses.features import BY_FEATURE, FEATURES, is_true
+from innerear.analyses.features import is_true, surest
+from innerear.features.activations import CODE, NEAR, WITHOUT
 from innerear.figures.tables import rows_of
 from innerear.io.clips import read_clip
 from innerear.pages.heading import Heading
 from innerear.pages.vorbis import vorbis
 from innerear.statistics.design import Design
 
-#: features on the page, and moments of each kind a feature
-SHOWN, MOMENTS = 24, 8
+#: moments of each kind a feature
+MOMENTS = 8
 #: moments of one clip at most among the top ones
 OF_CLIP = 2
 #: seconds that are played of a moment, and how many of them come before it
@@ -30,13 +31,19 @@ Sparse = tuple[NDArray, NDArray]
 
 
 def features_page(
-    table: pd.DataFrame, activations: Mapping[int, Sparse], seconds: NDArray, design: Design, heading: Heading
+    table: pd.DataFrame,
+    described: pd.DataFrame,
+    activations: Mapping[int, Sparse],
+    seconds: NDArray,
+    design: Design,
+    heading: Heading,
 ) -> str:
     """Make one HTML document of the features of uncond that differ most surely between labels.
 
     Parameters
     ----------
     table : map of `innerear.analyses.features`.
+    described : of `innerear.features.describe.describe`.
     activations : layer → sparse activations of all N clips.
     seconds : [S'] when each step's first token sounds.
     design : of the study, whose samples name the clips (``audio``).
@@ -45,10 +52,11 @@ def features_page(
     ------
     InputError: a clip that cannot be read.
     """
-    chosen = _chosen(table)
-    features = [
-        _feature(row, activations[int(row["layer"])], seconds, design) for row in chosen.to_dict("records")
-    ]
+    chosen = surest(table)
+    features = []
+    for row in chosen.to_dict("records"):
+        own = rows_of(described, layer=row["layer"], feature=row["feature"])
+        features.append(_feature(row, _does(own), activations[int(row["layer"])], seconds, design))
     used = sorted({moment["clip"] for one in features for _, moments in one["moments"] for moment in moments})
     clips = _clips(design.samples, used)
     kept = {clip["number"] for clip in clips}
@@ -64,17 +72,9 @@ def features_page(
     return heading.page("features.html", "Features", labels=labels, **values)
 
 
-def _chosen(table: pd.DataFrame) -> pd.DataFrame:
-    """Return the rows of the features to show, named ones first, then by p and by effect."""
-    rows = rows_of(table, statistic=BY_FEATURE, kind=FEATURES, branch="uncond", measure="mean activation")
-    rows = rows.iloc[np.flatnonzero(np.isfinite(np.array(rows["f"], float)))]
-    named = np.array([is_true(one) for one in rows["named"]], bool)
-    p, f = np.array(rows["p_corrected"], float), np.array(rows["f"], float)
-    order = np.lexsort((-f, np.nan_to_num(p, nan=2), ~named))
-    return rows.assign(named=named).iloc[order[:SHOWN]]
-
-
-def _feature(row: Mapping, sparse: Sparse, seconds: NDArray, design: Design) -> dict[str, Any]:
+def _feature(
+    row: Mapping, does: list[tuple[str, str]], sparse: Sparse, seconds: NDArray, design: Design
+) -> dict[str, Any]:
     """Return what the page shows of one feature."""
     number = int(row["feature"])
     fires = activation_of(sparse, number)  # [N, S']
@@ -87,6 +87,7 @@ def _feature(row: Mapping, sparse: Sparse, seconds: NDArray, design: Design) -> 
         ("templates agree", f"{row['k']:.0f} of {row['n_templates']:.0f}" if row["k"] >= 0 else "–"),
         ("found by all seeds", "yes" if is_true(row["stable"]) else "no"),
         ("beyond random weights", "yes" if is_true(row["beyond_twin"]) else "no"),
+        *does,
     ]
     moments = [
         ("Top", [_moment(fires, seconds, design, *one) for one in top_moments(fires, design)]),
@@ -100,6 +101,17 @@ def _feature(row: Mapping, sparse: Sparse, seconds: NDArray, design: Design) -> 
         "curves": _curves(fires, design),
         "moments": moments,
     }
+
+
+def _does(rows: pd.DataFrame) -> list[tuple[str, str]]:
+    """Return what is said of a feature's direction, what it reads, and what the model loses without it."""
+    near, codes, costs = (rows_of(rows, about=about).to_dict("records") for about in (NEAR, CODE, WITHOUT))
+    every = [
+        ("near", [f"{one['which']:.0f} ({one['value']:.2f})" for one in near]),
+        ("reads", [f"{one['which']:.0f} of {one['codebook']:.0f} ({one['value']:.1f} ×)" for one in codes]),
+        ("nats without it", [f"{one['value']:+.3f}" for one in costs]),
+    ]
+    return [(name, ", ".join(shown)) for name, shown in every if shown]
 
 
 def _p(value: float) -> str:
