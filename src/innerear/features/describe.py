@@ -98,7 +98,7 @@ def most_active(fires: np.ndarray, prompts: Sequence[str], n: int) -> list[int]:
     """
     found: dict[str, int] = {}
     for clip in np.argsort(-fires.mean(axis=1), kind="stable").tolist():
-        found.setdefault(prompts[clip], clip)
+        found.setdefault(prompts[int(clip)], clip)
     return list(found.values())[:n]
 
 
