@@ -97,8 +97,8 @@ def most_active(fires: np.ndarray, prompts: Sequence[str], n: int) -> list[int]:
     [0, 2]
     """
     found: dict[str, int] = {}
-    for clip in np.argsort(-fires.mean(axis=1), kind="stable").tolist():
-        found.setdefault(prompts[int(clip)], clip)
+    for clip in map(int, np.argsort(-fires.mean(axis=1), kind="stable")):
+        found.setdefault(prompts[clip], clip)
     return list(found.values())[:n]
 
 
