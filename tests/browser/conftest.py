@@ -21,7 +21,7 @@ from innerear.analyses.similarity import CENTRED, OTHER_SEED
 from innerear.pages.clips import clips_page
 from innerear.pages.counterfactual import counterfactual_page
 from innerear.pages.heading import Heading
-from innerear.pages.map_page import map_page
+from innerear.pages.map_page import Firing, map_page
 from innerear.stacks import GramFile
 
 from .chromium import Chromium
@@ -39,11 +39,12 @@ LAYERS, BRANCHES, STEPS = (0, 3, 5), ("cond", "uncond", "delta"), 253
 
 @dataclass
 class Pages:
-    """A page for each name, the sound of each clip by sample id, as `comparable` makes it, and the maps."""
+    """A page for each name, each clip's sound by sample id (see `comparable`), and what the map holds."""
 
     paths: dict[str, Path]
     clips: dict[str, NDArray]
     tables: dict[str, pd.DataFrame]
+    features: list[Firing]
 
 
 @pytest.fixture(scope="session")
@@ -76,12 +77,14 @@ def pages(tmp_path_factory) -> Pages:
     grams = {layer: MadeUpGram(rng, len(samples)) for layer in LAYERS}
     mel = [rng.uniform(-60, 0, (64, 250)) for _ in clips]
     codes = rng.integers(0, 256, (len(samples), 4, 250))
-    where = map_page(samples, heading, tables=tables, grams=grams, mel=mel, codes=codes)
+    fires = np.maximum(0, rng.uniform(-20, 9, (2, len(samples), 247)))
+    features = [Firing(3, 17, True, fires[0]), Firing(5, 4, False, fires[1])]
+    where = map_page(samples, heading, tables=tables, grams=grams, mel=mel, codes=codes, features=features)
     texts = {"listen": sheet, "counterfactual": other, "map": where}
     paths = {name: folder / f"{name}.html" for name in texts}
     for name, path in paths.items():
         path.write_text(texts[name], encoding="utf-8")
-    return Pages(paths, clips, tables)
+    return Pages(paths, clips, tables, features)
 
 
 class MadeUpGram:

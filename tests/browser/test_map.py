@@ -2,6 +2,7 @@
 
 import re
 import time
+from itertools import product
 
 import numpy as np
 import pytest
@@ -206,3 +207,22 @@ def test_the_map_is_quiet_and_asks_for_nothing(shown):
     shown.click(*cell(shown, "cond", 0, 40))
     time.sleep(0.3)
     assert not shown.messages()
+
+
+def test_the_features_that_fire_are_those_of_the_clip_and_the_step(shown, pages):
+    seen = 0
+    for clip, number in product(range(len(CLIPS)), (0, 1, 120, 246)):
+        shown.run(f"go({{a: {clip}, s: {number + 3}}})")  # the first complete step is the fourth
+        strongest = sorted(pages.features, key=lambda one: -one.values[clip, number])
+        expected = [
+            f"layer {one.layer}, feature {one.number}{', named' if one.named else ''}: {value:.2f}"
+            for one in strongest
+            if (value := one.values[clip, number]) > 0.005
+        ]
+        lines = shown.run("return [...document.querySelectorAll('#firing li')].map(line => line.textContent)")
+        found = [f"{text.rpartition(': ')[0]}: {float(text.rpartition(': ')[2]):.2f}" for text in lines]
+        assert found == expected
+        seen += len(found)
+    assert seen
+    shown.run("go({s: 1})")  # which is not complete
+    assert not shown.run("return document.querySelectorAll('#firing li').length")

@@ -8,10 +8,10 @@ import pytest
 from fakes import make_design
 
 from innerear.analyses.features import BY_FEATURE, FEATURES
-from innerear.features.activations import CODE, NEAR, WITHOUT
+from innerear.features.activations import CODE, NEAR, WITHOUT, activation_of
 from innerear.io.clips import write_clip
 from innerear.pages import features
-from innerear.pages.features import MOMENTS, OF_CLIP, activation_of, features_page, other_moments, top_moments
+from innerear.pages.features import MOMENTS, OF_CLIP, features_page, other_moments, top_moments
 from innerear.pages.heading import Heading
 
 STEPS = 100

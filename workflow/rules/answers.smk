@@ -106,6 +106,8 @@ rule map_page:
         decomposition=rules.decomposition_map.output[0],
         grams=collect("<results>/gram/layer_{layer}.h5", layer=LAYERS),
         frames=rules.clip_features.output.frames,
+        features=[rules.features_map.output[0]] if FEATURE_LAYERS else [],
+        activations=collect("<results>/features/activations/layer_{layer}.h5", layer=FEATURE_LAYERS),
     output:
         reported("map.html", "Answers", "map", page="layers and steps"),
     conda:
@@ -114,6 +116,7 @@ rule map_page:
         **needs(mb=2000, minutes=30),
     params:
         heading=heading,
+        features=STUDY.features.layers,
     script:
         "../../scripts/map_page.py"
 

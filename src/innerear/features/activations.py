@@ -12,6 +12,8 @@ from innerear.io.hdf5_reader import Reader
 from innerear.stacks.index import require_stacks
 
 _KIND = "innerear-features"
+#: a branch's latents [N, S', k] and their values [N, S', k]; 0 is none
+Sparse = tuple[np.ndarray, np.ndarray]
 #: what is said of single features, see `innerear.features.describe`
 NEAR, CODE, WITHOUT = "near direction", "code", "cost without it"
 
@@ -36,7 +38,7 @@ class Activations(Reader):
         """Return F of the dictionary of a branch."""
         return self.attrs.whole(f"n_latents_{branch}")
 
-    def sparse(self, branch: str) -> tuple[np.ndarray, np.ndarray]:
+    def sparse(self, branch: str) -> Sparse:
         """Return a branch's latents uint16 [N, S', k] and their values float16 [N, S', k]; 0 is none."""
         place = (slice(None), self.branches().index(branch))
         return self.values("indices", place), self.values("values", place)
@@ -48,7 +50,7 @@ class Activations(Reader):
         return dense(indices, values, self.n_latents(branch))
 
 
-def read_branch(path: str | PathLike, branch: str, samples: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
+def read_branch(path: str | PathLike, branch: str, samples: pd.DataFrame) -> Sparse:
     """Return a branch's sparse activations, as `Activations.sparse`, of the samples of an index.
 
     Raises
@@ -58,6 +60,18 @@ def read_branch(path: str | PathLike, branch: str, samples: pd.DataFrame) -> tup
     with Activations(path) as file:
         require_stacks(file, samples)
         return file.sparse(branch)
+
+
+def activation_of(sparse: Sparse, latent: int) -> np.ndarray:
+    """Return one latent's activation at each step, float32 [N, S'].
+
+    Examples
+    --------
+    >>> activation_of((np.array([[[3, 5]]]), np.array([[[2.0, 1.0]]])), 5).tolist()
+    [[1.0]]
+    """
+    indices, values = sparse
+    return np.where(indices == latent, values, 0).max(axis=-1).astype(np.float32)
 
 
 def dense(indices: np.ndarray, values: np.ndarray, n_latents: int) -> np.ndarray:

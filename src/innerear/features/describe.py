@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import torch
 
-from innerear.features.activations import CODE, NEAR, WITHOUT
+from innerear.features.activations import CODE, NEAR, WITHOUT, activation_of
 from innerear.features.clips import UNCOND
 from innerear.features.dictionary import Dictionary, unit_rows
 from innerear.features.layer_job import load_layer
@@ -64,8 +64,7 @@ def describe(
 
     wanted = []
     for layer, feature in zip(chosen["layer"].astype(int), chosen["feature"].astype(int), strict=True):
-        which, values = activations[layer]
-        fires = np.where(which == feature, values, 0).max(axis=-1).astype(float)
+        fires = activation_of(activations[layer], feature)
         wanted.append((layer, feature, fires, most_active(fires, prompts, _CLIPS)))
     every = sorted({clip for *_, clips in wanted for clip in clips})
     for start in range(0, len(every), _AT_ONCE):

@@ -9,7 +9,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from innerear.analyses.features import is_true, surest
-from innerear.features.activations import CODE, NEAR, WITHOUT
+from innerear.features.activations import CODE, NEAR, WITHOUT, Sparse, activation_of
 from innerear.figures.tables import rows_of
 from innerear.io.clips import read_clip
 from innerear.pages.heading import Heading
@@ -25,9 +25,6 @@ LISTEN, BEFORE = 1.5, 0.5
 #: a page holds at most so many bytes of sound, in base64
 MOST_BYTES = 3_500_000
 _WIDTH, _HEIGHT, _BINS = 200, 60, 40
-
-#: (latents [N, S', k], values [N, S', k]) of uncond
-Sparse = tuple[NDArray, NDArray]
 
 
 def features_page(
@@ -116,12 +113,6 @@ def _does(rows: pd.DataFrame) -> list[tuple[str, str]]:
 
 def _p(value: float) -> str:
     return "none" if np.isnan(value) else f"{value:.3g}"
-
-
-def activation_of(sparse: Sparse, latent: int) -> NDArray:
-    """Return one latent's activation at each step, float32 [N, S']."""
-    indices, values = sparse
-    return np.where(indices == latent, values, 0).max(axis=-1).astype(np.float32)
 
 
 def top_moments(fires: NDArray, design: Design) -> list[tuple[int, int]]:

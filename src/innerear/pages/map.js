@@ -105,6 +105,7 @@ function moment() {
       `mean of ${seconds[from].toFixed(2)}–${seconds[to - 1].toFixed(2)} s; components of ${Math.round(100 * one)} and ${Math.round(100 * two)} % of the variance`;
   }
   codes();
+  firing();
   byId("layer").value = view.l;
   byId("step").value = view.s;
   byId("layer").setAttribute("aria-valuetext", words(view.b, view.l, view.s));
@@ -115,6 +116,19 @@ function codes() {
   const books = arrays.codes.length / K / (S - lead), frame = view.s - lead, frames = S - lead;
   const made = complete[view.s] ? Array.from({length: books}, (_, k) => arrays.codes[(view.a * books + k) * frames + frame]) : [];
   byId("codes").textContent = made.length ? `Codes of frame ${frame}: ${made.join(", ")}` : "";
+}
+function firing() {
+  if (!arrays.features) return;
+  const n = arrays.features.length / told.features.length / K;
+  const value = f => arrays.features[(f * K + view.a) * n + view.s - lead] / 100;
+  const found = told.features.map((one, f) => ({...one, value: complete[view.s] ? value(f) : 0}));
+  byId("firing").replaceChildren(...found.filter(one => one.value > 0).sort((one, other) => other.value - one.value).map(one => {
+    const line = document.createElement("li"), link = document.createElement("a");
+    link.href = `features.html#feature-${one.layer}-${one.number}`;
+    link.textContent = `layer ${one.layer}, feature ${one.number}`;
+    line.append(link, (one.named ? ", named" : "") + `: ${one.value}`);
+    return line;
+  }));
 }
 let speaking;
 function speak() {
@@ -288,7 +302,7 @@ async function begin() {
   // What is shown first is unpacked first.
   fromAddress();
   const every = [...document.querySelectorAll(".array")], own = `${measures[view.m].key}-`;
-  const soon = ({dataset}) => dataset.name.startsWith(own) || dataset.name === "places" || dataset.name === "codes";
+  const soon = ({dataset}) => dataset.name.startsWith(own) || ["places", "codes", "features"].includes(dataset.name);
   arrays = await unpackAll(every.filter(soon));
   everything = unpackAll(every.filter(element => !soon(element))).then(others => Object.assign(arrays, others));
   plane = new Plane(byId("plane"), clips, labels, arrays.places, i => {

@@ -14,7 +14,9 @@ from matplotlib.colors import to_hex
 from numpy.typing import NDArray
 
 from innerear.analyses.discriminability import DISTANCE, EVIDENCE
+from innerear.analyses.features import surest
 from innerear.analyses.similarity import CENTRED, OTHER_SEED, RATING_OTHER_SEED
+from innerear.features.activations import Sparse, activation_of
 from innerear.figures.maps import Steps, by_layer_and_step
 from innerear.figures.style import SEQUENTIAL
 from innerear.figures.tables import rows_of
@@ -29,6 +31,16 @@ from innerear.statistics.significance import ALPHA
 
 BRANCHES = {"cond": "reads the text", "uncond": "reads only the music so far", "delta": "cond − uncond"}
 SHADES = 64
+
+
+@dataclass(frozen=True)
+class Firing:
+    """How strongly a sparse feature fires at each complete step of each clip: values [N, S']."""
+
+    layer: int
+    number: int
+    named: bool
+    values: NDArray
 
 
 @dataclass(frozen=True)
@@ -89,6 +101,7 @@ def map_page(
     grams: Mapping[int, GramSource],
     mel: Sequence[NDArray],
     codes: NDArray | None = None,
+    features: Sequence[Firing] = (),
 ) -> str:
     """Make the page.
 
@@ -100,6 +113,7 @@ def map_page(
     grams : open Gram files by layer.
     mel : [N] mel spectrograms.
     codes : tokens [N, K, T].
+    features : those that are shown where they fire.
 
     Raises
     ------
@@ -120,6 +134,10 @@ def map_page(
     n_frames = len(steps.complete) - int(steps.complete.argmax())
     if codes is not None and codes.shape[-1] == n_frames:
         arrays["codes"] = pack(codes.astype(np.uint16))
+    shown = [one for one in features if one.values.shape[-1] == steps.complete.sum()]
+    if shown:
+        hundredths = 100 * np.stack([one.values for one in shown])
+        arrays["features"] = pack(hundredths.round().clip(0, np.iinfo(np.uint16).max).astype(np.uint16))
     begin, count = (np.asarray(first.read(name)) for name in ("bin_start", "bin_steps"))
     told = {
         "alpha": ALPHA,
@@ -132,6 +150,7 @@ def map_page(
         "shares": plane.shares.round(3).tolist(),
         "colours": [to_hex(shade) for shade in matplotlib.colormaps[SEQUENTIAL](np.linspace(0, 1, SHADES))],
         "clips": _clips(samples, mel),
+        "features": [{"layer": one.layer, "number": one.number, "named": one.named} for one in shown],
     }
     emotions = samples["emotion"].astype(str).tolist()
     return heading.page(
@@ -144,7 +163,23 @@ def map_page(
         sounds=_sounds(samples),
         measures=measures,
         clips=told["clips"],
+        n_features=len(shown),
     )
+
+
+def firing(table: pd.DataFrame, activations: Mapping[int, Sparse]) -> list[Firing]:
+    """Return how the features of the page of features fire.
+
+    Parameters
+    ----------
+    table : map of `innerear.analyses.features`.
+    activations : layer → sparse activations of all clips.
+    """
+    found = []
+    for row in surest(table).to_dict("records"):
+        layer, number = int(row["layer"]), int(row["feature"])
+        found.append(Firing(layer, number, bool(row["named"]), activation_of(activations[layer], number)))
+    return found
 
 
 def _is_known(rows: pd.DataFrame) -> bool:
