@@ -43,7 +43,7 @@ def replayed_states(
     rows = samples.to_dict("records")
     for batch in batches(range(len(rows)), batch_size):
         codes, texts, timeline = read_clips([rows[i] for i in batch])
-        how = {"n_samples": len(codes), "n_steps": timeline.n_steps, "pre_norm": model.pre_norm}
+        how = {"n_steps": timeline.n_steps, "pre_norm": model.pre_norm}
         with capture({site: model.modules(site)}, layers=layers, **how) as recording:
             model.replay(codes, texts, timeline, observe=recording.run)
         complete = timeline.analysed[timeline.complete[timeline.analysed]]

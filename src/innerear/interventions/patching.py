@@ -74,7 +74,7 @@ def _of_batch(
         return nll[:, DISTRIBUTIONS.index("cond")].nanmean(dim=(1, 2)).numpy()
 
     def states(under: Sequence[str], tokens: torch.Tensor) -> dict[int, torch.Tensor]:
-        how = {"n_samples": len(rows), "n_steps": timeline.n_steps, "pre_norm": model.pre_norm}
+        how = {"n_steps": timeline.n_steps, "pre_norm": model.pre_norm}
         with capture({site: model.modules(site)}, layers=plan.layers, **how) as recording:
             model.replay(tokens, under, timeline, guidance=guidance, observe=recording.run)
         return {layer: recording.all(site, layer)[:, 0] for layer in plan.layers}  # cond: [S, B, D]
