@@ -94,6 +94,7 @@ def test_the_slider_changes_the_dose_at_the_same_moment_without_a_gap(browser, r
         assert abs(after.start - before.end) < 0.1, (before, after)
         assert after.start > before.start
         recorder.forget()
+        recorder.listen_for(lambda piece, clip=clip: piece.clip == clip)  # which the next change then ends
 
 
 def test_a_layer_or_text_chosen_while_it_plays_goes_on_where_it_was(browser, recorder):
