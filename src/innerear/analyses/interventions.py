@@ -13,10 +13,10 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from innerear.acoustics.features import FEATURES
-from innerear.analyses.judge import Judge, wide
-from innerear.analyses.paired import DESCRIBED, RandomEffects, described, pole_design, selected, tested
+from innerear.acoustics.judge import Judge, wide
 from innerear.statistics.design import Design
 from innerear.statistics.finding import Finding
+from innerear.statistics.paired import DESCRIBED, RandomEffects, described, pole_design, selected, tested
 from innerear.statistics.table import blank, columns
 
 #: statistics: difference between the largest dose and its opposite, and of smaller doses; that of two layers;
@@ -151,6 +151,7 @@ class _Steered:
         self.conditions = list(dict.fromkeys(key[1:] for key in self._values if key.source != UNTOUCHED))
 
     def of(self, layer: int, source: str, branch: str, dose: float, measure: str) -> NDArray:
+        """Return what a measure is [T] at a dose."""
         return self._values[_Key(layer, source, branch, dose)][measure]
 
     def contrast(self, layer: int, source: str, branch: str, dose: float, measure: str) -> NDArray:

@@ -125,6 +125,7 @@ class Add(Edit):
             object.__setattr__(self, "site", self.direction.site)
 
     def prepare(self, run: Run) -> Prepared:
+        """Return what edits a run's states at each call; InputError for arrays that do not fit."""
         given = self.direction.vector if isinstance(self.direction, Direction) else self.direction
         vector = _of_samples("direction", given, 1, run.samples)
         _require("direction", vector, {-1: run.d_model})
@@ -154,6 +155,7 @@ class ProjectOut(Edit):
     mean: Any = None
 
     def prepare(self, run: Run) -> Prepared:
+        """Return what edits a run's states at each call; InputError for arrays that do not fit."""
         basis = _of_samples("basis", self.basis, 2, run.samples)
         _require("basis", basis, {-1: run.d_model})
         product = basis @ basis.mT
@@ -187,6 +189,7 @@ class Replace(Edit):
     by: Any
 
     def prepare(self, run: Run) -> Prepared:
+        """Return what edits a run's states at each call; InputError for arrays that do not fit."""
         if callable(self.by):
             return lambda start, stop, branches: lambda now: _put(run, now, self._applied(run.centred(now)))
         states = _array("by", self.by)

@@ -144,6 +144,7 @@ class _Sums:
         self._products: dict[int, NDArray] = {}
 
     def add(self, states: States) -> None:
+        """Take in a batch of clips' states."""
         for layer, of_clips in states.items():
             if not of_clips.shape[2]:
                 raise InputError(

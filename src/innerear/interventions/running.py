@@ -87,6 +87,7 @@ class _Place(EditHook):
 
     @torch.no_grad()
     def edit(self, states: torch.Tensor) -> torch.Tensor:
+        """Return the states of one call, [rows, positions, D], as all edits of this place leave them."""
         if self.passes is None or self.calls == len(self.passes):
             raise InputError(
                 f"{self.where} ran outside of generate and replay while an intervention was open: its edits "
@@ -124,6 +125,7 @@ class _Place(EditHook):
 
 class _OutputEdit(_Place):
     def register(self, module: nn.Module) -> RemovableHandle:
+        """Edit what the module gives out."""
         return module.register_forward_hook(self)
 
     def __call__(self, module: nn.Module, inputs: tuple, output: Any) -> Any:
@@ -134,6 +136,7 @@ class _OutputEdit(_Place):
 
 class _InputEdit(_Place):
     def register(self, module: nn.Module) -> RemovableHandle:
+        """Edit what the module reads."""
         return module.register_forward_pre_hook(self)
 
     def __call__(self, module: nn.Module, inputs: tuple) -> tuple:

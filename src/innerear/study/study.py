@@ -1,6 +1,6 @@
 """A study: one validated configuration and everything that follows from it."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 
@@ -87,34 +87,14 @@ class Study:
         if settings["model"]["device"] == "cpu" and settings["model"]["dtype"] == "float16":
             raise InputError("model.dtype: float16 is for GPUs; with model.device: cpu use auto or float32")
         clip = {name: settings["generation"][name] for name in ("duration", "stride")}
-        size = estimate(
-            architecture,
-            n_prompts=len(prompts),
-            n_seeds=n_seeds,
-            capture=capture,
-            captures=list(captures.values()),
-            n_bins=settings["gram"]["bins"],
-            steps_per_matrix=settings["gram"]["steps_per_matrix"],
-            pairs=settings["gram"]["pairs"],
-            **clip,
-        )
         swap = settings["counterfactual"]["enabled"]
         swaps = study_swaps(prompts, settings["prompts"], label) if swap else Swaps({})
         # A study of random weights is its own control.
         twin = settings["counterfactual"]["control"] and not settings["model"]["random_init"]
         replayed_by = ["trained", "random_init"] if twin else ["trained"]
-        cells = estimate_cells(
-            architecture,
-            n_texts=[len(block.texts) for block in swaps.blocks.values()],
-            n_emotions=len({prompt.emotion for prompt in prompts}),
-            n_seeds=n_seeds,
-            n_models=len(replayed_by),
-            n_layers=len(capture["layers"]),
-            settings=settings["counterfactual"],
-            dtype=capture["dtype"],
-            **clip,
-        )
-        size = replace(size, cells=cells)
+        recorded = [capture, *captures.values()]
+        texts = [len(block.texts) for block in swaps.blocks.values()]
+        size = _size(settings, architecture, prompts, n_seeds, recorded, texts, len(replayed_by))
         refuse_what_cannot_run(
             size, architecture, clip["duration"], settings["gram"], settings["statistics"]["permutations"]
         )
@@ -312,6 +292,42 @@ def _with_branches_that_run(settings: Mapping) -> dict:
             "capture.branches at [cond, uncond]"
         )
     return {**settings["capture"], "branches": branches}
+
+
+def _size(
+    settings: Mapping,
+    architecture: Architecture,
+    prompts: Sequence[Prompt],
+    n_seeds: int,
+    recorded: Sequence[Mapping],
+    n_texts: Sequence[int],
+    n_models: int,
+) -> Estimate:
+    """Return what a study takes: its captures, the study's own first, and the replay of swapped texts."""
+    clip = {name: settings["generation"][name] for name in ("duration", "stride")}
+    size = estimate(
+        architecture,
+        n_prompts=len(prompts),
+        n_seeds=n_seeds,
+        capture=recorded[0],
+        captures=recorded[1:],
+        n_bins=settings["gram"]["bins"],
+        steps_per_matrix=settings["gram"]["steps_per_matrix"],
+        pairs=settings["gram"]["pairs"],
+        **clip,
+    )
+    cells = estimate_cells(
+        architecture,
+        n_texts=n_texts,
+        n_emotions=len({prompt.emotion for prompt in prompts}),
+        n_seeds=n_seeds,
+        n_models=n_models,
+        n_layers=len(recorded[0]["layers"]),
+        settings=settings["counterfactual"],
+        dtype=recorded[0]["dtype"],
+        **clip,
+    )
+    return replace(size, cells=cells)
 
 
 def _prompts(section: Mapping, label: str) -> list[Prompt]:

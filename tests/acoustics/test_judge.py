@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from innerear.analyses.judge import Judge, wide
+from innerear.acoustics.judge import Judge, wide
 from innerear.errors import InputError
 
 LABELS = ["calm", "sad", "happy", "energetic"] * 10
