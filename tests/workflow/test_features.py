@@ -44,7 +44,7 @@ ENCODED = CORPUS | {
     },
     "features": {"enabled": True, "layers": [0], "dictionaries": "corpus"},
 }
-ALSO = "results/encoded/features/splices.tsv"
+ALSO = ["results/encoded/features/splices.tsv", "results/encoded/map.html"]
 
 
 @pytest.fixture(scope="module")
@@ -52,7 +52,7 @@ def encoded(tmp_path_factory, workflow_in):
     workflow = workflow_in(tmp_path_factory.mktemp("corpus"))
     for settings, targets in (
         (CORPUS, ["results/corpus/features/measures/layer_00.tsv"]),
-        (ENCODED, ["results/encoded/features/map.tsv", ALSO]),
+        (ENCODED, ["results/encoded/features/map.tsv", *ALSO]),
     ):
         (workflow.folder / "config.yaml").write_text(yaml.safe_dump(settings))
         done = workflow.snakemake("--cores", "2", "--", *targets)
@@ -84,3 +84,9 @@ def test_a_study_that_has_not_run_is_named(fresh):
     said = done.stdout + done.stderr
     assert "features.dictionaries: results/another has no dictionaries" in said
     assert "all_features" in said
+
+
+def test_the_map_shows_where_features_fire(encoded):
+    page = (encoded / "map.html").read_text(encoding="utf-8")
+    assert 'class="array" data-name="features"' in page
+    assert page.count('"named": ') == 12

@@ -100,13 +100,13 @@ rule answers:
 rule map_page:
     """Put the maps of layers and steps on a page, with the music of each moment."""
     input:
+        **({"features": rules.features_map.output[0]} if FEATURE_LAYERS else {}),
         samples=rules.gate.output.samples,
         discriminability=rules.discriminability_map.output[0],
         similarity=rules.similarity_map.output[0],
         decomposition=rules.decomposition_map.output[0],
         grams=collect("<results>/gram/layer_{layer}.h5", layer=LAYERS),
         frames=rules.clip_features.output.frames,
-        features=[rules.features_map.output[0]] if FEATURE_LAYERS else [],
         activations=collect("<results>/features/activations/layer_{layer}.h5", layer=FEATURE_LAYERS),
     output:
         reported("map.html", "Answers", "map", page="layers and steps"),
