@@ -36,7 +36,7 @@ def tables(kinds):
     ]
     known = pd.DataFrame({"found": [1.0, 0.5]})
     return (
-        pd.DataFrame(rows),
+        pd.DataFrame(rows).assign(n_prompts=24),
         pd.DataFrame(measures).assign(clips="held-out clips"),
         pd.DataFrame(costs),
         known,
@@ -56,6 +56,7 @@ def test_lines_stand_for_what_was_measured(kinds):
     assert labels(seeds) == {"uncond", *["random_init"] * twin}
     assert labels(cost) == {"both"}
     assert "1.00, 0.50" in made["dictionaries"]._suptitle.get_text()
+    assert "n: 24 prompts" in made["features"]._suptitle.get_text()
     _, *probes = made["features"].axes
     assert [panel.get_title() for panel in probes] == ["layer 0", "layer 3"]
     assert labels(probes[0]) == set(kinds)

@@ -1,5 +1,7 @@
 """Dictionaries beside their controls, and what features tell beside dimensions and the random twin."""
 
+from itertools import cycle
+
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
@@ -8,24 +10,28 @@ from matplotlib.figure import Figure
 from innerear.analyses.feature_probes import ACCURACY, KS
 from innerear.analyses.features import BEYOND_CHANCE, DIMENSIONS, FEATURES, TWIN
 from innerear.figures.style import new_figure, styled
-from innerear.figures.tables import rows_of
+from innerear.figures.tables import n_prompts, rows_of
 from innerear.statistics.significance import ALPHA
 
 _WITHIN = "FVU within steps"
+# From Paul Tol's muted scheme, distinct also for readers who are colour-blind.
+_COLOURS = _OWN, _ROSE, _TEAL, _PURPLE, _WINE, _OLIVE, _CYAN = (
+    *("#332288", "#CC6677", "#44AA99", "#AA4499", "#882255", "#999933", "#88CCEE"),
+)
 # (what was trained on, what wrote it) -> label and colour
 _WRITTEN = {
-    ("uncond", "dictionary"): ("dictionary", "C0"),
-    ("delta", "dictionary"): ("dictionary of delta", "C4"),
-    ("uncond", "components"): ("k components", "C1"),
-    ("uncond", "frozen decoder"): ("frozen decoder", "C2"),
+    ("uncond", "dictionary"): ("dictionary", _OWN),
+    ("delta", "dictionary"): ("dictionary of delta", _WINE),
+    ("uncond", "components"): ("k components", _ROSE),
+    ("uncond", "frozen decoder"): ("frozen decoder", _TEAL),
     ("random_init", "dictionary"): ("random weights", "0.5"),
 }
-_AGREEING = {"uncond": "C0", "random_init": "0.5"}
+_AGREEING = {"uncond": _OWN, "random_init": "0.5"}
 _KINDS = {
-    FEATURES: "C0",
-    DIMENSIONS: "C1",
-    "rotated dimensions": "C2",
-    "principal components": "C3",
+    FEATURES: _OWN,
+    DIMENSIONS: _ROSE,
+    "rotated dimensions": _TEAL,
+    "principal components": _PURPLE,
     TWIN: "0.5",
 }
 
@@ -50,10 +56,11 @@ def draw(
 def _dictionaries(measures: pd.DataFrame, costs: pd.DataFrame, known: pd.DataFrame, model: str) -> Figure:
     found = ", ".join(f"{share:.2f}" for share in known["found"]) if len(known) else "not run"
     title = f"Dictionaries, {model}; known embeddings found, by codebook: {found}"
-    figure, axes = new_figure(1, 3, title=title, panel=(4, 3))
-    fit, seeds, cost = axes[0]
     held = rows_of(measures, clips="held-out clips")
+    where = "on held-out clips" if len(held) else "on the clips of training: none is held out"
     held = held if len(held) else measures
+    figure, axes = new_figure(1, 3, title=title, subtitle=f"measured {where}", panel=(4, 3))
+    fit, seeds, cost = axes[0]
     for (of, by), (label, colour) in _WRITTEN.items():
         _line(fit, rows_of(held, of=of, written_by=by, measure=_WITHIN), label, colour)
     fit.set(xlabel="layer", ylabel="variance unexplained\nwithin steps", ylim=(0, 1.05))
@@ -63,8 +70,9 @@ def _dictionaries(measures: pd.DataFrame, costs: pd.DataFrame, known: pd.DataFra
     _line(seeds, rows_of(held, of="uncond", measure="agreement by chance"), "chance", "black", style=":")
     seeds.set(xlabel="layer", ylabel="share of latents that\nanother seed finds", ylim=(-0.02, 1))
     guided = rows_of(costs, distribution="guided")
-    for number, edit in enumerate(dict.fromkeys(guided.loc[guided["edit"] != "none", "edit"])):
-        _line(cost, rows_of(guided, edit=edit), edit, f"C{number}", of="cost")
+    edits = dict.fromkeys(guided.loc[guided["edit"] != "none", "edit"])
+    for colour, edit in zip(cycle(_COLOURS), edits, strict=False):
+        _line(cost, rows_of(guided, edit=edit), edit, colour, of="cost")
     cost.set(xlabel="layer", ylabel="cost under guidance, nats", yscale="log")
     cost.set_ylim(top=300)  # room for the legend
     for panel in (fit, seeds, cost):
@@ -75,7 +83,9 @@ def _dictionaries(measures: pd.DataFrame, costs: pd.DataFrame, known: pd.DataFra
 def _features(table: pd.DataFrame, model: str, contrast: str) -> Figure:
     layers = sorted(set(rows_of(table, statistic=ACCURACY)["layer"].astype(int)))
     title = f"What sparse features tell, {model}, uncond, held-out templates"
-    figure, axes = new_figure(1, 1 + len(layers), title=title, panel=(3.2, 3))
+    how = f"{n_prompts(table)}; left: 95 % of a jackknife over templates, dotted: by chance; "
+    how += f"right: probes on k of them, filled: p ≤ {ALPHA} by max-T"
+    figure, axes = new_figure(1, 1 + len(layers), title=title, subtitle=how, panel=(3.2, 3))
     share, *probes = axes[0]
     for number, kind in enumerate((FEATURES, DIMENSIONS, TWIN)):
         rows = rows_of(table, statistic=BEYOND_CHANCE, kind=kind, branch="uncond").sort_values("layer")
