@@ -15,9 +15,8 @@ from innerear.statistics.significance import ALPHA
 
 _WITHIN = "FVU within steps"
 # From Paul Tol's muted scheme, distinct also for readers who are colour-blind.
-_COLOURS = _OWN, _ROSE, _TEAL, _PURPLE, _WINE, _OLIVE, _CYAN = (
-    *("#332288", "#CC6677", "#44AA99", "#AA4499", "#882255", "#999933", "#88CCEE"),
-)
+_COLOURS = ("#332288", "#CC6677", "#44AA99", "#AA4499", "#882255", "#999933", "#88CCEE")
+_OWN, _ROSE, _TEAL, _PURPLE, _WINE = _COLOURS[:5]
 # (what was trained on, what wrote it) -> label and colour
 _WRITTEN = {
     ("uncond", "dictionary"): ("dictionary", _OWN),
