@@ -21,16 +21,19 @@ JOBS, SECONDS = (0, 2), 4.0
 
 
 def end(run: subprocess.Popen, number: signal.Signals) -> None:
-    """Send a signal to Snakemake and all its jobs; wait until none of them is left."""
+    """Send a signal to Snakemake and all its jobs; wait until none of them is left.
+
+    Snakemake waits for ever if SIGTERM meets it while it holds the lock that its handler takes
+    (`JobScheduler.exit_gracefully`). Whoever waits as long as this kills it.
+    """
     os.killpg(run.pid, number)
-    try:
-        run.wait(60)
-    finally:
-        deadline = time.monotonic() + 60
-        while group_lives(run.pid) and time.monotonic() < deadline:
-            time.sleep(0.05)
-        if group_lives(run.pid):
-            os.killpg(run.pid, signal.SIGKILL)
+    deadline = time.monotonic() + 60
+    while group_lives(run.pid) and time.monotonic() < deadline:
+        run.poll()  # so that one that ended is no zombie
+        time.sleep(0.05)
+    if group_lives(run.pid):
+        os.killpg(run.pid, signal.SIGKILL)
+    run.wait(60)
 
 
 def group_lives(group: int) -> bool:
