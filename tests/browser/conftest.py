@@ -80,7 +80,9 @@ def pages(tmp_path_factory) -> Pages:
     fires = np.maximum(0, rng.uniform(-20, 9, (2, len(samples), 247)))
     features = [Firing(3, 17, True, fires[0]), Firing(5, 4, False, fires[1])]
     where = map_page(samples, heading, tables=tables, grams=grams, mel=mel, codes=codes, features=features)
-    texts = {"listen": sheet, "counterfactual": other, "map": where}
+    untested = {name: table.assign(estimate=np.nan) for name, table in tables.items()}
+    nothing = map_page(samples, heading, tables=untested, grams=grams, mel=mel)
+    texts = {"listen": sheet, "counterfactual": other, "map": where, "map_of_nothing": nothing}
     paths = {name: folder / f"{name}.html" for name in texts}
     for name, path in paths.items():
         path.write_text(texts[name], encoding="utf-8")

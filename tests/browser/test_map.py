@@ -226,3 +226,15 @@ def test_the_features_that_fire_are_those_of_the_clip_and_the_step(shown, pages)
     assert seen
     shown.run("go({s: 1})")  # which is not complete
     assert not shown.run("return document.querySelectorAll('#firing li').length")
+
+
+def test_without_a_measure_clips_and_plane_still_work(browser, pages):
+    browser.open(pages.paths["map_of_nothing"])
+    for _ in range(100):
+        if browser.run("return document.documentElement.dataset.whole"):
+            break
+        time.sleep(0.05)
+    browser.run("go({a: 2, s: 60})")
+    assert readout(browser).endswith("not measured.")
+    assert browser.run("return document.querySelectorAll('#plane path').length") >= len(CLIPS)
+    assert not browser.messages()

@@ -111,3 +111,16 @@ def test_the_line_has_estimate_interval_and_no_effect_in_their_places():
     assert 'cx="160.0"' in drawn  # the middle of 0 to 1
     assert 'x="87.0" width="219.0"' in drawn
     assert 'class="chance" x1="14.0"' in drawn
+
+
+@pytest.mark.parametrize(
+    ("templates", "said"),
+    [(["t"], "in 1 sentence,"), ([""], "in 4 prompts,"), (["t", "u"], "in 2 sentences,")],
+)
+def test_what_was_asked_is_counted(templates, said):
+    rows = [(f"p{i}", "calm", 0, templates[i % len(templates)]) for i in range(4)]
+    samples = pd.DataFrame(rows, columns=["prompt_id", "emotion", "seed", "template"])
+    text = index_page(
+        pd.DataFrame([row()], columns=list(COLUMNS)), HEADING, figures={}, samples=samples, design=DESIGN
+    )
+    assert said in text

@@ -59,6 +59,12 @@ def test_poles_are_emotions_of_the_study():
     assert study(prompts=unrated).interventions.poles == ("gentle", "wild")
 
 
+def test_single_branches_are_steered_beside_both():
+    assert study(interventions={"branches": ["both", "cond"]}).interventions
+    with pytest.raises(InputError, match=r"interventions\.branches: \['cond'\] lacks both"):
+        study(interventions={"branches": ["cond"]})
+
+
 def test_one_branch_has_no_delta_and_is_edited_as_it_runs():
     plan = study(generation={"guidance": None}, counterfactual={"enabled": False}).interventions
     assert plan.settings["sources"] == ["means", "probe"]

@@ -130,7 +130,7 @@ rule record:
         checklist=rules.checklist.output[0],
         design=rules.design.output.summary,
         citation=os.path.relpath(f"{workflow.basedir}/CITATION.cff"),
-        pins=branch(STUDY.hub_model, then=PINS, otherwise=[]),
+        pins=[PINS] if STUDY.hub_model else [],
         after=[rules.answers.output, rules.map_page.output, rules.clips.output],
     output:
         reported("record.html", "Answers", "record", page="record"),

@@ -25,14 +25,14 @@ from innerear.statistics.table import blank, columns
 EFFECT, SMALLER = "effect of steering", "effect of a smaller dose"
 LAYERS, COST = "difference of two layers' effects", "cost"
 MATCHED, ACCURACY, ABLATION = "cost at equal effect", "accuracy", "loss of accuracy beyond a random subspace"
-PATCHED = "cost of patched states"
+PATCHED, SWAPPED = "cost of patched states", "cost of the other run's text throughout"
 PROBABILITY, NLL = "probability", "nll"
 #: what of a clip is compared, and its unit: the judge's probability of the end pole, and clip features
 MEASURES = {PROBABILITY: "", **{name: FEATURES[name].unit for name in ("loudness", "centroid", "flatness")}}
 #: source, or layer, of clips that are as they are; and the source of random directions
 UNTOUCHED, RANDOM = "none", "random"
 _RANDOM = "random directions of the states' covariance, of equal length"
-#: sources whose directions are as long as the random ones
+#: sources whose directions are of one length
 _EQUAL = ("means", "probe")
 _OWN = ("weights", "source", "branch", "dose", "measure", "unit", "statistic", "start", "end")
 _COLUMNS = columns(*_OWN, "estimate", "ci_lo", "ci_hi", "interval", "random", "beside")
@@ -105,7 +105,7 @@ def interventions(
 def _beside(random: float, unit: str) -> str:
     """Say what random directions do, for sentences."""
     if np.isnan(random):
-        return "no random directions were drawn"
+        return "random directions were not drawn, or a clip along one has no value"
     size = f"{random:.3g} {'dB' if unit == 'LUFS' else unit}".strip()
     return f"random directions of equal length make a difference of at most {size}"
 
@@ -179,8 +179,11 @@ def _steering(steered: _Steered, design: Design) -> Iterator[pd.DataFrame]:
     layers = steered.layers
     conditions = [key for key in steered.conditions if key[2] > 0]
     largest = max(dose for _, _, dose in conditions)
+    # Random directions are as long as those of the first source.
+    first = conditions[0][0]
+    equals = _EQUAL if first in _EQUAL else (first,)
     for source, branch, dose in conditions:
-        equal = branch == "both" and dose == largest and source in _EQUAL
+        equal = branch == "both" and dose == largest and source in equals
         for measure, unit in MEASURES.items():
             contrasts = np.array([steered.contrast(layer, source, branch, dose, measure) for layer in layers])
             named = {"source": source, "branch": branch, "dose": dose, "measure": measure, "unit": unit}
@@ -188,7 +191,7 @@ def _steering(steered: _Steered, design: Design) -> Iterator[pd.DataFrame]:
             yield tested(cells, contrasts, design, "layers", steered.random(measure) if equal else None)
             pairs = list(combinations(range(len(layers)), 2))
             # Without this, no layer may be said to do more than another.
-            if dose == largest and branch == "both" and source == conditions[0][0] and pairs:
+            if dose == largest and branch == "both" and source == first and pairs:
                 between = [f"{layers[one]} − {layers[other]}" for one, other in pairs]
                 differences = np.array([contrasts[one] - contrasts[other] for one, other in pairs])
                 cells = {"layer": between, **named, "statistic": LAYERS}
@@ -286,7 +289,8 @@ def _patch_costs(patched: pd.DataFrame, templates: Sequence[str]) -> dict[tuple[
 
 def _patching(costs: Mapping[tuple[str, str, str], NDArray], design: Design) -> pd.DataFrame:
     cells = pd.DataFrame(list(costs), columns=["layer", "source", "measure"])
-    cells = cells.assign(branch="cond", unit="nats", statistic=PATCHED)
+    unpatched = cells["layer"].astype(str) == UNTOUCHED
+    cells = cells.assign(branch="cond", unit="nats", statistic=np.where(unpatched, SWAPPED, PATCHED))
     return tested(cells, np.array(list(costs.values())), design, "layers × windows × text and history")
 
 

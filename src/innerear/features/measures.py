@@ -73,8 +73,9 @@ class Components:
 
     def __call__(self, states: torch.Tensor) -> torch.Tensor:
         """Return states [n, D] within the components."""
-        centred = states.to(self.directions.dtype) - self.mean
-        return (centred @ self.directions @ self.directions.T + self.mean).to(states.dtype)
+        mean, directions = self.mean.to(states.device), self.directions.to(states.device)
+        centred = states.to(directions.dtype) - mean
+        return (centred @ directions @ directions.T + mean).to(states.dtype)
 
 
 def gaussian_twin(tokens: np.ndarray, seed: int) -> np.ndarray:

@@ -53,11 +53,11 @@ def splice_table(
     others = samples.iloc[np.flatnonzero(seen)] if seen.any() else samples
     by_layer = {}
     for layer, found in dictionaries.items():
-        base = found[UNCOND][0]
+        base = found[UNCOND][0].to(model.device)
         base.require_unseen([] if seen.all() else chosen["prompt_id"])
         tokens = layer_tokens(others["stack"].tolist(), layer, [UNCOND], site=site)[0]
         components = Components(tokens, min(base.k, tokens.shape[-1]))
-        of_layer = edits(base, found.get(DELTA, found[UNCOND])[0], components)
+        of_layer = edits(base, found.get(DELTA, found[UNCOND])[0].to(model.device), components)
         if DELTA not in found:
             del of_layer["base + delta"]
         by_layer[layer] = of_layer

@@ -18,6 +18,7 @@ from innerear.analyses.interventions import (
     PATCHED,
     PROBABILITY,
     RANDOM,
+    SWAPPED,
     UNTOUCHED,
 )
 from innerear.figures.style import dot, new_figure, styled
@@ -201,7 +202,7 @@ def _by_template(rows: pd.DataFrame) -> np.ndarray:
 @styled
 def patching(table: pd.DataFrame, curves: pd.DataFrame, *, model: str) -> Figure:
     """Draw what cond's states of another run cost a clip's tokens, by layer, for text and for history."""
-    rows = rows_of(table, statistic=PATCHED)
+    rows = rows_of(table, statistic=[PATCHED, SWAPPED])
     differs = [kind for kind in _DIFFERS if kind in set(rows["source"])]
     windows, n = distinct(rows, "measure"), f"n: {rows['n_templates'].iloc[0]:g}"
     own = rows_of(curves, kind="patch")

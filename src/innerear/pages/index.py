@@ -65,9 +65,10 @@ def index_page(
 def _asked(samples: pd.DataFrame) -> str:
     """Say what was generated."""
     labels, prompts = (len(set(samples[name])) for name in ("emotion", "prompt_id"))
-    templates = len(set(samples["template"])) if "template" in samples else 0
+    templates = len({str(one) for one in samples["template"]} - {""}) if "template" in samples else 0
     seeds = sorted(set(samples.groupby("prompt_id")["seed"].nunique()))
-    of = f"in {templates} sentences" if templates else f"in {prompts} prompts"
+    n, name = (templates, "sentence") if templates else (prompts, "prompt")
+    of = f"in {n} {name}{'s' * (n != 1)}"
     number = " to ".join(map(str, dict.fromkeys((seeds[0], seeds[-1]))))
     each = f"{number} {'seed' if seeds == [1] else 'seeds'}"
     return f"{labels} {'emotion' if labels == 1 else 'emotions'} {of}, {each} each."

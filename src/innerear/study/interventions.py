@@ -115,6 +115,11 @@ def plan_interventions(
     one_branch = len(capture["branches"]) < 2
     sources = [one for one in settings["sources"] if one != "delta" or not one_branch] or ["means"]
     branches = ["both"] if one_branch else settings["branches"]
+    if "both" not in branches:
+        raise InputError(
+            f"interventions.branches: {branches} lacks both, with which random directions and layers are "
+            "compared; add it"
+        )
     own = {**settings, "sources": sources, "branches": branches}
     return Interventions((poles[0], poles[1]), tuple(layers), neutral, first, drawn, own)
 
