@@ -67,9 +67,9 @@ def tested(
         record(table, rows, design, np.abs(estimate), moved, **how)
     else:
         sizes = np.abs(random.effects)
-        unknown = ~np.isfinite(sizes).all(axis=0)
+        known = np.isfinite(sizes.max(axis=0))
         without = "a clip along a random direction has no value"
-        lacking = [why or (without if one else "") for why, one in zip(lacking, unknown, strict=True)]
+        lacking = [why or ("" if one else without) for why, one in zip(lacking, known, strict=True)]
         observed = np.abs(contrasts[:, random.templates].mean(axis=1))
         smallest = 1 / (len(sizes) + 1)
         result = against_null(observed, sizes, smallest=smallest, standardise=False)
