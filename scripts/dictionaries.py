@@ -1,5 +1,7 @@
 """Train the dictionaries of one layer, or take finished ones, measure them, and encode all clips."""
 
+from pathlib import Path
+
 from innerear.features.clips import Clips, States
 from innerear.features.layer_job import dictionaries_of, encode_clips, measure_layer, save_layer
 from innerear.io.devices import lease_gpu
@@ -14,7 +16,8 @@ with log_to(snakemake.log[0]):
     clips = Clips.of(samples, snakemake.params, snakemake.input.get("twin", ""))
     states = States(clips, layer, memory_gb=snakemake.params.memory_gb)
     dictionaries = dictionaries_of(clips, states, settings, snakemake.params)
-    save_layer(dictionaries, snakemake.params.folder, clips, layer, steps=settings["steps"])
+    folder = Path(snakemake.output[0]).parents[1]  # of branch and layer
+    save_layer(dictionaries, folder, clips, layer, steps=settings["steps"])
     write_table(measure_layer(states, dictionaries, settings), snakemake.output.measures)
     attrs = {"layer": layer, "stacks_sha256": stacks_hash(samples)}
     ids = samples["sample_id"].tolist()

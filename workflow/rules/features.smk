@@ -58,7 +58,6 @@ rule dictionaries:
         n_seeds=config["features"]["seeds"],
         memory_gb=config["features"]["memory_gb"],
         device=LOADING["device"],
-        folder=DICTIONARIES,
     script:
         "../../scripts/dictionaries.py"
 
