@@ -345,9 +345,9 @@ FINDINGS = (
         formula="mean over templates of clips moved by +α v less clips moved by −α v, of the same seeds",
     ),
     Finding(
-        "Do neutral clips sound like another emotion when the states are moved toward it?",
-        "Yes, at {n_found} of {n_layers} layers: a judge of sound that learned other templates' clips gives "
-        "{end} {effect} more probability than when states are moved toward {start}; {beside}.",
+        "Does the emotion that clips sound like change when their states are moved toward another?",
+        "Yes, at {n_found} of {n_layers} layers: the probability that a judge of sound, which learned other "
+        "templates' clips, gives {end} differs by {effect} from clips moved toward {start}; {beside}.",
         {**_STEERED, "measure": PROBABILITY},
         "steering",
         unit="probability",
@@ -368,9 +368,9 @@ FINDINGS = (
         "moved by +α v less clips moved by −α v, of the same seeds",
     ),
     Finding(
-        "Is the emotions' subspace of the states used: do clips lose their emotion without it?",
-        "Yes: without it a judge of sound names fewer clips after their text than without a random subspace "
-        "of equal rank, by {effect}.",
+        "Is the emotions' subspace of the states used: does the emotion of clips depend on it?",
+        "Yes: without it, and not a random subspace of equal rank, a judge of sound no longer names {effect} "
+        "after their text (below 0: names more).",
         {"statistic": ABLATION},
         "ablation",
         unit="fewer",
@@ -380,7 +380,7 @@ FINDINGS = (
     ),
     Finding(
         "Do the states that another text leaves in cond change what the model expects of the same music?",
-        "Yes, over layers and windows: they cost its tokens {effect} a token.",
+        "Yes, over layers and windows: what its tokens cost changes by {effect} a token.",
         {"statistic": PATCHED, "source": "text"},
         "patching",
         unit="nats",
