@@ -17,7 +17,7 @@ import pandas as pd
 from innerear.analyses import sound
 from innerear.gram.reading import GramSource
 from innerear.statistics.design import Design, Fold
-from innerear.statistics.finding import Finding
+from innerear.statistics.finding import HELD_OUT_R2, Finding
 from innerear.statistics.significance import first_of, with_interval
 from innerear.statistics.table import INTERVAL, LayerResult, blank, columns, record
 
@@ -320,8 +320,7 @@ FINDINGS = (
         {"statistic": GRADED},
         "affect",
         meaning="held-out R² of the rating; 0 or less without an effect",
-        formula="1 − Σ (y − ŷ)² ÷ Σ (y − ȳ)², over held-out templates; ŷ by ridge regression, ȳ the "
-        "training mean",
+        formula=HELD_OUT_R2,
     ),
     Finding(
         "Does a direction of valence or arousal carry over to other emotions?",

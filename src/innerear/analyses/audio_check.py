@@ -17,7 +17,7 @@ from innerear.statistics.cells import write_estimates
 from innerear.statistics.claims import benjamini_hochberg
 from innerear.statistics.clip_targets import Targets, clip_targets, prompt_means
 from innerear.statistics.design import Design
-from innerear.statistics.finding import Finding
+from innerear.statistics.finding import OMEGA_SQUARED, Finding
 from innerear.statistics.significance import ALPHA
 from innerear.statistics.table import INTERVAL, TEST, blank, record, record_flips
 from innerear.statistics.template_contrasts import label_contrasts, of_features
@@ -390,7 +390,6 @@ FINDINGS = (
         "explains (ω²); 0 without an effect",
         aside="p is corrected over features. A difference that was not shown is no licence to read the other "
         "answers as effects of the text alone.",
-        formula="ω² = d (F − 1) ÷ (d (F − 1) + P), of the F of prompt means without their template's; "
-        "d: labels − 1, P: prompts",
+        formula=OMEGA_SQUARED,
     ),
 )

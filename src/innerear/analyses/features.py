@@ -19,7 +19,7 @@ from innerear.gram.reading import GramSource
 from innerear.statistics.anova import Anova
 from innerear.statistics.claims import benjamini_hochberg
 from innerear.statistics.design import Design
-from innerear.statistics.finding import Finding
+from innerear.statistics.finding import OMEGA_SQUARED, Finding
 from innerear.statistics.resampling import jackknife
 from innerear.statistics.significance import ALPHA
 from innerear.statistics.table import INTERVAL, LayerResult, Maxima, blank, columns, record, record_flips
@@ -300,8 +300,7 @@ FINDINGS = (
         "features",
         aside="Single dimensions, and features of random weights, may differ as well: see the figure.",
         meaning=_OF_VARIANCE,
-        formula="ω² = d (F − 1) ÷ (d (F − 1) + P), of the F of prompt means without their template's; "
-        "d: labels − 1, P: prompts",
+        formula=OMEGA_SQUARED,
     ),
     Finding(
         "Are there features that all seeds find, that hold in all templates, and that the random twin lacks?",
@@ -310,8 +309,7 @@ FINDINGS = (
         "features",
         aside="Another basis may tell {contrasts} apart as well: see the figure.",
         meaning=_OF_VARIANCE,
-        formula="ω² = d (F − 1) ÷ (d (F − 1) + P), of the F of prompt means without their template's; "
-        "d: labels − 1, P: prompts",
+        formula=OMEGA_SQUARED,
     ),
     Finding(
         "Do features follow the sound beyond prompt and seed?",

@@ -329,6 +329,7 @@ def _paired(
             yield {**named, "template": template, "value": float(value)}
 
 
+_MOVED = "mean over templates of clips moved by +α v less clips moved by −α v, of the same seeds"
 _STEERED = {"statistic": EFFECT, "weights": "trained", "source": "means", "branch": "both"}
 FINDINGS = (
     Finding(
@@ -342,7 +343,7 @@ FINDINGS = (
         signed=True,
         meaning="loudness of clips moved toward one pole less that of clips moved away; 0 without effect",
         aside="This compares no layer with another.",
-        formula="mean over templates of clips moved by +α v less clips moved by −α v, of the same seeds",
+        formula=_MOVED,
     ),
     Finding(
         "Does the emotion that clips sound like change when their states are moved toward another?",
@@ -353,7 +354,7 @@ FINDINGS = (
         unit="probability",
         signed=True,
         meaning="probability of the end pole, moved toward it less moved away; 0 without effect",
-        formula="mean over templates of clips moved by +α v less clips moved by −α v, of the same seeds",
+        formula=_MOVED,
     ),
     Finding(
         "Does one layer steer more than another?",
@@ -364,8 +365,7 @@ FINDINGS = (
         signed=True,
         meaning="difference between two layers' effects on loudness; 0 where they are equal",
         absent="one layer was steered",
-        formula="the first layer's effect − the second's; an effect: mean over templates of clips "
-        "moved by +α v less clips moved by −α v, of the same seeds",
+        formula=f"the first layer's effect − the second's; an effect: {_MOVED}",
     ),
     Finding(
         "Is the emotions' subspace of the states used: does the emotion of clips depend on it?",

@@ -440,6 +440,10 @@ class _Pairs:
 
 _TESTED_WHOLE = {"measure": CENTRED, "over": "windows", "window": "whole"}
 _TESTED_WHOLE |= {"statistic": [OTHER_SEED, RATING_OTHER_SEED]}
+_EFFECT_FORMULA = (
+    "mean cos(x, y) over pairs of one label − over pairs of two, other seeds, x and y "
+    "less their template's mean"
+)
 _EFFECT_MEANS = (
     "mean cosine of pairs {alike} less that of pairs {unlike}, of other seeds and other templates (for "
     "ratings: correlation of cosine and nearness); 0 without an effect"
@@ -452,8 +456,7 @@ FINDINGS = (
         "emotion_effect",
         unit="cosine",
         meaning=_EFFECT_MEANS,
-        formula="mean cos(x, y) over pairs of one label − over pairs of two, other seeds, x and y "
-        "less their template's mean",
+        formula=_EFFECT_FORMULA,
     ),
     Finding(
         QUESTIONS["delta"],
@@ -464,7 +467,6 @@ FINDINGS = (
         key="delta",
         unit="cosine",
         meaning=_EFFECT_MEANS,
-        formula="mean cos(x, y) over pairs of one label − over pairs of two, other seeds, x and y "
-        "less their template's mean",
+        formula=_EFFECT_FORMULA,
     ),
 )

@@ -14,7 +14,7 @@ from innerear.gram.reading import GramSource
 from innerear.statistics.cells import write_estimates
 from innerear.statistics.clip_targets import Targets, clip_targets, prompt_means
 from innerear.statistics.design import Design
-from innerear.statistics.finding import Finding
+from innerear.statistics.finding import HELD_OUT_R2, SHARE_LEFT, Finding
 from innerear.statistics.label_distance import kernel_of_prompts
 from innerear.statistics.nested import joined_kernel, share_of_the_rest
 from innerear.statistics.pieces import pieces
@@ -173,8 +173,7 @@ FINDINGS = (
         "sound",
         meaning="held-out R² of a clip feature; 0 or less without an effect",
         aside="The {contrast} may be what both share.",
-        formula="1 − Σ (y − ŷ)² ÷ Σ (y − ȳ)², over held-out templates; ŷ by ridge regression, ȳ the "
-        "training mean",
+        formula=HELD_OUT_R2,
     ),
     Finding(
         "Do the states say more about the sound than the {contrast} does?",
@@ -184,7 +183,6 @@ FINDINGS = (
         unit="left",
         meaning="share of what the {contrast} leaves unexplained of a clip feature that states explain, "
         "held out; 0 or less without an effect",
-        formula="(E_label − E_both) ÷ E_label, of squared errors on held-out templates, E_label at "
-        "most the mean's",
+        formula=SHARE_LEFT,
     ),
 )

@@ -17,7 +17,7 @@ from scipy.stats import false_discovery_control
 from innerear.gram.reading import GramSource
 from innerear.statistics.clip_targets import Targets, clip_targets, prompt_means
 from innerear.statistics.design import Design
-from innerear.statistics.finding import Finding
+from innerear.statistics.finding import HELD_OUT_R2, SHARE_LEFT, Finding
 from innerear.statistics.fold_spans import FoldSpans
 from innerear.statistics.label_distance import kernel_of_prompts
 from innerear.statistics.nested import joined_kernel, share_of_the_rest
@@ -304,8 +304,7 @@ FINDINGS = (
         "sound_and_label",
         meaning="held-out R² of the states; 0 or less without an effect",
         aside="The {contrast} may be what both share.",
-        formula="1 − Σ (y − ŷ)² ÷ Σ (y − ȳ)², over held-out templates; ŷ by ridge regression, ȳ the "
-        "training mean",
+        formula=HELD_OUT_R2,
     ),
     Finding(
         "Does the sound explain more of the states than the {contrast} does?",
@@ -315,7 +314,6 @@ FINDINGS = (
         unit="left",
         meaning="share of what the {contrast} leaves unexplained of the states that the sound explains, "
         "held out; 0 or less without an effect",
-        formula="(E_label − E_both) ÷ E_label, of squared errors on held-out templates, E_label at "
-        "most the mean's",
+        formula=SHARE_LEFT,
     ),
 )

@@ -70,6 +70,17 @@ SMALLEST_EFFECTS: Mapping[str, float] = MappingProxyType(
         "dB": 1.0,
     }
 )
+#: formulas of estimates that several questions ask for
+OMEGA_SQUARED = (
+    "ω² = d (F − 1) ÷ (d (F − 1) + P), of the F of prompt means without their template's; "
+    "d: labels − 1, P: prompts"
+)
+HELD_OUT_R2 = (
+    "1 − Σ (y − ŷ)² ÷ Σ (y − ȳ)², over held-out templates; ŷ by ridge regression, ȳ the training mean"
+)
+SHARE_LEFT = (
+    "(E_label − E_both) ÷ E_label, of squared errors on held-out templates, E_label at most the mean's"
+)
 
 
 @dataclass(frozen=True)
