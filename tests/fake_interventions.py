@@ -33,20 +33,24 @@ def sheet(rng):
     return samples, clips
 
 
-def steered(rng, *, weights="trained", effect=30.0, random=2.0, draws=39, lacks=None):
+def steered(rng, *, weights="trained", effect=30.0, random=2.0, draws=39, lacks=None, features=()):
     """Clips of two layers at doses of ¼ and ½: loudness is `effect` × dose above that of neutral ones.
 
     Along random directions the effect is normal, with this spread. `lacks` names a template without values.
+    Directions of features steer the templates `features` as well as those of means do.
     """
     rows = []
     conditions = [("none", 0.0, -1)] + [("means", dose, -1) for dose in (0.25, 0.5, -0.25, -0.5)]
-    conditions += [("delta", dose, -1) for dose in (0.5, -0.5)]
+    conditions += [
+        (source, dose, -1) for source in ("delta", *["features"] * bool(features)) for dose in (0.5, -0.5)
+    ]
+    steered_by = {"random": TEMPLATES[:3], "features": features}
     for layer in LAYERS:
         turns = rng.normal(0, random, draws)
         drawn = [("random", dose, draw) for draw in range(draws) for dose in (0.5, -0.5)]
         for source, dose, draw in conditions + drawn:
-            for template in TEMPLATES[:3] if source == "random" else TEMPLATES:
-                slope = turns[draw] if source == "random" else effect * (source == "means")
+            for template in steered_by.get(source, TEMPLATES):
+                slope = turns[draw] if source == "random" else effect * (source in ("means", "features"))
                 loudness = -22 + slope * dose
                 values = [_value(feature, loudness, rng) for feature in FEATURES]
                 if template == lacks and dose == 0.5 and source == "means":

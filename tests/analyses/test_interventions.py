@@ -146,9 +146,30 @@ def test_the_page_says_it_in_plain_units(planted):
     answers = table[table["control"] == ""]["answer"].tolist()
     assert "neutral clips moved 0.5 of the way from calm to energetic differ by +" in answers[0]
     assert "dB" in answers[0]
-    assert answers[2].startswith("Not established")
-    assert "names" in answers[3]
-    assert "nats a token" in answers[4]
+    assert "features are no source of directions" in answers[2]
+    assert answers[3].startswith("Not established")
+    assert "names" in answers[4]
+    assert "nats a token" in answers[5]
     assert table["established"].tolist()[0] == "established"
     twins = table[table["control"] == "random weights"]
     assert len(twins) and (twins["established"] != "established").all()
+
+
+def test_features_are_tested_on_the_templates_that_they_steer_alone():
+    own = fake.TEMPLATES[2:]
+    table = found(features=own).map
+    steered = rows(table, statistic=EFFECT, source="features", measure="loudness")
+    assert np.allclose(steered["estimate"], 30, atol=1)
+    assert (steered["n_templates"] == len(own)).all()
+    assert (steered["k"] == len(own)).all()
+    assert np.allclose(steered["p_flip"], 2 / 2 ** len(own))
+    # One of the three templates with random directions is among them.
+    assert steered["null"].str.endswith("on the clips of 1 templates").all()
+    assert (steered["p_corrected"] == 1 / 40).all()
+    for statistic in (COST, MATCHED):
+        assert (rows(table, statistic=statistic, source="features")["n_templates"] == len(own)).all()
+        assert (rows(table, statistic=statistic, source="means")["n_templates"] == len(fake.TEMPLATES)).all()
+    means = rows(table, statistic=EFFECT, source="means", measure="loudness")
+    assert (means["n_templates"] == len(fake.TEMPLATES)).all()
+    answers = findings({"interventions": table})["answer"].tolist()
+    assert "neutral clips moved along one feature, as far as 0.5 of the way from calm" in answers[2]

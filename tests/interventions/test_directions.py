@@ -8,7 +8,14 @@ import pytest
 from safetensors.numpy import save_file
 
 from innerear.errors import InputError
-from innerear.interventions.directions import Direction, between, of_dictionary, of_study, random_directions
+from innerear.interventions.directions import (
+    Direction,
+    between,
+    of_dictionary,
+    of_study,
+    random_directions,
+    strongest_feature,
+)
 from innerear.io.tables import write_table
 from innerear.results import open_study
 from innerear.stacks.stack import Stack, StackWriter
@@ -100,6 +107,19 @@ def test_a_latent_of_a_dictionary_is_a_direction(tmp_path):
     (folder / "sae_weights.safetensors").write_bytes(b"cut")
     with pytest.raises(InputError, match="its W_dec cannot be read"):
         of_dictionary(folder, 1)
+
+
+def test_the_strongest_feature_moves_the_states_most_whichever_way():
+    labels = ["calm", "calm", "loud", "loud", "sad"]
+    fires = np.array([[1.0, 0, 4], [1, 0, 4], [3, 0.5, 1], [3, 0.5, 1], [0, 90, 0]])
+    decoder = np.array([[2.0, 0], [0, 3], [0, 1]])
+    # Moved: 2 · 2, .5 · 3, −3 · 1; a third label does not count.
+    number, vector = strongest_feature(fires, decoder, labels, ("calm", "loud"))
+    assert (number, vector.tolist()) == (0, [1.0, 0.0])
+    number, vector = strongest_feature(fires[:, 1:], decoder[1:], labels, ("calm", "loud"))
+    assert (number, vector.tolist()) == (1, [0.0, -1.0])
+    with pytest.raises(InputError, match="no feature fires otherwise in clips of 'loud'"):
+        strongest_feature(np.ones((5, 3)), decoder, labels, ("calm", "loud"))
 
 
 def test_a_study_gives_directions_without_the_templates_that_are_scored(tmp_path):

@@ -8,7 +8,7 @@ import torch
 from innerear import ActivationExtractor, intervene
 from innerear.errors import InputError
 from innerear.interventions import Add
-from innerear.interventions.fitting import Directions, fit, replayed_states, stored_states
+from innerear.interventions.fitting import ClipFeatures, Directions, fit, replayed_states, stored_states
 from innerear.interventions.measuring import MEASURED, Made, likelihood, measured
 from innerear.interventions.patching import patch
 from innerear.interventions.steering import ablate, steer, steer_twin, write_sounds
@@ -89,6 +89,41 @@ def test_directions_are_fitted_on_the_other_templates(samples, directions):
     )
     with pytest.raises(InputError, match="no direction was fitted without template 't9'"):
         directions.direction(2, "means", "t9")
+
+
+def test_a_feature_is_chosen_in_other_templates_and_steers_none_that_its_dictionary_has_seen(
+    samples, tmp_path
+):
+    rng = np.random.default_rng(0)
+    means = rng.random((len(samples), 5)) / 100
+    happy = (samples["emotion"] == "happy").to_numpy()
+    means[happy, 3] += 2.0
+    means[happy & (samples["template"] == "t1").to_numpy(), 4] += 50.0  # told by t1 alone
+    decoder = rng.normal(size=(5, 32))
+    decoder /= np.linalg.norm(decoder, axis=1, keepdims=True)
+    features = {layer: ClipFeatures(means, decoder, frozenset(["t0-calm", "t0-happy"])) for layer in LAYERS}
+    path = tmp_path / "directions.h5"
+    states = stored_states(samples, LAYERS, "residual")
+    fit(
+        states,
+        samples,
+        LAYERS,
+        POLES,
+        ["means", "features"],
+        list(TEMPLATES),
+        path,
+        {"site": "residual"},
+        features,
+    )
+    found = Directions(path)
+    assert found.features.tolist() == [[4, 3, 4]] * 2  # without t0, t1, t2
+    direction = found.direction(2, "features", "t1")
+    length = np.linalg.norm(found.direction(2, "means", "t1").vector)
+    assert np.allclose(direction.vector, length * decoder[3], atol=1e-5)
+    direction.require_unseen(["t1-calm", "t1-happy"])
+    with pytest.raises(InputError, match="was fitted on prompt 't0-calm'"):
+        found.direction(2, "features", "t0").require_unseen(["t0-calm"])
+    found.direction(2, "means", "t0").require_unseen(["t0-calm"])
 
 
 def test_the_covariance_is_that_of_all_tokens(samples, directions):

@@ -84,9 +84,47 @@ def test_too_few_templates_are_a_remark_and_a_control_of_labels_has_no_clips():
     assert "steered" not in off.announcement
 
 
+FEATURES = {"sources": ["means", "features"], "draws": 19, "draw_templates": 2}
+
+
+def test_features_steer_templates_that_their_dictionaries_have_not_seen():
+    plan = study(interventions=FEATURES).interventions
+    assert plan.seen == ("piano", "electronic", "guitar", "orchestral")  # the first .4 of ten
+    scored = {template for condition, template in plan.clips() if condition.source == "features"}
+    assert scored == set(plan.scored("features")) == set(plan.neutral) - set(plan.seen)
+    assert set(plan.scored("means")) == set(plan.neutral)
+    assert not set(plan.drawn_templates) & set(plan.seen)
+    assert plan.n_steered == 5 * 10 + 2 * 6 + 2 * 19 * 2
+
+
+def test_finished_dictionaries_say_what_they_have_seen(tmp_path):
+    for layer in (0, 3, 5):
+        folder = tmp_path / f"uncond/layer_{layer:02d}/seed-0"
+        folder.mkdir(parents=True)
+        (folder / "cfg.json").write_text('{"metadata": {"training_prompts": ["calm_song", "elsewhere"]}}')
+    found = study(interventions=FEATURES, features={"dictionaries": str(tmp_path)})
+    assert found.interventions.seen == ("song",)
+    # A published one says nothing.
+    (tmp_path / "uncond/layer_00/seed-0/cfg.json").write_text("{}")
+    assert study(interventions=FEATURES, features={"dictionaries": str(tmp_path)}).interventions
+
+
+def test_features_need_dictionaries_of_the_edited_layers_and_templates_that_these_have_not_seen():
+    with pytest.raises(InputError, match=r"has no dictionaries: set features\.enabled: true"):
+        study(interventions=FEATURES, features={"enabled": False})
+    with pytest.raises(InputError, match=r"layers \[5\] have no dictionaries; those of features\.layers"):
+        study(interventions=FEATURES, features={"layers": [0, 3]})
+    with pytest.raises(InputError, match="features comes first"):
+        study(interventions={"sources": ["features"]})
+    # Where dictionaries cannot be trained the announcement says so, and nothing is refused.
+    without = study(interventions=FEATURES, generation={"duration": 0.2})
+    assert "no features" in without.announcement
+    assert without.interventions.settings["sources"] == ["means"]
+
+
 @pytest.mark.parametrize(
     ("key", "value"),
-    [("doses", [0]), ("draws", 5), ("sources", ["features"]), ("branches", []), ("poles", ["a"])],
+    [("doses", [0]), ("draws", 5), ("sources", ["feature"]), ("branches", []), ("poles", ["a"])],
 )
 def test_values_out_of_range_are_refused(key, value):
     with pytest.raises(InputError, match=rf"interventions\.{key}"):

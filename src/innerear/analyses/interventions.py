@@ -4,7 +4,8 @@ The unit is the template: its own clips with and without the edit. Every contras
 sign flips; steering also against random directions of the states' own covariance and of equal length.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import cache, partial
 from itertools import combinations
 from typing import Any, NamedTuple
 
@@ -33,7 +34,7 @@ MEASURES = {PROBABILITY: "", **{name: FEATURES[name].unit for name in ("loudness
 UNTOUCHED, RANDOM = "none", "random"
 _RANDOM = "random directions of the states' covariance, of equal length"
 #: sources whose directions are of one length
-_EQUAL = ("means", "probe")
+_EQUAL = ("means", "probe", "features")
 _OWN = ("weights", "source", "branch", "dose", "measure", "unit", "statistic", "start", "end")
 _COLUMNS = columns(*_OWN, "estimate", "ci_lo", "ci_hi", "interval", "random", "beside")
 
@@ -83,12 +84,14 @@ def interventions(
     values = wide(clips, samples, features)
     judge = Judge(values, samples["emotion"].tolist(), samples["template"].tolist())
     templates = list(dict.fromkeys(steered["template"].tolist()))
-    design = pole_design(templates, poles, statistics)
+    # Directions of features steer only the templates that dictionaries have not seen.
+    design_of = cache(partial(pole_design, poles=poles, statistics=statistics))
+    design = design_of(tuple(templates))
     judged = steered.assign(**{PROBABILITY: _judged(judge, steered, features, poles[1])})
     parts = []
     for weights in dict.fromkeys(steered["weights"].tolist()):
-        own = _Steered(selected(judged, weights=weights), templates)
-        parts += [part.assign(weights=weights) for part in _steering(own, design)]
+        own = _Steered(selected(judged, weights=weights), templates, design_of)
+        parts += [part.assign(weights=weights) for part in (*_steering(own), *_matched(own))]
     untouched = samples.assign(**{name: values[:, i] for i, name in enumerate(features)})
     accuracies = _accuracies(judge, features, untouched, ablated, templates)
     costs = _patch_costs(patched, templates)
@@ -126,9 +129,12 @@ def _judged(judge: Judge, table: pd.DataFrame, features: Sequence[str], label: s
 class _Steered:
     """The steered clips of one model by condition; `of` gives a measure of all templates [T]."""
 
-    def __init__(self, table: pd.DataFrame, templates: Sequence[str]) -> None:
-        self.templates, self._values = list(templates), {}
+    def __init__(
+        self, table: pd.DataFrame, templates: Sequence[str], design_of: Callable[[tuple[str, ...]], Design]
+    ) -> None:
+        self.templates, self._design_of, self._values = list(templates), design_of, {}
         self._drawn: dict[tuple[int, int], dict[str, NDArray]] = {}
+        self._scored: dict[str, NDArray] = {}
         place = {template: number for number, template in enumerate(templates)}
         names = [*MEASURES, NLL]
         self.drawn_templates = np.zeros(len(templates), bool)
@@ -143,6 +149,7 @@ class _Steered:
                 for name in MEASURES:
                     own[name][at] += np.sign(row["dose"]) * row[name]
                 continue
+            self._scored.setdefault(row["source"], np.zeros(len(place), bool))[at] = True
             key = _Key(row["layer"], row["source"], row["branch"], row["dose"])
             own = self._values.setdefault(key, {name: np.full(len(place), np.nan) for name in names})
             for name in names:
@@ -158,23 +165,33 @@ class _Steered:
         """Return the difference [T] between a dose and its opposite."""
         return self.of(layer, source, branch, dose, measure) - self.of(layer, source, branch, -dose, measure)
 
+    def scored(self, source: str) -> NDArray:
+        """Return which templates [T] a source steers; a clip without a value counts."""
+        return self._scored[source]
+
+    def design(self, source: str) -> Design:
+        """Return the design of the templates that a source steers."""
+        return self._design_of(tuple(np.array(self.templates)[self.scored(source)].tolist()))
+
     def cost(self, layer: int, source: str, branch: str, dose: float) -> NDArray:
         """Return the nats a token [T] that a dose costs."""
         return self.of(layer, source, branch, dose, NLL) - self.of(layer, UNTOUCHED, "both", 0.0, NLL)
 
-    def random(self, measure: str) -> RandomEffects | None:
-        """Return the effects along random directions in all layers; None where none were drawn."""
-        draws = sorted({draw for _, draw in self._drawn})
-        if not draws:
+    def random(self, measure: str, scored: NDArray) -> RandomEffects | None:
+        """Return the effects along random directions in all layers; None where none were drawn.
+
+        They are of the drawn templates among those that are scored, a mask [T].
+        """
+        draws, kept = sorted({draw for _, draw in self._drawn}), self.drawn_templates & scored
+        if not draws or not kept.any():
             return None
-        kept = self.drawn_templates
         effects = [
             [self._drawn[layer, draw][measure][kept].mean() for layer in self.layers] for draw in draws
         ]
-        return RandomEffects(np.array(effects), kept, _RANDOM)
+        return RandomEffects(np.array(effects), kept[scored], _RANDOM)
 
 
-def _steering(steered: _Steered, design: Design) -> Iterator[pd.DataFrame]:
+def _steering(steered: _Steered) -> Iterator[pd.DataFrame]:
     """Yield the rows of one model's steered clips; the layers of a measure are a family."""
     layers = steered.layers
     conditions = [key for key in steered.conditions if key[2] > 0]
@@ -184,11 +201,15 @@ def _steering(steered: _Steered, design: Design) -> Iterator[pd.DataFrame]:
     equals = _EQUAL if first in _EQUAL else (first,)
     for source, branch, dose in conditions:
         equal = branch == "both" and dose == largest and source in equals
+        scored, design = steered.scored(source), steered.design(source)
         for measure, unit in MEASURES.items():
             contrasts = np.array([steered.contrast(layer, source, branch, dose, measure) for layer in layers])
+            contrasts = contrasts[:, scored]
             named = {"source": source, "branch": branch, "dose": dose, "measure": measure, "unit": unit}
             cells = {"layer": layers, **named, "statistic": EFFECT if dose == largest else SMALLER}
-            yield tested(cells, contrasts, design, "layers", steered.random(measure) if equal else None)
+            yield tested(
+                cells, contrasts, design, "layers", steered.random(measure, scored) if equal else None
+            )
             pairs = list(combinations(range(len(layers)), 2))
             # Without this, no layer may be said to do more than another.
             if dose == largest and branch == "both" and source == first and pairs:
@@ -196,20 +217,20 @@ def _steering(steered: _Steered, design: Design) -> Iterator[pd.DataFrame]:
                 differences = np.array([contrasts[one] - contrasts[other] for one, other in pairs])
                 cells = {"layer": between, **named, "statistic": LAYERS}
                 yield tested(cells, differences, design, "pairs of layers")
-    keys = [(layer, *key) for key in steered.conditions for layer in layers]
-    cells = pd.DataFrame(keys, columns=["layer", "source", "branch", "dose"])
-    costs = np.array([steered.cost(*key) for key in keys])
-    yield described(cells.assign(measure=NLL, unit="nats", statistic=COST), costs, design)
-    yield _matched(steered, conditions, design)
+    for source, branch, dose in steered.conditions:
+        scored, named = steered.scored(source), {"source": source, "branch": branch, "dose": dose}
+        cells = {"layer": layers, **named, "measure": NLL, "unit": "nats", "statistic": COST}
+        costs = np.array([steered.cost(layer, source, branch, dose)[scored] for layer in layers])
+        yield described(cells, costs, steered.design(source))
 
 
-def _matched(steered: _Steered, conditions: Sequence[tuple], design: Design) -> pd.DataFrame:
+def _matched(steered: _Steered) -> Iterator[pd.DataFrame]:
     """Compare costs at one effect on the judge's probability: the largest that all of them reach.
 
     Between doses effect and cost are taken to be straight lines. What reaches less than a tenth of what the
     strongest does is left out: at an effect near 0 nothing can be compared.
     """
-    curves = {}
+    curves, conditions = {}, [key for key in steered.conditions if key[2] > 0]
     for layer in steered.layers:
         for source, branch in dict.fromkeys(key[:2] for key in conditions):
             doses = sorted(dose for one, other, dose in conditions if (one, other) == (source, branch))
@@ -226,14 +247,16 @@ def _matched(steered: _Steered, conditions: Sequence[tuple], design: Design) -> 
             )
     reach = {key: float(effects[-1]) for key, (effects, _) in curves.items()}
     kept = [key for key, most in reach.items() if most > 0.1 * max(reach.values())]
-    if not kept:
-        return pd.DataFrame()
-    equal = min(reach[key] for key in kept)
-    table = pd.DataFrame(kept, columns=["layer", "source", "branch"])
-    estimate = [float(np.interp(equal, *curves[key])) for key in kept]
+    equal = min((reach[key] for key in kept), default=0.0)
     why = f"{DESCRIBED}, at a difference of {equal:.2f} in the judge's probability"
-    table = blank(table.assign(measure=NLL, unit="nats", statistic=MATCHED), design, null=why)
-    return table.assign(estimate=estimate, interval="none: described only")
+    for source in dict.fromkeys(source for _, source, _ in kept):
+        own = [key for key in kept if key[1] == source]
+        table = pd.DataFrame(own, columns=["layer", "source", "branch"])
+        table = table.assign(measure=NLL, unit="nats", statistic=MATCHED)
+        estimate = [float(np.interp(equal, *curves[key])) for key in own]
+        yield blank(table, steered.design(source), null=why).assign(
+            estimate=estimate, interval="none: described only"
+        )
 
 
 def _accuracies(
@@ -354,6 +377,20 @@ FINDINGS = (
         unit="probability",
         signed=True,
         meaning="probability of the end pole, moved toward it less moved away; 0 without effect",
+        formula=_MOVED,
+    ),
+    Finding(
+        "Does one feature drive the loudness: does it change when clips are moved along a decoder vector?",
+        "Yes, at {n_found} of {n_layers} layers: neutral clips moved along one feature, as far as {dose:g} "
+        "of the way from {start} to {end}, differ by {effect} from clips moved as far against it; {beside}.",
+        {**_STEERED, "source": "features", "measure": "loudness"},
+        "steering",
+        unit="dB",
+        signed=True,
+        meaning="loudness of clips moved along it less that of clips moved against it; 0 without effect",
+        aside="It is the one that moves the states most between the poles in other templates; its dictionary "
+        "had not seen the clips.",
+        absent="features are no source of directions in this study",
         formula=_MOVED,
     ),
     Finding(

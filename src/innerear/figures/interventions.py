@@ -25,7 +25,7 @@ from innerear.figures.style import dot, new_figure, styled
 from innerear.figures.tables import distinct, rows_of
 from innerear.statistics.significance import ALPHA
 
-_SOURCES = {"means": "#332288", "probe": "#117733", "delta": "#882255"}
+_SOURCES = {"means": "#332288", "probe": "#117733", "delta": "#882255", "features": "#999933"}
 _KINDS = {UNTOUCHED: "0.4", "labels": "#882255", "random": "#999933"}
 _DIFFERS = {"text": "#332288", "history": "#999933"}
 _THIN: dict[str, Any] = {"linewidth": 0.5, "alpha": 0.35}

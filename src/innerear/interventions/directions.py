@@ -126,6 +126,45 @@ def between(
     return Direction(vector.astype(np.float32), layer, site, name, frozenset(prompts))
 
 
+def strongest_feature(
+    activations: NDArray, decoder: NDArray, labels: Sequence[str], poles: tuple[str, str]
+) -> tuple[int, NDArray]:
+    """Return the feature that moves the states most from one label to another.
+
+    States are sums of features, so a feature moves them by the difference of its mean activation times the
+    length of its decoder vector.
+
+    Parameters
+    ----------
+    activations : [P, F] mean activation of each feature in P prompts.
+    decoder : [F, D].
+    labels : [P].
+    poles : the label where the direction begins, and the one where it ends.
+
+    Returns
+    -------
+    The feature's number, and its decoder vector [D] at length 1, turned toward the second pole.
+
+    Raises
+    ------
+    InputError: no feature fires otherwise at one pole than at the other.
+
+    Examples
+    --------
+    >>> activations, decoder = np.array([[1.0, 0.0], [0.0, 3.0]]), np.eye(2)
+    >>> number, vector = strongest_feature(activations, decoder, ["calm", "loud"], ("calm", "loud"))
+    >>> number, vector.tolist()
+    (1, [0.0, 1.0])
+    """
+    start, end = (activations[np.asarray(labels) == pole].mean(axis=0) for pole in poles)
+    moved = (end - start) * np.linalg.norm(decoder, axis=1)
+    number = int(np.abs(moved).argmax())
+    if not moved[number]:
+        raise InputError(f"no feature fires otherwise in clips of {poles[1]!r} than in those of {poles[0]!r}")
+    vector = np.asarray(decoder[number], np.float32)
+    return number, np.sign(moved[number]) * vector / np.linalg.norm(vector)
+
+
 def _solved(within: NDArray, vector: NDArray) -> NDArray:
     """Return (shrunken covariance of rows [n, D])⁻¹ vector [D]."""
     covariance = within.T @ within / max(1, len(within))

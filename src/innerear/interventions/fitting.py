@@ -1,6 +1,7 @@
 """Directions of a study: fitted for each template on the others, from the states of all clips."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from os import PathLike
 from typing import Any
 
@@ -11,11 +12,13 @@ from numpy.typing import NDArray
 
 from innerear.capture.hooks import capture
 from innerear.errors import InputError
-from innerear.interventions.directions import Direction, between
+from innerear.features.files import load
+from innerear.interventions.directions import Direction, between, strongest_feature
 from innerear.models import MusicModel
 from innerear.stacks.gram_file import GramFile
-from innerear.stacks.index import stacks_hash
+from innerear.stacks.index import require_stacks, stacks_hash
 from innerear.stacks.stack import LayerReader, Stack
+from innerear.study.interventions import FEATURES
 from innerear.study.prompts import batches
 from innerear.timeline import Timeline
 
@@ -64,6 +67,31 @@ def read_clips(rows: Sequence[Mapping[str, Any]]) -> tuple[torch.Tensor, list[st
     return torch.stack([codes for codes, _, _ in found]), [text for _, text, _ in found], found[0][2]
 
 
+@dataclass(frozen=True)
+class ClipFeatures:
+    """What fires in the clips of a study in one layer, and what it stands for.
+
+    Attributes
+    ----------
+    means : [N, F] mean activation of each feature in each clip, over branches.
+    decoder : [F, D].
+    seen : ids of the prompts that the dictionary was trained on.
+    """
+
+    means: NDArray
+    decoder: NDArray
+    seen: frozenset[str]
+
+    @classmethod
+    def read(cls, clips: str | PathLike, dictionary: str | PathLike, samples: pd.DataFrame) -> "ClipFeatures":
+        """Read the features of the clips of a study's index, and the dictionary that they are of."""
+        with GramFile(clips) as file:
+            require_stacks(file, samples)
+            means = (file.read("mean_cond") + file.read("mean_uncond")) / 2
+        one = load(dictionary)
+        return cls(means, one.decoder.numpy(), frozenset(map(str, one.metadata.get("training_prompts", ()))))
+
+
 def fit(
     states: Iterator[States],
     samples: pd.DataFrame,
@@ -73,6 +101,7 @@ def fit(
     templates: Sequence[str],
     path: str | PathLike,
     attrs: Mapping[str, object],
+    features: Mapping[int, ClipFeatures] | None = None,
 ) -> None:
     """Fit every direction, and write them into one file.
 
@@ -80,15 +109,17 @@ def fit(
     ----------
     states : of all samples, in their order.
     samples : the study's index.
-    poles, sources : see `between`.
+    poles, sources : see `between`; of the source features, see `strongest_feature`.
     templates : for each of them, directions are fitted on all others.
     path, attrs : of the file.
+    features : of each layer, where they are a source.
 
     Notes
     -----
-    The file's arrays: `direction` [layer, source, template, d_model]; `label_mean` [layer, template, label,
-    d_model], mean states of a label in all templates but one, over branches; `covariance` [layer, d_model,
-    d_model] of the tokens of all clips in all branches.
+    The file's arrays: `direction` [layer, source, template, d_model]; `seen` [source, template, prompt],
+    whether a direction was fitted on a prompt; `label_mean` [layer, template, label, d_model], mean states of
+    a label in all templates but one, over branches; `covariance` [layer, d_model, d_model] of the tokens of
+    all clips in all branches; `feature` [layer, template], the number of the feature that is taken.
     """
     sums = _Sums()
     for of_clips in states:
@@ -98,20 +129,25 @@ def fit(
     prompts, first = np.unique(prompt_of, return_index=True)
     labels, template = label_of[first], template_of[first]
     names = list(dict.fromkeys(label_of.tolist()))
-    direction, label_mean, covariance = [], [], []
+    kept = [np.flatnonzero(template != one) for one in templates]
+    direction, label_mean, covariance, chosen = [], [], [], []
     for layer in layers:
-        clips = np.concatenate(sums.means[layer])  # [N, C, D]
-        means = np.stack([clips[prompt_of == one].mean(axis=0) for one in prompts])
-        kept = [np.flatnonzero(template != one) for one in templates]
-        direction.append(
-            [
-                [
-                    between(means[rows], labels[rows].tolist(), poles, layer=layer, source=one).vector
-                    for rows in kept
-                ]
-                for one in sources
+        means = _by_prompt(np.concatenate(sums.means[layer]), prompt_of, prompts)  # [P, C, D]
+        vectors = {
+            one: [
+                between(means[rows], labels[rows].tolist(), poles, layer=layer, source=one).vector
+                for rows in kept
             ]
-        )
+            for one in ("means", *sources)
+            if one != FEATURES
+        }
+        if features:
+            fires, decoder = _by_prompt(features[layer].means, prompt_of, prompts), features[layer].decoder
+            best = [strongest_feature(fires[rows], decoder, labels[rows].tolist(), poles) for rows in kept]
+            chosen.append([latent for latent, _ in best])
+            lengths = np.linalg.norm(vectors["means"], axis=1)
+            vectors[FEATURES] = [unit * length for (_, unit), length in zip(best, lengths, strict=True)]
+        direction.append([vectors[one] for one in sources])
         label_mean.append(
             [[means[rows[labels[rows] == one]].mean(axis=(0, 1)) for one in names] for rows in kept]
         )
@@ -129,9 +165,19 @@ def fit(
         "covariance": (("layer", "d_model", "d_model_2"), np.array(covariance, np.float32)),
     }
     coords["prompt"] = prompts
-    arrays["template_of"] = (("prompt",), template)
+    seen = np.array([[template != one for one in templates]] * len(sources))
+    if features:
+        arrays["feature"] = (("layer", "template"), np.array(chosen, np.int32))
+        known = set.union(*(set(one.seen) for one in features.values()))
+        seen[list(sources).index(FEATURES)] |= np.isin(prompts, list(known))
+    arrays |= {"template_of": (("prompt",), template), "seen": (("source", "template", "prompt"), seen)}
     own = {"stacks_sha256": stacks_hash(samples), "start": poles[0], "end": poles[1], **attrs}
     GramFile.write(path, arrays, coords, own)
+
+
+def _by_prompt(values: NDArray, prompt_of: NDArray, prompts: NDArray) -> NDArray:
+    """Return the means of clips' values [N, …] over the clips of each prompt, [P, …]."""
+    return np.stack([values[prompt_of == one].mean(axis=0) for one in prompts])
 
 
 class _Sums:
@@ -163,7 +209,10 @@ class _Sums:
 
 
 class Directions:
-    """The file that `fit` writes, opened: `direction` refuses the template that it was fitted on."""
+    """The file that `fit` writes, opened: its directions refuse the prompts that they were fitted on.
+
+    `features` are the numbers [layer, template] of the features that are taken, None where there are none.
+    """
 
     def __init__(self, path: str | PathLike) -> None:
         with GramFile(path) as file:
@@ -172,14 +221,17 @@ class Directions:
             self.labels = file.labels("label")
             self.site, self.attrs = str(file.attrs["site"]), dict(file.attrs)
             self._direction, self._label_mean = file.read("direction"), file.read("label_mean")
-            self._covariance = file.read("covariance")
+            self._covariance, self._seen = file.read("covariance"), file.read("seen")
             self._prompts = dict(zip(file.labels("prompt"), file.labels("template_of"), strict=True))
+            self.features = file.read("feature") if "feature" in file else None
 
     def direction(self, layer: int, source: str, template: str) -> Direction:
         """Return the direction for clips of one template, fitted on the others."""
-        vector = self._direction[self.layers.index(layer), self.sources.index(source), self._of(template)]
-        seen = frozenset(prompt for prompt, of in self._prompts.items() if of != template)
-        return Direction(vector, layer, self.site, source, seen)
+        place = self.sources.index(source), self._of(template)
+        seen = frozenset(
+            prompt for prompt, known in zip(self._prompts, self._seen[place], strict=True) if known
+        )
+        return Direction(self._direction[(self.layers.index(layer), *place)], layer, self.site, source, seen)
 
     def subspace(self, layer: int, template: str) -> tuple[NDArray, NDArray]:
         """Return differences between labels [Q, D] in the other templates, and their mean [D]."""

@@ -1,6 +1,7 @@
 """Compose the clips of a study's interventions: steered along directions, and without a subspace."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from itertools import product
 from os import PathLike
 from typing import Any, NamedTuple
 
@@ -57,7 +58,7 @@ def steer(
         model and the neutral text (NaN along random directions), and what `measured` returns.
     sounds : (template, dose) → audio [n] of the first source's clips, of the drawn templates.
     """
-    clips = list(_clips(plan, conditions))
+    clips = _clips(plan, conditions)
     vectors = _vectors(clips, directions, plan, layer)
     rows, sounds = [], {}
     for batch in tqdm(
@@ -168,13 +169,9 @@ def compose(
     return Made(made.codes, made.audio)
 
 
-def _clips(plan: Interventions, conditions: Sequence[Condition] | None) -> Iterator[Clip]:
-    for condition in plan.conditions() if conditions is None else conditions:
-        for template, text in plan.neutral.items():
-            yield Clip(condition, template, text, plan.seeds[template])
-    for condition in plan.draws() if conditions is None else ():
-        for template in plan.drawn_templates:
-            yield Clip(condition, template, plan.neutral[template], plan.seeds[template])
+def _clips(plan: Interventions, conditions: Sequence[Condition] | None) -> list[Clip]:
+    chosen = plan.clips() if conditions is None else product(conditions, plan.neutral)
+    return [Clip(condition, one, plan.neutral[one], plan.seeds[one]) for condition, one in chosen]
 
 
 def _vectors(clips: Sequence[Clip], directions: Directions, plan: Interventions, layer: int) -> NDArray:

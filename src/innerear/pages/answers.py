@@ -195,7 +195,7 @@ def _why_absent(entry: Finding, table: pd.DataFrame) -> str:
     statistic = {name: value for name, value in entry.where.items() if name == "statistic"}
     if len(_select(entry, table, statistic)):
         alone = f"; {NO_BRANCH.format(branch='uncond')}" if there == {"cond"} else ""
-        return f"the table has no such rows{alone}"
+        return entry.absent or f"the table has no such rows{alone}"
     near = _select(entry, table, {name: entry.where[name] for name in entry.where.keys() - statistic})
     texts = [str(text) for name in ("null", "interval") if name in near.columns for text in near[name]]
     reasons = [text.removeprefix("none: ") for text in texts if text.startswith("none: ")]

@@ -106,7 +106,7 @@ class Finding:
     choices : columns among whose values the answer chooses although each has a family of its own; the p of
         the chosen row is multiplied by their number (Bonferroni).
     signed : whether an effect may have either sign.
-    absent : why a study may lack the statistic altogether; "" where that is an error.
+    absent : why a study may lack these rows, or the statistic altogether; "" where that is an error.
     """
 
     question: str

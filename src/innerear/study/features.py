@@ -1,7 +1,9 @@
 """Which layers get dictionaries, and on which templates these are trained."""
 
+import json
 import re
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
@@ -25,6 +27,7 @@ class Features:
     training : ids of the prompts whose clips dictionaries are trained on; none where finished ones are taken.
     settings : of `innerear.features.training.train`.
     left_out : why there are none, where they were asked for.
+    seen : ids of prompts that dictionaries were trained on: `training`, or those that finished ones name.
     given : folder of finished dictionaries; "" where they are trained.
     given_of : what those are of: uncond, and delta where it is there.
     """
@@ -33,6 +36,7 @@ class Features:
     training: list[str]
     settings: dict[str, Any]
     left_out: str = ""
+    seen: Sequence[str] = ()
     given: str = ""
     given_of: Sequence[str] = ()
 
@@ -87,9 +91,10 @@ def study_features(
             f"and the {len(training)} training prompts give {tokens}; ask for at most {tokens // FEWEST}, or "
             "make more clips"
         )
-    return Features(
-        layers, training, settings, given=given, given_of=given_dictionaries(given) if given else ()
-    )
+    if not given:
+        return Features(layers, training, settings, seen=training)
+    seen = _seen(given, layers)
+    return Features(layers, [], settings, seen=seen, given=given, given_of=given_dictionaries(given))
 
 
 def folder_of(named: str) -> str:
@@ -109,6 +114,18 @@ def _training(prompts: Sequence[Prompt], share: float) -> list[str]:
     most = max(len(templates) - 1, 1)
     n = min(max(round(share * len(templates)), 1), most)
     return [prompt.id for prompt in prompts if prompt.template in templates[:n]]
+
+
+def _seen(folder: str, layers: Sequence[int]) -> list[str]:
+    """Return the prompts that finished dictionaries say they were trained on."""
+    found: set[str] = set()
+    for layer in layers:
+        for path in sorted(root_of(folder).glob(f"*/layer_{layer:02d}/seed-*/cfg.json")):
+            # What cannot be read is refused, with its reason, by the job that loads it.
+            with suppress(OSError, ValueError, AttributeError, TypeError):
+                metadata = json.loads(path.read_text("utf-8")).get("metadata") or {}
+                found |= set(map(str, metadata.get("training_prompts") or ()))
+    return sorted(found)
 
 
 def root_of(folder: str | PathLike) -> Path:

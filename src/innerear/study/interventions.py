@@ -5,11 +5,14 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from innerear.errors import InputError, did_you_mean
+from innerear.study.features import Features
 from innerear.study.prompts import Prompt
 from innerear.study.text_swaps import Block
 
 #: fewest templates with a neutral text: directions are fitted on the others
 FEWEST = 3
+#: the source of directions that are decoder vectors of the study's dictionaries
+FEATURES = "features"
 #: layers that are steered unless the study names some: the first, the middle and the last that are recorded
 N_LAYERS = 3
 
@@ -38,6 +41,7 @@ class Interventions:
     seeds : template → the seed of its clips.
     drawn_templates : those whose clips are steered along random directions.
     settings : the section ``interventions`` of the study.
+    seen : templates whose clips the study's dictionaries were trained on; features do not steer them.
     """
 
     poles: tuple[str, str]
@@ -46,6 +50,20 @@ class Interventions:
     seeds: Mapping[str, int]
     drawn_templates: tuple[str, ...]
     settings: Mapping
+    seen: tuple[str, ...] = ()
+
+    def clips(self) -> Iterator[tuple[Condition, str]]:
+        """Yield condition and template of each clip of one layer, those along random directions last."""
+        for condition in self.conditions():
+            for template in self.scored(condition.source):
+                yield condition, template
+        for condition in self.draws():
+            for template in self.drawn_templates:
+                yield condition, template
+
+    def scored(self, source: str) -> list[str]:
+        """Return the templates that a source's directions may steer."""
+        return [template for template in self.neutral if source != FEATURES or template not in self.seen]
 
     def conditions(self) -> Iterator[Condition]:
         """Yield the conditions of one layer, of all templates: untouched, then every source and dose."""
@@ -67,8 +85,7 @@ class Interventions:
     @property
     def n_steered(self) -> int:
         """Clips that are composed for each layer."""
-        every = len(list(self.conditions())) * len(self.neutral)
-        return every + len(list(self.draws())) * len(self.drawn_templates)
+        return sum(1 for _ in self.clips())
 
     def n_clips(self, n_emotions: int) -> int:
         """Return how many clips are composed in all, the random twin's included."""
@@ -83,6 +100,7 @@ def plan_interventions(
     seeds: Mapping[str, Sequence[int]],
     capture: Mapping,
     settings: Mapping,
+    features: Features,
 ) -> Interventions | str:
     """Return what a study's interventions edit, or why there are none.
 
@@ -92,10 +110,11 @@ def plan_interventions(
     seeds : of each prompt by its id.
     capture : section ``capture``: which layers and branches are recorded.
     settings : section ``interventions``.
+    features : the study's dictionaries, of which directions may be taken.
 
     Raises
     ------
-    InputError: poles or layers that the study does not have.
+    InputError: poles, layers or dictionaries that the study does not have.
     """
     neutral = {name: block.neutral for name, block in blocks.items() if block.neutral}
     emotions = list(dict.fromkeys(prompt.emotion for prompt in prompts))
@@ -108,20 +127,65 @@ def plan_interventions(
             f"other templates than they steer; {FEWEST} are needed"
         )
     poles = settings["poles"] or _poles(prompts, emotions)
-    names = list(neutral)
+    own = {**settings, **_kinds(settings, capture["branches"], features)}
+    seen = _seen(own["sources"], features, prompts, neutral, layers)
+    # Features and random directions are compared on the same clips.
+    names = [name for name in neutral if name not in seen]
     n_drawn = min(settings["draw_templates"], len(names))
     drawn = tuple(names[i * len(names) // n_drawn] for i in range(n_drawn))
-    first = {name: seeds[blocks[name].prompts[0].id][0] for name in names}
-    one_branch = len(capture["branches"]) < 2
-    sources = [one for one in settings["sources"] if one != "delta" or not one_branch] or ["means"]
+    first = {name: seeds[blocks[name].prompts[0].id][0] for name in neutral}
+    return Interventions((poles[0], poles[1]), tuple(layers), neutral, first, drawn, own, seen)
+
+
+def _kinds(settings: Mapping, recorded: Sequence[str], features: Features) -> dict[str, list[str]]:
+    """Return the sources and the branches that can be edited, with these branches and dictionaries."""
+    one_branch = len(recorded) < 2
+    cannot = {"delta"} if one_branch else set()
+    if features.left_out:  # which the announcement says
+        cannot.add(FEATURES)
+    sources = [one for one in settings["sources"] if one not in cannot] or ["means"]
     branches = ["both"] if one_branch else settings["branches"]
     if "both" not in branches:
         raise InputError(
             f"interventions.branches: {branches} lacks both, with which random directions and layers are "
             "compared; add it"
         )
-    own = {**settings, "sources": sources, "branches": branches}
-    return Interventions((poles[0], poles[1]), tuple(layers), neutral, first, drawn, own)
+    if sources[0] == FEATURES:
+        raise InputError(
+            "interventions.sources: features comes first, and the first source is steered at every dose, in "
+            "every template and in the random twin; name means or probe before it"
+        )
+    return {"sources": sources, "branches": branches}
+
+
+def _seen(
+    sources: Sequence[str],
+    features: Features,
+    prompts: Sequence[Prompt],
+    neutral: Mapping[str, str],
+    layers: Sequence[int],
+) -> tuple[str, ...]:
+    """Return the templates that features may not steer; none where they are no source."""
+    if FEATURES not in sources:
+        return ()
+    if not features.layers:
+        raise InputError(
+            "interventions.sources: features, and the study has no dictionaries: set features.enabled: true"
+        )
+    without = [layer for layer in layers if layer not in features.layers]
+    if without:
+        raise InputError(
+            f"interventions.sources: features, and layers {without} have no dictionaries; those of "
+            f"features.layers have: {features.layers}"
+        )
+    known = set(features.seen)
+    seen = tuple(dict.fromkeys(prompt.template for prompt in prompts if prompt.id in known))
+    if set(neutral) <= set(seen):
+        raise InputError(
+            "interventions.sources: features, and dictionaries were trained on clips of every template with "
+            "a neutral text, which they may not steer: set a smaller features.train_share"
+        )
+    return seen
 
 
 def _layers(recorded: Sequence[int], asked: Sequence[int] | None) -> list[int]:

@@ -106,7 +106,8 @@ class Study:
         # A control of labels has no clips of its own.
         if settings["interventions"]["enabled"] and not settings["statistics"]["shuffle_labels"]:
             blocks = study_swaps(prompts, settings["prompts"], label).blocks
-            planned = plan_interventions(prompts, blocks, seeds, capture, settings["interventions"])
+            own = settings["interventions"]
+            planned = plan_interventions(prompts, blocks, seeds, capture, own, features)
         return cls(
             settings,
             prompts,
