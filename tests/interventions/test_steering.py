@@ -12,6 +12,7 @@ from innerear.interventions.fitting import ClipFeatures, Directions, fit, replay
 from innerear.interventions.measuring import MEASURED, Made, likelihood, measured
 from innerear.interventions.patching import patch
 from innerear.interventions.steering import ablate, steer, steer_twin, write_sounds
+from innerear.io.clips import as_written, read_clip, write_clip
 from innerear.models import load_model
 from innerear.stacks import GramFile
 from innerear.stacks.stack import Stack, StackWriter
@@ -222,3 +223,16 @@ def test_silence_has_a_reason_and_no_values(tiny_model):
     table = measured(tiny_model, made)
     assert table[list(MEASURED)].isna().all(axis=None)
     assert table["reason"].iloc[0].startswith("silent")
+
+
+def test_a_clip_past_full_scale_is_measured_as_a_file_holds_it(tiny_model, tmp_path):
+    seconds = np.arange(16000) / 16000
+    loud = 1.5 * np.sin(2 * np.pi * 220 * seconds).astype(np.float32)
+    waves = torch.from_numpy(np.stack([loud, loud / 2]))
+    table = measured(tiny_model, Made(torch.zeros(2, 4, 25, dtype=torch.long), waves))
+    assert table["reason"].iloc[0].startswith("clipped")
+    assert table[list(MEASURED)].iloc[0].isna().all()
+    write_clip(tmp_path / "clip.wav", loud / 2, 16000)
+    wave, *_ = read_clip(tmp_path / "clip.wav")
+    assert np.array_equal(as_written(loud / 2, 16000), wave[:, 0])
+    assert table["rms"].iloc[1] == pytest.approx(20 * np.log10(np.sqrt(np.mean(wave.astype(float) ** 2))))

@@ -26,7 +26,7 @@ def test_the_default_study_steers_from_least_to_most_arousal_at_three_depths():
     assert plan.layers == (0, 3, 5)
     assert len(plan.neutral) == 10
     assert plan.seeds["electronic"] == 2
-    assert len(plan.drawn_templates) == len(set(plan.drawn_templates)) == 4
+    assert len(plan.drawn_templates) == len(set(plan.drawn_templates)) == 3
 
 
 def test_every_clip_is_counted_before_anything_runs():
@@ -34,10 +34,10 @@ def test_every_clip_is_counted_before_anything_runs():
     plan = found.interventions
     conditions = list(plan.conditions())
     assert conditions[0] == Condition("none")
-    assert len(conditions) == len(set(conditions)) == 1 + 4 + 2 * 2
+    assert len(conditions) == len(set(conditions)) == 1 + 4 + 2 * 3
     assert {one.dose for one in conditions if one.source == "means"} == {0.25, 0.5, -0.25, -0.5}
     assert len(list(plan.draws())) == 2 * 19
-    assert plan.n_steered == 9 * 10 + 2 * 19 * 2
+    assert plan.n_steered == 9 * 10 + 2 * 6 + 2 * 19 * 2
     assert plan.n_clips(4) == 3 * plan.n_steered + 4 * 4 * 10
     assert f"steered   {plan.n_clips(4):,} clips from calm to energetic" in found.announcement
 
@@ -101,7 +101,7 @@ def test_finished_dictionaries_say_what_they_have_seen(tmp_path):
     for layer in (0, 3, 5):
         folder = tmp_path / f"uncond/layer_{layer:02d}/seed-0"
         folder.mkdir(parents=True)
-        (folder / "cfg.json").write_text('{"metadata": {"training_prompts": ["calm_song", "elsewhere"]}}')
+        (folder / "cfg.json").write_text('{"metadata": {"training_prompts": ["song-calm", "elsewhere"]}}')
     found = study(interventions=FEATURES, features={"dictionaries": str(tmp_path)})
     assert found.interventions.seen == ("song",)
     # A published one says nothing.

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from innerear.acoustics.features import FEATURES, Missing, missing
 from innerear.acoustics.sound import as_sound
 from innerear.acoustics.timbre import dynamics, timbre_means
+from innerear.io.clips import as_written
 from innerear.models import DISTRIBUTIONS, MusicModel
 
 #: clip features that are measured: cheap, and all that the judge reads
@@ -31,7 +32,10 @@ class Made(NamedTuple):
 
 
 def measured(model: MusicModel, made: Made) -> pd.DataFrame:
-    """Measure clips: a row each, a column of each feature in `MEASURED`, and `reason` where one lacks."""
+    """Measure clips: a row each, a column of each feature in `MEASURED`, and `reason` where one lacks.
+
+    Sound is measured as the study's own clips are, which are read from files of 16-bit samples.
+    """
     rows = [_measure(wave, model.sample_rate, model.frame_rate) for wave in made.audio.numpy()]
     return pd.DataFrame(rows, columns=[*MEASURED, "reason"])
 
@@ -48,7 +52,7 @@ def likelihood(model: MusicModel, made: Made, texts: Sequence[str], generation: 
 
 
 def _measure(wave: NDArray, sample_rate: int, frame_rate: float) -> list[float | str]:
-    sound = as_sound(wave, sample_rate, frame_rate)
+    sound = as_sound(as_written(wave, sample_rate), sample_rate, frame_rate)
     if sound.flaw:
         found = missing("dynamics", sound.flaw) | missing("timbre", sound.flaw)
     else:

@@ -21,11 +21,21 @@ MAX_BYTES = 2**29
 
 def write_clip(path: str | PathLike, wave: NDArray, sample_rate: int) -> str:
     """Write sound [n] or [n, channels] as 16-bit PCM, clipped at full scale; return the file's hash."""
+    content = _pcm16(wave, sample_rate)
+    with atomic(path) as temporary:
+        temporary.write_bytes(content)
+    return hashlib.sha256(content).hexdigest()
+
+
+def as_written(wave: NDArray, sample_rate: int) -> NDArray[np.float32]:
+    """Return sound [n] or [n, channels] as `read_clip` reads what `write_clip` has written."""
+    return soundfile.read(BytesIO(_pcm16(wave, sample_rate)), dtype="float32")[0]
+
+
+def _pcm16(wave: NDArray, sample_rate: int) -> bytes:
     content = BytesIO()  # libsndfile does not say why it cannot write a file
     soundfile.write(content, np.clip(wave, -1.0, 1.0), sample_rate, subtype="PCM_16", format="WAV")
-    with atomic(path) as temporary:
-        temporary.write_bytes(content.getvalue())
-    return hashlib.sha256(content.getvalue()).hexdigest()
+    return content.getvalue()
 
 
 def read_clip(path: str | PathLike, sha256: str | None = None) -> tuple[NDArray[np.float32], int, str]:
