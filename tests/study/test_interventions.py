@@ -44,7 +44,7 @@ def test_every_clip_is_counted_before_anything_runs():
 
 def test_layers_are_those_that_are_recorded():
     assert study(capture={"layers": [1, 4]}).interventions.layers == (1, 4)
-    assert study(interventions={"layers": [5, 2]}).interventions.layers == (2, 5)
+    assert study(interventions={"layers": [5, 2]}, features={"layers": [2, 5]}).interventions.layers == (2, 5)
     with pytest.raises(InputError, match=r"interventions\.layers: \[2\] are not recorded"):
         study(capture={"layers": [1, 4]}, interventions={"layers": [2, 4]})
 
@@ -112,7 +112,9 @@ def test_finished_dictionaries_say_what_they_have_seen(tmp_path):
 def test_features_need_dictionaries_of_the_edited_layers_and_templates_that_these_have_not_seen():
     with pytest.raises(InputError, match=r"has no dictionaries: set features\.enabled: true"):
         study(interventions=FEATURES, features={"enabled": False})
-    with pytest.raises(InputError, match=r"layers \[5\] have no dictionaries; those of features\.layers"):
+    with pytest.raises(
+        InputError, match=r"layers \[5\] have no dictionaries, which those of features\.layers"
+    ):
         study(interventions=FEATURES, features={"layers": [0, 3]})
     with pytest.raises(InputError, match="features comes first"):
         study(interventions={"sources": ["features"]})

@@ -175,8 +175,8 @@ def _seen(
     without = [layer for layer in layers if layer not in features.layers]
     if without:
         raise InputError(
-            f"interventions.sources: features, and layers {without} have no dictionaries; those of "
-            f"features.layers have: {features.layers}"
+            f"interventions.sources: features, and layers {without} have no dictionaries, which those of "
+            f"features.layers have ({features.layers}): add them there"
         )
     known = set(features.seen)
     seen = tuple(dict.fromkeys(prompt.template for prompt in prompts if prompt.id in known))
