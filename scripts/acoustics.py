@@ -1,4 +1,4 @@
-"""Measure the clips of one template: features of each clip and of each codec frame."""
+"""Measure clips of some templates: features of each clip and of each codec frame."""
 
 from innerear.acoustics.clips import measure_clips
 from innerear.acoustics.frame_files import write_frames

@@ -2,8 +2,8 @@
 
 import pytest
 
-from innerear.study.jobs import groups, jobs_text, prompts_of_a_job
-from innerear.study.prompts import prompts_from_sheet
+from innerear.study.jobs import groups, jobs_text, measured_together, prompts_of_a_job
+from innerear.study.prompts import Prompt, prompts_from_sheet
 
 ROWS = [("one", "happy"), ("two", "sad"), ("three", "happy"), ("four", "calm"), ("five", "sad")]
 
@@ -51,3 +51,25 @@ def test_what_a_job_makes(batch, seeds, weights, expected):
 )
 def test_the_announcement_says_how_the_clips_are_shared_out(batch, expected):
     assert expected in jobs_text(batch, {"batch": "auto", "batch_size": 16}, 40, 2)
+
+
+def measured(templates, n_seeds):
+    prompts = [
+        Prompt(f"{template.replace(' ', '')}-{emotion}", f"{emotion} {template}", template, emotion)
+        for emotion in ("happy", "sad")
+        for template in templates
+    ]
+    jobs = measured_together(prompts, {prompt.id: range(n_seeds) for prompt in prompts})
+    assert sorted(one.id for own in jobs.values() for one in own) == sorted(one.id for one in prompts)
+    return {name: list(dict.fromkeys(one.template for one in own)) for name, own in jobs.items()}
+
+
+def test_whole_templates_are_measured_together():
+    assert measured("abc", 5) == {"a": ["a", "b", "c"]}
+    assert measured("abcde", 10) == {"a": ["a", "b"], "c": ["c", "d"], "e": ["e"]}
+    assert measured("ab", 100) == {"a": ["a"], "b": ["b"]}
+
+
+def test_templates_that_cannot_name_a_file_are_measured_prompt_by_prompt():
+    jobs = measured(["a b", "c"], 20)
+    assert list(jobs) == ["ab-happy", "ab-sad"]

@@ -15,7 +15,8 @@ from snakemake.io import strip_wildcard_constraints
 sys.path.insert(0, f"{workflow.basedir}/src")
 
 from innerear.study.config_files import check_files
-from innerear.study.names import check_path, is_name
+from innerear.study.jobs import measured_together
+from innerear.study.names import check_path
 from innerear.study.prompts import own_label
 from innerear.errors import InputError
 from innerear.io.fingerprints import fingerprint
@@ -124,13 +125,8 @@ ROOMS = {
 }
 # Trials of a listening test that ask for each emotion; a quarter as many more are controls.
 TRIALS_OF_A_LABEL = 4
-# Clips that one job measures, since loading librosa takes as long as measuring a few: those of a template,
-# or of a prompt where templates cannot name a file.
-MEASURED_BY_TEMPLATE = all(is_name(prompt.template) for prompt in STUDY.prompts)
-MEASURED = {}
-for prompt in STUDY.prompts:
-    name = prompt.template if MEASURED_BY_TEMPLATE else prompt.id
-    MEASURED.setdefault(name, []).append(prompt)
+# Prompts whose clips one job measures, by its name.
+MEASURED = measured_together(STUDY.prompts, STUDY.seeds)
 # How the clips are sampled, apart from how their jobs are run, on which nothing depends.
 HOW_A_JOB_RUNS = {"batch", "batch_size", "decoder"}
 SAMPLING = {key: value for key, value in config["generation"].items() if key not in HOW_A_JOB_RUNS}

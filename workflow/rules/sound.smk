@@ -1,5 +1,5 @@
 rule acoustics:
-    """Measure the clips of one template: features of each clip and of each codec frame."""
+    """Measure clips of some templates: features of each clip and of each codec frame."""
     input:
         audio=audio_measured_together,
     output:

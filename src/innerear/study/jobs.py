@@ -1,10 +1,11 @@
-"""How a study's clips are shared out among generation jobs; no result depends on it."""
+"""How a study's clips are shared out among jobs; no result depends on it."""
 
 from collections.abc import Mapping, Sequence
 
+from innerear.study.names import is_name
 from innerear.study.prompts import Prompt, batches, sheet_rows
 
-#: Clips of a job of a small model, which starts in the time in which it composes about as many.
+#: Clips of a job that measures, or composes with a small model: its start takes as long as some of them.
 CLIPS_OF_A_JOB = 40
 # Bytes of weights up to which a job's start, not composing, is what takes time.
 _SMALL = 200e6
@@ -41,6 +42,32 @@ def groups(prompts: Sequence[Prompt], size: int, sheet: str | None, label: str =
         place = {name: i for i, name in enumerate(rows)}
         prompts = sorted(prompts, key=lambda prompt: place[prompt.id])
     return [list(group) for group in batches(prompts, size)]
+
+
+def measured_together(
+    prompts: Sequence[Prompt], seeds: Mapping[str, Sequence[int]]
+) -> dict[str, list[Prompt]]:
+    """Return the prompts whose clips one job measures, by the name of its first template.
+
+    Whole templates share a job, up to `CLIPS_OF_A_JOB` clips; whole prompts, where a template names no file.
+
+    Parameters
+    ----------
+    seeds : of each prompt by its id.
+    """
+    by_template = all(is_name(prompt.template) for prompt in prompts)
+    parts: dict[str, list[Prompt]] = {}
+    for prompt in prompts:
+        parts.setdefault(prompt.template if by_template else prompt.id, []).append(prompt)
+    jobs: dict[str, list[Prompt]] = {}
+    last, n_clips = "", CLIPS_OF_A_JOB
+    for name, own in parts.items():
+        more = sum(len(seeds[prompt.id]) for prompt in own)
+        if n_clips + more > CLIPS_OF_A_JOB:
+            last, n_clips = name, 0
+        jobs.setdefault(last, []).extend(own)
+        n_clips += more
+    return jobs
 
 
 def jobs_text(batch: str | int, settings: Mapping, n_prompts: int, n_seeds: int) -> str:
