@@ -92,6 +92,8 @@ ANALYSES = [
 # What is steered, as jobs take it; nothing where the study does not ask for it.
 PLANNED = asdict(STUDY.interventions) if STUDY.interventions else {}
 EDITED_LAYERS = [f"{layer:02d}" for layer in PLANNED.get("layers", ())]
+# Layers of whose dictionaries directions are taken.
+FEATURES_STEERED = EDITED_LAYERS if "features" in PLANNED.get("settings", {}).get("sources", ()) else []
 # Clips that interventions compose in all, and in one job.
 N_STEERED = STUDY.n_steered
 TWIN_STEERED = bool(PLANNED) and PLANNED["settings"]["control"] and not config["model"]["random_init"]
@@ -193,6 +195,11 @@ def loading_of(wildcards):
     """How the replaying model is loaded: with its trained weights, or its twin with random ones."""
     twin = wildcards.weights == "random_init"
     return LOADING | ({"random_init": True} if twin else {})
+
+
+def of_dictionaries(path):
+    """A file of each layer whose dictionary gives a direction; a random twin is not steered along features."""
+    return lambda wildcards: collect(path, layer=FEATURES_STEERED if wildcards.weights == "trained" else [])
 
 
 def fields_of(prompts):

@@ -1,12 +1,3 @@
-# Layers of whose dictionaries directions are taken.
-FEATURES_STEERED = EDITED_LAYERS if "features" in PLANNED.get("settings", {}).get("sources", ()) else []
-
-
-def of_dictionaries(path):
-    """A file of each layer whose dictionary gives a direction; a random twin is not steered along features."""
-    return lambda wildcards: collect(path, layer=FEATURES_STEERED if wildcards.weights == "trained" else [])
-
-
 rule directions:
     """Fit the directions between the poles at each layer, for each template on the others; a random twin has its own."""
     input:

@@ -29,7 +29,7 @@ def write_clip(path: str | PathLike, wave: NDArray, sample_rate: int) -> str:
 
 def as_written(wave: NDArray, sample_rate: int) -> NDArray[np.float32]:
     """Return sound [n] or [n, channels] as `read_clip` reads what `write_clip` has written."""
-    return soundfile.read(BytesIO(_pcm16(wave, sample_rate)), dtype="float32")[0]
+    return np.asarray(soundfile.read(BytesIO(_pcm16(wave, sample_rate)), dtype="float32")[0], np.float32)
 
 
 def _pcm16(wave: NDArray, sample_rate: int) -> bytes:
