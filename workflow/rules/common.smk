@@ -122,8 +122,9 @@ ROOMS = {
     "Steering": "steering.html",
     "Record": "record.html",
 }
-# Trials of a listening test that ask for each emotion; a quarter as many more are controls.
-TRIALS_OF_A_LABEL = 4
+# Trials of a listening test: about each label, about each of so many features, and about each steered layer. A
+# quarter as many more are controls.
+LISTENING = {"label": 4, "features": 3, "intruder": 12, "detection": 6, "steering": 8}
 # Clips that one job measures, since loading librosa takes as long as measuring a few: those of a template,
 # or of a prompt where templates cannot name a file.
 MEASURED_BY_TEMPLATE = all(is_name(prompt.template) for prompt in STUDY.prompts)
