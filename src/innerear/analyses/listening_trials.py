@@ -23,15 +23,15 @@ from innerear.statistics.design import Design
 
 log = logging.getLogger(__name__)
 
-#: tasks: which of four has another label; in which of four is a feature silent; in which of two does it fire, as
-#: in two examples; which of two was steered toward the second pole, or less away from it
+#: tasks: which of four has another label; in which of four is a feature silent; in which of two does it fire,
+#: as in two examples; which of two is nearer to the pole that clips are steered to
 LABEL, INTRUDER, DETECTION, STEERING = "label", "intruder", "detection", "steering"
 #: seconds of an excerpt in which a feature fires or is silent, and how many come before its strongest moment
 SECONDS, BEFORE = 1.0, 0.4
 #: prompts in which a feature fires most, whose strongest moments are heard; fewest of them with a silence
 PROMPTS, SILENT = 8, 2
 _ODD = "Three of the four excerpts have something in common. Which one does not belong?"
-_LIKE = "The first two excerpts have something in common. Which of the other two has it as well?"
+_LIKE = "The two examples have something in common. Which of the excerpts has it as well?"
 
 
 def label_trials(samples: pd.DataFrame, label: str, *, each: int, rng: np.random.Generator) -> list[Trial]:
@@ -246,12 +246,10 @@ def steering_trials(
         for template, two in (pairs[i] for i in rng.permutation(len(pairs))[:each]):
             offered = tuple(Excerpt(steered_name(layer, template, f"dose {one:g}")) for one in two)
             own.append(Trial(STEERING, f"layer {layer}", offered, 1, False, question))
-        for draw, number in enumerate(file.read("random_template")):
+        for draw, number in enumerate(file.read("random_template").tolist()):
             names = (f"dose {0:g}", f"random direction {draw}")
             offered = tuple(Excerpt(steered_name(layer, templates[number], one)) for one in names)
-            controls.append(
-                Trial(STEERING, f"layer {layer}, random directions", offered, 1, True, question)
-            )
+            controls.append(Trial(STEERING, f"layer {layer}, random directions", offered, 1, True, question))
     mixed = [controls[i] for i in rng.permutation(len(controls))]
     return _mixed([_offer(one, rng) for one in own], (_offer(one, rng) for one in mixed), rng)
 
@@ -269,7 +267,7 @@ def steered_sounds(files: Mapping[int, GramFile]) -> dict[str, tuple[NDArray, in
         own, drawn = (file.read(name)[..., None] / np.float32(32767) for name in ("audio", "random_audio"))
         for (i, template), (d, dose) in product(enumerate(templates), enumerate(file.coords("dose"))):
             found[steered_name(layer, template, f"dose {dose:g}")] = own[i, d], rate
-        for draw, number in enumerate(file.read("random_template")):
+        for draw, number in enumerate(file.read("random_template").tolist()):
             found[steered_name(layer, templates[number], f"random direction {draw}")] = drawn[draw], rate
     return found
 

@@ -217,8 +217,7 @@ def encode_clips(
         by_branch[RANDOM_INIT] = dictionaries[RANDOM_INIT][0]
         twin = encode_layer(clips.twins, layer, {UNCOND: by_branch[RANDOM_INIT]}, site=site)
         indices, values = (
-            np.concatenate([own, of_twin], axis=1)
-            for own, of_twin in ((indices, twin[0]), (values, twin[1]))
+            np.concatenate([own, of_twin], axis=1) for own, of_twin in ((indices, twin[0]), (values, twin[1]))
         )
     sizes = {name: one.n_latents for name, one in by_branch.items()}
     write_activations(path, indices, values, steps, samples=ids, n_latents=sizes, attrs=attrs)
