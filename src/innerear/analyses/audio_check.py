@@ -379,9 +379,6 @@ def _verdict_on_rating(anova: pd.DataFrame, by_feature: str, label: str) -> tupl
     return row, f"The audio was not shown to go with {label}: {by_feature}. {_NO_LICENCE}"
 
 
-_NOT_SHOWN = (
-    "A difference that was not shown is no licence to read the other answers as effects of the text alone."
-)
 FINDINGS = (
     Finding(
         QUESTIONS["sound"],
@@ -393,7 +390,8 @@ FINDINGS = (
         unit="right",
         chance="labels",
         meaning="share of each {contrast}'s clips that are named right, averaged",
-        aside=f"p is corrected over sets of features. {_NOT_SHOWN}",
+        aside="A difference that was not shown is no licence to read the other answers as effects of the "
+        "text alone.",
         formula="mean recall of the nearest centroid of standardised features, fitted on other templates",
     ),
     # Of ratings, which no judge names, this is the primary one.
@@ -405,7 +403,7 @@ FINDINGS = (
         key="sound",
         meaning="share of a feature's variance over prompts, within templates, that the {contrast} "
         "explains (ω²); 0 without an effect",
-        aside=f"p is corrected over features. {_NOT_SHOWN}",
+        aside="p is corrected over features.",
         formula=OMEGA_SQUARED,
     ),
 )
