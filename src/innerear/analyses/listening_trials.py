@@ -223,7 +223,7 @@ def _matched(moments: Moments, rng: np.random.Generator) -> list[Excerpt]:
     others = [one for other, one in moments.firing.items() if other != prompt]
     silences = moments.silent[prompt]
     two = [others[i] for i in rng.permutation(len(others))[:2]]
-    return [moments.firing[prompt], *two, silences[rng.integers(len(silences))]]
+    return [moments.firing[prompt], *two, silences[int(rng.integers(len(silences)))]]
 
 
 def steering_trials(
