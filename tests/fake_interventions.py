@@ -2,6 +2,7 @@
 
 import numpy as np
 import pandas as pd
+from fakes import Stored
 
 LABELS = ("calm", "energetic", "happy", "sad")
 POLES = ("calm", "energetic")
@@ -11,6 +12,22 @@ FEATURES = ("loudness", "centroid", "flatness")
 STATISTICS = {"permutations": 199, "bootstraps": 50, "seed": 0}
 #: loudness of each label; the other features are noise
 _LOUDNESS = dict(zip(LABELS, (-30.0, -15.0, -24.0, -20.0), strict=True))
+
+
+class SteeredSounds(Stored):
+    """The sounds [10, n] of a layer: two templates at doses −½, 0 and ½, then 4 random directions."""
+
+    def __init__(self, sounds, rate=8000):
+        arrays = {
+            "audio": (("template", "dose", "sample"), sounds[:6].reshape(2, 3, -1)),
+            "random_audio": (("draw", "sample"), sounds[6:]),
+            "random_template": (("draw",), np.array([0, 1, 0, 1])),
+        }
+        super().__init__(arrays, {"template": ["t0", "t1"], "dose": np.array([-0.5, 0, 0.5])})
+        self.attrs, self.rate = self, rate
+
+    def whole(self, name):
+        return {"sample_rate": self.rate}[name]
 
 
 def sheet(rng):

@@ -1,13 +1,12 @@
-"""A listening test finds listeners who can tell, not those who guess, and its trials are fair."""
-
-from collections import Counter
+"""A listening test finds listeners who can tell, and not those who guess."""
 
 import numpy as np
 import pandas as pd
 import pytest
 from scipy.stats import binom
 
-from innerear.analyses.listening_test import AGAINST, ALL, FEWEST_TRIALS, Trial, intruders, scores
+from innerear.analyses.listening_test import AGAINST, ALL, Trial, exact_p, scores
+from innerear.analyses.listening_trials import label_trials
 from innerear.errors import InputError
 
 EMOTIONS = ("happy", "sad", "calm")
@@ -19,11 +18,10 @@ SAMPLES = pd.DataFrame(
         for seed in (0, 1)
     ]
 )
-OF = SAMPLES.set_index("sample_id")
 
 
 def trials(each=12, seed=0):
-    return intruders(SAMPLES, "emotion", each=each, rng=np.random.default_rng(seed))
+    return label_trials(SAMPLES, "emotion", each=each, rng=np.random.default_rng(seed))
 
 
 def guessing(made, rng):
@@ -38,29 +36,6 @@ def knowing(made, rng):
     """One who knows emotions: right where there is one, guessing where labels were shuffled."""
     right, guessed = perfect(made), guessing(made, rng)
     return {number: (guessed if trial.control else right)[number] for number, trial in enumerate(made)}
-
-
-def test_three_share_an_emotion_and_the_fourth_a_template_with_one_of_them():
-    for trial in trials():
-        assert len(set(trial.excerpts)) == 4
-        if trial.control:
-            continue
-        rows = OF.loc[list(trial.excerpts)]
-        odd = rows.iloc[trial.answer]
-        three = rows.drop(index=trial.excerpts[trial.answer])
-        assert set(three["emotion"]) == {trial.group} and odd["emotion"] != trial.group
-        assert three["template"].nunique() == 3 and odd["template"] in set(three["template"])
-
-
-def test_a_fifth_are_controls_and_the_place_of_the_answer_is_even():
-    made = trials(each=100)
-    assert sum(trial.control for trial in made) == len(made) / 5
-    places = Counter(trial.answer for trial in made)
-    assert all(places[place] < binom.ppf(0.9999, len(made), 0.25) for place in range(4))
-
-
-def test_the_seed_decides_the_trials():
-    assert trials(seed=1) == trials(seed=1) != trials(seed=2)
 
 
 def test_one_who_knows_is_right_and_better_than_on_controls():
@@ -88,19 +63,48 @@ def test_p_is_the_exact_binomial():
     assert found["p"] == pytest.approx(binom.sf(6, 12, 0.25)) == pytest.approx(0.0143, abs=1e-4)
 
 
-def test_fewer_trials_give_an_estimate_and_the_reason():
-    made = trials(each=2)
+def test_listeners_who_choose_alike_are_no_further_evidence():
+    """All of them find the same excerpts odd, whatever is asked."""
+    made, rng, found = trials(), np.random.default_rng(0), []
+    for _ in range(200):
+        odd = guessing(made, rng)
+        answers = dict.fromkeys("abcdef", odd)
+        found.append(scores(made, answers, n_permutations=1).set_index("group").loc[ALL, "p"] <= 0.05)
+    assert sum(found) <= binom.ppf(0.999, 200, 0.05)
+    assert exact_p(np.array([[6, 0, 0, 0]] * 12), 42) == pytest.approx(binom.sf(6, 12, 0.25))
+
+
+@pytest.mark.parametrize(("offered", "enough"), [(4, 3), (2, 5)])
+def test_trials_that_cannot_reach_the_level_give_an_estimate_and_the_reason(offered, enough):
+    for n in (enough - 1, enough):
+        made = [Trial("intruder", "x", tuple("abcd"[:offered]), 0)] * n
+        found = scores(made, {name: dict.fromkeys(range(n), 0) for name in "ab"}).iloc[0]
+        assert found["estimate"] == 1
+        assert np.isnan(found["p"]) == (n < enough)
+        assert found["reason"] == ("" if n == enough else f"{n} trials; a p of 0.05 needs {enough}")
+
+
+def test_controls_are_compared_where_there_are_enough_ways_to_permute_them():
+    made = trials()
+    knows = knowing(made, np.random.default_rng(0))
+    one, two = (
+        scores(made, dict.fromkeys(names, knows)).set_index("group").loc[AGAINST] for names in ("a", "ab")
+    )
+    assert (
+        np.isnan(one["p"]) and one["reason"] == "4 ways to permute groups and controls; a p of 0.05 needs 20"
+    )
+    assert np.isnan(two["p"])
+    three = scores(made, dict.fromkeys("abc", knows)).set_index("group").loc[AGAINST]
+    assert 0.01 < three["p"] < 0.05
+
+
+def test_only_what_is_asked_about_is_corrected_together():
+    made = trials()
     found = scores(made, {"a": perfect(made)}).set_index("group")
-    assert found.loc["happy", "estimate"] == 1
-    assert np.isnan(found.loc["happy", "p"])
-    assert found.loc["happy", "reason"] == f"2 answers; a p needs {FEWEST_TRIALS}"
+    assert np.isnan(found.loc["shuffled labels", "p_corrected"]) and found.loc["shuffled labels", "p"] < 0.01
+    assert found.loc[list(EMOTIONS), "p_corrected"].notna().all()
 
 
-def test_what_cannot_be_asked_or_scored_is_said():
-    with pytest.raises(InputError, match="the study has one emotion: happy"):
-        intruders(SAMPLES[SAMPLES["emotion"] == "happy"], "emotion", each=1, rng=np.random.default_rng(0))
-    with pytest.raises(InputError, match="has 2 clips"):
-        few = SAMPLES[SAMPLES["template"] == "piano"]
-        intruders(few, "emotion", each=1, rng=np.random.default_rng(0))
+def test_without_answers_nothing_is_scored():
     with pytest.raises(InputError, match="responses/"):
         scores(trials(), {})

@@ -105,6 +105,12 @@ class MadeUpGram:
     def labels(self, axis):
         return list(BRANCHES)
 
+    def coords(self, axis):
+        return np.arange(STEPS)
+
+    def __contains__(self, name):
+        return name in self.arrays
+
     def read(self, name, branch=None):
         found = self.arrays[name]
         return found if branch is None else found[BRANCHES.index(branch)]

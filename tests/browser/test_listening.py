@@ -9,35 +9,63 @@ import numpy as np
 import pandas as pd
 import pytest
 import soundfile
+from fake_interventions import SteeredSounds
 
-from innerear.analyses.listening_test import ALL, intruders, scores
+from innerear.analyses.listening_test import ALL, Excerpt, scores
+from innerear.analyses.listening_trials import (
+    DETECTION,
+    INTRUDER,
+    LABEL,
+    STEERING,
+    Moments,
+    feature_trials,
+    label_trials,
+    steered_sounds,
+    steering_trials,
+)
 from innerear.errors import InputError
-from innerear.pages.listening import listening_page, read_answers, read_key
+from innerear.pages.listening import listening_page, read_answers, read_key, reader
 
 from .recorder import Recorder, comparable
 from .test_layout import axe_faults, reaching_out
 from .test_site import PICTURES
 
 RATE = 16000
+TASKS = (LABEL, INTRUDER, DETECTION, STEERING)
+
+
+def noise(rng):
+    """Two seconds of noise, as loud as it happens to be."""
+    wave = np.convolve(rng.normal(0, rng.uniform(0.01, 0.5), 2 * RATE), np.ones(12) / 12, "same")
+    return np.clip(wave, -1, 1)
 
 
 @pytest.fixture(scope="session")
 def asked(tmp_path_factory):
-    """Page, key, index and trials of noise clips of two emotions in three templates."""
+    """The folder of page and key, what the page reads, and the trials: of all tasks, of clips of noise."""
     folder, rng, rows = tmp_path_factory.mktemp("listening"), np.random.default_rng(0), []
     for template in ("piano", "band", "song"):
         for emotion in ("happy", "sad"):
             path = folder / f"{template}-{emotion}.wav"
-            loud = rng.uniform(0.01, 0.5)
-            wave = np.convolve(rng.normal(0, loud, 2 * RATE), np.ones(12) / 12, "same")
-            soundfile.write(path, np.clip(wave, -1, 1), RATE)
+            soundfile.write(path, noise(rng), RATE)
             rows.append((f"{template}-{emotion}/seed-0", template, emotion, path))
     samples = pd.DataFrame(rows, columns=["sample_id", "template", "emotion", "audio"])
-    made = intruders(samples, "emotion", each=8, rng=rng)
-    page, key = listening_page(made, samples, rng)
+    steered = {3: SteeredSounds(np.stack([noise(rng) for _ in range(10)]) * 32767, RATE)}
+    names = samples["sample_id"].tolist()
+    firing = {prompt: Excerpt(name, 0.25 + prompt / 10, 1.0) for prompt, name in enumerate(names)}
+    moments = Moments(firing, {prompt: [Excerpt(names[prompt], 0.9, 1.0)] for prompt in (0, 3)})
+    made = [
+        *label_trials(samples, "emotion", each=8, rng=rng),
+        *feature_trials(
+            {"one": moments}, {"of the twin": moments}, each={INTRUDER: 8, DETECTION: 8}, rng=rng
+        ),
+        *steering_trials(steered, "energetic", each=4, rng=rng),
+    ]
+    read = reader(samples, steered_sounds(steered))
+    page, key = listening_page(made, read, rng)
     (folder / "page.html").write_text(page, encoding="utf-8")
     (folder / "key.json").write_text(key, encoding="utf-8")
-    return folder, samples, made
+    return folder, read, made
 
 
 def opened(browser, folder, name="page.html"):
@@ -46,11 +74,11 @@ def opened(browser, folder, name="page.html"):
     browser.open(folder / name)
 
 
-def answer(browser, choices):
-    """Answer with the keys, and return what the page saves."""
-    for choice in choices:
+def answer(browser, made, choices):
+    """Answer the trials with the keys, and return what the page saves."""
+    for trial, choice in zip(made, choices, strict=False):
         browser.run("document.body.focus()")
-        browser.page.keyboard.press(f"Shift+Digit{choice + 1}")
+        browser.page.keyboard.press(f"Shift+Digit{len(trial.examples) + choice + 1}")
         browser.page.keyboard.press("Enter")
     browser.run("window.made = null; file().then(text => { window.made = text; })")
     for _ in range(50):
@@ -66,26 +94,39 @@ def scored(folder, tmp_path, *texts):
         paths.append(tmp_path / f"{number}.json")
         paths[-1].write_text(text, encoding="utf-8")
     trials, page = read_key(folder / "key.json", folder / "page.html")
-    return scores(trials, read_answers(paths, trials, page)).set_index("group")
+    return scores(trials, read_answers(paths, trials, page)).set_index(["task", "group"]).sort_index()
 
 
 def test_nothing_on_the_page_names_what_is_asked(asked):
     folder, _, made = asked
     text = re.sub(r'<script type="text/plain".*?</script>', "", (folder / "page.html").read_text())
-    for word in ("happy", "sad", "piano", "band", "song", "seed", "shuffled", 'answer":', "control"):
+    for word in (
+        "happy",
+        "sad",
+        "piano",
+        "band",
+        "song",
+        "seed",
+        "shuffled",
+        'answer":',
+        "control",
+        "twin",
+        "dose",
+    ):
         assert word not in text, word
-    assert json.loads((folder / "key.json").read_text())["trials"][0]["answer"] == made[0].answer
+    assert read_key(folder / "key.json", folder / "page.html")[0] == made
 
 
 def test_excerpts_are_equally_loud(asked):
-    folder, *_ = asked
+    folder, _, made = asked
     blocks = re.findall(r'class="sound"[^>]*>([^<]+)<', (folder / "page.html").read_text())
     levels = []
     for number, block in enumerate(blocks):
         path = folder / f"one-{number}.ogg"
         path.write_bytes(base64.b64decode(block))
         levels.append(20 * np.log10(np.sqrt(np.mean(soundfile.read(path)[0] ** 2))))
-    assert len(blocks) == 6
+    heard = {one for trial in made for one in (*trial.excerpts, *trial.examples)}
+    assert len(blocks) == len(heard) > 6 + 8 + 6  # clips, moments, and steered clips
     assert np.ptp(levels) < 0.5
 
 
@@ -93,24 +134,26 @@ def test_a_perfect_and_a_guessing_listener_are_told_apart(chromium, asked, tmp_p
     folder, _, made = asked
     rng = np.random.default_rng(4)
     opened(chromium, folder)
-    perfect = answer(chromium, [trial.answer for trial in made])
+    perfect = answer(chromium, made, [trial.answer for trial in made])
     opened(chromium, folder)
-    guess = answer(chromium, rng.integers(0, 4, len(made)).tolist())
-    assert (
-        json.loads(json.loads(perfect)["body"])["listener"]
-        != json.loads(json.loads(guess)["body"])["listener"]
-    )
-    found = scored(folder, tmp_path, perfect)
-    assert (found.loc[ALL, "right"], found.loc[ALL, "n_trials"]) == (16, 16)
-    assert found.loc[ALL, "p"] < 1e-8
-    assert scored(folder, tmp_path, guess).loc[ALL, "p"] > 0.01
-    assert scored(folder, tmp_path, perfect, guess).loc[ALL, "n_listeners"] == 2
+    guess = answer(chromium, made, [int(rng.integers(len(trial.excerpts))) for trial in made])
+    names = {json.loads(json.loads(text)["body"])["listener"] for text in (perfect, guess)}
+    assert len(names) == 2
+    found, guessed = scored(folder, tmp_path, perfect), scored(folder, tmp_path, guess)
+    for task, n in zip(TASKS, (16, 8, 8, 4), strict=True):
+        row = found.loc[task, ALL]
+        assert (row["right"], row["n_trials"]) == (n, n)
+        assert row["p"] == pytest.approx(row["chance"] ** n) or (
+            task == STEERING and "needs 5" in row["reason"]
+        )
+        assert not guessed.loc[(task, ALL), "p"] <= 0.01
+    assert scored(folder, tmp_path, perfect, guess).loc[(LABEL, ALL), "n_listeners"] == 2
 
 
 def test_answers_stay_in_the_browser_and_go_on(chromium, asked):
-    folder, *_ = asked
+    folder, _, made = asked
     opened(chromium, folder)
-    answer(chromium, [1, 2, 3])
+    answer(chromium, made, [1, 2, 3])
     listener = chromium.run("return saved.listener")
     chromium.open(folder / "page.html")
     assert chromium.run("return [saved.listener, saved.answers.map(one => one.choice)]") == [
@@ -121,12 +164,12 @@ def test_answers_stay_in_the_browser_and_go_on(chromium, asked):
 
 
 def test_files_that_cannot_be_trusted_are_refused(chromium, asked, tmp_path):
-    folder, samples, made = asked
+    folder, read, made = asked
     opened(chromium, folder)
-    half = answer(chromium, [0] * 5)
+    half = answer(chromium, made, [0] * 5)
     with pytest.raises(InputError, match=f"lacks {len(made) - 5} of {len(made)} answers"):
         scored(folder, tmp_path, half)
-    whole = answer(chromium, [0] * (len(made) - 5))
+    whole = answer(chromium, made[5:], [0] * len(made))
     with pytest.raises(InputError, match="second file of listener"):
         scored(folder, tmp_path, whole, whole)
     tampered = whole.replace('\\"choice\\":0', '\\"choice\\":1', 1)
@@ -135,39 +178,58 @@ def test_files_that_cannot_be_trusted_are_refused(chromium, asked, tmp_path):
         scored(folder, tmp_path, tampered)
     with pytest.raises(InputError, match="no file of answers"):
         scored(folder, tmp_path, "{}")
-    page, key = listening_page(made[::-1], samples, np.random.default_rng(9))
+    page, key = listening_page(made[::-1], read, np.random.default_rng(9))
     (folder / "other.html").write_text(page, encoding="utf-8")
     (folder / "other.json").write_text(key, encoding="utf-8")
     opened(chromium, folder, "other.html")
-    other = answer(chromium, [0] * len(made))
+    other = answer(chromium, made[::-1], [0] * len(made))
     with pytest.raises(InputError, match="another page"):
         scored(folder, tmp_path, other)
     with pytest.raises(InputError, match="is not the key"):
         read_key(folder / "other.json", folder / "page.html")
 
 
-def test_what_is_played_is_the_excerpt_from_its_start(chromium, asked):
-    folder, samples, made = asked
-    sounds = {}
-    for name, path in zip(samples["sample_id"], samples["audio"], strict=True):
-        sounds[name] = comparable(*soundfile.read(path))
+@pytest.mark.parametrize("task", [LABEL, DETECTION, STEERING])
+def test_what_is_played_is_the_excerpt_from_its_start(chromium, asked, task):
+    folder, read, made = asked
+    number, trial = next((i, one) for i, one in enumerate(made) if one.task == task)
+    pieces = [*trial.examples, *trial.excerpts]
+    sounds = {
+        name: comparable(*read(name)) for name in {one.clip for trial in made for one in trial.excerpts}
+    }
     opened(chromium, folder)
+    chromium.run(f"go({number})")
     recorder = Recorder(chromium, sounds)
-    for place in (2, 0):
+    for place in (len(pieces) - 1, 0):
         recorder.forget()
         chromium.press(str(place + 1))
-        wanted = made[0].excerpts[place]
-        found = recorder.listen_for(lambda one, wanted=wanted: one.clip == wanted)
-        assert found[-1].start < 0.05
+        found = recorder.listen_for(lambda one, wanted=pieces[place].clip: one.clip == wanted)
+        assert abs(found[-1].start - pieces[place].start) < 0.05
+
+
+def test_examples_cannot_be_chosen(chromium, asked):
+    folder, _, made = asked
+    number = next(i for i, one in enumerate(made) if one.task == DETECTION)
+    opened(chromium, folder)
+    chromium.run(f"go({number})")
+    for key in ("Shift+Digit1", "Shift+Digit2", "Shift+Digit5"):
+        chromium.press(key)
+    assert chromium.run("return saved.answers") == []
+    said = chromium.run("return [...document.querySelectorAll('kbd')].map(key => key.textContent)")
+    assert said[:5] == ["1", "4", "Shift", "3", "4"]
+    chromium.press("Shift+Digit4")
+    assert chromium.run("return saved.answers.map(({trial, choice}) => [trial, choice])") == [[number, 1]]
 
 
 @pytest.mark.parametrize("width", [390, 1440])
-def test_the_page_fits_is_quiet_and_can_be_read(chromium, asked, width):
-    folder, *_ = asked
+@pytest.mark.parametrize("task", [LABEL, DETECTION])
+def test_the_page_fits_is_quiet_and_can_be_read(chromium, asked, width, task):
+    folder, _, made = asked
     chromium.resize(width, 900)
     opened(chromium, folder)
+    chromium.run(f"go({[one.task for one in made].index(task)})")
     PICTURES.mkdir(parents=True, exist_ok=True)
-    chromium.screenshot(PICTURES / f"listening_{width}.png")
+    chromium.screenshot(PICTURES / f"listening_{task}_{width}.png")
     assert reaching_out(chromium) == []
     assert not axe_faults(chromium)
     assert not chromium.messages()

@@ -92,11 +92,12 @@ def test_clips_are_reduced_to_means_and_rates(study, tmp_path):
     assert arrays["training"][1].tolist() == [True] * 4 + [False] * 4
     assert coords["sample"].tolist() == ids
     with Activations(target) as file:
-        assert file.branches() == ["cond", "uncond", "delta"]
-        whole = file.dense("uncond", 5)
+        assert file.branches() == ["cond", "uncond", "delta", "random_init"]
+        whole, twin = file.dense("uncond", 5), file.dense("random_init", 5)
     np.testing.assert_allclose(arrays["mean_uncond"][1][5], whole.mean(axis=0), rtol=1e-5)
     np.testing.assert_allclose(arrays["rate_uncond"][1][5], (whole > 0).mean(axis=0), rtol=1e-5)
-    assert arrays["mean_random_init"][1].shape == (N, 32)
+    np.testing.assert_allclose(arrays["mean_random_init"][1][5], twin.mean(axis=0), rtol=1e-5)
+    assert twin.shape[1] == arrays["mean_random_init"][1].shape[1] == 32
 
 
 def test_a_clip_in_which_nothing_fires_has_means_of_zero():

@@ -163,7 +163,7 @@ def test_each_clip_is_edited_as_its_condition_says(tiny_model, directions, steer
         nll = likelihood(tiny_model, Made(made.codes, made.audio), [TEMPLATES["t1"]], GENERATION)
         assert np.allclose(rows["nll"], nll, atol=1e-4)
         if condition.branch == "both":
-            assert np.allclose(sounds["t1", condition.dose], made.audio[0].numpy(), atol=1e-5)
+            assert np.allclose(sounds["t1", condition.dose, -1], made.audio[0].numpy(), atol=1e-5)
 
 
 def test_untouched_clips_do_not_depend_on_the_layer(tiny_model, directions, steered):
@@ -179,8 +179,12 @@ def test_sounds_are_kept_for_the_page(steered, tmp_path):
         assert file.coords("dose").tolist() == [-0.5, -0.25, 0, 0.25, 0.5]
         assert file.labels("template") == ["t1"]
         kept = file.read("audio", template="t1")
-    expected = np.stack([sounds["t1", dose] for dose in (-0.5, -0.25, 0, 0.25, 0.5)])
+        random, templates = file.read("random_audio"), file.read("random_template")
+    expected = np.stack([sounds["t1", dose, -1] for dose in (-0.5, -0.25, 0, 0.25, 0.5)])
     assert np.abs(kept / 32767 - np.clip(expected, -1, 1)).max() < 1e-4
+    expected = np.stack([sounds["t1", 0.5, draw] for draw in range(3)])
+    assert np.abs(random / 32767 - np.clip(expected, -1, 1)).max() < 1e-4
+    assert templates.tolist() == [0, 0, 0]
 
 
 def test_a_twin_is_steered_at_its_own_directions(samples, tiny_checkpoint, tmp_path):

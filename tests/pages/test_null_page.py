@@ -79,9 +79,8 @@ def page(size, seed, design, further=None):
         if analysis is discriminability:
             folds = {layer: Stored(one.arrays, one.coords) for layer, one in enumerate(found)}
     tables["best_layers"] = best_layers(folds, sized(design, **SIZES), model="nano")
-    tables["audio_check"] = audio_check(
-        clip_table(DESIGN, sounds), sized(design, **SIZES), model="nano"
-    ).effects
+    checked = audio_check(clip_table(DESIGN, sounds), sized(design, **SIZES), model="nano")
+    tables |= {"audio_check": checked.effects, "audio_verdict": checked.verdict}
     asked = Asked(primary=PRIMARY, n_labels=4, n_templates=8)
     return findings(tables, asked=asked).set_index("question")
 

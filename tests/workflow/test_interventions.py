@@ -1,5 +1,7 @@
 """A small study on nano with interventions, from clips to the page, and what their plan reruns."""
 
+import json
+
 import pytest
 import yaml
 
@@ -35,7 +37,7 @@ def study(tmp_path_factory):
     folder = tmp_path_factory.mktemp("edited")
     (folder / "config.yaml").write_text(yaml.safe_dump(SMALL))
     workflow = Workflow(folder)
-    done = workflow.snakemake("--cores", "2", "all_steering")
+    done = workflow.snakemake("--cores", "2", "all_steering", "results/edited/listening_test.html")
     assert done.returncode == 0, done.stderr[-3000:]
     return workflow
 
@@ -67,6 +69,15 @@ def test_figures_and_page_are_there(study):
     }
     page = (study.results / "steering.html").read_text()
     assert page.count('class="sound"') == 2 * 2 + 1
+
+
+def test_the_listening_test_asks_about_steered_clips(study):
+    trials = json.loads((study.results / "listening/key.json").read_text())["trials"]
+    steering = [one for one in trials if one["task"] == "steering"]
+    assert {one["task"] for one in trials} == {"label", "steering"}
+    # Of each of two layers one template's clips at either dose, and a quarter as many controls.
+    assert sorted(one["group"] for one in steering if not one["control"]) == ["layer 0"] * 2 + ["layer 5"] * 2
+    assert sum(one["control"] for one in steering) == 1
 
 
 def test_more_draws_remake_what_is_drawn_and_no_clip_of_the_study(study):

@@ -49,6 +49,7 @@ rule findings:
         # The answers stand in this order.
         **({"features": rules.features_map.output[0]} if FEATURE_LAYERS else {}),
         audio_check=rules.audio_check.output.effects,
+        audio_verdict=rules.audio_check.output.verdict,
         discriminability=rules.discriminability_map.output[0],
         best_layers=rules.best_layers.output[0],
         emergence=rules.emergence_map.output[0],

@@ -4,7 +4,11 @@
 rule listening_test:
     """Make the page of a listening test without any name, and beside it the key to score answers with."""
     input:
+        **({"features": rules.features_map.output[0]} if FEATURE_LAYERS else {}),
         samples=rules.gate.output.samples,
+        design=rules.design.output.permutations,
+        activations=collect("<results>/features/activations/layer_{layer}.h5", layer=FEATURE_LAYERS),
+        steered=collect("<results>/interventions/trained/sounds/layer_{layer}.h5", layer=EDITED_LAYERS),
     output:
         page=reported("listening_test.html", "Sound", "listening_test", page="listening test"),
         key="<results>/listening/key.json",
@@ -13,7 +17,10 @@ rule listening_test:
     resources:
         **needs(mb=1500, minutes=20),
     params:
-        each=TRIALS_OF_A_LABEL,
+        asked=LISTENING,
+        layers=STUDY.features.layers,
+        branches=["uncond", *["random_init"] * TWIN],
+        pole=PLANNED["poles"][1] if PLANNED else "",
         seed=config["statistics"]["seed"],
     script:
         "../../scripts/listening_test.py"

@@ -382,14 +382,28 @@ def _verdict_on_rating(anova: pd.DataFrame, by_feature: str, label: str) -> tupl
 FINDINGS = (
     Finding(
         QUESTIONS["sound"],
+        "Yes: a judge of the sound, trained on other sentences, names the {contrast}: {effect}.",
+        {"statistic": ACCURACY},
+        "audio_check",
+        "audio_verdict",
+        key="sound",
+        unit="right",
+        chance="labels",
+        meaning="share of each {contrast}'s clips that are named right, averaged",
+        aside="A difference that was not shown is no licence to read the other answers as effects of the "
+        "text alone.",
+        formula="mean recall of the nearest centroid of standardised features, fitted on other templates",
+    ),
+    # Of ratings, which no judge names, this is the primary one.
+    Finding(
+        "Does any feature of the sound differ between {contrasts}?",
         "Yes: the {contrast} explains {effect} of prompts in {feature}, over all features.",
         {"statistic": ANOVA},
         "audio_check",
         key="sound",
         meaning="share of a feature's variance over prompts, within templates, that the {contrast} "
         "explains (ω²); 0 without an effect",
-        aside="p is corrected over features. A difference that was not shown is no licence to read the other "
-        "answers as effects of the text alone.",
+        aside="p is corrected over features.",
         formula=OMEGA_SQUARED,
     ),
 )

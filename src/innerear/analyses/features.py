@@ -251,9 +251,9 @@ def finish(table: pd.DataFrame) -> pd.DataFrame:
     return pd.concat([table, pd.DataFrame(surest)], ignore_index=True).reindex(columns=table.columns)
 
 
-def surest(table: pd.DataFrame) -> pd.DataFrame:
+def surest(table: pd.DataFrame, kind: str = FEATURES) -> pd.DataFrame:
     """Return the rows of `SHOWN` features of uncond: named ones first, then by p and effect."""
-    where = {"statistic": BY_FEATURE, "kind": FEATURES, "branch": "uncond", "measure": "mean activation"}
+    where = {"statistic": BY_FEATURE, "kind": kind, "branch": "uncond", "measure": "mean activation"}
     keep = np.logical_and.reduce([table[name].to_numpy() == value for name, value in where.items()])
     rows = table.iloc[np.flatnonzero(keep & np.isfinite(table["f"].to_numpy(float)))]
     named = np.array([is_true(one) for one in rows["named"]], bool)

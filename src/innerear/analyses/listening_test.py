@@ -1,9 +1,9 @@
 """Whether listeners can tell what the states tell: blind trials, scored exactly."""
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, NamedTuple
+from math import ceil, comb, log, prod
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -11,9 +11,8 @@ from scipy.stats import binomtest
 
 from innerear.errors import InputError
 from innerear.statistics.claims import benjamini_hochberg
+from innerear.statistics.significance import ALPHA
 
-#: trials of a group from which there is a p: 7 of 12 right at a chance of 1/4 is p = .014
-FEWEST_TRIALS = 12
 #: what a row of all groups together is called
 ALL = "all"
 #: what the row is called that compares groups with controls
@@ -25,97 +24,36 @@ COLUMNS = (
 
 
 @dataclass(frozen=True)
+class Excerpt:
+    """A piece of a sound: the whole clip, or so many seconds from a second on."""
+
+    clip: str
+    start: float = 0.0
+    seconds: float | None = None
+
+
+@dataclass(frozen=True)
 class Trial:
     """One question to a listener: which of some excerpts?
 
     Attributes
     ----------
-    task : kind of question, a key of `TASKS`.
+    task : kind of question; results of one are corrected together.
     group : what is tested by it, such as an emotion or a feature.
-    excerpts : sample ids, in the order in which they are offered.
+    excerpts : in the order in which they are offered.
     answer : position of the right one.
     control : whether chance is expected, as of labels that were shuffled.
+    question : as a listener reads it.
+    examples : excerpts that are heard before those that are offered.
     """
 
     task: str
     group: str
-    excerpts: tuple[str, ...]
+    excerpts: tuple[Excerpt, ...]
     answer: int
     control: bool = False
-
-
-#: task → the question, as a listener reads it
-TASKS: Mapping[str, str] = {
-    "intruder": "Three of the four excerpts have something in common. Which one does not belong?",
-    "detection": "Which of the two excerpts is like the first two?",
-    "more energetic": "Which of the two is more energetic?",
-}
-
-
-def intruders(samples: pd.DataFrame, label: str, *, each: int, rng: np.random.Generator) -> list[Trial]:
-    """Make trials of three clips of one label and one of another, and controls of labels that are shuffled.
-
-    The three are of different templates where there are enough; the intruder is of the template of one of
-    them. A fifth of all trials are controls: labels move between the clips of a template.
-
-    Parameters
-    ----------
-    samples : the index; label : its column of labels.
-    each : trials of each label.
-
-    Raises
-    ------
-    InputError: fewer than two labels, or no three clips of a label.
-    """
-    columns = ("sample_id", "template", label)
-    clips = [tuple(map(str, row)) for row in zip(*(samples[name] for name in columns), strict=True)]
-    clips = [_Clip(*row) for row in clips if row[2]]
-    names = list(dict.fromkeys(clip.label for clip in clips))
-    if len(names) < 2:
-        said = ", ".join(names)
-        raise InputError(f"a listening test compares labels, and the study has one {label}: {said}")
-    found = [_intruder(clips, name, name, rng) for name in names for _ in range(each)]
-    for number in range(round(len(found) / 4)):
-        name = names[number % len(names)]
-        found.append(_intruder(_shuffled(clips, rng), name, "shuffled labels", rng, control=True))
-    return [found[i] for i in rng.permutation(len(found))]
-
-
-class _Clip(NamedTuple):
-    name: str
-    template: str
-    label: str
-
-
-def _shuffled(clips: Sequence[_Clip], rng: np.random.Generator) -> list[_Clip]:
-    """Move labels between the clips of each template."""
-    moved = list(clips)
-    for template in dict.fromkeys(clip.template for clip in clips):
-        places = [i for i, clip in enumerate(clips) if clip.template == template]
-        for place, other in zip(places, rng.permutation(places), strict=True):
-            moved[place] = clips[place]._replace(label=clips[other].label)
-    return moved
-
-
-def _intruder(
-    clips: Sequence[_Clip], label: str, group: str, rng: np.random.Generator, *, control: bool = False
-) -> Trial:
-    own = [clips[i] for i in rng.permutation(len(clips)) if clips[i].label == label]
-    if len(own) < 3:
-        raise InputError(f"{label!r} has {len(own)} clips; a trial takes three of one label")
-    # One of each template first, then the others.
-    seen = Counter[str]()
-    turns = []
-    for clip in own:
-        turns.append(seen[clip.template])
-        seen[clip.template] += 1
-    three = [own[i] for i in np.argsort(turns, kind="stable")[:3]]
-    others = [clip for clip in clips if clip.label != label]
-    near = [clip for clip in others if clip.template in {one.template for one in three}] or others
-    offered = [*three, near[rng.integers(len(near))]]
-    order = rng.permutation(4)
-    names = tuple(offered[i].name for i in order)
-    return Trial("intruder", group, names, int(np.argmax(order == 3)), control)
+    question: str = ""
+    examples: tuple[Excerpt, ...] = ()
 
 
 def scores(
@@ -134,13 +72,13 @@ def scores(
     Returns
     -------
     A row per task and group, and one of all groups that are no controls: share right, its exact 95 %
-    interval (Clopper and Pearson), exact binomial p against chance, one-sided, corrected over groups after
-    Benjamini and Hochberg. Below `FEWEST_TRIALS` there is no p, and `reason` says so. The last row of a task
-    compares groups with controls, whose names are permuted within listeners.
+    interval (Clopper and Pearson, as if all answers were independent), `exact_p`, corrected over groups
+    after Benjamini and Hochberg. Where too few trials could reach .05 there is no p, and `reason` says so.
+    The last row of a task compares groups with controls, whose names are permuted within listeners.
     """
     rows = [
         asdict(trials[trial])
-        | {"listener": name, "hit": choice == trials[trial].answer, "n": len(trials[trial].excerpts)}
+        | {"listener": name, "trial": trial, "choice": choice, "hit": choice == trials[trial].answer}
         for name, given in answers.items()
         for trial, choice in given.items()
     ]
@@ -153,8 +91,10 @@ def scores(
         tested = [
             _scored([row for row in own if (row["group"], row["control"]) == one], *one) for one in groups
         ]
-        corrected = benjamini_hochberg(np.array([row["p"] for row in tested]))
-        tested = [row | {"p_corrected": p} for row, p in zip(tested, corrected, strict=True)]
+        asked = [row for row in tested if not row["control"]]
+        corrected = benjamini_hochberg(np.array([row["p"] for row in asked]))
+        for row, p in zip(asked, corrected, strict=True):
+            row["p_corrected"] = p
         tested.append(_scored([row for row in own if not row["control"]], ALL, False))
         if {row["control"] for row in own} == {True, False}:
             tested.append(_against_controls(own, rng, n_permutations))
@@ -162,12 +102,36 @@ def scores(
     return pd.DataFrame(found, columns=list(COLUMNS))
 
 
+def exact_p(choices: np.ndarray, right: int) -> float:
+    """Return how probable so many right answers are where nothing tells the right excerpt from the others.
+
+    Each trial's right excerpt is then any of those that are offered, whatever listeners chose. What several
+    listeners choose alike in one trial counts once; of one listener this is the exact binomial test.
+
+    Parameters
+    ----------
+    choices : [trials, excerpts], how many listeners chose each excerpt.
+
+    Examples
+    --------
+    >>> exact_p(np.array([[1, 0, 0, 0]] * 2), 2) == exact_p(np.array([[9, 0, 0, 0]] * 2), 18) == 1 / 16
+    True
+    """
+    null = np.ones(1)
+    for chosen in choices:
+        null = np.convolve(null, np.bincount(chosen) / len(chosen))
+    return float(min(1.0, null[right:].sum()))
+
+
 def _scored(rows: Sequence[Mapping[str, Any]], group: str, control: bool) -> dict[str, Any]:
-    n, right = len(rows), sum(row["hit"] for row in rows)
-    chance = 1 / rows[0]["n"]
-    test = binomtest(right, n, chance, alternative="greater")
+    n, right, n_offered = len(rows), sum(row["hit"] for row in rows), len(rows[0]["excerpts"])
+    chance, trials = 1 / n_offered, list(dict.fromkeys(row["trial"] for row in rows))
+    choices = np.zeros((len(trials), n_offered), int)
+    for row in rows:
+        choices[trials.index(row["trial"]), row["choice"]] += 1
     interval = binomtest(right, n, chance).proportion_ci(method="exact")
-    few = f"{n} answers; a p needs {FEWEST_TRIALS}" if n < FEWEST_TRIALS else ""
+    fewest = ceil(log(ALPHA) / log(chance))
+    few = f"{len(trials)} trials; a p of {ALPHA:g} needs {fewest}" if len(trials) < fewest else ""
     return {
         "group": group,
         "control": control,
@@ -178,9 +142,9 @@ def _scored(rows: Sequence[Mapping[str, Any]], group: str, control: bool) -> dic
         "chance": chance,
         "ci_lo": interval.low,
         "ci_hi": interval.high,
-        "p": np.nan if few else test.pvalue,
+        "p": np.nan if few else exact_p(choices, right),
         "p_corrected": np.nan,
-        "null": "" if few else "exact binomial of all answers at chance",
+        "null": "" if few else "right excerpt drawn anew in each trial; exact",
         "reason": few,
     }
 
@@ -208,7 +172,9 @@ def _against_controls(
         for own in listeners:
             moved[own] = rng.permutation(flag[own])
         larger += difference(moved) >= observed - 1e-12
-    few = f"{len(cells)} groups of answers; a p needs {FEWEST_TRIALS}" if len(cells) < FEWEST_TRIALS else ""
+    ways = prod(comb(len(own), int(flag[own].sum())) for own in listeners)
+    few = f"{ways} ways to permute groups and controls; a p of {ALPHA:g} needs {round(1 / ALPHA)}"
+    few = few if ways * ALPHA < 1 else ""
     return {
         "group": AGAINST,
         "control": False,

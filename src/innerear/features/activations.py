@@ -21,7 +21,8 @@ NEAR, CODE, WITHOUT = "near direction", "code", "cost without it"
 class Activations(Reader):
     """The sparse activations of a layer, opened for reading.
 
-    Axes: ``sample``, ``branch``, ``step`` (complete ones), ``rank`` (0 is the largest latent).
+    Axes: ``sample``, ``branch``, ``step`` (complete ones), ``rank`` (0 is the largest latent). The last
+    branch is ``random_init`` where there is a random twin: its uncond, by its own dictionary.
 
     Raises
     ------

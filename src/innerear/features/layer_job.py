@@ -213,13 +213,15 @@ def encode_clips(
         by_branch[DELTA] = dictionaries[DELTA][0]
     site = clips.site
     indices, values, steps = encode_layer(clips.stacks, layer, by_branch, site=site, contents=clips.contents)
-    sizes = {branch: one.n_latents for branch, one in by_branch.items()}
+    if len(clips.twins) and RANDOM_INIT in dictionaries:
+        by_branch[RANDOM_INIT] = dictionaries[RANDOM_INIT][0]
+        twin = encode_layer(clips.twins, layer, {UNCOND: by_branch[RANDOM_INIT]}, site=site)
+        indices, values = (
+            np.concatenate([own, of_twin], axis=1) for own, of_twin in ((indices, twin[0]), (values, twin[1]))
+        )
+    sizes = {name: one.n_latents for name, one in by_branch.items()}
     write_activations(path, indices, values, steps, samples=ids, n_latents=sizes, attrs=attrs)
     encoded = {name: (indices[:, c], values[:, c], one) for c, (name, one) in enumerate(by_branch.items())}
-    if len(clips.twins) and RANDOM_INIT in dictionaries:
-        one = dictionaries[RANDOM_INIT][0]
-        which, sizes, _ = encode_layer(clips.twins, layer, {UNCOND: one}, site=site)
-        encoded[RANDOM_INIT] = which[:, 0], sizes[:, 0], one
     coords: Coords = {"sample": np.asarray(ids, str)}
     arrays: Arrays = {"training": (("sample",), np.isin(clips.prompts, clips.training))}
     for name, (which, sizes, one) in encoded.items():

@@ -21,8 +21,10 @@ from innerear.stacks.gram_file import GramFile
 from innerear.study.interventions import Condition, Interventions
 from innerear.study.prompts import batches
 
-#: (template, dose) → audio [n]
-Sounds = dict[tuple[str, float], NDArray]
+#: (template, dose, draw) → audio [n]; draw −1 stands for the study's own direction
+Sounds = dict[tuple[str, float, int], NDArray]
+#: random directions along which a clip is kept
+KEPT_DRAWS = 8
 #: what is projected out: the labels' subspace, or a random one of equal rank
 SUBSPACES = ("labels", "random")
 ALL_LAYERS = "all"
@@ -56,7 +58,8 @@ def steer(
     -------
     table : a row per clip: layer, the fields of its `Condition`, template, seed, `nll` under the untouched
         model and the neutral text (NaN along random directions), and what `measured` returns.
-    sounds : (template, dose) → audio [n] of the first source's clips, of the drawn templates.
+    sounds : audio of the first source's clips, of the drawn templates, and of each of the first `KEPT_DRAWS`
+        random directions one clip at the largest dose.
     """
     clips = _clips(plan, conditions)
     vectors = _vectors(clips, directions, plan, layer)
@@ -105,15 +108,29 @@ def steer_twin(
 
 
 def write_sounds(sounds: Sounds, path: str | PathLike, sample_rate: int, layer: int) -> None:
-    """Write the clips of one layer, int16 [template, dose, sample], for the page."""
-    templates = list(dict.fromkeys(template for template, _ in sounds))
-    doses = sorted({dose for _, dose in sounds})
-    waves = np.stack([[sounds[template, dose] for dose in doses] for template in templates])
-    values = (np.clip(waves, -1, 1) * 32767).round().astype(np.int16)
-    coords = {"template": np.array(templates), "dose": np.array(doses, np.float32)}
-    coords["sample"] = np.arange(values.shape[-1], dtype=np.int32)
-    attrs = {"sample_rate": sample_rate, "layer": layer}
-    GramFile.write(path, {"audio": (("template", "dose", "sample"), values)}, coords, attrs)
+    """Write the clips of one layer, for the pages.
+
+    They are ``audio`` int16 [template, dose, sample], and along random directions ``random_audio`` [draw,
+    sample] with ``random_template`` [draw].
+    """
+    own = {(template, dose): wave for (template, dose, draw), wave in sounds.items() if draw < 0}
+    drawn = {draw: (template, wave) for (template, _, draw), wave in sounds.items() if draw >= 0}
+    templates = list(dict.fromkeys(template for template, _ in own))
+    doses, draws = sorted({dose for _, dose in own}), sorted(drawn)
+    waves = np.stack([[own[template, dose] for dose in doses] for template in templates])
+    random = np.stack([drawn[draw][1] for draw in draws])
+    arrays = {
+        "audio": (("template", "dose", "sample"), _as_int16(waves)),
+        "random_audio": (("draw", "sample"), _as_int16(random)),
+        "random_template": (("draw",), np.array([templates.index(drawn[draw][0]) for draw in draws])),
+    }
+    coords = {"template": np.array(templates), "dose": np.array(doses, np.float32), "draw": np.array(draws)}
+    coords["sample"] = np.arange(waves.shape[-1], dtype=np.int32)
+    GramFile.write(path, arrays, coords, {"sample_rate": sample_rate, "layer": layer})
+
+
+def _as_int16(waves: NDArray) -> NDArray[np.int16]:
+    return (np.clip(waves, -1, 1) * 32767).round().astype(np.int16)
 
 
 def ablate(
@@ -225,11 +242,17 @@ def _named(clips: Sequence[Clip], layer: int) -> pd.DataFrame:
 
 
 def _kept(clips: Sequence[Clip], made: Made, plan: Interventions) -> Sounds:
-    first = ("none", plan.settings["sources"][0])
+    first, drawn = ("none", plan.settings["sources"][0]), plan.drawn_templates
+
+    def kept(clip: Clip) -> bool:
+        source, branch, dose, draw = clip.condition
+        if source == "random":
+            turn = draw < KEPT_DRAWS and clip.template == drawn[draw % len(drawn)]
+            return turn and dose == max(plan.settings["doses"])
+        return source in first and branch == "both" and clip.template in drawn
+
     return {
-        (clip.template, clip.condition.dose): audio.numpy()
+        (clip.template, clip.condition.dose, clip.condition.draw): audio.numpy()
         for clip, audio in zip(clips, made.audio, strict=True)
-        if clip.template in plan.drawn_templates
-        and clip.condition.source in first
-        and clip.condition.branch == "both"
+        if kept(clip)
     }

@@ -100,6 +100,11 @@ def choose(entry: Finding, table: pd.DataFrame, *, n_labels: int, n_templates: f
     )
 
 
+def has_rows(entry: Finding, table: pd.DataFrame) -> bool:
+    """Return whether a table has rows that a question asks for."""
+    return len(_select(entry, table, entry.where)) > 0
+
+
 def effect_text(choice: Choice, value: float) -> str:
     """Return a value in the plain unit of its question."""
     return _write(choice.entry, value, choice.chance)

@@ -14,7 +14,7 @@ import pandas as pd
 
 from innerear.errors import InputError
 from innerear.io.tables import read_table
-from innerear.pages.answers import Choice, choose, effect_text, smallest_text, with_level
+from innerear.pages.answers import Choice, choose, effect_text, has_rows, smallest_text, with_level
 from innerear.statistics.claims import NOT_ESTABLISHED, NOT_TESTED, benjamini_hochberg, holm
 from innerear.statistics.finding import SMALLEST_EFFECTS, Finding
 from innerear.study.questions import words_for
@@ -113,6 +113,7 @@ def findings(
             raise InputError(
                 f"finding {entry.question!r} asks for table {entry.table!r}; the tables are {there}"
             )
+    entries = _keyed_once(entries, tables)
     chosen = [_choice(entry, tables[entry.table], asked) for entry in entries]
     primary = np.array([entry.key != "" and entry.key in asked.primary for entry in entries], bool)
     pages = [_over_page(np.array([getattr(one, of) for one in chosen]), primary) for of in ("p", "p_flip")]
@@ -124,6 +125,22 @@ def findings(
             of_control = _answer(other, other.p, other.p_flip, asked, words)
             rows.append(of_control | {"control": name, "primary": "control"})
     return pd.DataFrame(rows, columns=list(COLUMNS))
+
+
+def _keyed_once(entries: Sequence[Finding], tables: Tables) -> list[Finding]:
+    """Give each key to one question: the first that the study's tables have rows for.
+
+    Those before it are left out, and those after it are asked without the key.
+    """
+    kept: list[Finding] = []
+    for number, entry in enumerate(entries):
+        if entry.key and entry.key in {one.key for one in kept}:
+            kept.append(replace(entry, key=""))
+        elif entry.key not in {one.key for one in entries[number + 1 :]} or has_rows(
+            entry, tables[entry.table]
+        ):
+            kept.append(entry)
+    return kept
 
 
 def _choice(entry: Finding, table: pd.DataFrame, asked: Asked) -> Choice:

@@ -27,35 +27,41 @@ function restore() {
 }
 function show() {
   player.pause();
-  const {question, excerpts} = trials[at], n = saved.answers.length;
+  const {question, examples, excerpts} = trials[at], n = saved.answers.length, before = examples.length;
   [began, replays] = [performance.now(), 0];
   byId("listener").textContent = saved.listener;
   byId("question").textContent = question;
   byId("place").textContent = n === trials.length ? `All ${n} questions are answered: save the file and send it back.` : `Question ${at + 1} of ${trials.length}`;
   byId("progress").max = trials.length;
   byId("progress").value = n;
-  byId("last").textContent = excerpts.length;
+  byId("first").textContent = before + 1;
+  byId("last").textContent = byId("end").textContent = before + excerpts.length;
   byId("save").textContent = n === trials.length ? "Save answers as a file" : "Save answers so far as a file";
+  byId("examples").replaceChildren(...examples.map((sound, i) => offer(sound, `Example ${i + 1}`)));
   byId("offered").replaceChildren(...excerpts.map((sound, choice) => {
-    const box = document.createElement("div"), button = document.createElement("button");
-    const label = document.createElement("label"), radio = document.createElement("input");
-    box.className = "offer";
-    Object.assign(button, {type: "button", textContent: "▶ " + LETTERS[choice]});
-    button.dataset.sound = sound;
-    button.setAttribute("aria-pressed", "false");
-    button.setAttribute("aria-label", "Play " + LETTERS[choice]);
-    button.addEventListener("click", () => hearOne(choice));
+    const box = offer(sound, LETTERS[choice]), label = document.createElement("label"), radio = document.createElement("input");
     Object.assign(radio, {type: "radio", name: "choice", value: choice, checked: answerOf(at)?.choice === choice});
     radio.addEventListener("change", () => choose(choice));
     label.append(radio, LETTERS[choice]);
-    box.append(button, label);
+    box.append(label);
     return box;
   }));
   byId("back").disabled = at === 0;
   byId("next").disabled = !answerOf(at) || at === trials.length - 1;
 }
-function hearOne(choice) {
-  const sound = sounds[trials[at].excerpts[choice]];
+// A box with a button that plays a sound.
+function offer(sound, name) {
+  const box = document.createElement("div"), button = document.createElement("button");
+  box.className = "offer";
+  Object.assign(button, {type: "button", textContent: "▶ " + name});
+  button.dataset.sound = sound;
+  button.setAttribute("aria-pressed", "false");
+  button.setAttribute("aria-label", "Play " + name);
+  button.addEventListener("click", () => hearOne(sounds[sound]));
+  box.append(button);
+  return box;
+}
+function hearOne(sound) {
   if (player.playing && player.chosen === sound) return player.pause();
   replays++;
   player.play(sound, 0);
@@ -101,8 +107,10 @@ byId("back").addEventListener("click", () => go(at - 1));
 byId("next").addEventListener("click", () => go(at + 1));
 addEventListener("keydown", event => {
   if (event.ctrlKey || event.metaKey || event.altKey) return;
-  const number = /^(?:Digit|Numpad)([1-9])$/.exec(event.code)?.[1] - 1;
-  if (number < trials[at].excerpts.length) { if (event.shiftKey) choose(number); else hearOne(number); }
+  const number = /^(?:Digit|Numpad)([1-9])$/.exec(event.code)?.[1] - 1, {examples, excerpts} = trials[at];
+  const heard = [...examples, ...excerpts][number], choice = number - examples.length;
+  if (heard !== undefined && !event.shiftKey) hearOne(sounds[heard]);
+  else if (heard !== undefined && choice >= 0) choose(choice);
   else if (event.key === "Enter" && !byId("next").disabled && event.target.tagName !== "BUTTON") go(at + 1);
   else return;
   event.preventDefault();

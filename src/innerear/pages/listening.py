@@ -4,7 +4,7 @@ import base64
 import hashlib
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from os import PathLike
 from pathlib import Path
@@ -16,7 +16,7 @@ import pyloudnorm
 from markupsafe import Markup
 from numpy.typing import NDArray
 
-from innerear.analyses.listening_test import TASKS, Trial
+from innerear.analyses.listening_test import Excerpt, Trial
 from innerear.errors import InputError
 from innerear.io.clips import read_clip
 from innerear.pages.templates import fill
@@ -24,42 +24,67 @@ from innerear.pages.vorbis import vorbis
 
 #: loudness of all excerpts, and the largest sample of one
 LUFS, PEAK = -23.0, 0.98
+#: seconds in which a cut begins and ends
+FADE = 0.02
 _PAGE = re.compile(r'data-page="([0-9a-f]{64})" data-key="([0-9a-f]{64})"')
 
 
-def listening_page(
-    trials: Sequence[Trial], samples: pd.DataFrame, rng: np.random.Generator
-) -> tuple[str, str]:
+#: name of a clip → its sound [n, channels] within ±1, and samples a second
+Read = Callable[[str], tuple[NDArray, int]]
+
+
+def listening_page(trials: Sequence[Trial], read: Read, rng: np.random.Generator) -> tuple[str, str]:
     """Make the page and its key.
 
-    The page holds no name of a clip, a label or a group, and its sounds stand in an order of `rng`.
+    The page holds no name of a clip or a group, and its sounds stand in an order of `rng`.
 
     Returns
     -------
     The page as HTML, and the key as JSON: trials with their answers. The page holds the key's sha256.
     """
-    names = list(dict.fromkeys(name for trial in trials for name in trial.excerpts))
-    names = [names[i] for i in rng.permutation(len(names))]
-    files = dict(zip(samples["sample_id"].astype(str), samples.to_dict("records"), strict=True))
-    sounds = [_excerpt(files[name]) for name in names]
+    excerpts = list(dict.fromkeys(one for trial in trials for one in (*trial.examples, *trial.excerpts)))
+    excerpts = [excerpts[i] for i in rng.permutation(len(excerpts))]
+    number = {one: i for i, one in enumerate(excerpts)}
+    sounds = [_sound(*read(one.clip), one) for one in excerpts]
     key = json.dumps({"trials": [asdict(trial) for trial in trials]}, ensure_ascii=False, indent=1)
     asked = [
-        {"question": TASKS[trial.task], "excerpts": [names.index(name) for name in trial.excerpts]}
+        {
+            "question": trial.question,
+            "examples": [number[one] for one in trial.examples],
+            "excerpts": [number[one] for one in trial.excerpts],
+        }
         for trial in trials
     ]
     key_hash = _sha256(key)
     page = _sha256(key_hash + json.dumps(asked) + "".join(sound["ogg"] for sound in sounds))
-    told = Markup(json.dumps(asked).replace("<", "\\u003c"))
+    told = Markup(json.dumps(asked, ensure_ascii=False).replace("<", "\\u003c"))
     return fill("listening.html", told=told, sounds=sounds, page=page, key=key_hash), key
 
 
-def _excerpt(sample: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a clip at the loudness that all have."""
-    wave, rate, *_ = read_clip(sample["audio"], sample.get("audio_sha256"))
-    meter = pyloudnorm.Meter(rate, block_size=min(0.4, len(wave) / rate))
-    level = meter.integrated_loudness(wave.astype(float))
-    ogg = vorbis(_as_loud(np.asarray(wave, np.float64), level), rate)
-    return {"ogg": base64.b64encode(ogg).decode(), "rate": rate, "seconds": len(wave) / rate}
+def reader(samples: pd.DataFrame, steered: Mapping[str, tuple[NDArray, int]]) -> Read:
+    """Return what reads the clips of an index by sample id, and steered ones by name."""
+    files = dict(zip(samples["sample_id"].astype(str), samples.to_dict("records"), strict=True))
+
+    def read(name: str) -> tuple[NDArray, int]:
+        if name in steered:
+            return steered[name]
+        wave, rate, *_ = read_clip(files[name]["audio"], files[name].get("audio_sha256"))
+        return wave, rate
+
+    return read
+
+
+def _sound(wave: NDArray, rate: int, excerpt: Excerpt) -> dict[str, Any]:
+    """Return an excerpt of a clip, at the loudness that all have; a cut begins and ends softly."""
+    start = round(excerpt.start * rate)
+    stop = len(wave) if excerpt.seconds is None else start + round(excerpt.seconds * rate)
+    part = np.array(wave[start:stop], np.float64)
+    if len(part) < len(wave):
+        ramp = np.minimum(1, np.arange(1, len(part) + 1) / (FADE * rate))
+        part *= np.minimum(ramp, ramp[::-1])[:, None]
+    meter = pyloudnorm.Meter(rate, block_size=min(0.4, len(part) / rate))
+    ogg = vorbis(_as_loud(part, meter.integrated_loudness(part)), rate)
+    return {"ogg": base64.b64encode(ogg).decode(), "rate": rate, "seconds": len(part) / rate}
 
 
 def _as_loud(wave: NDArray, level: float) -> NDArray:
@@ -83,7 +108,9 @@ def read_key(key: str | PathLike, page: str | PathLike) -> tuple[list[Trial], st
     if _sha256(text) != found[2]:
         raise InputError(f"{key} is not the key of {page}: make both again; answers to the old page are lost")
     trials = json.loads(text)["trials"]
-    return [Trial(**one | {"excerpts": tuple(one["excerpts"])}) for one in trials], found[1]
+    pieces = ("examples", "excerpts")
+    heard = [{name: tuple(Excerpt(**piece) for piece in one[name]) for name in pieces} for one in trials]
+    return [Trial(**one | of_one) for one, of_one in zip(trials, heard, strict=True)], found[1]
 
 
 def read_answers(

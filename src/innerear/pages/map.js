@@ -24,7 +24,6 @@ let arrays, everything, plane, width, rows = [];
 
 // What stands in a cell, as numbers of the table.
 function values(b, l, s) {
-  if (!measures.length) return {value: NaN};
   const {key, numbers} = measures[view.m], i = at(b, l, s), read = name => counted(arrays[`${key}-${name}`][i]);
   const p = name => listed(arrays[`${key}-${name}`][i], numbers[name]);
   return {value: read("value"), low: read("low"), high: read("high"), p: p("p"), flip: p("flip")};
@@ -42,7 +41,6 @@ function words(b, l, s) {
 // The picture: a pixel a cell, scaled without smoothing; over it hatches, and grey where nothing is measured.
 const shades = told.colours.map(colour => Number.parseInt("ff" + colour.slice(5) + colour.slice(3, 5) + colour.slice(1, 3), 16));
 function paint() {
-  if (!measures.length) return;
   const {key, top, meaning, name, numbers} = measures[view.m], value = arrays[key + "-value"], p = arrays[key + "-p"];
   rows.forEach(({colours, hatches}, b) => {
     const image = new ImageData(S, L), pixels = new Uint32Array(image.data.buffer);
@@ -78,7 +76,6 @@ function hatch(canvas, b, value, p, numbers) {
   lines(context, clientWidth, clientHeight);
 }
 function curve() {
-  if (!measures.length) return;
   const svg = byId("curve"), {key, name} = measures[view.m];
   const of = (part, b) => Array.from({length: S}, (_, s) => counted(arrays[`${key}-${part}`][at(b, view.l, s)]));
   const all = branches.map((_, b) => of("value", b)), low = of("low", view.b), high = of("high", view.b);
@@ -139,7 +136,7 @@ function speak() {
   speaking = setTimeout(() => { byId("live").textContent = byId("readout").textContent; }, 400);
 }
 function address() {
-  const parts = {m: measures[view.m]?.key ?? "", b: branches[view.b].name, l: layers[view.l], s: view.s, a: clips[view.a].name};
+  const parts = {m: measures[view.m].key, b: branches[view.b].name, l: layers[view.l], s: view.s, a: clips[view.a].name};
   if (view.o >= 0) parts.o = clips[view.o].name;
   if (view.w) parts.w = view.w.join("-");
   const text = "#" + new URLSearchParams(parts);
@@ -160,7 +157,7 @@ function fromAddress() {
 // Changes of the view.
 function go(changes) {
   // A measure that is not unpacked yet is shown as soon as it is.
-  if (measures.length && !arrays[measures[changes.m ?? view.m].key + "-p"]) { everything.then(() => go(changes)); return; }
+  if (!arrays[measures[changes.m ?? view.m].key + "-p"]) { everything.then(() => go(changes)); return; }
   const before = {...view};
   Object.assign(view, changes);
   if (view.m !== before.m) paint();
@@ -169,7 +166,7 @@ function go(changes) {
   part(); moment(); speak(); address();
 }
 function cards() {
-  byId("measure").value = measures[view.m]?.key ?? "";
+  byId("measure").value = measures[view.m].key;
   byId("clip").value = view.a;
   byId("other").value = view.o;
   byId("change").disabled = view.o < 0;
@@ -285,7 +282,7 @@ function controls() {
     }[event.key] ?? (event.key >= "1" && event.key <= "9" && event.key <= K && (() => go({a: Number(event.key) - 1})));
     if (!done) return;
     done();
-    byId("measure").value = measures[view.m]?.key ?? "";
+    byId("measure").value = measures[view.m].key;
     event.preventDefault();
   });
 }
@@ -304,7 +301,7 @@ function follow() {
 async function begin() {
   // What is shown first is unpacked first.
   fromAddress();
-  const every = [...document.querySelectorAll(".array")], own = `${measures[view.m]?.key}-`;
+  const every = [...document.querySelectorAll(".array")], own = `${measures[view.m].key}-`;
   const soon = ({dataset}) => dataset.name.startsWith(own) || ["places", "codes", "features"].includes(dataset.name);
   arrays = await unpackAll(every.filter(soon));
   everything = unpackAll(every.filter(element => !soon(element))).then(others => Object.assign(arrays, others));

@@ -17,7 +17,6 @@ from innerear.analyses.discriminability import DISTANCE, EVIDENCE
 from innerear.analyses.features import surest
 from innerear.analyses.similarity import CENTRED, OTHER_SEED, RATING_OTHER_SEED
 from innerear.features.activations import Sparse, activation_of
-from innerear.figures.maps import Steps, by_layer_and_step
 from innerear.figures.style import SEQUENTIAL
 from innerear.figures.tables import rows_of
 from innerear.gram.reading import GramSource
@@ -26,6 +25,7 @@ from innerear.pages.clips import thumbnail
 from innerear.pages.heading import Heading
 from innerear.pages.pack import Packed, counted, listed, pack
 from innerear.pages.plane import planes
+from innerear.pages.step_axis import StepAxis
 from innerear.pages.vorbis import vorbis
 from innerear.statistics.significance import ALPHA
 
@@ -109,7 +109,7 @@ def map_page(
     ----------
     samples : the index.
     tables : the maps ``discriminability``, ``similarity`` and ``decomposition``; a measure that no row of
-        them has is left out.
+        them has is left out. Of none, the first stays, which says that nothing is measured.
     grams : open Gram files by layer.
     mel : [N] mel spectrograms.
     codes : tokens [N, K, T].
@@ -122,12 +122,10 @@ def map_page(
     first = next(iter(grams.values()))
     arrays: dict[str, Packed] = {}
     layers, branches = list(grams), first.labels("branch")
-    made = {one.key: rows_of(tables[one.table], over="steps", **one.where) for one in MEASURES}
-    made = {key: rows for key, rows in made.items() if _is_known(rows)}
-    every = Steps(first.read("seconds"), first.read("complete"))
-    steps = Steps.of(next(iter(made.values()))) if made else every
-    there = [one for one in MEASURES if one.key in made]
-    measures = [_measure(one, made[one.key], branches, layers, steps, arrays) for one in there]
+    steps = StepAxis.of(first)
+    rows = {one.key: rows_of(tables[one.table], over="steps", **one.where) for one in MEASURES}
+    there = [one for one in MEASURES if _is_known(rows[one.key])] or [MEASURES[0]]
+    measures = [_measure(one, rows[one.key], branches, layers, steps, arrays) for one in there]
     plane = planes(grams)
     arrays["places"] = pack(plane.places)
     # With windows a step may read frames again; then no step is a frame's own.
@@ -138,7 +136,6 @@ def map_page(
     if shown:
         hundredths = 100 * np.stack([one.values for one in shown])
         arrays["features"] = pack(hundredths.round().clip(0, np.iinfo(np.uint16).max).astype(np.uint16))
-    begin, count = (np.asarray(first.read(name)) for name in ("bin_start", "bin_steps"))
     told = {
         "alpha": ALPHA,
         "measures": measures,
@@ -146,7 +143,7 @@ def map_page(
         "layers": [int(layer) for layer in layers],
         "seconds": [round(float(second), 6) for second in steps.seconds],
         "complete": steps.complete.astype(int).tolist(),
-        "bins": np.stack([begin, begin + count], axis=1).astype(int).tolist(),
+        "bins": steps.bins.tolist(),
         "shares": plane.shares.round(3).tolist(),
         "colours": [to_hex(shade) for shade in matplotlib.colormaps[SEQUENTIAL](np.linspace(0, 1, SHADES))],
         "clips": _clips(samples, mel),
@@ -191,7 +188,7 @@ def _measure(
     rows: pd.DataFrame,
     branches: Sequence[str],
     layers: Sequence[int],
-    steps: Steps,
+    steps: StepAxis,
     arrays: dict[str, Packed],
 ) -> dict[str, Any]:
     """Pack a measure's values, intervals and p [C, L, S]; return what the script must know of them."""
@@ -200,9 +197,7 @@ def _measure(
         none = np.full((len(layers), len(steps.complete)), np.nan)
         parts = [rows_of(rows, branch=branch) for branch in branches]
         there = [one if column in one else one.iloc[:0] for one in parts]
-        return np.stack(
-            [by_layer_and_step(one, column, layers, steps) if len(one) else none for one in there]
-        )
+        return np.stack([steps.by_layer(one, column, layers) if len(one) else none for one in there])
 
     value = laid_out("estimate")
     for name, column in (("value", "estimate"), ("low", "ci_lo"), ("high", "ci_hi")):
