@@ -2,34 +2,22 @@
 
 from pathlib import Path
 
-from innerear.interventions.fitting import ClipFeatures, fit, replayed_states, stored_states
-from innerear.io.devices import lease_gpu
+from innerear.interventions.fitting import ClipFeatures, fit, stored_states
 from innerear.io.log import log_to
 from innerear.io.tables import read_table
-from innerear.models import load_model
 
 with log_to(snakemake.log[0]):
     samples = read_table(snakemake.input.samples)
     plan, site = snakemake.params.plan, snakemake.params.site
-    sources, features = plan["settings"]["sources"], {}
-    if snakemake.wildcards.weights == "trained":
-        own = zip(plan["layers"], snakemake.input.fires, snakemake.input.dictionaries, strict=False)
-        features = {
-            layer: ClipFeatures.read(clips, Path(folder, "seed-0"), samples) for layer, clips, folder in own
-        }
-        states = stored_states(samples, plan["layers"], site)
-    else:
-        sources = sources[:1]  # all that the twin is steered along
-        lease_gpu(snakemake.params.model["device"])
-        states = replayed_states(samples, plan["layers"], site, load_model(**snakemake.params.model))
+    dictionaries = zip(plan["layers"], snakemake.input.fires, snakemake.input.dictionaries, strict=False)
     fit(
-        states,
+        stored_states(samples, plan["layers"], site),
         samples,
         plan["layers"],
         plan["poles"],
-        sources,
+        plan["settings"]["sources"],
         list(plan["neutral"]),
         snakemake.output[0],
-        {"site": site, "weights": snakemake.wildcards.weights},
-        features,
+        {"site": site, "weights": "trained"},
+        {layer: ClipFeatures.read(clips, Path(of, "seed-0"), samples) for layer, clips, of in dictionaries},
     )

@@ -1,7 +1,7 @@
-"""Compose and measure steered clips: of one layer, or, of the random twin, of all layers at one dose."""
+"""Compose and measure steered clips of one layer."""
 
 from innerear.interventions.fitting import Directions
-from innerear.interventions.steering import steer_layer, steer_twin, write_sounds
+from innerear.interventions.steering import steer, write_sounds
 from innerear.io.devices import lease_gpu
 from innerear.io.log import log_to
 from innerear.io.tables import write_table
@@ -11,10 +11,8 @@ from innerear.study.interventions import Interventions
 with log_to(snakemake.log[0]):
     lease_gpu(snakemake.params.model["device"])
     model, plan = load_model(**snakemake.params.model), Interventions(**snakemake.params.plan)
-    job = model, Directions(snakemake.input.directions), plan, snakemake.params.generation
-    if snakemake.rule == "steer_twin":
-        table = steer_twin(*job)
-    else:
-        table, sounds = steer_layer(*job, int(snakemake.wildcards.layer))
-        write_sounds(sounds, snakemake.output.sounds, model.sample_rate, int(snakemake.wildcards.layer))
-    write_table(table, snakemake.output.table)
+    layer = int(snakemake.wildcards.layer)
+    directions = Directions(snakemake.input.directions)
+    table, sounds = steer(model, directions, plan, layer, snakemake.params.generation)
+    write_sounds(sounds, snakemake.output.sounds, model.sample_rate, layer)
+    write_table(table.assign(weights="trained"), snakemake.output.table)

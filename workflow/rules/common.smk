@@ -198,11 +198,6 @@ def loading_of(wildcards):
     return LOADING | ({"random_init": True} if twin else {})
 
 
-def of_dictionaries(path):
-    """A file of each layer whose dictionary gives a direction; a random twin is not steered along features."""
-    return lambda wildcards: collect(path, layer=FEATURES_STEERED if wildcards.weights == "trained" else [])
-
-
 def fields_of(prompts):
     """The fields of prompts, as they go into their stacks."""
     return [{name: value for name, value in asdict(one).items() if name != "label"} for one in prompts]

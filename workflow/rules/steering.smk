@@ -1,19 +1,16 @@
 rule directions:
-    """Fit the directions between the poles at each layer, for each template on the others; a random twin has its own."""
+    """Fit the directions between the poles at each layer, for each template on the others."""
     input:
-        checkpoint=CHECKPOINT_FILES,
         samples=rules.gate.output.samples,
-        fires=of_dictionaries("<results>/features/clips/layer_{layer}.h5"),
-        dictionaries=of_dictionaries("<results>/features/dictionaries/uncond/layer_{layer}"),
+        fires=collect("<results>/features/clips/layer_{layer}.h5", layer=FEATURES_STEERED),
+        dictionaries=collect("<results>/features/dictionaries/uncond/layer_{layer}", layer=FEATURES_STEERED),
     output:
-        "<results>/interventions/{weights}/directions.h5",
+        "<results>/interventions/trained/directions.h5",
     conda:
         "../../envs/generate.yaml"
     resources:
-        **needs(mb=MODEL_MB, minutes=60),
-        gpu=1,
+        **needs(mb=2500, minutes=60),
     params:
-        model=loading_of,
         plan=PLANNED,
         site=SITE,
     script:
@@ -24,7 +21,7 @@ rule steer:
     """Compose neutral clips whose states are moved at one layer, and measure what they sound like and cost."""
     input:
         checkpoint=CHECKPOINT_FILES,
-        directions="<results>/interventions/trained/directions.h5",
+        directions=rules.directions.output[0],
     output:
         table="<results>/interventions/trained/steered/layer_{layer}.tsv",
         sounds="<results>/interventions/trained/sounds/layer_{layer}.h5",
@@ -41,23 +38,33 @@ rule steer:
         "../../scripts/steer.py"
 
 
-use rule steer as steer_twin with:
+rule steer_twin:
+    """Fit the directions of the model's random twin, and compose and measure clips that are moved along them."""
     input:
         checkpoint=CHECKPOINT_FILES,
-        directions="<results>/interventions/random_init/directions.h5",
+        samples=rules.gate.output.samples,
     output:
+        directions="<results>/interventions/random_init/directions.h5",
         table="<results>/interventions/random_init/steered.tsv",
+    conda:
+        "../../envs/generate.yaml"
+    resources:
+        **needs(mb=STEERED_MB, minutes=240),
+        gpu=1,
     params:
         model=LOADING | {"random_init": True},
         plan=PLANNED,
         generation=SAMPLING,
+        site=SITE,
+    script:
+        "../../scripts/steer_twin.py"
 
 
 rule ablate:
     """Compose clips of emotional texts without the emotions' subspace of the states, and without a random one."""
     input:
         checkpoint=CHECKPOINT_FILES,
-        directions="<results>/interventions/trained/directions.h5",
+        directions=rules.directions.output[0],
     output:
         "<results>/interventions/ablated.tsv",
     conda:
@@ -101,7 +108,7 @@ rule interventions_map:
         samples=rules.gate.output.samples,
         clips=rules.clip_features.output.clips,
         steered=collect("<results>/interventions/trained/steered/layer_{layer}.tsv", layer=EDITED_LAYERS),
-        twin=["<results>/interventions/random_init/steered.tsv"] if TWIN_STEERED else [],
+        twin=rules.steer_twin.output.table if TWIN_STEERED else [],
         ablated=rules.ablate.output[0],
         patched=rules.patch.output[0],
     output:

@@ -89,14 +89,6 @@ def steer(
     return pd.concat(rows, ignore_index=True), sounds
 
 
-def steer_layer(
-    model: MusicModel, directions: Directions, plan: Interventions, generation: Mapping[str, Any], layer: int
-) -> tuple[pd.DataFrame, Sounds]:
-    """Return `steer` of one layer of the model itself."""
-    table, sounds = steer(model, directions, plan, layer, generation)
-    return table.assign(weights="trained"), sounds
-
-
 def steer_twin(
     model: MusicModel, directions: Directions, plan: Interventions, generation: Mapping[str, Any]
 ) -> pd.DataFrame:
