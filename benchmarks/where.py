@@ -3,9 +3,10 @@
     python benchmarks/where.py results/emotions_nano
     python benchmarks/where.py results/emotions_nano --imports
 
-The first table is of the jobs' own benchmarks. Snakemake looks at a job every half second, and after 15 s every
-30 s: the CPU time of longer jobs lacks what came after the last look. With ``--imports``, each rule's script is imported alone, as
-its jobs do before their work, and the packages that take longest by the clock are named.
+The first table is of the jobs' own benchmarks. Snakemake looks at a job every half second, and after 15 s
+every 30 s: the CPU time of longer jobs lacks what came after the last look. With ``--imports``, each rule's
+script is imported alone, as its jobs do before their work, and the packages that take longest by the clock
+are named.
 """
 
 import argparse
