@@ -47,6 +47,7 @@ def dose_curves(table: pd.DataFrame, curves: pd.DataFrame, *, model: str) -> Fig
 
     Thick: means over templates, a colour per source; thin: single templates of the first source; grey: the
     range of random directions; dashed: the random twin. A star: p ≤ .05 in both tests at the largest dose.
+    Features steer only templates that their dictionaries have not seen, and are drawn over these.
     """
     own, twin = (_doses(curves, weights) for weights in ("trained", "random_init"))
     layers = sorted({key.layer for key in own})
@@ -115,7 +116,9 @@ def _curve(
         if len(of_source) < 2:
             continue
         doses = sorted(of_source)
-        means = [float(np.nanmean(list(of_source[dose].values()))) for dose in doses]
+        # A source that does not steer every template is drawn of its own ones.
+        steered = set.intersection(*map(set, of_source.values()))
+        means = [float(np.nanmean([of_source[dose][one] for one in steered])) for dose in doses]
         if first and not dashed:
             for template in of_source[doses[0]]:
                 panel.plot(doses, [of_source[dose][template] for dose in doses], color=colour, **_THIN)
