@@ -134,11 +134,10 @@ def _keyed_once(entries: Sequence[Finding], tables: Tables) -> list[Finding]:
     """
     kept: list[Finding] = []
     for number, entry in enumerate(entries):
+        others = {one.key for one in entries[number + 1 :]}
         if entry.key and entry.key in {one.key for one in kept}:
             kept.append(replace(entry, key=""))
-        elif entry.key not in {one.key for one in entries[number + 1 :]} or has_rows(
-            entry, tables[entry.table]
-        ):
+        elif not entry.key or entry.key not in others or has_rows(entry, tables[entry.table]):
             kept.append(entry)
     return kept
 
