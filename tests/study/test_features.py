@@ -66,7 +66,7 @@ def test_finished_dictionaries_hold_all_clips_out(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "results/corpus/features/dictionaries/uncond").mkdir(parents=True)
     found = resolved(dictionaries="corpus", n_tokens=5)
-    assert (found.given, list(found.given_of)) == ("results/corpus", ["uncond"])
+    assert (found.given, list(found.of)) == ("results/corpus", ["uncond"])
     assert found.training == [] and found.layers == [0, 3, 5] and not found.left_out
 
 

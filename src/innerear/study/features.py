@@ -26,7 +26,8 @@ class Features:
     settings : of `innerear.features.training.train`.
     left_out : why there are none, where they were asked for.
     given : folder of finished dictionaries; "" where they are trained.
-    given_of : what those are of: uncond, and delta where it is there.
+    of : what there are dictionaries of: uncond, and delta where both branches are recorded and, of finished
+        dictionaries, it is there.
     """
 
     layers: list[int]
@@ -34,7 +35,7 @@ class Features:
     settings: dict[str, Any]
     left_out: str = ""
     given: str = ""
-    given_of: Sequence[str] = ()
+    of: Sequence[str] = ()
 
 
 def study_features(
@@ -59,8 +60,8 @@ def study_features(
     """
     if not section["enabled"]:
         return Features([], [], {})
-    if set(capture["branches"]) != {"cond", "uncond"}:
-        return Features([], [], {}, "dictionaries of uncond and of delta need both branches")
+    if "uncond" not in capture["branches"]:
+        return Features([], [], {}, "dictionaries are of uncond, which is not recorded")
     captured = capture["layers"]
     layers = section["layers"]
     if layers is None:
@@ -87,9 +88,9 @@ def study_features(
             f"and the {len(training)} training prompts give {tokens}; ask for at most {tokens // FEWEST}, or "
             "make more clips"
         )
-    return Features(
-        layers, training, settings, given=given, given_of=given_dictionaries(given) if given else ()
-    )
+    of = given_dictionaries(given) if given else ["uncond", "delta"]
+    of = of if "cond" in capture["branches"] else ["uncond"]
+    return Features(layers, training, settings, given=given, of=of)
 
 
 def folder_of(named: str) -> str:

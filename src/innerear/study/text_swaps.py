@@ -88,6 +88,10 @@ def _unfit(template: str, prompts: Sequence[Prompt], emotions: Sequence[str]) ->
         return "its id cannot name a folder"
     if sorted(prompt.emotion for prompt in prompts) != sorted(emotions):
         return "it does not hold each emotion once"
+    if len({reading(prompt.text) for prompt in prompts}) < len(prompts):
+        return (
+            "its recorded tracks have no text" if not prompts[0].text else "two of its tracks have one text"
+        )
     return ""
 
 

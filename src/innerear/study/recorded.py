@@ -1,0 +1,65 @@
+"""Recorded tracks among a study's prompts: what can be told of them before any work."""
+
+import os
+from collections.abc import Sequence
+
+from innerear.errors import InputError
+from innerear.study.prompts import Prompt
+
+
+def check_tracks(prompts: Sequence[Prompt], sheet: str, n_seeds: int, seconds: float) -> None:
+    """Refuse tracks that cannot be used: by their rows, and by the headers of their files.
+
+    Parameters
+    ----------
+    sheet : the path of the sheet that names them.
+    n_seeds : of each prompt.
+    seconds : that are read of each file.
+
+    Raises
+    ------
+    InputError: several seeds; a text for some prompts only; a file twice, but for other parts of it within one
+        template; a file that is missing, that cannot be read or that is too short.
+    """
+    tracks = [prompt for prompt in prompts if prompt.audio]
+    if not tracks:
+        return
+    if n_seeds > 1:
+        raise InputError(
+            f"seeds: {n_seeds} are given, but a recorded track is one clip; give one, as seeds: [0] or, with "
+            "templates, seeds: {each_template: 1}"
+        )
+    with_text, without = ([one for one in prompts if bool(one.text) is has] for has in (True, False))
+    if with_text and without:
+        raise InputError(
+            f"{sheet}: {with_text[0].id!r} has a text and {without[0].id!r} has none; give all a text, or "
+            "none, since a model that reads a text is in another state whatever it says"
+        )
+    _check_distinct(tracks, sheet, seconds)
+    from innerear.io.recordings import check_recording  # imports numpy
+
+    for track in tracks:
+        try:
+            check_recording(track.audio, track.audio_start, seconds)
+        except InputError as error:
+            raise InputError(f"{sheet}, {track.id!r}: {error}") from None
+
+
+def _check_distinct(tracks: Sequence[Prompt], sheet: str, seconds: float) -> None:
+    """Refuse parts of one file that overlap, or that would count as independent."""
+    of_file: dict[str, list[Prompt]] = {}
+    for track in tracks:
+        others = of_file.setdefault(os.path.realpath(track.audio), [])
+        for other in others:
+            if abs(other.audio_start - track.audio_start) < seconds:
+                raise InputError(
+                    f"{sheet}: {other.id!r} and {track.id!r} are the same sound, {track.audio}; remove one, or "
+                    f"set their audio_start {seconds:g} s apart. Other texts are read by the counterfactual "
+                    "replay"
+                )
+            if not track.template or other.template != track.template:
+                raise InputError(
+                    f"{sheet}: {other.id!r} and {track.id!r} are parts of one track, {track.audio}, and would "
+                    "count as independent; give them one template"
+                )
+        others.append(track)
