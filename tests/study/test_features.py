@@ -71,7 +71,7 @@ def test_finished_dictionaries_hold_all_clips_out(tmp_path, monkeypatch):
 
 
 def test_one_branch_or_no_wish_gives_none():
-    assert "both branches" in resolved(capture={"branches": ["cond"]}).left_out
+    assert "of uncond" in resolved(capture={"branches": ["cond"]}).left_out
     assert resolved(enabled=False).layers == [] and not resolved(enabled=False).left_out
 
 

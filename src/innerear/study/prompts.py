@@ -20,16 +20,8 @@ RATINGS = ("valence", "arousal")
 LABELS = ("emotion", *RATINGS)
 # Other columns of the table of samples, which are no labels.
 _USED = ("sample_id", "prompt_id", "seed", "model", "model_identity", "stack", "audio", "n_steps", "n_frames")
-_USED += (
-    "tokens_sha256",
-    "content_sha256",
-    "audio_sha256",
-    "recording",
-    "written_as",
-    "sample",
-    "reason",
-    "null",
-)
+_USED += ("tokens_sha256", "content_sha256", "audio_sha256", "recording", "written_as", "sample")
+_USED += ("reason", "null")
 
 #: the most prompts of a study, and the most samples
 MAX_PROMPTS, MAX_SAMPLES = 20_000, 1_000_000
@@ -44,8 +36,8 @@ _NO_NUMBER = re.compile(r"[+-]?\.?(inf|infinity|nan)|[+\u2212-]?[0-9]+,[0-9]+|\u
 class Prompt:
     """A text with an id and its design factors; `label` is that of a contrast outside `LABELS`.
 
-    A recorded track has its file in `audio`, from the working directory, and the second `audio_start` at which
-    it is read from; its text may be empty.
+    A recorded track has its file in `audio`, from the working directory, and in `audio_start` the second from
+    which it is read; its text may be empty.
     """
 
     id: str

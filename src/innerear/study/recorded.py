@@ -18,8 +18,8 @@ def check_tracks(prompts: Sequence[Prompt], sheet: str, n_seeds: int, seconds: f
 
     Raises
     ------
-    InputError: several seeds; a text for some prompts only; a file twice, but for other parts of it within one
-        template; a file that is missing, that cannot be read or that is too short.
+    InputError: several seeds; a text for some prompts only; a file twice, but for other parts of it within
+        one template; a file that is missing, that cannot be read or that is too short.
     """
     tracks = [prompt for prompt in prompts if prompt.audio]
     if not tracks:
@@ -53,13 +53,13 @@ def _check_distinct(tracks: Sequence[Prompt], sheet: str, seconds: float) -> Non
         for other in others:
             if abs(other.audio_start - track.audio_start) < seconds:
                 raise InputError(
-                    f"{sheet}: {other.id!r} and {track.id!r} are the same sound, {track.audio}; remove one, or "
-                    f"set their audio_start {seconds:g} s apart. Other texts are read by the counterfactual "
-                    "replay"
+                    f"{sheet}: {other.id!r} and {track.id!r} are the same sound, {track.audio}; remove one, "
+                    f"or set their audio_start {seconds:g} s apart (the counterfactual replay reads a track "
+                    "under other texts)"
                 )
             if not track.template or other.template != track.template:
                 raise InputError(
-                    f"{sheet}: {other.id!r} and {track.id!r} are parts of one track, {track.audio}, and would "
-                    "count as independent; give them one template"
+                    f"{sheet}: {other.id!r} and {track.id!r} are parts of one track, {track.audio}, and "
+                    "would count as independent; give them one template"
                 )
         others.append(track)

@@ -89,9 +89,7 @@ def _unfit(template: str, prompts: Sequence[Prompt], emotions: Sequence[str]) ->
     if sorted(prompt.emotion for prompt in prompts) != sorted(emotions):
         return "it does not hold each emotion once"
     if len({reading(prompt.text) for prompt in prompts}) < len(prompts):
-        return (
-            "its recorded tracks have no text" if not prompts[0].text else "two of its tracks have one text"
-        )
+        return "two of its tracks have one text" if prompts[0].text else "its tracks have no text"
     return ""
 
 
