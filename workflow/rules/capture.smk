@@ -50,6 +50,7 @@ for number, (job, samples, prompts, recordings) in enumerate(GENERATION_JOBS):
             architecture=asdict(STUDY.architecture),
             capture=STUDY.capture,
             generation=SAMPLING,
+            recordings=times_of(recordings),
             job=how_a_job_runs,
             unfinished=APART,
         script:

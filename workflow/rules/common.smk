@@ -204,6 +204,11 @@ def recordings_of(prompts):
     return [prompt.audio for prompt in prompts if prompt.audio]
 
 
+def times_of(recordings):
+    """What gives the times of a job's sound files: one that was put in another's place may be older than the stack."""
+    return lambda wildcards: [os.stat(path).st_mtime_ns for path in recordings(wildcards)]
+
+
 def fields_of(prompts):
     """The fields of prompts, as they go into their stacks."""
     return [{name: value for name, value in asdict(one).items() if name != "label"} for one in prompts]
@@ -216,7 +221,7 @@ def generation_jobs():
     recorded tracks.
     """
     of_wildcards = lambda wildcards: fields_of([PROMPTS[wildcards.prompt]])
-    files = recordings_of(STUDY.prompts) and (lambda wildcards: recordings_of([PROMPTS[wildcards.prompt]]))
+    files = lambda wildcards: recordings_of([PROMPTS[wildcards.prompt]])
     if BATCH == "pair":
         return [("{prompt}/seed-{seed}", ["{prompt}/seed-{seed}"], of_wildcards, files)]
     if BATCH == "prompt":
@@ -226,7 +231,8 @@ def generation_jobs():
     for group in STUDY.groups:
         name = f"prompts-{first}-to-{first + len(group) - 1}"
         of_group = lambda wildcards, group=group: fields_of(group)
-        jobs.append((name, samples_of(group), of_group, recordings_of(group)))
+        files = lambda wildcards, group=group: recordings_of(group)
+        jobs.append((name, samples_of(group), of_group, files))
         first += len(group)
     return jobs
 
