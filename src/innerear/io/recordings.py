@@ -18,6 +18,8 @@ from innerear.io.machine import cannot
 LOUDEST = 8.0
 #: the peak (−80 dB) below which an excerpt is silent
 QUIETEST = 1e-4
+# An MP3 frame is made of what stands in frames before it: the first ones after a jump are wrong or silent.
+_READ_BEFORE = 2**15
 
 
 @dataclass(frozen=True)
@@ -51,8 +53,9 @@ def read_recording(path: str | PathLike, start: float, seconds: float) -> Excerp
     sha256 = recording_hash(path)
     with _opened(path) as sound:
         first, n = _span(sound, path, start, seconds)
-        sound.seek(first)
-        wave = sound.read(n, dtype="float32", always_2d=True)
+        before = min(first, _READ_BEFORE)
+        sound.seek(first - before)
+        wave = sound.read(before + n, dtype="float32", always_2d=True)[before:]
         rate = int(sound.samplerate)
     here = f"{path}, {start:g} to {start + seconds:g} s"
     if len(wave) < n:
