@@ -50,6 +50,7 @@ except InputError as error:
 # What captions name beyond the settings.
 config = STUDY.settings | {
     "n_seeds": STUDY.estimate.n_seeds,
+    "n_tracks": STUDY.n_tracks,
     "resampled": "templates" if STUDY.own_seeds else "templates, then seeds",
 }
 PROMPTS = {prompt.id: prompt for prompt in STUDY.prompts}

@@ -168,7 +168,7 @@ def measure_layer(
         # What uncond's dictionary does to delta: its error in cond less that in uncond.
         cond = write_with(dictionaries[UNCOND][0].reconstruct, held[UNCOND] + held[DELTA])
         add(DELTA, "dictionary of uncond", "FVU", fvu(held[DELTA], cond - written_as[UNCOND]))
-    if seen:
+    if seen and GAUSSIAN in dictionaries:  # which only newly trained ones have
         flat = seen[UNCOND].reshape(-1, seen[UNCOND].shape[-1])
         frozen = train(flat, freeze_decoder=True, **settings)
         _add_fit(add, UNCOND, "frozen decoder", held[UNCOND], frozen)

@@ -145,6 +145,11 @@ class Study:
         return [Sample(prompt, seed) for prompt in self.prompts for seed in self.seeds[prompt.id]]
 
     @property
+    def n_tracks(self) -> int:
+        """Number of samples that are recorded tracks."""
+        return sum(bool(prompt.audio) for prompt in self.prompts)
+
+    @property
     def batch(self) -> str | int:
         """What a generation job makes: ``"pair"``, ``"prompt"``, or a number of prompts."""
         asked = self.settings["generation"]["batch"]
@@ -198,9 +203,8 @@ class Study:
         size = self.estimate
         jobs = jobs_text(self.batch, self.settings["generation"], size.n_prompts, size.n_seeds)
         lines = [f"Study {self.settings['study']} with {self.model}", str(size), jobs]
-        n_tracks = sum(bool(prompt.audio) for prompt in self.prompts)
-        if n_tracks:
-            lines.append(f"  recorded  {n_tracks:,} tracks: read from their files and encoded, not composed")
+        if self.n_tracks:
+            lines.append(f"  recorded  {self.n_tracks:,} tracks: read from their files, not composed")
         if self.capture["branches"] == ["uncond"]:
             lines.append("  branches  uncond alone, and no delta")
         elif self.settings["generation"]["guidance"] is None:
