@@ -209,7 +209,8 @@ class Study:
             lines.append("  branches  uncond alone, and no delta")
         elif self.settings["generation"]["guidance"] is None:
             lines.append("  branches  cond alone: without guidance there is no uncond, and no delta")
-        lines += announced(self.settings)
+        branches, swapped = self.capture["branches"], bool(self.swaps.blocks)
+        lines += announced(self.settings, size.n_seeds, branches, swapped=swapped)
         if self.planned:
             lines.append(interventions_text(self.planned, self.n_steered[0]))
         left_out = self.swaps.left_out
