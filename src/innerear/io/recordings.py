@@ -67,7 +67,7 @@ def read_recording(path: str | PathLike, start: float, seconds: float) -> Excerp
         raise InputError(f"{here}: samples reach {peak:g}, and full scale is 1; export the file again")
     if peak < QUIETEST:
         raise InputError(f"{here} is silent; set audio_start to where the music plays, or remove the row")
-    return Excerpt(np.ascontiguousarray(wave.T), rate, sha256)
+    return Excerpt(np.ascontiguousarray(wave.T, np.float32), rate, sha256)
 
 
 def recording_hash(path: str | PathLike) -> str:

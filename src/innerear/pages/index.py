@@ -69,7 +69,7 @@ def _asked(samples: pd.DataFrame) -> str:
     seeds = sorted(set(samples.groupby("prompt_id")["seed"].nunique()))
     n, name = (templates, "sentence") if templates else (prompts, "prompt")
     of = f"in {n} {name}{'s' * (n != 1)}"
-    tracks = int((samples["recording"] != "").sum()) if "recording" in samples else 0
+    tracks = sum(samples["recording"] != "") if "recording" in samples else 0
     number = " to ".join(map(str, dict.fromkeys((seeds[0], seeds[-1]))))
     each = f"{number} {'seed' if seeds == [1] else 'seeds'}"
     said = f"{labels} {'emotion' if labels == 1 else 'emotions'} {of}, {each} each"

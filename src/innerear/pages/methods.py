@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 
@@ -64,8 +65,8 @@ def methods(
     recorded = (samples["recording"] != "").to_numpy(bool)
     model = f"{samples['model'].iloc[0]} ({attrs['backend']}, {attrs['dtype']})"
     parts = [
-        _composed(samples[~recorded], model, generation, found["seeds"]),
-        _tracks(samples[recorded], model, generation["duration"]),
+        _composed(samples.iloc[np.flatnonzero(~recorded)], model, generation, found["seeds"]),
+        _tracks(samples.iloc[np.flatnonzero(recorded)], model, generation["duration"]),
         f"At every step we recorded the states of {_listed(capture['sites'])}, layers: "
         f"{layers}, without their mean over units, which the model's layer normalisations discard, as "
         f"{capture['dtype']}.",
