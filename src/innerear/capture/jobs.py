@@ -67,8 +67,9 @@ def generate_missing(
     if kept := len(samples) - len(missing):
         print(f"{kept} of {len(samples)} samples are there and whole, and stay", file=sys.stderr)
     rows = batch_size if same["dtype"] == "float16" else None
-    recorded = [i for i, sample in enumerate(samples) if sample.prompt.audio]
-    composed = [i for i in range(len(samples)) if i not in recorded]
+    composed, recorded = (
+        [i for i, sample in enumerate(samples) if bool(sample.prompt.audio) is kind] for kind in (False, True)
+    )
     for batch in (*batches(composed, batch_size), *batches(recorded, batch_size)):
         if missing.intersection(batch):
             paths = ([one[i] if i in missing else None for i in batch] for one in (own_stacks, own_audio))
