@@ -49,7 +49,12 @@ def sheet(tmp_path):
 
 def study(path, **changes):
     prompts = {"sheet": str(path), "templates": [], "emotions": []}
-    settings = {"study": "tracks", "model": {"name": "nano"}, "prompts": prompts, "seeds": [0]}
+    settings = {
+        "study": "tracks",
+        "model": {"name": "nano"},
+        "prompts": prompts,
+        "seeds": {"each_template": 1},
+    }
     return Study.from_settings(settings | {"generation": {"duration": 1.5}} | changes, SCHEMA)
 
 
@@ -61,7 +66,7 @@ def test_a_track_has_its_file_from_the_sheets_folder_and_tracks_may_share_a_text
 
 
 def test_a_study_of_tracks_has_one_sample_of_each_and_swaps_their_texts(sheet):
-    found = study(sheet(), seeds={"each_template": 1})
+    found = study(sheet())
     assert [one.id for one in found.samples] == [
         *("a-happy/seed-0", "b-happy/seed-1", "a-sad/seed-0", "b-sad/seed-1")
     ]
@@ -125,6 +130,18 @@ def test_parts_of_one_track_belong_to_one_template(sheet):
         study(sheet(changed(1, audio="music/../music/1.wav", audio_start="0.4")), generation=short)
 
 
-def test_a_track_has_one_seed(sheet):
-    with pytest.raises(InputError, match="seeds: 2 are given, but a recorded track is one clip"):
-        study(sheet(), seeds=[0, 1])
+@pytest.mark.parametrize("seeds", [[0], [0, 1], {"each_template": 2}])
+def test_tracks_share_no_seed(sheet, seeds):
+    with pytest.raises(InputError, match="seeds: .* is not for recorded tracks.*each_template: 1"):
+        study(sheet(), seeds=seeds)
+
+
+def test_without_templates_each_track_is_its_own_and_dictionaries_see_every_label(sheet):
+    rows = [(*one[:3], "", *one[4:]) for one in ROWS]
+    found = study(sheet(rows), features={"enabled": True, "n_latents": 12, "k": 2})
+    assert [one.id for one in found.samples] == [
+        *("a-happy/seed-0", "b-happy/seed-1", "a-sad/seed-2", "b-sad/seed-3")
+    ]
+    assert found.power.n_templates == 0
+    assert found.power.n_blocks == 1
+    assert found.features.training == ["a-happy", "a-sad"]

@@ -4,6 +4,7 @@ import pytest
 import yaml
 from fake_tracks import write_track
 
+from innerear.analyses.similarity import OTHER_SEED
 from innerear.io.tables import read_table
 from innerear.stacks import GramFile, Stack
 
@@ -24,7 +25,6 @@ TRACKS = {
 TEXTLESS = TRACKS | {
     "study": "textless",
     "prompts": {"sheet": "textless.tsv", "templates": [], "emotions": []},
-    "seeds": [0],
     "features": {"enabled": True, "layers": [0], "dictionaries": "tracks"},
 }
 FORMATS = {"waltz": (".flac", 44_100, 2), "hymn": (".mp3", 22_050, 1)}
@@ -51,7 +51,7 @@ def tracks(tmp_path_factory, workflow_in):
     write_sheets(workflow.folder)
     for settings, targets in (
         (TRACKS, ["listen.html", "decomposition/likelihood/trained.tsv", "features/measures/layer_00.tsv"]),
-        (TEXTLESS, ["features/map.tsv"]),
+        (TEXTLESS, ["features/map.tsv", "similarity/map.tsv"]),
     ):
         (workflow.folder / "config.yaml").write_text(yaml.safe_dump(settings))
         done = workflow.snakemake(
@@ -86,7 +86,7 @@ def test_the_page_of_clips_plays_the_tracks_by_their_names(tracks):
 
 def test_tracks_without_text_are_encoded_with_the_dictionaries_of_others(tracks):
     results = tracks.results.parent / "textless"
-    with Stack(results / "stacks/bare-hymn-sad/seed-0.h5") as stack:
+    with Stack(results / "stacks/bare-hymn-sad/seed-3.h5") as stack:
         assert stack.branches == ("uncond",)
     with GramFile(results / "features/clips/layer_00.h5") as clips:
         assert not clips.read("training").any()
@@ -94,6 +94,13 @@ def test_tracks_without_text_are_encoded_with_the_dictionaries_of_others(tracks)
         assert "mean_cond" not in clips
     assert set(read_table(results / "features/measures/layer_00.tsv")["clips"]) == {"held-out clips"}
     assert set(read_table(results / "features/map.tsv")["branch"].dropna()) == {"uncond"}
+
+
+def test_two_tracks_share_no_seed_and_are_compared_as_other_seeds(tracks):
+    table = read_table(tracks.results.parent / "textless/similarity/map.tsv")
+    alike = table[(table["statistic"] == OTHER_SEED) & (table["window"] == "whole")]
+    assert len(alike)
+    assert alike["estimate"].notna().all()
 
 
 def test_a_changed_file_remakes_its_own_sample(tracks):

@@ -9,6 +9,7 @@ from typing import Any
 
 from innerear.errors import InputError
 from innerear.study.architectures import Architecture, resolve_layers
+from innerear.study.power import are_blocks
 from innerear.study.prompts import Prompt
 
 #: tokens a latent: fewer are warned about, and refused
@@ -105,11 +106,16 @@ def folder_of(named: str) -> str:
 
 
 def _training(prompts: Sequence[Prompt], share: float) -> list[str]:
-    """Return the prompts of the first templates; of a single template all, and nothing is held out."""
+    """Return the prompts of the first templates; of a single template all, and nothing is held out.
+
+    Templates of one prompt each stand label by label, and are taken from all of them alike.
+    """
     templates = list(dict.fromkeys(prompt.template for prompt in prompts))
     most = max(len(templates) - 1, 1)
     n = min(max(round(share * len(templates)), 1), most)
-    return [prompt.id for prompt in prompts if prompt.template in templates[:n]]
+    alike = [templates[i * len(templates) // n] for i in range(n)]
+    chosen = set(templates[:n] if are_blocks([prompt.template for prompt in prompts]) else alike)
+    return [prompt.id for prompt in prompts if prompt.template in chosen]
 
 
 def root_of(folder: str | PathLike) -> Path:

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from os import PathLike
 from pathlib import Path
@@ -144,7 +144,8 @@ def prompts_from_sheet(path: str | PathLike, label: str = "") -> list[Prompt]:
 
     All but the first three columns may be missing or empty. Without templates, emotions are permuted among
     all prompts. A label that is a number in every row is a rating. Prompts are sorted by emotion, in order of
-    first appearance. A row with `audio`, a path from the sheet's folder, is a recorded track.
+    first appearance. A row with `audio`, a path from the sheet's folder, is a recorded track; where no row of
+    such a sheet names a template, each prompt is its own, with which it gets a seed of its own.
 
     Raises
     ------
@@ -160,6 +161,8 @@ def prompts_from_sheet(path: str | PathLike, label: str = "") -> list[Prompt]:
         _prompt_from_row(cells, own, Path(path).parent, f"{path}, row {row}")
         for (row, cells), own in zip(sheet.items(), labels, strict=True)
     ]
+    if any(one.audio for one in prompts) and not any(one.template for one in prompts):
+        prompts = [replace(one, template=one.id) for one in prompts]
     order = {emotion: place for place, emotion in enumerate(dict.fromkeys(one.emotion for one in prompts))}
     return sorted(checked(prompts, str(path), list(sheet)), key=lambda prompt: order[prompt.emotion])
 

@@ -1,33 +1,36 @@
 """Recorded tracks among a study's prompts: what can be told of them before any work."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
-from innerear.errors import InputError
+from innerear.errors import InputError, shown
 from innerear.study.prompts import Prompt
+from innerear.study.seeds import EACH
 
 
-def check_tracks(prompts: Sequence[Prompt], sheet: str, n_seeds: int, seconds: float) -> None:
+def check_tracks(
+    prompts: Sequence[Prompt], sheet: str, seeds: Sequence[int] | Mapping[str, int], seconds: float
+) -> None:
     """Refuse tracks that cannot be used: by their rows, and by the headers of their files.
 
     Parameters
     ----------
     sheet : the path of the sheet that names them.
-    n_seeds : of each prompt.
+    seeds : the setting of this name.
     seconds : that are read of each file.
 
     Raises
     ------
-    InputError: several seeds; a text for some prompts only; a file twice, but for other parts of it within
-        one template; a file that is missing, that cannot be read or that is too short.
+    InputError: seeds that tracks would share; a text for some prompts only; a file twice, but for other parts
+        of it within one template; a file that is missing, that cannot be read or that is too short.
     """
     tracks = [prompt for prompt in prompts if prompt.audio]
     if not tracks:
         return
-    if n_seeds > 1:
+    if seeds != {EACH: 1}:
         raise InputError(
-            f"seeds: {n_seeds} are given, but a recorded track is one clip; give one, as seeds: [0] or, with "
-            "templates, seeds: {each_template: 1}"
+            f"seeds: {shown(seeds)} is not for recorded tracks, each of which is one clip and shares no "
+            f"noise with another; set seeds: {{{EACH}: 1}}"
         )
     with_text, without = ([one for one in prompts if bool(one.text) is has] for has in (True, False))
     if with_text and without:
@@ -57,7 +60,7 @@ def _check_distinct(tracks: Sequence[Prompt], sheet: str, seconds: float) -> Non
                     f"or set their audio_start {seconds:g} s apart (the counterfactual replay reads a track "
                     "under other texts)"
                 )
-            if not track.template or other.template != track.template:
+            if other.template != track.template:
                 raise InputError(
                     f"{sheet}: {other.id!r} and {track.id!r} are parts of one track, {track.audio}, and "
                     "would count as independent; give them one template"

@@ -78,7 +78,8 @@ class Study:
         _check_backend(settings["model"])
         _refuse_other_prefix(settings, architecture)
         n_frames = architecture.n_frames(settings["generation"]["duration"])
-        check_tracks(prompts, settings["prompts"]["sheet"], n_seeds, n_frames / architecture.frame_rate)
+        sheet, seconds = settings["prompts"]["sheet"], n_frames / architecture.frame_rate
+        check_tracks(prompts, sheet, settings["seeds"], seconds)
         branches = _branches_that_run(settings, with_text=bool(prompts[0].text))
         capture = resolve_capture({**settings["capture"], "branches": branches}, architecture, "capture")
         if capture["sites"][0] == "input":
