@@ -132,7 +132,7 @@ def test_parts_of_one_track_belong_to_one_template(sheet):
 
 @pytest.mark.parametrize("seeds", [[0], [0, 1], {"each_template": 2}])
 def test_tracks_share_no_seed(sheet, seeds):
-    with pytest.raises(InputError, match="seeds: .* is not for recorded tracks.*each_template: 1"):
+    with pytest.raises(InputError, match=r"seeds: .* is not for recorded tracks.*each_template: 1"):
         study(sheet(), seeds=seeds)
 
 
