@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Mapping, Sequence
+from itertools import chain, pairwise
 
 from innerear.errors import InputError, shown
 from innerear.study.prompts import Prompt
@@ -51,18 +52,17 @@ def check_tracks(
 def _check_distinct(tracks: Sequence[Prompt], sheet: str, seconds: float) -> None:
     """Refuse parts of one file that overlap, or that would count as independent."""
     of_file: dict[str, list[Prompt]] = {}
-    for track in tracks:
-        others = of_file.setdefault(os.path.realpath(track.audio), [])
-        for other in others:
-            if abs(other.audio_start - track.audio_start) < seconds:
-                raise InputError(
-                    f"{sheet}: {other.id!r} and {track.id!r} are the same sound, {track.audio}; remove one, "
-                    f"or set their audio_start {seconds:g} s apart (the counterfactual replay reads a track "
-                    "under other texts)"
-                )
-            if other.template != track.template:
-                raise InputError(
-                    f"{sheet}: {other.id!r} and {track.id!r} are parts of one track, {track.audio}, and "
-                    "would count as independent; give them one template"
-                )
-        others.append(track)
+    for track in sorted(tracks, key=lambda one: one.audio_start):
+        of_file.setdefault(os.path.realpath(track.audio), []).append(track)
+    for one, other in chain.from_iterable(map(pairwise, of_file.values())):
+        both = f"{sheet}: {one.id!r} and {other.id!r} are"
+        if other.audio_start - one.audio_start < seconds:
+            raise InputError(
+                f"{both} the same sound, {one.audio}; remove one, or set their audio_start {seconds:g} s apart "
+                "(the counterfactual replay reads a track under other texts)"
+            )
+        if other.template != one.template:
+            raise InputError(
+                f"{both} parts of one track, {one.audio}, and would count as independent; give them one "
+                "template"
+            )
