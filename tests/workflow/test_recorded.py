@@ -1,5 +1,6 @@
 """Studies of recorded tracks: replayed under each other's texts, encoded by dictionaries, listened to."""
 
+import numpy as np
 import pytest
 import yaml
 from fake_tracks import write_track
@@ -75,7 +76,7 @@ def test_tracks_are_read_under_each_others_texts(tracks):
     table = read_table(tracks.results / "decomposition/likelihood/trained.tsv")
     cells = table[(table["statistic"] == "negative log-likelihood") & (table["window"] == "whole")]
     assert set(zip(cells["codes"], cells["text_read"], strict=True)) >= {("happy", "sad"), ("sad", "neutral")}
-    assert table.loc[table["statistic"] == "mismatch", "estimate"].notna().any()
+    assert np.isfinite(table.loc[table["statistic"] == "mismatch", "estimate"]).any()
 
 
 def test_the_page_of_clips_plays_the_tracks_by_their_names(tracks):
@@ -98,9 +99,9 @@ def test_tracks_without_text_are_encoded_with_the_dictionaries_of_others(tracks)
 
 def test_two_tracks_share_no_seed_and_are_compared_as_other_seeds(tracks):
     table = read_table(tracks.results.parent / "textless/similarity/map.tsv")
-    alike = table[(table["statistic"] == OTHER_SEED) & (table["window"] == "whole")]
-    assert len(alike)
-    assert alike["estimate"].notna().all()
+    alike = table.query("statistic == @OTHER_SEED and window == 'whole'")["estimate"].tolist()
+    assert alike
+    assert not np.isnan(alike).any()
 
 
 def test_a_changed_file_remakes_its_own_sample(tracks):

@@ -58,8 +58,8 @@ def _check_distinct(tracks: Sequence[Prompt], sheet: str, seconds: float) -> Non
         both = f"{sheet}: {one.id!r} and {other.id!r} are"
         if other.audio_start - one.audio_start < seconds:
             raise InputError(
-                f"{both} the same sound, {one.audio}; remove one, or set their audio_start {seconds:g} s apart "
-                "(the counterfactual replay reads a track under other texts)"
+                f"{both} the same sound, {one.audio}; remove one, or set their audio_start {seconds:g} s "
+                "apart (the counterfactual replay reads a track under other texts)"
             )
         if other.template != one.template:
             raise InputError(
