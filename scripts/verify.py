@@ -12,4 +12,5 @@ with log_to(snakemake.log[0]):
     model = load_model(**snakemake.params.model)
     witness = witness_of(model) if snakemake.params.witness else None
     samples = read_table(snakemake.input.samples)
-    write_table(verify_samples(samples, model, snakemake.params.generation, witness), snakemake.output[0])
+    checks = verify_samples(samples, model, snakemake.params.generation, witness, *snakemake.input.recording)
+    write_table(checks, snakemake.output[0])

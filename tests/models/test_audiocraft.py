@@ -194,6 +194,13 @@ def test_audio_of_any_array_is_encoded(tiny_model):
     assert torch.equal(tiny_model.encode(both, np.int64(1600)), codes)
 
 
+def test_codes_are_decoded_as_they_are_after_composing(tiny_model):
+    made = tiny_model.generate([SHORT, LONG], [0, 1], 0.3)
+    assert torch.equal(tiny_model.decode(made.codes), made.audio)
+    with pytest.raises(InputError, match="codes of shape"):
+        tiny_model.decode(made.codes[0])
+
+
 @pytest.mark.parametrize(
     ("audio", "rate", "message"),
     [
@@ -204,6 +211,7 @@ def test_audio_of_any_array_is_encoded(tiny_model):
         ("clip.wav", 1600, "a str is no array of audio"),
         (torch.zeros(1, 320), 0, "sample_rate: 0 is not allowed"),
         (torch.zeros(1, 320), "16k", "sample_rate: '16k'"),
+        (torch.zeros(1, 320), 999_983, "audio of 999983 Hz cannot be resampled to 1600 Hz"),
     ],
 )
 def test_what_is_no_audio_is_refused(tiny_model, audio, rate, message):

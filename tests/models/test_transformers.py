@@ -137,6 +137,7 @@ def test_windows_and_continued_audio(family, tmp_path):
     audio = torch.randn(2, 2, 300, generator=torch.Generator().manual_seed(0))
     given = model.encode(audio, 1000)
     assert torch.equal(witness.encode(audio, 1000), given)
+    torch.testing.assert_close(witness.decode(given), model.decode(given), atol=1e-5, rtol=0)
     codes = assert_same_clips(model, witness, texts, [1, 2], 2.3, given=given)
     timeline = model.timeline(2.3, given=given.shape[-1])
     assert len(timeline.windows) > 2

@@ -20,6 +20,7 @@ SAMPLES = pd.DataFrame(
         "model_identity": "lm:12;codec:34",
         "content_sha256": ["aa", "bb"],
         "audio_sha256": ["cc", "dd"],
+        "recording": "",
     }
 )
 CHECKS = pd.DataFrame(

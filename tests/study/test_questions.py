@@ -34,6 +34,15 @@ def test_a_question_that_the_study_cannot_answer_says_why():
     assert "(cannot be answered: without guidance there is no uncond)" in said
 
 
+def test_one_seed_or_one_emotion_answers_nothing_about_the_text():
+    said = announcement(seeds=[0], statistics={"primary": ["text", "tokens"]})
+    assert said.count("cannot be answered") == 1
+    assert f"{QUESTIONS['text']} (cannot be answered: it compares seeds, and there is one)" in said
+    prompts = {"templates": [{"id": "a", "text": "{emotion} a"}], "emotions": [{"id": "calm"}]}
+    said = announcement(prompts=prompts, statistics={"primary": ["tokens"]})
+    assert "(cannot be answered: no template has texts to swap)" in said
+
+
 def test_a_study_may_name_its_own_questions_and_none_that_there_is_not():
     said = announcement(statistics={"primary": ["history"]})
     assert QUESTIONS["history"] in said

@@ -22,13 +22,14 @@ if STUDY.hub_model:
 
 # Outputs cannot depend on the prompt: each list of samples that one job makes has a copy of the rule. They are
 # marked as updated so that Snakemake leaves those in place that are there: the job keeps what is whole.
-for number, (job, samples, prompts) in enumerate(GENERATION_JOBS):
+for number, (job, samples, prompts, recordings) in enumerate(GENERATION_JOBS):
 
     rule:
-        """Generate the clips of one pair, one prompt or several prompts, and record every step."""
+        """Generate the clips of one pair, one prompt or several prompts, or read recorded ones; record every step."""
         name:
             for_seeds("generate", number)
         input:
+            recordings,
             checkpoint=CHECKPOINT_FILES,
         output:
             stacks=update([f"<results>/stacks/{sample}.h5" for sample in samples]),
@@ -49,6 +50,7 @@ for number, (job, samples, prompts) in enumerate(GENERATION_JOBS):
             architecture=asdict(STUDY.architecture),
             capture=STUDY.capture,
             generation=SAMPLING,
+            recordings=times_of(recordings),
             job=how_a_job_runs,
             unfinished=APART,
         script:
@@ -94,6 +96,7 @@ rule qc:
 rule verify:
     """Prove the captures: replay a clip of each prompt, also by a second implementation; generate one again."""
     input:
+        recording=recordings_of(STUDY.prompts[:1]),
         samples=rules.index.output[0],
         checkpoint=CHECKPOINT_FILES,
     output:

@@ -51,6 +51,7 @@ except InputError as error:
 # What captions name beyond the settings.
 config = STUDY.settings | {
     "n_seeds": STUDY.estimate.n_seeds,
+    "n_tracks": STUDY.n_tracks,
     "resampled": "templates" if STUDY.own_seeds else "templates, then seeds",
 }
 PROMPTS = {prompt.id: prompt for prompt in STUDY.prompts}
@@ -198,6 +199,16 @@ def loading_of(wildcards):
     return LOADING | ({"random_init": True} if twin else {})
 
 
+def recordings_of(prompts):
+    """The sound files of the recorded tracks among some prompts."""
+    return [prompt.audio for prompt in prompts if prompt.audio]
+
+
+def times_of(recordings):
+    """What gives the times of a job's sound files: one that was put in another's place may be older than the stack."""
+    return lambda wildcards: [os.stat(path).st_mtime_ns for path in recordings(wildcards)]
+
+
 def fields_of(prompts):
     """The fields of prompts, as they go into their stacks."""
     return [{name: value for name, value in asdict(one).items() if name != "label"} for one in prompts]
@@ -206,18 +217,22 @@ def fields_of(prompts):
 def generation_jobs():
     """The kinds of generation jobs: a name, the samples that a job makes, and what gives its prompts' fields.
 
-    With wildcards in them, one kind stands for many jobs.
+    With wildcards in them, one kind stands for many jobs. The last of each is what gives the sound files of its
+    recorded tracks.
     """
     of_wildcards = lambda wildcards: fields_of([PROMPTS[wildcards.prompt]])
+    files = lambda wildcards: recordings_of([PROMPTS[wildcards.prompt]])
     if BATCH == "pair":
-        return [("{prompt}/seed-{seed}", ["{prompt}/seed-{seed}"], of_wildcards)]
+        return [("{prompt}/seed-{seed}", ["{prompt}/seed-{seed}"], of_wildcards, files)]
     if BATCH == "prompt":
         lists = ([f"{{prompt}}/seed-{seed}" for seed in seeds] for seeds in SEED_LISTS)
-        return [("{prompt}/all-seeds", samples, of_wildcards) for samples in lists]
+        return [("{prompt}/all-seeds", samples, of_wildcards, files) for samples in lists]
     jobs, first = [], 1
     for group in STUDY.groups:
         name = f"prompts-{first}-to-{first + len(group) - 1}"
-        jobs.append((name, samples_of(group), lambda wildcards, group=group: fields_of(group)))
+        of_group = lambda wildcards, group=group: fields_of(group)
+        files = lambda wildcards, group=group: recordings_of(group)
+        jobs.append((name, samples_of(group), of_group, files))
         first += len(group)
     return jobs
 

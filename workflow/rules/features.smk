@@ -8,8 +8,8 @@ TWIN = config["features"]["twin"] and not STUDY.features.given and not LOADING["
 # float32 states of a layer, which training keeps up to memory_gb.
 LAYER_GB = min(config["features"]["memory_gb"], 2 * SIZE.n_samples * SIZE.stack_bytes / SIZE.n_layers / 2**30)
 DICTIONARIES = f"{RESULTS}/features/dictionaries"
-# What dictionaries are trained on; of finished ones, what is there.
-TRAINED_ON = STUDY.features.given_of or ["uncond", "delta", "gaussian", *["random_init"] * TWIN]
+# What dictionaries are trained on: states and, where they are trained here, controls.
+TRAINED_ON = [*STUDY.features.of, *["gaussian"] * (not STUDY.features.given), *["random_init"] * TWIN]
 
 
 if TWIN:

@@ -131,7 +131,7 @@ MEANING = {
             ("level", "the states' means over units"),
         )
     },
-    "regenerate": "composing a sample again gives the same tokens",
+    "regenerate": "composing a sample again, or encoding its recording, gives the same tokens",
 }
 
 

@@ -1,4 +1,4 @@
-"""Compose a batch of samples, record every step, and write their stacks and audio."""
+"""Compose a batch of samples, or read recorded ones, record every step, and write their stacks and audio."""
 
 import sys
 from collections.abc import Mapping, Sequence
@@ -13,6 +13,7 @@ from tqdm import tqdm
 from innerear import __version__
 from innerear.capture.hooks import Recording
 from innerear.capture.hooks import capture as record
+from innerear.capture.recorded import encode_tracks
 from innerear.errors import InputError
 from innerear.io.clips import write_clip
 from innerear.models.base import MusicModel
@@ -37,7 +38,7 @@ def generate_samples(
     decoder: str = "auto",
     code: str = "",
 ) -> None:
-    """Compose the samples as one batch; write each one's audio, then its stack.
+    """Compose the samples as one batch, or read recorded tracks; write each one's audio, then its stack.
 
     A stack that exists therefore has its audio. A sample's tokens are the same in any batch; its states are
     the same up to rounding, and bit by bit in the same batch.
@@ -45,7 +46,7 @@ def generate_samples(
     Parameters
     ----------
     model : from `innerear.models.load_model`.
-    samples : B (prompt, seed) pairs.
+    samples : B (prompt, seed) pairs, all composed or all recorded; see `innerear.capture.recorded`.
     stacks, audio : B paths of each; audio as .wav (16-bit PCM). None where a sample only completes the batch.
     study : name, kept in the stacks.
     capture : ``layers`` (list, or ``"all"``) and ``dtype``; optionally ``sites`` (default: residual) and
@@ -71,32 +72,37 @@ def generate_samples(
     duration = settings.pop("duration")
     timeline = model.timeline(duration, stride=settings.get("stride", 0.6))
     modules = {site: model.modules(site) for site in [*sites, "input"]}
-    with (
-        record(modules, n_steps=timeline.n_steps, pre_norm=model.pre_norm, layers=layers) as recording,
-        _progress(samples) as progress,
-    ):
-        made = model.generate(
-            [sample.prompt.text for sample in samples],
-            [sample.seed for sample in samples],
-            duration,
-            rows=rows,
-            decoder=decoder,
-            observe=recording.run,
-            progress=progress,
-            **settings,
-        )
+    texts = [sample.prompt.text for sample in samples]
+    own: list[dict[str, Any]] = [{} for _ in samples]
+    with record(modules, n_steps=timeline.n_steps, pre_norm=model.pre_norm, layers=layers) as recording:
+        if samples[0].prompt.audio:
+            made, own = encode_tracks(model, [sample.prompt for sample in samples], timeline)
+            model.replay(made.codes, texts, timeline, observe=recording.run)
+        else:
+            with _progress(samples) as progress:
+                made = model.generate(
+                    texts,
+                    [sample.seed for sample in samples],
+                    duration,
+                    rows=rows,
+                    decoder=decoder,
+                    observe=recording.run,
+                    progress=progress,
+                    **settings,
+                )
     common = provenance(model, study, generation) | {"code": code, "decoder": made.decoder}
+    two_branches = len(recording.branches) > 1 and settings.get("guidance", 1.0) is not None
     for i, (sample, stack_path, audio_path) in enumerate(zip(samples, stacks, audio, strict=True)):
         if stack_path is None or audio_path is None:
             continue
         clip = write_clip(audio_path, made.audio[i].numpy(), model.sample_rate)
-        attrs = common | _identity(sample) | {"rows": made.rows[i], "audio_sha256": clip}
+        attrs = common | _identity(sample) | own[i] | {"rows": made.rows[i], "audio_sha256": clip}
         attrs["settings"] = sample_settings(sample, study=study, capture=capture, generation=generation)
         codes = made.codes[i].numpy()
         kept = [branch for branch in branches if branch in recording.branches]
         with StackWriter(stack_path, attrs, codes, timeline, kept, capture["dtype"]) as stack:
             write_states(stack, recording, i, sites)
-            if model.has_cross_attention and len(recording.branches) > 1:
+            if model.has_cross_attention and two_branches:
                 states, levels = recording.sample("input", 0, i)
                 cond, uncond = (states.float() + levels[..., None]).numpy()
                 stack.write_input_gap(np.abs(cond - uncond).max(axis=-1))

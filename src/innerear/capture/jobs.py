@@ -10,6 +10,7 @@ from innerear.capture.generation import generate_samples, provenance
 from innerear.errors import InputError
 from innerear.io.clips import read_clip
 from innerear.io.names import without_remedy
+from innerear.io.recordings import recording_hash
 from innerear.io.second_names import name_also, paths_apart
 from innerear.models import MusicModel
 from innerear.stacks import Stack
@@ -59,12 +60,17 @@ def generate_missing(
     for own, file in pairs:
         if not own.exists() and Path(file).exists():
             name_also(file, own)
-    wanted = [same | {"settings": sample_settings(sample, **settings)} for sample in samples]
+    wanted = [
+        same | {"settings": sample_settings(sample, **settings)} | _file_of(sample) for sample in samples
+    ]
     missing = {i for i, want in enumerate(wanted) if not _is_whole(own_stacks[i], own_audio[i], want)}
     if kept := len(samples) - len(missing):
         print(f"{kept} of {len(samples)} samples are there and whole, and stay", file=sys.stderr)
     rows = batch_size if same["dtype"] == "float16" else None
-    for batch in batches(range(len(samples)), batch_size):
+    composed, recorded = (
+        [i for i, sample in enumerate(samples) if bool(sample.prompt.audio) is kind] for kind in (False, True)
+    )
+    for batch in (*batches(composed, batch_size), *batches(recorded, batch_size)):
         if missing.intersection(batch):
             paths = ([one[i] if i in missing else None for i in batch] for one in (own_stacks, own_audio))
             batch_samples, how = [samples[i] for i in batch], {"rows": rows, "decoder": decoder, "code": code}
@@ -72,6 +78,12 @@ def generate_missing(
     for own, file in pairs:
         name_also(own, file)
     return [samples[i].id for i in sorted(missing)]
+
+
+def _file_of(sample: Sample) -> dict[str, str]:
+    """Return what a recorded sample's stack must say of its file; nothing of a composed one."""
+    audio = sample.prompt.audio
+    return {"recording_sha256": recording_hash(audio)} if audio else {}
 
 
 def _is_whole(stack: str | PathLike, clip: str | PathLike, wanted: Mapping[str, Any]) -> bool:

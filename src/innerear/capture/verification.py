@@ -11,15 +11,22 @@ from tqdm import tqdm
 from innerear.capture.checks import COLUMNS, deviation, judged, rounding, spread
 from innerear.capture.hooks import Recording
 from innerear.capture.hooks import capture as record
+from innerear.capture.recorded import encode_track
 from innerear.capture.replay import require_weights
+from innerear.errors import InputError
+from innerear.io.names import remake
 from innerear.models import MusicModel
 from innerear.stacks import Stack
 
 
 def verify_samples(
-    index: pd.DataFrame, model: MusicModel, generation: Mapping[str, Any], witness: MusicModel | None = None
+    index: pd.DataFrame,
+    model: MusicModel,
+    generation: Mapping[str, Any],
+    witness: MusicModel | None = None,
+    recording: str = "",
 ) -> pd.DataFrame:
-    """Replay one sample of each prompt, and regenerate the first sample.
+    """Replay one sample of each prompt, and regenerate the first sample, or encode its file again.
 
     Checks
     ------
@@ -27,8 +34,8 @@ def verify_samples(
         value = largest `deviation` at any site and layer. Rounding weighs more in delta = cond − uncond where
         it is smaller than the states; its tolerance grows by as much.
     witness_… : the same of another implementation of the model.
-    regenerate : composing the sample again, with as many rows a call, gives the same tokens; value = number
-        that differ.
+    regenerate : composing the sample again, with as many rows a call, or encoding its file again, gives the
+        same tokens; value = number that differ.
 
     Parameters
     ----------
@@ -36,6 +43,7 @@ def verify_samples(
     model : the model that composed the samples.
     generation : the study's settings, as for `innerear.capture.generation.generate_samples`.
     witness : another implementation with the model's weights.
+    recording : the first sample's sound file, if it is a recorded track.
 
     Returns
     -------
@@ -43,7 +51,8 @@ def verify_samples(
 
     Raises
     ------
-    InputError: the model has other weights than the stacks name.
+    InputError: the model has other weights than the stacks name; the recording is another file than the one
+        that was encoded.
     """
     rows = []
     firsts = index.drop_duplicates("prompt_id")
@@ -58,7 +67,10 @@ def verify_samples(
                     rows.append(judged(f"{check}_{part}", row, where, value, tolerance))
     first = firsts.iloc[0].to_dict()
     with Stack(first["stack"], content=first["content_sha256"]) as stack:
-        differ = _regenerate(stack, model, dict(generation))
+        if recording:
+            differ = _encode_again(stack, model, recording)
+        else:
+            differ = _regenerate(stack, model, dict(generation))
     rows.append(judged("regenerate", first, "", differ, 0))
     return pd.DataFrame(rows, columns=list(COLUMNS))
 
@@ -111,5 +123,18 @@ def _regenerate(stack: Stack, model: MusicModel, generation: dict[str, Any]) -> 
     duration = generation.pop("duration")
     how = {"rows": int(stack.attrs["rows"]), "decoder": stack.attrs["decoder"]}
     made = model.generate([stack.attrs["text"]], [int(stack.attrs["seed"])], duration, **how, **generation)
-    codes = made.codes[0].numpy()
+    return _n_different(made.codes[0].numpy(), stack)
+
+
+def _encode_again(stack: Stack, model: MusicModel, recording: str) -> int:
+    """Encode a recorded sample's file again; return how many tokens differ."""
+    codes, about = encode_track(model, recording, float(stack.attrs["recording_start"]), stack.timeline)
+    if about["recording_sha256"] != stack.attrs["recording_sha256"]:
+        raise InputError(
+            f"{recording} is another file than the one that {stack.path} was made from; {remake(stack.path)}"
+        )
+    return _n_different(codes.numpy(), stack)
+
+
+def _n_different(codes: np.ndarray, stack: Stack) -> int:
     return int(np.sum(codes != stack.codes)) if codes.shape == stack.codes.shape else codes.size

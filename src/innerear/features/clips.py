@@ -76,7 +76,7 @@ class States:
 
     Attributes
     ----------
-    of : what there are tokens of: uncond, delta, and the random twin where it was asked for.
+    of : what there are tokens of: uncond, delta if cond is recorded, and the random twin if it was asked for.
     whole : whether all clips are there.
     """
 
@@ -84,7 +84,8 @@ class States:
         self._clips, self.layer, self._memory_gb = clips, layer, memory_gb
         steps = Steps(clips.stacks[0], clips.site)
         d_model = steps.read(clips.stacks[0], layer, [UNCOND]).shape[-1]
-        self.of = [UNCOND, DELTA, *[RANDOM_INIT] * bool(clips.twins)]
+        own = [UNCOND, *[DELTA] * ("cond" in steps.branches)]
+        self.of = [*own, *[RANDOM_INIT] * bool(clips.twins)]
         most = int(memory_gb * 1e9 / (4 * len(self.of) * len(steps.steps) * d_model))
         n = len(clips.stacks)
         self.whole = most >= n
@@ -95,7 +96,7 @@ class States:
                 *(layer, len(self._rows), n),
             )
         self._tokens: dict[str, np.ndarray] = {}
-        for branches, of in (((UNCOND, DELTA), UNCOND), *[((UNCOND,), RANDOM_INIT)] * bool(clips.twins)):
+        for branches, of in ((own, UNCOND), *[([UNCOND], RANDOM_INIT)] * bool(clips.twins)):
             paths, contents = clips.files(of, self._rows)
             values = layer_tokens(paths, layer, branches, site=clips.site, contents=contents)
             self._tokens |= dict(zip((of, DELTA), values, strict=False))

@@ -27,6 +27,7 @@ from innerear.features.measures import (
     write_with,
     written_and_firing,
 )
+from innerear.features.tokens import Steps
 from innerear.features.training import train
 from innerear.stacks.gram_file import Arrays, Coords
 from innerear.study.features import root_of
@@ -74,7 +75,7 @@ def dictionaries_of(
     if params.given:
         found = load_layer(params.given, states.layer)
         # Controls that were trained elsewhere are none here.
-        given = {of: found[of] for of in (UNCOND, DELTA) if of in found}
+        given = {of: found[of] for of in (UNCOND, DELTA) if of in found and of in states.of}
         clips.training = sorted(trained_on(given) & set(clips.prompts))
         return given
     device = "cuda" if params.device != "cpu" and torch.cuda.is_available() else "cpu"
@@ -167,7 +168,7 @@ def measure_layer(
         # What uncond's dictionary does to delta: its error in cond less that in uncond.
         cond = write_with(dictionaries[UNCOND][0].reconstruct, held[UNCOND] + held[DELTA])
         add(DELTA, "dictionary of uncond", "FVU", fvu(held[DELTA], cond - written_as[UNCOND]))
-    if seen:
+    if seen and GAUSSIAN in dictionaries:  # which only newly trained ones have
         flat = seen[UNCOND].reshape(-1, seen[UNCOND].shape[-1])
         frozen = train(flat, freeze_decoder=True, **settings)
         _add_fit(add, UNCOND, "frozen decoder", held[UNCOND], frozen)
@@ -208,10 +209,11 @@ def encode_clips(
     For `GramFile.write`: ``mean_{branch}`` and ``rate_{branch}`` [sample, latents] of each branch,
     ``stable`` [latents], ``twin_cosine`` [latents], and ``training`` bool [sample].
     """
-    by_branch = {"cond": dictionaries[UNCOND][0], UNCOND: dictionaries[UNCOND][0]}
+    site = clips.site
+    recorded = Steps(clips.stacks[0], site).branches
+    by_branch = {branch: dictionaries[UNCOND][0] for branch in recorded}
     if DELTA in dictionaries:
         by_branch[DELTA] = dictionaries[DELTA][0]
-    site = clips.site
     indices, values, steps = encode_layer(clips.stacks, layer, by_branch, site=site, contents=clips.contents)
     if len(clips.twins) and RANDOM_INIT in dictionaries:
         by_branch[RANDOM_INIT] = dictionaries[RANDOM_INIT][0]

@@ -87,7 +87,8 @@ class ClipFeatures:
         """Read the features of the clips of a study's index, and the dictionary that they are of."""
         with GramFile(clips) as file:
             require_stacks(file, samples)
-            means = (file.read("mean_cond") + file.read("mean_uncond")) / 2
+            recorded = [name for name in ("mean_cond", "mean_uncond") if name in file]
+            means = np.mean([file.read(name) for name in recorded], axis=0)
         one = load(dictionary)
         return cls(means, one.decoder.numpy(), frozenset(map(str, one.metadata.get("training_prompts", ()))))
 

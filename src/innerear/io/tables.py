@@ -21,7 +21,7 @@ from innerear.io.names import name_in_study, remake, require_name
 
 # Columns read as text, even where values look like numbers: 007 is not 7.
 _TEXT = (
-    *("sample_id", "prompt_id", "template", "emotion", "text", "sample", "reason", "null"),
+    *("sample_id", "prompt_id", "template", "emotion", "text", "recording", "sample", "reason", "null"),
     *("content", "content_sha256", "tokens_sha256", "audio_sha256"),
 )
 _SEAL = "written_as"

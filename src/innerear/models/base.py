@@ -214,7 +214,7 @@ class MusicModel(Protocol):
         ...
 
     def encode(self, audio: torch.Tensor, sample_rate: int) -> torch.Tensor:
-        """Return the codes int64 [B, K, T] of audio that is to be continued.
+        """Return the codes int64 [B, K, T] of audio, resampled and mixed as the codec wants it.
 
         Parameters
         ----------
@@ -224,5 +224,14 @@ class MusicModel(Protocol):
         Raises
         ------
         InputError: no such array, NaN or infinity, or no such rate.
+        """
+        ...
+
+    def decode(self, codes: torch.Tensor) -> torch.Tensor:
+        """Return the audio float32 [B, n] of codes [B, K, T], mono, on the CPU.
+
+        Raises
+        ------
+        InputError: codes of another shape, or that are no tokens.
         """
         ...

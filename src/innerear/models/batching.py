@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import asdict, replace
 from functools import partial
+from math import gcd
 from typing import Any
 
 import torch
@@ -20,6 +21,8 @@ from innerear.study.generation_settings import GenerationSettings, check_sample_
 from innerear.timeline import Timeline
 
 _MOST_ROWS = 4096
+# Weights of the filters that resample audio: a filter as long as a period of one rate for each of the other.
+_LARGEST_FILTERS = 10**8
 
 
 class BatchedModel(ABC):
@@ -153,9 +156,16 @@ class BatchedModel(ABC):
             return Generation(codes.cpu(), self._decode(codes))
 
     def encode(self, audio: torch.Tensor, sample_rate: int) -> torch.Tensor:
-        """Return the codes of audio that is to be continued; see `MusicModel.encode`."""
+        """Return the codes of audio; see `MusicModel.encode`."""
         rate = integer("sample_rate", sample_rate, 1, 1_000_000)
+        _check_resampling(rate, self.sample_rate)
         return self._encode(check_audio(audio, "audio"), rate)
+
+    def decode(self, codes: torch.Tensor) -> torch.Tensor:
+        """Return codes as the codec decodes them; see `MusicModel.decode`."""
+        codes = check_codes(codes, None, self.n_codebooks, self.card, "codes")
+        with exclusive(*self._networks), torch.no_grad():
+            return self._decode(codes.to(self.device))
 
     def modules(self, site: str) -> Sequence[nn.Module]:
         """Return the modules of a site, layer by layer; see `MusicModel.modules`."""
@@ -359,6 +369,16 @@ def check_codes(codes: Any, n_samples: int | None, n_codebooks: int, card: int, 
     if least < 0 or most >= card:
         raise InputError(f"{name}: codes from {least} to {most} are not within the model's 0 to {card - 1}")
     return tokens
+
+
+def _check_resampling(rate: int, wanted: int) -> None:
+    """Refuse rates of so small a common divisor that the resampling filters would take gigabytes."""
+    common = gcd(rate, wanted)
+    if rate // common * (wanted // common) > _LARGEST_FILTERS:
+        raise InputError(
+            f"sample_rate: audio of {rate} Hz cannot be resampled to {wanted} Hz in the memory of usual "
+            "machines; save it at 32000, 44100 or 48000 Hz"
+        )
 
 
 def check_audio(audio: Any, name: str) -> torch.Tensor:

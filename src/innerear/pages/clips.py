@@ -46,7 +46,7 @@ def clips_page(
     Parameters
     ----------
     samples : the index, in whose order emotions, prompts and seeds stand: sample_id, prompt_id, emotion,
-        text, seed, audio.
+        text, seed, audio, and recording, the file's name of a recorded track.
     heading, room : of the study, and the page's own name.
     clips : long table of clip features: sample_id, feature, value, reason. The page shows some of them.
     mel : [N] `mel_spectrogram` of each clip; measured here if not given.
@@ -65,10 +65,12 @@ def clips_page(
     facts = {} if clips is None else _facts(clips)
     drawn = [] if chroma is None or norms is None else _closer(waves, images, chroma, norms, top)
     names, seeds = samples["sample_id"].astype(str).tolist(), samples["seed"].tolist()
+    files = samples["recording"].tolist() if "recording" in samples else [""] * len(samples)
     cards = [
         {
             "name": names[i],
             "seed": seeds[i],
+            "file": files[i],
             "seconds": len(wave) / rate,
             "rate": rate,
             "ogg": base64.b64encode(vorbis(wave, rate)).decode(),

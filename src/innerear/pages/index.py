@@ -63,15 +63,17 @@ def index_page(
 
 
 def _asked(samples: pd.DataFrame) -> str:
-    """Say what was generated."""
+    """Say what was generated, or read."""
     labels, prompts = (len(set(samples[name])) for name in ("emotion", "prompt_id"))
     templates = len({str(one) for one in samples["template"]} - {""}) if "template" in samples else 0
     seeds = sorted(set(samples.groupby("prompt_id")["seed"].nunique()))
     n, name = (templates, "sentence") if templates else (prompts, "prompt")
     of = f"in {n} {name}{'s' * (n != 1)}"
+    tracks = sum(samples["recording"] != "") if "recording" in samples else 0
     number = " to ".join(map(str, dict.fromkeys((seeds[0], seeds[-1]))))
     each = f"{number} {'seed' if seeds == [1] else 'seeds'}"
-    return f"{labels} {'emotion' if labels == 1 else 'emotions'} {of}, {each} each."
+    said = f"{labels} {'emotion' if labels == 1 else 'emotions'} {of}, {each} each"
+    return f"{said}; {tracks} of {len(samples)} clips are recorded." if tracks else f"{said}."
 
 
 def _reach(design: pd.DataFrame) -> str:

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 
@@ -59,20 +60,19 @@ def methods(
     """Write the paragraph; see `innerear.pages.record.record_page` for the parameters."""
     generation, statistics, capture = (settings[name] for name in ("generation", "statistics", "capture"))
     found = dict(zip(design["property"], design["value"].astype(str), strict=True))
-    labels = list(dict.fromkeys(samples["emotion"].astype(str)))
     blocks = "within sentences" if _number(found.get("blocks")) > 1 else "among all prompts"
     layers = ", ".join(map(str, capture["layers"])) if capture["layers"] != "all" else "all"
-    prompts, sentences = (len(set(samples[name])) for name in ("prompt_id", "template"))
+    recorded = (samples["recording"] != "").to_numpy(bool)
+    model = f"{samples['model'].iloc[0]} ({attrs['backend']}, {attrs['dtype']})"
     parts = [
-        f"We generated {len(samples)} clips of {generation['duration']:g} s with {samples['model'].iloc[0]} "
-        f"({attrs['backend']}, {attrs['dtype']}) from {prompts} prompts: {_listed(labels)} in {sentences} "
-        f"sentences, with seeds: {found['seeds']}; {_guidance(generation)}, temperature "
-        f"{generation['temperature']:g}, top-k {generation['top_k']}.",
-        f"At every step of the generation we recorded the states of {_listed(capture['sites'])}, layers: "
+        _composed(samples.iloc[np.flatnonzero(~recorded)], model, generation, found["seeds"]),
+        _tracks(samples.iloc[np.flatnonzero(recorded)], model, generation["duration"]),
+        f"At every step we recorded the states of {_listed(capture['sites'])}, layers: "
         f"{layers}, without their mean over units, which the model's layer normalisations discard, as "
         f"{capture['dtype']}.",
         _proved(checks),
-        f"The prompt is the unit of all tests. Labels were permuted {blocks} ({found['permutations']} "
+        f"The {'track' if recorded.all() else 'prompt'} is the unit of all tests. "
+        f"Labels were permuted {blocks} ({found['permutations']} "
         f"permutations, smallest p {found['smallest p']}); where there are enough sentences, a second test "
         "flips the signs of whole sentences. Maps are corrected over layers and steps by max-T; "
         f"{_primary(statistics['primary'])}.",
@@ -80,6 +80,33 @@ def methods(
         f"All was computed with Inner Ear {version}.",
     ]
     return " ".join(part for part in parts if part)
+
+
+def _composed(samples: pd.DataFrame, model: str, generation: Mapping[str, Any], seeds: str) -> str:
+    """Say how clips were composed; empty if none were."""
+    if samples.empty:
+        return ""
+    prompts, sentences = (len(set(samples[name])) for name in ("prompt_id", "template"))
+    return (
+        f"We generated {len(samples)} clips of {generation['duration']:g} s with {model} from {prompts} "
+        f"prompts: {_labels(samples)} in {sentences} sentences, with seeds: {seeds}; "
+        f"{_guidance(generation)}, temperature {generation['temperature']:g}, top-k {generation['top_k']}."
+    )
+
+
+def _tracks(samples: pd.DataFrame, model: str, seconds: float) -> str:
+    """Say how recorded tracks were read; empty if there are none."""
+    if samples.empty:
+        return ""
+    under = "a text each" if samples["text"].iloc[0] else "no text"
+    return (
+        f"We encoded {seconds:g} s of each of {len(samples)} recorded tracks ({_labels(samples)}) with the "
+        f"codec of {model}, and let the model read the tokens under {under}."
+    )
+
+
+def _labels(samples: pd.DataFrame) -> str:
+    return _listed(list(dict.fromkeys(samples["emotion"].astype(str))))
 
 
 def _number(text: str | None) -> float:

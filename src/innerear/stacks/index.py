@@ -18,7 +18,7 @@ from innerear.study.sample_settings import differences
 COLUMNS = (
     *("sample_id", "prompt_id", "template", "emotion", "valence", "arousal", "text", "seed", "model"),
     *("model_identity", "stack", "audio", "n_steps", "n_frames", "tokens_sha256", "content_sha256"),
-    "audio_sha256",
+    *("audio_sha256", "recording"),
 )
 
 
@@ -42,11 +42,12 @@ def sample_table(
     -------
     Table with the columns `COLUMNS`, then those of `labels`. `content_sha256` is the hash of tokens and
     states: the table changes with a stack's content. `audio_sha256` is that of the clip, as it was written.
+    `recording` is the name of a recorded track's file; empty for a clip that was composed.
 
     Raises
     ------
     InputError: a broken stack, a stack without its clip, one that was made with other settings than the
-        study's or is of another sample, or samples of different models or weights.
+        study's or is of another sample, samples of different models or weights, or one track under two names.
     """
     rows = []
     for path in tqdm(stacks, desc="index", unit="stack"):
@@ -55,11 +56,12 @@ def sample_table(
                 _require_settings(stack, settings)
             clip = Path(audio, f"{stack.attrs.text('sample_id')}.wav")
             stack.attrs.text("audio_sha256")
-            rows.append({**stack.attrs, "stack": str(path), "audio": str(clip)})
+            rows.append({"recording": "", **stack.attrs, "stack": str(path), "audio": str(clip)})
         if not clip.exists():
             raise InputError(f"{path} has no clip {clip}; {remake(clip)}")
     table = pd.DataFrame(rows).reindex(columns=list(COLUMNS))
     _refuse_two_models(table)
+    _refuse_one_track_twice(table)
     twice = table.loc[table["sample_id"].duplicated(), "stack"]
     if len(twice):
         raise InputError(f"{twice.iloc[0]} is a second stack of one sample; remove one of the two")
@@ -117,6 +119,18 @@ def _require_settings(stack: Stack, settings: Mapping[str, str]) -> None:
         raise InputError(
             f"{stack.path} was made with other settings than the study's: {some}; {remake(stack.path)}"
         )
+
+
+def _refuse_one_track_twice(table: pd.DataFrame) -> None:
+    tracks = table[table["recording"] != ""]
+    first: dict[str, str] = {}
+    for tokens, name in zip(tracks["tokens_sha256"], tracks["prompt_id"], strict=True):
+        other = first.setdefault(tokens, name)
+        if other != name:
+            raise InputError(
+                f"the recorded tracks {other!r} and {name!r} are the same sound, and would count as "
+                "independent; remove one from the sheet"
+            )
 
 
 def _refuse_two_models(table: pd.DataFrame) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 
 from innerear.errors import InputError
 from innerear.study.architectures import Architecture, resolve_layers
+from innerear.study.power import are_blocks
 from innerear.study.prompts import Prompt
 
 #: tokens a latent: fewer are warned about, and refused
@@ -29,7 +30,8 @@ class Features:
     left_out : why there are none, where they were asked for.
     seen : ids of prompts that dictionaries were trained on: `training`, or those that finished ones name.
     given : folder of finished dictionaries; "" where they are trained.
-    given_of : what those are of: uncond, and delta where it is there.
+    of : what there are dictionaries of: uncond, and delta where both branches are recorded and, of finished
+        dictionaries, it is there.
     """
 
     layers: list[int]
@@ -38,7 +40,7 @@ class Features:
     left_out: str = ""
     seen: Sequence[str] = ()
     given: str = ""
-    given_of: Sequence[str] = ()
+    of: Sequence[str] = ()
 
 
 def study_features(
@@ -63,8 +65,8 @@ def study_features(
     """
     if not section["enabled"]:
         return Features([], [], {})
-    if set(capture["branches"]) != {"cond", "uncond"}:
-        return Features([], [], {}, "dictionaries of uncond and of delta need both branches")
+    if "uncond" not in capture["branches"]:
+        return Features([], [], {}, "dictionaries are of uncond, which is not recorded")
     captured = capture["layers"]
     layers = section["layers"]
     if layers is None:
@@ -91,10 +93,10 @@ def study_features(
             f"and the {len(training)} training prompts give {tokens}; ask for at most {tokens // FEWEST}, or "
             "make more clips"
         )
-    if not given:
-        return Features(layers, training, settings, seen=training)
-    seen = _seen(given, layers)
-    return Features(layers, [], settings, seen=seen, given=given, given_of=given_dictionaries(given))
+    of = given_dictionaries(given) if given else ["uncond", "delta"]
+    of = of if "cond" in capture["branches"] else ["uncond"]
+    seen = _seen(given, layers) if given else training
+    return Features(layers, training, settings, seen=seen, given=given, of=of)
 
 
 def folder_of(named: str) -> str:
@@ -109,11 +111,16 @@ def folder_of(named: str) -> str:
 
 
 def _training(prompts: Sequence[Prompt], share: float) -> list[str]:
-    """Return the prompts of the first templates; of a single template all, and nothing is held out."""
+    """Return the prompts of the first templates; of a single template all, and nothing is held out.
+
+    Templates of one prompt each stand label by label, and are taken from all of them alike.
+    """
     templates = list(dict.fromkeys(prompt.template for prompt in prompts))
     most = max(len(templates) - 1, 1)
     n = min(max(round(share * len(templates)), 1), most)
-    return [prompt.id for prompt in prompts if prompt.template in templates[:n]]
+    alike = [templates[i * len(templates) // n] for i in range(n)]
+    chosen = set(templates[:n] if are_blocks([prompt.template for prompt in prompts]) else alike)
+    return [prompt.id for prompt in prompts if prompt.template in chosen]
 
 
 def _seen(folder: str, layers: Sequence[int]) -> list[str]:

@@ -2,23 +2,26 @@
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from os import PathLike
+from pathlib import Path
 from typing import Any
 
 from innerear.errors import InputError, shown
-from innerear.study.names import check_labels, check_names, reading, tidy
+from innerear.study.names import check_labels, check_names, check_path, reading, tidy
 from innerear.study.sheets import read_sheet
 
 SHEET_COLUMNS = ("id", "text", "emotion", "template", "valence", "arousal", "neutral", "paraphrase")
+SHEET_COLUMNS += ("audio", "audio_start")
 _NEEDED = SHEET_COLUMNS[:3]
 #: labels that any prompt may have; a study's contrast is one of them or a label of its own
 RATINGS = ("valence", "arousal")
 LABELS = ("emotion", *RATINGS)
 # Other columns of the table of samples, which are no labels.
 _USED = ("sample_id", "prompt_id", "seed", "model", "model_identity", "stack", "audio", "n_steps", "n_frames")
-_USED += ("tokens_sha256", "content_sha256", "audio_sha256", "written_as", "sample", "reason", "null")
+_USED += ("tokens_sha256", "content_sha256", "audio_sha256", "recording", "written_as", "sample")
+_USED += ("reason", "null")
 
 #: the most prompts of a study, and the most samples
 MAX_PROMPTS, MAX_SAMPLES = 20_000, 1_000_000
@@ -31,7 +34,11 @@ _NO_NUMBER = re.compile(r"[+-]?\.?(inf|infinity|nan)|[+\u2212-]?[0-9]+,[0-9]+|\u
 
 @dataclass(frozen=True)
 class Prompt:
-    """A text with an id and its design factors; `label` is that of a contrast outside `LABELS`."""
+    """A text with an id and its design factors; `label` is that of a contrast outside `LABELS`.
+
+    A recorded track has its file in `audio`, from the working directory, and in `audio_start` the second from
+    which it is read; its text may be empty.
+    """
 
     id: str
     text: str
@@ -40,6 +47,8 @@ class Prompt:
     valence: float | None = None
     arousal: float | None = None
     label: str | float | None = None
+    audio: str = ""
+    audio_start: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -135,7 +144,8 @@ def prompts_from_sheet(path: str | PathLike, label: str = "") -> list[Prompt]:
 
     All but the first three columns may be missing or empty. Without templates, emotions are permuted among
     all prompts. A label that is a number in every row is a rating. Prompts are sorted by emotion, in order of
-    first appearance.
+    first appearance. A row with `audio`, a path from the sheet's folder, is a recorded track; where no row of
+    such a sheet names a template, each prompt is its own, with which it gets a seed of its own.
 
     Raises
     ------
@@ -148,9 +158,11 @@ def prompts_from_sheet(path: str | PathLike, label: str = "") -> list[Prompt]:
         [f"{path}, row {row}" for row in sheet],
     )
     prompts = [
-        _prompt_from_row(cells, own, f"{path}, row {row}")
+        _prompt_from_row(cells, own, Path(path).parent, f"{path}, row {row}")
         for (row, cells), own in zip(sheet.items(), labels, strict=True)
     ]
+    if any(one.audio for one in prompts) and not any(one.template for one in prompts):
+        prompts = [replace(one, template=one.id) for one in prompts]
     order = {emotion: place for place, emotion in enumerate(dict.fromkeys(one.emotion for one in prompts))}
     return sorted(checked(prompts, str(path), list(sheet)), key=lambda prompt: order[prompt.emotion])
 
@@ -160,11 +172,24 @@ def sheet_rows(path: str | PathLike, label: str = "") -> dict[int, dict[str, str
     return read_sheet(path, _NEEDED, [*SHEET_COLUMNS, *([label] if label else [])], MAX_PROMPTS)
 
 
-def _prompt_from_row(cells: Mapping[str, str], label: str | float | None, where: str) -> Prompt:
+def _prompt_from_row(cells: Mapping[str, str], label: str | float | None, folder: Path, where: str) -> Prompt:
     template = cells.get("template", "")
     valence, arousal = (_rating(cells.get(scale, ""), f"{where}: {scale}") for scale in RATINGS)
-    text = tidy(cells["text"], f"{where}: the prompt {shown(cells['id'])}")
-    return Prompt(cells["id"], text, template, cells["emotion"], valence, arousal, label)
+    audio, start = cells.get("audio", ""), cells.get("audio_start", "")
+    if start and not (audio and re.fullmatch(r"[0-9]+\.?[0-9]*", start)):
+        raise InputError(
+            f"{where}: audio_start is {shown(start)}; give the second of the file in audio from which it is "
+            "read, such as 30 or 12.5, or leave it empty"
+        )
+    if audio:
+        check_path(audio, f"{where}: audio")
+        audio = (folder / audio).as_posix()
+    text = cells["text"]
+    if text or not audio:
+        text = tidy(text, f"{where}: the prompt {shown(cells['id'])}")
+    return Prompt(
+        cells["id"], text, template, cells["emotion"], valence, arousal, label, audio, float(start or 0)
+    )
 
 
 def _number_or_text(cell: str) -> str | float:
@@ -248,7 +273,8 @@ def checked(prompts: list[Prompt], where: str, rows: Sequence[int]) -> list[Prom
             raise InputError(f"{here}: {prompt.id!r} needs an emotion")
         if bool(prompt.template) is not bool(prompts[0].template):
             raise InputError(f"{here}: only some prompts have a template; name one for each, or for none")
-        first = seen.setdefault(reading(prompt.text), i)
+        # Tracks of one text differ in their sound.
+        first = i if prompt.audio else seen.setdefault(reading(prompt.text), i)
         if first != i:
             raise InputError(
                 f"{where}: rows {rows[first]} and {row}, {prompts[first].id!r} and {prompt.id!r}, have one "

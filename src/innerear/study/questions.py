@@ -1,6 +1,6 @@
 """The questions that a study may name as primary before anything runs, and the words for its label."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 #: key in ``statistics.primary`` → the question, as the dry run and the page of findings ask it
 QUESTIONS = {
@@ -34,14 +34,23 @@ def words_for(contrast: str) -> dict[str, str]:
     return {"contrast": contrast, "contrasts": plural} | pair
 
 
-def announced(settings: Mapping) -> list[str]:
-    """Return the primary questions as lines of the dry run, with the reason where one cannot be answered."""
+def announced(settings: Mapping, n_seeds: int, branches: Sequence[str], *, swapped: bool) -> list[str]:
+    """Return the primary questions as lines of the dry run, with the reason where one cannot be answered.
+
+    `branches` are recorded; `swapped` says whether any clip is replayed under another text.
+    """
     words, lines = words_for(settings["contrast"]), []
     for number, key in enumerate(settings["statistics"]["primary"]):
         why = ""
         if key in _SWAPPED and not settings["counterfactual"]["enabled"]:
             why = " (cannot be answered: counterfactual.enabled is false)"
+        elif key in _SWAPPED and not swapped:
+            why = " (cannot be answered: no template has texts to swap)"
+        elif key in ("text", "history") and n_seeds < 2:
+            why = " (cannot be answered: it compares seeds, and there is one)"
         elif key in _GUIDED and settings["generation"]["guidance"] is None:
             why = " (cannot be answered: without guidance there is no uncond)"
+        elif key == "delta" and len(branches) < 2:
+            why = " (cannot be answered: delta needs both branches)"
         lines.append(f"  {'' if number else 'primary':<9} {QUESTIONS[key].format(**words)}{why}")
     return lines

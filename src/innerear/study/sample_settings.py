@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 from innerear.study.prompts import Prompt, Sample
@@ -13,11 +14,14 @@ def sample_settings(
 ) -> str:
     """Return a sample's settings as JSON: study, prompt with its labels, seed, capture and generation.
 
-    The model is named by its identity, which only a job that has loaded it knows. A label of the study's own
-    makes no other sample.
+    The model is named by its identity, and a recorded track by its hash, which only a job that has read them
+    knows. A label of the study's own makes no other sample.
     """
     prompt = asdict(sample.prompt)
     del prompt["label"]
+    audio, start = prompt.pop("audio"), prompt.pop("audio_start")
+    if audio:
+        prompt |= {"audio": Path(audio).name, "audio_start": start}
     settings = {"study": study, "prompt": prompt, "seed": sample.seed}
     settings |= {"capture": dict(capture), "generation": dict(generation)}
     return json.dumps(settings, sort_keys=True)

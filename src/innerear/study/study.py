@@ -31,6 +31,7 @@ from innerear.study.prompts import (
     prompts_from_templates,
 )
 from innerear.study.questions import announced
+from innerear.study.recorded import check_tracks
 from innerear.study.seeds import EACH, seeds_of_prompts
 from innerear.study.text_swaps import Swaps, study_swaps
 
@@ -76,7 +77,11 @@ class Study:
         _check_source(settings["model"])
         _check_backend(settings["model"])
         _refuse_other_prefix(settings, architecture)
-        capture = resolve_capture(_with_branches_that_run(settings), architecture, "capture")
+        n_frames = architecture.n_frames(settings["generation"]["duration"])
+        sheet, seconds = settings["prompts"]["sheet"], n_frames / architecture.frame_rate
+        check_tracks(prompts, sheet, settings["seeds"], seconds)
+        branches = _branches_that_run(settings, with_text=bool(prompts[0].text))
+        capture = resolve_capture({**settings["capture"], "branches": branches}, architecture, "capture")
         if capture["sites"][0] == "input":
             raise InputError("capture.sites begins with input, which only layer 0 has; name another first")
         _refuse_unpaired(settings, seeds)
@@ -104,7 +109,9 @@ class Study:
         )
         planned: Interventions | str = ""
         # A control of labels has no clips of its own.
-        if settings["interventions"]["enabled"] and not settings["statistics"]["shuffle_labels"]:
+        if any(prompt.audio for prompt in prompts):
+            planned = "recorded music is not composed" if settings["interventions"]["enabled"] else ""
+        elif settings["interventions"]["enabled"] and not settings["statistics"]["shuffle_labels"]:
             blocks = study_swaps(prompts, settings["prompts"], label).blocks
             own = settings["interventions"]
             planned = plan_interventions(prompts, blocks, seeds, capture, own, features)
@@ -138,6 +145,11 @@ class Study:
     def samples(self) -> list[Sample]:
         """All samples, prompt by prompt."""
         return [Sample(prompt, seed) for prompt in self.prompts for seed in self.seeds[prompt.id]]
+
+    @property
+    def n_tracks(self) -> int:
+        """Number of samples that are recorded tracks."""
+        return sum(bool(prompt.audio) for prompt in self.prompts)
 
     @property
     def batch(self) -> str | int:
@@ -193,9 +205,14 @@ class Study:
         size = self.estimate
         jobs = jobs_text(self.batch, self.settings["generation"], size.n_prompts, size.n_seeds)
         lines = [f"Study {self.settings['study']} with {self.model}", str(size), jobs]
-        if self.settings["generation"]["guidance"] is None:
+        if self.n_tracks:
+            lines.append(f"  recorded  {self.n_tracks:,} tracks: read from their files, not composed")
+        if self.capture["branches"] == ["uncond"]:
+            lines.append("  branches  uncond alone, and no delta")
+        elif self.settings["generation"]["guidance"] is None:
             lines.append("  branches  cond alone: without guidance there is no uncond, and no delta")
-        lines += announced(self.settings)
+        branches, swapped = self.capture["branches"], bool(self.swaps.blocks)
+        lines += announced(self.settings, size.n_seeds, branches, swapped=swapped)
         if self.planned:
             lines.append(interventions_text(self.planned, self.n_steered[0]))
         left_out = self.swaps.left_out
@@ -272,15 +289,17 @@ def _refuse_other_prefix(settings: Mapping, architecture: Architecture) -> None:
         )
 
 
-def _with_branches_that_run(settings: Mapping) -> dict:
-    """Return the capture's settings with the branches that there are: without guidance, cond alone.
+def _branches_that_run(settings: Mapping, *, with_text: bool) -> list[str]:
+    """Return the branches that are recorded: without guidance cond alone, of tracks without text uncond.
 
     Raises
     ------
     InputError: a study of uncond without guidance.
     """
     branches = settings["capture"]["branches"]
-    if settings["generation"]["guidance"] is None:
+    if not with_text:  # both branches read the same
+        branches = ["uncond"]
+    elif settings["generation"]["guidance"] is None:
         branches = [branch for branch in branches if branch == "cond"]
     if not branches:
         raise InputError(
@@ -292,7 +311,7 @@ def _with_branches_that_run(settings: Mapping) -> dict:
             "replication: the published figures are of both branches; give a generation.guidance, and leave "
             "capture.branches at [cond, uncond]"
         )
-    return {**settings["capture"], "branches": branches}
+    return branches
 
 
 def _size(

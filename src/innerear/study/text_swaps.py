@@ -88,6 +88,8 @@ def _unfit(template: str, prompts: Sequence[Prompt], emotions: Sequence[str]) ->
         return "its id cannot name a folder"
     if sorted(prompt.emotion for prompt in prompts) != sorted(emotions):
         return "it does not hold each emotion once"
+    if len({reading(prompt.text) for prompt in prompts}) < len(prompts):
+        return "two of its tracks have one text" if prompts[0].text else "its tracks have no text"
     return ""
 
 

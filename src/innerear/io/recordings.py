@@ -1,0 +1,119 @@
+"""Sound files of recorded music, which people bring: checked, hashed and read in part."""
+
+import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from os import PathLike
+from pathlib import Path
+
+import numpy as np
+import soundfile
+from numpy.typing import NDArray
+
+from innerear.errors import InputError
+from innerear.io.machine import cannot
+
+#: full scale is 1; samples beyond this are no sound within ±1, such as integers written as floats
+LOUDEST = 8.0
+#: the peak (−80 dB) below which an excerpt is silent
+QUIETEST = 1e-4
+# An MP3 frame is made of what stands in frames before it: the first ones after a jump are wrong or silent.
+_READ_BEFORE = 2**15
+
+
+@dataclass(frozen=True)
+class Excerpt:
+    """A part of a sound file: float32 [channels, n], samples per second, and the hash of the whole file."""
+
+    wave: NDArray[np.float32]
+    rate: int
+    sha256: str
+
+
+def check_recording(path: str | PathLike, start: float, seconds: float) -> None:
+    """Refuse, from its header alone, a file that holds no sound of so many seconds from `start`.
+
+    Raises
+    ------
+    InputError: the file, what is wrong with it, and what to do.
+    """
+    with _opened(path) as sound:
+        _span(sound, path, start, seconds)
+
+
+def read_recording(path: str | PathLike, start: float, seconds: float) -> Excerpt:
+    """Read so many seconds of a sound file from `start`: WAV, FLAC, Ogg, MP3, AIFF, … of 1 or 2 channels.
+
+    Raises
+    ------
+    InputError: as `check_recording`; a file that breaks off, or an excerpt that is silent, not finite, or
+        beyond full scale.
+    """
+    sha256 = recording_hash(path)
+    with _opened(path) as sound:
+        first, n = _span(sound, path, start, seconds)
+        before = min(first, _READ_BEFORE)
+        sound.seek(first - before)
+        wave = sound.read(before + n, dtype="float32", always_2d=True)[before:]
+        rate = int(sound.samplerate)
+    here = f"{path}, {start:g} to {start + seconds:g} s"
+    if len(wave) < n:
+        raise InputError(f"{here}: the file breaks off after {len(wave)} of {n} samples; copy it again")
+    if not np.isfinite(wave).all():
+        raise InputError(f"{here}: samples are NaN or infinite; export the file again")
+    peak = float(np.abs(wave).max())
+    if peak > LOUDEST:
+        raise InputError(f"{here}: samples reach {peak:g}, and full scale is 1; export the file again")
+    if peak < QUIETEST:
+        raise InputError(f"{here} is silent; set audio_start to where the music plays, or remove the row")
+    return Excerpt(np.ascontiguousarray(wave.T, np.float32), rate, sha256)
+
+
+def recording_hash(path: str | PathLike) -> str:
+    """Return the sha256 of a sound file.
+
+    Raises
+    ------
+    InputError: a file that is missing or cannot be read.
+    """
+    try:
+        with open(path, "rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise _unreadable(path, error) from None
+
+
+def _span(sound: soundfile.SoundFile, path: str | PathLike, start: float, seconds: float) -> tuple[int, int]:
+    """Return the first sample of an excerpt and their number."""
+    first, n = round(start * sound.samplerate), round(seconds * sound.samplerate)
+    if sound.channels > 2:
+        raise InputError(f"{path} has {sound.channels} channels; mix it down to one or two")
+    if first + n > sound.frames:
+        raise InputError(
+            f"{path} lasts {sound.frames / sound.samplerate:.2f} s, but {start + seconds:g} s are needed "
+            f"({seconds:g} s from {start:g} s); shorten generation.duration, set an earlier audio_start, or "
+            "remove the row"
+        )
+    return first, n
+
+
+@contextmanager
+def _opened(path: str | PathLike) -> Iterator[soundfile.SoundFile]:
+    """Open a sound file; whatever goes wrong with it is an InputError that names it."""
+    try:
+        if not Path(path).is_file():
+            there = "is no file" if Path(path).exists() else "does not exist"
+            raise InputError(f"{path} {there}; paths are relative to the sheet's folder")
+        with open(path, "rb"), soundfile.SoundFile(str(path)) as sound:
+            yield sound
+    except OSError as error:
+        raise _unreadable(path, error) from None
+    except (soundfile.LibsndfileError, RuntimeError, ValueError, TypeError) as error:
+        if isinstance(error, InputError):
+            raise
+        raise InputError(f"{path} cannot be read as sound ({error}); convert it to WAV or FLAC") from None
+
+
+def _unreadable(path: str | PathLike, error: OSError) -> InputError:
+    return InputError(cannot("read", path, error) or f"{path} cannot be read ({error.strerror})")

@@ -1,0 +1,68 @@
+"""Recorded tracks among a study's prompts: what can be told of them before any work."""
+
+import os
+from collections.abc import Mapping, Sequence
+from itertools import chain, pairwise
+
+from innerear.errors import InputError, shown
+from innerear.study.prompts import Prompt
+from innerear.study.seeds import EACH
+
+
+def check_tracks(
+    prompts: Sequence[Prompt], sheet: str, seeds: Sequence[int] | Mapping[str, int], seconds: float
+) -> None:
+    """Refuse tracks that cannot be used: by their rows, and by the headers of their files.
+
+    Parameters
+    ----------
+    sheet : the path of the sheet that names them.
+    seeds : the setting of this name.
+    seconds : that are read of each file.
+
+    Raises
+    ------
+    InputError: seeds that tracks would share; a text for some prompts only; a file twice, but for other parts
+        of it within one template; a file that is missing, that cannot be read or that is too short.
+    """
+    tracks = [prompt for prompt in prompts if prompt.audio]
+    if not tracks:
+        return
+    if seeds != {EACH: 1}:
+        raise InputError(
+            f"seeds: {shown(seeds)} is not for recorded tracks, each of which is one clip and shares no "
+            f"noise with another; set seeds: {{{EACH}: 1}}"
+        )
+    with_text, without = ([one for one in prompts if bool(one.text) is has] for has in (True, False))
+    if with_text and without:
+        raise InputError(
+            f"{sheet}: {with_text[0].id!r} has a text and {without[0].id!r} has none; give all a text, or "
+            "none, since a model that reads a text is in another state whatever it says"
+        )
+    _check_distinct(tracks, sheet, seconds)
+    from innerear.io.recordings import check_recording  # imports numpy
+
+    for track in tracks:
+        try:
+            check_recording(track.audio, track.audio_start, seconds)
+        except InputError as error:
+            raise InputError(f"{sheet}, {track.id!r}: {error}") from None
+
+
+def _check_distinct(tracks: Sequence[Prompt], sheet: str, seconds: float) -> None:
+    """Refuse parts of one file that overlap, or that would count as independent."""
+    of_file: dict[str, list[Prompt]] = {}
+    for track in sorted(tracks, key=lambda one: one.audio_start):
+        of_file.setdefault(os.path.realpath(track.audio), []).append(track)
+    for one, other in chain.from_iterable(map(pairwise, of_file.values())):
+        both = f"{sheet}: {one.id!r} and {other.id!r} are"
+        if other.audio_start - one.audio_start < seconds:
+            raise InputError(
+                f"{both} the same sound, {one.audio}; remove one, or set their audio_start {seconds:g} s "
+                "apart (the counterfactual replay reads a track under other texts)"
+            )
+        if other.template != one.template:
+            raise InputError(
+                f"{both} parts of one track, {one.audio}, and would count as independent; give them one "
+                "template"
+            )

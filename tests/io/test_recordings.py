@@ -1,0 +1,93 @@
+"""Sound files that people bring are read as they are, or refused by name."""
+
+import hashlib
+
+import numpy as np
+import pytest
+import soundfile
+from fake_tracks import tune, write_track
+
+from innerear.errors import InputError
+from innerear.io.recordings import check_recording, read_recording
+
+
+@pytest.mark.parametrize(
+    ("name", "how", "close"),
+    [
+        ("a.wav", {"subtype": "PCM_24"}, 1e-6),
+        ("a.wav", {"rate": 8_000}, 1e-4),
+        ("a.wav", {"channels": 2, "subtype": "FLOAT"}, 1e-6),
+        ("a.flac", {"channels": 2, "rate": 48_000}, 1e-4),
+        ("a.ogg", {"rate": 32_000}, 0.1),
+        ("a.mp3", {"channels": 2}, 0.1),
+        ("a.aiff", {"rate": 22_050}, 1e-4),
+    ],
+)
+def test_the_part_that_is_asked_for_is_read(tmp_path, name, how, close):
+    path = write_track(tmp_path / name, seconds=12.0, **how)
+    rate = how.get("rate", 44_100)
+    made, whole = tune(220.0, 12.0, rate), soundfile.read(path, dtype="float32", always_2d=True)[0]
+    for start in (0.0, 0.5, 7.31):
+        check_recording(path, start, 1.0)
+        found = read_recording(path, start, 1.0)
+        assert (found.rate, found.wave.dtype) == (rate, np.float32)
+        assert found.wave.shape == (how.get("channels", 1), rate)
+        part = slice(round(start * rate), round(start * rate) + rate)
+        np.testing.assert_array_equal(found.wave, whole[part].T)  # whatever the decoder needs before it
+        np.testing.assert_allclose(found.wave[0], made[part], atol=close)
+        assert found.sha256 == hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def test_a_file_that_ends_with_the_part_is_long_enough_and_one_sample_less_is_not(tmp_path):
+    path = write_track(tmp_path / "a.wav", seconds=1.0, rate=8_000)
+    check_recording(path, 0.5, 0.5)
+    with pytest.raises(InputError, match=r"a\.wav lasts 1\.00 s, but 1\.0002 s are needed .*audio_start"):
+        check_recording(path, 0.5, 0.5002)
+
+
+def wave(**changes):
+    values = tune(220.0, 1.0, 8_000)
+    for where, value in changes.items():
+        values[int(where.removeprefix("at"))] = value
+    return values
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        (wave(at4000=np.nan), "samples are NaN or infinite"),
+        (wave(at4000=np.inf), "samples are NaN or infinite"),
+        (32_768 * wave(), "full scale is 1"),
+        (1e-5 * wave(), "is silent; set audio_start"),
+    ],
+)
+def test_sound_that_is_none_is_refused(tmp_path, values, message):
+    path = write_track(tmp_path / "a.wav", rate=8_000, wave=values, subtype="FLOAT")
+    with pytest.raises(InputError, match=rf"a\.wav, 0 to 1 s.*{message}"):
+        read_recording(path, 0.0, 1.0)
+
+
+def test_what_is_no_sound_file_is_refused_by_name(tmp_path):
+    (tmp_path / "a.wav").write_bytes(b"no sound at all")
+    (tmp_path / "empty.mp3").write_bytes(b"")
+    (tmp_path / "folder.wav").mkdir()
+    write_track(tmp_path / "six.wav", rate=8_000, channels=6)
+    for name, message in (
+        ("a.wav", "cannot be read as sound .*convert it"),
+        ("empty.mp3", "cannot be read as sound"),
+        ("folder.wav", "is no file"),
+        ("absent.wav", "does not exist; paths are relative"),
+        ("six.wav", "has 6 channels; mix it down"),
+        ("a.raw", "does not exist"),
+    ):
+        with pytest.raises(InputError, match=rf"{name}.*{message}"):
+            check_recording(tmp_path / name, 0.0, 0.5)
+
+
+def test_a_file_that_breaks_off_is_refused(tmp_path):
+    path = write_track(tmp_path / "a.flac", seconds=2.0)
+    content = path.read_bytes()
+    path.write_bytes(content[: len(content) // 2])
+    check_recording(path, 0.0, 2.0)  # its header is whole
+    with pytest.raises(InputError, match=r"a\.flac.*(breaks off|cannot be read as sound)"):
+        read_recording(path, 0.0, 2.0)
