@@ -282,23 +282,34 @@ def _of_branch(states: BranchStates, sound: Sound, window: _Window, design: Desi
     scores = states.components(folds, design)
     if not scores:
         return None
-    parts = []
+    fits, parts = [_Fit(fold, one, design) for fold, one in zip(folds, scores, strict=True)], []
     between = between_seeds(sound.values, design)
     alone = between_prompts(between, design)
     for some in pieces(len(lags), sound.values.size, _SERIES_AT_ONCE):
         series, series_alone = (_lagged(one, window, lags[some]) for one in (between, alone))
-        parts.append(_scores(scores, series, series_alone, folds, sound.feature_of, design))
+        parts.append(_scores(fits, series, series_alone, sound.feature_of, design))
     names = ("observed", "null", "flipped", "products")
     return _Scores(*(np.concatenate([getattr(part, name) for part in parts], axis=-2) for name in names))
 
 
+class _Fit:
+    """The states' scores [N, frames, k] on the components of one fold, ready for the sound at any lag.
+
+    Attributes
+    ----------
+    scores, alone : [N, frames, k], `alone` without the mean over the prompts of each template and seed.
+    contrasts : [P, R - 1, k, frames], between the seeds of each prompt.
+    spread, spread_alone : [k, k] products of the tested ones.
+    """
+
+    def __init__(self, fold: Fold, scores: np.ndarray, design: Design) -> None:
+        self.fold, self.scores, self.alone = fold, scores, between_prompts(scores, design)
+        self.contrasts = _contrasts(scores, design).swapaxes(2, 3)
+        self.spread, self.spread_alone = (_spread(one, fold) for one in (scores, self.alone))
+
+
 def _scores(
-    scores: Sequence[np.ndarray],
-    series: np.ndarray,
-    alone: np.ndarray,
-    folds: Sequence[Fold],
-    feature_of: np.ndarray,
-    design: Design,
+    fits: Sequence[_Fit], series: np.ndarray, alone: np.ndarray, feature_of: np.ndarray, design: Design
 ) -> _Scores:
     """Predict the sound [N, frames, lags, F] from the scores of each fold, observed and arranged anew.
 
@@ -317,18 +328,18 @@ def _scores(
     def by_feature(values: np.ndarray) -> np.ndarray:
         return _by_feature(values.reshape(*values.shape[:-1], n_lags, -1), feature_of)
 
-    for fold, z in zip(folds, scores, strict=True):
+    for fit in fits:
+        test = fit.fold.test
         # Components are white over the training samples, so that products are regression weights.
-        of_pairs, spread = _pair_products(z, contrasts, design), _spread(z, fold)
-        tested = np.isin(prompts, design.prompt_of[fold.test])
-        sums += by_feature(_hits(arranged, of_pairs, tested, spread))
+        of_pairs = _pair_products(fit.contrasts, contrasts)
+        tested = np.isin(prompts, design.prompt_of[test])
+        sums += by_feature(_hits(arranged, of_pairs, tested, fit.spread))
         observed = np.tensordot(arranged[0][~tested], of_pairs[~tested], axes=1)
-        products[:, fold.test] = _products(z, series, norms, observed, fold, feature_of)
+        products[:, test] = _products(fit.scores[test], series[test], norms[test], observed, feature_of)
         if len(flips):
-            z = between_prompts(z, design)
-            of_templates = _template_products(z, by_template, design)
-            tested = np.isin(np.arange(design.n_blocks), design.block_of[design.prompt_of[fold.test]])
-            flipped += by_feature(_hits(flips, of_templates, tested, _spread(z, fold)))
+            of_templates = _template_products(fit.alone, by_template, design)
+            tested = np.isin(np.arange(design.n_blocks), design.block_of[design.prompt_of[test]])
+            flipped += by_feature(_hits(flips, of_templates, tested, fit.spread_alone))
     # Seeds trade places within their prompt, which lies in one fold: the sound's own squares stay.
     r, r_flipped = (
         _r(both[0], both[1], _by_feature(level.sum(axis=0, dtype=float), feature_of))
@@ -374,12 +385,11 @@ def _contrasts(values: np.ndarray, design: Design) -> np.ndarray:
     return found.reshape(len(found), -1, *flat.shape[1:])
 
 
-def _pair_products(z: np.ndarray, sound: np.ndarray, design: Design) -> np.ndarray:
-    """Multiply states [N, frames, k] with the `_contrasts` of the sound of the same prompt.
+def _pair_products(states: np.ndarray, sound: np.ndarray) -> np.ndarray:
+    """Multiply contrasts of states [P, R − 1, k, frames] with those of the sound, [P, R − 1, frames, …].
 
     float32 [P (R − 1)², k, lags * F], by prompt, contrast of the states, and contrast of the sound.
     """
-    states = _contrasts(z, design).swapaxes(2, 3)  # [P, R − 1, k, frames]
     products = states[:, :, None] @ sound[:, None]
     return products.reshape(-1, *products.shape[3:])
 
@@ -394,19 +404,13 @@ def _template_products(z: np.ndarray, by_template: Sequence[np.ndarray], design:
 
 
 def _products(
-    z: np.ndarray,
-    series: np.ndarray,
-    norms: np.ndarray,
-    weights: np.ndarray,
-    fold: Fold,
-    feature_of: np.ndarray,
+    z: np.ndarray, series: np.ndarray, norms: np.ndarray, weights: np.ndarray, feature_of: np.ndarray
 ) -> np.ndarray:
     """Observed products of each test sample, prediction × sound, prediction² and sound², [3, test, …]."""
     weights = weights.reshape(-1, *series.shape[2:])  # [k, lags, F]
-    predicted = np.einsum("nfk,klc->nflc", z[fold.test], weights, optimize=True)
-    hit = (predicted * series[fold.test]).sum(axis=1)
-    three = (hit, (predicted**2).sum(axis=1), norms[fold.test])
-    return np.stack([_by_feature(values, feature_of) for values in three])
+    predicted = np.einsum("nfk,klc->nflc", z, weights, optimize=True)
+    three = (np.einsum("nf...,nf...->n...", predicted, one) for one in (series, predicted))
+    return np.stack([_by_feature(values, feature_of) for values in (*three, norms)])
 
 
 def _untested(
