@@ -15,6 +15,7 @@ from innerear.statistics.cells import write_estimates
 from innerear.statistics.clip_targets import Targets, clip_targets, prompt_means
 from innerear.statistics.design import Design
 from innerear.statistics.finding import HELD_OUT_R2, SHARE_LEFT, Finding
+from innerear.statistics.fold_spans import FoldSpans
 from innerear.statistics.label_distance import kernel_of_prompts
 from innerear.statistics.nested import joined_kernel, share_of_the_rest
 from innerear.statistics.pieces import pieces
@@ -29,8 +30,10 @@ MAP_COLUMNS = ("statistic",)
 FAMILY = "layers × features × branches × windows"
 # Permutations are scored in pieces of about this many columns, to stay in cache.
 _COLUMNS_AT_ONCE = 1024
-#: says of the sums of permutations, given as rows, [rows, F] of ridge and of the mean, which matter
-Matter = Callable[[slice, np.ndarray, np.ndarray], np.ndarray]
+#: of the least sums [rows, F] of permutations that are given by rows: which matter
+Matter = Callable[..., np.ndarray | bool]
+#: `DualRidge.sums`
+Sums = Callable[..., tuple[np.ndarray, np.ndarray]]
 
 
 def of_layer(
@@ -121,8 +124,11 @@ def _fit(
     columns, labels = _Columns(targets, design, labels_stay=beyond), design.covariates @ design.covariates.T
     of_label = of_label_moved = None
     if beyond:
-        ridge = DualRidge(joined_kernel(labels), folds)
-        of_label, of_label_moved = columns.observed(ridge)[0], columns.permuted(ridge)[0]
+        ridge, spans = DualRidge(joined_kernel(labels), folds), FoldSpans(design.covariates, folds)
+        of_label = columns.observed(ridge)[0]
+        # Squares of the few dimensions that labels span are not those of single samples, which gaps need.
+        few = columns.valid is None
+        of_label_moved = columns.permuted(spans.sums(joined_kernel(labels)) if few else ridge.sums)[0]
     largest = np.full(len(columns.table), -np.inf)  # score of any cell so far in each permutation
     # Rows of one window and branch are neighbours.
     starts = np.flatnonzero(table["statistic"] == statistic)[:: len(targets.names)]
@@ -134,7 +140,7 @@ def _fit(
             table.loc[rows, "null"] = "none: all samples are equal (deterministic)"
             continue
         ridge = DualRidge(joined_kernel(labels, kernel) if beyond else kernel, folds)
-        observed, *boots = _score(*columns.observed(ridge), of_label)
+        observed, *boots = _score(columns.observed(ridge), of_label)
         null = _null(ridge, columns, observed, largest, of_label_moved)
         largest = np.maximum(largest, null.max(axis=1))
         write_estimates(table, rows, design, observed, np.array(boots))
@@ -166,27 +172,27 @@ class _Columns:
         """
         return np.stack([self.weights @ one for one in ridge.errors(self.values, self.valid)])
 
-    def permuted(self, ridge: DualRidge, matter: Matter | None = None) -> np.ndarray:
-        """Sum them in every permutation, [2, m, F]; penalties are chosen of those that `matter`."""
+    def permuted(self, sums: Sums, matter: Matter = lambda *_: True) -> np.ndarray:
+        """Sum them in every permutation, [2, m, F], by `DualRidge.sums`, choosing penalties that matter."""
         found = np.empty((2, len(self.table), self.values.shape[1]))
         for rows in pieces(len(self.table), self.values.shape[1], _COLUMNS_AT_ONCE):
-            found[:, rows] = self._permuted(ridge, rows, matter)
+            found[:, rows] = self._permuted(sums, rows, matter)
         return found
 
-    def _permuted(self, ridge: DualRidge, rows: slice, matter: Matter | None) -> np.ndarray:
+    def _permuted(self, sums: Sums, rows: slice, matter: Matter) -> np.ndarray:
         (n_samples, n_features), places = self.values.shape, self.table[rows].T
         moved = self.fixed[:, None] + (self.values - self.fixed)[places]  # [N, m, F]
         valid = None if self.valid is None else self.valid[places].reshape(n_samples, -1)
 
-        def some(*sums: np.ndarray) -> np.ndarray:
-            return matter is None or matter(rows, *(one.reshape(-1, n_features) for one in sums)).ravel()
+        def some(*least: np.ndarray) -> np.ndarray:
+            return np.ravel(matter(rows, *(one.reshape(-1, n_features) for one in least)))
 
-        sums = ridge.sums(moved.reshape(n_samples, -1), valid, some)
-        return np.reshape(sums, (2, -1, n_features))
+        return np.reshape(sums(moved.reshape(n_samples, -1), valid, some), (2, -1, n_features))
 
 
-def _score(errors: np.ndarray, base: np.ndarray, of_label: np.ndarray | None) -> np.ndarray:
+def _score(sums: np.ndarray | Sequence[np.ndarray], of_label: np.ndarray | None) -> np.ndarray:
     """Return R², or the share of what a model of the label leaves, whose squared errors are given."""
+    errors, base = sums
     return r2(errors, base) if of_label is None else share_of_the_rest(of_label, errors, base)
 
 
@@ -204,11 +210,11 @@ def _null(
     max-T. It is then the best of all choices.
     """
 
-    def matter(rows: slice, errors: np.ndarray, base: np.ndarray) -> np.ndarray:
-        best = _score(errors, base, None if of_label is None else of_label[rows])
+    def matter(rows: slice, *sums: np.ndarray) -> np.ndarray:
+        best = _score(sums, None if of_label is None else of_label[rows])
         return (best >= observed - 2 * TIE) | (best >= largest[rows, None])
 
-    return _score(*columns.permuted(ridge, matter), of_label)
+    return _score(columns.permuted(ridge.sums, matter), of_label)
 
 
 FINDINGS = (

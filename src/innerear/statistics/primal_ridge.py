@@ -1,7 +1,7 @@
 """Ridge regression on few predictors: held-out errors from sums over the samples of each fold.
 
-The same models as `innerear.statistics.ridge` fits from a kernel. With r predictors a fit needs no more of the
-targets than their r + 1 products with predictors and constant, summed over the training samples.
+The same models as `innerear.statistics.ridge` fits from a kernel. With r predictors a fit needs no more of
+the targets than their r + 1 products with predictors and constant, summed over the training samples.
 """
 
 from collections.abc import Sequence

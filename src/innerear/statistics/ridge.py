@@ -51,9 +51,9 @@ def ridge_operators(kernel: np.ndarray, across: np.ndarray, penalty: float) -> n
 class TwoFolds:
     """What turns residuals of two folds, each fitted without itself, into those of fits without both.
 
-    A fit without S misses S by (A_SS)⁻¹ (A y)_S (see `DualRidge`). Of the folds f and g, e without itself and x
-    without both, this says A_ff x_f + A_fg x_g = A_ff e_f, and the same of g. So x_f = e_f − B x_g and
-    x_g = e_g − C x_f, with B = A_ff⁻¹ A_fg and C = A_gg⁻¹ A_gf.
+    A fit without S misses S by (A_SS)⁻¹ (A y)_S (see `DualRidge`). With residuals e of fits without a fold,
+    and x of the fit without both, this says A_ff x_f + A_fg x_g = A_ff e_f, and the same of g. So
+    x_f = e_f − B x_g and x_g = e_g − C x_f, with B = A_ff⁻¹ A_fg and C = A_gg⁻¹ A_gf.
 
     Attributes
     ----------
@@ -105,9 +105,8 @@ class DualRidge:
         values = np.maximum(values, 0)
         scale = values.sum() / n_samples or 1.0
         vectors = centring @ vectors
-        outer = np.empty((len(PENALTIES), *centring.shape))
-        for one, found in zip(PENALTIES, outer, strict=True):
-            found[:] = _without_folds((vectors * (one * scale / (values + one * scale))) @ vectors.T, folds)
+        of_all = ((vectors * (one * scale / (values + one * scale))) @ vectors.T for one in PENALTIES)
+        outer = np.stack([_without_folds(one, folds) for one in of_all])
         self.outer, self.level = outer.astype(np.float32), level.astype(np.float32)
         self.base = _without_folds(centring, folds).astype(np.float32)
         self.pairs = [
@@ -135,8 +134,8 @@ class DualRidge:
     ) -> tuple[np.ndarray, np.ndarray]:
         """Return `errors` summed over samples, both [columns].
 
-        Choosing penalties takes most of the time. `matter` says for which columns to, bool [columns], given the
-        least sums that any choice reaches, which the others keep, and those of the mean.
+        Choosing penalties takes most of the time. `matter` says for which columns to, bool [columns], given
+        the least sums that any choice reaches, which the others keep, and those of the mean.
         """
         missed = self._missed(targets)
         base = _squared(self.of_the_mean(targets), valid)
@@ -189,8 +188,9 @@ class DualRidge:
             return np.full((len(self.folds), n_columns), _DEFAULT)
         within = np.zeros((len(self.folds), len(PENALTIES), n_columns), np.float32)
         for pair in self.pairs:
-            for number, one in zip((pair.g, pair.f), pair.left_out(missed[pair.f], missed[pair.g]), strict=True):
-                within[number] += _squared(one, valid, self.folds[pair.f + pair.g - number])
+            first, second = pair.left_out(missed[pair.f], missed[pair.g])
+            within[pair.g] += _squared(first, valid, self.folds[pair.f])
+            within[pair.f] += _squared(second, valid, self.folds[pair.g])
         return within.argmin(axis=1)
 
     def joint(self, grams: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -222,8 +222,9 @@ class DualRidge:
         inner = [np.zeros((n_penalties, n, n), np.float32) for _ in self.folds] if self.pairs else []
         for pair in self.pairs:
             alone = (self.outer[:, folds[number].test] for number in (pair.f, pair.g))
-            for number, one in zip((pair.g, pair.f), pair.left_out(*alone), strict=True):
-                inner[number] += one.swapaxes(1, 2) @ one
+            first, second = pair.left_out(*alone)
+            inner[pair.g] += first.swapaxes(1, 2) @ first
+            inner[pair.f] += second.swapaxes(1, 2) @ second
         for number, fold in enumerate(self.folds):
             alone, outer = self.base[fold.test], self.outer[:, fold.test]
             forms[number, 0] = packed(alone.T @ alone, folds)

@@ -11,9 +11,9 @@ import pandas as pd
 
 from innerear.errors import InputError
 
-#: A relabeling that only renames gives the observed value again, up to rounding: a tie. Of scores as they are,
-#: this is the rounding of an R² of float32 products; of flips, which are the same numbers with other signs, it
-#: is a share of their spread.
+#: A relabeling that only renames gives the observed value again, up to rounding: a tie. Of scores as they
+#: are, this is the rounding of an R² of float32 products; of flips, which are the same numbers with other
+#: signs, it is a share of their spread.
 TIE = 1e-5
 CONFIDENCE = 0.95
 #: p at or below it is significant, in tables, findings and figures

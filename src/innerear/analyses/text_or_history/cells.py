@@ -265,7 +265,7 @@ def contrasts(n_emotions: int, texts: Sequence[str]) -> dict[str, tuple[np.ndarr
     ((9, 4), (4, 3, 4))
     """
     axis = helmert(n_emotions).T  # [E, E - 1]
-    bases = dict.fromkeys((TEXT, HISTORY, ON_POLICY), axis) | {INTERACTION: np.kron(axis, axis)}
+    bases = {TEXT: axis, HISTORY: axis, ON_POLICY: axis, INTERACTION: np.kron(axis, axis)}
     found = {}
     for name, one in coefficients(n_emotions, texts).items():
         basis = bases.get(name, np.eye(len(one)))
