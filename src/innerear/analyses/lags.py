@@ -283,11 +283,10 @@ def _of_branch(states: BranchStates, sound: Sound, window: _Window, design: Desi
     if not scores:
         return None
     fits, parts = [_Fit(fold, one, design) for fold, one in zip(folds, scores, strict=True)], []
-    between = between_seeds(sound.values, design)
-    alone = between_prompts(between, design)
+    between, arranged = between_seeds(sound.values, design), _arrangements(design)
     for some in pieces(len(lags), sound.values.size, _SERIES_AT_ONCE):
-        series, series_alone = (_lagged(one, window, lags[some]) for one in (between, alone))
-        parts.append(_scores(fits, series, series_alone, sound.feature_of, design))
+        series = _lagged(between, window, lags[some])
+        parts.append(_scores(fits, series, arranged, sound.feature_of, design))
     names = ("observed", "null", "flipped", "products")
     return _Scores(*(np.concatenate([getattr(part, name) for part in parts], axis=-2) for name in names))
 
@@ -309,19 +308,21 @@ class _Fit:
 
 
 def _scores(
-    fits: Sequence[_Fit], series: np.ndarray, alone: np.ndarray, feature_of: np.ndarray, design: Design
+    fits: Sequence[_Fit], series: np.ndarray, arranged: np.ndarray, feature_of: np.ndarray, design: Design
 ) -> _Scores:
-    """Predict the sound [N, frames, lags, F] from the scores of each fold, observed and arranged anew.
+    """Predict the sound [N, frames, lags, F] from the scores of each fold, observed and `_arrangements`.
 
-    Flips are of `alone`, the sound without the mean over prompts.
+    Flips are of states and sound without the mean over prompts; for products it is enough to take the states'.
     """
     n_lags = series.shape[2]
     n_features, n_pairs = int(feature_of.max()) + 1, (design.rows.shape[1] - 1) ** 2
-    arranged, prompts = _arrangements(design), np.repeat(np.arange(design.n_prompts), n_pairs)
+    prompts = np.repeat(np.arange(design.n_prompts), n_pairs)
     flips = np.empty((0, design.n_blocks)) if design.why_no_flips() else design.flips()
     flips, contrasts = flips.astype(np.float32), _contrasts(series, design)
-    by_template = [alone[design.rows[members].ravel()] for members in design.members()] if len(flips) else []
-    norms, norms_alone = ((one**2).sum(axis=1) for one in (series, alone))  # [N, lags, F]
+    by_template = [series[design.rows[members]] for members in design.members()] if len(flips) else []
+    norms = np.einsum("nf...,nf...->n...", series, series)  # [N, lags, F]
+    level = norms.sum(axis=0, dtype=float)
+    alone = level - sum(len(one) * (one.mean(axis=0) ** 2).sum(axis=(0, 1)) for one in by_template)
     sums, flipped = (np.zeros((2, len(one), n_lags, n_features)) for one in (arranged, flips))
     products = np.zeros((3, design.n_samples, n_lags, n_features))
 
@@ -342,8 +343,7 @@ def _scores(
             flipped += by_feature(_hits(flips, of_templates, tested, fit.spread_alone))
     # Seeds trade places within their prompt, which lies in one fold: the sound's own squares stay.
     r, r_flipped = (
-        _r(both[0], both[1], _by_feature(level.sum(axis=0, dtype=float), feature_of))
-        for both, level in ((sums, norms), (flipped, norms_alone))
+        _r(both[0], both[1], _by_feature(one, feature_of)) for both, one in ((sums, level), (flipped, alone))
     )
     return _Scores(r[0], r[1:], r_flipped, products)
 
@@ -395,11 +395,14 @@ def _pair_products(states: np.ndarray, sound: np.ndarray) -> np.ndarray:
 
 
 def _template_products(z: np.ndarray, by_template: Sequence[np.ndarray], design: Design) -> np.ndarray:
-    """Sum the products of states [N, frames, k] with their own sound by template, [T, k, lags * F]."""
+    """Sum over each template the products of states [N, frames, k] and sound [prompts, R, frames, …].
+
+    [T, k, lags * F].
+    """
     found = []
     for members, series in zip(design.members(), by_template, strict=True):
-        states = z[design.rows[members].ravel()]
-        found.append(states.reshape(-1, z.shape[2]).T @ series.reshape(len(states) * z.shape[1], -1))
+        states = z[design.rows[members]].reshape(-1, z.shape[2])
+        found.append(states.T @ series.reshape(len(states), -1))
     return np.stack(found)
 
 
