@@ -312,7 +312,7 @@ def _scores(
 ) -> _Scores:
     """Predict the sound [N, frames, lags, F] from the scores of each fold, observed and `_arrangements`.
 
-    Flips are of states and sound without the mean over prompts; for products it is enough to take the states'.
+    Flips are of states and sound without the mean over prompts. Products need only the states to lack it.
     """
     n_lags = series.shape[2]
     n_features, n_pairs = int(feature_of.max()) + 1, (design.rows.shape[1] - 1) ** 2
