@@ -124,6 +124,7 @@ class _Models:
         self.alone = self.of_all.ridge(joined_kernel(kernels[1]))
         self.both = self.of_all.ridge(joined_kernel(*kernels))
         self.of_sound = PrimalRidge(sound, design.folds())
+        self.few = sound.shape[1] < min(len(fold.test) for fold in design.folds())
         self.contrasts = {
             LABEL: label_contrasts(design).swapaxes(0, 1),  # [Q, T, P]
             SOUND: covariances(prompt_means(sound, design), design),  # [F, T, P]
@@ -182,9 +183,20 @@ class _Models:
         """R² of each dimension of the states [N, D], observed and permuted, [1 + m, D]."""
         every = np.concatenate([np.arange(len(states))[None], self.table])  # [1 + m, N]
         both = np.empty((2, len(every), states.shape[1]))
+        errors = self.of_sound.errors if self.few else self._errors
         for rows in pieces(len(every), states.size, _AT_ONCE):
-            both[:, rows] = self.of_sound.errors(states, every[rows], chosen[:, rows])
+            both[:, rows] = errors(states, every[rows], chosen[:, rows])
         return r2(*both)
+
+    def _errors(
+        self, states: np.ndarray, table: np.ndarray, chosen: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """As `PrimalRidge.errors`; faster where a fold has fewer samples than there are clip features."""
+        moved = self.of_all.moved(states, table)  # [m, k, D]
+        outside = (states**2).sum(axis=0) - (moved**2).sum(axis=1)
+        residuals = self.alone.chosen(chosen) @ moved, self.alone.of_the_mean(moved)
+        by_sound, by_mean = ((one**2).sum(axis=1) + outside for one in residuals)
+        return by_sound, by_mean
 
 
 class _Moved:
