@@ -124,11 +124,11 @@ def _fit(
     columns, labels = _Columns(targets, design, labels_stay=beyond), design.covariates @ design.covariates.T
     of_label = of_label_moved = None
     if beyond:
-        ridge, spans = DualRidge(joined_kernel(labels), folds), FoldSpans(design.covariates, folds)
+        ridge = DualRidge(joined_kernel(labels), folds)
+        # The few dimensions that labels span are quick, but do not tell samples apart, as gaps need it.
+        of_spans = FoldSpans(design.covariates, folds).sums(joined_kernel(labels))
         of_label = columns.observed(ridge)[0]
-        # Squares of the few dimensions that labels span are not those of single samples, which gaps need.
-        few = columns.valid is None
-        of_label_moved = columns.permuted(spans.sums(joined_kernel(labels)) if few else ridge.sums)[0]
+        of_label_moved = columns.permuted(of_spans if columns.valid is None else ridge.sums)[0]
     largest = np.full(len(columns.table), -np.inf)  # score of any cell so far in each permutation
     # Rows of one window and branch are neighbours.
     starts = np.flatnonzero(table["statistic"] == statistic)[:: len(targets.names)]

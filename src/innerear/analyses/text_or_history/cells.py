@@ -31,7 +31,7 @@ MEAN = "mean"
 class PairProducts:
     """Inner products of a component's Q deviations between every two of U units (seeds, or templates).
 
-    Deviations sum to 0, and so fewer contrasts say the same: deviation q is Σ_k basis[q, k] contrast_k.
+    Where deviations sum to 0, fewer contrasts say the same: deviation q is Σ_k basis[q, k] contrast_k.
 
     Attributes
     ----------
