@@ -13,7 +13,7 @@ import time
 
 import numpy as np
 
-from innerear.analyses.text_or_history.cells import HISTORY, PairProducts, coefficients
+from innerear.analyses.text_or_history.cells import HISTORY, PairProducts, contrasts
 
 E, R = 4, 4
 
@@ -25,10 +25,11 @@ def permutations(m: int) -> np.ndarray:
 
 def from_products(kernel: np.ndarray, moved: np.ndarray) -> np.ndarray:
     """Null of history [m, S], kernel [S, R, E, E, R, E, E]."""
-    weights = coefficients(E, ["a", "b", "c", "d"])[HISTORY].reshape(E, -1)
+    basis, weights = contrasts(E, ["a", "b", "c", "d"])[HISTORY]
+    weights = weights.reshape(len(weights), -1)
     flat = kernel.reshape(len(kernel), R, E * E, R, E * E)
     between = [weights @ flat[:, i, :, j] @ weights.T for i, j in zip(*np.triu_indices(R, 1), strict=True)]
-    return PairProducts(np.stack(between).transpose(0, 2, 3, 1)).null(moved)
+    return PairProducts(np.stack(between, axis=1), basis).null(moved)
 
 
 def one_by_one(kernel: np.ndarray, moved: np.ndarray) -> np.ndarray:

@@ -14,7 +14,7 @@ from innerear.analyses import sound
 from innerear.analyses.sound import BEYOND, HELD_OUT
 from innerear.errors import InputError
 from innerear.statistics.design import Design
-from innerear.statistics.ridge import PENALTIES
+from innerear.statistics.ridge import PENALTIES, DualRidge
 from innerear.statistics.table import layer_map
 
 
@@ -64,6 +64,29 @@ def test_equals_fitting_fold_by_fold():
         base += ((y[fold.test] - y[fold.train].mean()) ** 2).sum()
     table = run(design, Averages(design, cond=x), y[:, None]).table
     assert table["estimate"].item() == pytest.approx(1 - errors / base, abs=1e-4)
+
+
+@pytest.mark.parametrize("statistic", [HELD_OUT, BEYOND])
+def test_choosing_penalties_only_where_it_matters_changes_no_p(statistic, monkeypatch):
+    design, rng = make_design(n_seeds=3), np.random.default_rng(7)
+    x, other = rng.normal(size=(2, design.n_samples, 6))
+    values = np.c_[x + rng.normal(size=x.shape), rng.normal(size=(design.n_samples, 2))]
+    asked, sums = [], DualRidge.sums
+
+    def counted(ridge, targets, valid=None, matter=lambda *_: np.True_):
+        return sums(ridge, targets, valid, lambda *least: asked.append(matter(*least)) or asked[-1])
+
+    def every(ridge, targets, valid=None, matter=None):
+        return sums(ridge, targets, valid)
+
+    found = []
+    for version in (counted, every):
+        monkeypatch.setattr(DualRidge, "sums", version)
+        found.append(run(design, Averages(design, cond=x, uncond=x + other), values, statistic))
+    share = np.mean(np.concatenate([np.ravel(one) for one in asked]))
+    assert 0.1 < share < 0.9, share
+    pd.testing.assert_frame_equal(found[0].table, found[1].table)
+    pd.testing.assert_frame_equal(found[0].null, found[1].null)
 
 
 def test_rotation_shift_and_units_change_nothing():

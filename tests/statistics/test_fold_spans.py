@@ -28,6 +28,8 @@ def test_errors_and_penalties_are_those_of_all_samples(options, n_predictors):
     np.testing.assert_allclose(errors + outside, expected[0], rtol=1e-4)
     np.testing.assert_allclose(base + outside, expected[1], rtol=1e-4)
     np.testing.assert_array_equal(chosen, expected[2])
+    columns = targets.astype(np.float32)
+    np.testing.assert_allclose(spans.sums(kernel)(columns), large.sums(columns), rtol=1e-4)
 
 
 @pytest.mark.parametrize("options", SHEETS)

@@ -58,11 +58,13 @@ def test_one_factorisation_equals_fitting_every_fold_and_every_two(options, n_fo
         for fold in folds:
             expected = refitted(kernel, targets, fold.train, fold.test, penalty * scale)
             np.testing.assert_allclose(found[fold.test], expected, atol=1e-10)
-    for f, g, without_both in ridge.pairs:
-        both = np.concatenate([folds[f].test, folds[g].test])
-        for number, penalty in enumerate(PENALTIES):
+    for pair in ridge.pairs:
+        first, second = folds[pair.f].test, folds[pair.g].test
+        left_out = np.concatenate(pair.left_out(missed[:, first], missed[:, second]), axis=1)
+        both = np.concatenate([first, second])
+        for penalty, found in zip(PENALTIES, left_out, strict=True):
             expected = refitted(kernel, targets, np.setdiff1d(every, both), both, penalty * scale)
-            np.testing.assert_allclose(without_both[number] @ missed[number, both], expected, atol=1e-10)
+            np.testing.assert_allclose(found, expected, atol=1e-10)
     assert len(ridge.pairs) == n_folds * (n_folds - 1) / 2
 
 
@@ -73,9 +75,25 @@ def test_penalties_are_chosen_without_the_fold_that_is_judged():
     y = (x[:, :4] + 2 * rng.normal(size=(design.n_samples, 4))).astype(np.float32)
     ridge, other = DualRidge(x @ x.T, design.folds()), y.copy()
     other[design.folds()[0].test] = 9 * rng.normal(size=(len(design.folds()[0].test), 4))
-    chosen = [ridge._penalties(ridge.outer @ one, np.ones_like(one)) for one in (y, other)]
+    chosen = [ridge._penalties(ridge._missed(one), None) for one in (y, other)]
     np.testing.assert_array_equal(chosen[0][0], chosen[1][0])
     assert (chosen[0] != chosen[1]).any()
+
+
+@pytest.mark.parametrize("gaps", [False, True])
+def test_sums_are_those_of_the_errors_where_they_matter_and_the_least_elsewhere(gaps):
+    design, rng = make_design(), np.random.default_rng(5)
+    x = rng.normal(size=(design.n_samples, 7))
+    y = (x[:, :4] @ rng.normal(size=(4, 6)) + 3 * rng.normal(size=(design.n_samples, 6))).astype(np.float32)
+    valid = (rng.random(y.shape) > 0.1).astype(np.float32) if gaps else None
+    ridge, matter = DualRidge(x @ x.T, design.folds()), np.arange(6) % 2 == 0
+    errors, base = (one.sum(axis=0) for one in ridge.errors(y, valid))
+    every, some = ridge.sums(y, valid), ridge.sums(y, valid, lambda *_: matter)
+    np.testing.assert_allclose(every, [errors, base], rtol=1e-5)
+    np.testing.assert_array_equal(some[0][matter], every[0][matter])
+    squares = (ridge.outer @ y) ** 2 * (1 if valid is None else valid)
+    least = sum(squares[:, fold.test].sum(axis=1).min(axis=0) for fold in design.folds())
+    np.testing.assert_allclose(some[0][~matter], least[~matter], rtol=1e-5)
 
 
 def test_two_folds_leave_nothing_to_choose_on():

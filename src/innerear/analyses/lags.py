@@ -282,57 +282,68 @@ def _of_branch(states: BranchStates, sound: Sound, window: _Window, design: Desi
     scores = states.components(folds, design)
     if not scores:
         return None
-    parts = []
-    between = between_seeds(sound.values, design)
-    alone = between_prompts(between, design)
+    fits, parts = [_Fit(fold, one, design) for fold, one in zip(folds, scores, strict=True)], []
+    between, arranged = between_seeds(sound.values, design), _arrangements(design)
     for some in pieces(len(lags), sound.values.size, _SERIES_AT_ONCE):
-        series, series_alone = (_lagged(one, window, lags[some]) for one in (between, alone))
-        parts.append(_scores(scores, series, series_alone, folds, sound.feature_of, design))
+        series = _lagged(between, window, lags[some])
+        parts.append(_scores(fits, series, arranged, sound.feature_of, design))
     names = ("observed", "null", "flipped", "products")
     return _Scores(*(np.concatenate([getattr(part, name) for part in parts], axis=-2) for name in names))
 
 
-def _scores(
-    scores: Sequence[np.ndarray],
-    series: np.ndarray,
-    alone: np.ndarray,
-    folds: Sequence[Fold],
-    feature_of: np.ndarray,
-    design: Design,
-) -> _Scores:
-    """Predict the sound [N, frames, lags, F] from the scores of each fold, observed and arranged anew.
+class _Fit:
+    """The states' scores [N, frames, k] on the components of one fold, ready for the sound at any lag.
 
-    Flips are of `alone`, the sound without the mean over prompts.
+    Attributes
+    ----------
+    scores, alone : [N, frames, k], `alone` without the mean over the prompts of each template and seed.
+    contrasts : [P, R - 1, k, frames], between the seeds of each prompt.
+    spread, spread_alone : [k, k] products of the tested ones.
+    """
+
+    def __init__(self, fold: Fold, scores: np.ndarray, design: Design) -> None:
+        self.fold, self.scores, self.alone = fold, scores, between_prompts(scores, design)
+        self.contrasts = _contrasts(scores, design).swapaxes(2, 3)
+        self.spread, self.spread_alone = (_spread(one, fold) for one in (scores, self.alone))
+
+
+def _scores(
+    fits: Sequence[_Fit], series: np.ndarray, arranged: np.ndarray, feature_of: np.ndarray, design: Design
+) -> _Scores:
+    """Predict the sound [N, frames, lags, F] from the scores of each fold, observed and `_arrangements`.
+
+    Flips are of states and sound without the mean over prompts. Products need only the states to lack it.
     """
     n_lags = series.shape[2]
     n_features, n_pairs = int(feature_of.max()) + 1, (design.rows.shape[1] - 1) ** 2
-    arranged, prompts = _arrangements(design), np.repeat(np.arange(design.n_prompts), n_pairs)
+    prompts = np.repeat(np.arange(design.n_prompts), n_pairs)
     flips = np.empty((0, design.n_blocks)) if design.why_no_flips() else design.flips()
     flips, contrasts = flips.astype(np.float32), _contrasts(series, design)
-    by_template = [alone[design.rows[members].ravel()] for members in design.members()] if len(flips) else []
-    norms, norms_alone = ((one**2).sum(axis=1) for one in (series, alone))  # [N, lags, F]
+    by_template = [series[design.rows[members]] for members in design.members()] if len(flips) else []
+    norms = np.einsum("nf...,nf...->n...", series, series)  # [N, lags, F]
+    level = norms.sum(axis=0, dtype=float)
+    alone = level - sum(len(one) * (one.mean(axis=0) ** 2).sum(axis=(0, 1)) for one in by_template)
     sums, flipped = (np.zeros((2, len(one), n_lags, n_features)) for one in (arranged, flips))
     products = np.zeros((3, design.n_samples, n_lags, n_features))
 
     def by_feature(values: np.ndarray) -> np.ndarray:
         return _by_feature(values.reshape(*values.shape[:-1], n_lags, -1), feature_of)
 
-    for fold, z in zip(folds, scores, strict=True):
+    for fit in fits:
+        test = fit.fold.test
         # Components are white over the training samples, so that products are regression weights.
-        of_pairs, spread = _pair_products(z, contrasts, design), _spread(z, fold)
-        tested = np.isin(prompts, design.prompt_of[fold.test])
-        sums += by_feature(_hits(arranged, of_pairs, tested, spread))
+        of_pairs = _pair_products(fit.contrasts, contrasts)
+        tested = np.isin(prompts, design.prompt_of[test])
+        sums += by_feature(_hits(arranged, of_pairs, tested, fit.spread))
         observed = np.tensordot(arranged[0][~tested], of_pairs[~tested], axes=1)
-        products[:, fold.test] = _products(z, series, norms, observed, fold, feature_of)
+        products[:, test] = _products(fit.scores[test], series[test], norms[test], observed, feature_of)
         if len(flips):
-            z = between_prompts(z, design)
-            of_templates = _template_products(z, by_template, design)
-            tested = np.isin(np.arange(design.n_blocks), design.block_of[design.prompt_of[fold.test]])
-            flipped += by_feature(_hits(flips, of_templates, tested, _spread(z, fold)))
+            of_templates = _template_products(fit.alone, by_template, design)
+            tested = np.isin(np.arange(design.n_blocks), design.block_of[design.prompt_of[test]])
+            flipped += by_feature(_hits(flips, of_templates, tested, fit.spread_alone))
     # Seeds trade places within their prompt, which lies in one fold: the sound's own squares stay.
     r, r_flipped = (
-        _r(both[0], both[1], _by_feature(level.sum(axis=0, dtype=float), feature_of))
-        for both, level in ((sums, norms), (flipped, norms_alone))
+        _r(both[0], both[1], _by_feature(one, feature_of)) for both, one in ((sums, level), (flipped, alone))
     )
     return _Scores(r[0], r[1:], r_flipped, products)
 
@@ -374,39 +385,35 @@ def _contrasts(values: np.ndarray, design: Design) -> np.ndarray:
     return found.reshape(len(found), -1, *flat.shape[1:])
 
 
-def _pair_products(z: np.ndarray, sound: np.ndarray, design: Design) -> np.ndarray:
-    """Multiply states [N, frames, k] with the `_contrasts` of the sound of the same prompt.
+def _pair_products(states: np.ndarray, sound: np.ndarray) -> np.ndarray:
+    """Multiply contrasts of states [P, R − 1, k, frames] with those of the sound, [P, R − 1, frames, …].
 
     float32 [P (R − 1)², k, lags * F], by prompt, contrast of the states, and contrast of the sound.
     """
-    states = _contrasts(z, design).swapaxes(2, 3)  # [P, R − 1, k, frames]
     products = states[:, :, None] @ sound[:, None]
     return products.reshape(-1, *products.shape[3:])
 
 
 def _template_products(z: np.ndarray, by_template: Sequence[np.ndarray], design: Design) -> np.ndarray:
-    """Sum the products of states [N, frames, k] with their own sound by template, [T, k, lags * F]."""
+    """Sum over each template the products of states [N, frames, k] and sound [prompts, R, frames, …].
+
+    [T, k, lags * F].
+    """
     found = []
     for members, series in zip(design.members(), by_template, strict=True):
-        states = z[design.rows[members].ravel()]
-        found.append(states.reshape(-1, z.shape[2]).T @ series.reshape(len(states) * z.shape[1], -1))
+        states = z[design.rows[members]].reshape(-1, z.shape[2])
+        found.append(states.T @ series.reshape(len(states), -1))
     return np.stack(found)
 
 
 def _products(
-    z: np.ndarray,
-    series: np.ndarray,
-    norms: np.ndarray,
-    weights: np.ndarray,
-    fold: Fold,
-    feature_of: np.ndarray,
+    z: np.ndarray, series: np.ndarray, norms: np.ndarray, weights: np.ndarray, feature_of: np.ndarray
 ) -> np.ndarray:
     """Observed products of each test sample, prediction × sound, prediction² and sound², [3, test, …]."""
     weights = weights.reshape(-1, *series.shape[2:])  # [k, lags, F]
-    predicted = np.einsum("nfk,klc->nflc", z[fold.test], weights, optimize=True)
-    hit = (predicted * series[fold.test]).sum(axis=1)
-    three = (hit, (predicted**2).sum(axis=1), norms[fold.test])
-    return np.stack([_by_feature(values, feature_of) for values in three])
+    predicted = np.einsum("nfk,klc->nflc", z, weights, optimize=True)
+    three = (np.einsum("nf...,nf...->n...", predicted, one) for one in (series, predicted))
+    return np.stack([_by_feature(values, feature_of) for values in (*three, norms)])
 
 
 def _untested(

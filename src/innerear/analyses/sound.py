@@ -4,7 +4,7 @@ A linear map from the layer to each acoustic feature is fitted on some templates
 The emotion drives both the states and the sound. A high R² therefore need not go beyond the emotion's label.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import product
 
 import numpy as np
@@ -15,10 +15,12 @@ from innerear.statistics.cells import write_estimates
 from innerear.statistics.clip_targets import Targets, clip_targets, prompt_means
 from innerear.statistics.design import Design
 from innerear.statistics.finding import HELD_OUT_R2, SHARE_LEFT, Finding
+from innerear.statistics.fold_spans import FoldSpans
 from innerear.statistics.label_distance import kernel_of_prompts
 from innerear.statistics.nested import joined_kernel, share_of_the_rest
 from innerear.statistics.pieces import pieces
 from innerear.statistics.ridge import DualRidge, r2
+from innerear.statistics.significance import TIE
 from innerear.statistics.table import INTERVAL, LayerResult, blank, columns, record, record_flips
 from innerear.statistics.template_contrasts import covariances, of_kernel
 
@@ -28,6 +30,10 @@ MAP_COLUMNS = ("statistic",)
 FAMILY = "layers × features × branches × windows"
 # Permutations are scored in pieces of about this many columns, to stay in cache.
 _COLUMNS_AT_ONCE = 1024
+#: of the least sums [rows, F] of permutations that are given by rows: which matter
+Matter = Callable[..., np.ndarray | bool]
+#: `DualRidge.sums`
+Sums = Callable[..., tuple[np.ndarray, np.ndarray]]
 
 
 def of_layer(
@@ -115,10 +121,15 @@ def _fit(
     [P, P] of prompt means of each window and branch.
     """
     beyond, folds, found, kernels = statistic == BEYOND, design.folds(), [], []
-    labels = design.covariates @ design.covariates.T
-    of_label = np.empty(0)
+    columns, labels = _Columns(targets, design, labels_stay=beyond), design.covariates @ design.covariates.T
+    of_label = of_label_moved = None
     if beyond:
-        of_label, _ = _sums(DualRidge(joined_kernel(labels), folds), targets, design, beyond)
+        ridge = DualRidge(joined_kernel(labels), folds)
+        # The few dimensions that labels span are quick, but do not tell samples apart, as gaps need it.
+        of_spans = FoldSpans(design.covariates, folds).sums(joined_kernel(labels))
+        of_label = columns.observed(ridge)[0]
+        of_label_moved = columns.permuted(of_spans if columns.valid is None else ridge.sums)[0]
+    largest = np.full(len(columns.table), -np.inf)  # score of any cell so far in each permutation
     # Rows of one window and branch are neighbours.
     starts = np.flatnonzero(table["statistic"] == statistic)[:: len(targets.names)]
     for start in starts:
@@ -129,11 +140,11 @@ def _fit(
             table.loc[rows, "null"] = "none: all samples are equal (deterministic)"
             continue
         ridge = DualRidge(joined_kernel(labels, kernel) if beyond else kernel, folds)
-        errors, base = _sums(ridge, targets, design, beyond)
-        scores = share_of_the_rest(of_label, errors, base) if beyond else r2(errors, base)
-        observed, null, boots = np.split(scores, [1, 1 + len(design.permutations())])
-        write_estimates(table, rows, design, observed[0], boots)
-        found.append((rows, observed[0], null))
+        observed, *boots = _score(columns.observed(ridge), of_label)
+        null = _null(ridge, columns, observed, largest, of_label_moved)
+        largest = np.maximum(largest, null.max(axis=1))
+        write_estimates(table, rows, design, observed, np.array(boots))
+        found.append((rows, observed, null))
         kernels.append(kernel_of_prompts(kernel, design))
     if not found:
         return np.empty(0, int), np.empty(0), np.empty((0, 0)), []
@@ -141,28 +152,69 @@ def _fit(
     return rows, observed, null, kernels
 
 
-def _sums(ridge: DualRidge, targets: Targets, design: Design, beyond: bool) -> tuple[np.ndarray, np.ndarray]:
-    """Sum squared held-out errors of the F usable features, of a model and of the training mean.
+class _Columns:
+    """The F usable features as targets, as observed and permuted; beyond the label only residuals move."""
 
-    Both [1 + m + bootstraps, F]: observed, permuted, and in bootstraps. Beyond the label only residuals move.
+    def __init__(self, targets: Targets, design: Design, *, labels_stay: bool) -> None:
+        self.values, valid = targets.values[:, targets.usable], targets.valid[:, targets.usable]
+        self.valid, self.table = None if valid.all() else valid, design.permutations()
+        # Freedman & Lane: what the labels explain stays in place, and the rest moves.
+        labels, self.fixed = design.covariates.astype(np.float32), np.zeros_like(self.values)
+        if labels_stay:
+            self.fixed = labels @ np.linalg.pinv(labels) @ self.values
+        counts = design.bootstraps().samples()  # [bootstraps, N]
+        self.weights = np.concatenate([np.ones((1, design.n_samples), np.float32), counts])
+
+    def observed(self, ridge: DualRidge) -> np.ndarray:
+        """Sum squared held-out errors of ridge, and of the training mean, as observed and in bootstraps.
+
+        [2, 1 + bootstraps, F].
+        """
+        return np.stack([self.weights @ one for one in ridge.errors(self.values, self.valid)])
+
+    def permuted(self, sums: Sums, matter: Matter = lambda *_: True) -> np.ndarray:
+        """Sum them in every permutation, [2, m, F], by `DualRidge.sums`, choosing penalties that matter."""
+        found = np.empty((2, len(self.table), self.values.shape[1]))
+        for rows in pieces(len(self.table), self.values.shape[1], _COLUMNS_AT_ONCE):
+            found[:, rows] = self._permuted(sums, rows, matter)
+        return found
+
+    def _permuted(self, sums: Sums, rows: slice, matter: Matter) -> np.ndarray:
+        (n_samples, n_features), places = self.values.shape, self.table[rows].T
+        moved = self.fixed[:, None] + (self.values - self.fixed)[places]  # [N, m, F]
+        valid = None if self.valid is None else self.valid[places].reshape(n_samples, -1)
+
+        def some(*least: np.ndarray) -> np.ndarray:
+            return np.ravel(matter(rows, *(one.reshape(-1, n_features) for one in least)))
+
+        return np.reshape(sums(moved.reshape(n_samples, -1), valid, some), (2, -1, n_features))
+
+
+def _score(sums: np.ndarray | Sequence[np.ndarray], of_label: np.ndarray | None) -> np.ndarray:
+    """Return R², or the share of what a model of the label leaves, whose squared errors are given."""
+    errors, base = sums
+    return r2(errors, base) if of_label is None else share_of_the_rest(of_label, errors, base)
+
+
+def _null(
+    ridge: DualRidge,
+    columns: _Columns,
+    observed: np.ndarray,
+    largest: np.ndarray,
+    of_label: np.ndarray | None,
+) -> np.ndarray:
+    """Score features in every permutation, [m, F].
+
+    Penalties are chosen only where the choice matters. A score that no choice of penalties lifts to the
+    observed one, nor to the `largest` [m] of another cell in that permutation, counts neither for p nor for
+    max-T. It is then the best of all choices.
     """
-    values, valid = targets.values[:, targets.usable], targets.valid[:, targets.usable]
-    n_samples, n_features = values.shape
-    # Freedman & Lane: what the labels explain stays in place, and the rest moves.
-    labels = design.covariates.astype(np.float32)
-    fixed = labels @ np.linalg.pinv(labels) @ values if beyond else np.zeros_like(values)
-    moving, table = values - fixed, design.permutations()
-    moved = np.empty((2, len(table), n_features))
-    for rows in pieces(len(table), n_features, _COLUMNS_AT_ONCE):
-        permuted = (fixed[:, None] + moving[table[rows].T]).reshape(n_samples, -1)  # [N, m * F]
-        permuted_valid = valid[table[rows].T].reshape(n_samples, -1)
-        for kind, errors in enumerate(ridge.errors(permuted, permuted_valid)):
-            moved[kind, rows] = errors.sum(axis=0).reshape(-1, n_features)
-    counts = design.bootstraps().samples()  # [bootstraps, N]
-    weights = np.concatenate([np.ones((1, n_samples), np.float32), counts])
-    still = [weights @ errors for errors in ridge.errors(values, valid)]
-    errors, base = (np.concatenate([w[:1], m, w[1:]]) for w, m in zip(still, moved, strict=True))
-    return errors, base
+
+    def matter(rows: slice, *sums: np.ndarray) -> np.ndarray:
+        best = _score(sums, None if of_label is None else of_label[rows])
+        return (best >= observed - 2 * TIE) | (best >= largest[rows, None])
+
+    return _score(columns.permuted(ridge.sums, matter), of_label)
 
 
 FINDINGS = (

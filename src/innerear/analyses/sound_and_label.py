@@ -22,6 +22,7 @@ from innerear.statistics.fold_spans import FoldSpans
 from innerear.statistics.label_distance import kernel_of_prompts
 from innerear.statistics.nested import joined_kernel, share_of_the_rest
 from innerear.statistics.pieces import pieces
+from innerear.statistics.primal_ridge import PrimalRidge
 from innerear.statistics.ridge import DualRidge, r2
 from innerear.statistics.significance import percentile_interval
 from innerear.statistics.table import INTERVAL, LayerResult, Maxima, blank, columns, record, record_flips
@@ -122,6 +123,8 @@ class _Models:
         self.label = self.of_labels.ridge(joined_kernel(kernels[0]))
         self.alone = self.of_all.ridge(joined_kernel(kernels[1]))
         self.both = self.of_all.ridge(joined_kernel(*kernels))
+        self.of_sound = PrimalRidge(sound, design.folds())
+        self.few = sound.shape[1] < min(len(fold.test) for fold in design.folds())
         self.contrasts = {
             LABEL: label_contrasts(design).swapaxes(0, 1),  # [Q, T, P]
             SOUND: covariances(prompt_means(sound, design), design),  # [F, T, P]
@@ -180,14 +183,20 @@ class _Models:
         """R² of each dimension of the states [N, D], observed and permuted, [1 + m, D]."""
         every = np.concatenate([np.arange(len(states))[None], self.table])  # [1 + m, N]
         both = np.empty((2, len(every), states.shape[1]))
-        squared = (states**2).sum(axis=0)  # in every permutation
+        errors = self.of_sound.errors if self.few else self._errors
         for rows in pieces(len(every), states.size, _AT_ONCE):
-            moved = self.of_all.moved(states, every[rows])  # [m, k, D]
-            outside = squared - (moved**2).sum(axis=1)
-            by_sound = self.alone.chosen(chosen[:, rows]) @ moved
-            for errors, residuals in zip(both, (by_sound, self.alone.of_the_mean(moved)), strict=True):
-                errors[rows] = (residuals**2).sum(axis=1) + outside
+            both[:, rows] = errors(states, every[rows], chosen[:, rows])
         return r2(*both)
+
+    def _errors(
+        self, states: np.ndarray, table: np.ndarray, chosen: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """As `PrimalRidge.errors`; faster where a fold has fewer samples than there are clip features."""
+        moved = self.of_all.moved(states, table)  # [m, k, D]
+        outside = (states**2).sum(axis=0) - (moved**2).sum(axis=1)
+        residuals = self.alone.chosen(chosen) @ moved, self.alone.of_the_mean(moved)
+        by_sound, by_mean = ((one**2).sum(axis=1) + outside for one in residuals)
+        return by_sound, by_mean
 
 
 class _Moved:

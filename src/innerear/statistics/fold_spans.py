@@ -5,7 +5,7 @@ r + 1 columns there. In an orthonormal basis of it a fold of n samples has at mo
 outside is an error of every such model, whatever its penalty.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -44,6 +44,18 @@ class FoldSpans:
         """Ridge from a kernel [N, N] of these predictors, of targets in the basis."""
         basis = self._exact
         return DualRidge(basis.T @ kernel @ basis, self.folds, basis.sum(axis=0))
+
+    def sums(self, kernel: np.ndarray) -> Callable[..., tuple[np.ndarray, np.ndarray]]:
+        """Return `DualRidge.sums` of a kernel [N, N] of these predictors, where every sample is scored."""
+        ridge = self.ridge(kernel)
+
+        def sums(targets: np.ndarray, *_: object) -> tuple[np.ndarray, np.ndarray]:
+            inside = self.basis.T @ targets
+            outside = np.einsum("nc,nc->c", targets, targets) - np.einsum("kc,kc->c", inside, inside)
+            errors, base = ridge.sums(inside)
+            return errors + outside, base + outside
+
+        return sums
 
     def products(self, gram: np.ndarray, table: np.ndarray) -> np.ndarray:
         """Inner products of targets in the basis when samples trade places, `packed`, float32 [m, pairs].

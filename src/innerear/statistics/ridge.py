@@ -4,7 +4,8 @@ Given kernel, folds and penalty, predictions are linear in the targets. All targ
 them are therefore columns of one matrix product (Saunders et al. 1998).
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import cached_property
 from itertools import combinations
 
@@ -46,6 +47,33 @@ def ridge_operators(kernel: np.ndarray, across: np.ndarray, penalty: float) -> n
     return np.linalg.solve(regular, beyond.swapaxes(-1, -2)).swapaxes(-1, -2)
 
 
+@dataclass(frozen=True)
+class TwoFolds:
+    """What turns residuals of two folds, each fitted without itself, into those of fits without both.
+
+    A fit without S misses S by (A_SS)⁻¹ (A y)_S (see `DualRidge`). With residuals e of fits without a fold,
+    and x of the fit without both, this says A_ff x_f + A_fg x_g = A_ff e_f, and the same of g. So
+    x_f = e_f − B x_g and x_g = e_g − C x_f, with B = A_ff⁻¹ A_fg and C = A_gg⁻¹ A_gf.
+
+    Attributes
+    ----------
+    f, g : numbers of the folds.
+    across, back : B and C, float32 [penalties, n_f, n_g] and [penalties, n_g, n_f].
+    inverse : (1 − B C)⁻¹, float32 [penalties, n_f, n_f].
+    """
+
+    f: int
+    g: int
+    across: np.ndarray
+    back: np.ndarray
+    inverse: np.ndarray
+
+    def left_out(self, first: np.ndarray, second: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return x_f and x_g of e_f and e_g, [penalties, n, columns]."""
+        first = self.inverse @ (first - self.across @ second)
+        return first, second - self.back @ first
+
+
 class DualRidge:
     """Held-out residuals, target − prediction, of ridge regression: all folds from one factorisation.
 
@@ -65,6 +93,7 @@ class DualRidge:
         units of the mean eigenvalue of the centred kernel of all samples, which reads no targets and is the
         same in every permutation.
     base : float32 [N, N] the same with the mean of the other folds as prediction.
+    pairs : every two folds; none where there are fewer than three.
     """
 
     def __init__(self, kernel: np.ndarray, folds: Sequence[Fold], level: np.ndarray | None = None) -> None:
@@ -76,26 +105,51 @@ class DualRidge:
         values = np.maximum(values, 0)
         scale = values.sum() / n_samples or 1.0
         vectors = centring @ vectors
-        of_all = [(vectors * (one * scale / (values + one * scale))) @ vectors.T for one in PENALTIES]
-        self.outer = np.stack([_without_folds(one, folds) for one in of_all])
-        self.base, self.level = _without_folds(centring, folds), level.astype(np.float32)
+        of_all = ((vectors * (one * scale / (values + one * scale))) @ vectors.T for one in PENALTIES)
+        outer = np.stack([_without_folds(one, folds) for one in of_all])
+        self.outer, self.level = outer.astype(np.float32), level.astype(np.float32)
+        self.base = _without_folds(centring, folds).astype(np.float32)
         self.pairs = [
-            (f, g, np.stack([_without_both(one, folds[f], folds[g]) for one in of_all]))
+            _two_folds(outer, folds, f, g)
             for f, g in (combinations(range(len(folds)), 2) if len(folds) > 2 else ())
         ]
 
-    def errors(self, targets: np.ndarray, valid: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def errors(self, targets: np.ndarray, valid: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
         """Squared held-out errors of ridge and of the mean of the training samples, both [N, columns].
 
         Of targets and valid, float32 [N, columns]; only samples of valid 1 are scored, others are 0. Each
         column has a penalty of its own, the one with the least error within the training set.
         """
-        # Every penalty for every column: one large product is faster than picking columns.
-        missed = (self.outer.reshape(-1, len(targets)) @ targets).reshape(*self.outer.shape[:2], -1)
-        chosen, errors = self._penalties(missed, valid), np.empty_like(targets)
-        for fold, of_columns in zip(self.folds, chosen, strict=True):
-            errors[fold.test] = np.take_along_axis(missed[:, fold.test], of_columns[None, None], axis=0)[0]
-        return errors**2 * valid, self.of_the_mean(targets) ** 2 * valid
+        missed, errors = self._missed(targets), np.empty_like(targets)
+        for fold, of_fold, chosen in zip(self.folds, missed, self._penalties(missed, valid), strict=True):
+            errors[fold.test] = np.take_along_axis(of_fold, chosen[None, None], axis=0)[0]
+        both = errors**2, self.of_the_mean(targets) ** 2
+        return both if valid is None else (both[0] * valid, both[1] * valid)
+
+    def sums(
+        self,
+        targets: np.ndarray,
+        valid: np.ndarray | None = None,
+        matter: Callable[[np.ndarray, np.ndarray], np.ndarray | bool] = lambda *_: True,
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Return `errors` summed over samples, both [columns].
+
+        Choosing penalties takes most of the time. `matter` says for which columns to, bool [columns], given
+        the least sums that any choice reaches, which the others keep, and those of the mean.
+        """
+        missed = self._missed(targets)
+        base = _squared(self.of_the_mean(targets), valid)
+        folds = zip(missed, self.folds, strict=True)
+        every = np.stack([_squared(one, valid, fold) for one, fold in folds])  # [folds, penalties, columns]
+        errors = every.min(axis=1).sum(axis=0)
+        columns = np.flatnonzero(np.broadcast_to(matter(errors, base), errors.shape))
+        if len(columns):
+            if len(columns) < len(errors):
+                missed = [one.take(columns, axis=2) for one in missed]
+                valid = None if valid is None else valid[:, columns]
+            chosen = self._penalties(missed, valid)[:, None]
+            errors[columns] = np.take_along_axis(every[..., columns], chosen, axis=1)[:, 0].sum(axis=0)
+        return errors, base
 
     def of_the_mean(self, targets: np.ndarray) -> np.ndarray:
         """Residuals of targets [..., N, columns] from the mean of the other folds, `base @ targets`."""
@@ -113,22 +167,30 @@ class DualRidge:
             operators[:, fold.test] = self.outer[numbers[:, None], fold.test]
         return operators
 
-    def _penalties(self, missed: np.ndarray, valid: np.ndarray) -> np.ndarray:
+    def _missed(self, targets: np.ndarray) -> list[np.ndarray]:
+        """Residuals of every fold, fitted without it, with every penalty: float32 [penalties, n, columns].
+
+        Every penalty for every column: one large product is faster than picking columns.
+        """
+        found = []
+        for fold in self.folds:
+            operator = self.outer[:, fold.test].reshape(-1, len(targets))
+            found.append((operator @ targets).reshape(len(PENALTIES), len(fold.test), -1))
+        return found
+
+    def _penalties(self, missed: Sequence[np.ndarray], valid: np.ndarray | None) -> np.ndarray:
         """Number of the penalty with the least error within the training set, int [folds, columns].
 
-        Of residuals without one fold, `missed` [penalties, N, columns].
+        Of `_missed`, the residuals without one fold.
         """
+        n_columns = missed[0].shape[-1]
         if not self.pairs:
-            return np.full((len(self.folds), missed.shape[-1]), _DEFAULT)
-        within = np.zeros((len(self.folds), len(PENALTIES), missed.shape[-1]), np.float32)
-        for f, g, without_both in self.pairs:
-            first, second = self.folds[f].test, self.folds[g].test
-            both = np.concatenate([first, second])
-            squares = without_both @ missed[:, both]
-            squares *= squares
-            squares *= valid[both]
-            within[g] += squares[:, : len(first)].sum(axis=1)
-            within[f] += squares[:, len(first) :].sum(axis=1)
+            return np.full((len(self.folds), n_columns), _DEFAULT)
+        within = np.zeros((len(self.folds), len(PENALTIES), n_columns), np.float32)
+        for pair in self.pairs:
+            first, second = pair.left_out(missed[pair.f], missed[pair.g])
+            within[pair.g] += _squared(first, valid, self.folds[pair.f])
+            within[pair.f] += _squared(second, valid, self.folds[pair.g])
         return within.argmin(axis=1)
 
     def joint(self, grams: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -158,11 +220,11 @@ class DualRidge:
         twice = 1 + packed(np.not_equal.outer(fold_of, fold_of).astype(np.float32), folds)
         forms = np.empty((len(folds), 1 + 2 * n_penalties, len(twice)), np.float32)
         inner = [np.zeros((n_penalties, n, n), np.float32) for _ in self.folds] if self.pairs else []
-        for f, g, without_both in self.pairs:
-            first, second = self.folds[f].test, self.folds[g].test
-            missed = without_both @ self.outer[:, np.concatenate([first, second])]
-            for fold, one in ((g, missed[:, : len(first)]), (f, missed[:, len(first) :])):
-                inner[fold] += one.swapaxes(1, 2) @ one
+        for pair in self.pairs:
+            alone = (self.outer[:, folds[number].test] for number in (pair.f, pair.g))
+            first, second = pair.left_out(*alone)
+            inner[pair.g] += first.swapaxes(1, 2) @ first
+            inner[pair.f] += second.swapaxes(1, 2) @ second
         for number, fold in enumerate(self.folds):
             alone, outer = self.base[fold.test], self.outer[:, fold.test]
             forms[number, 0] = packed(alone.T @ alone, folds)
@@ -203,21 +265,24 @@ def r2(errors: np.ndarray, base: np.ndarray) -> np.ndarray:
     return 1 - errors / np.maximum(base, np.finfo(np.float32).tiny)
 
 
+def _squared(values: np.ndarray, valid: np.ndarray | None, fold: Fold | None = None) -> np.ndarray:
+    """Sum the squares of values [..., n, columns] over the valid ones of all samples, or of a fold."""
+    if valid is None:
+        return np.einsum("...nc,...nc->...c", values, values)
+    return np.einsum("...nc,...nc,nc->...c", values, values, valid if fold is None else valid[fold.test])
+
+
 def _without_folds(residuals: np.ndarray, folds: Sequence[Fold]) -> np.ndarray:
     """Turn the operator A [N, N] of a fit's residuals into that of fits without each sample's fold."""
-    found = np.empty(residuals.shape, np.float32)
+    found = np.empty(residuals.shape)
     for fold in folds:
         found[fold.test] = np.linalg.solve(residuals[np.ix_(fold.test, fold.test)], residuals[fold.test])
     return found
 
 
-def _without_both(residuals: np.ndarray, one: Fold, other: Fold) -> np.ndarray:
-    """Return the operator [n, n] from two folds' residuals, each without its own fold, to without both.
-
-    Fits without S give (A_SS)⁻¹ (A y)_S, and those without its own fold (A_ff)⁻¹ (A y)_f.
-    """
-    both, n = np.concatenate([one.test, other.test]), len(one.test)
-    of_both = residuals[np.ix_(both, both)]
-    alone = np.zeros_like(of_both)
-    alone[:n, :n], alone[n:, n:] = of_both[:n, :n], of_both[n:, n:]
-    return np.linalg.solve(of_both, alone).astype(np.float32)
+def _two_folds(outer: np.ndarray, folds: Sequence[Fold], f: int, g: int) -> TwoFolds:
+    """Take B = A_ff⁻¹ A_fg and C from operators A_ff⁻¹ A_f of fits without a fold, [penalties, N, N]."""
+    first, second = folds[f].test, folds[g].test
+    across, back = (outer[:, rows[:, None], columns] for rows, columns in ((first, second), (second, first)))
+    inverse = np.linalg.inv(np.eye(len(first)) - across @ back)
+    return TwoFolds(f, g, *(one.astype(np.float32) for one in (across, back, inverse)))

@@ -11,10 +11,10 @@ import pandas as pd
 
 from innerear.errors import InputError
 
-# A relabeling that only renames gives the observed value again, up to rounding: a tie. Of scores as they are,
-# this is the rounding of an R² of float32 products; of flips, which are the same numbers with other signs, it
-# is a share of their spread.
-_TIE = 1e-5
+#: A relabeling that only renames gives the observed value again, up to rounding: a tie. Of scores as they
+#: are, this is the rounding of an R² of float32 products; of flips, which are the same numbers with other
+#: signs, it is a share of their spread.
+TIE = 1e-5
 CONFIDENCE = 0.95
 #: p at or below it is significant, in tables, findings and figures
 ALPHA = 0.05
@@ -84,7 +84,7 @@ def against_null(
         spread = pooled.std(axis=0)
         scores = (pooled - pooled.mean(axis=0)) / np.where(spread > 0, spread, 1)
     score[usable] = scores[0]
-    tie = _TIE * scores.std(axis=0) if of_flips else _TIE
+    tie = TIE * scores.std(axis=0) if of_flips else TIE
     p[usable] = np.maximum((1 + (scores[1:] >= scores[0] - tie).sum(axis=0)) / (len(null) + 1), smallest)
     null_max = scores[1:].max(axis=1)
     corrected = max_t(score, null_max, of_flips=of_flips)
@@ -172,7 +172,7 @@ def max_t(score: np.ndarray, null_max: np.ndarray, *, of_flips: bool = False) ->
     array([0.2, 0.8])
     """
     score, null_max = np.asarray(score, float), null_max[~np.isnan(null_max)]
-    tie = _TIE * null_max.std() if of_flips and len(null_max) else _TIE
+    tie = TIE * null_max.std() if of_flips and len(null_max) else TIE
     at_least = len(null_max) - np.searchsorted(np.sort(null_max), score - tie)
     return np.where(np.isnan(score), np.nan, (1 + at_least) / (len(null_max) + 1))
 

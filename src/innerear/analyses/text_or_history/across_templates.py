@@ -9,13 +9,14 @@ from collections.abc import Iterator, Mapping, Sequence
 import numpy as np
 
 from innerear.analyses.text_or_history.cells import (
+    COMPONENTS,
     HISTORY,
-    INTERACTION,
     NO_TEXT,
     TEXT,
     PairProducts,
     ReplayedTemplate,
     complete_steps,
+    contrasts,
     joined,
     pair_products,
     relabeled,
@@ -25,19 +26,6 @@ from innerear.statistics.probes import held_out_operators
 DELTA = "delta"
 #: (trained on, tested on) of the probes
 PROBES = ((HISTORY, HISTORY), (TEXT, TEXT), (DELTA, DELTA), (HISTORY, TEXT), (TEXT, HISTORY))
-
-
-def deviations(mean: np.ndarray) -> dict[str, np.ndarray]:
-    """Return text [..., E, D], history [..., E, D] and interaction [..., E², D] of cells [..., E, E, D].
-
-    Deviations from the mean of the E × E cells, scaled: their squared lengths sum to a mean over cells.
-    """
-    n = mean.shape[-2]
-    about = mean - mean.mean(axis=(-3, -2), keepdims=True)
-    history, text = about.mean(axis=-2), about.mean(axis=-3)
-    rest = about - history[..., :, None, :] - text[..., None, :, :]
-    rest = rest.reshape(*mean.shape[:-3], n * n, mean.shape[-1])
-    return {TEXT: text / n**0.5, HISTORY: history / n**0.5, INTERACTION: rest / n}
 
 
 def general_codes(
@@ -51,25 +39,55 @@ def general_codes(
     windows : HISTORY, TEXT, DELTA → deviations [W, T, E, D] from the template's mean, of the windows.
     """
     first = templates[0].gram
+    components = contrasts(len(templates[0].emotions), templates[0].emotions)
+    components = {name: components[name] for name in COMPONENTS}
     size, parts = len(templates) * first.read("cell_mean", step=slice(0, 1)).size, []
     for span, kept in complete_steps(first, size):
-        means = [_cells(one, "cell_mean", step=span)[0][kept] for one in templates]
-        of_steps = deviations(np.stack(means, axis=1))  # [S, T, Q, D]
-        parts.append({name: pair_products(one) for name, one in of_steps.items()})
-    means, deltas = zip(*(_cells(one, "window_cell_mean") for one in templates), strict=True)
-    windows = deviations(np.stack(means, axis=1))  # [W, T, Q, D]
-    parts.append({name: pair_products(one) for name, one in windows.items()})
-    delta = np.stack(deltas, axis=1)
-    del windows[INTERACTION]
+        steps = [_means(one, "cell_mean", step=span)[kept] for one in templates]
+        parts.append(_products(_contrasts(templates, steps, components), components))
+    means = [_means(one, "window_cell_mean") for one in templates]
+    of_windows = _contrasts(templates, means, components)
+    parts.append(_products(of_windows, components))
+    windows = {name: components[name][0] @ of_windows[name] for name in (HISTORY, TEXT)}
+    delta = np.stack([_own_delta(one, mean) for one, mean in zip(templates, means, strict=True)], axis=1)
     return joined(parts), windows | {DELTA: delta - delta.mean(axis=2, keepdims=True)}
 
 
-def _cells(template: ReplayedTemplate, name: str, **where: slice) -> tuple[np.ndarray, np.ndarray]:
-    """Seed means of cells [times, E, E, D], and of delta under the own text."""
-    stored, rows = template.gram.read(name, **where).astype(float), template.rows  # [times, E, B, D]
+_Components = Mapping[str, tuple[np.ndarray, np.ndarray]]
+
+
+def _means(template: ReplayedTemplate, name: str, **where: slice) -> np.ndarray:
+    """Seed means of cells, in the order of the file, [times, E, B, D]."""
+    return template.gram.read(name, **where).astype(float)
+
+
+def _columns(template: ReplayedTemplate) -> list[int]:
+    """The file's number of each emotion's text, [E]."""
     texts = template.gram.labels("text_of_all")
-    own = [texts.index(name) for name in template.named]
-    return stored[:, rows[:, None], own], stored[:, rows, own] - stored[:, rows, texts.index(NO_TEXT)]
+    return [texts.index(name) for name in template.named]
+
+
+def _contrasts(
+    templates: Sequence[ReplayedTemplate], means: Sequence[np.ndarray], components: _Components
+) -> dict[str, np.ndarray]:
+    """Contrasts [times, T, k, D] of every component, of each template's `_means`."""
+    weights, found = np.concatenate([one for _, one in components.values()]), []  # [K, E, E]
+    for template, mean in zip(templates, means, strict=True):
+        placed = np.zeros((len(weights), *mean.shape[1:3]))
+        placed[:, template.rows[:, None], _columns(template)] = weights
+        found.append(placed.reshape(len(weights), -1) @ mean.reshape(len(mean), -1, mean.shape[-1]))
+    ends = np.cumsum([len(one) for _, one in components.values()])[:-1]
+    return dict(zip(components, np.split(np.stack(found, axis=1), ends, axis=2), strict=True))
+
+
+def _products(values: Mapping[str, np.ndarray], components: _Components) -> dict[str, PairProducts]:
+    return {name: pair_products(values[name], basis) for name, (basis, _) in components.items()}
+
+
+def _own_delta(template: ReplayedTemplate, mean: np.ndarray) -> np.ndarray:
+    """Own text less no text, [times, E, D], of `_means`."""
+    none = template.gram.labels("text_of_all").index(NO_TEXT)
+    return mean[:, template.rows, _columns(template)] - mean[:, template.rows, none]
 
 
 def cross_probes(

@@ -12,6 +12,7 @@ from itertools import combinations
 
 import numpy as np
 import pandas as pd
+from scipy.linalg import helmert
 
 from innerear.errors import InputError
 from innerear.gram.reading import GramSource
@@ -28,17 +29,23 @@ MEAN = "mean"
 
 @dataclass(frozen=True)
 class PairProducts:
-    """Inner products of Q deviations between every two of U units (seeds, or templates).
+    """Inner products of a component's Q deviations between every two of U units (seeds, or templates).
 
-    `values` [pairs, Q, Q, times], units i < j: deviation q of unit i with deviation q′ of unit j.
+    Where deviations sum to 0, fewer contrasts say the same: deviation q is Σ_k basis[q, k] contrast_k.
+
+    Attributes
+    ----------
+    values : [times, pairs, k, k], of units i < j: a contrast of unit i with one of unit j.
+    basis : [Q, k], columns at right angles, of length 1.
     """
 
     values: np.ndarray
+    basis: np.ndarray
 
     @property
     def matched(self) -> np.ndarray:
         """Σ_q of each deviation with itself in the other unit, [pairs, times]."""
-        return np.einsum("pqqc->pc", self.values)
+        return np.einsum("cpkk->pc", self.values)
 
     @property
     def estimate(self) -> np.ndarray:
@@ -47,42 +54,42 @@ class PairProducts:
 
     def null(self, moved: np.ndarray) -> np.ndarray:
         """Return `estimate` [m, times] where deviation moved[k, u, q] of unit u stands in for q."""
-        n_pairs, n_deviations = self.values.shape[:2]
-        i, j = np.triu_indices(moved.shape[1], 1)
-        flat = self.values.reshape(-1, self.values.shape[-1])
-        null = np.empty((len(moved), flat.shape[1]))
-        pair = np.arange(n_pairs)[None, :, None]
-        for rows in pieces(len(moved), len(flat)):
-            some = moved[rows]
-            draw = np.arange(len(some))[:, None, None]
-            chosen = np.zeros((len(some), n_pairs, n_deviations, n_deviations))
-            chosen[draw, pair, some[:, i], some[:, j]] = 1
-            null[rows] = chosen.reshape(len(some), -1) @ flat
-        return null / n_pairs
+        n_draws, n_units, n_deviations = moved.shape
+        flat = self.values.reshape(len(self.values), -1)
+        between, n_contrasts = _between(n_units, self.basis.shape[1]), n_units * self.basis.shape[1]
+        null = np.empty((n_draws, len(flat)))
+        for rows in pieces(n_draws, n_contrasts**2):
+            placed = self.basis[moved[rows].swapaxes(1, 2)].reshape(-1, n_deviations, n_contrasts)
+            weights = (placed.swapaxes(1, 2) @ placed).reshape(len(placed), -1)
+            null[rows] = weights[:, between] @ flat.T
+        return null / self.values.shape[1]
 
 
-def pair_products(deviations: np.ndarray) -> PairProducts:
-    """Multiply deviations [times, U, Q, D] of every two units.
+def pair_products(contrasts: np.ndarray, basis: np.ndarray) -> PairProducts:
+    """Multiply contrasts [times, U, k, D] of every two units; `basis` [Q, k] as in `PairProducts`.
 
     Examples
     --------
-    >>> pair_products(np.ones((5, 3, 2, 4))).estimate
+    >>> pair_products(np.ones((5, 3, 2, 4)), np.eye(2)).estimate
     array([8., 8., 8., 8., 8.])
     """
-    pairs = combinations(range(deviations.shape[1]), 2)
-    return _of_pairs([deviations[:, i] @ deviations[:, j].swapaxes(1, 2) for i, j in pairs])
+    times, n_units, k, width = contrasts.shape
+    flat = contrasts.reshape(times, n_units * k, width)
+    products = (flat @ flat.swapaxes(1, 2)).reshape(times, -1)[:, _between(n_units, k)]
+    return PairProducts(products.reshape(times, -1, k, k), basis)
 
 
-def _of_pairs(products: Sequence[np.ndarray]) -> PairProducts:
-    """Put the products [times, Q, Q] of every two units together."""
-    return PairProducts(np.stack(products).transpose(0, 2, 3, 1))
+def _between(n_units: int, k: int) -> np.ndarray:
+    """Places of the products of units i < j, [pairs * k * k], in a matrix [units * k, units * k]."""
+    places = np.arange((n_units * k) ** 2).reshape(n_units, k, n_units, k).swapaxes(1, 2)
+    return places[np.triu_indices(n_units, 1)].ravel()
 
 
 def joined(parts: Sequence[Mapping[str, PairProducts]]) -> dict[str, PairProducts]:
     """Join the products of successive times, by component."""
     return {
-        name: PairProducts(np.concatenate([part[name].values for part in parts], axis=-1))
-        for name in parts[0]
+        name: PairProducts(np.concatenate([part[name].values for part in parts]), one.basis)
+        for name, one in parts[0].items()
     }
 
 
@@ -246,6 +253,26 @@ def coefficients(n_emotions: int, texts: Sequence[str]) -> dict[str, np.ndarray]
     return found
 
 
+def contrasts(n_emotions: int, texts: Sequence[str]) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """Return each component's `coefficients` as the fewest contrasts: bases [Q, k], and weights [k, E, B].
+
+    Of components that are tested, and so permuted, the deviations sum to 0 over emotions.
+
+    Examples
+    --------
+    >>> basis, weights = contrasts(3, ["happy", "sad", "calm", "none"])[INTERACTION]
+    >>> basis.shape, weights.shape
+    ((9, 4), (4, 3, 4))
+    """
+    axis = helmert(n_emotions).T  # [E, E - 1]
+    bases = {TEXT: axis, HISTORY: axis, ON_POLICY: axis, INTERACTION: np.kron(axis, axis)}
+    found = {}
+    for name, one in coefficients(n_emotions, texts).items():
+        basis = bases.get(name, np.eye(len(one)))
+        found[name] = basis, np.einsum("qk,qab->kab", basis, one)
+    return found
+
+
 def _off_policy(n: int) -> dict[str, np.ndarray]:
     """Coefficients [E, E, E] of the additive model's text and history deviations, from cells a ≠ b."""
     a, b = np.nonzero(1 - np.eye(n))
@@ -284,7 +311,7 @@ class TemplateProducts:
 def template_products(template: ReplayedTemplate) -> TemplateProducts:
     """Read one template's Gram matrices once, in pieces, and multiply its components' deviations."""
     n, n_seeds = len(template.emotions), len(template.design.seeds)
-    flattened = {name: w.reshape(len(w), -1) for name, w in coefficients(n, template.texts).items()}
+    components = contrasts(n, template.texts)
     pairs = list(combinations(range(n_seeds), 2))
     own, none = np.arange(n), template.texts.index(NO_TEXT)
     parts, energy, delta, cond = [], [], [], []
@@ -296,7 +323,9 @@ def template_products(template: ReplayedTemplate) -> TemplateProducts:
         delta.append((diagonal[:, :, own, own] + diagonal[:, :, own, none] - 2 * across).mean(axis=-1))
         flat = kernel.reshape(len(kernel), *2 * (n_seeds, kernel.shape[2] * kernel.shape[3]))
         part = {}
-        for name, w in flattened.items():
-            part[name] = _of_pairs([w @ flat[:, i, :, j] @ w.T for i, j in pairs])
+        for name, (basis, weights) in components.items():
+            w = weights.reshape(len(weights), -1)
+            products = [w @ flat[:, i, :, j] @ w.T for i, j in pairs]
+            part[name] = PairProducts(np.stack(products, axis=1), basis)
         parts.append(part)
     return TemplateProducts(joined(parts), *(np.concatenate(part).T for part in (energy, delta, cond)))

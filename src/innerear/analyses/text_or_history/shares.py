@@ -216,7 +216,7 @@ class Shares:
             return {}
         n = len(self.templates)
         i, j = np.triu_indices(n, 1)
-        between = np.zeros((products.values.shape[-1], n, n))
+        between = np.zeros((len(products.values), n, n))
         between[:, i, j] = between[:, j, i] = products.matched.T / (2 * len(i))
         signs = self.design.flips()[:, block_numbers(self.templates)]
         return {"flipped": self._relative(flipped_sums(between, signs)), "agree": agreeing(between)}

@@ -1,0 +1,52 @@
+"""Ridge regression on few predictors: held-out errors from sums over the samples of each fold.
+
+The same models as `innerear.statistics.ridge` fits from a kernel. With r predictors a fit needs no more of
+the targets than their r + 1 products with predictors and constant, summed over the training samples.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from innerear.statistics.folds import Fold
+from innerear.statistics.ridge import PENALTIES
+
+
+class PrimalRidge:
+    """Ridge on predictors [N, r] and a constant, which is not penalised.
+
+    With Z the predictors and the constant, and λ the penalty, a fit without fold f has the weights
+    β = (Z'Z − Z_f'Z_f + λ)⁻¹ (Z'y − Z_f'y_f), and misses fold f by |y_f|² − 2 β'Z_f'y_f + β'Z_f'Z_f β.
+    Penalties are those of `DualRidge`, in units of the mean eigenvalue of the centred kernel.
+    """
+
+    def __init__(self, predictors: np.ndarray, folds: Sequence[Fold]) -> None:
+        centred = predictors - predictors.mean(axis=0)
+        joined = np.c_[np.ones(len(centred)), centred]
+        scale = (centred**2).sum() / len(centred) or 1.0
+        penalised = scale * np.diag(np.r_[0.0, np.ones(centred.shape[1])])
+        inside = np.stack([joined[fold.test].T @ joined[fold.test] for fold in folds])
+        left = (inside.sum(axis=0) - inside)[:, None] + np.multiply.outer(PENALTIES, penalised)
+        self.folds, self._sizes = folds, [len(fold.test) for fold in folds]
+        self._joined, self._inside = joined.astype(np.float32), inside.astype(np.float32)
+        self._inverse = np.linalg.inv(left).astype(np.float32)  # [folds, penalties, 1 + r, 1 + r]
+
+    def errors(
+        self, targets: np.ndarray, table: np.ndarray, penalties: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Squared held-out errors of ridge, and of the mean of the training samples, both [m, D].
+
+        Of targets float32 [N, D] when samples trade places as each row of a table [m, N] says, with the
+        numbered penalties, int [folds, m].
+        """
+        folds = [(fold.test, self._joined[fold.test].T) for fold in self.folds]
+        products = [joined @ targets[table[:, rows]] for rows, joined in folds]  # of each fold [m, 1 + r, D]
+        total = np.sum(products, axis=0)
+        errors, base = np.tile((targets**2).sum(axis=0), (2, len(table), 1))
+        for number, own in enumerate(products):
+            left = total - own
+            weights = self._inverse[number, penalties[number]] @ left
+            errors += np.einsum("mrd,mrd->md", weights, self._inside[number] @ weights - 2 * own)
+            size, mean = self._sizes[number], left[:, 0] / (len(targets) - self._sizes[number])
+            base += mean * (size * mean - 2 * own[:, 0])
+        return errors, base
