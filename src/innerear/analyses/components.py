@@ -7,7 +7,7 @@ the steps themselves would oscillate, because smooth time courses always yield s
 import numpy as np
 import pandas as pd
 
-from innerear.gram.reading import GramSource
+from innerear.gram.reading import GramSource, window_products
 from innerear.gram.time_bins import bin_means, bin_seconds
 from innerear.statistics.design import Design
 from innerear.statistics.finding import Finding
@@ -107,9 +107,7 @@ def of_layer(gram: GramSource, design: Design, n_shuffles: int = 100) -> LayerRe
     """
     branches, tables, scores, paths = gram.labels("branch"), [], [], []
     for branch in branches:
-        whole, means = (
-            gram.read(name, branch=branch, window="whole") for name in ("window_gram", "window_mean")
-        )
+        whole, means = window_products(gram, branch), gram.read("window_mean", branch=branch, window="whole")
         variances, fitted = pca_from_gram(whole, N_COMPONENTS)
         null = parallel_analysis(means, design, n_shuffles)
         tables.append(_scree(variances, null, design).assign(branch=branch))

@@ -13,7 +13,7 @@ import pandas as pd
 
 from innerear.errors import InputError
 from innerear.gram import prompt_sums
-from innerear.gram.reading import GramSource, analysed_cells, cosine
+from innerear.gram.reading import GramSource, analysed_cells, cosine, window_cosines, window_products
 from innerear.stacks.widening import widened
 from innerear.statistics.cells import estimates, no_p, record_by_over, rounded
 from innerear.statistics.design import STRATA, Design
@@ -300,12 +300,11 @@ def _read(
 
 def _matrix(gram: GramSource, measure: str, branch: str) -> np.ndarray:
     """Cosines [N, N] of the whole clip."""
-    where = {"branch": branch, "window": "whole"}
     if measure == STANDARDISED:
-        return gram.read("window_standardised", **where)
+        return window_cosines(gram, branch)
     if measure == CENTRED:
-        return cosine(gram.read("window_gram", **where))
-    means = gram.read("window_mean", **where)
+        return cosine(window_products(gram, branch))
+    means = gram.read("window_mean", branch=branch, window="whole")
     return cosine(means @ means.T)
 
 

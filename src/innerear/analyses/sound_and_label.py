@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 from scipy.stats import false_discovery_control
 
-from innerear.gram.reading import GramSource
+from innerear.gram.reading import GramSource, window_products
 from innerear.statistics.clip_targets import Targets, clip_targets, prompt_means
 from innerear.statistics.design import Design
 from innerear.statistics.finding import HELD_OUT_R2, SHARE_LEFT, Finding
@@ -50,7 +50,7 @@ def of_layer(
     Parameters
     ----------
     clips : as `clip_targets` takes them; their usable features, standardised, are the sound.
-    windows : of `window_gram`; those that the file lacks, of very short clips, are left out.
+    windows : of `window_mean`; those that the file lacks, of very short clips, are left out.
 
     Returns
     -------
@@ -86,7 +86,7 @@ def of_layer(
     models = None if why else _Models(targets, design)
     fits, dimensions = [], []
     for window, branch in cells:
-        states = gram.read("window_gram", branch=branch, window=window).astype(float)
+        states = window_products(gram, branch, window).astype(float)
         fit = models.fit(states) if models and states.any() else None
         fits.append(fit)
         if window == windows[0]:

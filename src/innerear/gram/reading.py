@@ -1,4 +1,4 @@
-"""Read a layer's Gram matrices: its windows and cells, and cosines from inner products."""
+"""Read a layer's Gram file: its windows and cells, and inner products and cosines of windows."""
 
 from itertools import pairwise
 from typing import Protocol
@@ -45,6 +45,35 @@ def cosine(gram: np.ndarray) -> np.ndarray:
     length = np.sqrt(np.maximum(np.diagonal(gram, axis1=-2, axis2=-1), 0))
     inverse = np.divide(1, length, out=np.full_like(length, np.nan), where=length > 0)
     return gram * inverse[..., :, None] * inverse[..., None, :]
+
+
+def window_products(gram: GramSource, branch: str | int, window: str | int = "whole") -> np.ndarray:
+    """Return inner products of the samples' averages over a window, about their mean: float32 [N, N].
+
+    0 throughout if all samples are equal.
+    """
+    centred, _ = _centred(gram.read("window_mean", branch=branch, window=window))
+    return (centred @ centred.T).astype(np.float32)
+
+
+def window_cosines(gram: GramSource, branch: str | int, window: str | int = "whole") -> np.ndarray:
+    """Return the same for averages z-scored by dimension, ÷ their lengths: cosines, NaN without a length."""
+    scored = z_scored(*_centred(gram.read("window_mean", branch=branch, window=window)))
+    return cosine(scored @ scored.T).astype(np.float32)
+
+
+def _centred(states: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return states [N, D] about their mean, and the mean [D]; equal states become 0 exactly."""
+    wide = states.astype(float)
+    mean = wide.mean(axis=0)
+    return wide - mean, mean
+
+
+def z_scored(centred: np.ndarray, mean: np.ndarray) -> np.ndarray:
+    """Return states [..., N, D] about their mean [..., D] ÷ their spread; 0 in dimensions that are constant."""
+    scale = centred.std(axis=-2)
+    constant = scale <= 1e-6 * np.abs(centred + mean[..., None, :]).max(axis=-2)
+    return centred * np.where(constant, 0, 1 / np.where(constant, 1, scale))[..., None, :]
 
 
 def raw_gram(gram: np.ndarray, mean_product: np.ndarray, mean_norm: np.ndarray) -> np.ndarray:
