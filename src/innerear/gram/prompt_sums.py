@@ -4,8 +4,8 @@ Permutations move whole prompts, so distances, effects and strata are functions 
 of all pairs, and of those with the same seed. Inner products are summed as they are. Cosines are formed
 first, since a cosine of sums is not the sum of cosines.
 
-Sums come from states, not from N × N matrices: Σ_rs x_pr · x_qs = (Σ_r x_pr) · (Σ_s x_qs), and a cosine is the
-product of two states of length 1. So a step takes P² numbers, whatever the number of seeds.
+Sums come from states, not from N × N matrices: Σ_rs x_pr · x_qs = (Σ_r x_pr) · (Σ_s x_qs), and a cosine is
+the product of two states of length 1. So a step takes P² numbers, whatever the number of seeds.
 """
 
 from collections.abc import Sequence
@@ -70,7 +70,7 @@ class Prompts:
 
     @cached_property
     def sharing(self) -> list[tuple[np.ndarray, np.ndarray]]:
-        """Prompts [n] that share seeds, and their samples of these seeds [n, r]; each seed is in one group."""
+        """Prompts [n] that share seeds, and their samples of these [n, r]; each seed is in one group."""
         groups: dict[bytes, list[np.ndarray]] = {}
         by_seed = self.order[np.argsort(self.seed_of[self.order], kind="stable")]
         for samples in np.split(by_seed, np.flatnonzero(np.diff(self.seed_of[by_seed])) + 1):
@@ -167,8 +167,8 @@ def unit(states: np.ndarray, whole: np.ndarray | None = None, *, out: np.ndarray
 
     Examples
     --------
-    >>> unit(np.array([[3.0, 4.0], [0.0, 0.0]]), out=np.empty((2, 2))).tolist()
-    [[0.6, 0.8], [nan, nan]]
+    >>> unit(np.array([[0.0, 2.0], [0.0, 0.0]]), out=np.empty((2, 2))).tolist()
+    [[0.0, 1.0], [nan, nan]]
     """
     squared = squared_lengths(states)
     least = 0 if whole is None else _ROUNDING * squared_lengths(whole)

@@ -47,19 +47,24 @@ def cosine(gram: np.ndarray) -> np.ndarray:
     return gram * inverse[..., :, None] * inverse[..., None, :]
 
 
-def window_products(gram: GramSource, branch: str | int, window: str | int = "whole") -> np.ndarray:
-    """Return inner products of the samples' averages over a window, about their mean: float32 [N, N].
+def window_products(
+    gram: GramSource,
+    branch: str | int,
+    window: str | int = "whole",
+    rows: np.ndarray | slice = slice(None),
+    *,
+    standardised: bool = False,
+) -> np.ndarray:
+    """Return inner products of samples' averages over a window, float32 [n, n]; 0 if all samples are equal.
 
-    0 throughout if all samples are equal.
+    Parameters
+    ----------
+    rows : of which samples; the averages are about the mean of all.
+    standardised : of averages that are z-scored by dimension.
     """
-    centred, _ = _centred(gram.read("window_mean", branch=branch, window=window))
-    return (centred @ centred.T).astype(np.float32)
-
-
-def window_cosines(gram: GramSource, branch: str | int, window: str | int = "whole") -> np.ndarray:
-    """Return the same for averages z-scored by dimension, ÷ their lengths: cosines, NaN without a length."""
-    scored = z_scored(*_centred(gram.read("window_mean", branch=branch, window=window)))
-    return cosine(scored @ scored.T).astype(np.float32)
+    centred, mean = _centred(gram.read("window_mean", branch=branch, window=window))
+    chosen = (z_scored(centred, mean) if standardised else centred)[rows]
+    return (chosen @ chosen.T).astype(np.float32)
 
 
 def _centred(states: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -70,7 +75,7 @@ def _centred(states: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def z_scored(centred: np.ndarray, mean: np.ndarray) -> np.ndarray:
-    """Return states [..., N, D] about their mean [..., D] ÷ their spread; 0 in dimensions that are constant."""
+    """Return states [..., N, D] about their mean [..., D] ÷ their spread; 0 in constant dimensions."""
     scale = centred.std(axis=-2)
     constant = scale <= 1e-6 * np.abs(centred + mean[..., None, :]).max(axis=-2)
     return centred * np.where(constant, 0, 1 / np.where(constant, 1, scale))[..., None, :]

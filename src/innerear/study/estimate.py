@@ -218,9 +218,9 @@ def _gram_bytes(
 ) -> int:
     """Return the bytes of a layer's Gram file, all float32.
 
-    Sums over pairs of seeds of each step (or group) and window, by pair of prompts; with `pairs` inner products
-    and standardised cosines of each step; features of windows and bins; lengths and products with the mean of
-    each step.
+    Sums over pairs of seeds of each step (or group) and window, by pair of prompts; with `pairs` inner
+    products and standardised cosines of each step; features of windows and bins; lengths, and products with
+    the mean, of each step.
     """
     n = n_prompts * n_seeds
     sums = _SUMS * n_prompts * (n_prompts + 1) // 2 * (n_matrices + _WINDOWS)
