@@ -62,12 +62,12 @@ def window_products(
     rows : of which samples; the averages are about the mean of all.
     standardised : of averages that are z-scored by dimension.
     """
-    centred, mean = _centred(gram.read("window_mean", branch=branch, window=window))
+    centred, mean = centred_states(gram.read("window_mean", branch=branch, window=window))
     chosen = (z_scored(centred, mean) if standardised else centred)[rows]
     return (chosen @ chosen.T).astype(np.float32)
 
 
-def _centred(states: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def centred_states(states: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return states [N, D] about their mean, and the mean [D]; equal states become 0 exactly."""
     wide = states.astype(float)
     mean = wide.mean(axis=0)

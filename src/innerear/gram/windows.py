@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from innerear.gram.prompt_sums import Prompts, all_sums
+from innerear.gram.prompt_sums import MEASURES, PAIRS, Prompts, all_sums
 from innerear.gram.reading import z_scored
 from innerear.stacks.gram_file import Arrays
 
@@ -60,7 +60,10 @@ def window_arrays(
     names = [name for name in windows if not name.startswith("bin_")]
     means = np.empty((len(weights), len(names), *sums.centred.shape[2:]), np.float32)
     arrays: Arrays = {"window_mean": (("branch", "window", "sample", "d_model"), means)}
-    reduced: list[np.ndarray] = []
+    if prompts:
+        shape = len(weights), len(MEASURES), len(PAIRS), len(names), len(prompts.triangle[0])
+        axes = ("branch", "measure", "pairs", "window", "pair")
+        arrays["window_sums"] = (axes, np.empty(shape, np.float32))
     for w, name in enumerate(names):
         begin, stop = windows[name]
         centred, mean = sums.average(weights, begin, stop)
@@ -68,10 +71,7 @@ def window_arrays(
         means[:, w] = centred + mean[:, None]
         if prompts:
             states = [one.astype(np.float32) for one in (centred, z_scored(centred, mean))]
-            reduced.append(all_sums(prompts, prompts.sums(centred), states, mean))
-    if prompts:
-        axes = ("branch", "measure", "pairs", "window", "pair")
-        arrays["window_sums"] = (axes, np.stack(reduced, axis=3))
+            arrays["window_sums"][1][:, :, :, w] = all_sums(prompts, prompts.sums(centred), states, mean)
     spans = list(windows.values())[len(names) :]
     edges = np.array(spans, np.int32).reshape(-1, 2)
     bins = _bin_means(sums, weights, windows["whole"], spans)
