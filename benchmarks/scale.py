@@ -3,8 +3,8 @@
     python benchmarks/scale.py [--templates 63 188 625] [--folder /tmp/scale]
 
 Stacks of one layer at MusicGen-small's width and of a few steps are made up by the writer that generation
-uses, for templates × 4 emotions × 4 seeds of each template's own. Index, quality checks with the gate (replays
-are made up as passed), design, Gram pass and statistics then do what their rules do, each in a process of its
+uses, for templates × 4 emotions × 4 seeds of each template's own. Index, quality checks with the gate (it gets
+replays that passed), design, Gram pass and statistics then do what their rules do, each in a process of its
 own. A stage's numbers at one size, and its law, give what it should take at the next.
 """
 
@@ -169,7 +169,7 @@ def analysis_of(name: str) -> Callable[[Path, Size], None]:
 
 #: analysis → what its rule keeps beside tables
 KEPT = {"similarity": "matrices", "discriminability": "folds", "components": "scores"}
-ANALYSES = ("similarity", "discriminability", "emergence", "generalisation")
+ANALYSES = ("similarity", "discriminability", "generalisation", "components")
 #: stage → what runs it, and what its work grows with
 STAGES: dict[str, tuple[Callable[[Path, Size], None], str]] = {
     "stacks": (write_stacks, "N"),
@@ -220,19 +220,14 @@ def peak_mib() -> float:
 def study(folder: Path, size: Size, before: dict[str, dict], smaller: Size | None) -> dict[str, dict]:
     """Run all stages of a size and print a row for each, with what was predicted from the size before."""
     print(f"{size.samples:,} samples of {size.prompts:,} prompts, {TIMELINE.n_steps} steps × {size.width}")
-    print(
-        f"  {'stage':<18}{'CPU s':>9}{'predicted':>11}{'MiB':>9}{'predicted':>11}{'MB added':>10}{'files':>8}"
-    )
+    print("  stage                 CPU s  predicted      MiB  predicted  MB added   files")
     found = {}
     for stage, (_, law) in STAGES.items():
         row = found[stage] = measured(stage, folder, size)
         grown = LAWS[law](size) / LAWS[law](smaller) if smaller else float("nan")
-        expected = {name: grown * before[stage][name] if smaller else grown for name in ("cpu", "peak")}
-        print(
-            f"  {stage:<18}{row['cpu']:>9.1f}{expected['cpu']:>11.1f}{row['peak']:>9.0f}{expected['peak']:>11.0f}"
-            f"{row['bytes'] / 1e6:>10.1f}{row['files']:>8.0f}",
-            flush=True,
-        )
+        cpu, peak = (grown * before[stage][name] if smaller else grown for name in ("cpu", "peak"))
+        took = f"{row['cpu']:>9.1f}{cpu:>11.1f}{row['peak']:>9.0f}{peak:>11.0f}"
+        print(f"  {stage:<18}{took}{row['bytes'] / 1e6:>10.1f}{row['files']:>8.0f}", flush=True)
     return found
 
 
