@@ -3,7 +3,7 @@
     python benchmarks/scale.py [--templates 63 188 625] [--folder /tmp/scale]
 
 Stacks of one layer at MusicGen-small's width and of a few steps are made up by the writer that generation
-uses, for templates × 4 emotions × 4 seeds of each template's own. Index, quality checks with the gate (it gets
+uses, for templates × 4 emotions × 4 seeds of each template's own. Index, quality checks and gate (with
 replays that passed), design, Gram pass and statistics then do what their rules do, each in a process of its
 own. A stage's numbers at one size, and its law, give what it should take at the next.
 """
@@ -193,16 +193,22 @@ def bytes_and_files(folder: Path) -> tuple[int, int]:
 
 
 def measured(stage: str, folder: Path, size: Size) -> dict[str, float]:
-    """Run a stage in a process of its own: CPU seconds, peak MiB, and the bytes and files that it added."""
+    """Run a stage: CPU seconds, peak MiB beyond its imports, and the bytes and files that it added."""
     before = bytes_and_files(folder)
+    found = in_own_process(stage, folder, size)
+    added = [now - then for now, then in zip(bytes_and_files(folder), before, strict=True)]
+    return found | dict(zip(("bytes", "files"), added, strict=True))
+
+
+def in_own_process(stage: str, folder: Path, size: Size) -> dict[str, float]:
+    """Do `once` in a process that has done nothing else."""
     command = [sys.executable, __file__, "--once", stage, "--folder", str(folder), "--width", str(size.width)]
     env = os.environ | {"OMP_NUM_THREADS": "1"}
     command += ["--templates", str(size.templates)]
     done = subprocess.run(command, env=env, capture_output=True, text=True)
     if done.returncode:
         raise SystemExit(f"{stage} of {size.samples} samples failed:\n{done.stderr}")
-    added = [now - then for now, then in zip(bytes_and_files(folder), before, strict=True)]
-    return json.loads(done.stdout.splitlines()[-1]) | dict(zip(("bytes", "files"), added, strict=True))
+    return json.loads(done.stdout.splitlines()[-1])
 
 
 def once(stage: str, folder: Path, size: Size) -> dict[str, float]:

@@ -12,9 +12,9 @@ from itertools import product
 
 import numpy as np
 import pandas as pd
-from scipy.stats import false_discovery_control
 
 from innerear.gram.reading import GramSource, window_products
+from innerear.statistics.claims import benjamini_hochberg
 from innerear.statistics.clip_targets import Targets, clip_targets, prompt_means
 from innerear.statistics.design import Design
 from innerear.statistics.finding import HELD_OUT_R2, SHARE_LEFT, Finding
@@ -278,7 +278,7 @@ def _dimensions(
     record(table, varies, design, observed, null, **how)
     rows = np.flatnonzero(np.isfinite(table["p"].to_numpy(float)))
     if len(rows):
-        table.loc[rows, "p_corrected"] = false_discovery_control(table["p"].to_numpy(float)[rows])
+        table.loc[rows, "p_corrected"] = benjamini_hochberg(table["p"].to_numpy(float)[rows])
         table.loc[rows, "family"] = "dimensions of this layer and branch (Benjamini-Hochberg)"
     return table
 
