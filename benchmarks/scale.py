@@ -137,10 +137,10 @@ def gram(folder: Path, size: Size) -> None:
     """Read the layer of every stack once, as rule gram."""
     samples = read_table(folder / "samples.tsv")
     arrays, coords, attrs = stacks_gram(
-        samples["stack"],
-        samples["sample_id"],
+        samples["stack"].tolist(),
+        samples["sample_id"].tolist(),
         LAYER,
-        contents=samples["content_sha256"],
+        contents=samples["content_sha256"].tolist(),
         n_bins=BINS,
         prompts=Prompts.of(samples),
         pairs=False,

@@ -1,4 +1,4 @@
-"""The made-up study of `benchmarks/scale.py` passes every stage at a tiny size, and all benchmarks are run."""
+"""The made-up study of `benchmarks/scale.py` passes every stage at a tiny size; all benchmarks are run."""
 
 import re
 from pathlib import Path

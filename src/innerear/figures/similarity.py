@@ -66,7 +66,7 @@ def similarity_matrices(
     """
     layers = spread_evenly(matrices)
     branches = matrices[layers[0]].labels("branch")
-    drawn = samples[samples["sample_id"].isin(matrices[layers[0]].labels("sample"))]
+    drawn = samples.loc[samples["sample_id"].isin(matrices[layers[0]].labels("sample"))]
     order, labels = _order(drawn, contrast)
     values = {
         layer: matrices[layer].read("matrices", measure=measure, window="whole")[:, order][:, :, order]
