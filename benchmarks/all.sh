@@ -4,7 +4,7 @@
 #     make benchmarks | tee benchmarks.txt
 #
 # One that fails does not stop the others; the last line names those that did. Not here, for they take longer:
-# scale.py at 10,000 samples, analyses.py at 992 clips, sums.py at 992 clips, power.py.
+# scale.py at its own sizes (up to 10,000 samples), analyses.py at 992 clips, sums.py at 992 clips, power.py.
 set -uo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 export OMP_NUM_THREADS=1 PYTHONPATH="${PYTHONPATH:+$PYTHONPATH:}$PWD/src"
@@ -34,7 +34,7 @@ measure sums.py --width 256 --rounds 1
 measure decomposition.py --rounds 1
 measure analyses.py --templates 10
 measure dag.py --repeats 1 --batch prompt --seeds 20 --pairs 1000 10000
-measure scale.py --templates 20 63 188
+measure scale.py --templates 10 32 100
 measure study_throughput.py --seeds 1 --batch prompt --repeats 1
 if [ -d results/emotions_nano/benchmarks ]; then
     measure where.py results/emotions_nano --imports --repeats 1
