@@ -17,7 +17,7 @@ ifneq ($(shell c="$${XDG_CACHE_HOME:-$$HOME/.cache}"; mkdir -p "$$c" 2>&- && tes
     endif
 endif
 
-.PHONY: run test test-cluster test-browser test-long check format lock dag docs nano clean
+.PHONY: run test test-cluster test-browser test-long check format lock dag docs benchmarks nano clean
 
 run: $(INSTALLED)  ## The study of config.yaml from text to report: results/<study>/
 	$(BIN)/snakemake --cores $(CORES) --scheduler greedy --logger innerear $(RESUME)
@@ -58,6 +58,9 @@ dag: $(INSTALLED)  ## The rule graph, as mermaid
 
 docs: $(INSTALLED)  ## Renew what docs/ takes from the schema, the default study and the workflow
 	$(BIN)/python docs/renew.py
+
+benchmarks: $(INSTALLED)  ## All that is measured without a GPU, in some twenty minutes; benchmarks/README.md has the figures
+	@PYTHON=$(BIN)/python bash benchmarks/all.sh
 
 nano: $(INSTALLED)  ## Train the embedded model again from nothing (under an hour on 2 CPU cores)
 	$(BIN)/python resources/nano/training/train.py --output resources/nano

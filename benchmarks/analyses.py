@@ -79,7 +79,7 @@ class Study:
             read, len(still), np.ones(40, bool), memory_mb=1024, n_bins=20, pairs=False
         )
         arrays["seconds"] = (("step",), np.arange(40) / 5)
-        coords["sample"] = coords["sample_2"] = np.array(self.samples["sample_id"])
+        coords["sample"] = np.array(self.samples["sample_id"])
         GramFile.write(self.path(layer), arrays, coords, {"layer": layer})
 
     @property

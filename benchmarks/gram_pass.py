@@ -21,6 +21,7 @@ import h5py
 import numpy as np
 
 from innerear.gram.layer_pass import stacks_gram
+from innerear.gram.prompt_sums import Prompts
 from innerear.stacks import LayerReader, StackWriter
 from innerear.stacks.widening import widened
 from innerear.timeline import Timeline
@@ -55,13 +56,15 @@ def read_checked(paths: list[Path]) -> None:
 
 
 def gram_pass(paths: list[Path]) -> int:
-    """Do what the rule `gram` does with one layer; return the bytes of its results."""
-    arrays, _, _ = stacks_gram(paths, [path.stem for path in paths], 0)
+    """Do what the rule `gram` does with one layer of prompts of 4 seeds; return the bytes of its results."""
+    number = np.arange(len(paths))
+    prompts = Prompts(number // 4, number % 4, number // 16)
+    arrays, _, _ = stacks_gram(paths, [path.stem for path in paths], 0, prompts=prompts, pairs=False)
     return sum(values.nbytes for _, values in arrays.values())
 
 
 def bare_products(n_samples: int, n_steps: int, width: int) -> Callable:
-    """Return a side that only multiplies, in float32: for inner products and cosines of three branches."""
+    """Return a side that only multiplies all samples, in float32: three branches, plain and z-scored."""
     features = np.random.default_rng(0).normal(size=(3, n_samples, width)).astype(np.float32)
 
     def multiply(_: list[Path]) -> None:

@@ -60,6 +60,14 @@ def queue(which: str, profile: dict) -> Iterator[dict[str, str]]:
         yield running.environment
 
 
+def fewer(seeds: list[int] | dict[str, int], most: int | None) -> tuple[list[int] | dict[str, int], int]:
+    """Return at most so many of a study's seeds, and how many a prompt has."""
+    if isinstance(seeds, dict):
+        n_seeds = min(seeds["each_template"], most or seeds["each_template"])
+        return {"each_template": n_seeds}, n_seeds
+    return seeds[:most], len(seeds[:most])
+
+
 def main() -> None:
     """Time the forms in turn."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -71,13 +79,13 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=3)
     options = parser.parse_args()
     study = yaml.safe_load(options.study.read_text("utf-8"))
-    study["seeds"] = study["seeds"][: options.seeds]
+    study["seeds"], n_seeds = fewer(study["seeds"], options.seeds)
     if options.batch:
         study["generation"] = study.get("generation", {}) | {"batch": options.batch}
     section = study["prompts"]
     if section.get("sheet"):
         raise SystemExit("give a study of templates and emotions")
-    samples = len(section["templates"]) * len(section["emotions"]) * len(study["seeds"])
+    samples = len(section["templates"]) * len(section["emotions"]) * n_seeds
     forms = {"local": ["--cores", "all"]}
     if options.slurm != "no":
         forms["Slurm"] = ["--profile", str(options.profile.resolve())]

@@ -6,7 +6,9 @@ the end; errors and warnings are shown whole.
 
 import os
 import sys
+import textwrap
 import time
+from collections.abc import Mapping
 from logging import WARNING, LogRecord
 from typing import Any
 
@@ -23,6 +25,19 @@ _FAILURES = (LogEvent.ERROR, LogEvent.JOB_ERROR, LogEvent.GROUP_ERROR)
 _CHANGES = (LogEvent.JOB_INFO, LogEvent.JOB_STARTED, LogEvent.JOB_FINISHED, LogEvent.PROGRESS)
 
 _BAR = "{n_fmt} of {total_fmt} jobs |{bar}| {elapsed}, about {remaining} left{postfix}"
+
+
+def planned(stats: Mapping[str, int]) -> str:
+    """Return the number of jobs in all, and of each rule if it has several, as lines that fit a screen.
+
+    Examples
+    --------
+    >>> planned({"generate": 20, "index": 1, "total": 21})
+    'Jobs: 21. generate (20), index'
+    """
+    rules = [f"{rule}\xa0({n:,})" if n > 1 else rule for rule, n in stats.items() if rule != "total"]
+    text = f"Jobs: {stats['total']:,}. {', '.join(rules)}"
+    return textwrap.fill(text, 110, subsequent_indent="  ").replace("\xa0", " ")
 
 
 class LogHandler(LogHandlerBase):
@@ -66,6 +81,8 @@ class LogHandler(LogHandlerBase):
         event = getattr(record, "event", None)
         values = record.__dict__
         if event == LogEvent.RUN_INFO:
+            if self.common_settings.dryrun and not self._total:  # Snakemake says it twice
+                self._print(planned(values["stats"]))
             self._total = int(values["stats"].get("total", 0))
         elif event == LogEvent.JOB_INFO:
             self._rules[values["jobid"]] = values["rule_name"]

@@ -9,7 +9,7 @@ from fakes import analysed, make_design
 from sklearn.decomposition import PCA
 
 from innerear.analyses import components
-from innerear.analyses.components import n_beyond, parallel_analysis, pca_from_gram
+from innerear.analyses.components import n_beyond, parallel_analysis, principal_components
 from innerear.errors import InputError
 from innerear.statistics.design import Design
 
@@ -31,7 +31,7 @@ def data(design, emotion=0.0, within=0.8, seed=0, template=0.0):
 def test_equals_scikit_learn():
     x = np.random.default_rng(0).normal(size=(20, 8)) * np.arange(1, 9) + 50
     centred = x - x.mean(axis=0)
-    variances, scores = pca_from_gram(centred @ centred.T, 5)
+    variances, scores = principal_components(centred, 5)
     reference = PCA(8).fit(x)
     np.testing.assert_allclose(
         variances[:8] / variances.sum(), reference.explained_variance_ratio_, atol=1e-10
@@ -44,16 +44,16 @@ def test_signs_do_not_depend_on_the_basis():
     x = rng.normal(size=(12, 6))
     x -= x.mean(axis=0)
     rotation = np.linalg.qr(rng.normal(size=(6, 6)))[0]
-    _, scores = pca_from_gram(x @ x.T, 4)
+    _, scores = principal_components(x, 4)
     y = -x @ rotation
-    np.testing.assert_allclose(pca_from_gram(y @ y.T, 4)[1], scores, atol=1e-8)
+    np.testing.assert_allclose(principal_components(y, 4)[1], scores, atol=1e-8)
     assert (scores[np.abs(scores).argmax(axis=0), range(4)] > 0).all()
 
 
 def test_fewer_dimensions_than_components_leave_zeros():
     x = np.random.default_rng(2).normal(size=(12, 2))
     x -= x.mean(axis=0)
-    scores = pca_from_gram(x @ x.T, 5)[1]
+    scores = principal_components(x, 5)[1]
     assert (np.abs(scores[:, :2]).max(axis=0) > 0.1).all()
     assert not scores[:, 2:].any()
 
@@ -98,7 +98,7 @@ def test_what_a_prompt_or_a_template_shares_is_no_component(within, template):
     for seed in range(60):
         x = data(design, within=within, seed=seed, template=template)[:, 0].mean(axis=1)  # [N, D]
         null = parallel_analysis(x, design, 60)
-        variances = pca_from_gram((x - x.mean(0)) @ (x - x.mean(0)).T, 1)[0]
+        variances = principal_components(x - x.mean(0), 1)[0]
         first.append(variances[0] / variances.sum() > np.quantile(null[:, 0], 0.95))
     assert sum(first) <= 9  # P(more | n = 60, p = .05) < .001
 
@@ -110,7 +110,7 @@ def test_shuffling_samples_would_find_prompts():
     x = data(design, within=0.8)[:, 0].mean(axis=1)
     null = parallel_analysis(x, Design(alone), 60)
     centred = x - x.mean(axis=0)
-    variances = pca_from_gram(centred @ centred.T, 1)[0]
+    variances = principal_components(centred, 1)[0]
     assert variances[0] / variances.sum() > np.quantile(null[:, 0], 0.95)
 
 
@@ -120,7 +120,7 @@ def test_shuffling_across_templates_would_find_templates():
     x = data(design, template=2)[:, 0].mean(axis=1)
     null = parallel_analysis(x, Design(design.samples.assign(template="")), 60)
     centred = x - x.mean(axis=0)
-    variances = pca_from_gram(centred @ centred.T, 1)[0]
+    variances = principal_components(centred, 1)[0]
     assert variances[0] / variances.sum() > np.quantile(null[:, 0], 0.95)
 
 

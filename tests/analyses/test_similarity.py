@@ -69,6 +69,19 @@ def unit_vectors(design, gram, window, of):
     return x / np.linalg.norm(x, axis=1, keepdims=True)
 
 
+def test_of_very_many_samples_a_matrix_has_one_of_each_prompt_and_as_many_of_each_label(planted, monkeypatch):
+    design, gram, result = planted
+    monkeypatch.setattr(similarity, "MOST_DRAWN", 8)
+    few = analysed(similarity, gram, design)
+    ids = design.samples["sample_id"].tolist()
+    own = [ids.index(one) for one in few.coords["sample"]]
+    kept = design.samples.iloc[own]
+    assert kept["emotion"].value_counts().tolist() == [2, 2, 2, 2]
+    assert kept["prompt_id"].is_unique
+    whole, part = (one.arrays["matrices"][1] for one in (result, few))
+    np.testing.assert_allclose(part, whole[..., own, :][..., own], atol=1e-6)
+
+
 def test_strata_equal_the_means_of_pairs(planted):
     design, gram, result = planted
     strata, names = strata_of(design), list(STRATA.values())

@@ -3,6 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
+from fakes import Stored
 
 from innerear.figures.maps import Steps, by_layer_and_step
 from innerear.figures.similarity import draw, effect_map, similarity_matrices, strata_curves
@@ -86,6 +87,18 @@ def test_matrices_are_ordered_by_what_is_compared(study):
     stored = study.matrices[0].read("matrices", measure=0, window=0)[0]
     order = np.argsort(ratings)
     np.testing.assert_allclose(figure.axes[0].images[0].get_array(), stored[order][:, order])
+
+
+def test_a_part_of_the_samples_is_drawn_where_the_matrices_hold_a_part(study):
+    kept = np.arange(0, len(study.samples), 2)
+    part = {}
+    for layer, stored in study.matrices.items():
+        axes, values = stored.arrays["matrices"]
+        axes_of = stored.axes | dict.fromkeys(("sample", "sample_2"), np.asarray(stored.axes["sample"])[kept])
+        part[layer] = Stored({"matrices": (axes, values[..., kept, :][..., kept])}, axes_of)
+    figure = similarity_matrices(part, study.samples, model="nano")
+    assert figure.axes[0].images[0].get_array().shape == (len(kept), len(kept))
+    assert f"{len(kept)} of them are drawn" in " ".join(figure.get_suptitle().split())
 
 
 def test_raw_matrices_are_named_a_diagnostic(study):

@@ -6,7 +6,7 @@ import pytest
 from innerear.errors import InputError
 from innerear.gram.layer_pass import layer_gram, stacks_gram
 from innerear.gram.products import inner_products
-from innerear.gram.reading import analysed_cells, cosine, raw_gram
+from innerear.gram.reading import analysed_cells, cosine, raw_gram, window_products
 from innerear.stacks import GramFile, StackWriter
 from innerear.timeline import Timeline
 
@@ -21,6 +21,22 @@ def features(offset=3.0, seed=0, dtype=np.float16):
 
 def run(x, **options):
     return layer_gram(lambda i, steps: x[i][:, steps], len(x), COMPLETE, **options)
+
+
+class Windows:
+    """What reads windows of an open Gram file."""
+
+    def __init__(self, arrays):
+        self.means = arrays["window_mean"][1]
+
+    def read(self, name, branch, window):
+        assert name == "window_mean"
+        return self.means[branch, window]
+
+
+def whole_products(arrays):
+    """Inner products of the whole clip in every branch, [C, N, N]."""
+    return np.stack([window_products(Windows(arrays), branch, 0) for branch in range(3)])
 
 
 def with_delta(x):
@@ -124,7 +140,7 @@ def test_windows_average_complete_steps():
     np.testing.assert_allclose(mean[:, names.index("last_10")], direct[:, -3:].mean(axis=1), atol=1e-5)
     whole = direct.mean(axis=1)
     whole = whole - whole.mean(axis=1, keepdims=True)
-    np.testing.assert_allclose(arrays["window_gram"][1][:, 0], whole @ whole.swapaxes(-1, -2), atol=1e-4)
+    np.testing.assert_allclose(whole_products(arrays), whole @ whole.swapaxes(-1, -2), atol=1e-4)
 
 
 def test_bins_weighted_by_their_steps_average_to_the_whole_window():
@@ -133,7 +149,7 @@ def test_bins_weighted_by_their_steps_average_to_the_whole_window():
     assert arrays["bin_steps"][1].sum() == COMPLETE.sum()
     folded = np.einsum("cbnd,b->cnd", arrays["bin_mean"][1], weights)
     products = folded @ folded.swapaxes(1, 2)
-    np.testing.assert_allclose(products, arrays["window_gram"][1][:, 0], atol=1e-4)
+    np.testing.assert_allclose(products, whole_products(arrays), atol=1e-4)
 
 
 def test_steps_taken_together_are_averaged_before_they_are_compared():
@@ -156,8 +172,10 @@ def test_steps_taken_together_are_averaged_before_they_are_compared():
 def test_rotation_changes_nothing_but_the_standardised_cosine():
     x = features(dtype=np.float32)
     rotation = np.linalg.qr(np.random.default_rng(5).normal(size=(D, D)))[0].astype(np.float32)
-    for name in ("gram", "window_gram", "mean_norm"):
-        np.testing.assert_allclose(run(x)[0][name][1], run(x @ rotation)[0][name][1], atol=2e-3)
+    before, after = run(x)[0], run(x @ rotation)[0]
+    for name in ("gram", "mean_norm"):
+        np.testing.assert_allclose(before[name][1], after[name][1], atol=2e-3)
+    np.testing.assert_allclose(whole_products(before), whole_products(after), atol=2e-3)
 
 
 def test_steps_equal_for_all_samples_are_flagged():
@@ -177,9 +195,9 @@ def test_windows_of_nothing_but_deterministic_steps_have_no_variance():
     x[2, 1, :, ::2] = np.nextafter(x[2, 1, :, ::2], np.float16(np.inf))
     arrays, _ = run(x)
     assert arrays["deterministic"][1][1].all()
-    assert not arrays["window_gram"][1][1].any()
-    assert np.isnan(arrays["window_standardised"][1][1]).all()
-    assert np.isfinite(arrays["window_standardised"][1][[0, 2]]).all()
+    assert not whole_products(arrays)[1].any()
+    scored = [window_products(Windows(arrays), branch, 0, standardised=True) for branch in range(3)]
+    assert [one.any() for one in scored] == [True, False, True]
 
 
 def test_energy_shares():

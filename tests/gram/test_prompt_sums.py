@@ -6,7 +6,7 @@ from fakes import Measured, make_design
 
 from innerear.gram import prompt_sums
 from innerear.gram.prompt_sums import ALL, GRAM, SAME, Prompts, read_sums, unpacked
-from innerear.gram.reading import cosine, raw_gram
+from innerear.gram.reading import cosine, raw_gram, window_products
 from innerear.statistics.design import Design
 from innerear.statistics.label_distance import Distance, kernel_of_prompts
 from innerear.statistics.prompt_pairs import PromptPairs
@@ -71,8 +71,11 @@ def test_sums_equal_a_loop_over_pairs_of_samples(study, pairs):
 def test_sums_of_windows_are_those_of_their_gram(study):
     samples, gram = study
     got = read_sums(gram, BRANCH, GRAM)[5]  # after five steps, the whole clip
-    whole = gram.read("window_gram", branch=BRANCH, window="whole")
+    whole = window_products(gram, BRANCH)
     np.testing.assert_allclose(got, expected(samples, whole, same=False), atol=1e-4)
+    got = read_sums(gram, BRANCH, prompt_sums.SCORED)[5]
+    scored = cosine(window_products(gram, BRANCH, standardised=True))
+    np.testing.assert_allclose(got, expected(samples, scored, same=False), atol=1e-4)
 
 
 def test_the_distance_from_sums_has_the_p_of_the_distance_from_all_pairs(study):

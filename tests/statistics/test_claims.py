@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from fakes import clustered, make_design, sized
+from scipy.stats import false_discovery_control, norm, t
 
 from innerear.statistics.claims import (
     ESTABLISHED,
@@ -35,6 +36,13 @@ def test_holm_counts_questions_that_could_not_be_tested_and_benjamini_hochberg_d
     np.testing.assert_allclose(holm(p), [0.06, np.nan, 0.06])
     np.testing.assert_allclose(benjamini_hochberg(p), [0.03, np.nan, 0.03])
     assert len(holm(np.array([]))) == len(benjamini_hochberg(np.array([]))) == 0
+
+
+def test_benjamini_hochberg_and_bounds_are_those_of_scipy_which_takes_long_to_import():
+    p = RNG(2).uniform(size=50).round(1)  # with ties
+    np.testing.assert_allclose(benjamini_hochberg(p), false_discovery_control(p))
+    ends = norm.ppf(0.975) * np.sqrt(1 - 1 / 5)
+    assert upper_bound(1.0, 2.0, 5) == pytest.approx(1 + t.ppf(0.95, 4) / ends)
 
 
 def test_corrected_p_keep_the_order_and_are_at_most_one():

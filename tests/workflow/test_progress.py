@@ -17,6 +17,15 @@ def test_a_run_without_a_terminal_says_how_far_it_is_and_little_else(fresh):
     assert not any("step/s" in line for line in said)
 
 
+def test_a_dry_run_fits_on_a_screen(fresh):
+    done = fresh.snakemake("-n", "--logger", "innerear")
+    said = (done.stdout + done.stderr).splitlines()
+    assert done.returncode == 0
+    assert len(said) < 50
+    assert sum(line.startswith("Jobs: ") for line in said) == 1
+    assert any(line.startswith("Study ") for line in said)
+
+
 def test_what_fails_is_said_whole(fresh):
     fresh.snakemake("--cores", "1", "--until", "all_samples", "--quiet", "all")
     stack = next(fresh.results.glob("stacks/*/seed-0.h5"))

@@ -173,7 +173,7 @@ rule design:
 
 
 rule gram:
-    """Read one layer of every stack once and keep its inner products: sums per step and window, and means of time bins."""
+    """Read one layer of every stack once and keep sums of inner products per step and window, and means of windows and bins."""
     input:
         samples=rules.gate.output.samples,
     output:

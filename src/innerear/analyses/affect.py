@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 
 from innerear.analyses import sound
-from innerear.gram.reading import GramSource
+from innerear.gram.reading import GramSource, window_products
 from innerear.statistics.design import Design, Fold
 from innerear.statistics.finding import HELD_OUT_R2, Finding
 from innerear.statistics.significance import first_of, with_interval
@@ -175,7 +175,7 @@ def _crossed(gram: GramSource, design: Design, ratings: dict[str, np.ndarray]) -
     chosen = {scale: pairings(ratings, scale, design) for scale in SCALES}
     rows, null = [], []
     for branch in gram.labels("branch"):
-        kernel = gram.read("window_gram", branch=branch, window=WINDOW).astype(float)
+        kernel = window_products(gram, branch, WINDOW).astype(float)
         crossing = _CrossCondition(kernel, design)
         for scale, found in chosen.items():
             where = {"branch": branch, "statistic": CROSSED, "target": scale}

@@ -1,4 +1,4 @@
-"""Principal components of a layer, from its Gram matrices: how many, where samples lie, how prompts move.
+"""Principal components of a layer's states: how many, where samples lie, how prompts move.
 
 Components are fitted on averages over the clip, and time bins are projected on their axes. Components of
 the steps themselves would oscillate, because smooth time courses always yield such components.
@@ -7,7 +7,7 @@ the steps themselves would oscillate, because smooth time courses always yield s
 import numpy as np
 import pandas as pd
 
-from innerear.gram.reading import GramSource
+from innerear.gram.reading import GramSource, centred_states
 from innerear.gram.time_bins import bin_means, bin_seconds
 from innerear.statistics.design import Design
 from innerear.statistics.finding import Finding
@@ -19,10 +19,11 @@ SHARE = "explained-variance ratio"
 _NOTHING = 1e-7
 
 
-def pca_from_gram(gram: np.ndarray, n_components: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return the principal components of N samples from their centred Gram matrix [N, N].
+def principal_components(states: np.ndarray, n_components: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return the principal components of N samples from their states [N, D] about their mean.
 
-    X = U S Vᵀ gives X Xᵀ = U S² Uᵀ, so eigenvectors times root eigenvalues are the scores U S.
+    X = U S Vᵀ gives X Xᵀ = U S² Uᵀ and Xᵀ X = V S² Vᵀ; the smaller of the two is decomposed. The scores are
+    U S = X V.
 
     Returns
     -------
@@ -33,17 +34,22 @@ def pca_from_gram(gram: np.ndarray, n_components: int) -> tuple[np.ndarray, np.n
     Examples
     --------
     >>> x = np.array([[3.0, 0.0], [-3.0, 0.0], [0.0, 1.0], [0.0, -1.0]])
-    >>> pca_from_gram(x @ x.T, 2)[0].round(6).tolist()
+    >>> principal_components(x, 2)[0].round(6).tolist()
     [18.0, 2.0, 0.0]
     """
-    values, vectors = np.linalg.eigh(np.asarray(gram, float))
+    n_samples, n_dimensions = states.shape
+    by_sample = n_samples <= n_dimensions
+    values, vectors = np.linalg.eigh(states @ states.T if by_sample else states.T @ states)
     values, vectors = np.maximum(values[::-1], 0), vectors[:, ::-1]
     # One component fewer than samples: centring took a dimension.
-    variances = values[: len(gram) - 1]
-    kept = min(n_components, len(variances))
+    variances = np.zeros(n_samples - 1)
+    found = min(len(values), n_samples - 1)
+    variances[:found] = values[:found]
+    kept = min(n_components, found)
     real = variances[:kept] > _NOTHING * variances.sum()
-    scores = np.zeros((len(gram), n_components))
-    scores[:, :kept] = vectors[:, :kept] * np.sqrt(variances[:kept]) * real
+    scores = np.zeros((n_samples, n_components))
+    along = vectors[:, :kept]
+    scores[:, :kept] = (along * np.sqrt(variances[:kept]) if by_sample else states @ along) * real
     return variances, scores * _signs(scores)
 
 
@@ -107,10 +113,8 @@ def of_layer(gram: GramSource, design: Design, n_shuffles: int = 100) -> LayerRe
     """
     branches, tables, scores, paths = gram.labels("branch"), [], [], []
     for branch in branches:
-        whole, means = (
-            gram.read(name, branch=branch, window="whole") for name in ("window_gram", "window_mean")
-        )
-        variances, fitted = pca_from_gram(whole, N_COMPONENTS)
+        means = gram.read("window_mean", branch=branch, window="whole")
+        variances, fitted = principal_components(centred_states(means)[0], N_COMPONENTS)
         null = parallel_analysis(means, design, n_shuffles)
         tables.append(_scree(variances, null, design).assign(branch=branch))
         scores.append(fitted)

@@ -14,7 +14,7 @@ import pandas as pd
 from sklearn.manifold import trustworthiness
 
 from innerear.errors import InputError
-from innerear.gram.reading import GramSource
+from innerear.gram.reading import GramSource, window_products
 from innerear.gram.time_bins import bin_seconds
 from innerear.io.caches import provide_numba_cache
 from innerear.statistics.design import Design
@@ -147,7 +147,7 @@ def kept_bins(n_bins: int, n_samples: int) -> np.ndarray:
 def _inner(gram: GramSource, branch: str, kept: np.ndarray | None) -> np.ndarray:
     """Inner products of the clip averages, or of these time bins of the samples."""
     if kept is None:
-        return gram.read("window_gram", branch=branch, window="whole")
+        return window_products(gram, branch)
     bins = gram.read("bin_mean", branch=branch)[kept].astype(float).swapaxes(0, 1)  # [N, kept, D]
     points = bins.reshape(-1, bins.shape[-1])
     return points @ points.T

@@ -420,9 +420,9 @@ def _windows(gram: GramSource, branch: str, design: Design) -> np.ndarray:
     """
     first, last = (gram.read("window_mean", branch=branch, window=one).astype(float) for one in (FIRST, LAST))
     centred = [x - x.mean(axis=0) for x in (last - first, first, last)]
-    kernel = np.stack([x @ x.T for x in centred])  # [3, N, N]
-    kernel /= np.trace(kernel[1:], axis1=1, axis2=2).mean() / design.n_samples or 1.0
-    sums = unpacked(Prompts.of(design.samples).sums(kernel, cosines=False))  # [3, 2, P, P]
+    variance = np.mean([np.square(x).sum() for x in centred[1:]]) / design.n_samples
+    states = np.stack(centred) / (np.sqrt(variance) or 1.0)
+    sums = unpacked(Prompts.of(design.samples).sums(states))  # [3, 2, P, P]
     return PromptPairs(design).other_mean(sums[:, 0], sums[:, 1])
 
 

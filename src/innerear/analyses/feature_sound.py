@@ -4,7 +4,6 @@ from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
-from scipy.stats import rankdata
 
 from innerear.statistics.design import Design
 from innerear.statistics.resampling import jackknife
@@ -46,7 +45,7 @@ def sound_rows(
     numbers = np.flatnonzero(fires & (mean.std(axis=0) > 0))
     if not len(numbers) or wide.empty:
         return pd.DataFrame(), []
-    x, y = rankdata(mean[:, numbers], axis=0), rankdata(wide.to_numpy(float), axis=0)
+    x, y = pd.DataFrame(mean[:, numbers]).rank().to_numpy(), wide.astype(float).rank().to_numpy()
     nothing = "" if len(design.seeds) > 1 else "one clip a prompt: nothing is left beyond the prompt"
     tables, maxima = [], []
     for statistic, residuals, orders, moved, reason in (

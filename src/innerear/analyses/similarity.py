@@ -13,7 +13,7 @@ import pandas as pd
 
 from innerear.errors import InputError
 from innerear.gram import prompt_sums
-from innerear.gram.reading import GramSource, analysed_cells, cosine
+from innerear.gram.reading import GramSource, analysed_cells, cosine, window_products
 from innerear.stacks.widening import widened
 from innerear.statistics.cells import estimates, no_p, record_by_over, rounded
 from innerear.statistics.design import STRATA, Design
@@ -41,6 +41,8 @@ _BLOCK = 2**18
 # Share of a Gram matrix's size below which what U-centring leaves is rounding.
 _NOTHING = 1e-6
 _FEWEST = 4
+#: samples in a matrix; a figure's panel has no more pixels
+MOST_DRAWN = 1000
 
 
 def cosine_similarity(
@@ -244,7 +246,8 @@ def of_layer(gram: GramSource, design: Design) -> LayerResult:
     """Compute one layer's cosine matrices, strata curves and tested effects.
 
     One row per branch, measure, statistic and complete step or window; and `matrices`
-    [measure, branch, window, sample, sample_2], the cosines of the whole clip.
+    [measure, branch, window, sample, sample_2], the cosines of the whole clip; of `MOST_DRAWN` samples of
+    different prompts if there are more samples.
 
     Statistics are the mean cosine of each stratum and the effects in `EFFECTS`, with 95 % percentile
     intervals over bootstraps of templates (or prompts). The emotion effects are of cosines between states
@@ -259,10 +262,10 @@ def of_layer(gram: GramSource, design: Design) -> LayerResult:
     (`deterministic`) or without pairs are NaN, with the reason in `null`.
     """
     pairs, cells, branches = _Pairs(design), analysed_cells(gram), gram.labels("branch")
-    frames, maxima, matrices = [], [], []
+    frames, maxima, matrices, drawn = [], [], [], _drawn(design)
     for measure in MEASURES:
         for branch in branches:
-            matrices.append(_matrix(gram, measure, branch))
+            matrices.append(_matrix(gram, measure, branch, drawn))
             named = cells.assign(branch=branch, measure=measure)
             frames += pairs.strata(_read(gram, branch, measure), named, tests=measure != RAW)
             if measure != RAW:
@@ -270,8 +273,8 @@ def of_layer(gram: GramSource, design: Design) -> LayerResult:
                 frames.append(frame)
                 maxima += tested
     axes = ("measure", "branch", "window", "sample", "sample_2")
-    coords = {name: np.asarray(gram.coords(name)) for name in ("branch", "sample", "sample_2")}
-    coords |= {"measure": np.array(MEASURES), "window": np.array(["whole"])}
+    coords = {"measure": np.array(MEASURES), "branch": np.array(branches), "window": np.array(["whole"])}
+    coords |= dict.fromkeys(("sample", "sample_2"), np.asarray(gram.coords("sample"))[drawn])
     whole = np.array(matrices, np.float32).reshape(len(MEASURES), len(branches), 1, *matrices[0].shape)
     return LayerResult(
         rounded(frames), None, {"matrices": (axes, whole)}, coords, maxima=maxima, remarks=no_p(design)
@@ -298,15 +301,24 @@ def _read(
     return every, same
 
 
-def _matrix(gram: GramSource, measure: str, branch: str) -> np.ndarray:
-    """Cosines [N, N] of the whole clip."""
-    where = {"branch": branch, "window": "whole"}
-    if measure == STANDARDISED:
-        return gram.read("window_standardised", **where)
-    if measure == CENTRED:
-        return cosine(gram.read("window_gram", **where))
-    means = gram.read("window_mean", **where)
+def _matrix(gram: GramSource, measure: str, branch: str, rows: np.ndarray) -> np.ndarray:
+    """Cosines [n, n] of these samples' whole clips."""
+    if measure != RAW:
+        return cosine(window_products(gram, branch, rows=rows, standardised=measure == STANDARDISED))
+    means = gram.read("window_mean", branch=branch, window="whole")[rows]
     return cosine(means @ means.T)
+
+
+def _drawn(design: Design) -> np.ndarray:
+    """Samples whose matrices are kept for a figure: all, or of very many as many prompts of each label.
+
+    Then a prompt has one sample.
+    """
+    if design.n_samples <= MOST_DRAWN:
+        return np.arange(design.n_samples)
+    labels = pd.Series(design.prompt_labels)
+    turn = labels.groupby(labels).cumcount().to_numpy()  # within the label
+    return np.sort(design.rows[np.argsort(turn, kind="stable")[:MOST_DRAWN], 0])
 
 
 class _Pairs:

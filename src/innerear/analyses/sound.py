@@ -10,7 +10,7 @@ from itertools import product
 import numpy as np
 import pandas as pd
 
-from innerear.gram.reading import GramSource
+from innerear.gram.reading import GramSource, window_products
 from innerear.statistics.cells import write_estimates
 from innerear.statistics.clip_targets import Targets, clip_targets, prompt_means
 from innerear.statistics.design import Design
@@ -48,7 +48,7 @@ def of_layer(
     Parameters
     ----------
     clips : as `clip_targets` takes them.
-    windows : of `window_gram`; those that the file lacks, of very short clips, are left out.
+    windows : of `window_mean`; those that the file lacks, of very short clips, are left out.
     what : what is predicted, for the text of `null`.
 
     Returns
@@ -135,7 +135,7 @@ def _fit(
     for start in starts:
         rows = start + np.flatnonzero(targets.usable)
         window, branch = table.loc[start, ["window", "branch"]]
-        kernel = gram.read("window_gram", branch=branch, window=window)
+        kernel = window_products(gram, branch, window)
         if not kernel.any():
             table.loc[rows, "null"] = "none: all samples are equal (deterministic)"
             continue

@@ -12,9 +12,9 @@ from itertools import product
 
 import numpy as np
 import pandas as pd
-from scipy.stats import false_discovery_control
 
-from innerear.gram.reading import GramSource
+from innerear.gram.reading import GramSource, window_products
+from innerear.statistics.claims import benjamini_hochberg
 from innerear.statistics.clip_targets import Targets, clip_targets, prompt_means
 from innerear.statistics.design import Design
 from innerear.statistics.finding import HELD_OUT_R2, SHARE_LEFT, Finding
@@ -51,7 +51,7 @@ def of_layer(
     Parameters
     ----------
     clips : as `clip_targets` takes them; their usable features, standardised, are the sound.
-    windows : of `window_gram`; those that the file lacks, of very short clips, are left out.
+    windows : of `window_mean`; those that the file lacks, of very short clips, are left out.
 
     Returns
     -------
@@ -87,7 +87,7 @@ def of_layer(
     models = None if why else _Models(targets, design)
     fits, dimensions = [], []
     for window, branch in cells:
-        states = gram.read("window_gram", branch=branch, window=window).astype(float)
+        states = window_products(gram, branch, window).astype(float)
         fit = models.fit(states) if models and states.any() else None
         fits.append(fit)
         if window == windows[0]:
@@ -287,7 +287,7 @@ def _dimensions(
     record(table, varies, design, observed, null, **how)
     rows = np.flatnonzero(np.isfinite(table["p"].to_numpy(float)))
     if len(rows):
-        table.loc[rows, "p_corrected"] = false_discovery_control(table["p"].to_numpy(float)[rows])
+        table.loc[rows, "p_corrected"] = benjamini_hochberg(table["p"].to_numpy(float)[rows])
         table.loc[rows, "family"] = "dimensions of this layer and branch (Benjamini-Hochberg)"
     return table
 

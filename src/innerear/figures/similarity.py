@@ -66,7 +66,8 @@ def similarity_matrices(
     """
     layers = spread_evenly(matrices)
     branches = matrices[layers[0]].labels("branch")
-    order, labels = _order(samples, contrast)
+    drawn = samples.loc[samples["sample_id"].isin(matrices[layers[0]].labels("sample"))]
+    order, labels = _order(drawn, contrast)
     values = {
         layer: matrices[layer].read("matrices", measure=measure, window="whole")[:, order][:, :, order]
         for layer in layers
@@ -74,6 +75,8 @@ def similarity_matrices(
     limit = _limit(np.array(list(values.values()))) if measure != RAW else 1.0
     title = f"{measure.capitalize()} cosine between samples of {model}, mean of the whole clip"
     how = f"{n_clips(samples)}, ordered {contrast} → prompt → seed"
+    if len(drawn) < len(samples):
+        how += f"; {len(drawn):,} of them are drawn"
     look = {"panel": (1.75, 1.65), "tops": "layer {}", "sharey": True}
     grid = Grid(title, how, {"branch": branches}, {"layer": layers}, **look)
     for panel, where in grid:

@@ -9,9 +9,9 @@ from os import PathLike
 import numpy as np
 
 from innerear.errors import InputError
-from innerear.gram.products import double_centred, inner_products, set_aside
+from innerear.gram.products import double_centred, inner_products, set_aside, squared_lengths
 from innerear.gram.prompt_sums import Prompts, all_sums, coordinates
-from innerear.gram.reading import cosine, named_windows, raw_gram
+from innerear.gram.reading import cosine, named_windows
 from innerear.gram.step_groups import CoarseSteps
 from innerear.gram.windows import WindowSums, window_arrays
 from innerear.io.machine import files_at_once
@@ -56,7 +56,7 @@ def layer_gram(
     memory_mb : limit of two blocks of steps, as stored: a thread reads the next block while one is computed.
         The results take further memory.
     prompts : whose samples they are; adds `sums` and `window_sums`.
-    pairs : whether to keep `gram` and `standardised`, N × N a step. The analyses need them only of windows.
+    pairs : whether to keep `gram` and `standardised`, N × N a step. No analysis needs them.
 
     Returns
     -------
@@ -70,9 +70,9 @@ def layer_gram(
       features z-scored per dimension without constant dimensions (NaN if all are constant).
     - `mean_product` [branch, step, sample], `mean_norm` [branch, step]: centred features times the mean over
       samples, and the mean's length; `raw_gram` restores the raw products from them.
-    - `window_mean` [branch, window, sample, d_model]; `window_gram`, `window_standardised` [branch, window,
-      sample, sample_2]: features averaged over whole, first and last 10 %, deciles. Zero and NaN if all steps
-      of a window are deterministic.
+    - `window_mean` [branch, window, sample, d_model]: features averaged over whole, first and last 10 %,
+      deciles; equal for all samples if all steps of a window are deterministic. `window_products` of
+      `innerear.gram.reading` has their products.
     - `bin_mean` [branch, bin, sample, d_model]: features of the bins about the mean of the whole window;
       weighted by `bin_steps` they average to its features. `innerear.gram.time_bins` has their products.
     - `centred_share` [branch, step]: energy about the mean ÷ total energy. `top3_share`: energy in the three
@@ -108,8 +108,8 @@ def layer_gram(
                 np.subtract(
                     stored[branches.index("cond")], stored[branches.index("uncond")], out=features[-1]
                 )
-            found = _step(features, weights @ mean, weights**2 @ rounding)
-            for name, values in _kept(found, prompts, pairs).items():
+            found = _step(features, weights @ mean, weights**2 @ rounding, prompts, pairs=pairs)
+            for name, values in found.items():
                 if name not in arrays:
                     kind = bool if name == "deterministic" else np.float32
                     shape = [len(names), *values.shape[1:]]
@@ -195,7 +195,7 @@ def stacks_gram(
     arrays["seconds"] = (("step",), coarse.average(seconds))
     levels = coarse.average(stored_levels, axis=-1)  # [N, C, S]
     arrays["level_share"] = (("branch", "step"), _level_share(levels, arrays, branches))
-    coords["sample"] = coords["sample_2"] = np.array(sample_ids)
+    coords |= {axis: np.array(sample_ids) for axis in ("sample", "sample_2") if axis in coords}
     attrs = {name: stored[name] for name in ("study", "model", "frame_rate") if name in stored}
     return arrays, coords, attrs | {"layer": layer, "site": site}
 
@@ -296,47 +296,44 @@ def _rounding(features: np.ndarray, epsilon: float, step: int) -> np.ndarray:
     return ulp**2 / 12 + 1e-10 * (largest**2).mean(axis=-1, keepdims=True)
 
 
-def _step(features: np.ndarray, mean: np.ndarray, rounding: np.ndarray) -> dict[str, np.ndarray]:
+def _step(
+    features: np.ndarray, mean: np.ndarray, rounding: np.ndarray, prompts: Prompts | None, *, pairs: bool
+) -> dict[str, np.ndarray]:
     """Compute one step's results from float32 features [C, N, D] about their mean [C, D]; overwrite them."""
     n_samples = features.shape[1]
     # The float32 mean's rounding error, which may exceed the spread.
     rest = np.full(n_samples, 1 / n_samples, np.float32) @ features
+    features -= rest[:, None]
     mean = mean.astype(float) + rest
-    about = np.einsum("cnd,cnd->cd", features, features) - n_samples * rest.astype(float) ** 2
-    about = np.maximum(about, 0)  # energy about the mean, by dimension
+    about = np.einsum("cnd,cnd->cd", features, features).astype(float)  # energy about the mean, by dimension
     energy = about + n_samples * mean**2
     total = np.maximum(energy.sum(axis=1), np.finfo(np.float32).tiny)
     variance = about / n_samples
     varies = variance > rounding  # else z-scoring would enlarge rounding to the size of a signal
     along = (features @ mean.astype(np.float32)[..., None])[..., 0]
-    largest, large = set_aside(features, about)
+    equal = variance.sum(axis=1) <= rounding.sum(axis=1)
     result = {
-        "gram": double_centred(inner_products(features) + large @ large.swapaxes(-1, -2)),
+        "squared": squared_lengths(features),
         "mean_product": along - along.mean(axis=1, keepdims=True),
         "mean_norm": np.sqrt((mean**2).sum(axis=1)),
         "centred_share": about.sum(axis=1) / total,
         "top3_share": np.partition(energy, -3, axis=1)[:, -3:].sum(axis=1) / total,
-        "deterministic": variance.sum(axis=1) <= rounding.sum(axis=1),
+        "deterministic": equal,
     }
-    np.put_along_axis(features, largest, large.astype(np.float32), axis=-1)
-    features *= np.where(varies, 1 / np.sqrt(np.where(varies, variance, 1)), 0).astype(np.float32)[:, None]
-    features[result["deterministic"]] = 0
-    result["scored"] = double_centred(inner_products(features))
-    return result
-
-
-def _kept(found: dict[str, np.ndarray], prompts: Prompts | None, pairs: bool) -> dict[str, np.ndarray]:
-    """Reduce a step's matrices to what is stored."""
-    gram, scored = found.pop("gram"), found.pop("scored")
-    found["squared"] = np.einsum("cnn->cn", gram)
-    if prompts:
-        sums = all_sums(prompts, gram, scored, raw_gram(gram, found["mean_product"], found["mean_norm"]))
-        equal = found["deterministic"]
-        sums[equal, 0], sums[equal, 1:-1] = 0, np.nan
-        found["sums"] = sums
+    scale = np.where(varies, 1 / np.sqrt(np.where(varies, variance, 1)), 0)
+    scored = features * scale.astype(np.float32)[:, None]
+    scored[equal] = 0
+    largest, large = set_aside(features, about)
     if pairs:
-        found |= {"gram": gram, "standardised": cosine(scored)}
-    return found
+        gram = double_centred(inner_products(features) + large @ large.swapaxes(-1, -2))
+        result |= {"gram": gram, "standardised": cosine(double_centred(inner_products(scored)))}
+    if prompts:
+        summed = prompts.sums(features) + prompts.sums(large)
+        np.put_along_axis(features, largest, large.astype(np.float32), axis=-1)
+        sums = all_sums(prompts, summed, (features, scored), mean)
+        sums[equal, 0], sums[equal, 1:-1] = 0, np.nan
+        result["sums"] = sums
+    return result
 
 
 def _coordinates(arrays: Arrays, branches: Sequence[str], windows: Mapping[str, tuple[int, int]]) -> Coords:

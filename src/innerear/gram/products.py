@@ -40,6 +40,11 @@ def set_aside(features: np.ndarray, energy: np.ndarray) -> tuple[np.ndarray, np.
     return largest, values
 
 
+def squared_lengths(states: np.ndarray) -> np.ndarray:
+    """Return the squared lengths [..., N] of states [..., N, D]."""
+    return np.einsum("...d,...d->...", states, states)
+
+
 def double_centred(products: np.ndarray) -> np.ndarray:
     """Double-centre Gram matrices [..., N, N] in place."""
     shift = products.mean(axis=-1)

@@ -3,14 +3,19 @@
 Permutations move whole prompts, so distances, effects and strata are functions of sums over pairs of seeds:
 of all pairs, and of those with the same seed. Inner products are summed as they are. Cosines are formed
 first, since a cosine of sums is not the sum of cosines.
+
+Sums come from states, not from N × N matrices: Σ_rs x_pr · x_qs = (Σ_r x_pr) · (Σ_s x_qs), and a cosine is
+the product of two states of length 1. So a step takes P² numbers, whatever the number of seeds.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
 import pandas as pd
 
+from innerear.gram.products import inner_products, squared_lengths
 from innerear.gram.reading import GramSource
 from innerear.study.power import are_blocks
 
@@ -59,53 +64,50 @@ class Prompts:
         return np.argsort(self.prompt_of, kind="stable")
 
     @cached_property
-    def by_seed(self) -> list[tuple[np.ndarray, np.ndarray]]:
-        """For each seed its samples as positions in `order`, and their prompts."""
-        seeds, prompts = self.seed_of[self.order], self.prompt_of[self.order]
-        places = [np.flatnonzero(seeds == seed) for seed in np.unique(seeds)]
-        return [(place, prompts[place]) for place in places]
+    def in_order(self) -> bool:
+        """Whether samples stand by prompt, and each prompt's by seed."""
+        return bool((np.lexsort((self.seed_of, self.prompt_of)) == np.arange(len(self.order))).all())
 
-    def within_templates(self, products: np.ndarray) -> np.ndarray:
-        """Return inner products [..., N, N] of states without their template's mean."""
-        groups = np.equal.outer(np.arange(self.template_of.max() + 1), self.template_of)  # [T, N]
-        means = groups / groups.sum(axis=1, keepdims=True)
-        rows = means @ products  # [..., T, N]
-        between = (rows @ means.T)[..., self.template_of[:, None], self.template_of]
-        rows = rows[..., self.template_of, :]
-        return products - rows - rows.swapaxes(-1, -2) + between
+    @cached_property
+    def sharing(self) -> list[tuple[np.ndarray, np.ndarray]]:
+        """Prompts [n] that share seeds, and their samples of these [n, r]; each seed is in one group."""
+        groups: dict[bytes, list[np.ndarray]] = {}
+        by_seed = self.order[np.argsort(self.seed_of[self.order], kind="stable")]
+        for samples in np.split(by_seed, np.flatnonzero(np.diff(self.seed_of[by_seed])) + 1):
+            groups.setdefault(self.prompt_of[samples].tobytes(), []).append(samples)
+        return [(self.prompt_of[seeds[0]], np.stack(seeds, axis=1)) for seeds in groups.values()]
 
-    def sums(self, products: np.ndarray, cosines: bool = True, whole: np.ndarray | None = None) -> np.ndarray:
-        """Sum products [C, N, N], or their cosines, over pairs of seeds.
+    @cached_property
+    def triangle(self) -> tuple[np.ndarray, np.ndarray]:
+        """The pairs of prompts p ≤ q."""
+        return np.triu_indices(self.n)
 
-        Parameters
-        ----------
-        whole : products of the states before something was taken out of them. What is left of a sample's
-            length is rounding if it is a tiny share of what it was.
+    def within_templates(self, states: np.ndarray, out: np.ndarray) -> np.ndarray:
+        """Write states [C, N, D] without their template's mean into `out`."""
+        members = np.equal.outer(np.arange(self.template_of.max() + 1), self.template_of)  # [T, N]
+        means = (members / members.sum(axis=1, keepdims=True)).astype(states.dtype) @ states
+        np.take(means, self.template_of, axis=1, out=out, mode="clip")
+        return np.subtract(states, out, out=out)
+
+    def sums(self, states: np.ndarray) -> np.ndarray:
+        """Sum inner products of states [C, N, D] over pairs of seeds, without a matrix of all samples.
 
         Returns
         -------
-        float32 [C, 2, pairs]: all pairs of seeds, then those of one seed, for the pairs of prompts p ≤ q. NaN
-        where a sample has no length.
+        float64 [C, 2, pairs]: all pairs of seeds, then those of one seed, for the pairs of prompts p ≤ q. NaN
+        where a state is.
         """
-        n_each = len(self.order) // self.n
-        scale = np.ones(products.shape[:2])
-        if cosines:
-            squared = np.einsum("cnn->cn", products)
-            least = 0 if whole is None else _ROUNDING * np.einsum("cnn->cn", whole)
-            varies = squared > least
-            scale = np.divide(1, np.sqrt(np.abs(squared)), out=np.full_like(scale, np.nan), where=varies)
-        if (self.order != np.arange(len(self.order))).any():
-            products, scale = products[:, self.order[:, None], self.order], scale[:, self.order]
-        weights = scale.reshape(len(products), self.n, 1, n_each)
-        rows = weights @ products.reshape(len(products), self.n, n_each, -1)  # [C, P, 1, N]
-        every = (rows.reshape(len(products), self.n, self.n, n_each) * weights.swapaxes(1, 2)).sum(axis=-1)
+        n_branches, n_samples, width = states.shape
+        ordered = states if self.in_order else states.take(self.order, axis=1)
+        by_prompt = ordered.reshape(n_branches, self.n, n_samples // self.n, width)
+        every = inner_products(by_prompt.sum(axis=2))
         same = np.zeros_like(every)
-        for places, prompts in self.by_seed:
-            factor = scale[:, places]
-            added = products[:, places[:, None], places] * factor[:, :, None] * factor[:, None]
-            same[:, prompts[:, None], prompts] += added
-        i, j = np.triu_indices(self.n)
-        return np.stack([every[:, i, j], same[:, i, j]], axis=1).astype(np.float32)
+        for prompts, samples in self.sharing:
+            # Side by side, the seeds' states have the sum over seeds as their product.
+            joined = states if self.in_order and samples.size == n_samples else states.take(samples, axis=1)
+            same[:, prompts[:, None], prompts] += inner_products(joined.reshape(n_branches, len(prompts), -1))
+        i, j = self.triangle
+        return np.stack([every[:, i, j], same[:, i, j]], axis=1)
 
 
 def read_sums(gram: GramSource, branch: str, measure: str, pairs: str = ALL) -> np.ndarray:
@@ -133,18 +135,45 @@ def unpacked(triangle: np.ndarray) -> np.ndarray:
     return triangle[..., number].astype(float)
 
 
-def all_sums(prompts: Prompts, gram: np.ndarray, scored: np.ndarray, raw: np.ndarray) -> np.ndarray:
+def all_sums(
+    prompts: Prompts, gram: np.ndarray, states: Sequence[np.ndarray], mean: np.ndarray
+) -> np.ndarray:
     """Return the sums of every measure, float32 [C, measures, 2, pairs], in the order of `MEASURES`.
 
     Parameters
     ----------
-    gram, scored, raw : [C, N, N] inner products of centred states, of z-scored ones, and of those as they
-        are.
+    gram : sums of the inner products, of `Prompts.sums`.
+    states : centred states and z-scored ones, each [C, N, D].
+    mean : of the states before they were centred, [C, D].
     """
-    found = [prompts.sums(gram, cosines=False)]
-    for whole in (gram, scored):
-        found += [prompts.sums(prompts.within_templates(whole), whole=whole), prompts.sums(whole)]
-    return np.stack([*found, prompts.sums(raw)], axis=1)
+    # Fresh memory for each measure would take longer than the arithmetic.
+    room, found = np.empty_like(states[0]), [gram]
+    for whole in states:
+        found.append(prompts.sums(unit(prompts.within_templates(whole, out=room), whole, out=room)))
+        found.append(prompts.sums(unit(whole, out=room)))
+    raw = np.add(states[0], mean[:, None].astype(room.dtype), out=room)
+    return np.stack(
+        [*found, prompts.sums(unit(raw, out=room))], axis=1, dtype=np.float32, casting="same_kind"
+    )
+
+
+def unit(states: np.ndarray, whole: np.ndarray | None = None, *, out: np.ndarray) -> np.ndarray:
+    """Write states [..., N, D] ÷ their length into `out`; NaN where there is none.
+
+    Parameters
+    ----------
+    whole : the states before something was taken out of them. What is left is rounding if its squared length
+        is a tiny share of what it was.
+
+    Examples
+    --------
+    >>> unit(np.array([[0.0, 2.0], [0.0, 0.0]]), out=np.empty((2, 2))).tolist()
+    [[0.0, 1.0], [nan, nan]]
+    """
+    squared = squared_lengths(states)
+    least = 0 if whole is None else _ROUNDING * squared_lengths(whole)
+    inverse = np.divide(1, np.sqrt(squared), out=np.full_like(squared, np.nan), where=squared > least)
+    return np.multiply(states, inverse[..., None], out=out)
 
 
 def coordinates() -> dict[str, np.ndarray]:

@@ -1,4 +1,4 @@
-"""Read a layer's Gram matrices: its windows and cells, and cosines from inner products."""
+"""Read a layer's Gram file: its windows and cells, and inner products and cosines of windows."""
 
 from itertools import pairwise
 from typing import Protocol
@@ -45,6 +45,40 @@ def cosine(gram: np.ndarray) -> np.ndarray:
     length = np.sqrt(np.maximum(np.diagonal(gram, axis1=-2, axis2=-1), 0))
     inverse = np.divide(1, length, out=np.full_like(length, np.nan), where=length > 0)
     return gram * inverse[..., :, None] * inverse[..., None, :]
+
+
+def window_products(
+    gram: GramSource,
+    branch: str | int,
+    window: str | int = "whole",
+    rows: np.ndarray | slice = slice(None),
+    *,
+    standardised: bool = False,
+) -> np.ndarray:
+    """Return inner products of samples' averages over a window, float32 [n, n]; 0 if all samples are equal.
+
+    Parameters
+    ----------
+    rows : of which samples; the averages are about the mean of all.
+    standardised : of averages that are z-scored by dimension.
+    """
+    centred, mean = centred_states(gram.read("window_mean", branch=branch, window=window))
+    chosen = (z_scored(centred, mean) if standardised else centred)[rows]
+    return (chosen @ chosen.T).astype(np.float32)
+
+
+def centred_states(states: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return states [N, D] about their mean, and the mean [D]; equal states become 0 exactly."""
+    wide = states.astype(float)
+    mean = wide.mean(axis=0)
+    return wide - mean, mean
+
+
+def z_scored(centred: np.ndarray, mean: np.ndarray) -> np.ndarray:
+    """Return states [..., N, D] about their mean [..., D] ÷ their spread; 0 in constant dimensions."""
+    scale = centred.std(axis=-2)
+    constant = scale <= 1e-6 * np.abs(centred + mean[..., None, :]).max(axis=-2)
+    return centred * np.where(constant, 0, 1 / np.where(constant, 1, scale))[..., None, :]
 
 
 def raw_gram(gram: np.ndarray, mean_product: np.ndarray, mean_norm: np.ndarray) -> np.ndarray:

@@ -1,12 +1,12 @@
-"""Averages over windows and time bins, and the Gram matrices of windows."""
+"""Averages over windows and time bins, and sums over prompts of windows."""
 
 from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from innerear.gram.prompt_sums import Prompts, all_sums
-from innerear.gram.reading import cosine
+from innerear.gram.prompt_sums import MEASURES, PAIRS, Prompts, all_sums
+from innerear.gram.reading import z_scored
 from innerear.stacks.gram_file import Arrays
 
 
@@ -55,51 +55,29 @@ def window_arrays(
     ----------
     weights : [C, stored] of each branch.
     windows : of `named_windows`.
-    deterministic : bool [C, S]; a window of such steps alone has zero products.
+    deterministic : bool [C, S]; in a window of such steps alone all samples are equal.
     """
     names = [name for name in windows if not name.startswith("bin_")]
-    n_samples, d_model = sums.centred.shape[2:]
-    shape = (len(weights), len(names), n_samples)
-    means, grams, cosines = (np.empty((*shape, n), np.float32) for n in (d_model, n_samples, n_samples))
-    reduced: list[np.ndarray] = []
+    means = np.empty((len(weights), len(names), *sums.centred.shape[2:]), np.float32)
+    arrays: Arrays = {"window_mean": (("branch", "window", "sample", "d_model"), means)}
+    if prompts:
+        shape = len(weights), len(MEASURES), len(PAIRS), len(names), len(prompts.triangle[0])
+        axes = ("branch", "measure", "pairs", "window", "pair")
+        arrays["window_sums"] = (axes, np.empty(shape, np.float32))
     for w, name in enumerate(names):
         begin, stop = windows[name]
         centred, mean = sums.average(weights, begin, stop)
+        centred[deterministic[:, begin:stop].all(axis=1)] = 0
         means[:, w] = centred + mean[:, None]
-        for branch in range(len(weights)):
-            constant = deterministic[branch, begin:stop].all()
-            gram, scored = _window(centred[branch], mean[branch], constant)
-            grams[branch, w], cosines[branch, w] = gram, cosine(scored)
-            if prompts:
-                raw = means[branch, w] @ means[branch, w].T
-                reduced.append(all_sums(prompts, *(one[None].astype(float) for one in (gram, scored, raw))))
-    square = ("branch", "window", "sample", "sample_2")
-    arrays: Arrays = {
-        "window_mean": (("branch", "window", "sample", "d_model"), means),
-        "window_gram": (square, grams),
-        "window_standardised": (square, cosines),
-    }
-    if prompts:
-        by_window = np.concatenate(reduced)  # [W * C, measures, 2, pairs]
-        by_window = by_window.reshape(len(names), len(weights), *by_window.shape[1:])
-        axes = ("branch", "measure", "pairs", "window", "pair")
-        arrays["window_sums"] = (axes, by_window.transpose(1, 2, 3, 0, 4))
+        if prompts:
+            states = [one.astype(np.float32) for one in (centred, z_scored(centred, mean))]
+            arrays["window_sums"][1][:, :, :, w] = all_sums(prompts, prompts.sums(centred), states, mean)
     spans = list(windows.values())[len(names) :]
     edges = np.array(spans, np.int32).reshape(-1, 2)
     bins = _bin_means(sums, weights, windows["whole"], spans)
     arrays["bin_mean"] = (("branch", "bin", "sample", "d_model"), bins)
     arrays["bin_start"], arrays["bin_steps"] = (("bin",), edges[:, 0]), (("bin",), edges[:, 1] - edges[:, 0])
     return arrays
-
-
-def _window(centred: np.ndarray, mean: np.ndarray, deterministic: np.bool) -> tuple[np.ndarray, np.ndarray]:
-    """Return the Gram matrices of a window's features [N, D] about their mean [D], plain and z-scored."""
-    if deterministic:
-        centred = np.zeros_like(centred)
-    scale = centred.std(axis=0)
-    constant = scale <= 1e-6 * np.abs(centred + mean).max(axis=0)
-    scored = centred * np.where(constant, 0, 1 / np.where(constant, 1, scale))
-    return centred @ centred.T, scored @ scored.T
 
 
 def _bin_means(

@@ -82,7 +82,7 @@ class GramFile(Reader):
 
         Examples
         --------
-        ``gram.read("window_gram", branch="uncond", window="whole")``
+        ``gram.read("window_mean", branch="uncond", window="whole")``
         """
         dims = self.dims(name)
         unknown = set(where) - set(dims)

@@ -218,13 +218,13 @@ def _gram_bytes(
 ) -> int:
     """Return the bytes of a layer's Gram file, all float32.
 
-    Sums over pairs of seeds of each step (or group) and window, by pair of prompts; inner products and
-    standardised cosines of each window, with `pairs` of each step too; features of windows and bins; lengths
-    and products with the mean of each step.
+    Sums over pairs of seeds of each step (or group) and window, by pair of prompts; with `pairs` inner
+    products and standardised cosines of each step; features of windows and bins; lengths, and products with
+    the mean, of each step.
     """
     n = n_prompts * n_seeds
     sums = _SUMS * n_prompts * (n_prompts + 1) // 2 * (n_matrices + _WINDOWS)
-    squares = 2 * n**2 * (_WINDOWS + pairs * n_matrices)
+    squares = 2 * n**2 * n_matrices if pairs else 0
     return 4 * _GRAM_BRANCHES * (sums + squares + n * (width * (_WINDOWS + n_bins) + 2 * n_matrices))
 
 
