@@ -73,7 +73,10 @@ def steered(rng, *, weights="trained", effect=30.0, random=2.0, draws=39, lacks=
                 if template == lacks and dose == 0.5 and source == "means":
                     values = [np.nan] * len(FEATURES)
                 nll = np.nan if source == "random" else 2 + dose**2 + 0.01 * rng.normal()
-                rows.append((layer, source, "both", dose, draw, template, 0, nll, *values, "", weights))
+                feature = (7 if template in TEMPLATES[:6] else 9) if source == "features" else -1
+                rows.append(
+                    (layer, source, "both", dose, draw, template, 0, feature, nll, *values, "", weights)
+                )
     names = [
         "layer",
         "source",
@@ -82,6 +85,7 @@ def steered(rng, *, weights="trained", effect=30.0, random=2.0, draws=39, lacks=
         "draw",
         "template",
         "seed",
+        "feature",
         "nll",
         *FEATURES,
         "reason",

@@ -117,7 +117,8 @@ def test_a_feature_is_chosen_in_other_templates_and_steers_none_that_its_diction
         features,
     )
     found = Directions(path)
-    assert found.features.tolist() == [[4, 3, 4]] * 2  # without t0, t1, t2
+    assert [found.feature(2, "features", one) for one in TEMPLATES] == [4, 3, 4]  # without t0, t1, t2
+    assert found.feature(2, "means", "t0") == -1
     direction = found.direction(2, "features", "t1")
     length = np.linalg.norm(found.direction(2, "means", "t1").vector)
     assert np.allclose(direction.vector, length * decoder[3], atol=1e-5)

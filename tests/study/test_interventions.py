@@ -44,7 +44,7 @@ def test_every_clip_is_counted_before_anything_runs():
 
 def test_layers_are_those_that_are_recorded():
     assert study(capture={"layers": [1, 4]}).interventions.layers == (1, 4)
-    assert study(interventions={"layers": [5, 2]}, features={"layers": [2, 5]}).interventions.layers == (2, 5)
+    assert study(interventions={"layers": [5, 2]}).interventions.layers == (2, 5)
     with pytest.raises(InputError, match=r"interventions\.layers: \[2\] are not recorded"):
         study(capture={"layers": [1, 4]}, interventions={"layers": [2, 4]})
 
@@ -109,19 +109,42 @@ def test_finished_dictionaries_say_what_they_have_seen(tmp_path):
     assert study(interventions=FEATURES, features={"dictionaries": str(tmp_path)}).interventions
 
 
-def test_features_need_dictionaries_of_the_edited_layers_and_templates_that_these_have_not_seen():
-    with pytest.raises(InputError, match=r"has no dictionaries: set features\.enabled: true"):
-        study(interventions=FEATURES, features={"enabled": False})
-    with pytest.raises(
-        InputError, match=r"layers \[5\] have no dictionaries, which those of features\.layers"
-    ):
-        study(interventions=FEATURES, features={"layers": [0, 3]})
+@pytest.mark.parametrize(
+    ("sections", "why"),
+    [
+        ({"features": {"enabled": False}}, "the study has no dictionaries"),
+        ({"features": {"layers": [0, 3]}}, r"layer 5 has no dictionary (features.layers: [0, 3])"),
+        ({"interventions": FEATURES | {"layers": [1]}}, "layer 1 has no dictionary"),
+        ({"features": {"train_share": 0.9}}, "dictionaries were trained on all but 1 of the templates"),
+        ({"features": {"train_share": 0.8}}, "dictionaries were trained on all but 2 of the templates"),
+        ({"generation": {"duration": 0.2}}, "the study has no dictionaries"),
+    ],
+)
+def test_where_features_cannot_steer_the_others_do_and_the_study_says_why(sections, why):
+    found = study(**{"interventions": FEATURES, **sections})
+    plan = found.interventions
+    assert (plan.settings["sources"], plan.seen) == (["means"], ())
+    assert f"not along features: {why}" in found.announcement
+    assert (
+        plan.drawn_templates
+        == study(interventions=FEATURES | {"sources": ["means"]}).interventions.drawn_templates
+    )
+
+
+def test_features_are_not_missed_where_nobody_asked_for_them():
+    found = study(interventions=FEATURES | {"sources": ["means"]}, features={"enabled": False})
+    assert "features" not in found.announcement
+
+
+def test_random_directions_take_templates_that_dictionaries_saw_where_there_are_too_few_others():
+    plan = study(interventions=FEATURES | {"draw_templates": 6}, features={"train_share": 0.7}).interventions
+    assert len(set(plan.drawn_templates)) == 6
+    assert set(plan.drawn_templates) > set(plan.neutral) - set(plan.seen)
+
+
+def test_features_are_not_the_first_source():
     with pytest.raises(InputError, match="features comes first"):
         study(interventions={"sources": ["features"]})
-    # Where dictionaries cannot be trained the announcement says so, and nothing is refused.
-    without = study(interventions=FEATURES, generation={"duration": 0.2})
-    assert "no features" in without.announcement
-    assert without.interventions.settings["sources"] == ["means"]
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ The unit is the template: its own clips with and without the edit. Every contras
 sign flips; steering also against random directions of the states' own covariance and of equal length.
 """
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cache, partial
 from itertools import combinations
@@ -35,7 +36,7 @@ UNTOUCHED, RANDOM = "none", "random"
 _RANDOM = "random directions of the states' covariance, of equal length"
 #: sources whose directions are of one length
 _EQUAL = ("means", "probe", "features")
-_OWN = ("weights", "source", "branch", "dose", "measure", "unit", "statistic", "start", "end")
+_OWN = ("weights", "source", "feature", "branch", "dose", "measure", "unit", "statistic", "start", "end")
 _COLUMNS = columns(*_OWN, "estimate", "ci_lo", "ci_hi", "interval", "random", "beside")
 
 
@@ -91,7 +92,7 @@ def interventions(
     parts = []
     for weights in dict.fromkeys(steered["weights"].tolist()):
         own = _Steered(selected(judged, weights=weights), templates, design_of)
-        parts += [part.assign(weights=weights) for part in (*_steering(own), *_matched(own))]
+        parts += [part.assign(weights=weights) for part in (*_steering(own), _matched(own))]
     untouched = samples.assign(**{name: values[:, i] for i, name in enumerate(features)})
     accuracies = _accuracies(judge, features, untouched, ablated, templates)
     costs = _patch_costs(patched, templates)
@@ -135,6 +136,7 @@ class _Steered:
         self.templates, self._design_of, self._values = list(templates), design_of, {}
         self._drawn: dict[tuple[int, int], dict[str, NDArray]] = {}
         self._scored: dict[str, NDArray] = {}
+        self._features: dict[tuple[int, str], dict[str, int]] = {}
         place = {template: number for number, template in enumerate(templates)}
         names = [*MEASURES, NLL]
         self.drawn_templates = np.zeros(len(templates), bool)
@@ -151,6 +153,7 @@ class _Steered:
                 continue
             self._scored.setdefault(row["source"], np.zeros(len(place), bool))[at] = True
             key = _Key(row["layer"], row["source"], row["branch"], row["dose"])
+            self._features.setdefault(key[:2], {})[row["template"]] = row["feature"]
             own = self._values.setdefault(key, {name: np.full(len(place), np.nan) for name in names})
             for name in names:
                 own[name][at] = row[name]
@@ -161,6 +164,10 @@ class _Steered:
         """Return what a measure is [T] at a dose."""
         return self._values[_Key(layer, source, branch, dose)][measure]
 
+    def shared(self) -> NDArray:
+        """Return which templates [T] every source steers."""
+        return np.all(list(self._scored.values()), axis=0)
+
     def contrast(self, layer: int, source: str, branch: str, dose: float, measure: str) -> NDArray:
         """Return the difference [T] between a dose and its opposite."""
         return self.of(layer, source, branch, dose, measure) - self.of(layer, source, branch, -dose, measure)
@@ -169,9 +176,20 @@ class _Steered:
         """Return which templates [T] a source steers; a clip without a value counts."""
         return self._scored[source]
 
+    def features(self, layer: int, source: str) -> str:
+        """Name the features that a source's directions are of, with the number of templates of each."""
+        taken = Counter(number for number in self._features[layer, source].values() if number >= 0)
+        if len(taken) == 1:
+            return str(*taken)
+        return ", ".join(f"{number} ({n} templates)" for number, n in taken.most_common())
+
     def design(self, source: str) -> Design:
         """Return the design of the templates that a source steers."""
-        return self._design_of(tuple(np.array(self.templates)[self.scored(source)].tolist()))
+        return self.design_of(self.scored(source))
+
+    def design_of(self, scored: NDArray) -> Design:
+        """Return the design of some templates, a mask [T]."""
+        return self._design_of(tuple(np.array(self.templates)[scored].tolist()))
 
     def cost(self, layer: int, source: str, branch: str, dose: float) -> NDArray:
         """Return the nats a token [T] that a dose costs."""
@@ -207,6 +225,7 @@ def _steering(steered: _Steered) -> Iterator[pd.DataFrame]:
             contrasts = contrasts[:, scored]
             named = {"source": source, "branch": branch, "dose": dose, "measure": measure, "unit": unit}
             cells = {"layer": layers, **named, "statistic": EFFECT if dose == largest else SMALLER}
+            cells["feature"] = [steered.features(layer, source) for layer in layers]
             yield tested(
                 cells, contrasts, design, "layers", steered.random(measure, scored) if equal else None
             )
@@ -224,21 +243,23 @@ def _steering(steered: _Steered) -> Iterator[pd.DataFrame]:
         yield described(cells, costs, steered.design(source))
 
 
-def _matched(steered: _Steered) -> Iterator[pd.DataFrame]:
+def _matched(steered: _Steered) -> pd.DataFrame:
     """Compare costs at one effect on the judge's probability: the largest that all of them reach.
 
-    Between doses effect and cost are taken to be straight lines. What reaches less than a tenth of what the
-    strongest does is left out: at an effect near 0 nothing can be compared.
+    They are compared on the templates that every source steers. Between doses effect and cost are taken to be
+    straight lines. What reaches less than a tenth of what the strongest does is left out: at an effect near 0
+    nothing can be compared.
     """
-    curves, conditions = {}, [key for key in steered.conditions if key[2] > 0]
+    curves, conditions, shared = {}, [key for key in steered.conditions if key[2] > 0], steered.shared()
     for layer in steered.layers:
         for source, branch in dict.fromkeys(key[:2] for key in conditions):
             doses = sorted(dose for one, other, dose in conditions if (one, other) == (source, branch))
             effects = [
-                np.nanmean(steered.contrast(layer, source, branch, dose, PROBABILITY)) for dose in doses
+                np.nanmean(steered.contrast(layer, source, branch, dose, PROBABILITY)[shared])
+                for dose in doses
             ]
             signed = [
-                (steered.cost(layer, source, branch, sign * dose)) for dose in doses for sign in (1, -1)
+                steered.cost(layer, source, branch, sign * dose)[shared] for dose in doses for sign in (1, -1)
             ]
             nats = np.nanmean(np.array(signed).reshape(len(doses), -1), axis=1)
             curves[layer, source, branch] = (
@@ -247,16 +268,15 @@ def _matched(steered: _Steered) -> Iterator[pd.DataFrame]:
             )
     reach = {key: float(effects[-1]) for key, (effects, _) in curves.items()}
     kept = [key for key, most in reach.items() if most > 0.1 * max(reach.values())]
-    equal = min((reach[key] for key in kept), default=0.0)
+    if not kept:
+        return pd.DataFrame()
+    equal = min(reach[key] for key in kept)
     why = f"{DESCRIBED}, at a difference of {equal:.2f} in the judge's probability"
-    for source in dict.fromkeys(source for _, source, _ in kept):
-        own = [key for key in kept if key[1] == source]
-        table = pd.DataFrame(own, columns=["layer", "source", "branch"])
-        table = table.assign(measure=NLL, unit="nats", statistic=MATCHED)
-        estimate = [float(np.interp(equal, *curves[key])) for key in own]
-        yield blank(table, steered.design(source), null=why).assign(
-            estimate=estimate, interval="none: described only"
-        )
+    table = pd.DataFrame(kept, columns=["layer", "source", "branch"])
+    table = table.assign(measure=NLL, unit="nats", statistic=MATCHED)
+    estimate = [float(np.interp(equal, *curves[key])) for key in kept]
+    table = blank(table, steered.design_of(shared), null=why)
+    return table.assign(estimate=estimate, interval="none: described only")
 
 
 def _accuracies(
@@ -380,16 +400,17 @@ FINDINGS = (
         formula=_MOVED,
     ),
     Finding(
-        "Does one feature drive the loudness: does it change when clips are moved along a decoder vector?",
-        "Yes, at {n_found} of {n_layers} layers: neutral clips moved along one feature, as far as {dose:g} "
-        "of the way from {start} to {end}, differ by {effect} from clips moved as far against it; {beside}.",
+        "Does a single feature drive the loudness: does it change when clips are moved along its vector?",
+        "Yes, at {n_found} of {n_layers} layers: neutral clips moved along feature {feature}, as far as "
+        "{dose:g} of the way from {start} to {end}, differ by {effect} from clips moved as far against it; "
+        "{beside}.",
         {**_STEERED, "source": "features", "measure": "loudness"},
         "steering",
         unit="dB",
         signed=True,
         meaning="loudness of clips moved along it less that of clips moved against it; 0 without effect",
-        aside="It is the one that moves the states most between the poles in other templates; its dictionary "
-        "had not seen the clips.",
+        aside="It is the one that moves the states most between the poles in other templates. Templates that "
+        "its dictionary names as seen are not steered.",
         absent="features are no source of directions in this study",
         formula=_MOVED,
     ),

@@ -1,6 +1,6 @@
 """Directions of a study: fitted for each template on the others, from the states of all clips."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from os import PathLike
 from typing import Any
@@ -122,63 +122,92 @@ def fit(
     a label in all templates but one, over branches; `covariance` [layer, d_model, d_model] of the tokens of
     all clips in all branches; `feature` [layer, template], the number of the feature that is taken.
     """
-    sums = _Sums()
+    sums, prompts = _Sums(), _Prompts(samples, templates)
     for of_clips in states:
         sums.add(of_clips)
-    columns = (np.array(samples[name].tolist(), str) for name in ("prompt_id", "emotion", "template"))
-    prompt_of, label_of, template_of = columns
-    prompts, first = np.unique(prompt_of, return_index=True)
-    labels, template = label_of[first], template_of[first]
-    names = list(dict.fromkeys(label_of.tolist()))
-    kept = [np.flatnonzero(template != one) for one in templates]
     direction, label_mean, covariance, chosen = [], [], [], []
     for layer in layers:
-        means = _by_prompt(np.concatenate(sums.means[layer]), prompt_of, prompts)  # [P, C, D]
+        means = prompts.means(np.concatenate(sums.means[layer]))  # [P, C, D]
         vectors = {
-            one: [
-                between(means[rows], labels[rows].tolist(), poles, layer=layer, source=one).vector
-                for rows in kept
-            ]
+            one: prompts.between(means, poles, layer=layer, source=one)
             for one in ("means", *sources)
             if one != FEATURES
         }
         if features:
-            fires, decoder = _by_prompt(features[layer].means, prompt_of, prompts), features[layer].decoder
-            best = [strongest_feature(fires[rows], decoder, labels[rows].tolist(), poles) for rows in kept]
-            chosen.append([latent for latent, _ in best])
             lengths = np.linalg.norm(vectors["means"], axis=1)
-            vectors[FEATURES] = [unit * length for (_, unit), length in zip(best, lengths, strict=True)]
+            numbers, vectors[FEATURES] = prompts.along_features(features[layer], poles, lengths)
+            chosen.append(numbers)
         direction.append([vectors[one] for one in sources])
-        label_mean.append(
-            [[means[rows[labels[rows] == one]].mean(axis=(0, 1)) for one in names] for rows in kept]
-        )
+        label_mean.append(prompts.label_means(means))
         covariance.append(sums.covariance(layer))
-    coords = {
-        "layer": np.array(layers, np.int32),
-        "source": np.array(list(sources)),
-        "label": np.array(names),
-    }
-    coords |= {"template": np.array(list(templates))}
+    coords = {"layer": np.array(layers, np.int32), "source": np.array(list(sources))}
+    coords |= {"label": np.array(prompts.names), "template": np.array(list(templates)), "prompt": prompts.ids}
     coords |= {axis: np.arange(len(covariance[0]), dtype=np.int32) for axis in ("d_model", "d_model_2")}
+    known = {FEATURES: frozenset[str]().union(*(one.seen for one in features.values()))} if features else {}
+    seen = [prompts.seen(known.get(one, ())) for one in sources]
     arrays = {
         "direction": (("layer", "source", "template", "d_model"), np.array(direction, np.float32)),
         "label_mean": (("layer", "template", "label", "d_model"), np.array(label_mean, np.float32)),
         "covariance": (("layer", "d_model", "d_model_2"), np.array(covariance, np.float32)),
+        "template_of": (("prompt",), prompts.template),
+        "seen": (("source", "template", "prompt"), np.array(seen)),
     }
-    coords["prompt"] = prompts
-    seen = np.array([[template != one for one in templates]] * len(sources))
     if features:
-        arrays["feature"] = (("layer", "template"), np.array(chosen, np.int32))
-        known = set.union(*(set(one.seen) for one in features.values()))
-        seen[list(sources).index(FEATURES)] |= np.isin(prompts, list(known))
-    arrays |= {"template_of": (("prompt",), template), "seen": (("source", "template", "prompt"), seen)}
+        arrays["feature"] = ("layer", "template"), np.array(chosen, np.int32)
     own = {"stacks_sha256": stacks_hash(samples), "start": poles[0], "end": poles[1], **attrs}
     GramFile.write(path, arrays, coords, own)
 
 
-def _by_prompt(values: NDArray, prompt_of: NDArray, prompts: NDArray) -> NDArray:
-    """Return the means of clips' values [N, …] over the clips of each prompt, [P, …]."""
-    return np.stack([values[prompt_of == one].mean(axis=0) for one in prompts])
+class _Prompts:
+    """The P prompts of a study, and which of them the directions for each template are fitted on.
+
+    Attributes
+    ----------
+    ids, labels, template : [P].
+    names : the labels that there are.
+    """
+
+    def __init__(self, samples: pd.DataFrame, templates: Sequence[str]) -> None:
+        columns = (np.array(samples[name].tolist(), str) for name in ("prompt_id", "emotion", "template"))
+        self._of_clip, label_of, template_of = columns
+        self.ids, first = np.unique(self._of_clip, return_index=True)
+        self.labels, self.template = label_of[first], template_of[first]
+        self.names = list(dict.fromkeys(label_of.tolist()))
+        self._kept = [self.template != one for one in templates]
+
+    def means(self, values: NDArray) -> NDArray:
+        """Return the means of clips' values [N, …] over the clips of each prompt, [P, …]."""
+        return np.stack([values[self._of_clip == one].mean(axis=0) for one in self.ids])
+
+    def between(self, means: NDArray, poles: tuple[str, str], *, layer: int, source: str) -> list[NDArray]:
+        """Return the vector for each template of prompts' means [P, C, D]."""
+        return [
+            between(means[rows], self.labels[rows].tolist(), poles, layer=layer, source=source).vector
+            for rows in self._kept
+        ]
+
+    def along_features(
+        self, features: ClipFeatures, poles: tuple[str, str], lengths: NDArray
+    ) -> tuple[list[int], list[NDArray]]:
+        """Return the number of the strongest feature for each template, and its vector of a length."""
+        fires = self.means(features.means)
+        found = [
+            strongest_feature(fires[rows], features.decoder, self.labels[rows].tolist(), poles)
+            for rows in self._kept
+        ]
+        vectors = [unit * length for (_, unit), length in zip(found, lengths, strict=True)]
+        return [number for number, _ in found], vectors
+
+    def label_means(self, means: NDArray) -> list[list[NDArray]]:
+        """Return the mean over prompts [P, C, D] of each label, for each template."""
+        return [
+            [means[rows & (self.labels == one)].mean(axis=(0, 1)) for one in self.names]
+            for rows in self._kept
+        ]
+
+    def seen(self, more: Iterable[str]) -> list[NDArray]:
+        """Return which prompts [P] a direction for each template was fitted on, with some more."""
+        return [rows | np.isin(self.ids, list(more)) for rows in self._kept]
 
 
 class _Sums:
@@ -210,10 +239,7 @@ class _Sums:
 
 
 class Directions:
-    """The file that `fit` writes, opened: its directions refuse the prompts that they were fitted on.
-
-    `features` are the numbers [layer, template] of the features that are taken, None where there are none.
-    """
+    """The file that `fit` writes, opened: its directions refuse the prompts that they were fitted on."""
 
     def __init__(self, path: str | PathLike) -> None:
         with GramFile(path) as file:
@@ -224,7 +250,7 @@ class Directions:
             self._direction, self._label_mean = file.read("direction"), file.read("label_mean")
             self._covariance, self._seen = file.read("covariance"), file.read("seen")
             self._prompts = dict(zip(file.labels("prompt"), file.labels("template_of"), strict=True))
-            self.features = file.read("feature") if "feature" in file else None
+            self._feature = file.read("feature") if "feature" in file else None
 
     def direction(self, layer: int, source: str, template: str) -> Direction:
         """Return the direction for clips of one template, fitted on the others."""
@@ -233,6 +259,12 @@ class Directions:
             prompt for prompt, known in zip(self._prompts, self._seen[place], strict=True) if known
         )
         return Direction(self._direction[(self.layers.index(layer), *place)], layer, self.site, source, seen)
+
+    def feature(self, layer: int, source: str, template: str) -> int:
+        """Return the number of the feature that a direction is of; −1 where it is of none."""
+        if source != FEATURES or self._feature is None:
+            return -1
+        return int(self._feature[self.layers.index(layer), self._of(template)])
 
     def subspace(self, layer: int, template: str) -> tuple[NDArray, NDArray]:
         """Return differences between labels [Q, D] in the other templates, and their mean [D]."""

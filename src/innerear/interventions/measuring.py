@@ -52,7 +52,9 @@ def likelihood(model: MusicModel, made: Made, texts: Sequence[str], generation: 
 
 
 def _measure(wave: NDArray, sample_rate: int, frame_rate: float) -> list[float | str]:
-    sound = as_sound(as_written(wave, sample_rate), sample_rate, frame_rate)
+    sound = as_sound(wave, sample_rate, frame_rate)
+    if not sound.flaw:  # a file cannot say that a sample is no number
+        sound = as_sound(as_written(wave, sample_rate), sample_rate, frame_rate)
     if sound.flaw:
         found = missing("dynamics", sound.flaw) | missing("timbre", sound.flaw)
     else:

@@ -56,8 +56,9 @@ def steer(
 
     Returns
     -------
-    table : a row per clip: layer, the fields of its `Condition`, template, seed, `nll` under the untouched
-        model and the neutral text (NaN along random directions), and what `measured` returns.
+    table : a row per clip: layer, the fields of its `Condition`, template, seed, `feature` (the number of the
+        one that it is moved along, or −1), `nll` under the untouched model and the neutral text (NaN along
+        random directions), and what `measured` returns.
     sounds : audio of the first source's clips, of the drawn templates, and of each of the first `KEPT_DRAWS`
         random directions one clip at the largest dose.
     """
@@ -84,7 +85,9 @@ def steer(
         if known:
             part = Made(made.codes[known], made.audio[known])
             table.loc[known, NLL] = likelihood(model, part, [own[i].text for i in known], generation)
-        rows.append(pd.concat([_named(own, layer), table], axis=1))
+        named = _named(own, layer)
+        named["feature"] = [directions.feature(layer, one.condition.source, one.template) for one in own]
+        rows.append(pd.concat([named, table], axis=1))
         sounds |= _kept(own, made, plan)
     return pd.concat(rows, ignore_index=True), sounds
 

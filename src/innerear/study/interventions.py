@@ -42,6 +42,7 @@ class Interventions:
     drawn_templates : those whose clips are steered along random directions.
     settings : the section ``interventions`` of the study.
     seen : templates whose clips the study's dictionaries were trained on; features do not steer them.
+    left_out : why features are no source of directions, where they were asked for.
     """
 
     poles: tuple[str, str]
@@ -51,6 +52,7 @@ class Interventions:
     drawn_templates: tuple[str, ...]
     settings: Mapping
     seen: tuple[str, ...] = ()
+    left_out: str = ""
 
     def clips(self) -> Iterator[tuple[Condition, str]]:
         """Yield condition and template of each clip of one layer, those along random directions last."""
@@ -114,7 +116,7 @@ def plan_interventions(
 
     Raises
     ------
-    InputError: poles, layers or dictionaries that the study does not have.
+    InputError: poles or layers that the study does not have; features as the first source.
     """
     neutral = {name: block.neutral for name, block in blocks.items() if block.neutral}
     emotions = list(dict.fromkeys(prompt.emotion for prompt in prompts))
@@ -127,22 +129,47 @@ def plan_interventions(
             f"other templates than they steer; {FEWEST} are needed"
         )
     poles = settings["poles"] or _poles(prompts, emotions)
-    own = {**settings, **_kinds(settings, capture["branches"], features)}
-    seen = _seen(own["sources"], features, prompts, neutral, layers)
-    # Features and random directions are compared on the same clips.
-    names = [name for name in neutral if name not in seen]
-    n_drawn = min(settings["draw_templates"], len(names))
-    drawn = tuple(names[i * len(names) // n_drawn] for i in range(n_drawn))
+    known = set(features.seen)
+    seen = [name for name in neutral if any(one.id in known for one in prompts if one.template == name)]
+    left_out = _why_no_features(features, layers, len(neutral) - len(seen))
+    own = {**settings, **_kinds(settings, capture["branches"], left_out)}
+    if FEATURES not in own["sources"]:
+        seen = []
+    # Features and random directions are compared on the same clips, if there are as many.
+    unseen, n_drawn = [name for name in neutral if name not in seen], settings["draw_templates"]
+    drawn = _spread(unseen, n_drawn)
+    drawn += _spread(seen, n_drawn - len(drawn))
     first = {name: seeds[blocks[name].prompts[0].id][0] for name in neutral}
-    return Interventions((poles[0], poles[1]), tuple(layers), neutral, first, drawn, own, seen)
+    left_out = left_out if FEATURES in settings["sources"] else ""
+    ends = poles[0], poles[1]
+    return Interventions(ends, tuple(layers), neutral, first, tuple(drawn), own, tuple(seen), left_out)
 
 
-def _kinds(settings: Mapping, recorded: Sequence[str], features: Features) -> dict[str, list[str]]:
-    """Return the sources and the branches that can be edited, with these branches and dictionaries."""
+def _spread(names: Sequence[str], n: int) -> list[str]:
+    """Return at most n names, at equal distances."""
+    n = min(n, len(names))
+    return [names[i * len(names) // n] for i in range(n)]
+
+
+def _why_no_features(features: Features, layers: Sequence[int], n_unseen: int) -> str:
+    """Return why the study's features cannot steer, or an empty string."""
+    without = [layer for layer in layers if layer not in features.layers]
+    if not features.layers:
+        return "the study has no dictionaries"
+    if without:
+        return f"layer {without[0]} has no dictionary (features.layers: {list(features.layers)})"
+    if n_unseen < FEWEST:
+        return (
+            f"dictionaries were trained on all but {n_unseen} of the templates, and steer only others; "
+            f"{FEWEST} are needed"
+        )
+    return ""
+
+
+def _kinds(settings: Mapping, recorded: Sequence[str], left_out: str) -> dict[str, list[str]]:
+    """Return the sources and the branches that can be edited; `left_out` says why features are none."""
     one_branch = len(recorded) < 2
-    cannot = {"delta"} if one_branch else set()
-    if features.left_out:  # which the announcement says
-        cannot.add(FEATURES)
+    cannot = {*["delta"] * one_branch, *[FEATURES] * bool(left_out)}
     sources = [one for one in settings["sources"] if one not in cannot] or ["means"]
     branches = ["both"] if one_branch else settings["branches"]
     if "both" not in branches:
@@ -156,36 +183,6 @@ def _kinds(settings: Mapping, recorded: Sequence[str], features: Features) -> di
             "every template and in the random twin; name means or probe before it"
         )
     return {"sources": sources, "branches": branches}
-
-
-def _seen(
-    sources: Sequence[str],
-    features: Features,
-    prompts: Sequence[Prompt],
-    neutral: Mapping[str, str],
-    layers: Sequence[int],
-) -> tuple[str, ...]:
-    """Return the templates that features may not steer; none where they are no source."""
-    if FEATURES not in sources:
-        return ()
-    if not features.layers:
-        raise InputError(
-            "interventions.sources: features, and the study has no dictionaries: set features.enabled: true"
-        )
-    without = [layer for layer in layers if layer not in features.layers]
-    if without:
-        raise InputError(
-            f"interventions.sources: features, and layers {without} have no dictionaries, which those of "
-            f"features.layers have ({features.layers}): add them there"
-        )
-    known = set(features.seen)
-    seen = tuple(dict.fromkeys(prompt.template for prompt in prompts if prompt.id in known))
-    if set(neutral) <= set(seen):
-        raise InputError(
-            "interventions.sources: features, and dictionaries were trained on clips of every template with "
-            "a neutral text, which they may not steer: set a smaller features.train_share"
-        )
-    return seen
 
 
 def _layers(recorded: Sequence[int], asked: Sequence[int] | None) -> list[int]:
@@ -227,7 +224,8 @@ def interventions_text(plan: Interventions | str, n_clips: int) -> str:
         return f"  steered   nothing: {plan}"
     start, end = plan.poles
     layers = ", ".join(map(str, plan.layers))
-    return (
+    line = (
         f"  steered   {n_clips:,} clips from {start} to {end}, layers {layers}: "
         f"{len(plan.neutral)} neutral texts, {plan.settings['draws']} random directions"
     )
+    return f"{line}\n            not along features: {plan.left_out}" if plan.left_out else line
