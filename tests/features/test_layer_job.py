@@ -118,6 +118,35 @@ def test_published_dictionaries_encode_a_study(study, tmp_path):
     assert load(tmp_path / "ours/uncond/layer_00/seed-0").metadata["by"] == "others"
 
 
+def test_given_dictionaries_have_no_control_of_another_size_though_they_saw_some_clips(study):
+    clips, _, folder = study
+    given = dictionaries_of(clips, States(clips, 0), {}, SimpleNamespace(given=str(folder)))
+    table = measure_layer(States(clips, 0), given, SETTINGS | {"n_latents": 500})
+    assert set(table["of"]) == {UNCOND, DELTA}
+    assert "frozen decoder" not in set(table["written_by"])
+
+
+def test_where_uncond_alone_is_recorded_it_has_dictionaries_and_nothing_else_is_encoded(study, tmp_path):
+    _, _, folder = study
+    known = atoms(D, 24)
+    stacks = [
+        str(write_stack(tmp_path / f"{i}.h5", superposed(known, STEPS, seed=i)[None], branches=("uncond",)))
+        for i in range(N)
+    ]
+    clips = Clips(stacks, [None] * N, [f"p{i}" for i in range(N)], training=["p0", "p1", "p2"])
+    states = States(clips, 0)
+    assert states.of == [UNCOND]
+    assert list(train_layer(states, SETTINGS | {"steps": 5}, n_seeds=1)) == [UNCOND, GAUSSIAN]
+    found = dictionaries_of(clips, states, {}, SimpleNamespace(given=str(folder)))
+    assert list(found) == [UNCOND]
+    assert set(measure_layer(states, found, SETTINGS)["of"]) == {UNCOND}
+    target = tmp_path / "activations.h5"
+    arrays, _ = encode_clips(clips, 0, found, [str(i) for i in range(N)], target, {})
+    assert {name for name in arrays if name.startswith("mean")} == {"mean_uncond"}
+    with Activations(target) as file:
+        assert file.branches() == ["uncond"]
+
+
 def test_too_few_tokens_name_the_layer(study):
     clips, *_ = study
     with pytest.raises(InputError, match=r"layer 0, uncond: features\.n_latents: 500 latents want"):
