@@ -148,6 +148,12 @@ def gram(folder: Path, size: Size) -> None:
     GramFile.write(folder / "gram.h5", arrays, coords, attrs | {"stacks_sha256": stacks_hash(samples)})
 
 
+def gram_bytes(size: Size) -> int:
+    """Return the bytes of the Gram file: float32 of three branches and, of so few steps, one window."""
+    sums = 12 * size.prompts * (size.prompts + 1) // 2 * (TIMELINE.n_steps + 1)
+    return 12 * (sums + size.samples * (size.width * (1 + BINS) + 2 * TIMELINE.n_steps))
+
+
 def analysis_of(name: str) -> Callable[[Path, Size], None]:
     """Return what analyses the layer, as the rule of that name."""
 
@@ -169,20 +175,25 @@ def analysis_of(name: str) -> Callable[[Path, Size], None]:
 
 #: analysis → what its rule keeps beside tables
 KEPT = {"similarity": "matrices", "discriminability": "folds", "components": "scores"}
-ANALYSES = ("similarity", "discriminability", "generalisation", "components")
-#: stage → what runs it, and what its work grows with
-STAGES: dict[str, tuple[Callable[[Path, Size], None], str]] = {
-    "stacks": (write_stacks, "N"),
-    "index": (index, "N"),
-    "gate": (gate, "N"),
-    "design": (design, "N"),
-    "gram": (gram, "P²"),
-    **{name: (analysis_of(name), "P²") for name in ANALYSES},
-}
+ANALYSES = ("similarity", "discriminability", "generalisation")
+#: law → what grows as it says
 LAWS: dict[str, Callable[[Size], float]] = {
     "N": lambda size: size.samples,
     "P²": lambda size: size.prompts**2,
-    "P³": lambda size: size.prompts**3,
+    # Reading and averaging a sample takes as long as the sums of 200 pairs of prompts.
+    "N + P² ÷ 200": lambda size: size.samples + size.prompts**2 / 200,
+    "Gram file": gram_bytes,
+    "": lambda size: float("nan"),
+}
+#: stage → what runs it, the law of its CPU time, and that of its bytes
+STAGES: dict[str, tuple[Callable[[Path, Size], None], str, str]] = {
+    "stacks": (write_stacks, "N", "N"),
+    "index": (index, "N", "N"),
+    "gate": (gate, "N", "N"),
+    "design": (design, "N", "N"),
+    "gram": (gram, "N + P² ÷ 200", "Gram file"),
+    **{name: (analysis_of(name), "P²", "") for name in ANALYSES},
+    "components": (analysis_of("components"), "N", ""),
 }
 
 
@@ -226,14 +237,16 @@ def peak_mib() -> float:
 def study(folder: Path, size: Size, before: dict[str, dict], smaller: Size | None) -> dict[str, dict]:
     """Run all stages of a size and print a row for each, with what was predicted from the size before."""
     print(f"{size.samples:,} samples of {size.prompts:,} prompts, {TIMELINE.n_steps} steps × {size.width}")
-    print("  stage                 CPU s  predicted      MiB  predicted  MB added   files")
+    print("  stage                 CPU s  predicted      MiB  MB added  predicted   files")
     found = {}
-    for stage, (_, law) in STAGES.items():
+    for stage, (_, of_cpu, of_bytes) in STAGES.items():
         row = found[stage] = measured(stage, folder, size)
-        grown = LAWS[law](size) / LAWS[law](smaller) if smaller else float("nan")
-        cpu, peak = (grown * before[stage][name] if smaller else grown for name in ("cpu", "peak"))
-        took = f"{row['cpu']:>9.1f}{cpu:>11.1f}{row['peak']:>9.0f}{peak:>11.0f}"
-        print(f"  {stage:<18}{took}{row['bytes'] / 1e6:>10.1f}{row['files']:>8.0f}", flush=True)
+        expected = {}
+        for name, law in (("cpu", LAWS[of_cpu]), ("bytes", LAWS[of_bytes])):
+            expected[name] = before[stage][name] * law(size) / law(smaller) if smaller else float("nan")
+        took = f"{row['cpu']:>9.1f}{expected['cpu']:>11.1f}{row['peak']:>9.0f}"
+        added = f"{row['bytes'] / 1e6:>10.1f}{expected['bytes'] / 1e6:>11.1f}{row['files']:>8.0f}"
+        print(f"  {stage:<18}{took}{added}", flush=True)
     return found
 
 

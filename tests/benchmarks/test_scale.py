@@ -22,11 +22,9 @@ def test_every_stage_runs_and_grows_as_it_says(tmp_path, monkeypatch, capsys):
     n = 6 * 4 * 4
     assert small["stacks"]["files"] == 2 * n
     assert large["stacks"]["bytes"] == pytest.approx(2 * small["stacks"]["bytes"], rel=0.02)
-    sums = 3 * 6 * 2 * 4 * (scale.TIMELINE.n_steps + 1)  # bytes of a pair of prompts in the Gram file
-    pairs = [size.prompts * (size.prompts + 1) // 2 for size in (scale.Size(6, 32), scale.Size(12, 32))]
-    states = 3 * 4 * (1 + scale.BINS) * 32 * n
     grown = large["gram"]["bytes"] - small["gram"]["bytes"]
-    assert grown == pytest.approx(sums * (pairs[1] - pairs[0]) + states, rel=0.05)
+    expected = scale.gram_bytes(scale.Size(12, 32)) - scale.gram_bytes(scale.Size(6, 32))
+    assert grown == pytest.approx(expected, rel=0.05)
     assert capsys.readouterr().out.count("similarity") == 2
 
 
