@@ -97,7 +97,7 @@ EDITED_LAYERS = [f"{layer:02d}" for layer in PLANNED.get("layers", ())]
 FEATURES_STEERED = EDITED_LAYERS if "features" in PLANNED.get("settings", {}).get("sources", ()) else []
 # Clips that interventions compose in all, and in one job.
 N_STEERED = STUDY.n_steered
-TWIN_STEERED = bool(PLANNED) and PLANNED["settings"]["control"] and not config["model"]["random_init"]
+TWIN_STEERED = bool(PLANNED) and PLANNED["settings"]["control"]
 # Captions of the figures, which the page of answers shows as well.
 CAPTIONS = sorted(os.path.relpath(path) for path in Path(workflow.basedir, "workflow/report").glob("*.rst"))
 # The site that analyses read.
