@@ -23,16 +23,15 @@ class Steps:
     @classmethod
     def of(cls, table: pd.DataFrame) -> "Steps":
         """Recover the axis from rows of complete steps, or groups of them: as many pads follow as lead."""
-        times = dict(
-            sorted(dict(zip(table["step"].tolist(), table["seconds"].tolist(), strict=True)).items())
-        )
-        step, second = np.array(list(times), int), np.array(list(times.values()), float)
+        times = table.drop_duplicates("step").sort_values("step")
+        step, second = times["step"].to_numpy(int), times["seconds"].to_numpy(float)
         last = group = _group(step)
         if len(step) > 2:
-            # A last group of fewer steps comes sooner: a row has the mean of its steps' seconds.
+            # The mean of the last steps' seconds comes sooner where they are fewer.
             far = 2 * group * (second[-1] - second[-2]) / np.median(np.diff(second[:-1]))
             last = int(np.clip(round(far) - group, 1, group))
-        middle = step + (np.r_[[group] * (len(step) - 1), last] - 1) / 2
+        middle = step + (group - 1) / 2
+        middle[-1] = step[-1] + (last - 1) / 2
         slope, start = np.polyfit(middle, second, 1) if len(step) > 1 else (0.0, second[0])
         stop = step[-1] + last
         every = np.arange(stop + step[0])

@@ -66,7 +66,7 @@ def _places(wanted: ArrayLike, there: ArrayLike, name: str) -> NDArray:
     places = pd.Index(np.asarray(there, int)).get_indexer(wanted)
     if (places < 0).any():
         raise InputError(
-            f"a table of the map has rows of {name} {wanted[places < 0][0]}, which the Gram files do not have; "
+            f"a table has rows of {name} {wanted[places < 0][0]}, which the Gram files do not have; "
             "it is of another capture: make it again"
         )
     return places
