@@ -132,18 +132,16 @@ def test_layers_are_chosen_evenly_with_both_ends():
     assert spread_evenly([5, 2, 2], 6) == [2, 5]
 
 
-def test_a_row_of_several_steps_fills_them_all():
-    table = pd.DataFrame(
-        {
-            "layer": 0,
-            "step": [3, 7, 11],
-            "seconds": np.array([4.5, 8.5, 12.5]) / 50,
-            "estimate": [1.0, 2.0, 3.0],
-        }
-    )
-    steps = Steps.of(table)
-    np.testing.assert_allclose(steps.seconds, np.arange(18) / 50, atol=1e-12)
-    assert np.flatnonzero(steps.complete).tolist() == list(range(3, 15))
+@pytest.mark.parametrize("last", [1, 2, 3, 4])
+@pytest.mark.parametrize("pads", [0, 3])
+def test_a_row_of_several_steps_fills_them_all(last, pads):
+    """The last group may have fewer steps, and pads come after those."""
+    step, counts = pads + np.array([0, 4, 8]), np.array([4, 4, last])
+    seconds = np.float32(step + (counts - 1) / 2) / 50
+    table = pd.DataFrame({"layer": 0, "step": step, "seconds": seconds, "estimate": [1.0, 2.0, 3.0]})
+    steps, complete = Steps.of(table), range(pads, pads + 8 + last)
+    np.testing.assert_allclose(steps.seconds, np.arange(2 * pads + 8 + last) / 50, atol=1e-6)
+    assert np.flatnonzero(steps.complete).tolist() == list(complete)
     values = by_layer_and_step(table, "estimate", [0], steps)[0]
-    assert values[3:15].tolist() == np.repeat([1.0, 2.0, 3.0], 4).tolist()
-    assert np.isnan(values[:3]).all()
+    assert values[complete].tolist() == np.repeat([1.0, 2.0, 3.0], counts).tolist()
+    assert np.isnan(np.delete(values, complete)).all()

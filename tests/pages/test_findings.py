@@ -13,6 +13,7 @@ import pandas as pd
 import pytest
 
 import innerear.analyses
+from innerear.analyses.audio_check import ACCURACY, ANOVA
 from innerear.errors import InputError
 from innerear.io.tables import read_tables, write_table
 from innerear.pages.findings import RANDOM_TWIN, Asked, collected, findings, read_controls
@@ -141,12 +142,26 @@ def test_primary_questions_are_corrected_after_holm_the_others_after_benjamini_a
 
 def test_of_two_questions_with_one_key_the_first_that_has_rows_is_primary():
     entries = [Finding(f"{i}?", "Yes.", {"branch": str(i)}, table="map", key="sound") for i in range(2)]
-    both = pd.concat([table([0.01], [0.1], branch=str(i)) for i in range(2)])
+    both = pd.concat([table([0.01], [0.1 + i / 10], branch=str(i)) for i in range(2)])
     asked = Asked(primary=("sound",))
     found = findings({"map": both}, entries, asked=asked)
-    assert found[["question", "primary"]].to_numpy().tolist() == [["0?", "primary"], ["1?", "exploratory"]]
+    announced = QUESTIONS["sound"].format(**words_for("emotion"))
+    assert found[["question", "primary", "estimate"]].to_numpy().tolist() == [
+        *([announced, "primary", 0.1], ["1?", "exploratory", 0.2])
+    ]
     found = findings({"map": both[both["branch"] == "1"]}, entries, asked=asked)
-    assert found[["question", "primary"]].to_numpy().tolist() == [["1?", "primary"]]
+    assert found[["question", "primary", "estimate"]].to_numpy().tolist() == [[announced, "primary", 0.2]]
+
+
+@pytest.mark.parametrize(("contrast", "verdict"), [("emotion", ACCURACY), ("valence", ANOVA)])
+def test_the_sound_is_asked_about_as_the_dry_run_announces(contrast, verdict):
+    """No judge names ratings: of them the features are asked."""
+    stated = {"audio_check": ANOVA, "audio_verdict": verdict}
+    rows = {name: table([0.01], [0.5]).assign(statistic=one, feature="tempo") for name, one in stated.items()}
+    found = findings(rows, asked=Asked(contrast=contrast, primary=("sound",)))
+    first = found[found["primary"] == "primary"]
+    assert first["question"].tolist() == [QUESTIONS["sound"].format(**words_for(contrast))]
+    assert found["question"].is_unique
 
 
 def test_what_is_not_established_has_a_bound_over_all_rows():

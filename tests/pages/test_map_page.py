@@ -4,11 +4,13 @@ import json
 import re
 
 import numpy as np
+import pandas as pd
 import pytest
 import soundfile
 from fakes import Measured, make_design
 
 from innerear.analyses.discriminability import DISTANCE
+from innerear.errors import InputError
 from innerear.gram.reading import analysed_cells
 from innerear.pages.heading import Heading
 from innerear.pages.map_page import MEASURES, Firing, map_page
@@ -30,8 +32,8 @@ def measured(size):
     return design, gram
 
 
-def shown(size, tmp_path, measures=("discriminability",)):
-    """What the page holds: `told`, and its arrays; and the rows of the tables that measured something."""
+def shown(size, tmp_path, measures=("discriminability", "decomposition")):
+    """What the page holds, `told` and its arrays; and the rows of groups. Texts are swapped step by step."""
     design, gram = measured(size)
     soundfile.write(path := tmp_path / "clip.wav", np.zeros(800), 8000)
     samples = design.samples.assign(audio=str(path), text="a piece")
@@ -41,7 +43,10 @@ def shown(size, tmp_path, measures=("discriminability",)):
     numbers |= {"p_corrected": 0.5, "p_flip_corrected": np.nan}
     where = {"layer": 0, "branch": "uncond", "statistic": DISTANCE, "measure": "", "weights": "trained"}
     rows = cells.assign(**where, **numbers)
-    tables = {one.table: rows if one.table in measures else rows.iloc[:0] for one in MEASURES}
+    singly = pd.DataFrame({"step": COMPLETE, "estimate": np.array(COMPLETE, float), "over": "steps"})
+    singly = singly.assign(**where | {"statistic": "text"}, ci_lo=np.nan, ci_hi=np.nan, p_corrected=0.5)
+    made = dict.fromkeys(("discriminability", "similarity"), rows) | {"decomposition": singly}
+    tables = {name: one if name in measures else one.iloc[:0] for name, one in made.items()}
     n = len(samples)
     page = map_page(
         samples,
@@ -77,10 +82,23 @@ def test_a_map_of_groups_shows_values_planes_codes_and_features_at_their_times(t
         group = starts[starts <= step][-1:] if step in COMPLETE else []
         assert (values[step] != MISSING) == len(group)
         assert not len(group) or values[step] * UNIT == pytest.approx(group[0])
+    # Texts are swapped step by step, whatever the Gram files average.
+    values = arrays["text-value"].reshape(3, STEPS)[1]
+    assert values[COMPLETE] * UNIT == pytest.approx(np.array(COMPLETE))
+    assert (np.delete(values, COMPLETE) == MISSING).all()
     # The plane of a bin is that of the seconds under the pointer.
     assert told["bins"][0][0] == PADS and told["bins"][-1][1] == STEPS - PADS
     assert len(told["features"]) == 1
     assert {"codes", "features"} <= set(arrays)
+
+
+@pytest.mark.parametrize("place", [{"layer": 7}, {"step": STEPS}])
+def test_rows_of_places_that_the_map_lacks_are_refused(place):
+    _, gram = measured(4)
+    rows = pd.DataFrame({"layer": [0, 0], "step": [3, 4], "estimate": 1.0})
+    rows.loc[1, list(place)] = list(place.values())
+    with pytest.raises(InputError, match="which the Gram files do not have"):
+        StepAxis.of(gram).by_layer(rows, "estimate", [0])
 
 
 def test_a_map_of_nothing_keeps_one_measure(tmp_path):

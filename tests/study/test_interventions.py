@@ -42,6 +42,13 @@ def test_every_clip_is_counted_before_anything_runs():
     assert f"steered   {plan.n_clips(4):,} clips from calm to energetic" in found.announcement
 
 
+def test_the_random_twin_is_counted_where_there_is_one():
+    trained, twin = (study(model={"random_init": random}).interventions for random in (False, True))
+    assert trained.settings["control"]
+    assert not twin.settings["control"]
+    assert trained.n_clips(4) - twin.n_clips(4) == 3 * 3 * 10
+
+
 def test_layers_are_those_that_are_recorded():
     assert study(capture={"layers": [1, 4]}).interventions.layers == (1, 4)
     assert study(interventions={"layers": [5, 2]}).interventions.layers == (2, 5)

@@ -53,13 +53,13 @@ def test_the_announcement_says_how_the_clips_are_shared_out(batch, expected):
     assert expected in jobs_text(batch, {"batch": "auto", "batch_size": 16}, 40, 2)
 
 
-def measured(templates, n_seeds):
+def measured(templates, n_seeds, seconds=8):
     prompts = [
         Prompt(f"{template.replace(' ', '')}-{emotion}", f"{emotion} {template}", template, emotion)
         for emotion in ("happy", "sad")
         for template in templates
     ]
-    jobs = measured_together(prompts, {prompt.id: range(n_seeds) for prompt in prompts})
+    jobs = measured_together(prompts, {prompt.id: range(n_seeds) for prompt in prompts}, seconds)
     assert sorted(one.id for own in jobs.values() for one in own) == sorted(one.id for one in prompts)
     return {name: list(dict.fromkeys(one.template for one in own)) for name, own in jobs.items()}
 
@@ -68,6 +68,12 @@ def test_whole_templates_are_measured_together():
     assert measured("abc", 5) == {"a": ["a", "b", "c"]}
     assert measured("abcde", 10) == {"a": ["a", "b"], "c": ["c", "d"], "e": ["e"]}
     assert measured("ab", 100) == {"a": ["a"], "b": ["b"]}
+
+
+def test_long_clips_are_measured_fewer_at_a_time():
+    assert measured("abcde", 10, seconds=30) == measured("abcde", 10)
+    assert measured("abcd", 5, seconds=60) == {"a": ["a", "b"], "c": ["c", "d"]}
+    assert measured("ab", 5, seconds=600) == {"a": ["a"], "b": ["b"]}
 
 
 def test_templates_that_cannot_name_a_file_are_measured_prompt_by_prompt():

@@ -120,3 +120,15 @@ def test_each_template_of_own_seeds_has_a_rule_and_the_settings_of_a_profile(fre
     assert sum("runtime=77" in job for job in said.split("\nrule ")[1:]) == 4
     fresh.configure(generation={"duration": 1, "batch": "pair"})
     assert fresh.planned()["generate"] == 8
+
+
+def test_a_job_that_measures_asks_for_what_its_sound_takes(fresh):
+    def asked(seconds):
+        fresh.configure(generation={"duration": seconds})
+        (job,) = re.findall(r"^rule acoustics:.*?^$", fresh.snakemake("-n").stdout, re.DOTALL | re.MULTILINE)
+        return [int(re.search(rf"\b{name}=(\d+)", job)[1]) for name in ("runtime", "mem_mb")]
+
+    # Eight clips: a minute a minute, and spectrograms of one clip besides the frames of all.
+    (minutes, mb), (more_minutes, more_mb) = asked(1), asked(61)
+    assert more_minutes - minutes == 8
+    assert more_mb - mb == 5 * 60 + 8 * 60 // 10

@@ -97,7 +97,7 @@ EDITED_LAYERS = [f"{layer:02d}" for layer in PLANNED.get("layers", ())]
 FEATURES_STEERED = EDITED_LAYERS if "features" in PLANNED.get("settings", {}).get("sources", ()) else []
 # Clips that interventions compose in all, and in one job.
 N_STEERED = STUDY.n_steered
-TWIN_STEERED = bool(PLANNED) and PLANNED["settings"]["control"] and not config["model"]["random_init"]
+TWIN_STEERED = bool(PLANNED) and PLANNED["settings"]["control"]
 # Captions of the figures, which the page of answers shows as well.
 CAPTIONS = sorted(os.path.relpath(path) for path in Path(workflow.basedir, "workflow/report").glob("*.rst"))
 # The site that analyses read.
@@ -129,8 +129,12 @@ ROOMS = {
 # Trials of a listening test: about each label, about each of so many features, and about each steered layer. A
 # quarter as many more are controls.
 LISTENING = {"label": 4, "features": 3, "intruder": 12, "detection": 6, "steering": 8}
-# Prompts whose clips one job measures, by its name.
-MEASURED = measured_together(STUDY.prompts, STUDY.seeds)
+# Seconds of a clip; prompts whose clips one job measures, by its name; and the seconds of sound of the largest job.
+CLIP_SECONDS = config["generation"]["duration"]
+MEASURED = measured_together(STUDY.prompts, STUDY.seeds, CLIP_SECONDS)
+MEASURED_SECONDS = CLIP_SECONDS * max(
+    sum(len(STUDY.seeds[prompt.id]) for prompt in prompts) for prompts in MEASURED.values()
+)
 # How the clips are sampled, apart from how their jobs are run, on which nothing depends.
 HOW_A_JOB_RUNS = {"batch", "batch_size", "decoder"}
 SAMPLING = {key: value for key, value in config["generation"].items() if key not in HOW_A_JOB_RUNS}
@@ -145,7 +149,8 @@ STACKS, CLIPS = "<results>/stacks/{sample}.h5", "<results>/audio/{sample}.wav"
 # Rules that do the same for other seeds or prompts, by name, and the first of each kind.
 COPIES = {}
 # MB of a job at the first attempt. With a Gram: one layer's and the interpreter; with the model: interpreter,
-# codec, weights, and a batch's hidden states twice; with cells: a group of layers' states and Gram instead.
+# codec, weights, and a batch's hidden states twice; with cells: a group of layers' states and Gram instead; with
+# sound: one clip's spectrograms, and the frames of all.
 SIZE = STUDY.estimate
 GRAM_MB = 1000 + 3 * SIZE.gram_bytes / 2**20
 CLIPS_OF_A_JOB = 1 if BATCH == "pair" else SIZE.n_seeds * (1 if BATCH == "prompt" else BATCH)
@@ -153,6 +158,7 @@ CLIPS_AT_ONCE = min(config["generation"]["batch_size"], CLIPS_OF_A_JOB)
 MODEL_MB = 2500 + (SIZE.weight_bytes + 2 * CLIPS_AT_ONCE * SIZE.stack_bytes) / 1e6
 STEERED_MB = 2500 + (SIZE.weight_bytes + config["interventions"]["batch_size"] * SIZE.audio_bytes * 4) / 1e6
 VERIFY_MB = MODEL_MB + (2 * SIZE.weight_bytes / 1e6 if STUDY.witness else 0)
+ACOUSTICS_MB = 1000 + 5 * CLIP_SECONDS + MEASURED_SECONDS / 10
 CELLS_MB = 2500 + (SIZE.weight_bytes + (SIZE.cells.memory_bytes if SIZE.cells else 0)) / 1e6
 
 

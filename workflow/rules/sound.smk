@@ -8,7 +8,7 @@ rule acoustics:
     conda:
         "../../envs/acoustics.yaml"
     resources:
-        **needs(mb=1500, minutes=30),
+        **needs(mb=ACOUSTICS_MB, minutes=10 + round(MEASURED_SECONDS / 60)),
     params:
         frame_rate=STUDY.architecture.frame_rate,
         samples=samples_measured_together,

@@ -394,7 +394,7 @@ FINDINGS = (
         "text alone.",
         formula="mean recall of the nearest centroid of standardised features, fitted on other templates",
     ),
-    # Of ratings, which no judge names, this is the primary one.
+    # Of ratings, which no judge names, this is the primary one, in the words of its key.
     Finding(
         "Does any feature of the sound differ between {contrasts}?",
         "Yes: the {contrast} explains {effect} of prompts in {feature}, over all features.",

@@ -23,13 +23,20 @@ class Steps:
     @classmethod
     def of(cls, table: pd.DataFrame) -> "Steps":
         """Recover the axis from rows of complete steps, or groups of them: as many pads follow as lead."""
-        times = dict(zip(table["step"].tolist(), table["seconds"].tolist(), strict=True))
-        step, second = np.array(list(times), int), np.array(list(times.values()), float)
-        group = _group(step)
-        n_steps = step.max() + group + step.min()
-        slope, start = np.polyfit(step + (group - 1) / 2, second, 1) if len(step) > 1 else (0.0, second[0])
-        every = np.arange(n_steps)
-        return cls(start + slope * every, np.isin(every, step[:, None] + np.arange(group)))
+        times = table.drop_duplicates("step").sort_values("step")
+        step, second = times["step"].to_numpy(int), times["seconds"].to_numpy(float)
+        last = group = _group(step)
+        if len(step) > 2:
+            # The mean of the last steps' seconds comes sooner where they are fewer.
+            far = 2 * group * (second[-1] - second[-2]) / np.median(np.diff(second[:-1]))
+            last = int(np.clip(round(far) - group, 1, group))
+        middle = step + (group - 1) / 2
+        middle[-1] = step[-1] + (last - 1) / 2
+        slope, start = np.polyfit(middle, second, 1) if len(step) > 1 else (0.0, second[0])
+        stop = step[-1] + last
+        every = np.arange(stop + step[0])
+        complete = np.isin(every, step[:, None] + np.arange(group)) & (every < stop)
+        return cls(start + slope * every, complete)
 
 
 def _group(steps: np.ndarray) -> int:
@@ -40,11 +47,12 @@ def _group(steps: np.ndarray) -> int:
 
 def by_layer_and_step(table: pd.DataFrame, column: str, layers: Sequence[int], steps: Steps) -> np.ndarray:
     """Lay a column out as [L, S]; NaN where there is no row."""
-    values = np.full((len(layers), len(steps.complete)), np.nan)
     rows, first = pd.Index(layers).get_indexer(table["layer"].tolist()), table["step"].to_numpy(int)
-    for step in range(_group(first)):
+    group, n_steps = _group(first), len(steps.complete)
+    values = np.full((len(layers), n_steps + group), np.nan)
+    for step in range(group):
         values[rows, first + step] = table[column].to_numpy(float)
-    return values
+    return np.where(steps.complete, values[:, :n_steps], np.nan)
 
 
 def draw_estimates(

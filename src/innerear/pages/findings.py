@@ -17,7 +17,7 @@ from innerear.io.tables import read_table
 from innerear.pages.answers import Choice, choose, effect_text, has_rows, smallest_text, with_level
 from innerear.statistics.claims import NOT_ESTABLISHED, NOT_TESTED, benjamini_hochberg, holm
 from innerear.statistics.finding import SMALLEST_EFFECTS, Finding
-from innerear.study.questions import words_for
+from innerear.study.questions import QUESTIONS, words_for
 
 COLUMNS = (
     *("question", "primary", "control", "answer", "established", "effect", "meaning"),
@@ -128,7 +128,7 @@ def findings(
 
 
 def _keyed_once(entries: Sequence[Finding], tables: Tables) -> list[Finding]:
-    """Give each key to one question: the first that the study's tables have rows for.
+    """Give each key to one question: the first that the study's tables have rows for, in the key's words.
 
     Those before it are left out, and those after it are asked without the key.
     """
@@ -138,7 +138,7 @@ def _keyed_once(entries: Sequence[Finding], tables: Tables) -> list[Finding]:
         if entry.key and entry.key in {one.key for one in kept}:
             kept.append(replace(entry, key=""))
         elif not entry.key or entry.key not in others or has_rows(entry, tables[entry.table]):
-            kept.append(entry)
+            kept.append(replace(entry, question=QUESTIONS.get(entry.key, entry.question)))
     return kept
 
 

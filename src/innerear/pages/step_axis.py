@@ -5,8 +5,9 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
+from innerear.errors import InputError
 from innerear.gram.reading import GramSource, step_counts
 
 
@@ -43,9 +44,29 @@ class StepAxis:
         return cls(starts, counts, seconds, complete, bins)
 
     def by_layer(self, rows: pd.DataFrame, column: str, layers: Sequence[int]) -> NDArray:
-        """Lay a column out as [L, S]: each step has its group's value; NaN where there is no row."""
-        values = np.full((len(layers), len(self.starts)), np.nan)
-        layer = pd.Index(layers).get_indexer(rows["layer"].tolist())
-        group = pd.Index(self.starts).get_indexer(rows["step"].to_numpy(int))
-        values[layer, group] = rows[column].to_numpy(float)
-        return np.repeat(values, self.counts, axis=1)
+        """Lay a column out as [L, S]; NaN where there is no row.
+
+        Rows of the groups' first steps stand for their groups; rows of other steps stand for one step each.
+
+        Raises
+        ------
+        InputError: a row of a layer or a step that there is not.
+        """
+        steps = rows["step"].to_numpy(int)
+        grouped = np.isin(steps, self.starts).all()
+        begin = self.starts if grouped else np.arange(len(self.complete))
+        values = np.full((len(layers), len(begin)), np.nan)
+        values[_places(rows["layer"], layers, "layer"), _places(steps, begin, "step")] = rows[column]
+        return np.repeat(values, self.counts, axis=1) if grouped else values
+
+
+def _places(wanted: ArrayLike, there: ArrayLike, name: str) -> NDArray:
+    """Return where each of `wanted` stands in `there`."""
+    wanted = np.asarray(wanted, int)
+    places = pd.Index(np.asarray(there, int)).get_indexer(wanted)
+    if (places < 0).any():
+        raise InputError(
+            f"a table has rows of {name} {wanted[places < 0][0]}, which the Gram files do not have; "
+            "it is of another capture: make it again"
+        )
+    return places

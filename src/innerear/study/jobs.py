@@ -7,6 +7,8 @@ from innerear.study.prompts import Prompt, batches, sheet_rows
 
 #: Clips of a job that measures, or composes with a small model: its start takes as long as some of them.
 CLIPS_OF_A_JOB = 40
+#: Seconds of sound of a job that measures, at most.
+SOUND_OF_A_JOB = 1200
 # Bytes of weights up to which a job's start, not composing, is what takes time.
 _SMALL = 200e6
 
@@ -45,25 +47,28 @@ def groups(prompts: Sequence[Prompt], size: int, sheet: str | None, label: str =
 
 
 def measured_together(
-    prompts: Sequence[Prompt], seeds: Mapping[str, Sequence[int]]
+    prompts: Sequence[Prompt], seeds: Mapping[str, Sequence[int]], seconds: float
 ) -> dict[str, list[Prompt]]:
     """Return the prompts whose clips one job measures, by the name of its first template.
 
-    Whole templates share a job, up to `CLIPS_OF_A_JOB` clips; whole prompts, where a template names no file.
+    Whole templates share a job, up to `CLIPS_OF_A_JOB` clips and `SOUND_OF_A_JOB` seconds of them; whole
+    prompts, where a template names no file.
 
     Parameters
     ----------
     seeds : of each prompt by its id.
+    seconds : of a clip.
     """
     by_template = all(is_name(prompt.template) for prompt in prompts)
     parts: dict[str, list[Prompt]] = {}
     for prompt in prompts:
         parts.setdefault(prompt.template if by_template else prompt.id, []).append(prompt)
     jobs: dict[str, list[Prompt]] = {}
-    last, n_clips = "", CLIPS_OF_A_JOB
+    most = min(CLIPS_OF_A_JOB, SOUND_OF_A_JOB / seconds)
+    last, n_clips = "", most
     for name, own in parts.items():
         more = sum(len(seeds[prompt.id]) for prompt in own)
-        if n_clips + more > CLIPS_OF_A_JOB:
+        if n_clips + more > most:
             last, n_clips = name, 0
         jobs.setdefault(last, []).extend(own)
         n_clips += more

@@ -95,8 +95,9 @@ class Study:
         swap = settings["counterfactual"]["enabled"]
         swaps = study_swaps(prompts, settings["prompts"], label) if swap else Swaps({})
         # A study of random weights is its own control.
-        twin = settings["counterfactual"]["control"] and not settings["model"]["random_init"]
-        replayed_by = ["trained", "random_init"] if twin else ["trained"]
+        twin = not settings["model"]["random_init"]
+        replayed = twin and settings["counterfactual"]["control"]
+        replayed_by = ["trained", "random_init"] if replayed else ["trained"]
         recorded = [capture, *captures.values()]
         texts = [len(block.texts) for block in swaps.blocks.values()]
         size = _size(settings, architecture, prompts, n_seeds, recorded, texts, len(replayed_by))
@@ -113,7 +114,7 @@ class Study:
             planned = "recorded music is not composed" if settings["interventions"]["enabled"] else ""
         elif settings["interventions"]["enabled"] and not settings["statistics"]["shuffle_labels"]:
             blocks = study_swaps(prompts, settings["prompts"], label).blocks
-            own = settings["interventions"]
+            own = settings["interventions"] | {"control": twin and settings["interventions"]["control"]}
             planned = plan_interventions(prompts, blocks, seeds, capture, own, features)
         return cls(
             settings,
