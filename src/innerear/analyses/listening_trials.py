@@ -4,7 +4,7 @@ A fifth of the trials of each task are controls, which nothing marks.
 """
 
 import logging
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain, cycle, islice, product
@@ -38,7 +38,7 @@ def label_trials(samples: pd.DataFrame, label: str, *, each: int, rng: np.random
     """Make trials of three clips of one label and one of another, and controls of labels that are shuffled.
 
     The four are of as many templates, or all of one where the study has fewer: which of them share a template
-    says nothing. Clips that were heard least come first. In controls labels move between a template's clips.
+    says nothing. In controls labels move between a template's clips.
 
     Parameters
     ----------
@@ -56,13 +56,12 @@ def label_trials(samples: pd.DataFrame, label: str, *, each: int, rng: np.random
     if len(names) < 2:
         said = ", ".join(names)
         raise InputError(f"a listening test compares labels, and the study has one {label}: {said}")
-    heard = Counter[str]()
-    asked = (_other_label(clips, name, name, heard, rng) for _ in range(each) for name in names)
+    asked = (_other_label(clips, name, name, rng) for _ in range(each) for name in names)
     found, n = [trial for trial in asked if trial], each * len(names)
     if len(found) < n:
         log.warning("%d of %d trials of %s can be made; see label_trials", len(found), n, label)
     shuffled = (
-        _other_label(_shuffled(clips, rng), name, "shuffled labels", heard, rng, control=True)
+        _other_label(_shuffled(clips, rng), name, "shuffled labels", rng, control=True)
         for name in islice(cycle(names), len(found))
     )
     return _mixed(found, (trial for trial in shuffled if trial), rng)
@@ -85,26 +84,19 @@ def _shuffled(clips: Sequence[_Clip], rng: np.random.Generator) -> list[_Clip]:
 
 
 def _other_label(
-    clips: Sequence[_Clip],
-    label: str,
-    group: str,
-    heard: Counter[str],
-    rng: np.random.Generator,
-    *,
-    control: bool = False,
+    clips: Sequence[_Clip], label: str, group: str, rng: np.random.Generator, *, control: bool = False
 ) -> Trial | None:
-    clips = sorted((clips[i] for i in rng.permutation(len(clips))), key=lambda clip: heard[clip.name])
+    clips = [clips[i] for i in rng.permutation(len(clips))]
     own = [clip for clip in clips if clip.label == label]
     others = [clip for clip in clips if clip.label != label]
     spread = len({clip.template for clip in clips}) >= 4
     for odd in others:
         if spread:
-            near = {clip.template: clip for clip in reversed(own) if clip.template != odd.template}
-            three = sorted(near.values(), key=own.index)[:3]
+            near = {clip.template: clip for clip in own if clip.template != odd.template}
+            three = [*near.values()][:3]
         else:
             three = [clip for clip in own if clip.template == odd.template][:3]
         if len(three) == 3:
-            heard.update(clip.name for clip in (*three, odd))
             offered = tuple(Excerpt(clip.name) for clip in (*three, odd))
             return _offer(Trial(LABEL, group, offered, 3, control, _ODD), rng)
     return None
@@ -208,10 +200,12 @@ def feature_trials(
     """
     found, taken = list[Trial](), defaultdict[str, list[float]](list)
     for task in (INTRUDER, DETECTION):
-        own = list(_in_turn(task, features, each[task], taken, rng))
-        found += _mixed(own, _in_turn(task, controls, each[task], taken, rng, control=True), rng)
-        if len(own) < each[task] * len(features):
-            log.warning("%d of %d trials of %s can be made", len(own), each[task] * len(features), task)
+        own = _in_turn(task, features, each[task], taken, rng)
+        made = _mixed(own, _in_turn(task, controls, each[task], taken, rng, control=True), rng)
+        n, asked = sum(not trial.control for trial in made), each[task] * len(features)
+        if n < asked:
+            log.warning("%d of %d trials of %s can be made; see feature_trials", n, asked, task)
+        found += made
     return found
 
 
@@ -240,13 +234,14 @@ def _of_two_prompts(
     rng: np.random.Generator,
 ) -> Trial | None:
     """Make a trial of the first two prompts of which two clips have excerpts left, and take them."""
-    found = dict[tuple[str, ...], list[str]]()
+    found, kinds = dict[tuple[str, ...], list[str]](), (moments.firing, moments.silent)
     for prompt in left:
-        kinds = moments.firing, moments.silent
         clips = [clip for clip in prompt if all(_free(kind[clip], taken[clip]) for kind in kinds)]
-        if len(clips) >= 2 and len(found) < 2:
+        if len(clips) >= 2:
             found[prompt] = [clips[i] for i in rng.permutation(len(clips))[:2]]
-    if len(found) < 2:
+        if len(found) == 2:
+            break
+    else:
         return None
     for prompt in found:
         left.remove(prompt)
@@ -325,7 +320,9 @@ def _offer(trial: Trial, rng: np.random.Generator) -> Trial:
     return replace(trial, excerpts=excerpts, answer=int(np.argmax(order == trial.answer)))
 
 
-def _mixed(own: Sequence[Trial], controls: Iterable[Trial], rng: np.random.Generator) -> list[Trial]:
-    """Mix trials with a quarter as many controls, where there are any."""
-    every = [*own, *islice(controls, round(len(own) / 4))]
+def _mixed(own: Iterable[Trial], controls: Iterator[Trial], rng: np.random.Generator) -> list[Trial]:
+    """Make trials, of every four one control as long as there are any, and mix them."""
+    every = list[Trial]()
+    for number, trial in enumerate(own):
+        every += [trial, *islice(controls, int(number % 4 == 1))]
     return [every[i] for i in rng.permutation(len(every))]
