@@ -2,8 +2,8 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from itertools import chain, combinations, count, product
-from math import comb, prod
+from itertools import combinations, count
+from math import comb
 from typing import Any
 
 import numpy as np
@@ -75,8 +75,8 @@ def scores(
     A row per task and group, and one of all groups that are no controls: share right, its exact 95 %
     interval (Clopper and Pearson, as if all answers were independent), `exact_p`, corrected over groups
     after Benjamini and Hochberg. With fewer trials than `fewest_trials` there is no p, and `reason` says so.
-    The last row of a task compares groups with controls, whose names are permuted within listeners, in all
-    ways where these are at most `n_permutations`.
+    The last row of a task compares groups with controls, permuted in all ways where these are at most
+    `n_permutations`.
     """
     rows = [
         asdict(trials[trial])
@@ -165,47 +165,33 @@ def _scored(rows: Sequence[Mapping[str, Any]], group: str, control: bool) -> dic
 def _against_controls(
     rows: Sequence[Mapping[str, Any]], rng: np.random.Generator, n_permutations: int
 ) -> dict[str, Any]:
-    """Compare groups with controls: which groups are controls is permuted within each listener."""
-    cells = list(dict.fromkeys((row["listener"], row["group"], row["control"]) for row in rows))
-    hits: dict[tuple, list[bool]] = {one: [] for one in cells}
+    """Compare mean shares right of groups and controls, by permuting which groups are the controls.
+
+    A group moves as a whole, for all listeners alike: they hear the same trials, and their luck is one.
+    """
+    hits: dict[tuple[str, bool], list[bool]] = {}
     for row in rows:
-        hits[row["listener"], row["group"], row["control"]].append(row["hit"])
-    right, count = (np.array([of(hits[one]) for one in cells]) for of in (sum, len))
-    flag = np.array([control for _, _, control in cells])
-
-    def difference(control: np.ndarray) -> float:
-        own, other = (right[part].sum() / count[part].sum() for part in (~control, control))
-        return float(own - other)
-
-    names = list(dict.fromkeys(name for name, _, _ in cells))
-    listeners = [np.flatnonzero([one[0] == name for one in cells]) for name in names]
-    counts = [int(flag[own].sum()) for own in listeners]
-    ways = prod(comb(len(own), n) for own, n in zip(listeners, counts, strict=True))
+        hits.setdefault((row["group"], row["control"]), []).append(row["hit"])
+    share = np.array([np.mean(own) for own in hits.values()])
+    flag = np.array([control for _, control in hits])
+    ways = comb(len(flag), int(flag.sum()))
     few = f"{ways} ways to permute groups and controls; a p of {ALPHA:g} needs {round(1 / ALPHA)}"
     few, exact = few if ways * ALPHA < 1 else "", ways <= n_permutations
     if exact:
-        each = (combinations(own, n) for own, n in zip(listeners, counts, strict=True))
-        drawn = (np.isin(np.arange(len(flag)), [*chain(*chosen)]) for chosen in product(*each))
+        each = combinations(range(len(flag)), int(flag.sum()))
+        drawn = [np.isin(np.arange(len(flag)), chosen) for chosen in each]
     else:
-        drawn = chain([flag], (_permuted(flag, listeners, rng) for _ in range(n_permutations)))
-    observed = difference(flag)
-    null = np.array([difference(control) for control in drawn])
+        drawn = [flag, *(rng.permutation(flag) for _ in range(n_permutations))]
+    observed, *null = (share[~control].mean() - share[control].mean() for control in [flag, *drawn])
     how = f"all {ways} ways" if exact else f"{n_permutations} permutations"
     return {
         "group": AGAINST,
         "control": False,
-        "n_listeners": len(listeners),
+        "n_listeners": len({row["listener"] for row in rows}),
         "n_trials": len(rows),
         "estimate": observed,
         "chance": 0.0,
-        "p": np.nan if few else float(np.mean(null >= observed - 1e-12)),
-        "null": "" if few else f"{how} of groups and controls within listeners",
+        "p": np.nan if few else float(np.mean(np.array(null) >= observed - 1e-12)),
+        "null": "" if few else f"{how} of groups and controls",
         "reason": few,
     }
-
-
-def _permuted(flag: np.ndarray, listeners: Sequence[np.ndarray], rng: np.random.Generator) -> np.ndarray:
-    moved = flag.copy()
-    for own in listeners:
-        moved[own] = rng.permutation(flag[own])
-    return moved

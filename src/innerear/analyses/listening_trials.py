@@ -279,20 +279,22 @@ def steering_trials(
     files : layer → open file of rule ``steer``.
     each : trials of each layer, or as many as there are pairs: two of each template.
     """
-    question, own, controls = f"Which of the two is more {pole}?", list[Trial](), list[Trial]()
+    question, own = f"Which of the two is more {pole}?", list[Trial]()
+    controls: list[tuple[int, Trial]] = []
     for layer, file in files.items():
         templates, dose = file.labels("template"), float(np.max(file.coords("dose")))
         pairs = list(product(templates, ((0.0, dose), (-dose, 0.0))))
         for template, two in (pairs[i] for i in rng.permutation(len(pairs))[:each]):
             offered = tuple(Excerpt(steered_name(layer, template, f"dose {one:g}")) for one in two)
-            own.append(Trial(STEERING, f"layer {layer}", offered, 1, False, question))
-        for draw, number in enumerate(file.read("random_template").tolist()):
+            own.append(_offer(Trial(STEERING, f"layer {layer}", offered, 1, False, question), rng))
+        numbers, group = file.read("random_template").tolist(), f"layer {layer}, random directions"
+        for turn, draw in enumerate(rng.permutation(len(numbers)).tolist()):
             names = (f"dose {0:g}", f"random direction {draw}")
-            offered = tuple(Excerpt(steered_name(layer, templates[number], one)) for one in names)
-            right, group = int(rng.integers(2)), f"layer {layer}, random directions"
-            controls.append(Trial(STEERING, group, offered, right, True, question))
-    mixed = [controls[i] for i in rng.permutation(len(controls))]
-    return _mixed([_offer(one, rng) for one in own], (_offer(one, rng) for one in mixed), rng)
+            offered = tuple(Excerpt(steered_name(layer, templates[numbers[draw]], one)) for one in names)
+            control = Trial(STEERING, group, offered, int(rng.integers(2)), True, question)
+            controls.append((turn, _offer(control, rng)))
+    in_turn = sorted(controls, key=lambda one: one[0])
+    return _mixed(own, (control for _, control in in_turn), rng)
 
 
 def steered_name(layer: int, template: str, how: str) -> str:
