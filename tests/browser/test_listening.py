@@ -4,6 +4,7 @@ import base64
 import json
 import re
 import time
+from itertools import product
 
 import numpy as np
 import pandas as pd
@@ -11,7 +12,7 @@ import pytest
 import soundfile
 from fake_interventions import SteeredSounds
 
-from innerear.analyses.listening_test import ALL, Excerpt, scores
+from innerear.analyses.listening_test import ALL, fewest_trials, scores
 from innerear.analyses.listening_trials import (
     DETECTION,
     INTRUDER,
@@ -35,8 +36,8 @@ TASKS = (LABEL, INTRUDER, DETECTION, STEERING)
 
 
 def noise(rng):
-    """Two seconds of noise, as loud as it happens to be."""
-    wave = np.convolve(rng.normal(0, rng.uniform(0.01, 0.5), 2 * RATE), np.ones(12) / 12, "same")
+    """Three seconds of noise, as loud as it happens to be."""
+    wave = np.convolve(rng.normal(0, rng.uniform(0.01, 0.5), 3 * RATE), np.ones(12) / 12, "same")
     return np.clip(wave, -1, 1)
 
 
@@ -44,21 +45,19 @@ def noise(rng):
 def asked(tmp_path_factory):
     """The folder of page and key, what the page reads, and the trials: of all tasks, of clips of noise."""
     folder, rng, rows = tmp_path_factory.mktemp("listening"), np.random.default_rng(0), []
-    for template in ("piano", "band", "song"):
-        for emotion in ("happy", "sad"):
-            path = folder / f"{template}-{emotion}.wav"
-            soundfile.write(path, noise(rng), RATE)
-            rows.append((f"{template}-{emotion}/seed-0", template, emotion, path))
+    for template, emotion, seed in product(("piano", "band", "song", "flute"), ("happy", "sad"), (0, 1)):
+        path = folder / f"{template}-{emotion}-{seed}.wav"
+        soundfile.write(path, noise(rng), RATE)
+        rows.append((f"{template}-{emotion}/seed-{seed}", template, emotion, path))
     samples = pd.DataFrame(rows, columns=["sample_id", "template", "emotion", "audio"])
     steered = {3: SteeredSounds(np.stack([noise(rng) for _ in range(10)]) * 32767, RATE)}
     names = samples["sample_id"].tolist()
-    firing = {prompt: Excerpt(name, 0.25 + prompt / 10, 1.0) for prompt, name in enumerate(names)}
-    moments = Moments(firing, {prompt: [Excerpt(names[prompt], 0.9, 1.0)] for prompt in (0, 3)})
+    seconds = {name: [0.0, 1.0, 2.0] for name in names}
+    moments = Moments(list(zip(names[::2], names[1::2], strict=True)), seconds, seconds)
+    each = {INTRUDER: 3, DETECTION: 1}
     made = [
         *label_trials(samples, "emotion", each=8, rng=rng),
-        *feature_trials(
-            {"one": moments}, {"of the twin": moments}, each={INTRUDER: 8, DETECTION: 8}, rng=rng
-        ),
+        *feature_trials({"one": moments, "two": moments}, {"of the twin": moments}, each=each, rng=rng),
         *steering_trials(steered, "energetic", each=4, rng=rng),
     ]
     read = reader(samples, steered_sounds(steered))
@@ -106,6 +105,7 @@ def test_nothing_on_the_page_names_what_is_asked(asked):
         "piano",
         "band",
         "song",
+        "flute",
         "seed",
         "shuffled",
         'answer":',
@@ -126,7 +126,7 @@ def test_excerpts_are_equally_loud(asked):
         path.write_bytes(base64.b64decode(block))
         levels.append(20 * np.log10(np.sqrt(np.mean(soundfile.read(path)[0] ** 2))))
     heard = {one for trial in made for one in (*trial.excerpts, *trial.examples)}
-    assert len(blocks) == len(heard) > 6 + 8 + 6  # clips, moments, and steered clips
+    assert len(blocks) == len(heard) > 16 + 11 * 4  # clips, excerpts, and steered clips
     assert np.ptp(levels) < 0.5
 
 
@@ -140,12 +140,13 @@ def test_a_perfect_and_a_guessing_listener_are_told_apart(chromium, asked, tmp_p
     names = {json.loads(json.loads(text)["body"])["listener"] for text in (perfect, guess)}
     assert len(names) == 2
     found, guessed = scored(folder, tmp_path, perfect), scored(folder, tmp_path, guess)
-    for task, n in zip(TASKS, (16, 8, 8, 4), strict=True):
+    for task, n in zip(TASKS, (16, 6, 2, 4), strict=True):
         row = found.loc[task, ALL]
         assert (row["right"], row["n_trials"]) == (n, n)
-        assert row["p"] == pytest.approx(row["chance"] ** n) or (
-            task == STEERING and "needs 5" in row["reason"]
-        )
+        if n < fewest_trials(row["chance"]):
+            assert np.isnan(row["p"]) and row["reason"] == f"{n} trials; a p takes 13"
+        else:
+            assert row["p"] == pytest.approx(row["chance"] ** n)
         assert not guessed.loc[(task, ALL), "p"] <= 0.01
     assert scored(folder, tmp_path, perfect, guess).loc[(LABEL, ALL), "n_listeners"] == 2
 
@@ -178,6 +179,8 @@ def test_files_that_cannot_be_trusted_are_refused(chromium, asked, tmp_path):
         scored(folder, tmp_path, tampered)
     with pytest.raises(InputError, match="no file of answers"):
         scored(folder, tmp_path, "{}")
+    with pytest.raises(InputError, match="nothing to ask about"):
+        listening_page([], read, np.random.default_rng(9))
     page, key = listening_page(made[::-1], read, np.random.default_rng(9))
     (folder / "other.html").write_text(page, encoding="utf-8")
     (folder / "other.json").write_text(key, encoding="utf-8")

@@ -126,9 +126,9 @@ ROOMS = {
     "Steering": "steering.html",
     "Record": "record.html",
 }
-# Trials of a listening test: about each label, about each of so many features, and about each steered layer. A
-# quarter as many more are controls.
-LISTENING = {"label": 4, "features": 3, "intruder": 12, "detection": 6, "steering": 8}
+# Trials of a listening test, at most: about each label, about each of so many features, and about each steered
+# layer. A quarter as many more are controls.
+LISTENING = {"label": 5, "features": 3, "intruder": 12, "detection": 6, "steering": 8}
 # Seconds of a clip; prompts whose clips one job measures, by its name; and the seconds of sound of the largest job.
 CLIP_SECONDS = config["generation"]["duration"]
 MEASURED = measured_together(STUDY.prompts, STUDY.seeds, CLIP_SECONDS)

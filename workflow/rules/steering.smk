@@ -108,7 +108,7 @@ rule interventions_map:
         samples=rules.gate.output.samples,
         clips=rules.clip_features.output.clips,
         steered=collect("<results>/interventions/trained/steered/layer_{layer}.tsv", layer=EDITED_LAYERS),
-        twin=rules.steer_twin.output.table if TWIN_STEERED else [],
+        twin=[rules.steer_twin.output.table] if TWIN_STEERED else [],
         ablated=rules.ablate.output[0],
         patched=rules.patch.output[0],
     output:

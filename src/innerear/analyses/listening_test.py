@@ -2,12 +2,13 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from math import ceil, comb, log, prod
+from itertools import combinations, count
+from math import comb
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy.stats import binomtest
+from scipy.stats import binom, binomtest
 
 from innerear.errors import InputError
 from innerear.statistics.claims import benjamini_hochberg
@@ -73,8 +74,9 @@ def scores(
     -------
     A row per task and group, and one of all groups that are no controls: share right, its exact 95 %
     interval (Clopper and Pearson, as if all answers were independent), `exact_p`, corrected over groups
-    after Benjamini and Hochberg. Where too few trials could reach .05 there is no p, and `reason` says so.
-    The last row of a task compares groups with controls, whose names are permuted within listeners.
+    after Benjamini and Hochberg. With fewer trials than `fewest_trials` there is no p, and `reason` says so.
+    The last row of a task compares groups with controls, permuted in all ways where these are at most
+    `n_permutations`.
     """
     rows = [
         asdict(trials[trial])
@@ -123,6 +125,17 @@ def exact_p(choices: np.ndarray, right: int) -> float:
     return float(min(1.0, null[right:].sum()))
 
 
+def fewest_trials(chance: float) -> int:
+    """Return in how many trials one listener who is right in three of four is found more often than missed.
+
+    Examples
+    --------
+    >>> fewest_trials(1 / 4), fewest_trials(1 / 2)
+    (5, 13)
+    """
+    return next(n for n in count(1) if binom.sf(binom.isf(ALPHA, n, chance), n, 0.75) > 0.5)
+
+
 def _scored(rows: Sequence[Mapping[str, Any]], group: str, control: bool) -> dict[str, Any]:
     n, right, n_offered = len(rows), sum(row["hit"] for row in rows), len(rows[0]["excerpts"])
     chance, trials = 1 / n_offered, list(dict.fromkeys(row["trial"] for row in rows))
@@ -130,8 +143,8 @@ def _scored(rows: Sequence[Mapping[str, Any]], group: str, control: bool) -> dic
     for row in rows:
         choices[trials.index(row["trial"]), row["choice"]] += 1
     interval = binomtest(right, n, chance).proportion_ci(method="exact")
-    fewest = ceil(log(ALPHA) / log(chance))
-    few = f"{len(trials)} trials; a p of {ALPHA:g} needs {fewest}" if len(trials) < fewest else ""
+    fewest = fewest_trials(chance)
+    few = f"{len(trials)} trials; a p takes {fewest}" if len(trials) < fewest else ""
     return {
         "group": group,
         "control": control,
@@ -152,37 +165,33 @@ def _scored(rows: Sequence[Mapping[str, Any]], group: str, control: bool) -> dic
 def _against_controls(
     rows: Sequence[Mapping[str, Any]], rng: np.random.Generator, n_permutations: int
 ) -> dict[str, Any]:
-    """Compare groups with controls: which groups are controls is permuted within each listener."""
-    cells = list(dict.fromkeys((row["listener"], row["group"], row["control"]) for row in rows))
-    hits: dict[tuple, list[bool]] = {one: [] for one in cells}
+    """Compare mean shares right of groups and controls, by permuting which groups are the controls.
+
+    A group moves as a whole, for all listeners alike: they hear the same trials, and their luck is one.
+    """
+    hits: dict[tuple[str, bool], list[bool]] = {}
     for row in rows:
-        hits[row["listener"], row["group"], row["control"]].append(row["hit"])
-    right, count = (np.array([of(hits[one]) for one in cells]) for of in (sum, len))
-    flag = np.array([control for _, _, control in cells])
-
-    def difference(control: np.ndarray) -> float:
-        own, other = (right[part].sum() / count[part].sum() for part in (~control, control))
-        return float(own - other)
-
-    names = list(dict.fromkeys(name for name, _, _ in cells))
-    listeners = [np.flatnonzero([one[0] == name for one in cells]) for name in names]
-    observed, larger = difference(flag), 0
-    for _ in range(n_permutations):
-        moved = flag.copy()
-        for own in listeners:
-            moved[own] = rng.permutation(flag[own])
-        larger += difference(moved) >= observed - 1e-12
-    ways = prod(comb(len(own), int(flag[own].sum())) for own in listeners)
+        hits.setdefault((row["group"], row["control"]), []).append(row["hit"])
+    share = np.array([np.mean(own) for own in hits.values()])
+    flag = np.array([control for _, control in hits])
+    ways = comb(len(flag), int(flag.sum()))
     few = f"{ways} ways to permute groups and controls; a p of {ALPHA:g} needs {round(1 / ALPHA)}"
-    few = few if ways * ALPHA < 1 else ""
+    few, exact = few if ways * ALPHA < 1 else "", ways <= n_permutations
+    if exact:
+        each = combinations(range(len(flag)), int(flag.sum()))
+        drawn = [np.isin(np.arange(len(flag)), chosen) for chosen in each]
+    else:
+        drawn = [flag, *(rng.permutation(flag) for _ in range(n_permutations))]
+    observed, *null = (share[~control].mean() - share[control].mean() for control in [flag, *drawn])
+    how = f"all {ways} ways" if exact else f"{n_permutations} permutations"
     return {
         "group": AGAINST,
         "control": False,
-        "n_listeners": len(listeners),
+        "n_listeners": len({row["listener"] for row in rows}),
         "n_trials": len(rows),
         "estimate": observed,
         "chance": 0.0,
-        "p": np.nan if few else (1 + larger) / (1 + n_permutations),
-        "null": "" if few else f"{n_permutations} permutations of groups and controls within listeners",
+        "p": np.nan if few else float(np.mean(np.array(null) >= observed - 1e-12)),
+        "null": "" if few else f"{how} of groups and controls",
         "reason": few,
     }

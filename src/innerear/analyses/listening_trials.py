@@ -4,10 +4,10 @@ A fifth of the trials of each task are controls, which nothing marks.
 """
 
 import logging
-from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import count, cycle, islice, product
+from itertools import chain, cycle, islice, product
 from typing import NamedTuple
 
 import numpy as np
@@ -28,8 +28,8 @@ log = logging.getLogger(__name__)
 LABEL, INTRUDER, DETECTION, STEERING = "label", "intruder", "detection", "steering"
 #: seconds of an excerpt in which a feature fires or is silent, and how many come before its strongest moment
 SECONDS, BEFORE = 1.0, 0.4
-#: prompts in which a feature fires most, whose strongest moments are heard; fewest of them with a silence
-PROMPTS, SILENT = 8, 2
+#: a strong moment of a feature in a clip, in shares of its strongest there
+STRONG = 0.5
 _ODD = "Three of the four excerpts have something in common. Which one does not belong?"
 _LIKE = "The two examples have something in common. Which of the excerpts has it as well?"
 
@@ -37,17 +37,17 @@ _LIKE = "The two examples have something in common. Which of the excerpts has it
 def label_trials(samples: pd.DataFrame, label: str, *, each: int, rng: np.random.Generator) -> list[Trial]:
     """Make trials of three clips of one label and one of another, and controls of labels that are shuffled.
 
-    The three are of different templates where there are enough; the intruder is of the template of one of
-    them. In controls labels move between the clips of a template.
+    The four are of as many templates, or all of one where the study has fewer: which of them share a template
+    says nothing. In controls labels move between a template's clips.
 
     Parameters
     ----------
     samples : the index; label : its column of labels.
-    each : trials of each label.
+    each : trials of each label; none where too few clips are alike in template, which a warning says.
 
     Raises
     ------
-    InputError: fewer than two labels, or no three clips of a label.
+    InputError: fewer than two labels.
     """
     columns = ("sample_id", "template", label)
     clips = [tuple(map(str, row)) for row in zip(*(samples[name] for name in columns), strict=True)]
@@ -56,12 +56,15 @@ def label_trials(samples: pd.DataFrame, label: str, *, each: int, rng: np.random
     if len(names) < 2:
         said = ", ".join(names)
         raise InputError(f"a listening test compares labels, and the study has one {label}: {said}")
-    found = [_other_label(clips, name, name, rng) for name in names for _ in range(each)]
-    controls = (
-        _other_label(_shuffled(clips, rng), names[number % len(names)], "shuffled labels", rng, control=True)
-        for number in count()
+    asked = (_other_label(clips, name, name, rng) for _ in range(each) for name in names)
+    found, n = [trial for trial in asked if trial], each * len(names)
+    if len(found) < n:
+        log.warning("%d of %d trials of %s can be made; see label_trials", len(found), n, label)
+    shuffled = (
+        _other_label(_shuffled(clips, rng), name, "shuffled labels", rng, control=True)
+        for name in islice(cycle(names), len(found))
     )
-    return _mixed(found, controls, rng)
+    return _mixed(found, (trial for trial in shuffled if trial), rng)
 
 
 class _Clip(NamedTuple):
@@ -82,63 +85,56 @@ def _shuffled(clips: Sequence[_Clip], rng: np.random.Generator) -> list[_Clip]:
 
 def _other_label(
     clips: Sequence[_Clip], label: str, group: str, rng: np.random.Generator, *, control: bool = False
-) -> Trial:
-    own = [clips[i] for i in rng.permutation(len(clips)) if clips[i].label == label]
-    if len(own) < 3:
-        raise InputError(f"{label!r} has {len(own)} clips; a trial takes three of one label")
-    # One of each template first, then the others.
-    seen = Counter[str]()
-    turns = []
-    for clip in own:
-        turns.append(seen[clip.template])
-        seen[clip.template] += 1
-    three = [own[i] for i in np.argsort(turns, kind="stable")[:3]]
+) -> Trial | None:
+    clips = [clips[i] for i in rng.permutation(len(clips))]
+    own = [clip for clip in clips if clip.label == label]
     others = [clip for clip in clips if clip.label != label]
-    near = [clip for clip in others if clip.template in {one.template for one in three}] or others
-    offered = [Excerpt(clip.name) for clip in (*three, near[rng.integers(len(near))])]
-    return _offer(Trial(LABEL, group, tuple(offered), 3, control, _ODD), rng)
+    spread = len({clip.template for clip in clips}) >= 4
+    for odd in others:
+        if spread:
+            near = {clip.template: clip for clip in own if clip.template != odd.template}
+            three = [*near.values()][:3]
+        else:
+            three = [clip for clip in own if clip.template == odd.template][:3]
+        if len(three) == 3:
+            offered = tuple(Excerpt(clip.name) for clip in (*three, odd))
+            return _offer(Trial(LABEL, group, offered, 3, control, _ODD), rng)
+    return None
 
 
 @dataclass(frozen=True)
 class Moments:
-    """What is heard of a feature, by prompt.
+    """Where a feature is heard: in clips in which it comes and goes.
 
     Attributes
     ----------
-    firing : the strongest moment of each of the `PROMPTS` prompts in which it fires most.
-    silent : of those of them that have any, all excerpts in which it does not fire.
+    prompts : the clips of each prompt in which the feature both fires and is silent for `SECONDS`, where
+        there are two; prompts of which two fire most come first.
+    firing : clip → seconds from which an excerpt has a strong moment of it, the strongest first.
+    silent : clip → seconds from which it does not fire for `SECONDS`.
     """
 
-    firing: Mapping[int, Excerpt]
-    silent: Mapping[int, Sequence[Excerpt]]
+    prompts: Sequence[tuple[str, ...]]
+    firing: Mapping[str, Sequence[float]]
+    silent: Mapping[str, Sequence[float]]
 
     @classmethod
     def of(cls, fires: NDArray, seconds: NDArray, design: Design) -> "Moments":
         """Find them in activations [N, S'], whose steps sound at seconds [S']."""
         names = design.samples["sample_id"].astype(str).tolist()
-        highest = fires.max(axis=1)
-        members = [np.flatnonzero(design.prompt_of == prompt) for prompt in range(design.n_prompts)]
-        order = np.argsort([-highest[clips].max() for clips in members], kind="stable")
-        firing, silent = {}, {}
-        for prompt in order[:PROMPTS].tolist():
-            clip = members[prompt][highest[members[prompt]].argmax()]
-            if highest[clip] <= 0:
-                break
-            start = np.clip(seconds[fires[clip].argmax()] - BEFORE, 0, max(0.0, seconds[-1] - SECONDS))
-            firing[prompt] = Excerpt(names[clip], round(float(start), 3), SECONDS)
-            own = [
-                Excerpt(names[other], round(float(seconds[step]), 3), SECONDS)
-                for other in members[prompt]
-                for step in _silences(fires[other] > 0, seconds)
-            ]
-            if own:
-                silent[prompt] = own
-        return cls(firing, silent)
-
-    @property
-    def enough(self) -> bool:
-        """Whether trials can be made of them."""
-        return len(self.firing) >= 3 and len(self.silent) >= SILENT
+        last, firing, silent = max(0.0, seconds[-1] - SECONDS), {}, {}
+        for name, own in zip(names, fires, strict=True):
+            silences = seconds[_silences(own > 0, seconds)]
+            if len(silences) and own.max() > 0:
+                strong = [step for step in np.argsort(-own, kind="stable") if own[step] >= STRONG * own.max()]
+                firing[name] = np.clip(seconds[strong] - BEFORE, 0, last).round(3).tolist()
+                silent[name] = silences.round(3).tolist()
+        strength = dict[tuple[str, ...], float]()
+        for prompt in range(design.n_prompts):
+            clips = [i for i in np.flatnonzero(design.prompt_of == prompt) if names[i] in firing]
+            if len(clips) >= 2:
+                strength[tuple(names[i] for i in clips)] = np.sort(fires[clips].max(axis=1))[-2]
+        return cls(sorted(strength, key=strength.__getitem__, reverse=True), firing, silent)
 
 
 def _silences(fires: NDArray, seconds: NDArray) -> NDArray:
@@ -159,8 +155,7 @@ def heard_features(
 ) -> dict[str, Moments]:
     """Return the first n features that can be heard: named ones first, then those that differ most surely.
 
-    Passed over are features that fire in fewer than 3 prompts, or that are silent for `SECONDS` in fewer than
-    `SILENT` of the prompts in which they fire most: such a prompt's clips differ in nothing else.
+    Passed over are features that come and go in fewer than two clips of each of two prompts.
 
     Parameters
     ----------
@@ -174,7 +169,7 @@ def heard_features(
         if layer in activations and len(found) < n:
             moments = Moments.of(activation_of(activations[layer], number), seconds, design)
             kind = "of random weights" if twin else "named" if is_true(row["named"]) else "not named"
-            if moments.enough:
+            if len(moments.prompts) >= 2:
                 found[f"layer {layer}, feature {number}, {kind}"] = moments
     if len(found) < n:
         kind = "features of random weights" if twin else "features"
@@ -191,39 +186,84 @@ def feature_trials(
 ) -> list[Trial]:
     """Make trials of features, and controls of features of random weights.
 
-    Intruder: in three excerpts of different prompts the feature fires most; in the fourth, of the prompt of
-    one of the three, it is silent. Detection: it fires in two examples, and in one of two other excerpts of
-    one prompt.
+    A trial takes two clips of each of two prompts. In each of the four the feature both fires and is silent,
+    and it is drawn of which one the silence is heard: what is alike in prompt or clip says nothing. Intruder:
+    all four are offered. Detection: the clips of one prompt are examples; of the other two one is silent.
+
+    No two excerpts overlap, whatever feature they are of, and no prompt is in two trials of a feature and a
+    task. Where excerpts run out there are fewer trials.
 
     Parameters
     ----------
     features, controls : name → moments, as `heard_features` finds them; without controls there are none.
-    each : task → trials of each feature.
+    each : task → trials of each feature, at most.
     """
-    found: list[Trial] = []
-    for task, make in ((INTRUDER, _silent_one), (DETECTION, _firing_one)):
-        own = [make(*one, rng) for one in features.items() for _ in range(each[task])]
-        found += _mixed(own, (make(*one, rng, control=True) for one in cycle(controls.items())), rng)
+    found, taken = list[Trial](), defaultdict[str, list[float]](list)
+    for task in (INTRUDER, DETECTION):
+        own = _in_turn(task, features, each[task], taken, rng)
+        made = _mixed(own, _in_turn(task, controls, each[task], taken, rng, control=True), rng)
+        n, asked = sum(not trial.control for trial in made), each[task] * len(features)
+        if n < asked:
+            log.warning("%d of %d trials of %s can be made; see feature_trials", n, asked, task)
+        found += made
     return found
 
 
-def _silent_one(name: str, moments: Moments, rng: np.random.Generator, *, control: bool = False) -> Trial:
-    near, *others, silence = _matched(moments, rng)
-    return _offer(Trial(INTRUDER, name, (near, *others, silence), 3, control, _ODD), rng)
+def _in_turn(
+    task: str,
+    features: Mapping[str, Moments],
+    each: int,
+    taken: dict[str, list[float]],
+    rng: np.random.Generator,
+    *,
+    control: bool = False,
+) -> Iterator[Trial]:
+    """Make trials of one feature after the other, as many of each as there can be."""
+    left = {name: list(moments.prompts) for name, moments in features.items()}
+    for name in [*features] * each:
+        if trial := _of_two_prompts(task, name, features[name], left[name], taken, rng):
+            yield replace(trial, control=control)
 
 
-def _firing_one(name: str, moments: Moments, rng: np.random.Generator, *, control: bool = False) -> Trial:
-    near, *others, silence = _matched(moments, rng)
-    return _offer(Trial(DETECTION, name, (silence, near), 1, control, _LIKE, tuple(others)), rng)
+def _of_two_prompts(
+    task: str,
+    name: str,
+    moments: Moments,
+    left: list[tuple[str, ...]],
+    taken: dict[str, list[float]],
+    rng: np.random.Generator,
+) -> Trial | None:
+    """Make a trial of the first two prompts of which two clips have excerpts left, and take them."""
+    found, kinds = dict[tuple[str, ...], list[str]](), (moments.firing, moments.silent)
+    for prompt in left:
+        clips = [clip for clip in prompt if all(_free(kind[clip], taken[clip]) for kind in kinds)]
+        if len(clips) >= 2:
+            found[prompt] = [clips[i] for i in rng.permutation(len(clips))[:2]]
+        if len(found) == 2:
+            break
+    else:
+        return None
+    for prompt in found:
+        left.remove(prompt)
+    silence = int(rng.integers(4) if task == INTRUDER else 2 + rng.integers(2))
+    heard = list[Excerpt]()
+    for clip in chain(*found.values()):
+        if len(heard) == silence:
+            starts = _free(moments.silent[clip], taken[clip])
+            start = starts[rng.integers(len(starts))]
+        else:
+            start = _free(moments.firing[clip], taken[clip])[0]
+        taken[clip].append(start)
+        heard.append(Excerpt(clip, start, SECONDS))
+    if task == INTRUDER:
+        return _offer(Trial(task, name, tuple(heard), silence, question=_ODD), rng)
+    two, offered = tuple(heard[:2]), tuple(heard[2:])
+    return _offer(Trial(task, name, offered, 3 - silence, question=_LIKE, examples=two), rng)
 
 
-def _matched(moments: Moments, rng: np.random.Generator) -> list[Excerpt]:
-    """Draw moments of three prompts in which a feature fires, and a silence in the first of the prompts."""
-    prompt = list(moments.silent)[rng.integers(len(moments.silent))]
-    others = [one for other, one in moments.firing.items() if other != prompt]
-    silences = moments.silent[prompt]
-    two = [others[i] for i in rng.permutation(len(others))[:2]]
-    return [moments.firing[prompt], *two, silences[int(rng.integers(len(silences)))]]
+def _free(starts: Sequence[float], taken: Sequence[float]) -> list[float]:
+    """Return from where an excerpt overlaps with none that is taken of its clip."""
+    return [start for start in starts if all(abs(start - other) >= SECONDS for other in taken)]
 
 
 def steering_trials(
@@ -231,27 +271,30 @@ def steering_trials(
 ) -> list[Trial]:
     """Make trials of a clip and the same seed steered: which of the two is more like the second pole?
 
-    Half of the steered clips are moved toward that pole, half away from it, by the largest dose. Controls are
-    moved along random directions.
+    Steered clips are moved toward that pole or away from it by the largest dose: half and half where all
+    pairs are asked. Controls are moved along random directions, and which counts as right is drawn.
 
     Parameters
     ----------
     files : layer → open file of rule ``steer``.
-    each : trials of each layer, or as many as there are different ones.
+    each : trials of each layer, or as many as there are pairs: two of each template.
     """
-    question, own, controls = f"Which of the two is more {pole}?", list[Trial](), list[Trial]()
+    question, own = f"Which of the two is more {pole}?", list[Trial]()
+    controls: list[tuple[int, Trial]] = []
     for layer, file in files.items():
         templates, dose = file.labels("template"), float(np.max(file.coords("dose")))
         pairs = list(product(templates, ((0.0, dose), (-dose, 0.0))))
         for template, two in (pairs[i] for i in rng.permutation(len(pairs))[:each]):
             offered = tuple(Excerpt(steered_name(layer, template, f"dose {one:g}")) for one in two)
-            own.append(Trial(STEERING, f"layer {layer}", offered, 1, False, question))
-        for draw, number in enumerate(file.read("random_template").tolist()):
+            own.append(_offer(Trial(STEERING, f"layer {layer}", offered, 1, False, question), rng))
+        numbers, group = file.read("random_template").tolist(), f"layer {layer}, random directions"
+        for turn, draw in enumerate(rng.permutation(len(numbers)).tolist()):
             names = (f"dose {0:g}", f"random direction {draw}")
-            offered = tuple(Excerpt(steered_name(layer, templates[number], one)) for one in names)
-            controls.append(Trial(STEERING, f"layer {layer}, random directions", offered, 1, True, question))
-    mixed = [controls[i] for i in rng.permutation(len(controls))]
-    return _mixed([_offer(one, rng) for one in own], (_offer(one, rng) for one in mixed), rng)
+            offered = tuple(Excerpt(steered_name(layer, templates[numbers[draw]], one)) for one in names)
+            control = Trial(STEERING, group, offered, int(rng.integers(2)), True, question)
+            controls.append((turn, _offer(control, rng)))
+    in_turn = sorted(controls, key=lambda one: one[0])
+    return _mixed(own, (control for _, control in in_turn), rng)
 
 
 def steered_name(layer: int, template: str, how: str) -> str:
@@ -279,7 +322,9 @@ def _offer(trial: Trial, rng: np.random.Generator) -> Trial:
     return replace(trial, excerpts=excerpts, answer=int(np.argmax(order == trial.answer)))
 
 
-def _mixed(own: Sequence[Trial], controls: Iterable[Trial], rng: np.random.Generator) -> list[Trial]:
-    """Mix trials with a quarter as many controls, where there are any."""
-    every = [*own, *islice(controls, round(len(own) / 4))]
+def _mixed(own: Iterable[Trial], controls: Iterator[Trial], rng: np.random.Generator) -> list[Trial]:
+    """Make trials, of every four one control as long as there are any, and mix them."""
+    every = list[Trial]()
+    for number, trial in enumerate(own):
+        every += [trial, *islice(controls, int(number % 4 == 1))]
     return [every[i] for i in rng.permutation(len(every))]

@@ -41,7 +41,13 @@ def listening_page(trials: Sequence[Trial], read: Read, rng: np.random.Generator
     Returns
     -------
     The page as HTML, and the key as JSON: trials with their answers. The page holds the key's sha256.
+
+    Raises
+    ------
+    InputError: no trials.
     """
+    if not trials:
+        raise InputError("the study gives a listening test nothing to ask about; see docs/listening_test.md")
     excerpts = list(dict.fromkeys(one for trial in trials for one in (*trial.examples, *trial.excerpts)))
     excerpts = [excerpts[i] for i in rng.permutation(len(excerpts))]
     number = {one: i for i, one in enumerate(excerpts)}
