@@ -91,3 +91,11 @@ def test_a_file_that_breaks_off_is_refused(tmp_path):
     check_recording(path, 0.0, 2.0)  # its header is whole
     with pytest.raises(InputError, match=r"a\.flac.*(breaks off|cannot be read as sound)"):
         read_recording(path, 0.0, 2.0)
+
+
+@pytest.mark.parametrize("rate", [10, 2_000_000])
+def test_a_rate_that_no_music_has_is_refused_from_the_header(tmp_path, rate):
+    path = tmp_path / "a.wav"
+    soundfile.write(path, np.full(rate, 0.5), rate)
+    with pytest.raises(InputError, match=rf"a\.wav has {rate} samples a second; save it at 32000"):
+        check_recording(path, 0.0, 0.5)

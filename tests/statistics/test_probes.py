@@ -4,6 +4,7 @@ from functools import partial
 
 import fakes
 import numpy as np
+import pandas as pd
 import pytest
 from fakes import clustered, sized
 from scipy.stats import binom
@@ -81,3 +82,15 @@ def test_probes_keep_their_level_over_many_null_studies():
         found += [(1 + (null[k] >= own[k] - 1e-9).sum()) / 100 <= 0.05 for k in range(2)]
     assert (found <= binom.ppf(0.999, n, 0.05)).all(), found
     assert found[0] >= binom.ppf(0.001, n, 0.05)
+
+
+def test_one_label_ranks_nothing():
+    """As of a corpus that is encoded and not compared: there is no pair, and no number."""
+    rows = [(f"t{i}/seed-0", f"t{i}", "", "music", 0) for i in range(4)]
+    columns = ["sample_id", "prompt_id", "template", "emotion", "seed"]
+    design = Design(pd.DataFrame(rows, columns=columns), "emotion")
+    scores, targets = np.zeros((4, 3, 1)), np.ones((4, 1))
+    assert not len(Ranking(design).i)
+    found = Ranking(design).bootstrap(scores, targets, design.bootstraps())
+    assert found.shape[1:] == (3,)
+    assert np.isnan(found).all()

@@ -261,7 +261,12 @@ def checkpoint(folder, *files):
         ("half", (LANGUAGE_MODEL,), "transformers", f"has no {CODEC}"),
         ("other", ("config.json",), "audiocraft", f"has no {LANGUAGE_MODEL}"),
         ("empty", (), "transformers", r"has no config\.json"),
-        ("a{b}", (LANGUAGE_MODEL, CODEC), "audiocraft", "has a brace, which Snakemake takes for a pattern"),
+        (
+            "a{b}",
+            (LANGUAGE_MODEL, CODEC),
+            "audiocraft",
+            "has one of {}<>, which Snakemake takes for a pattern",
+        ),
         ("a\nb", (LANGUAGE_MODEL, CODEC), "audiocraft", "a character that cannot be printed"),
     ],
 )

@@ -108,7 +108,9 @@ def test_composed_clips_may_stand_beside_tracks(sheet):
         (changed(1, audio_start="-1"), r"row 3: audio_start is '-1'; give the second"),
         (changed(1, audio_start="nan"), r"row 3: audio_start is 'nan'"),
         (changed(1, audio=""), r"row 3: audio_start is '0\.5'; give the second of the file in audio"),
-        (changed(1, audio="{x}.wav"), r"row 3: audio: '\{x\}\.wav' has a brace"),
+        (changed(1, audio="{x}.wav"), r"row 3: audio: '\{x\}\.wav' has one of \{\}<>"),
+        (changed(1, audio="<results>.wav"), r"row 3: audio: '<results>\.wav' has one of \{\}<>"),
+        (changed(1, audio_start="9" * 400), r"row 3: audio_start is '999"),
         (changed(2, text=""), "'a-happy' has a text and 'b-happy' has none"),
         (changed(0, text="", audio=""), r"row 2: the prompt 'a-happy': '' is an empty text"),
         (changed(2, audio="music/1.wav"), "'a-happy' and 'b-happy' are the same sound"),
@@ -128,6 +130,17 @@ def test_parts_of_one_track_belong_to_one_template(sheet):
         study(sheet(apart), generation=short)
     with pytest.raises(InputError, match="are the same sound"):
         study(sheet(changed(1, audio="music/../music/1.wav", audio_start="0.4")), generation=short)
+    assert study(sheet(changed(1, audio_start=".5"))).prompts[2].audio_start == 0.5
+
+
+def test_parts_of_one_label_would_count_as_more_than_there_is(sheet):
+    """In one template they are permuted apart; others between them change nothing."""
+    parts = [
+        (f"a-{i}", f"tune {i}", "happy" if i != 1 else "sad", "a", "music/1.wav", f"{i * 0.6:.1f}")
+        for i in range(3)
+    ]
+    with pytest.raises(InputError, match="'a-0' and 'a-2' are parts of one track"):
+        study(sheet([*ROWS[2:], *parts]), generation={"duration": 0.5})
 
 
 @pytest.mark.parametrize("seeds", [[0], [0, 1], {"each_template": 2}])

@@ -208,7 +208,7 @@ rule plot_diagnostics:
 
 
 rule all_capture:
-    """Every capture, checked, with the captures that the configuration names, and the Gram matrices."""
+    """Every capture, checked, with the captures that the configuration names, and the Gram files."""
     input:
         # Not every stack and clip: each file that is listed takes time to plan, and the index lists them.
         rules.index.output,

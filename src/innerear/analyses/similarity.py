@@ -246,8 +246,8 @@ def of_layer(gram: GramSource, design: Design) -> LayerResult:
     """Compute one layer's cosine matrices, strata curves and tested effects.
 
     One row per branch, measure, statistic and complete step or window; and `matrices`
-    [measure, branch, window, sample, sample_2], the cosines of the whole clip; of `MOST_DRAWN` samples of
-    different prompts if there are more samples.
+    [measure, branch, window, sample, sample_2], the cosines of the whole clip; where there are more than
+    `MOST_DRAWN` samples, of at most so many, one of a prompt.
 
     Statistics are the mean cosine of each stratum and the effects in `EFFECTS`, with 95 % percentile
     intervals over bootstraps of templates (or prompts). The emotion effects are of cosines between states

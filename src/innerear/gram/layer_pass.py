@@ -41,7 +41,7 @@ def layer_gram(
     prompts: Prompts | None = None,
     pairs: bool = True,
 ) -> tuple[Arrays, Coords]:
-    """Read each stack of a layer once and return its Gram matrices.
+    """Read each stack of a layer once and return sums of its products.
 
     Parameters
     ----------
@@ -61,7 +61,7 @@ def layer_gram(
     Returns
     -------
     Arrays by name, each with the names of its axes, and the coordinates of each axis, for `GramFile.write`;
-    float32 unless stated. Every Gram matrix is centred across samples before the product.
+    float32 unless stated. States are centred across samples before every product.
 
     - `sums` [branch, measure, pairs, step, pair], `window_sums`: sums over the seeds of prompts, see
       `innerear.gram.prompt_sums`.

@@ -1,6 +1,7 @@
 """Average states over groups of steps before samples are compared.
 
-A layer's Gram file has two N × N matrices per step. Averaging over k steps divides its size by almost k.
+A layer's Gram file has sums by pair of prompts for each step. Averaging over k steps divides its size by
+almost k.
 """
 
 from collections.abc import Callable

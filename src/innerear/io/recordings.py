@@ -16,6 +16,8 @@ from innerear.io.machine import cannot
 
 #: full scale is 1; samples beyond this are no sound within ±1, such as integers written as floats
 LOUDEST = 8.0
+#: samples per second of music, from a telephone's to four times a studio's
+RATES = (4_000, 384_000)
 #: the peak (−80 dB) below which an excerpt is silent
 QUIETEST = 1e-4
 # An MP3 frame is made of what stands in frames before it: the first ones after a jump are wrong or silent.
@@ -89,6 +91,10 @@ def _span(sound: soundfile.SoundFile, path: str | PathLike, start: float, second
     first, n = round(start * sound.samplerate), round(seconds * sound.samplerate)
     if sound.channels > 2:
         raise InputError(f"{path} has {sound.channels} channels; mix it down to one or two")
+    if not RATES[0] <= sound.samplerate <= RATES[1]:
+        raise InputError(
+            f"{path} has {sound.samplerate} samples a second; save it at 32000, 44100 or 48000 Hz"
+        )
     if first + n > sound.frames:
         raise InputError(
             f"{path} lasts {sound.frames / sound.samplerate:.2f} s, but {start + seconds:g} s are needed "

@@ -1,4 +1,4 @@
-"""A layer's Gram matrices over all samples."""
+"""What compares all samples in a layer: sums of products by prompt, averages of windows, and diagnostics."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
@@ -24,7 +24,7 @@ _CHUNK_VALUES = 2**18  # fit h5py's chunk cache
 
 
 class GramFile(Reader):
-    """The Gram matrices and diagnostics of one layer, opened for reading.
+    """The products and diagnostics of one layer, opened for reading.
 
     Raises
     ------

@@ -28,8 +28,9 @@ class PrimalRidge:
         inside = np.stack([joined[fold.test].T @ joined[fold.test] for fold in folds])
         left = (inside.sum(axis=0) - inside)[:, None] + np.multiply.outer(PENALTIES, penalised)
         self.folds, self._sizes = folds, [len(fold.test) for fold in folds]
-        self._joined, self._inside = joined.astype(np.float32), inside.astype(np.float32)
-        self._inverse = np.linalg.inv(left).astype(np.float32)  # [folds, penalties, 1 + r, 1 + r]
+        self._joined, self._inside = joined.astype(np.float32), inside
+        # In float64, few as they are: collinear predictors leave little of float32 at the least penalty.
+        self._inverse = np.linalg.inv(left)  # [folds, penalties, 1 + r, 1 + r]
 
     def errors(
         self, targets: np.ndarray, table: np.ndarray, penalties: np.ndarray

@@ -115,7 +115,8 @@ class Ranking:
         agreement, counts = self.agreement(scores, targets[:, None])
         weights = boots.pairs(self.i, self.j)  # [m, pairs]
         total = (weights @ counts[:, 0].astype(np.float32))[:, None]  # [m, 1, Q]
-        summed = weights @ agreement.reshape(len(agreement), -1).astype(np.float32)
+        columns = int(np.prod(scores.shape[1:]))  # no pairs leave nothing to infer it from
+        summed = weights @ agreement.reshape(len(agreement), columns).astype(np.float32)
         summed = summed.reshape(len(weights), *scores.shape[1:])
         share = np.divide(summed, total, out=np.full_like(summed, np.nan), where=total > 0)
         return (0.5 + 0.5 * share).mean(axis=-1)

@@ -57,11 +57,11 @@ def check_characters(text: str, where: str) -> None:
 
 
 def check_path(path: str, where: str) -> None:
-    """Refuse, with an InputError, a path with braces, or with characters that cannot be printed."""
-    if not path.isprintable() or "{" in path or "}" in path:
+    """Refuse, with an InputError, a path with Snakemake's brackets, or what cannot be printed."""
+    if not path.isprintable() or set(path) & set("{}<>"):
         raise InputError(
-            f"{where}: {shown(path)} has a brace, which Snakemake takes for a pattern, or a character "
-            "that cannot be printed; rename the folder"
+            f"{where}: {shown(path)} has one of {{}}<>, which Snakemake takes for a pattern, or a character "
+            "that cannot be printed; rename the file or folder"
         )
 
 

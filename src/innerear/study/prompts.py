@@ -176,7 +176,7 @@ def _prompt_from_row(cells: Mapping[str, str], label: str | float | None, folder
     template = cells.get("template", "")
     valence, arousal = (_rating(cells.get(scale, ""), f"{where}: {scale}") for scale in RATINGS)
     audio, start = cells.get("audio", ""), cells.get("audio_start", "")
-    if start and not (audio and re.fullmatch(r"[0-9]+\.?[0-9]*", start)):
+    if start and not (audio and re.fullmatch(r"[0-9]{1,9}(\.[0-9]*)?|\.[0-9]+", start)):
         raise InputError(
             f"{where}: audio_start is {shown(start)}; give the second of the file in audio from which it is "
             "read, such as 30 or 12.5, or leave it empty"

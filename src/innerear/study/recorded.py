@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Mapping, Sequence
-from itertools import chain, pairwise
+from itertools import chain, combinations
 
 from innerear.errors import InputError, shown
 from innerear.study.prompts import Prompt
@@ -23,7 +23,8 @@ def check_tracks(
     Raises
     ------
     InputError: seeds that tracks would share; a text for some prompts only; a file twice, but for other parts
-        of it within one template; a file that is missing, that cannot be read or that is too short.
+        of it, of unlike labels, within one template; a file that is missing, that cannot be read or that is
+        too short.
     """
     tracks = [prompt for prompt in prompts if prompt.audio]
     if not tracks:
@@ -54,15 +55,17 @@ def _check_distinct(tracks: Sequence[Prompt], sheet: str, seconds: float) -> Non
     of_file: dict[str, list[Prompt]] = {}
     for track in sorted(tracks, key=lambda one: one.audio_start):
         of_file.setdefault(os.path.realpath(track.audio), []).append(track)
-    for one, other in chain.from_iterable(map(pairwise, of_file.values())):
+    for one, other in chain.from_iterable(combinations(parts, 2) for parts in of_file.values()):
         both = f"{sheet}: {one.id!r} and {other.id!r} are"
         if other.audio_start - one.audio_start < seconds:
             raise InputError(
                 f"{both} the same sound, {one.audio}; remove one, or set their audio_start {seconds:g} s "
                 "apart (the counterfactual replay reads a track under other texts)"
             )
-        if other.template != one.template:
+        # Parts of one label in one template are permuted apart, and would be more evidence than there is.
+        alike = one.emotion == other.emotion if one.label is None else one.label == other.label
+        if other.template != one.template or alike:
             raise InputError(
-                f"{both} parts of one track, {one.audio}, and would count as independent; give them one "
-                "template"
+                f"{both} parts of one track, {one.audio}, and would count as independent; keep one of them "
+                "(parts of unlike labels may stand in one template)"
             )
