@@ -84,6 +84,7 @@ def test_every_finding_finds_its_rows(finished):
     assert set(answers["source"].str.split(":").str[0]) == {
         *(
             "audio_check",
+            "audio_verdict",
             "discriminability",
             "best_layers",
             "emergence",
