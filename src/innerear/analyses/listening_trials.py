@@ -59,7 +59,12 @@ def label_trials(samples: pd.DataFrame, label: str, *, each: int, rng: np.random
     asked = (_other_label(clips, name, name, rng) for _ in range(each) for name in names)
     found, n = [trial for trial in asked if trial], each * len(names)
     if len(found) < n:
-        log.warning("%d of %d trials of %s can be made; see label_trials", len(found), n, label)
+        log.warning(
+            "%d of %d trials of %s can be made: one takes four clips of four templates, or of one template",
+            len(found),
+            n,
+            label,
+        )
     shuffled = (
         _other_label(_shuffled(clips, rng), name, "shuffled labels", rng, control=True)
         for name in islice(cycle(names), len(found))
@@ -204,7 +209,13 @@ def feature_trials(
         made = _mixed(own, _in_turn(task, controls, each[task], taken, rng, control=True), rng)
         n, asked = sum(not trial.control for trial in made), each[task] * len(features)
         if n < asked:
-            log.warning("%d of %d trials of %s can be made; see feature_trials", n, asked, task)
+            log.warning(
+                "%d of %d trials of %s can be made: one takes two clips of each of two prompts, in all of which "
+                "the feature both fires and is silent, and no moment is heard twice",
+                n,
+                asked,
+                task,
+            )
         found += made
     return found
 
