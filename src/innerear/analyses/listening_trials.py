@@ -210,8 +210,8 @@ def feature_trials(
         n, asked = sum(not trial.control for trial in made), each[task] * len(features)
         if n < asked:
             log.warning(
-                "%d of %d trials of %s can be made: one takes two clips of each of two prompts, in all of which "
-                "the feature both fires and is silent, and no moment is heard twice",
+                "%d of %d trials of %s can be made: one takes two clips of each of two prompts, in all of "
+                "which the feature both fires and is silent, and no moment is heard twice",
                 n,
                 asked,
                 task,
