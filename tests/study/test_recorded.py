@@ -140,8 +140,16 @@ def test_without_templates_each_track_is_its_own_and_dictionaries_see_every_labe
     rows = [(*one[:3], "", *one[4:]) for one in ROWS]
     found = study(sheet(rows), features={"enabled": True, "n_latents": 12, "k": 2})
     assert [one.id for one in found.samples] == [
-        *("a-happy/seed-0", "b-happy/seed-1", "a-sad/seed-2", "b-sad/seed-3")
+        *("a-happy/seed-0", "b-happy/seed-2", "a-sad/seed-1", "b-sad/seed-3")
     ]
     assert found.power.n_templates == 0
     assert found.power.n_blocks == 1
     assert found.features.training == ["a-happy", "a-sad"]
+
+
+def test_a_track_more_at_the_end_renames_none(sheet, tmp_path):
+    rows = [(*one[:3], "", *one[4:]) for one in ROWS]
+    before = study(sheet(rows)).samples
+    write_track(tmp_path / "music/5.wav", 2.0, rate=8_000, seed=5)
+    after = study(sheet([*rows, ("c-happy", "happy tune", "happy", "", "music/5.wav", "")])).samples
+    assert {one.id for one in after} == {one.id for one in before} | {"c-happy/seed-4"}

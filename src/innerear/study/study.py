@@ -25,6 +25,7 @@ from innerear.study.prompts import (
     LABELS,
     Prompt,
     Sample,
+    by_emotion,
     check_contrast,
     own_label,
     prompts_from_sheet,
@@ -68,9 +69,11 @@ class Study:
         check_names([settings["study"]], "study")
         check_names(list(settings["captures"]), "captures")
         label = own_label(settings["contrast"])
-        prompts = _prompts(settings["prompts"], label)
+        rows = _prompts(settings["prompts"], label)
+        # Templates are counted as they are written: one more at the end moves no seed.
+        seeds = seeds_of_prompts(settings["seeds"], rows, settings["prompts"]["templates"])
+        prompts = by_emotion(rows)
         check_contrast(prompts, settings["contrast"])
-        seeds = seeds_of_prompts(settings["seeds"], prompts, settings["prompts"]["templates"])
         n_seeds = len(seeds[prompts[0].id])
         settings["generation"] |= asdict(_generation(settings["generation"], n_seeds))
         architecture = architecture_of(settings["model"]["name"], settings["model"]["architecture"])
