@@ -1,5 +1,9 @@
 """A recorded track becomes a sample: its tokens are the codec's, its states those of a replay."""
 
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
 import numpy as np
 import pytest
 import soundfile
@@ -154,6 +158,28 @@ def test_one_track_under_two_names_is_refused(nano, tmp_path, tracks):
     copy = write_track(tmp_path / "music/copy.flac", 1.0, channels=2, pitch=440.0)
     _, stacks, _ = make(nano, tmp_path, [tracks[0], sample(copy, "sad")])
     with pytest.raises(InputError, match="'piano-happy' and 'piano-sad' are the same sound"):
+        sample_table(stacks, tmp_path / "audio")
+
+
+@pytest.mark.parametrize(
+    ("start", "changes", "message"),
+    [
+        (0.25, {}, "'piano-happy' and 'piano-sad' are the same sound, of equal files that overlap"),
+        (0.5, {"template": "guitar"}, "'piano-happy' and 'piano-sad' are parts of one track"),
+        (0.5, {"emotion": "happy"}, "'piano-happy' and 'piano-sad' are parts of one track"),
+        (0.5, {}, ""),
+    ],
+)
+def test_parts_of_a_copy_are_judged_as_parts_of_the_file(nano, tmp_path, tracks, start, changes, message):
+    file = Path(tracks[0].prompt.audio)
+    copy = file.with_name("copy.flac")
+    shutil.copy(file, copy)
+    prompt = replace(sample(copy, "sad", start=start).prompt, **changes)
+    _, stacks, _ = make(nano, tmp_path, [tracks[0], Sample(prompt, 0)])
+    if not message:
+        assert len(sample_table(stacks, tmp_path / "audio")) == 2
+        return
+    with pytest.raises(InputError, match=message):
         sample_table(stacks, tmp_path / "audio")
 
 
