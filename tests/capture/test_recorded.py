@@ -116,7 +116,19 @@ def test_a_job_may_hold_tracks_and_composed_clips(nano, tmp_path, tracks, job):
     for one, other in zip(stacks, [job[0][0], alone[0], job[0][1]], strict=True):
         with Stack(one) as mixed, Stack(other) as same:
             assert mixed.attrs["tokens_sha256"] == same.attrs["tokens_sha256"]
-    assert sample_table(stacks, tmp_path / "mixed/audio")["recording"].tolist() == ["1.flac", "", "2.wav"]
+    index = sample_table(stacks, tmp_path / "mixed/audio")
+    assert index["recording"].tolist() == ["1.flac", "", "2.wav"]
+    for order in ([0, 1, 2], [1, 2, 0]):
+        mixed = index.iloc[order]
+        track = next(one for one in mixed["recording"] if one)
+        path = str(tmp_path / "music" / track)
+        checks = verify_samples(mixed, nano, SETTINGS["generation"], recording=path)
+        again = checks[checks["check"] == "regenerate"]
+        assert set(again["sample"]) == {
+            "piano-calm/seed-0",
+            f"piano-{'happy' if track == '1.flac' else 'sad'}/seed-0",
+        }
+        assert all(again["pass"])
 
 
 def test_without_a_text_both_branches_are_one(nano, tmp_path, tracks):
