@@ -153,3 +153,12 @@ def test_a_track_more_at_the_end_renames_none(sheet, tmp_path):
     write_track(tmp_path / "music/5.wav", 2.0, rate=8_000, seed=5)
     after = study(sheet([*rows, ("c-happy", "happy tune", "happy", "", "music/5.wav", "")])).samples
     assert {one.id for one in after} == {one.id for one in before} | {"c-happy/seed-4"}
+
+
+def test_without_text_and_guidance_uncond_is_asked_about_and_delta_is_not(sheet):
+    asked = {"primary": ["uncond", "delta", "emergence"]}
+    generation = {"duration": 1.5, "guidance": None}
+    said = study(sheet(textless()), generation=generation, statistics=asked).announcement
+    assert "branches  uncond alone" in said
+    assert "without guidance" not in said
+    assert said.count("cannot be answered") == said.count("delta needs both branches") == 1
