@@ -162,3 +162,9 @@ def test_without_text_and_guidance_uncond_is_asked_about_and_delta_is_not(sheet)
     assert "branches  uncond alone" in said
     assert "without guidance" not in said
     assert said.count("cannot be answered") == said.count("delta needs both branches") == 1
+
+
+def test_tracks_without_templates_are_not_swapped_in_one_line(sheet):
+    said = study(sheet([(*one[:3], "", *one[4:]) for one in ROWS])).announcement
+    assert "  not swapped tracks without templates: they have no counterparts\n" in said
+    assert "template a-happy" not in said
