@@ -1,12 +1,15 @@
 """Rows of a sheet that name a sound file: read, or refused before any work."""
 
+import re
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import yaml
 from fake_tracks import write_track
 
 from innerear.errors import InputError
+from innerear.pages.captions import caption
 from innerear.study.prompts import prompts_from_sheet
 from innerear.study.study import Study
 
@@ -168,3 +171,27 @@ def test_tracks_without_templates_are_not_swapped_in_one_line(sheet):
     said = study(sheet([(*one[:3], "", *one[4:]) for one in ROWS])).announcement
     assert "  not swapped tracks without templates: they have no counterparts\n" in said
     assert "template a-happy" not in said
+
+
+def report(found):
+    """What the report says of a study, as its first page renders it."""
+    text = (ROOT / "workflow/report/workflow.rst").read_text("utf-8")
+    return caption(text, SimpleNamespace(config=found.settings | found.of_captions))
+
+
+def test_the_report_says_of_tracks_without_text_or_template_what_was_done(sheet):
+    said = report(study(sheet([(*one[:3], "", *one[4:]) for one in textless()])))
+    assert "4 recorded tracks were encoded and read, 1.5 s of each. The sites" in said
+    assert "in the unconditional branch alone." in said
+    assert "labels are permuted among all prompts (" in said
+    assert "folds are whole prompts, and confidence intervals resample prompts (" in said
+    assert not re.search("generated|composes|template|delta", said)
+
+
+def test_the_report_names_both_kinds_of_a_mixed_sheet(sheet):
+    said = report(study(sheet(changed(0, audio=""))))
+    assert "3 recorded tracks were encoded and read, 1.5 s of each. Every other prompt was generated" in said
+    assert "with 1 seed (each template has its own) and 1.5 s a clip, at guidance 3.0." in said
+    assert "in the conditional and in the unconditional branch." in said
+    assert "the prompts of one template" in said and "folds are whole templates" in said
+    assert "is the text's direct effect" in said.unescape()

@@ -156,6 +156,20 @@ class Study:
         return sum(bool(prompt.audio) for prompt in self.prompts)
 
     @property
+    def of_captions(self) -> dict:
+        """What the report's captions name beyond the settings."""
+        n_templates = self.power.n_templates
+        resampled = "templates" if n_templates else "prompts"
+        return {
+            "n_seeds": self.estimate.n_seeds,
+            "n_tracks": self.n_tracks,
+            "n_composed": len(self.prompts) - self.n_tracks,
+            "n_templates": n_templates,
+            "recorded_branches": self.capture["branches"],
+            "resampled": resampled if self.own_seeds else f"{resampled}, then seeds",
+        }
+
+    @property
     def batch(self) -> str | int:
         """What a generation job makes: ``"pair"``, ``"prompt"``, or a number of prompts."""
         asked = self.settings["generation"]["batch"]
