@@ -100,7 +100,7 @@ def judged(check: str, row: dict, where: str, value: float | None, tolerance: fl
 
 def made_again(index: pd.DataFrame) -> pd.DataFrame:
     """Return the samples of an index that `verify` makes again: the first composed one, the first track."""
-    return index[~(index["recording"] != "").duplicated()]
+    return index.loc[~(index["recording"] != "").duplicated().to_numpy(bool)]
 
 
 def passes(check: str, value: float, tolerance: float) -> bool:

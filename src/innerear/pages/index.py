@@ -70,7 +70,7 @@ def _asked(samples: pd.DataFrame) -> str:
     n, name = (templates, "sentence") if templates else (prompts, "prompt")
     tracks = sum(samples["recording"] != "") if "recording" in samples else 0
     # Without templates in the sheet, each track is its own.
-    if tracks and (samples["template"] == samples["prompt_id"]).all():
+    if tracks and samples["template"].tolist() == samples["prompt_id"].tolist():
         n, name = prompts, "track" if tracks == len(samples) else "prompt"
     of = f"in {n} {name}{'s' * (n != 1)}"
     number = " to ".join(map(str, dict.fromkeys((seeds[0], seeds[-1]))))
