@@ -1,4 +1,4 @@
-"""Replay a sample of each prompt, also by a second implementation, and regenerate one."""
+"""Replay a sample of each prompt, also by a second implementation, and make one of a kind again."""
 
 from innerear.capture.verification import verify_samples
 from innerear.io.devices import lease_gpu

@@ -33,7 +33,7 @@ def listed(index):
     rows = []
     for row in index.to_dict("records"):
         with h5py.File(row["stack"]) as file:
-            rows.append(row | {name: plain(file.attrs[name]) for name in SAID})
+            rows.append({"recording": ""} | row | {name: plain(file.attrs[name]) for name in SAID})
     return pd.DataFrame(rows)
 
 

@@ -11,7 +11,9 @@ from innerear.io.tables import read_table, write_table
 
 SAMPLES = [(prompt, f"{prompt}/seed-{seed}") for prompt in ("a-happy", "a-sad") for seed in (0, 1)]
 PATHS = ["results/s/qc/checks.tsv", "results/s/qc/verification.tsv"]
-INDEX = pd.DataFrame(SAMPLES, columns=["prompt_id", "sample_id"]).assign(content_sha256="0" * 64)
+INDEX = pd.DataFrame(SAMPLES, columns=["prompt_id", "sample_id"]).assign(
+    content_sha256="0" * 64, recording=""
+)
 
 
 def tables(branches=("cond", "uncond"), *, witness=True, gap=True):
@@ -53,6 +55,16 @@ def judge(checks, **expected):
 )
 def test_what_was_checked_as_the_study_asks_passes(made, expected):
     judge(tables(**made), **expected)
+
+
+def test_the_first_track_must_be_encoded_again_and_the_first_clip_composed_again():
+    index = INDEX.assign(recording=["", "", "", "a.wav"])
+    wanted = {"branches": ("cond", "uncond"), "same_input": True, "witness": True}
+    again = tables()
+    with pytest.raises(InputError, match=r"lacks 1 checks, such as regenerate of a-sad/seed-1"):
+        require_passed(again, PATHS, index, **wanted)
+    track = again[1][again[1]["check"] == "regenerate"].assign(sample="a-sad/seed-1")
+    require_passed([again[0], pd.concat([again[1], track])], PATHS, index, **wanted)
 
 
 def cell(column, value):

@@ -1,5 +1,9 @@
 """A recorded track becomes a sample: its tokens are the codec's, its states those of a replay."""
 
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
 import numpy as np
 import pytest
 import soundfile
@@ -112,7 +116,19 @@ def test_a_job_may_hold_tracks_and_composed_clips(nano, tmp_path, tracks, job):
     for one, other in zip(stacks, [job[0][0], alone[0], job[0][1]], strict=True):
         with Stack(one) as mixed, Stack(other) as same:
             assert mixed.attrs["tokens_sha256"] == same.attrs["tokens_sha256"]
-    assert sample_table(stacks, tmp_path / "mixed/audio")["recording"].tolist() == ["1.flac", "", "2.wav"]
+    index = sample_table(stacks, tmp_path / "mixed/audio")
+    assert index["recording"].tolist() == ["1.flac", "", "2.wav"]
+    for order in ([0, 1, 2], [1, 2, 0]):
+        mixed = index.iloc[order]
+        track = next(one for one in mixed["recording"] if one)
+        path = str(tmp_path / "music" / track)
+        checks = verify_samples(mixed, nano, SETTINGS["generation"], recording=path)
+        again = checks[checks["check"] == "regenerate"]
+        assert set(again["sample"]) == {
+            "piano-calm/seed-0",
+            f"piano-{'happy' if track == '1.flac' else 'sad'}/seed-0",
+        }
+        assert all(again["pass"])
 
 
 def test_without_a_text_both_branches_are_one(nano, tmp_path, tracks):
@@ -154,6 +170,28 @@ def test_one_track_under_two_names_is_refused(nano, tmp_path, tracks):
     copy = write_track(tmp_path / "music/copy.flac", 1.0, channels=2, pitch=440.0)
     _, stacks, _ = make(nano, tmp_path, [tracks[0], sample(copy, "sad")])
     with pytest.raises(InputError, match="'piano-happy' and 'piano-sad' are the same sound"):
+        sample_table(stacks, tmp_path / "audio")
+
+
+@pytest.mark.parametrize(
+    ("start", "changes", "message"),
+    [
+        (0.25, {}, "'piano-happy' and 'piano-sad' are the same sound, of equal files that overlap"),
+        (0.5, {"template": "guitar"}, "'piano-happy' and 'piano-sad' are parts of one track"),
+        (0.5, {"emotion": "happy"}, "'piano-happy' and 'piano-sad' are parts of one track"),
+        (0.5, {}, ""),
+    ],
+)
+def test_parts_of_a_copy_are_judged_as_parts_of_the_file(nano, tmp_path, tracks, start, changes, message):
+    file = Path(tracks[0].prompt.audio)
+    copy = file.with_name("copy.flac")
+    shutil.copy(file, copy)
+    prompt = replace(sample(copy, "sad", start=start).prompt, **changes)
+    _, stacks, _ = make(nano, tmp_path, [tracks[0], Sample(prompt, 0)])
+    if not message:
+        assert len(sample_table(stacks, tmp_path / "audio")) == 2
+        return
+    with pytest.raises(InputError, match=message):
         sample_table(stacks, tmp_path / "audio")
 
 

@@ -124,3 +124,17 @@ def test_what_was_asked_is_counted(templates, said):
         pd.DataFrame([row()], columns=list(COLUMNS)), HEADING, figures={}, samples=samples, design=DESIGN
     )
     assert said in text
+
+
+@pytest.mark.parametrize(
+    ("recordings", "said"),
+    [
+        (["1.wav", "2.wav"], "1 emotion in 2 tracks, 1 seed each; 2 of 2 clips are recorded."),
+        (["1.wav", ""], "1 emotion in 2 prompts, 1 seed each; 1 of 2 clips are recorded."),
+    ],
+)
+def test_tracks_without_templates_are_no_sentences(recordings, said):
+    rows = [(name, "calm", 0, name, file) for name, file in zip("ab", recordings, strict=True)]
+    samples = pd.DataFrame(rows, columns=["prompt_id", "emotion", "seed", "template", "recording"])
+    table = pd.DataFrame([row()], columns=list(COLUMNS))
+    assert said in index_page(table, HEADING, figures={}, samples=samples, design=DESIGN)

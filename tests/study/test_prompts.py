@@ -6,6 +6,7 @@ from innerear.study.prompts import (
     LABELS,
     Prompt,
     Sample,
+    by_emotion,
     own_label,
     prompts_from_sheet,
     prompts_from_templates,
@@ -51,7 +52,7 @@ def test_a_sheet_is_read_and_ordered_by_emotion(tmp_path):
     sheet = write_sheet(
         tmp_path / "prompts.tsv", "a\tA text\tt1\tsad\t-0.5", "b\tB text\tt1\thappy\t", "c\tC\tt2\tsad\t0"
     )
-    prompts = prompts_from_sheet(sheet)
+    prompts = by_emotion(prompts_from_sheet(sheet))
     assert [prompt.id for prompt in prompts] == ["a", "c", "b"]
     assert prompts[0] == Prompt("a", "A text", "t1", "sad", valence=-0.5)
     assert prompts[2].valence is None

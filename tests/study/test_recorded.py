@@ -1,12 +1,15 @@
 """Rows of a sheet that name a sound file: read, or refused before any work."""
 
+import re
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import yaml
 from fake_tracks import write_track
 
 from innerear.errors import InputError
+from innerear.pages.captions import caption
 from innerear.study.prompts import prompts_from_sheet
 from innerear.study.study import Study
 
@@ -153,8 +156,55 @@ def test_without_templates_each_track_is_its_own_and_dictionaries_see_every_labe
     rows = [(*one[:3], "", *one[4:]) for one in ROWS]
     found = study(sheet(rows), features={"enabled": True, "n_latents": 12, "k": 2})
     assert [one.id for one in found.samples] == [
-        *("a-happy/seed-0", "b-happy/seed-1", "a-sad/seed-2", "b-sad/seed-3")
+        *("a-happy/seed-0", "b-happy/seed-2", "a-sad/seed-1", "b-sad/seed-3")
     ]
     assert found.power.n_templates == 0
     assert found.power.n_blocks == 1
     assert found.features.training == ["a-happy", "a-sad"]
+
+
+def test_a_track_more_at_the_end_renames_none(sheet, tmp_path):
+    rows = [(*one[:3], "", *one[4:]) for one in ROWS]
+    before = study(sheet(rows)).samples
+    write_track(tmp_path / "music/5.wav", 2.0, rate=8_000, seed=5)
+    after = study(sheet([*rows, ("c-happy", "happy tune", "happy", "", "music/5.wav", "")])).samples
+    assert {one.id for one in after} == {one.id for one in before} | {"c-happy/seed-4"}
+
+
+def test_without_text_and_guidance_uncond_is_asked_about_and_delta_is_not(sheet):
+    asked = {"primary": ["uncond", "delta", "emergence"]}
+    generation = {"duration": 1.5, "guidance": None}
+    said = study(sheet(textless()), generation=generation, statistics=asked).announcement
+    assert "branches  uncond alone" in said
+    assert "without guidance" not in said
+    assert said.count("cannot be answered") == said.count("delta needs both branches") == 1
+
+
+def test_tracks_without_templates_are_not_swapped_in_one_line(sheet):
+    said = study(sheet([(*one[:3], "", *one[4:]) for one in ROWS])).announcement
+    assert "  not swapped tracks without templates: they have no counterparts\n" in said
+    assert "template a-happy" not in said
+
+
+def report(found):
+    """What the report says of a study, as its first page renders it."""
+    text = (ROOT / "workflow/report/workflow.rst").read_text("utf-8")
+    return caption(text, SimpleNamespace(config=found.settings | found.of_captions))
+
+
+def test_the_report_says_of_tracks_without_text_or_template_what_was_done(sheet):
+    said = report(study(sheet([(*one[:3], "", *one[4:]) for one in textless()])))
+    assert "4 recorded tracks were encoded and read, 1.5 s of each. The sites" in said
+    assert "in the unconditional branch alone." in said
+    assert "labels are permuted among all prompts (" in said
+    assert "folds are whole prompts, and confidence intervals resample prompts (" in said
+    assert not re.search("generated|composes|template|delta", said)
+
+
+def test_the_report_names_both_kinds_of_a_mixed_sheet(sheet):
+    said = report(study(sheet(changed(0, audio=""))))
+    assert "3 recorded tracks were encoded and read, 1.5 s of each. Every other prompt was generated" in said
+    assert "with 1 seed (each template has its own) and 1.5 s a clip, at guidance 3.0." in said
+    assert "in the conditional and in the unconditional branch." in said
+    assert "the prompts of one template" in said and "folds are whole templates" in said
+    assert "is the text's direct effect" in said.unescape()

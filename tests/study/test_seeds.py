@@ -46,6 +46,21 @@ def test_a_template_inserted_with_its_own_seeds_changes_no_other():
     assert after == before | {"new": [4, 5]}
 
 
+def test_a_template_more_at_a_sheets_end_changes_no_other(tmp_path):
+    def sheet(*rows):
+        lines = ["id\ttext\temotion\ttemplate", *(f"{t}-{e}\t{e} {t}\t{e}\t{t}" for e, t in rows)]
+        (tmp_path / "sheet.tsv").write_text("\n".join(lines))
+        prompts = {"sheet": str(tmp_path / "sheet.tsv"), "templates": [], "emotions": []}
+        settings = {"study": "s", "model": {"name": "nano"}, "generation": {"duration": 1}}
+        settings |= {"prompts": prompts, "seeds": {"each_template": 2}}
+        return Study.from_settings(settings, SCHEMA).seeds
+
+    rows = [("happy", "a"), ("sad", "b")]
+    before = sheet(*rows)
+    assert before == {"a-happy": [0, 1], "b-sad": [2, 3]}
+    assert sheet(*rows, ("happy", "c")) == before | {"c-happy": [4, 5]}
+
+
 @pytest.mark.parametrize(
     ("section", "templates", "message"),
     [

@@ -37,8 +37,8 @@ def test_utf_16_of_the_other_byte_order_is_read(read):
 
 def test_quotes_are_letters(read):
     prompts = read(HEADER + 'p1\t"happy one\thappy\tt1\np2\tthe "blue" one\tsad\tt1\np3\tend"\thappy\tt1\n')
-    assert [prompt.text for prompt in prompts] == ['"happy one', 'end"', 'the "blue" one']
-    assert [prompt.emotion for prompt in prompts] == ["happy", "happy", "sad"]
+    assert [prompt.text for prompt in prompts] == ['"happy one', 'the "blue" one', 'end"']
+    assert [prompt.emotion for prompt in prompts] == ["happy", "sad", "happy"]
 
 
 @pytest.mark.parametrize("cell", ['"slow, sad"', '"a ""sad"" tune"'])

@@ -94,9 +94,9 @@ rule qc:
 
 
 rule verify:
-    """Prove the captures: replay a clip of each prompt, also by a second implementation; generate one again."""
+    """Prove the captures: replay a clip of each prompt, also by a second implementation; make one of a kind again."""
     input:
-        recording=recordings_of(STUDY.prompts[:1]),
+        recording=recordings_of(STUDY.prompts)[:1],
         samples=rules.index.output[0],
         checkpoint=CHECKPOINT_FILES,
     output:

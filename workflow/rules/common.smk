@@ -48,12 +48,8 @@ try:
 except InputError as error:
     raise WorkflowError(str(error)) from None
 
-# What captions name beyond the settings.
-config = STUDY.settings | {
-    "n_seeds": STUDY.estimate.n_seeds,
-    "n_tracks": STUDY.n_tracks,
-    "resampled": "templates" if STUDY.own_seeds else "templates, then seeds",
-}
+# What captions name: the settings, and what follows from them.
+config = STUDY.settings | STUDY.of_captions
 PROMPTS = {prompt.id: prompt for prompt in STUDY.prompts}
 # Ids of all samples, and the lists of seeds that prompts have: one, or one for each template.
 SAMPLES = [sample.id for sample in STUDY.samples]

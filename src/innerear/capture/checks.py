@@ -98,6 +98,11 @@ def judged(check: str, row: dict, where: str, value: float | None, tolerance: fl
     return check, row["sample_id"], content, where, found, float(tolerance), passed
 
 
+def made_again(index: pd.DataFrame) -> pd.DataFrame:
+    """Return the samples of an index that `verify` makes again: the first composed one, the first track."""
+    return index.loc[~(index["recording"] != "").duplicated().to_numpy(bool)]
+
+
 def passes(check: str, value: float, tolerance: float) -> bool:
     """Return whether a value is within its tolerance; NaN never is."""
     if check == "steps":

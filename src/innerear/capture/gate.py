@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from innerear.capture.checks import COLUMNS, CONTENT_DIGITS, MEANING, OPTIONAL, passes
+from innerear.capture.checks import COLUMNS, CONTENT_DIGITS, MEANING, OPTIONAL, made_again, passes
 from innerear.errors import InputError
 from innerear.io.names import remake
 
@@ -70,12 +70,12 @@ def _of_every_sample(index: pd.DataFrame) -> set[tuple[str, str]]:
 
 
 def _of_some(index: pd.DataFrame, branches: Sequence[str], witness: bool) -> set[tuple[str, str]]:
-    """Return the checks of each prompt's first sample, which is replayed, and of the one composed again."""
+    """Return the checks of each prompt's first sample, which is replayed, and of those made again."""
     firsts = index.drop_duplicates("prompt_id")["sample_id"].tolist()
     parts = [*branches, "level"] + (["delta"] if len(branches) > 1 else [])
     readers = ["replay", "witness"] if witness else ["replay"]
     replayed = {(f"{reader}_{part}", one) for reader in readers for part in parts for one in firsts}
-    return replayed | {("regenerate", one) for one in firsts[:1]}
+    return replayed | {("regenerate", one) for one in made_again(index)["sample_id"]}
 
 
 def _require_rows(

@@ -1,4 +1,4 @@
-"""Check captures with the study's model, and another implementation: replay clips, compose one again."""
+"""Check captures with the study's model, and another implementation: replay clips, make some again."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -8,7 +8,7 @@ import pandas as pd
 import torch
 from tqdm import tqdm
 
-from innerear.capture.checks import COLUMNS, deviation, judged, rounding, spread
+from innerear.capture.checks import COLUMNS, deviation, judged, made_again, rounding, spread
 from innerear.capture.hooks import Recording
 from innerear.capture.hooks import capture as record
 from innerear.capture.recorded import encode_track
@@ -26,7 +26,7 @@ def verify_samples(
     witness: MusicModel | None = None,
     recording: str = "",
 ) -> pd.DataFrame:
-    """Replay one sample of each prompt, and regenerate the first sample, or encode its file again.
+    """Replay one sample of each prompt, compose the first clip again and encode the first track again.
 
     Checks
     ------
@@ -43,7 +43,7 @@ def verify_samples(
     model : the model that composed the samples.
     generation : the study's settings, as for `innerear.capture.generation.generate_samples`.
     witness : another implementation with the model's weights.
-    recording : the first sample's sound file, if it is a recorded track.
+    recording : the sound file of the first recorded track, if there is one.
 
     Returns
     -------
@@ -65,13 +65,13 @@ def verify_samples(
                 for part, worst in found.items():
                     value, tolerance, where = worst
                     rows.append(judged(f"{check}_{part}", row, where, value, tolerance))
-    first = firsts.iloc[0].to_dict()
-    with Stack(first["stack"], content=first["content_sha256"]) as stack:
-        if recording:
-            differ = _encode_again(stack, model, recording)
-        else:
-            differ = _regenerate(stack, model, dict(generation))
-    rows.append(judged("regenerate", first, "", differ, 0))
+    for row in made_again(index).to_dict("records"):
+        with Stack(row["stack"], content=row["content_sha256"]) as stack:
+            if row["recording"]:
+                differ = _encode_again(stack, model, recording)
+            else:
+                differ = _regenerate(stack, model, dict(generation))
+        rows.append(judged("regenerate", row, "", differ, 0))
     return pd.DataFrame(rows, columns=list(COLUMNS))
 
 

@@ -68,8 +68,11 @@ def _asked(samples: pd.DataFrame) -> str:
     templates = len({str(one) for one in samples["template"]} - {""}) if "template" in samples else 0
     seeds = sorted(set(samples.groupby("prompt_id")["seed"].nunique()))
     n, name = (templates, "sentence") if templates else (prompts, "prompt")
-    of = f"in {n} {name}{'s' * (n != 1)}"
     tracks = sum(samples["recording"] != "") if "recording" in samples else 0
+    # Without templates in the sheet, each track is its own.
+    if tracks and samples["template"].tolist() == samples["prompt_id"].tolist():
+        n, name = prompts, "track" if tracks == len(samples) else "prompt"
+    of = f"in {n} {name}{'s' * (n != 1)}"
     number = " to ".join(map(str, dict.fromkeys((seeds[0], seeds[-1]))))
     each = f"{number} {'seed' if seeds == [1] else 'seeds'}"
     said = f"{labels} {'emotion' if labels == 1 else 'emotions'} {of}, {each} each"

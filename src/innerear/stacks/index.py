@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Mapping, Sequence
+from itertools import chain, combinations
 from os import PathLike
 from pathlib import Path
 
@@ -47,7 +48,8 @@ def sample_table(
     Raises
     ------
     InputError: a broken stack, a stack without its clip, one that was made with other settings than the
-        study's or is of another sample, samples of different models or weights, or one track under two names.
+        study's or is of another sample, samples of different models or weights, or one track under two names
+        or in copies of its file.
     """
     rows = []
     for path in tqdm(stacks, desc="index", unit="stack"):
@@ -65,6 +67,7 @@ def sample_table(
     twice = table.loc[table["sample_id"].duplicated(), "stack"]
     if len(twice):
         raise InputError(f"{twice.iloc[0]} is a second stack of one sample; remove one of the two")
+    _refuse_parts_that_depend([row for row in rows if row["recording"]], labels or {})
     return table.assign(
         **{name: [of[prompt] for prompt in table["prompt_id"]] for name, of in (labels or {}).items()}
     )
@@ -130,6 +133,29 @@ def _refuse_one_track_twice(table: pd.DataFrame) -> None:
             raise InputError(
                 f"the recorded tracks {other!r} and {name!r} are the same sound, and would count as "
                 "independent; remove one from the sheet"
+            )
+
+
+def _refuse_parts_that_depend(
+    tracks: Sequence[Mapping], labels: Mapping[str, Mapping[str, str | float]]
+) -> None:
+    """Refuse tracks of equal files, by their hash, that overlap or would count as independent.
+
+    The dry run, which does not read the files, refuses them by their paths.
+    """
+    of_file: dict[str, list[Mapping]] = {}
+    for track in sorted(tracks, key=lambda one: float(one["recording_start"])):
+        of_file.setdefault(str(track["recording_sha256"]), []).append(track)
+    for one, other in chain.from_iterable(combinations(parts, 2) for parts in of_file.values()):
+        names = [track["prompt_id"] for track in (one, other)]
+        both = f"the recorded tracks {names[0]!r} and {names[1]!r} are"
+        if other["recording_start"] - one["recording_start"] < one["n_frames"] / one["frame_rate"]:
+            raise InputError(f"{both} the same sound, of equal files that overlap; remove one from the sheet")
+        values = [own[names[0]] == own[names[1]] for own in labels.values()]
+        if other["template"] != one["template"] or all(values or [other["emotion"] == one["emotion"]]):
+            raise InputError(
+                f"{both} parts of one track, in equal files, and would count as independent; keep one of "
+                "them (parts of unlike labels may stand in one template)"
             )
 
 

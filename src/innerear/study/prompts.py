@@ -143,9 +143,9 @@ def prompts_from_sheet(path: str | PathLike, label: str = "") -> list[Prompt]:
     """Read prompts from a tab-separated sheet with the columns `SHEET_COLUMNS` and `label`.
 
     All but the first three columns may be missing or empty. Without templates, emotions are permuted among
-    all prompts. A label that is a number in every row is a rating. Prompts are sorted by emotion, in order of
-    first appearance. A row with `audio`, a path from the sheet's folder, is a recorded track; where no row of
-    such a sheet names a template, each prompt is its own, with which it gets a seed of its own.
+    all prompts. A label that is a number in every row is a rating. A row with `audio`, a path from the
+    sheet's folder, is a recorded track; where no row of such a sheet names a template, each prompt is its
+    own, with which it gets a seed of its own. Prompts keep the order of the rows.
 
     Raises
     ------
@@ -163,8 +163,13 @@ def prompts_from_sheet(path: str | PathLike, label: str = "") -> list[Prompt]:
     ]
     if any(one.audio for one in prompts) and not any(one.template for one in prompts):
         prompts = [replace(one, template=one.id) for one in prompts]
+    return checked(prompts, str(path), list(sheet))
+
+
+def by_emotion(prompts: Sequence[Prompt]) -> list[Prompt]:
+    """Return prompts sorted by emotion, in order of first appearance."""
     order = {emotion: place for place, emotion in enumerate(dict.fromkeys(one.emotion for one in prompts))}
-    return sorted(checked(prompts, str(path), list(sheet)), key=lambda prompt: order[prompt.emotion])
+    return sorted(prompts, key=lambda prompt: order[prompt.emotion])
 
 
 def sheet_rows(path: str | PathLike, label: str = "") -> dict[int, dict[str, str]]:

@@ -48,8 +48,10 @@ def announced(settings: Mapping, n_seeds: int, branches: Sequence[str], *, swapp
             why = " (cannot be answered: no template has texts to swap)"
         elif key in ("text", "history") and n_seeds < 2:
             why = " (cannot be answered: it compares seeds, and there is one)"
-        elif key in _GUIDED and settings["generation"]["guidance"] is None:
-            why = " (cannot be answered: without guidance there is no uncond)"
+        elif key in _GUIDED and "uncond" not in branches:
+            missing = settings["generation"]["guidance"] is None
+            reason = "without guidance there is no uncond" if missing else "uncond is not recorded"
+            why = f" (cannot be answered: {reason})"
         elif key == "delta" and len(branches) < 2:
             why = " (cannot be answered: delta needs both branches)"
         lines.append(f"  {'' if number else 'primary':<9} {QUESTIONS[key].format(**words)}{why}")

@@ -19,6 +19,7 @@ def seeds_of_prompts(
     ----------
     section : the setting ``seeds``: a list for all prompts, or ``{each_template: n}``. Template number k from
         0 then has the seeds k·n … k·n + n − 1, unless it names n seeds itself.
+    prompts : in the order in which they are written, by which their templates are counted.
     templates : the setting ``prompts.templates``.
 
     Raises

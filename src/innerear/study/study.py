@@ -25,6 +25,7 @@ from innerear.study.prompts import (
     LABELS,
     Prompt,
     Sample,
+    by_emotion,
     check_contrast,
     own_label,
     prompts_from_sheet,
@@ -68,9 +69,11 @@ class Study:
         check_names([settings["study"]], "study")
         check_names(list(settings["captures"]), "captures")
         label = own_label(settings["contrast"])
-        prompts = _prompts(settings["prompts"], label)
+        rows = _prompts(settings["prompts"], label)
+        # Templates are counted as they are written: one more at the end moves no seed.
+        seeds = seeds_of_prompts(settings["seeds"], rows, settings["prompts"]["templates"])
+        prompts = by_emotion(rows)
         check_contrast(prompts, settings["contrast"])
-        seeds = seeds_of_prompts(settings["seeds"], prompts, settings["prompts"]["templates"])
         n_seeds = len(seeds[prompts[0].id])
         settings["generation"] |= asdict(_generation(settings["generation"], n_seeds))
         architecture = architecture_of(settings["model"]["name"], settings["model"]["architecture"])
@@ -151,6 +154,20 @@ class Study:
     def n_tracks(self) -> int:
         """Number of samples that are recorded tracks."""
         return sum(bool(prompt.audio) for prompt in self.prompts)
+
+    @property
+    def of_captions(self) -> dict:
+        """What the report's captions name beyond the settings."""
+        n_templates = self.power.n_templates
+        resampled = "templates" if n_templates else "prompts"
+        return {
+            "n_seeds": self.estimate.n_seeds,
+            "n_tracks": self.n_tracks,
+            "n_composed": len(self.prompts) - self.n_tracks,
+            "n_templates": n_templates,
+            "recorded_branches": self.capture["branches"],
+            "resampled": resampled if self.own_seeds else f"{resampled}, then seeds",
+        }
 
     @property
     def batch(self) -> str | int:

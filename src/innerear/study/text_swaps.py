@@ -62,6 +62,8 @@ def study_swaps(prompts: Sequence[Prompt], section: Mapping, label: str = "") ->
         reason = f"the emotion id {taken[0]!r} is also the name of a control" if taken else "only one emotion"
         return Swaps({}, (f"all templates: {reason}",))
     neutral, paraphrases = _of_sheet(section["sheet"], label) if section["sheet"] else _of_templates(section)
+    if all(one.template == one.id for one in prompts) and any(one.audio for one in prompts):
+        return Swaps({}, ("tracks without templates: they have no counterparts",))
     by_template: dict[str, list[Prompt]] = {}
     for prompt in prompts:
         by_template.setdefault(prompt.template, []).append(prompt)
