@@ -76,30 +76,16 @@ class Study:
         check_contrast(prompts, settings["contrast"])
         n_seeds = len(seeds[prompts[0].id])
         settings["generation"] |= asdict(_generation(settings["generation"], n_seeds))
-        architecture = architecture_of(settings["model"]["name"], settings["model"]["architecture"])
-        _check_source(settings["model"])
-        _check_backend(settings["model"])
-        _refuse_other_prefix(settings, architecture)
+        architecture = _checked_architecture(settings)
         n_frames = architecture.n_frames(settings["generation"]["duration"])
         sheet, seconds = settings["prompts"]["sheet"], n_frames / architecture.frame_rate
         check_tracks(prompts, sheet, settings["seeds"], seconds)
-        branches = _branches_that_run(settings, with_text=bool(prompts[0].text))
-        capture = resolve_capture({**settings["capture"], "branches": branches}, architecture, "capture")
-        if capture["sites"][0] == "input":
-            raise InputError("capture.sites begins with input, which only layer 0 has; name another first")
+        capture, captures = _captures(settings, architecture, with_text=bool(prompts[0].text))
         _refuse_unpaired(settings, seeds)
-        captures = {
-            name: resolve_capture(one, architecture, f"captures.{name}")
-            for name, one in settings["captures"].items()
-        }
-        if settings["model"]["device"] == "cpu" and settings["model"]["dtype"] == "float16":
-            raise InputError("model.dtype: float16 is for GPUs; with model.device: cpu use auto or float32")
         clip = {name: settings["generation"][name] for name in ("duration", "stride")}
         swap = settings["counterfactual"]["enabled"]
         swaps = study_swaps(prompts, settings["prompts"], label) if swap else Swaps({})
-        # A study of random weights is its own control.
-        twin = not settings["model"]["random_init"]
-        replayed = twin and settings["counterfactual"]["control"]
+        replayed = settings["counterfactual"]["control"] and not settings["model"]["random_init"]
         replayed_by = ["trained", "random_init"] if replayed else ["trained"]
         recorded = [capture, *captures.values()]
         texts = [len(block.texts) for block in swaps.blocks.values()]
@@ -111,14 +97,7 @@ class Study:
         features = study_features(
             settings["features"], prompts, architecture, capture, n_seeds=n_seeds, n_tokens=complete
         )
-        planned: Interventions | str = ""
-        # A control of labels has no clips of its own.
-        if any(prompt.audio for prompt in prompts):
-            planned = "recorded music is not composed" if settings["interventions"]["enabled"] else ""
-        elif settings["interventions"]["enabled"] and not settings["statistics"]["shuffle_labels"]:
-            blocks = study_swaps(prompts, settings["prompts"], label).blocks
-            own = settings["interventions"] | {"control": twin and settings["interventions"]["control"]}
-            planned = plan_interventions(prompts, blocks, seeds, capture, own, features)
+        planned = _planned(settings, prompts, seeds, capture, features)
         return cls(
             settings,
             prompts,
@@ -240,6 +219,52 @@ class Study:
         if self.features.left_out:
             lines.append(f"  no features {self.features.left_out}")
         return "\n".join([*lines, str(self.power)])
+
+
+def _checked_architecture(settings: Mapping) -> Architecture:
+    """Return the model's architecture; refuse a model that cannot be loaded as the study asks."""
+    model = settings["model"]
+    architecture = architecture_of(model["name"], model["architecture"])
+    _check_source(model)
+    _check_backend(model)
+    _refuse_other_prefix(settings, architecture)
+    if model["device"] == "cpu" and model["dtype"] == "float16":
+        raise InputError("model.dtype: float16 is for GPUs; with model.device: cpu use auto or float32")
+    return architecture
+
+
+def _captures(
+    settings: Mapping, architecture: Architecture, *, with_text: bool
+) -> tuple[dict, dict[str, dict]]:
+    """Return what is recorded while clips are made, and the further captures by name."""
+    branches = _branches_that_run(settings, with_text=with_text)
+    capture = resolve_capture({**settings["capture"], "branches": branches}, architecture, "capture")
+    if capture["sites"][0] == "input":
+        raise InputError("capture.sites begins with input, which only layer 0 has; name another first")
+    more = settings["captures"].items()
+    return capture, {name: resolve_capture(one, architecture, f"captures.{name}") for name, one in more}
+
+
+def _planned(
+    settings: Mapping,
+    prompts: Sequence[Prompt],
+    seeds: Mapping[str, Sequence[int]],
+    capture: Mapping,
+    features: Features,
+) -> Interventions | str:
+    """Return what the interventions edit, or why there are none; "" where nobody asked."""
+    own = settings["interventions"]
+    if not own["enabled"]:
+        return ""
+    if any(prompt.audio for prompt in prompts):
+        return "recorded music is not composed"
+    # A control of labels has no clips of its own.
+    if settings["statistics"]["shuffle_labels"]:
+        return ""
+    blocks = study_swaps(prompts, settings["prompts"], own_label(settings["contrast"])).blocks
+    # A study of random weights is its own control.
+    control = own["control"] and not settings["model"]["random_init"]
+    return plan_interventions(prompts, blocks, seeds, capture, own | {"control": control}, features)
 
 
 def _check_source(model: Mapping) -> None:
