@@ -69,6 +69,7 @@ rule index:
         audio=f"{RESULTS}/audio",
         labels=own_labels,
         settings=settings_of_samples,
+        unfinished=APART,
     script:
         "../../scripts/index.py"
 
