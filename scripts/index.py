@@ -9,8 +9,8 @@ from innerear.stacks.index import sample_table
 from innerear.study.sample_settings import study_settings
 
 with log_to(snakemake.log[0]):
-    # Snakemake has taken note of every generation job. A run that is killed after its last job, and the next one,
-    # which has nothing to do, would leave these names.
+    # Snakemake has taken note of every generation job. A run that is killed after its last job, and the next
+    # one, which has nothing to do, would leave these names.
     unfinished = Path(snakemake.params.unfinished)
     forget_finished(unfinished, unfinished.parent)
     settings = study_settings(**snakemake.params.settings)
