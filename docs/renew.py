@@ -53,7 +53,7 @@ def rules_by_group() -> dict[str, list[str]]:
     """Names of the rules in each file of workflow/rules, in the order of the Snakefile."""
     groups = re.findall(r'include: "workflow/rules/(\w+).smk"', (ROOT / "Snakefile").read_text("utf-8"))
     rules = {group: (ROOT / f"workflow/rules/{group}.smk").read_text("utf-8") for group in groups}
-    named = r"^ *(?:rule |use rule \w+ as |for_seeds\(\")(\w+)"
+    named = r"^ *(?:rule |use rule \w+ as |copy_of\(\")(\w+)"
     return {group: found for group, text in rules.items() if (found := re.findall(named, text, re.M))}
 
 

@@ -1,6 +1,6 @@
-"""Replay the clips of a template under every text of the template."""
+"""Replay the clips of templates under every text of their template."""
 
-from innerear.capture.counterfactual import replay_template
+from innerear.capture.counterfactual import replay_templates
 from innerear.io.devices import lease_gpu
 from innerear.io.log import log_to
 from innerear.io.tables import read_table
@@ -9,16 +9,18 @@ from innerear.stacks import stacks_hash
 
 with log_to(snakemake.log[0]):
     samples = read_table(snakemake.input.samples)
-    own = samples[samples["template"] == snakemake.wildcards.template]
+    templates = []
+    for name, texts in snakemake.params.texts.items():
+        own = samples[samples["template"] == name]
+        of = {"stacks": own["stack"].tolist(), "contents": own["content_sha256"].tolist()}
+        templates.append(of | {"stacks_sha256": stacks_hash(own)} | texts)
     lease_gpu(snakemake.params.model["device"])
-    replay_template(
+    replay_templates(
         load_model(**snakemake.params.model),
-        own["stack"].tolist(),
-        snakemake.output[0],
-        contents=own["content_sha256"].tolist(),
-        stacks_sha256=stacks_hash(own),
+        templates,
+        snakemake.output,
+        made_with=[snakemake.params.model, snakemake.params.code],
         layers=snakemake.params.layers,
-        **snakemake.params.texts,
         **snakemake.params.run,
         site=snakemake.params.site,
         keep_states=snakemake.params.keep_states,

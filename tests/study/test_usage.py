@@ -30,6 +30,7 @@ SWAPPED = replace(
     SIZE,
     cells=CellEstimate(
         n_jobs=2,
+        templates_of_a_job=1,
         n_models=1,
         n_clips=6,
         passes_per_group=30,

@@ -27,7 +27,7 @@ for number, (job, samples, prompts, recordings) in enumerate(GENERATION_JOBS):
     rule:
         """Generate the clips of one pair, one prompt or several prompts, or read recorded ones; record every step."""
         name:
-            for_seeds("generate", number)
+            copy_of("generate", number)
         input:
             recordings,
             checkpoint=CHECKPOINT_FILES,
@@ -136,7 +136,7 @@ for number, seeds in enumerate(SEED_LISTS):
     rule:
         """Replay the clips of one prompt to record further layers and sites; nothing is generated."""
         name:
-            for_seeds("replay", number)
+            copy_of("replay", number)
         input:
             checkpoint=CHECKPOINT_FILES,
             stacks=collect("<results>/stacks/{{prompt}}/seed-{seed}.h5", seed=seeds),

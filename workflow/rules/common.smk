@@ -17,7 +17,7 @@ sys.path.insert(0, f"{workflow.basedir}/src")
 from innerear.study.config_files import check_files
 from innerear.study.jobs import measured_together
 from innerear.study.names import check_path
-from innerear.study.prompts import own_label
+from innerear.study.prompts import batches, own_label
 from innerear.errors import InputError
 from innerear.io.fingerprints import fingerprint
 from innerear.study.study import Study
@@ -142,7 +142,7 @@ EXPECTED_CHECKS = {
 }
 BATCH = STUDY.batch
 STACKS, CLIPS = "<results>/stacks/{sample}.h5", "<results>/audio/{sample}.wav"
-# Rules that do the same for other seeds or prompts, by name, and the first of each kind.
+# Rules that do the same for other seeds, prompts or templates, by name, and the first of each kind.
 COPIES = {}
 # MB of a job at the first attempt. With a Gram: one layer's and the interpreter; with the model: interpreter,
 # codec, weights, and a batch's hidden states twice; with cells: a group of layers' states and Gram instead; with
@@ -158,8 +158,8 @@ ACOUSTICS_MB = 1000 + 5 * CLIP_SECONDS + MEASURED_SECONDS / 10
 CELLS_MB = 2500 + (SIZE.weight_bytes + (SIZE.cells.memory_bytes if SIZE.cells else 0)) / 1e6
 
 
-def for_seeds(name, number):
-    """The name of a rule's copy for one of the lists of seeds: outputs cannot depend on the prompt otherwise."""
+def copy_of(name, number):
+    """The name of a rule's copy: outputs cannot otherwise depend on what a job makes."""
     copy = f"{name}_{number + 1}" if number else name
     COPIES[copy] = name
     return copy
@@ -189,10 +189,22 @@ def samples_measured_together(wildcards):
     return samples_of(MEASURED[wildcards.clips])
 
 
-def swapped_texts_of(wildcards):
-    """The texts of a template that are no prompts of the study."""
-    block = BLOCKS[wildcards.template]
-    return {"neutral": block.neutral, "paraphrases": dict(block.paraphrases)}
+def swapped_texts_of(templates):
+    """The texts of some templates that are no prompts of the study."""
+    own = {name: BLOCKS[name] for name in templates}
+    return {name: {"neutral": one.neutral, "paraphrases": dict(one.paraphrases)} for name, one in own.items()}
+
+
+def replaying_jobs():
+    """The kinds of jobs that replay templates under other texts: the templates, and what gives their texts.
+
+    With a wildcard in it, one kind stands for many jobs.
+    """
+    size = SIZE.cells.templates_of_a_job if SIZE.cells else 1
+    if size == 1:
+        return [(["{template}"], lambda wildcards: swapped_texts_of([wildcards.template]))]
+    jobs = batches(BLOCKS, size)
+    return [(templates, lambda wildcards, own=templates: swapped_texts_of(own)) for templates in jobs]
 
 
 def loading_of(wildcards):

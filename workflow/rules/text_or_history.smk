@@ -1,26 +1,35 @@
-rule counterfactual:
-    """Replay the clips of a template under every text of the template; keep Gram matrices and likelihoods."""
-    input:
-        checkpoint=CHECKPOINT_FILES,
-        samples=rules.gate.output.samples,
-    output:
-        # One folder of a file per layer: each file that is listed takes time to plan.
-        directory("<results>/counterfactual/{weights}/{template}"),
-    conda:
-        "../../envs/generate.yaml"
-    resources:
-        **needs(mb=CELLS_MB, minutes=120),
-        gpu=1,
-    params:
-        model=loading_of,
-        texts=swapped_texts_of,
-        layers=STUDY.layers,
-        site=SITE,
-        keep_states=config["counterfactual"]["keep_states"],
-        dtype=config["capture"]["dtype"],
-        run=counterfactual_run,
-    script:
-        "../../scripts/counterfactual.py"
+# As for generation, each list of folders that one job makes has a copy of the rule.
+for number, (templates, texts) in enumerate(replaying_jobs()):
+
+    rule:
+        """Replay the clips of templates under every text of their template; keep Gram matrices and likelihoods."""
+        name:
+            copy_of("counterfactual", number)
+        input:
+            checkpoint=CHECKPOINT_FILES,
+            samples=rules.gate.output.samples,
+        output:
+            # One folder of a file per layer: each file that is listed takes time to plan.
+            [directory(f"<results>/counterfactual/{{weights}}/{template}") for template in templates],
+        log:
+            f"<logs>/counterfactual/{{weights}}/{templates[0]}.log",
+        benchmark:
+            f"<benchmarks>/counterfactual/{{weights}}/{templates[0]}.tsv"
+        conda:
+            "../../envs/generate.yaml"
+        resources:
+            **needs(mb=CELLS_MB, minutes=120),
+            gpu=1,
+        params:
+            model=loading_of,
+            texts=texts,
+            layers=STUDY.layers,
+            site=SITE,
+            keep_states=config["counterfactual"]["keep_states"],
+            dtype=config["capture"]["dtype"],
+            run=counterfactual_run,
+        script:
+            "../../scripts/counterfactual.py"
 
 
 rule cells:

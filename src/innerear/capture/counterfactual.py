@@ -5,6 +5,10 @@ generated. A layer's file keeps the inner products between cells and the means o
 Memory holds the states of a group of layers and one layer's Gram; each group is one more pass over all cells.
 """
 
+import hashlib
+import json
+import os
+import shutil
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -131,11 +135,43 @@ class Cells:
         return arrays, {"cell": np.arange(len(self), dtype=np.int32)}
 
 
+def replay_templates(
+    model: MusicModel,
+    templates: Sequence[Mapping[str, Any]],
+    folders: Sequence[str | PathLike],
+    made_with: Any = None,
+    **how: Any,
+) -> None:
+    """Replay several templates, each as `replay_template` does; their folders appear together at the end.
+
+    The workflow removes the folders of a job that failed or was stopped, also those that are whole. Each is
+    therefore made next to its place, in a hidden folder and under a name that stands for all that it is made
+    of. There the next run of the job finds it.
+
+    Parameters
+    ----------
+    templates : arguments of `replay_template` for each, as JSON can hold them; `how` are those of all.
+    made_with : what else the results depend on, as JSON can hold it: settings of the model, the code.
+    """
+    made: dict[Path, Path] = {}
+    for folder, own in zip(map(Path, folders), templates, strict=True):
+        made_of = json.dumps([own, how, made_with, model.identity()], sort_keys=True)
+        digest = hashlib.sha256(made_of.encode()).hexdigest()
+        made[folder] = folder.with_name(f".{folder.name}") / digest
+        if not made[folder].exists():
+            print(folder, file=sys.stderr)
+            replay_template(model, folder=made[folder], name=folder, **own, **how)
+    for folder, hidden in made.items():
+        os.replace(hidden, folder)
+        shutil.rmtree(hidden.parent)  # with what an earlier job left there
+
+
 def replay_template(
     model: MusicModel,
     stacks: Sequence[str | PathLike],
     folder: str | PathLike,
     *,
+    name: str | PathLike | None = None,
     contents: Sequence[str] | None = None,
     stacks_sha256: str | None = None,
     layers: Sequence[int],
@@ -156,6 +192,7 @@ def replay_template(
     folder : appears once it is whole. Its files, named by `innerear.stacks.part_name`: one of `cell_gram` for
         each layer, and the tokens' negative log-likelihood, float32 [cell, distribution, codebook, frame] in
         nats, of the distributions `KEPT`.
+    name : where the folder will lie in the end, if it gets another name.
     contents, stacks_sha256 : content hashes that the stacks must have, as the study's index lists them, and
         their `innerear.stacks.stacks_hash`, which the files keep.
     layers, site : whose states.
@@ -182,7 +219,7 @@ def replay_template(
         "site": site,
         "stacks_sha256": stacks_sha256,
     }
-    groups = list(batches(sorted(layers), layers_at_once or len(layers)))
+    groups, name = list(batches(sorted(layers), layers_at_once or len(layers))), name or folder
     with atomic(folder) as parts:
         for number, group in enumerate(groups, start=1):
             print(f"layers {group[0]} to {group[-1]}, group {number} of {len(groups)}", file=sys.stderr)
@@ -191,7 +228,7 @@ def replay_template(
                 arrays = where | {"nll": (("cell", "distribution", "codebook", "frame"), nll)}
                 axes = dict(zip(("codebook", "frame"), map(np.arange, nll.shape[2:]), strict=True))
                 axes |= coords | {"distribution": np.array(KEPT)}
-                GramFile.write(parts / part_name(), arrays, axes, attrs, Path(folder, part_name()))
+                GramFile.write(parts / part_name(), arrays, axes, attrs, Path(name, part_name()))
             for layer in group:
                 of_layer = states.pop(layer)
                 arrays, axes = cell_gram(of_layer, cells, complete, dtype)
@@ -199,7 +236,7 @@ def replay_template(
                 if keep_states:
                     own = _stored(of_layer.swapaxes(0, 1), dtype)
                     arrays["states"] = (("cell", "step", "d_model"), own)
-                own, named = attrs | {"layer": layer}, Path(folder, part_name(layer))
+                own, named = attrs | {"layer": layer}, Path(name, part_name(layer))
                 GramFile.write(parts / part_name(layer), arrays, coords | axes, own, named)
 
 

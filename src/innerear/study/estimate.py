@@ -6,6 +6,7 @@ from math import ceil
 
 from innerear.errors import InputError
 from innerear.study.architectures import Architecture
+from innerear.study.jobs import templates_of_a_job
 from innerear.timeline import Timeline, chunk_steps
 
 GIB = 2**30
@@ -70,7 +71,8 @@ class CellEstimate:
 
     Attributes
     ----------
-    n_jobs, n_models : templates × models; the model, and its random twin if asked for.
+    n_jobs, n_models : groups of templates × models; the model, and its random twin if asked for.
+    templates_of_a_job : in each group but the last, which has what is left.
     passes_per_group : clips (of the study) × texts, over all jobs, for one group of layers.
     n_cells : of the largest template, including cells without text, which take no pass.
     n_layers, layers_at_once : layers kept, and layers whose states are in memory together.
@@ -80,6 +82,7 @@ class CellEstimate:
     """
 
     n_jobs: int
+    templates_of_a_job: int
     n_models: int
     n_clips: int
     passes_per_group: int
@@ -116,9 +119,10 @@ class CellEstimate:
         times = " × 2 models" if self.n_models > 1 else ""
         if self.n_groups > 1:
             times += f" × {self.n_groups} groups of up to {self.layers_at_once} layers"
+        jobs = "one job" if self.n_jobs == 1 else f"{self.n_jobs:,} jobs"
         return (
             f"  swapped   {self.n_passes:,} passes = {self.n_clips:,} clips × {texts:.3g} texts of their "
-            f"template{times}, in {self.n_jobs:,} jobs\n"
+            f"template{times}, in {jobs}\n"
             f"            memory {bytes_text(self.memory_bytes)} at most: states of {self.layers_at_once} "
             f"layers, and the Gram of one, {bytes_text(self.gram_bytes)} for {self.n_cells:,} cells"
         )
@@ -131,6 +135,7 @@ def estimate_cells(
     n_seeds: int,
     n_models: int,
     n_layers: int,
+    weight_bytes: float,
     duration: float,
     stride: float,
     settings: Mapping,
@@ -142,6 +147,7 @@ def estimate_cells(
     ----------
     n_texts : for each template, the number of texts per clip.
     n_models : 2 with the random twin.
+    weight_bytes : of the language model.
     settings, dtype : the section ``counterfactual``; of stored states and means over seeds.
     """
     if not n_texts:
@@ -150,6 +156,7 @@ def estimate_cells(
     clips, steps, rows = n_emotions * n_seeds, timeline.n_steps, timeline.n_steps + _WINDOWS
     # The cells and the current batch: both branches, on the device and twice in memory.
     cells = [clips * (texts + 1) for texts in n_texts]
+    together = templates_of_a_job(clips, weight_bytes)
     held = max(cells) + 6 * min(settings["batch_size"], clips)
     state_bytes = 4 * steps * width * held
     means = _BYTES[dtype] * rows * n_emotions * (n_emotions + 2) * width
@@ -157,7 +164,8 @@ def estimate_cells(
     files = sum(4 * rows * (n * n + n + 1) + means + kept * n for n in cells)
     tokens = sum(4 * 2 * n * architecture.n_codebooks * timeline.n_frames for n in cells)
     return CellEstimate(
-        n_jobs=n_models * len(n_texts),
+        n_jobs=n_models * ceil(len(n_texts) / together),
+        templates_of_a_job=together,
         n_models=n_models,
         n_clips=clips * len(n_texts),
         passes_per_group=n_models * clips * sum(n_texts),

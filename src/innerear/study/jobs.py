@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from innerear.study.names import is_name
 from innerear.study.prompts import Prompt, batches, sheet_rows
 
-#: Clips of a job that measures, or composes with a small model: its start takes as long as some of them.
+#: Clips of a job that measures, or runs a small model: its start takes as long as some of them.
 CLIPS_OF_A_JOB = 40
 #: Seconds of sound of a job that measures, at most.
 SOUND_OF_A_JOB = 1200
@@ -32,6 +32,15 @@ def prompts_of_a_job(batch: str | int, n_seeds: int, weight_bytes: float) -> str
     if batch != "auto":
         return batch
     return max(1, CLIPS_OF_A_JOB // n_seeds) if weight_bytes < _SMALL else "prompt"
+
+
+def templates_of_a_job(n_clips: int, weight_bytes: float) -> int:
+    """Return how many templates of `n_clips` clips each a job replays: several with a small model.
+
+    >>> templates_of_a_job(8, weight_bytes=4e6), templates_of_a_job(8, weight_bytes=2e9)
+    (5, 1)
+    """
+    return max(1, CLIPS_OF_A_JOB // n_clips) if weight_bytes < _SMALL else 1
 
 
 def groups(prompts: Sequence[Prompt], size: int, sheet: str | None, label: str = "") -> list[list[Prompt]]:

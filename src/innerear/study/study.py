@@ -386,6 +386,7 @@ def _size(
         n_seeds=n_seeds,
         n_models=n_models,
         n_layers=len(recorded[0]["layers"]),
+        weight_bytes=size.weight_bytes,
         settings=settings["counterfactual"],
         dtype=recorded[0]["dtype"],
         **clip,
