@@ -5,7 +5,8 @@ import pytest
 import torch
 
 from innerear import ActivationExtractor
-from innerear.capture.counterfactual import Cells, Clip, cell_gram, replay_template
+from innerear.capture import counterfactual
+from innerear.capture.counterfactual import Cells, Clip, cell_gram, replay_template, replay_templates
 from innerear.capture.generation import generate_samples
 from innerear.errors import InputError
 from innerear.gram.reading import raw_gram
@@ -163,6 +164,57 @@ def test_neither_batches_nor_groups_of_layers_matter(files, tiny_model, stacks, 
             np.testing.assert_allclose(two.read("gram"), gram, atol=1e-4 * np.abs(gram).max())
             assert two.read("cell_mean").dtype == np.float16
             assert "states" not in two
+
+
+def replay_job(model, stacks, folder, **how):
+    """A job of two templates, which differ in the texts that are given."""
+    all_texts = {"stacks": [str(path) for path in stacks], "neutral": NEUTRAL, "paraphrases": PARAPHRASES}
+    fewer = all_texts | {"neutral": None, "paraphrases": {}}
+    replay_templates(model, [all_texts, fewer], [folder / "one", folder / "two"], **{"layers": [2]} | how)
+
+
+def whole(folder):
+    """Name → bytes of a folder's files."""
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_a_job_of_several_templates_writes_what_each_alone_writes(tiny_model, stacks, tmp_path):
+    replay(tiny_model, stacks, tmp_path / "alone/one", layers=[2])
+    replay(tiny_model, stacks, tmp_path / "alone/two", layers=[2], texts=(None, {}))
+    replay_job(tiny_model, stacks, tmp_path / "together")
+    assert whole(tmp_path / "together") == whole(tmp_path / "alone")
+
+
+def test_a_stopped_job_keeps_what_it_finished_until_something_changes(
+    tiny_model, stacks, tmp_path, monkeypatch
+):
+    read, made = counterfactual.replay_template, []
+
+    def stopped_at(last):
+        def replayed(model, **given):
+            if given["name"].name == last:
+                raise KeyboardInterrupt
+            made.append(given["name"].name)
+            read(model, **given)
+
+        return replayed
+
+    monkeypatch.setattr(counterfactual, "replay_template", stopped_at("two"))
+    for _ in range(2):
+        with pytest.raises(KeyboardInterrupt):
+            replay_job(tiny_model, stacks, tmp_path)
+        assert not (tmp_path / "one").exists()
+    assert made == ["one"]
+    with pytest.raises(KeyboardInterrupt):
+        replay_job(tiny_model, stacks, tmp_path, made_with="other code")
+    assert made == ["one", "one"]
+    monkeypatch.setattr(counterfactual, "replay_template", stopped_at(None))
+    replay_job(tiny_model, stacks, tmp_path)
+    assert made == ["one", "one", "two"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["one", "two"]
+    undisturbed = tmp_path / "undisturbed"
+    replay_job(tiny_model, stacks, undisturbed)
+    assert whole(undisturbed / "one") == whole(tmp_path / "one")
 
 
 def test_controls_that_are_not_given_are_left_out(tiny_model, stacks, tmp_path):

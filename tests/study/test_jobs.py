@@ -2,7 +2,7 @@
 
 import pytest
 
-from innerear.study.jobs import groups, jobs_text, measured_together, prompts_of_a_job
+from innerear.study.jobs import groups, jobs_text, measured_together, prompts_of_a_job, templates_of_a_job
 from innerear.study.prompts import Prompt, prompts_from_sheet
 
 ROWS = [("one", "happy"), ("two", "sad"), ("three", "happy"), ("four", "calm"), ("five", "sad")]
@@ -38,6 +38,11 @@ def test_a_row_more_changes_the_last_job_alone(tmp_path):
 )
 def test_what_a_job_makes(batch, seeds, weights, expected):
     assert prompts_of_a_job(batch, seeds, weights) == expected
+
+
+@pytest.mark.parametrize(("clips", "weights", "expected"), [(8, 4e6, 5), (41, 4e6, 1), (8, 1e9, 1)])
+def test_a_job_of_a_small_model_replays_as_many_templates_as_make_its_clips(clips, weights, expected):
+    assert templates_of_a_job(clips, weights) == expected
 
 
 @pytest.mark.parametrize(
