@@ -176,7 +176,7 @@ def test_one_track_under_two_names_is_refused(nano, tmp_path, tracks):
 @pytest.mark.parametrize(
     ("start", "changes", "message"),
     [
-        (0.25, {}, "'piano-happy' and 'piano-sad' are the same sound, of equal files that overlap"),
+        (0.25, {}, "'piano-happy' and 'piano-sad' are the same sound, 1.flac and copy.flac;"),
         (0.5, {"template": "guitar"}, "'piano-happy' and 'piano-sad' are parts of one track"),
         (0.5, {"emotion": "happy"}, "'piano-happy' and 'piano-sad' are parts of one track"),
         (0.5, {}, ""),

@@ -2,7 +2,6 @@
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from itertools import chain, combinations
 from os import PathLike
 from pathlib import Path
 
@@ -14,6 +13,8 @@ from innerear.errors import InputError
 from innerear.io.hdf5_reader import Reader
 from innerear.io.names import remake
 from innerear.stacks.stack import Stack
+from innerear.study.prompts import Prompt
+from innerear.study.recorded import refuse_dependent
 from innerear.study.sample_settings import differences
 
 COLUMNS = (
@@ -67,7 +68,7 @@ def sample_table(
     twice = table.loc[table["sample_id"].duplicated(), "stack"]
     if len(twice):
         raise InputError(f"{twice.iloc[0]} is a second stack of one sample; remove one of the two")
-    _refuse_parts_that_depend([row for row in rows if row["recording"]], labels or {})
+    _refuse_equal_files([row for row in rows if row["recording"]], labels or {})
     return table.assign(
         **{name: [of[prompt] for prompt in table["prompt_id"]] for name, of in (labels or {}).items()}
     )
@@ -136,27 +137,16 @@ def _refuse_one_track_twice(table: pd.DataFrame) -> None:
             )
 
 
-def _refuse_parts_that_depend(
-    tracks: Sequence[Mapping], labels: Mapping[str, Mapping[str, str | float]]
-) -> None:
-    """Refuse tracks of equal files, by their hash, that overlap or would count as independent.
-
-    The dry run, which does not read the files, refuses them by their paths.
-    """
-    of_file: dict[str, list[Mapping]] = {}
-    for track in sorted(tracks, key=lambda one: float(one["recording_start"])):
-        of_file.setdefault(str(track["recording_sha256"]), []).append(track)
-    for one, other in chain.from_iterable(combinations(parts, 2) for parts in of_file.values()):
-        names = [track["prompt_id"] for track in (one, other)]
-        both = f"the recorded tracks {names[0]!r} and {names[1]!r} are"
-        if other["recording_start"] - one["recording_start"] < one["n_frames"] / one["frame_rate"]:
-            raise InputError(f"{both} the same sound, of equal files that overlap; remove one from the sheet")
-        values = [own[names[0]] == own[names[1]] for own in labels.values()]
-        if other["template"] != one["template"] or all(values or [other["emotion"] == one["emotion"]]):
-            raise InputError(
-                f"{both} parts of one track, in equal files, and would count as independent; keep one of "
-                "them (parts of unlike labels may stand in one template)"
-            )
+def _refuse_equal_files(rows: Sequence[Mapping], labels: Mapping[str, Mapping[str, str | float]]) -> None:
+    """Compare tracks by the hashes of their files; the dry run, which does not read these, by their paths."""
+    tracks = []
+    for row in rows:
+        about = [row[name] for name in ("prompt_id", "text", "template", "emotion")]
+        label = ", ".join(str(own[row["prompt_id"]]) for own in labels.values()) or None
+        place = {"audio": row["recording"], "audio_start": row["recording_start"]}
+        tracks.append(Prompt(*about, label=label, **place))
+    seconds = min((row["n_frames"] / row["frame_rate"] for row in rows), default=0.0)
+    refuse_dependent(tracks, [row["recording_sha256"] for row in rows], seconds, "the recorded tracks ")
 
 
 def _refuse_two_models(table: pd.DataFrame) -> None:

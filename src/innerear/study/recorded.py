@@ -40,7 +40,7 @@ def check_tracks(
             f"{sheet}: {with_text[0].id!r} has a text and {without[0].id!r} has none; give all a text, or "
             "none, since a model that reads a text is in another state whatever it says"
         )
-    _check_distinct(tracks, sheet, seconds)
+    refuse_dependent(tracks, [os.path.realpath(one.audio) for one in tracks], seconds, f"{sheet}: ")
     from innerear.io.recordings import check_recording  # imports numpy
 
     for track in tracks:
@@ -50,22 +50,34 @@ def check_tracks(
             raise InputError(f"{sheet}, {track.id!r}: {error}") from None
 
 
-def _check_distinct(tracks: Sequence[Prompt], sheet: str, seconds: float) -> None:
-    """Refuse parts of one file that overlap, or that would count as independent."""
+def refuse_dependent(tracks: Sequence[Prompt], files: Sequence[str], seconds: float, where: str) -> None:
+    """Refuse parts of one file that overlap, or that would count as independent.
+
+    Parameters
+    ----------
+    files : what each track's file is known by: its real path, or its hash.
+    seconds : of a track.
+    where : begins the message.
+
+    Raises
+    ------
+    InputError: the two tracks, and their files.
+    """
     of_file: dict[str, list[Prompt]] = {}
-    for track in sorted(tracks, key=lambda one: one.audio_start):
-        of_file.setdefault(os.path.realpath(track.audio), []).append(track)
+    for track, file in sorted(zip(tracks, files, strict=True), key=lambda one: one[0].audio_start):
+        of_file.setdefault(file, []).append(track)
     for one, other in chain.from_iterable(combinations(parts, 2) for parts in of_file.values()):
-        both = f"{sheet}: {one.id!r} and {other.id!r} are"
+        both = f"{where}{one.id!r} and {other.id!r} are"
+        named = " and ".join(dict.fromkeys((one.audio, other.audio)))
         if other.audio_start - one.audio_start < seconds:
             raise InputError(
-                f"{both} the same sound, {one.audio}; remove one, or set their audio_start {seconds:g} s "
+                f"{both} the same sound, {named}; remove one, or set their audio_start {seconds:g} s "
                 "apart (the counterfactual replay reads a track under other texts)"
             )
         # Parts of one label in one template are permuted apart, and would be more evidence than there is.
         alike = one.emotion == other.emotion if one.label is None else one.label == other.label
         if other.template != one.template or alike:
             raise InputError(
-                f"{both} parts of one track, {one.audio}, and would count as independent; keep one of them "
+                f"{both} parts of one track, {named}, and would count as independent; keep one of them "
                 "(parts of unlike labels may stand in one template)"
             )
