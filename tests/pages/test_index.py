@@ -17,6 +17,8 @@ HEADING = Heading("study <1>", "nano", 8, 4, {"Answers": "index.html", "Map": "m
 SAMPLES = pd.DataFrame(
     {
         "prompt_id": ["a", "a", "b", "b", "c", "c", "d", "d"],
+        "text": "music",
+        "recording": "",
         "emotion": ["x", "x", "y", "y"] * 2,
         "template": ["s"] * 4 + ["t"] * 4,
         "seed": [0, 1] * 4,
@@ -113,17 +115,21 @@ def test_the_line_has_estimate_interval_and_no_effect_in_their_places():
     assert 'class="chance" x1="14.0"' in drawn
 
 
+def page_of(prompts):
+    """The page of a study of these prompts: id, text, template and recording."""
+    samples = pd.DataFrame(prompts, columns=["prompt_id", "text", "template", "recording"])
+    table = pd.DataFrame([row()], columns=list(COLUMNS))
+    return index_page(
+        table, HEADING, figures={}, samples=samples.assign(emotion="calm", seed=0), design=DESIGN
+    )
+
+
 @pytest.mark.parametrize(
     ("templates", "said"),
     [(["t"], "in 1 sentence,"), ([""], "in 4 prompts,"), (["t", "u"], "in 2 sentences,")],
 )
 def test_what_was_asked_is_counted(templates, said):
-    rows = [(f"p{i}", "calm", 0, templates[i % len(templates)]) for i in range(4)]
-    samples = pd.DataFrame(rows, columns=["prompt_id", "emotion", "seed", "template"])
-    text = index_page(
-        pd.DataFrame([row()], columns=list(COLUMNS)), HEADING, figures={}, samples=samples, design=DESIGN
-    )
-    assert said in text
+    assert said in page_of([(f"p{i}", "t", templates[i % len(templates)], "") for i in range(4)])
 
 
 @pytest.mark.parametrize(
@@ -134,7 +140,11 @@ def test_what_was_asked_is_counted(templates, said):
     ],
 )
 def test_tracks_without_templates_are_no_sentences(recordings, said):
-    rows = [(name, "calm", 0, name, file) for name, file in zip("ab", recordings, strict=True)]
-    samples = pd.DataFrame(rows, columns=["prompt_id", "emotion", "seed", "template", "recording"])
-    table = pd.DataFrame([row()], columns=list(COLUMNS))
-    assert said in index_page(table, HEADING, figures={}, samples=samples, design=DESIGN)
+    assert said in page_of([(name, "t", name, file) for name, file in zip("ab", recordings, strict=True)])
+
+
+def test_templates_of_tracks_without_texts_are_no_sentences():
+    text = page_of([(name, "", "one", f"{name}.wav") for name in "ab"])
+    assert "1 emotion in 2 tracks, 1 seed each; 2 of 2 clips are recorded." in text
+    assert "9 of 10 templates" in text
+    assert "2 sentences" not in text and "sentences flipped" not in text

@@ -14,6 +14,7 @@ SAMPLES = pd.DataFrame(
         "sample_id": ["a/seed-0", "b/seed-0"],
         "prompt_id": ["a", "b"],
         "template": "t",
+        "text": "music",
         "emotion": ["happy", "sad"],
         "seed": 0,
         "model": "nano",
@@ -93,7 +94,7 @@ def test_estimated_and_used_stand_beside_each_other(page):
 
 def test_the_paragraph_says_what_was_set(page):
     for text in (
-        "2 clips of 4 s with nano (audiocraft, float32) from 2 prompts: happy and sad in 1 sentences",
+        "2 clips of 4 s with nano (audiocraft, float32) from 2 prompts: happy and sad in 1 sentence, with",
         "no guidance, temperature 1, top-k 250",
         "layers: 0, 5",
         "permuted among all prompts (99 permutations, smallest p 0.01)",

@@ -8,6 +8,7 @@ import pandas as pd
 
 from innerear.pages.figures import Figure
 from innerear.pages.heading import Heading
+from innerear.pages.methods import n_sentences
 from innerear.pages.number_line import number_line
 from innerear.statistics.claims import ESTABLISHED, NOT_ESTABLISHED, NOT_TESTED, SENTENCES
 from innerear.statistics.finding import UNITS
@@ -37,6 +38,7 @@ def index_page(
     figures : name → figure, of those that findings name.
     samples, design : the index, and the summary of the design, which the first sentences are made of.
     """
+    group = "sentences" if n_sentences(samples) else "templates"
     cards: list[dict[str, Any]] = []
     shown: set[str] = set()
     for row in table.astype(object).where(table.notna(), None).to_dict("records"):
@@ -59,18 +61,17 @@ def index_page(
         asked=_asked(samples),
         reach=_reach(design),
         levels=LEVELS,
+        group=group,
     )
 
 
 def _asked(samples: pd.DataFrame) -> str:
     """Say what was generated, or read."""
     labels, prompts = (len(set(samples[name])) for name in ("emotion", "prompt_id"))
-    templates = len({str(one) for one in samples["template"]} - {""}) if "template" in samples else 0
     seeds = sorted(set(samples.groupby("prompt_id")["seed"].nunique()))
-    n, name = (templates, "sentence") if templates else (prompts, "prompt")
-    tracks = sum(samples["recording"] != "") if "recording" in samples else 0
-    # Without templates in the sheet, each track is its own.
-    if tracks and samples["template"].tolist() == samples["prompt_id"].tolist():
+    tracks = sum(samples["recording"] != "")
+    n, name = n_sentences(samples), "sentence"
+    if not n:
         n, name = prompts, "track" if tracks == len(samples) else "prompt"
     of = f"in {n} {name}{'s' * (n != 1)}"
     number = " to ".join(map(str, dict.fromkeys((seeds[0], seeds[-1]))))

@@ -100,7 +100,7 @@ byId("file").addEventListener("change", async event => {
     keep();
     at = Math.max(0, trials.findIndex((_, trial) => !answerOf(trial)));
     show();
-    byId("said").textContent = `Went on with ${saved.answers.length} answers.`;
+    byId("said").textContent = `The file holds ${saved.answers.length} answers.`;
   } catch (error) { byId("said").textContent = "This file cannot be used: " + error.message; }
 });
 byId("back").addEventListener("click", () => go(at - 1));

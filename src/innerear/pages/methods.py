@@ -60,7 +60,8 @@ def methods(
     """Write the paragraph; see `innerear.pages.record.record_page` for the parameters."""
     generation, statistics, capture = (settings[name] for name in ("generation", "statistics", "capture"))
     found = dict(zip(design["property"], design["value"].astype(str), strict=True))
-    blocks = "within sentences" if _number(found.get("blocks")) > 1 else "among all prompts"
+    group = "sentences" if n_sentences(samples) else "templates"
+    blocks = f"within {group}" if _number(found.get("blocks")) > 1 else "among all prompts"
     layers = ", ".join(map(str, capture["layers"])) if capture["layers"] != "all" else "all"
     recorded = (samples["recording"] != "").to_numpy(bool)
     model = f"{samples['model'].iloc[0]} ({attrs['backend']}, {attrs['dtype']})"
@@ -73,23 +74,35 @@ def methods(
         _proved(checks),
         f"The {'track' if recorded.all() else 'prompt'} is the unit of all tests. "
         f"Labels were permuted {blocks} ({found['permutations']} "
-        f"permutations, smallest p {found['smallest p']}); where there are enough sentences, a second test "
-        "flips the signs of whole sentences. Maps are corrected over layers and steps by max-T; "
+        f"permutations, smallest p {found['smallest p']}); where there are enough {group}, a second test "
+        f"flips the signs of whole {group}. Maps are corrected over layers and steps by max-T; "
         f"{_primary(statistics['primary'])}.",
-        f"Intervals are percentiles of {statistics['bootstraps']} bootstraps of sentences.{_reach(found)}",
+        f"Intervals are percentiles of {statistics['bootstraps']} bootstraps of {group}.{_reach(found)}",
         f"All was computed with Inner Ear {version}.",
     ]
     return " ".join(part for part in parts if part)
+
+
+def n_sentences(samples: pd.DataFrame) -> int:
+    """Return in how many sentences labels stand: templates of texts; 0 where templates only group tracks.
+
+    Without templates in the sheet, each track has its own.
+    """
+    templates = samples["template"].astype(str)
+    if (samples["text"] == "").all() or (templates == samples["prompt_id"]).all():
+        return 0
+    return len(set(templates) - {""})
 
 
 def _composed(samples: pd.DataFrame, model: str, generation: Mapping[str, Any], seeds: str) -> str:
     """Say how clips were composed; empty if none were."""
     if samples.empty:
         return ""
-    prompts, sentences = (len(set(samples[name])) for name in ("prompt_id", "template"))
+    prompts, n = len(set(samples["prompt_id"])), n_sentences(samples)
+    within = f" in {n} {'sentence' if n == 1 else 'sentences'}" if n else ""
     return (
         f"We generated {len(samples)} clips of {generation['duration']:g} s with {model} from {prompts} "
-        f"prompts: {_labels(samples)} in {sentences} sentences, with seeds: {seeds}; "
+        f"prompts: {_labels(samples)}{within}, with seeds: {seeds}; "
         f"{_guidance(generation)}, temperature {generation['temperature']:g}, top-k {generation['top_k']}."
     )
 
