@@ -88,10 +88,8 @@ def n_sentences(samples: pd.DataFrame) -> int:
 
     Without templates in the sheet, each track has its own.
     """
-    templates = samples["template"].astype(str)
-    if (samples["text"] == "").all() or (templates == samples["prompt_id"]).all():
-        return 0
-    return len(set(templates) - {""})
+    templates, prompts = (samples[name].astype(str).tolist() for name in ("template", "prompt_id"))
+    return 0 if set(samples["text"]) == {""} or templates == prompts else len({*templates} - {""})
 
 
 def _composed(samples: pd.DataFrame, model: str, generation: Mapping[str, Any], seeds: str) -> str:
