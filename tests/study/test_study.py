@@ -200,6 +200,13 @@ def test_the_estimate_of_the_swapped_texts_states_passes_disk_and_memory(setting
     assert alone.disk_bytes == 2 * cells.disk_bytes
 
 
+@pytest.mark.parametrize(("model", "jobs"), [("nano", "4 jobs"), ("facebook/musicgen-large", "20 jobs")])
+def test_a_job_replays_several_templates_of_a_small_model(settings, model, jobs):
+    """Ten templates of 8 clips, by the model and its random twin."""
+    settings["model"], settings["counterfactual"] = {"name": model}, {"control": True}
+    assert f"template × 2 models, in {jobs}\n" in Study.from_settings(settings, SCHEMA).announcement
+
+
 def test_a_counterfactual_gram_beyond_its_limit_is_refused(settings):
     settings["seeds"] = list(range(200))
     settings["gram"] = {"max_gib": 1e3}
