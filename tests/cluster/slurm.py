@@ -83,22 +83,28 @@ class Slurm:
         lines = self.run("squeue", "--noheader", "--format=%i|%k", *states).splitlines()
         return [(job, comment) for job, _, comment in (line.partition("|") for line in lines)]
 
+    def at_work(self) -> bool:
+        """Whether jobs run, and every one of them has begun the step in which Snakemake works."""
+        steps = self.run("squeue", "--steps", "--noheader", "--format=%i").split()
+        running = [job for job, _ in self.queued("R")]
+        return bool(running) and all(f"{job}.0" in steps for job in running)
+
     def drain(self, timeout: float = 300) -> None:
         """Wait until no job is waiting, running or completing."""
         wait_for(lambda: not self.queued(), timeout, "an empty queue")
 
-    def crash_controller(self, seconds: float) -> None:
-        """Kill slurmctld as a crash would, and start it from its saved state after so many seconds.
+    def interrupt_controller(self, seconds: float) -> None:
+        """Stop slurmctld, and start it from its saved state after so many seconds; jobs run on meanwhile.
 
-        What waits is held until the node has reported what it has: to a job that begins earlier Slurm 22.05
+        It is asked to end and not killed. A killed one forgets up to its last five seconds, and nothing can
+        tell: a job that ended in them counts as running until its time limit, one submitted in them is gone.
+        The node takes no new job until it has reported what it has: to a job that begins earlier Slurm 22.05
         gives GPUs without noting which, so that its steps fail and the GPUs are never free again.
         """
-        # A job that begins just now cannot be held, and need not be.
-        held = [job for job, _ in self.queued("PD") if self._answers("scontrol", "hold", job)]
-        # What slurmctld took in its last seconds it has not written down yet, and would lose.
-        time.sleep(6)
-        self.daemons["slurmctld"].kill()
-        self.daemons.pop("slurmctld").wait()
+        node = ("scontrol", "update", "NodeName=ear1")
+        self.run(*node, "State=DRAIN", "Reason=outage")
+        self.daemons["slurmctld"].terminate()
+        self.daemons.pop("slurmctld").wait(60)
         time.sleep(seconds)
         self._start_controller()
         wait_for(
@@ -106,8 +112,19 @@ class Slurm:
             120,
             "report of the node",
         )
-        for job in held:
-            self.run("scontrol", "release", job)
+        self.run(*node, "State=RESUME")
+
+    def state(self) -> str:
+        """What to read when something hangs: the queue, the node and the end of the controller's log."""
+        shown = []
+        for command in (
+            ("squeue", "--states=all", "--format=%i %T %r %S %k"),
+            ("scontrol", "-d", "show", "node"),
+        ):
+            done = subprocess.run(command, env=self.environment, capture_output=True, text=True, timeout=60)
+            shown.append(f"$ {' '.join(command)}\n{done.stdout}{done.stderr}")
+        log = (self.folder / "log/slurmctld").read_text().splitlines()
+        return "\n".join([*shown, "slurmctld's log:", *log[-30:]])
 
     def _start_all(self) -> None:
         munge, sql = self.folder / "munge", self.folder / "sql"
@@ -219,6 +236,7 @@ StoragePass=slurm
             for number, name in enumerate(self.partitions)
         )
         # The node claims more CPUs than there are, so that GPUs are what jobs wait for.
+        # A step that a controller just back refuses is asked for again after SlurmctldTimeout, or 60 s.
         return f"""ClusterName=ear
 SlurmctldHost=localhost
 SlurmctldPort={self.ports["ctld"]}
@@ -237,6 +255,7 @@ ProctrackType=proctrack/linuxproc
 TaskPlugin=task/none
 ReturnToService=2
 MinJobAge=3600
+SlurmctldTimeout=10
 KillWait=5
 DefMemPerCPU=500
 SchedulerParameters=batch_sched_delay=0,sched_min_interval=100000,bf_interval=2

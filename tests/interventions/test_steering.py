@@ -28,6 +28,7 @@ SETTINGS = {
     "doses": [0.25, 0.5],
     "draws": 3,
     "draw_templates": 1,
+    "duration": 0.5,
     "control": True,
     "batch_size": 7,
 }

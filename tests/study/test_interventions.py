@@ -42,6 +42,16 @@ def test_every_clip_is_counted_before_anything_runs():
     assert f"steered   {plan.n_clips(4):,} clips from calm to energetic" in found.announcement
 
 
+def test_steered_clips_are_as_long_as_the_studys_or_as_asked():
+    def seconds(duration, asked):
+        found = study(generation={"duration": duration}, interventions={"duration": asked})
+        assert f"10 neutral texts for {found.interventions.settings['duration']:g} s," in found.announcement
+        return found.interventions.settings["duration"]
+
+    assert seconds(4, None) == seconds(4, 6) == 4
+    assert seconds(4, 2.5) == 2.5
+
+
 def test_the_random_twin_is_counted_where_there_is_one():
     trained, twin = (study(model={"random_init": random}).interventions for random in (False, True))
     assert trained.settings["control"]
@@ -156,7 +166,14 @@ def test_features_are_not_the_first_source():
 
 @pytest.mark.parametrize(
     ("key", "value"),
-    [("doses", [0]), ("draws", 5), ("sources", ["feature"]), ("branches", []), ("poles", ["a"])],
+    [
+        ("doses", [0]),
+        ("draws", 5),
+        ("sources", ["feature"]),
+        ("branches", []),
+        ("poles", ["a"]),
+        ("duration", 0.2),
+    ],
 )
 def test_values_out_of_range_are_refused(key, value):
     with pytest.raises(InputError, match=rf"interventions\.{key}"):

@@ -51,7 +51,7 @@ def steer(
 
     Parameters
     ----------
-    generation : duration in seconds, and settings of `MusicModel.generate`.
+    generation : settings of `MusicModel.generate`; the plan has the duration.
     conditions : in place of the plan's; no random directions are drawn then.
 
     Returns
@@ -63,6 +63,7 @@ def steer(
         random directions one clip at the largest dose.
     """
     clips = _clips(plan, conditions)
+    generation = {**generation, "duration": plan.settings["duration"]}
     vectors = _vectors(clips, directions, plan, layer)
     rows, sounds = [], {}
     for batch in tqdm(
@@ -140,6 +141,7 @@ def ablate(
     Parameters
     ----------
     prompts : id, text, template and emotion of each; those of templates that the plan has.
+    generation : duration in seconds, and settings of `MusicModel.generate`.
 
     Returns
     -------

@@ -40,7 +40,7 @@ class Interventions:
     neutral : template → its text without an emotion.
     seeds : template → the seed of its clips.
     drawn_templates : those whose clips are steered along random directions.
-    settings : the section ``interventions`` of the study.
+    settings : the section ``interventions`` of the study; ``duration`` is that of a steered clip.
     seen : templates whose clips the study's dictionaries were trained on; features do not steer them.
     left_out : why features are no source of directions, where they were asked for.
     """
@@ -111,7 +111,7 @@ def plan_interventions(
     blocks : templates with one prompt of each emotion.
     seeds : of each prompt by its id.
     capture : section ``capture``: which layers and branches are recorded.
-    settings : section ``interventions``.
+    settings : section ``interventions``, with the ``duration`` of a steered clip.
     features : the study's dictionaries, of which directions may be taken.
 
     Raises
@@ -226,6 +226,7 @@ def interventions_text(plan: Interventions | str, n_clips: int) -> str:
     layers = ", ".join(map(str, plan.layers))
     line = (
         f"  steered   {n_clips:,} clips from {start} to {end}, layers {layers}: "
-        f"{len(plan.neutral)} neutral texts, {plan.settings['draws']} random directions"
+        f"{len(plan.neutral)} neutral texts for {plan.settings['duration']:g} s, "
+        f"{plan.settings['draws']} random directions"
     )
     return f"{line}\n            not along features: {plan.left_out}" if plan.left_out else line

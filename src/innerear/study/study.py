@@ -264,7 +264,9 @@ def _planned(
     blocks = study_swaps(prompts, settings["prompts"], own_label(settings["contrast"])).blocks
     # A study of random weights is its own control.
     control = own["control"] and not settings["model"]["random_init"]
-    return plan_interventions(prompts, blocks, seeds, capture, own | {"control": control}, features)
+    longest = settings["generation"]["duration"]
+    own = own | {"control": control, "duration": min(own["duration"] or longest, longest)}
+    return plan_interventions(prompts, blocks, seeds, capture, own, features)
 
 
 def _check_source(model: Mapping) -> None:
