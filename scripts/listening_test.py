@@ -13,7 +13,7 @@ from innerear.features.activations import read_branch
 from innerear.io.files import atomic
 from innerear.io.log import log_to
 from innerear.io.tables import read_table
-from innerear.pages.listening import listening_page, reader
+from innerear.pages.listening import keep_page, listening_page, reader
 from innerear.stacks import open_layers
 from innerear.stacks.stack import Stack
 from innerear.statistics.design_file import read_design
@@ -46,5 +46,6 @@ with (
         trials += feature_trials(heard["uncond"], heard.get("random_init", {}), each=asked, rng=rng)
     trials += steering_trials(steered, snakemake.params.pole, each=asked["steering"], rng=rng)
     text, answers = listening_page(trials, reader(samples, steered_sounds(steered)), rng)
+    keep_page(text, answers, snakemake.params.kept)
     page.write_text(text, encoding="utf-8")
     key.write_text(answers, encoding="utf-8")

@@ -336,8 +336,9 @@ def asked_of_study(wildcards):
 
 
 def responses(wildcards):
-    """The answers to the listening test that lie in the study's folder."""
-    return sorted(map(str, Path(RESULTS, "responses").glob("*.json")))
+    """The files of answers to the listening test in the study's folder: all that lie there but hidden ones."""
+    files = [path for path in Path(RESULTS, "responses").rglob("[!.]*") if path.is_file()]
+    return sorted(map(str, files))
 
 
 def estimated(wildcards):

@@ -22,19 +22,23 @@ rule listening_test:
         branches=["uncond", *["random_init"] * TWIN],
         pole=PLANNED["poles"][1] if PLANNED else "",
         seed=config["statistics"]["seed"],
+        kept=f"{RESULTS}/listening/pages",
     script:
         "../../scripts/listening_test.py"
 
 
 rule score:
-    """Score the answers that listeners have sent back, with exact tests."""
+    """Score the answers that listeners have sent back, each by the page that it answers, with exact tests.
+
+    The page is no input: a study that has changed would make another, which nobody has answered.
+    """
     input:
-        page=rules.listening_test.output.page,
-        key=rules.listening_test.output.key,
-        responses=responses,
+        responses,
     output:
         reported("listening/scores.tsv", "Sound", "listening_test", table="scores of the listening test"),
     resources:
         **needs(mb=1000, minutes=10),
+    params:
+        results=RESULTS,
     script:
         "../../scripts/score.py"
