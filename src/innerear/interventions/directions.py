@@ -8,12 +8,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from os import PathLike
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from innerear.errors import InputError, did_you_mean
+from innerear.errors import InputError, did_you_mean, shown
 
 if TYPE_CHECKING:
     from innerear.results import StudyResults
@@ -193,13 +193,20 @@ def of_study(
     start, end : labels (emotions) of the study.
     without : templates whose prompts are left out, to be scored.
 
+    Raises
+    ------
+    InputError: no study, a template or label that it does not have, no template left; as `between`.
+
     Examples
     --------
     ``of_study(open_study("results/emotions_nano"), "calm", "energetic", layer=3, without=["piano"])``
     """
-    columns = (study.samples[name].astype(str) for name in ("prompt_id", "emotion", "template"))
+    if not hasattr(study, "states"):
+        raise InputError(f"study: {shown(study)} is no open study; give innerear.open_study(folder)")
+    columns = [study.samples[name].astype(str) for name in ("prompt_id", "emotion", "template")]
+    left_out = _templates(without, list(dict.fromkeys(columns[2])))
     labels = {
-        prompt: label for prompt, label, template in zip(*columns, strict=True) if template not in without
+        prompt: label for prompt, label, template in zip(*columns, strict=True) if template not in left_out
     }
     means = []
     for prompt in labels:
@@ -210,6 +217,20 @@ def of_study(
         raise InputError(f"without: {list(without)} leaves no template to fit a direction on")
     how = {"layer": layer, "site": site, "source": source, "prompts": list(labels)}
     return between(np.stack(means), list(labels.values()), (start, end), **how)
+
+
+def _templates(without: Any, there: Sequence[str]) -> list[Any]:
+    """Return the templates that are left out, if the study has them."""
+    if isinstance(without, str) or not isinstance(without, Iterable):
+        raise InputError(f"without: {shown(without)} is no list of templates; use [{', '.join(there)}]")
+    chosen = list(without)
+    for one in chosen:
+        if one not in there:
+            raise InputError(
+                f"without: the study has no template {one!r}{did_you_mean(str(one), there)}; it has "
+                f"{', '.join(there)}"
+            )
+    return chosen
 
 
 def of_dictionary(folder: str | PathLike, latent: int, *, layer: int | None = None) -> Direction:
