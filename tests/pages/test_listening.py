@@ -105,3 +105,52 @@ def test_answers_to_a_page_that_is_not_kept_are_refused_by_name(study):
         score_answers([saved(folder / "responses/a.json", name, right(key))], folder)
     with pytest.raises(InputError, match=r"no answers to score.*/responses/"):
         score_answers([], folder)
+
+
+def wrapped(body):
+    return json.dumps({"body": body, "sha256": hashlib.sha256(body.encode("utf-8", "replace")).hexdigest()})
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[" * 100_000,
+        wrapped("[" * 100_000),
+        wrapped('{"a":' * 100_000),
+        json.dumps({"body": '{"page": "p", "listener": "\ud800", "answers": []}', "sha256": "x"}),
+        json.dumps({"body": "\ud800", "sha256": "x"}),
+        json.dumps({"body": 5, "sha256": "x"}),
+        json.dumps({"body": "[]", "sha256": 5}),
+        wrapped('{"page": "p", "listener": "a", "answers": [5]}'),
+        wrapped('{"page": "p", "listener": "a", "answers": {"trial": 0}}'),
+        wrapped(f'{{"page": "p", "listener": "a", "answers": [{{"trial": {"9" * 5000}, "choice": 0}}]}}'),
+        "null",
+        "",
+    ],
+)
+def test_what_is_no_file_of_answers_is_refused_by_name(study, text):
+    folder, _, _ = study
+    (folder / "a.json").write_text(text)
+    with pytest.raises(InputError, match=r"a\.json is no file of answers that the page saved"):
+        score_answers([folder / "a.json"], folder)
+    (folder / "a.json").write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(InputError, match=r"a\.json is no file of answers that the page saved"):
+        score_answers([folder / "a.json"], folder)
+
+
+@pytest.mark.parametrize(
+    ("choices", "message"),
+    [
+        (
+            [0] * (N_TRIALS + 1),
+            f"a.json answers trial {N_TRIALS}; the page has the trials 0 to {N_TRIALS - 1}",
+        ),
+        ([0] * (N_TRIALS - 2), f"a.json lacks 2 of {N_TRIALS} answers"),
+        ([], f"a.json lacks {N_TRIALS} of {N_TRIALS} answers"),
+        ([0] * (N_TRIALS - 1) + [4], f"choice 4 of trial {N_TRIALS - 1} was not offered"),
+    ],
+)
+def test_the_number_of_answers_is_said_as_it_is(study, choices, message):
+    folder, (_, _, name), _ = study
+    with pytest.raises(InputError, match=message):
+        score_answers([saved(folder / "a.json", name, choices)], folder)

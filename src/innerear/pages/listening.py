@@ -198,14 +198,17 @@ def read_answers(
         choices = {one["trial"]: one["choice"] for one in given["answers"]}
         if len(choices) < len(given["answers"]):
             raise InputError(f"{path} answers a trial twice")
-        if set(choices) != set(range(len(trials))):
-            missing = len(trials) - len(choices.keys() & set(range(len(trials))))
+        for trial, choice in choices.items():
+            if not 0 <= trial < len(trials):
+                raise InputError(
+                    f"{path} answers trial {trial}; the page has the trials 0 to {len(trials) - 1}"
+                )
+            if not 0 <= choice < len(trials[trial].excerpts):
+                raise InputError(f"{path}: choice {choice} of trial {trial} was not offered")
+        if missing := len(trials) - len(choices):
             raise InputError(
                 f"{path} lacks {missing} of {len(trials)} answers; its listener can go on from it on the page"
             )
-        for trial, choice in choices.items():
-            if not 0 <= choice < len(trials[trial].excerpts):
-                raise InputError(f"{path}: choice {choice} of trial {trial} was not offered")
         if given["listener"] in answers:
             raise InputError(f"{path} is a second file of listener {given['listener']}; keep one of the two")
         answers[given["listener"]] = choices
@@ -217,17 +220,17 @@ def _read(path: Path) -> dict[str, Any]:
     try:
         given = json.loads(path.read_text("utf-8"))
         body, checksum = given["body"], given["sha256"]
-        found = json.loads(body)
+        found, changed = json.loads(body), _sha256(body) != checksum
         sound = (
             isinstance(found["page"], str)
             and isinstance(found["listener"], str)
             and all(type(one[name]) is int for one in found["answers"] for name in ("trial", "choice"))
         )
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise InputError(f"{path} is no file of answers that the page saved: {error}") from None
     if not sound:
         raise InputError(f"{path} is no file of answers that the page saved")
-    if _sha256(body) != checksum:
+    if changed:
         raise InputError(f"{path} was changed after the page saved it; ask its listener for the file again")
     return found
 
