@@ -78,6 +78,10 @@ def test_random_directions_have_one_length_and_the_states_law():
         (lambda: between(np.ones((4, 1, 3)), LABELS, POLES, layer=0, source="delta"), "there is one branch"),
         (lambda: between(np.ones((4, 2, 3)), LABELS, POLES, layer=0), "finite, and not 0"),
         (lambda: Direction(np.ones((2, 2)), 0), r"shape \(2, 2\)"),
+        (lambda: Direction(np.ones(2) + 1j, 0), "is no vector of real numbers"),
+        (lambda: Direction("x", 0), "'x' is no vector of real numbers"),
+        (lambda: Direction([[1.0], [1.0, 2.0]], 0), "is no vector of real numbers"),
+        (lambda: Direction([None, 1.0], 0), "is no vector of real numbers"),
     ],
 )
 def test_bad_input_is_refused(call, message):
@@ -100,6 +104,9 @@ def test_a_latent_of_a_dictionary_is_a_direction(tmp_path):
     assert (found.layer, found.site, found.training_prompts) == (3, "mlp", {"piano-calm"})
     with pytest.raises(InputError, match="latent: 3 is not there"):
         of_dictionary(folder, 3)
+    for latent in ("1", 0.5, -1, None):
+        with pytest.raises(InputError, match="latent: "):
+            of_dictionary(folder, latent)
     with pytest.raises(InputError, match="names no layer"):
         of_dictionary(dictionary(tmp_path / "other"), 1)
     with pytest.raises(InputError, match=r"no cfg\.json"):

@@ -310,6 +310,16 @@ def test_a_run_behind_the_models_back_is_refused(tiny_model):
         (lambda: Replace(np.ones((4, D))), "does not fit 18 steps of the clip and 32"),
         (lambda: Replace(np.ones((18, 3, 2, D))), "3 branches; give cond and uncond"),
         (lambda: Replace(lambda states: states[0]), "the function returned"),
+        (lambda: Replace(lambda states: None), "the function returned: a NoneType is no array"),
+        (lambda: Replace(lambda states: states * 1j), "the function returned: holds complex numbers"),
+        (lambda: Add(VECTOR + 1j), "direction: holds complex numbers; states are real"),
+        (lambda: Add(VECTOR, 1j), "alpha: holds complex numbers"),
+        (lambda: Add(VECTOR, [1, 2j]), "alpha: holds complex numbers"),
+        (lambda: ProjectOut(np.eye(1, D) + 0j), "basis: holds complex numbers"),
+        (lambda: ProjectOut(np.zeros((0, D))), r"basis: an array of shape \(0, 32\) has no rows"),
+        (lambda: ProjectOut(np.zeros((2, 0, D))), r"basis: an array of shape \(2, 0, 32\) has no rows"),
+        (lambda: None, "edits: a NoneType is none; give Add, ProjectOut or Replace"),
+        (lambda: Add, "edits: a .* is none; give Add"),
         (lambda: [3], "edits: a int is none; give Add, ProjectOut or Replace"),
     ],
 )
@@ -318,6 +328,19 @@ def test_bad_edits_are_refused_in_a_line(tiny_model, edits, message):
         tiny_model.generate(TEXTS, [0, 1], SECONDS)
     assert "\n" not in str(error.value)
     assert hooks_of(tiny_model) == []
+
+
+@pytest.mark.parametrize("vectors", [np.zeros((0, D)), np.zeros((3, 0)), [], [[]], VECTOR])
+def test_no_vectors_span_nothing(vectors):
+    with pytest.raises(InputError, match=r"are not \[m, D\] with m ≥ 1"):
+        orthonormal(vectors)
+
+
+def test_a_function_may_return_any_array(extractor):
+    codes, _ = made(extractor)
+    for of in (lambda states: states.numpy() * 0, lambda states: (states * 0).tolist()):
+        states, _ = read(extractor, codes, Replace(of, layers=1))
+        assert states["layer_1"].abs().max() < 1e-5
 
 
 def test_what_is_no_model_is_refused():

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from innerear.errors import InputError, did_you_mean, shown
+from innerear.study.generation_settings import integer
 
 if TYPE_CHECKING:
     from innerear.results import StudyResults
@@ -43,7 +44,15 @@ class Direction:
     training_prompts: frozenset[str] = field(default_factory=frozenset)
 
     def __post_init__(self) -> None:
-        vector = np.asarray(self.vector, np.float32)
+        try:
+            vector = np.asarray(self.vector)
+        except (TypeError, ValueError, RuntimeError):
+            vector = np.asarray(None)
+        if vector.dtype.kind not in "fiu":
+            raise InputError(
+                f"direction {self.name or '(unnamed)'}: {shown(self.vector)} is no vector of real numbers"
+            )
+        vector = vector.astype(np.float32)
         if vector.ndim != 1 or not np.isfinite(vector).all() or not vector.any():
             raise InputError(
                 f"direction {self.name or '(unnamed)'}: shape {vector.shape}; give a vector [D] "
@@ -256,7 +265,7 @@ def of_dictionary(folder: str | PathLike, latent: int, *, layer: int | None = No
     if not isinstance(layer, int):
         raise InputError(f"{folder / 'cfg.json'} names no layer: give layer=…")
     decoder = _decoder(folder / "sae_weights.safetensors")
-    if not 0 <= latent < len(decoder):
+    if not integer("latent", latent, 0, 10**9) < len(decoder):
         raise InputError(f"latent: {latent} is not there; {folder} has the latents 0 to {len(decoder) - 1}")
     seen = own.get("training_prompts") or ()
     return Direction(

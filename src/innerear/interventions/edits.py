@@ -168,6 +168,8 @@ class ProjectOut(Edit):
         basis = _of_samples("basis", self.basis, 2, run)
         _require("basis", basis, {-1: run.d_model})
         product = basis @ basis.mT
+        if not product.numel():
+            raise InputError(f"basis: an array of shape {tuple(basis.shape)} has no rows, and spans nothing")
         if (product - torch.eye(product.shape[-1])).abs().max() > 1e-4:
             raise InputError(
                 "basis: its rows are not orthonormal; innerear.interventions.orthonormal makes them"
@@ -223,13 +225,13 @@ class Replace(Edit):
         return change
 
     def _applied(self, states: torch.Tensor) -> torch.Tensor:
-        found = self.by(states)
-        if getattr(found, "shape", None) != states.shape:
-            shape = tuple(getattr(found, "shape", ()))
+        found = _tensor("by: what the function returned", self.by(states))
+        if found.shape != states.shape:
             raise InputError(
-                f"by: the function returned {shape} for states {tuple(states.shape)} [C, n, steps, D]"
+                f"by: the function returned {tuple(found.shape)} for states {tuple(states.shape)} "
+                "[C, n, steps, D]"
             )
-        return found.to(states.dtype)
+        return found.to(states)
 
 
 def _put(run: Run, now: torch.Tensor, new: torch.Tensor) -> torch.Tensor:
@@ -246,8 +248,8 @@ def orthonormal(vectors: Any) -> torch.Tensor:
     [[1.0, 0.0, 0.0]]
     """
     given = _array("vectors", vectors)
-    if given.ndim != 2:
-        raise InputError(f"vectors of shape {tuple(given.shape)} are not [m, D]")
+    if given.ndim != 2 or not given.numel():
+        raise InputError(f"vectors of shape {tuple(given.shape)} are not [m, D] with m ≥ 1")
     _, size, rows = torch.linalg.svd(given.double(), full_matrices=False)
     kept = size > 1e-6 * size.max()
     if not kept.any():
@@ -257,13 +259,20 @@ def orthonormal(vectors: Any) -> torch.Tensor:
 
 def _array(name: str, values: Any) -> torch.Tensor:
     """Return numbers of any kind of array, finite, as a float32 tensor on the CPU."""
-    try:
-        found = torch.as_tensor(np.asarray(values) if isinstance(values, list | tuple) else values)
-        found = found.detach().cpu().float()
-    except (TypeError, ValueError, RuntimeError):
-        raise InputError(f"{name}: a {type(values).__name__} is no array of numbers") from None
+    found = _tensor(name, values).detach().cpu().float()
     if not torch.isfinite(found).all():
         raise InputError(f"{name}: holds NaN or infinity")
+    return found
+
+
+def _tensor(name: str, values: Any) -> torch.Tensor:
+    """Return real numbers of any kind of array as a tensor."""
+    try:
+        found = torch.as_tensor(np.asarray(values) if isinstance(values, list | tuple) else values)
+    except (TypeError, ValueError, RuntimeError):
+        raise InputError(f"{name}: a {type(values).__name__} is no array of numbers") from None
+    if found.is_complex():
+        raise InputError(f"{name}: holds complex numbers; states are real")
     return found
 
 

@@ -154,7 +154,9 @@ class _InputEdit(_Place):
 
 
 @contextmanager
-def intervene(model: "MusicModel | ActivationExtractor", edits: Sequence[Edit] | Edit) -> Iterator[None]:
+def intervene(
+    model: "MusicModel | ActivationExtractor", edits: Sequence[Edit] | Edit | None = None
+) -> Iterator[None]:
     """Edit a model's states in every run while the context is open; nothing is left when it ends.
 
     Generating and replaying are edited alike. States that are recorded meanwhile are the edited ones, so open
@@ -164,7 +166,7 @@ def intervene(model: "MusicModel | ActivationExtractor", edits: Sequence[Edit] |
     Parameters
     ----------
     model : from `innerear.load_model`, or an `ActivationExtractor`, whose model is meant.
-    edits : `Add`, `ProjectOut`, `Replace`; one or several.
+    edits : `Add`, `ProjectOut`, `Replace`; one or several, without which there is nothing to open.
 
     Raises
     ------
