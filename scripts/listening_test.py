@@ -1,5 +1,7 @@
 """Make the page of a listening test, blind, and its key."""
 
+from pathlib import Path
+
 import numpy as np
 
 from innerear.analyses.listening_trials import (
@@ -46,6 +48,6 @@ with (
         trials += feature_trials(heard["uncond"], heard.get("random_init", {}), each=asked, rng=rng)
     trials += steering_trials(steered, snakemake.params.pole, each=asked["steering"], rng=rng)
     text, answers = listening_page(trials, reader(samples, steered_sounds(steered)), rng)
-    keep_page(text, answers, snakemake.params.kept)
+    keep_page(text, answers, Path(snakemake.output.key).with_name("pages"))
     page.write_text(text, encoding="utf-8")
     key.write_text(answers, encoding="utf-8")

@@ -22,7 +22,6 @@ rule listening_test:
         branches=["uncond", *["random_init"] * TWIN],
         pole=PLANNED["poles"][1] if PLANNED else "",
         seed=config["statistics"]["seed"],
-        kept=f"{RESULTS}/listening/pages",
     script:
         "../../scripts/listening_test.py"
 
@@ -38,7 +37,5 @@ rule score:
         reported("listening/scores.tsv", "Sound", "listening_test", table="scores of the listening test"),
     resources:
         **needs(mb=1000, minutes=10),
-    params:
-        results=RESULTS,
     script:
         "../../scripts/score.py"
