@@ -131,17 +131,3 @@ def test_a_rate_that_no_music_has_is_refused_from_the_header(tmp_path, rate):
     soundfile.write(path, np.full(rate, 0.5), rate)
     with pytest.raises(InputError, match=rf"a\.wav has {rate} samples a second; save it at 32000"):
         check_recording(path, 0.0, 0.5)
-
-
-@pytest.mark.parametrize("half", [False, True])
-def test_what_the_decoder_notes_names_the_file_and_is_said_once(tmp_path, capfd, half):
-    path = write_track(tmp_path / "a.mp3", seconds=12.0)
-    content = path.read_bytes()
-    path.write_bytes(content[: len(content) // 2] if half else content + 2_000 * b"junk")
-    for start in (0.0, 2.0):
-        check_recording(path, start, 1.0)
-        read_recording(path, start, 1.0)
-    lines = capfd.readouterr().err.splitlines()
-    assert lines and all(line.startswith(f"{path}: ") for line in lines)
-    read_recording(write_track(tmp_path / "whole.mp3", seconds=2.0), 0.0, 1.0)
-    assert capfd.readouterr().err == ""

@@ -1,9 +1,6 @@
 """Sound files of recorded music, which people bring: checked, hashed and read in part."""
 
 import hashlib
-import os
-import sys
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -132,7 +129,7 @@ def _opened(path: str | PathLike) -> Iterator[soundfile.SoundFile]:
         if not Path(path).is_file():
             there = "is no file" if Path(path).exists() else "does not exist"
             raise InputError(f"{path} {there}; paths are relative to the sheet's folder")
-        with _named_notes(path), open(path, "rb"), soundfile.SoundFile(str(path)) as sound:
+        with open(path, "rb"), soundfile.SoundFile(str(path)) as sound:
             yield sound
     except OSError as error:
         raise _unreadable(path, error) from None
@@ -140,23 +137,6 @@ def _opened(path: str | PathLike) -> Iterator[soundfile.SoundFile]:
         if isinstance(error, InputError):
             raise
         raise InputError(f"{path} cannot be read as sound ({error}); convert it to WAV or FLAC") from None
-
-
-@contextmanager
-def _named_notes(path: str | PathLike) -> Iterator[None]:
-    """Say once, and of which file, what the MP3 decoder notes on the process' own standard error."""
-    own = os.dup(2)
-    with tempfile.TemporaryFile() as notes:
-        os.dup2(notes.fileno(), 2)
-        try:
-            yield
-        finally:
-            os.dup2(own, 2)
-            os.close(own)
-            notes.seek(0)
-            lines = notes.read().decode("utf-8", "replace").splitlines()
-            for line in dict.fromkeys(filter(None, map(str.strip, lines))):
-                print(f"{path}: {line}", file=sys.stderr)
 
 
 def _unreadable(path: str | PathLike, error: OSError) -> InputError:
