@@ -59,7 +59,7 @@ def test_those_that_fit_say_what_they_were_trained_on(given):
 def test_what_is_of_something_else_is_named(given, settings, message):
     path = given / "delta/layer_03/seed-0/cfg.json"
     path.write_text(json.dumps(settings))
-    with pytest.raises(InputError, match=f"mine/delta/layer_03/seed-0/cfg.json:? {message}.*name other"):
+    with pytest.raises(InputError, match=rf"mine/delta/layer_03/seed-0/cfg\.json:? {message}.*name other"):
         seen()
     assert seen(layers=[0]) == ["song-calm"]
 
@@ -75,8 +75,14 @@ def test_a_study_remakes_what_is_broken(given, tmp_path):
     shutil.copytree(given, tmp_path / "results/corpus/features/dictionaries")
     (tmp_path / "results/corpus/features/dictionaries/delta/layer_03/seed-0/cfg.json").unlink()
     command = "--force results/corpus/features/dictionaries/delta/layer_03"
-    with pytest.raises(InputError, match=f"seed-0/cfg.json does not exist: .*; remake it with: .*{command}$"):
+    with pytest.raises(InputError, match=f"seed-0 has no cfg.json and is .*; remake it with: .*{command}$"):
         seen("results/corpus")
+
+
+def test_a_study_of_a_near_name_is_named(given, tmp_path):
+    shutil.copytree(given, tmp_path / "results/corpus/features/dictionaries")
+    with pytest.raises(InputError, match=r"results/corpsu has no .* \(did you mean 'results/corpus'\?\)"):
+        given_dictionaries("results/corpsu")
 
 
 @pytest.mark.parametrize("lacking", ["delta/layer_00", "delta/layer_03", "uncond/layer_03"])

@@ -7,7 +7,7 @@ from os import PathLike
 from pathlib import Path
 from typing import Any
 
-from innerear.errors import InputError, shown
+from innerear.errors import InputError, did_you_mean, shown
 from innerear.io.names import remake
 from innerear.study.names import check_path
 
@@ -56,7 +56,9 @@ def given_dictionaries(folder: str, study: str = "") -> list[str]:
             )
     if (root / "uncond").is_dir():
         return ["uncond", *["delta"] * (root / "delta").is_dir()]
-    raise InputError(f"features.dictionaries: {folder} has no dictionaries of uncond; {_HOW}")
+    studies = [str(path.parents[1]) for path in Path("results").glob("*/features/dictionaries")]
+    meant = did_you_mean(folder, studies)
+    raise InputError(f"features.dictionaries: {folder} has no dictionaries of uncond{meant}; {_HOW}")
 
 
 def seeds_of(folder: str | PathLike, of: str, layer: int) -> list[Path]:
@@ -137,7 +139,7 @@ def read_settings(folder: Path) -> dict[str, Any]:
     try:
         settings = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise InputError(f"{path} does not exist: {folder} is no dictionary; {remedy(folder)}") from None
+        raise InputError(f"{folder} has no {SETTINGS} and is no dictionary; {remedy(folder)}") from None
     except (OSError, ValueError, RecursionError) as error:
         raise InputError(f"{path} cannot be read ({error}); {remedy(folder)}") from None
     if not isinstance(settings, dict):
