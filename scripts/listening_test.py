@@ -1,5 +1,7 @@
 """Make the page of a listening test, blind, and its key."""
 
+from pathlib import Path
+
 import numpy as np
 
 from innerear.analyses.listening_trials import (
@@ -13,7 +15,7 @@ from innerear.features.activations import read_branch
 from innerear.io.files import atomic
 from innerear.io.log import log_to
 from innerear.io.tables import read_table
-from innerear.pages.listening import listening_page, reader
+from innerear.pages.listening import keep_page, listening_page, reader
 from innerear.stacks import open_layers
 from innerear.stacks.stack import Stack
 from innerear.statistics.design_file import read_design
@@ -46,5 +48,6 @@ with (
         trials += feature_trials(heard["uncond"], heard.get("random_init", {}), each=asked, rng=rng)
     trials += steering_trials(steered, snakemake.params.pole, each=asked["steering"], rng=rng)
     text, answers = listening_page(trials, reader(samples, steered_sounds(steered)), rng)
+    keep_page(text, answers, Path(snakemake.output.key).with_name("pages"))
     page.write_text(text, encoding="utf-8")
     key.write_text(answers, encoding="utf-8")

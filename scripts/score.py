@@ -1,11 +1,11 @@
 """Score the answers of a listening test."""
 
-from innerear.analyses.listening_test import scores
+from pathlib import Path
+
 from innerear.io.log import log_to
 from innerear.io.tables import write_table
-from innerear.pages.listening import read_answers, read_key
+from innerear.pages.listening import score_answers
 
 with log_to(snakemake.log[0]):
-    trials, page = read_key(snakemake.input.key, snakemake.input.page)
-    answers = read_answers(snakemake.input.responses, trials, page)
-    write_table(scores(trials, answers), snakemake.output[0])
+    results = Path(snakemake.output[0]).parents[1]
+    write_table(score_answers(snakemake.input, results), snakemake.output[0])

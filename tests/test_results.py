@@ -119,6 +119,15 @@ def test_repr_says_what_it_is(folder):
         (lambda study: study.states("a-happy", 0, 4), r"no layer 4 at site 'residual'; it has \[3\]"),
         (lambda study: study.states("a-happy", 0, "3"), "layer: '3' is not allowed"),
         (lambda study: study.states("a-happy", 0, 3, site="mpl"), "no layer 3 at site 'mpl'"),
+        (
+            lambda study: study.states("a-happy", 0, 3, site="residul"),
+            r"at site 'residul' \(did you mean 'residual'\?\); its sites are residual$",
+        ),
+        (lambda study: study.states("a-happy", 0, 3, site=None), "at site None; its sites are residual$"),
+        (
+            lambda study: study.states("a-happy", 0, 3, site="mlp"),
+            r"at site 'mlp'; it has the sites residual\. Add it to capture\.sites",
+        ),
         (lambda study: study.states([], 0, 3), "prompt: the list is empty"),
         (lambda study: study.states(5, 0, 3), "prompt: 5 is not allowed"),
         (lambda study: study.audio(None, 0), "no single sample"),

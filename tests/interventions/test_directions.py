@@ -78,6 +78,10 @@ def test_random_directions_have_one_length_and_the_states_law():
         (lambda: between(np.ones((4, 1, 3)), LABELS, POLES, layer=0, source="delta"), "there is one branch"),
         (lambda: between(np.ones((4, 2, 3)), LABELS, POLES, layer=0), "finite, and not 0"),
         (lambda: Direction(np.ones((2, 2)), 0), r"shape \(2, 2\)"),
+        (lambda: Direction(np.ones(2) + 1j, 0), "is no vector of real numbers"),
+        (lambda: Direction("x", 0), "'x' is no vector of real numbers"),
+        (lambda: Direction([[1.0], [1.0, 2.0]], 0), "is no vector of real numbers"),
+        (lambda: Direction([None, 1.0], 0), "is no vector of real numbers"),
     ],
 )
 def test_bad_input_is_refused(call, message):
@@ -100,6 +104,9 @@ def test_a_latent_of_a_dictionary_is_a_direction(tmp_path):
     assert (found.layer, found.site, found.training_prompts) == (3, "mlp", {"piano-calm"})
     with pytest.raises(InputError, match="latent: 3 is not there"):
         of_dictionary(folder, 3)
+    for latent in ("1", 0.5, -1, None):
+        with pytest.raises(InputError, match="latent: "):
+            of_dictionary(folder, latent)
     with pytest.raises(InputError, match="names no layer"):
         of_dictionary(dictionary(tmp_path / "other"), 1)
     with pytest.raises(InputError, match=r"no cfg\.json"):
@@ -141,7 +148,8 @@ def test_the_strongest_feature_moves_the_states_most_whichever_way():
         strongest_feature(np.ones((5, 3)), decoder, labels, ("calm", "loud"))
 
 
-def test_a_study_gives_directions_without_the_templates_that_are_scored(tmp_path):
+def make_study(folder):
+    """Write a study of two templates and two labels; return its prompts' mean states."""
     rng, timeline = np.random.default_rng(0), Timeline(6, 4, 50.0)
     rows, means = [], {}
     for template in ("piano", "band"):
@@ -150,7 +158,7 @@ def test_a_study_gives_directions_without_the_templates_that_are_scored(tmp_path
             states = rng.normal(size=(2, timeline.n_steps, 5)).astype(np.float32)
             attrs = {"sample_id": f"{prompt}/seed-0", "prompt_id": prompt, "template": template}
             attrs |= {"emotion": emotion, "seed": 0, "text": "x", "model": "m", "model_identity": "i"}
-            path = tmp_path / "stacks" / prompt / "seed-0.h5"
+            path = folder / "stacks" / prompt / "seed-0.h5"
             path.parent.mkdir(parents=True)
             codes = np.zeros((4, 6), np.int64)
             with StackWriter(path, attrs, codes, timeline, ["cond", "uncond"], "float32") as stack:
@@ -158,8 +166,39 @@ def test_a_study_gives_directions_without_the_templates_that_are_scored(tmp_path
             means[prompt] = states[:, timeline.complete].mean(axis=(0, 1))
             with Stack(path) as stack:
                 rows.append({**stack.attrs, "stack": str(path)})
-    write_table(pd.DataFrame(rows), tmp_path / "samples.tsv")
+    write_table(pd.DataFrame(rows), folder / "samples.tsv")
+    return means
+
+
+def test_a_study_gives_directions_without_the_templates_that_are_scored(tmp_path):
+    means = make_study(tmp_path)
     direction = of_study(open_study(tmp_path), *POLES, layer=0, without=["band"])
     assert np.allclose(direction.vector, means["piano-energetic"] - means["piano-calm"], atol=1e-5)
     assert direction.training_prompts == {"piano-calm", "piano-energetic"}
     direction.require_unseen(["band-calm"])
+
+
+@pytest.mark.parametrize(
+    ("without", "message"),
+    [
+        (["pianoo"], r"the study has no template 'pianoo' \(did you mean 'piano'\?\); it has piano, band"),
+        (["Piano"], "no template 'Piano' .did you mean 'piano'"),
+        (["band", "piano-calm"], "no template 'piano-calm'"),
+        ([1], "no template 1; it has"),
+        ([None], "no template None; it has"),
+        (["piano", "band"], "leaves no template"),
+        ("piano", r"without: 'piano' is no list of templates; use \[piano, band\]"),
+        (None, "without: None is no list"),
+        (3, "without: 3 is no list"),
+    ],
+)
+def test_templates_that_a_study_does_not_have_are_not_left_out_silently(tmp_path, without, message):
+    make_study(tmp_path)
+    with pytest.raises(InputError, match=message):
+        of_study(open_study(tmp_path), *POLES, layer=0, without=without)
+
+
+@pytest.mark.parametrize("study", ["results/emotions_nano", None, pd.DataFrame({"prompt_id": ["a"]})])
+def test_what_is_no_study_is_refused(study):
+    with pytest.raises(InputError, match=r"is no open study; give innerear\.open_study\(folder\)"):
+        of_study(study, *POLES, layer=0)

@@ -45,9 +45,8 @@ def read(extractor, codes, edits=()):
         Add(VECTOR, 1.0, schedule=np.zeros(18)),
         Replace(lambda states: states, layers=[0, 2]),
         Replace(lambda states: states.clone(), site="mlp", branch="cond"),
-        ProjectOut(orthonormal(VECTOR[None]), layers=1, samples=[]),
     ],
-    ids=["no dose", "schedule of 0", "same states", "same output of mlp", "no sample"],
+    ids=["no dose", "schedule of 0", "same states", "same output of mlp"],
 )
 def test_an_edit_that_changes_nothing_leaves_every_token(tiny_model, decoder, edit):
     plain = tiny_model.generate(TEXTS, [0, 1], SECONDS, decoder=decoder)
@@ -257,6 +256,14 @@ def test_nothing_is_left_behind_whatever_fails(tiny_model, edits, error):
     assert torch.equal(again.codes, plain)
 
 
+def test_samples_are_those_of_the_call_in_whatever_runs_it_is_made(extractor):
+    texts = [*TEXTS, "a much longer text than the two others have"]
+    codes, _ = made(extractor, texts=texts)
+    for edit in (Add(VECTOR, 5.0, layers=1, samples=np.array([2])), Add(VECTOR, [0.0, 0.0, 5.0], layers=1)):
+        edited, _ = made(extractor, edit, texts=texts)
+        assert [torch.equal(*both) for both in zip(codes, edited, strict=True)] == [True, True, False]
+
+
 def test_a_run_behind_the_models_back_is_refused(tiny_model):
     with intervene(tiny_model, Add(VECTOR, layers=1)), pytest.raises(InputError, match="outside of generate"):
         tiny_model.musicgen.generate(TEXTS, progress=False)
@@ -272,6 +279,27 @@ def test_a_run_behind_the_models_back_is_refused(tiny_model):
         (lambda: Add(VECTOR, steps=(3, 3)), r"steps: \(3, 3\) is no"),
         (lambda: Add(VECTOR, steps=(50, 60)), "lie past the clip's 18 steps"),
         (lambda: Add(VECTOR, samples=[-1]), "samples: -1"),
+        (lambda: Add(VECTOR, samples=[2]), "samples: 2 is not there; the call has the samples 0 to 1"),
+        (lambda: ProjectOut(np.eye(1, D), samples=[0, 5]), "samples: 5 is not there"),
+        (lambda: Add(VECTOR, samples=[]), r"samples: \[\] is no list of samples; give their numbers"),
+        (lambda: Add(VECTOR, samples=0), r"samples: 0 is no list of samples; .*such as \[0\]"),
+        (lambda: Add(VECTOR, samples="01"), "samples: '01' is no list of samples"),
+        (
+            lambda: Add(VECTOR, [1.0, 2.0, 3.0]),
+            "alpha: values of 3 samples, but the call has sample 1 as its",
+        ),
+        (lambda: Add(np.ones((3, D))), "direction: values of 3 samples"),
+        (lambda: ProjectOut(np.eye(1, D)[None].repeat(3, 0)), "basis: values of 3 samples"),
+        (lambda: Replace(np.ones((18, 3, D))), "by: values of 3 samples"),
+        (
+            lambda: Replace(lambda states: states * np.nan, layers=1),
+            "layer 1, site residual: edited states hold",
+        ),
+        (
+            lambda: Replace(lambda states: states / 0, layers=1, steps=(3, 4)),
+            "NaN or infinity from step 3 on",
+        ),
+        (lambda: Add(VECTOR * 1e30, 1e30, layers=0), "layer 0, site residual: edited states hold NaN"),
         (lambda: Add(VECTOR, [1.0]), "alpha: values of 1 samples, but the call has sample 1"),
         (lambda: Add(VECTOR, "much"), "alpha: a str is no array of numbers"),
         (lambda: Add([np.nan] * D), "direction: holds NaN or infinity"),
@@ -282,6 +310,16 @@ def test_a_run_behind_the_models_back_is_refused(tiny_model):
         (lambda: Replace(np.ones((4, D))), "does not fit 18 steps of the clip and 32"),
         (lambda: Replace(np.ones((18, 3, 2, D))), "3 branches; give cond and uncond"),
         (lambda: Replace(lambda states: states[0]), "the function returned"),
+        (lambda: Replace(lambda states: None), "the function returned: a NoneType is no array"),
+        (lambda: Replace(lambda states: states * 1j), "the function returned: holds complex numbers"),
+        (lambda: Add(VECTOR + 1j), "direction: holds complex numbers; states are real"),
+        (lambda: Add(VECTOR, 1j), "alpha: holds complex numbers"),
+        (lambda: Add(VECTOR, [1, 2j]), "alpha: holds complex numbers"),
+        (lambda: ProjectOut(np.eye(1, D) + 0j), "basis: holds complex numbers"),
+        (lambda: ProjectOut(np.zeros((0, D))), r"basis: an array of shape \(0, 32\) has no rows"),
+        (lambda: ProjectOut(np.zeros((2, 0, D))), r"basis: an array of shape \(2, 0, 32\) has no rows"),
+        (lambda: None, "edits: a NoneType is none; give Add, ProjectOut or Replace"),
+        (lambda: Add, "edits: a .* is none; give Add"),
         (lambda: [3], "edits: a int is none; give Add, ProjectOut or Replace"),
     ],
 )
@@ -290,6 +328,19 @@ def test_bad_edits_are_refused_in_a_line(tiny_model, edits, message):
         tiny_model.generate(TEXTS, [0, 1], SECONDS)
     assert "\n" not in str(error.value)
     assert hooks_of(tiny_model) == []
+
+
+@pytest.mark.parametrize("vectors", [np.zeros((0, D)), np.zeros((3, 0)), [], [[]], VECTOR])
+def test_no_vectors_span_nothing(vectors):
+    with pytest.raises(InputError, match=r"are not \[m, D\] with m ≥ 1"):
+        orthonormal(vectors)
+
+
+def test_a_function_may_return_any_array(extractor):
+    codes, _ = made(extractor)
+    for of in (lambda states: states.numpy() * 0, lambda states: (states * 0).tolist()):
+        states, _ = read(extractor, codes, Replace(of, layers=1))
+        assert states["layer_1"].abs().max() < 1e-5
 
 
 def test_what_is_no_model_is_refused():

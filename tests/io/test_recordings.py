@@ -8,7 +8,8 @@ import soundfile
 from fake_tracks import tune, write_track
 
 from innerear.errors import InputError
-from innerear.io.recordings import check_recording, read_recording
+from innerear.io.recordings import QUIETEST_DBFS, check_recording, read_recording
+from innerear.models import load_model
 
 
 @pytest.mark.parametrize(
@@ -59,12 +60,43 @@ def wave(**changes):
         (wave(at4000=np.inf), "samples are NaN or infinite"),
         (32_768 * wave(), "full scale is 1"),
         (1e-5 * wave(), "is silent; set audio_start"),
+        (1e-3 * wave(), "is silent; set audio_start"),  # nano's tokens of silence
+        (0.5 + 1e-3 * wave(), "is silent"),  # a constant is no sound
+        (np.full(8_000, 0.5), "is silent"),
+        (np.zeros(8_000), "is silent"),
     ],
 )
 def test_sound_that_is_none_is_refused(tmp_path, values, message):
     path = write_track(tmp_path / "a.wav", rate=8_000, wave=values, subtype="FLOAT")
     with pytest.raises(InputError, match=rf"a\.wav, 0 to 1 s.*{message}"):
         read_recording(path, 0.0, 1.0)
+
+
+@pytest.mark.parametrize("right", [-1.0, -0.9, -1.1])
+@pytest.mark.parametrize("gain", [1.0, 1e-2])
+def test_channels_that_cancel_when_they_are_mixed_are_refused(tmp_path, right, gain):
+    left = gain * wave()
+    path = tmp_path / "a.wav"
+    soundfile.write(path, np.stack([left, right * left], axis=1), 8_000, "FLOAT")
+    with pytest.raises(InputError, match=r"a\.wav, 0 to 1 s: the channels cancel .*one of them alone"):
+        read_recording(path, 0.0, 1.0)
+
+
+@pytest.mark.parametrize("right", [1.0, 0.0, -0.5])
+def test_quiet_music_and_wide_stereo_are_read(tmp_path, right):
+    left = 4e-2 * wave()  # at right −.5 the mix has −54 dBFS
+    path = tmp_path / "a.wav"
+    soundfile.write(path, np.stack([left, right * left], axis=1), 8_000, "FLOAT")
+    assert read_recording(path, 0.0, 1.0).wave.shape == (2, 8_000)
+
+
+def test_what_is_refused_as_silent_has_the_tokens_of_silence_and_what_is_read_has_others():
+    codec, rate = load_model("nano"), 44_100
+    music = tune(220.0, 1.0, rate).astype(np.float32)
+    music /= music.std()
+    silence = codec.encode(0 * music[None], rate)
+    for level, same in ((QUIETEST_DBFS, True), (QUIETEST_DBFS + 10, False), (QUIETEST_DBFS + 20, False)):
+        assert bool((codec.encode(music[None] * 10 ** (level / 20), rate) == silence).all()) == same
 
 
 def test_what_is_no_sound_file_is_refused_by_name(tmp_path):
@@ -99,3 +131,17 @@ def test_a_rate_that_no_music_has_is_refused_from_the_header(tmp_path, rate):
     soundfile.write(path, np.full(rate, 0.5), rate)
     with pytest.raises(InputError, match=rf"a\.wav has {rate} samples a second; save it at 32000"):
         check_recording(path, 0.0, 0.5)
+
+
+@pytest.mark.parametrize("half", [False, True])
+def test_what_the_decoder_notes_names_the_file_and_is_said_once(tmp_path, capfd, half):
+    path = write_track(tmp_path / "a.mp3", seconds=12.0)
+    content = path.read_bytes()
+    path.write_bytes(content[: len(content) // 2] if half else content + 2_000 * b"junk")
+    for start in (0.0, 2.0):
+        check_recording(path, start, 1.0)
+        read_recording(path, start, 1.0)
+    lines = capfd.readouterr().err.splitlines()
+    assert lines and all(line.startswith(f"{path}: ") for line in lines)
+    read_recording(write_track(tmp_path / "whole.mp3", seconds=2.0), 0.0, 1.0)
+    assert capfd.readouterr().err == ""

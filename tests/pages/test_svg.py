@@ -6,7 +6,9 @@ from xml.etree import ElementTree
 import pytest
 from matplotlib import pyplot as plt
 
+from innerear.errors import InputError
 from innerear.figures.style import save
+from innerear.pages.figures import read_figures
 from innerear.pages.svg import inline_svg, view_box
 
 
@@ -44,3 +46,32 @@ def test_two_figures_share_no_id_and_each_finds_its_own(drawn):
     for page, own in zip(pages, ids, strict=True):
         used = set(re.findall(r'(?:href="|url\()#([^")]+)', page))
         assert used and used <= own
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"<svg",
+        b"",
+        b"\x89PNG\r\n\x1a\n",
+        b"\xff\xfe",
+        b"<html/>",
+        b"<svg/>",
+        b'<svg xmlns="http://www.w3.org/2000/svg"><g></svg>',
+        b'<svg xmlns="http://www.w3.org/2000/svg">' + b"<g>" * 50_000 + b"</g>" * 50_000 + b"</svg>",
+    ],
+    ids=["cut", "empty", "PNG", "no text", "HTML", "other svg", "unclosed", "deep"],
+)
+def test_a_broken_figure_is_named_with_its_remedy(tmp_path, content):
+    path = tmp_path / "emergence.svg"
+    path.write_bytes(content)
+    with pytest.raises(InputError, match=r"emergence\.svg cannot be shown .*; remake it with: snakemake"):
+        read_figures([path], [], None)
+
+
+def test_a_figure_cut_anywhere_is_named(tmp_path, drawn):
+    path = tmp_path / "emergence.svg"
+    for end in range(0, len(drawn.rstrip()), len(drawn) // 9):
+        path.write_text(drawn[:end])
+        with pytest.raises(InputError, match=r"emergence\.svg cannot be shown"):
+            read_figures([path], [], None)

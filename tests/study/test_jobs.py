@@ -84,3 +84,18 @@ def test_long_clips_are_measured_fewer_at_a_time():
 def test_templates_that_cannot_name_a_file_are_measured_prompt_by_prompt():
     jobs = measured(["a b", "c"], 20)
     assert list(jobs) == ["ab-happy", "ab-sad"]
+
+
+@pytest.mark.parametrize(
+    ("batch", "n_tracks", "expected"),
+    [
+        (4, 4, "  encoded in one job of 4 tracks, 4 clips, up to 4 at a time"),
+        (2, 4, "  encoded in 2 jobs of 2 tracks, 2 clips"),
+        ("prompt", 4, "  encoded in 4 jobs of one track, 1 clips"),
+        ("pair", 4, "  encoded in 4 jobs of one clip"),
+        (4, 3, "  generated in one job of 4 prompts"),  # some are composed
+        (4, 0, "  generated in one job of 4 prompts"),
+    ],
+)
+def test_tracks_are_not_said_to_be_generated(batch, n_tracks, expected):
+    assert jobs_text(batch, {"batch": "auto", "batch_size": 16}, 4, 1, n_tracks).startswith(expected)

@@ -1,10 +1,13 @@
 """A small study on nano with interventions, from clips to the page, and what their plan reruns."""
 
+import hashlib
 import json
+import re
 
 import pytest
 import yaml
 
+from innerear.analyses.listening_test import AGAINST
 from innerear.io.tables import read_table
 
 from .conftest import Workflow
@@ -89,3 +92,31 @@ def test_more_draws_remake_what_is_drawn_and_no_clip_of_the_study(study):
         study.configure(interventions=SMALL["interventions"])
     assert planned.get("steer") == 2
     assert "generate" not in planned
+
+
+def test_answers_are_scored_by_the_page_that_was_handed_out(study):
+    """A study that has changed since would make another page, and does not."""
+    page, results = (study.results / "listening_test.html").read_text(), study.results
+    trials = json.loads((results / "listening/key.json").read_text())["trials"]
+    body = json.dumps(
+        {
+            "page": re.search(r'data-page="(\w+)"', page)[1],
+            "listener": "ann",
+            "answers": [{"trial": i, "choice": one["answer"]} for i, one in enumerate(trials)],
+        }
+    )
+    (results / "responses").mkdir()
+    file = json.dumps({"body": body, "sha256": hashlib.sha256(body.encode()).hexdigest()})
+    (results / "responses/ann.JSON").write_text(file)
+    before = study.config
+    study.configure(statistics=before["statistics"] | {"seed": 1})
+    scores = "results/edited/listening/scores.tsv"
+    assert study.planned(scores) == {"score": 1}
+    assert "listening_test" in study.planned("results/edited/listening_test.html")
+    # Whoever makes another page loses no answer.
+    done = study.snakemake("--cores", "2", "results/edited/listening_test.html", scores)
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert (results / "listening_test.html").read_text() != page
+    found = read_table(results / "listening/scores.tsv")
+    assert (found["right"] == found["n_trials"])[found["group"] != AGAINST].all()
+    study.configure(statistics=before["statistics"])

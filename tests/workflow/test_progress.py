@@ -26,6 +26,17 @@ def test_a_dry_run_fits_on_a_screen(fresh):
     assert any(line.startswith("Study ") for line in said)
 
 
+def test_a_failed_job_of_many_clips_says_its_one_line_and_not_one_for_each_clip(fresh):
+    (fresh.results / "unfinished").parent.mkdir(parents=True)
+    (fresh.results / "unfinished").write_text("no folder")
+    for how in ((), ("--logger", "innerear")):
+        done = fresh.snakemake("--cores", "1", "--until", "generate", *how)
+        said = done.stdout + done.stderr
+        assert done.returncode != 0
+        assert said.count("error: ") == 1 and "unfinished" in said
+        assert "Cannot restore" not in said
+
+
 def test_what_fails_is_said_whole(fresh):
     fresh.snakemake("--cores", "1", "--until", "all_samples", "--quiet", "all")
     stack = next(fresh.results.glob("stacks/*/seed-0.h5"))

@@ -10,6 +10,7 @@ from pathlib import Path
 import yaml
 from snakemake.exceptions import WorkflowError
 from snakemake.io import strip_wildcard_constraints
+from snakemake.logging import logger
 
 # A checkout works without being installed, as in the environments of --sdm conda.
 sys.path.insert(0, f"{workflow.basedir}/src")
@@ -37,6 +38,10 @@ from innerear.study.usage import (
 # A plan is one large graph that lives to the end. At its usual pace the collector would go through it again and
 # again, for an eighth of the time.
 gc.set_threshold(100_000, 50, 50)
+
+# A failed job keeps apart what it has finished, and Snakemake's line for each file without a backup would hide what
+# failed.
+logger.addFilter(lambda record: not str(record.msg).startswith("Cannot restore "))
 
 # A job asks for one core: more threads of BLAS than that get in each other's way.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -343,8 +348,9 @@ def asked_of_study(wildcards):
 
 
 def responses(wildcards):
-    """The answers to the listening test that lie in the study's folder."""
-    return sorted(map(str, Path(RESULTS, "responses").glob("*.json")))
+    """The files of answers to the listening test in the study's folder: all that lie there but hidden ones."""
+    files = [path for path in Path(RESULTS, "responses").rglob("[!.]*") if path.is_file()]
+    return sorted(map(str, files))
 
 
 def estimated(wildcards):

@@ -27,11 +27,12 @@ rule listening_test:
 
 
 rule score:
-    """Score the answers that listeners have sent back, with exact tests."""
+    """Score the answers that listeners have sent back, each by the page that it answers, with exact tests.
+
+    The page is no input: a study that has changed would make another, which nobody has answered.
+    """
     input:
-        page=rules.listening_test.output.page,
-        key=rules.listening_test.output.key,
-        responses=responses,
+        responses,
     output:
         reported("listening/scores.tsv", "Sound", "listening_test", table="scores of the listening test"),
     resources:

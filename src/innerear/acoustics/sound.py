@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from innerear.acoustics.features import Missing
 from innerear.errors import InputError
+from innerear.io.recordings import CANCEL_DB
 
 SILENCE_DBFS = -70.0  # below this level a clip holds no sound (the absolute gate of BS.1770 is as low)
 #: a frame this far below the loudest one holds no sound: its centroid would be that of nothing
@@ -17,7 +18,6 @@ ACTIVE_DB = 60.0
 WINDOW_S = 0.064  # length of the analysis window; in seconds: equal at all sample rates
 LOUDNESS_LUFS = -23.0  # timbre is measured at this loudness (EBU R 128)
 GATING_BLOCK_S = 0.4  # block of BS.1770: a shorter clip has no integrated loudness
-CANCEL_DB = -20.0  # a downmix this far below its channels does not represent them
 
 
 @dataclass(frozen=True)

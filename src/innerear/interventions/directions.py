@@ -7,13 +7,14 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from os import PathLike
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from innerear.errors import InputError, did_you_mean
+from innerear.errors import InputError, did_you_mean, shown
 from innerear.study.dictionaries import read_settings, require_of
+from innerear.study.generation_settings import integer
 
 if TYPE_CHECKING:
     from innerear.results import StudyResults
@@ -43,7 +44,15 @@ class Direction:
     training_prompts: frozenset[str] = field(default_factory=frozenset)
 
     def __post_init__(self) -> None:
-        vector = np.asarray(self.vector, np.float32)
+        try:
+            vector = np.asarray(self.vector)
+        except (TypeError, ValueError, RuntimeError):
+            vector = np.asarray(None)
+        if vector.dtype.kind not in "fiu":
+            raise InputError(
+                f"direction {self.name or '(unnamed)'}: {shown(self.vector)} is no vector of real numbers"
+            )
+        vector = vector.astype(np.float32)
         if vector.ndim != 1 or not np.isfinite(vector).all() or not vector.any():
             raise InputError(
                 f"direction {self.name or '(unnamed)'}: shape {vector.shape}; give a vector [D] "
@@ -193,13 +202,20 @@ def of_study(
     start, end : labels (emotions) of the study.
     without : templates whose prompts are left out, to be scored.
 
+    Raises
+    ------
+    InputError: no study, a template or label that it does not have, no template left; as `between`.
+
     Examples
     --------
     ``of_study(open_study("results/emotions_nano"), "calm", "energetic", layer=3, without=["piano"])``
     """
-    columns = (study.samples[name].astype(str) for name in ("prompt_id", "emotion", "template"))
+    if not hasattr(study, "states"):
+        raise InputError(f"study: {shown(study)} is no open study; give innerear.open_study(folder)")
+    columns = [study.samples[name].astype(str) for name in ("prompt_id", "emotion", "template")]
+    left_out = _templates(without, list(dict.fromkeys(columns[2])))
     labels = {
-        prompt: label for prompt, label, template in zip(*columns, strict=True) if template not in without
+        prompt: label for prompt, label, template in zip(*columns, strict=True) if template not in left_out
     }
     means = []
     for prompt in labels:
@@ -210,6 +226,20 @@ def of_study(
         raise InputError(f"without: {list(without)} leaves no template to fit a direction on")
     how = {"layer": layer, "site": site, "source": source, "prompts": list(labels)}
     return between(np.stack(means), list(labels.values()), (start, end), **how)
+
+
+def _templates(without: Any, there: Sequence[str]) -> list[Any]:
+    """Return the templates that are left out, if the study has them."""
+    if isinstance(without, str) or not isinstance(without, Iterable):
+        raise InputError(f"without: {shown(without)} is no list of templates; use [{', '.join(there)}]")
+    chosen = list(without)
+    for one in chosen:
+        if one not in there:
+            raise InputError(
+                f"without: the study has no template {one!r}{did_you_mean(str(one), there)}; it has "
+                f"{', '.join(there)}"
+            )
+    return chosen
 
 
 def of_dictionary(folder: str | PathLike, latent: int, *, layer: int | None = None) -> Direction:
@@ -232,7 +262,7 @@ def of_dictionary(folder: str | PathLike, latent: int, *, layer: int | None = No
     if not isinstance(layer, int):
         raise InputError(f"{folder / 'cfg.json'} names no layer: give layer=…")
     decoder = _decoder(folder / "sae_weights.safetensors")
-    if not 0 <= latent < len(decoder):
+    if not integer("latent", latent, 0, 10**9) < len(decoder):
         raise InputError(f"latent: {latent} is not there; {folder} has the latents 0 to {len(decoder) - 1}")
     seen = frozenset(own["training_prompts"])
     return Direction(decoder[latent], layer, str(own.get("site") or "residual"), f"feature {latent}", seen)

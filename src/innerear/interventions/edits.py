@@ -5,14 +5,14 @@ without their mean over units, which a pre-norm model does not read.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import KW_ONLY, dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 
-from innerear.errors import InputError
+from innerear.errors import InputError, shown
 from innerear.interventions.directions import Direction
 from innerear.study.architectures import check_sites
 from innerear.study.generation_settings import integer
@@ -56,8 +56,15 @@ class Edit(ABC):
                 raise InputError(
                     f"steps: {self.steps!r} is no (first, one past the last) with 0 ≤ first < last"
                 )
-        for one in self.samples or ():
-            integer("samples", one, 0, 1_000_000)
+        if self.samples is not None:
+            chosen = [] if isinstance(self.samples, str) else self.samples
+            chosen = list(chosen) if isinstance(chosen, Iterable) else []
+            if not chosen:
+                raise InputError(
+                    f"samples: {shown(self.samples)} is no list of samples; give their numbers, such as [0], "
+                    "or None for all"
+                )
+            object.__setattr__(self, "samples", [integer("samples", one, 0, 1_000_000) for one in chosen])
 
     @abstractmethod
     def prepare(self, run: "Run") -> "Prepared":
@@ -75,12 +82,14 @@ class Run(NamedTuple):
     Attributes
     ----------
     samples : int64 [n], the number of the sample in each row of a branch.
+    n_samples : of the call, of which a run may have some.
     n_steps : S of the clip.
     d_model, device : of the states.
     pre_norm : whether the model reads states without their mean over units.
     """
 
     samples: torch.Tensor
+    n_samples: int
     n_steps: int
     d_model: int
     device: torch.device
@@ -127,9 +136,9 @@ class Add(Edit):
     def prepare(self, run: Run) -> Prepared:
         """Return what edits a run's states at each call; InputError for arrays that do not fit."""
         given = self.direction.vector if isinstance(self.direction, Direction) else self.direction
-        vector = _of_samples("direction", given, 1, run.samples)
+        vector = _of_samples("direction", given, 1, run)
         _require("direction", vector, {-1: run.d_model})
-        alpha = _of_samples("alpha", self.alpha, 0, run.samples)
+        alpha = _of_samples("alpha", self.alpha, 0, run)
         amount = (
             (alpha[..., None] * vector).expand(len(run.samples), run.d_model)[:, None].to(run.device)
         )  # [n, 1, D]
@@ -156,15 +165,17 @@ class ProjectOut(Edit):
 
     def prepare(self, run: Run) -> Prepared:
         """Return what edits a run's states at each call; InputError for arrays that do not fit."""
-        basis = _of_samples("basis", self.basis, 2, run.samples)
+        basis = _of_samples("basis", self.basis, 2, run)
         _require("basis", basis, {-1: run.d_model})
         product = basis @ basis.mT
+        if not product.numel():
+            raise InputError(f"basis: an array of shape {tuple(basis.shape)} has no rows, and spans nothing")
         if (product - torch.eye(product.shape[-1])).abs().max() > 1e-4:
             raise InputError(
                 "basis: its rows are not orthonormal; innerear.interventions.orthonormal makes them"
             )
         zero = torch.zeros(run.d_model)
-        mean = zero if self.mean is None else _of_samples("mean", self.mean, 1, run.samples)
+        mean = zero if self.mean is None else _of_samples("mean", self.mean, 1, run)
         _require("mean", mean, {-1: run.d_model})
         basis = basis.to(run.device)
         mean = mean.expand(len(run.samples), run.d_model)[:, None].to(run.device)  # [n, 1, D]
@@ -201,7 +212,7 @@ class Replace(Edit):
         if states.ndim == 2:
             states = states[:, None].expand(-1, len(run.samples), -1)
         else:
-            states = _rows("by", states, -2, run.samples)
+            states = _rows("by", states, -2, run)
         states = states[:, None] if states.ndim == 3 else states  # [S, C or 1, n, D]
         states = states.permute(1, 2, 0, 3).to(run.device)  # [C or 1, n, S, D]
         if len(states) not in (1, 2):
@@ -214,13 +225,13 @@ class Replace(Edit):
         return change
 
     def _applied(self, states: torch.Tensor) -> torch.Tensor:
-        found = self.by(states)
-        if getattr(found, "shape", None) != states.shape:
-            shape = tuple(getattr(found, "shape", ()))
+        found = _tensor("by: what the function returned", self.by(states))
+        if found.shape != states.shape:
             raise InputError(
-                f"by: the function returned {shape} for states {tuple(states.shape)} [C, n, steps, D]"
+                f"by: the function returned {tuple(found.shape)} for states {tuple(states.shape)} "
+                "[C, n, steps, D]"
             )
-        return found.to(states.dtype)
+        return found.to(states)
 
 
 def _put(run: Run, now: torch.Tensor, new: torch.Tensor) -> torch.Tensor:
@@ -237,8 +248,8 @@ def orthonormal(vectors: Any) -> torch.Tensor:
     [[1.0, 0.0, 0.0]]
     """
     given = _array("vectors", vectors)
-    if given.ndim != 2:
-        raise InputError(f"vectors of shape {tuple(given.shape)} are not [m, D]")
+    if given.ndim != 2 or not given.numel():
+        raise InputError(f"vectors of shape {tuple(given.shape)} are not [m, D] with m ≥ 1")
     _, size, rows = torch.linalg.svd(given.double(), full_matrices=False)
     kept = size > 1e-6 * size.max()
     if not kept.any():
@@ -248,17 +259,24 @@ def orthonormal(vectors: Any) -> torch.Tensor:
 
 def _array(name: str, values: Any) -> torch.Tensor:
     """Return numbers of any kind of array, finite, as a float32 tensor on the CPU."""
-    try:
-        found = torch.as_tensor(np.asarray(values) if isinstance(values, list | tuple) else values)
-        found = found.detach().cpu().float()
-    except (TypeError, ValueError, RuntimeError):
-        raise InputError(f"{name}: a {type(values).__name__} is no array of numbers") from None
+    found = _tensor(name, values).detach().cpu().float()
     if not torch.isfinite(found).all():
         raise InputError(f"{name}: holds NaN or infinity")
     return found
 
 
-def _of_samples(name: str, values: Any, ndim: int, samples: torch.Tensor) -> torch.Tensor:
+def _tensor(name: str, values: Any) -> torch.Tensor:
+    """Return real numbers of any kind of array as a tensor."""
+    try:
+        found = torch.as_tensor(np.asarray(values) if isinstance(values, list | tuple) else values)
+    except (TypeError, ValueError, RuntimeError):
+        raise InputError(f"{name}: a {type(values).__name__} is no array of numbers") from None
+    if found.is_complex():
+        raise InputError(f"{name}: holds complex numbers; states are real")
+    return found
+
+
+def _of_samples(name: str, values: Any, ndim: int, run: Run) -> torch.Tensor:
     """Return an array of so many axes, or with an axis of samples before them, whose rows are chosen."""
     found = _array(name, values)
     if found.ndim == ndim:
@@ -267,16 +285,16 @@ def _of_samples(name: str, values: Any, ndim: int, samples: torch.Tensor) -> tor
         raise InputError(
             f"{name}: an array of shape {tuple(found.shape)}; give {ndim} axes, or one of samples before them"
         )
-    return _rows(name, found, 0, samples)
+    return _rows(name, found, 0, run)
 
 
-def _rows(name: str, values: torch.Tensor, axis: int, samples: torch.Tensor) -> torch.Tensor:
-    if values.shape[axis] <= int(samples.max()):
+def _rows(name: str, values: torch.Tensor, axis: int, run: Run) -> torch.Tensor:
+    if values.shape[axis] != run.n_samples:
         raise InputError(
-            f"{name}: values of {values.shape[axis]} samples, but the call has sample "
-            f"{int(samples.max())}, counted from 0"
+            f"{name}: values of {values.shape[axis]} samples, but the call has sample {run.n_samples - 1} as "
+            "its last, counted from 0"
         )
-    return values.index_select(axis, samples)
+    return values.index_select(axis, run.samples)
 
 
 def _require(name: str, values: torch.Tensor, sizes: dict[int, int], ndim: int | None = None) -> None:

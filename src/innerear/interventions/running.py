@@ -58,20 +58,25 @@ class _Place(EditHook):
         self.where, self.edits, self.model = where, edits, model
         self.passes: Sequence[Pass] | None = None  # None outside a run
 
-    def begin(self, samples: Sequence[int], passes: Sequence[Pass]) -> None:
+    def begin(self, samples: Sequence[int], passes: Sequence[Pass], n_samples: int) -> None:
         """Prepare the edits for a run over some of a call's samples; −1 only fills the run up."""
         ran = {branch for one in passes for branch in one.branches}
         n_steps = sum(one.n_steps for one in passes if one.branches == passes[0].branches)
         device = self.model.device
         # What fills a run up repeats its first sample.
         numbers = torch.tensor([one if one >= 0 else samples[0] for one in samples])
-        run = Run(numbers, n_steps, self.model.d_model, device, self.model.pre_norm)
+        run = Run(numbers, n_samples, n_steps, self.model.d_model, device, self.model.pre_norm)
         self.now = []
         for edit in self.edits:
             if edit.branch not in ("both", *ran):
                 raise InputError(f"branch: {edit.branch} does not run here, only {', '.join(sorted(ran))}")
             if edit.steps and edit.steps[0] >= n_steps:
                 raise InputError(f"steps: {edit.steps} lie past the clip's {n_steps} steps")
+            last = max(edit.samples or [0])
+            if last >= n_samples:
+                raise InputError(
+                    f"samples: {last} is not there; the call has the samples 0 to {n_samples - 1}"
+                )
             rows = None
             if edit.samples is not None or -1 in samples:
                 wanted = set(samples) - {-1} if edit.samples is None else set(edit.samples)
@@ -116,6 +121,11 @@ class _Place(EditHook):
         if edited is own:
             return states
         edited = edited.to(states.dtype).flatten(0, 1)
+        if not edited.isfinite().all() and states.isfinite().all():
+            raise InputError(
+                f"{self.where}: edited states hold NaN or infinity from step {start} on; give smaller "
+                "values, or a function that returns finite ones"
+            )
         return torch.cat([states[:, :n_prefix], edited], dim=1) if n_prefix else edited
 
     @abstractmethod
@@ -144,7 +154,9 @@ class _InputEdit(_Place):
 
 
 @contextmanager
-def intervene(model: "MusicModel | ActivationExtractor", edits: Sequence[Edit] | Edit) -> Iterator[None]:
+def intervene(
+    model: "MusicModel | ActivationExtractor", edits: Sequence[Edit] | Edit | None = None
+) -> Iterator[None]:
     """Edit a model's states in every run while the context is open; nothing is left when it ends.
 
     Generating and replaying are edited alike. States that are recorded meanwhile are the edited ones, so open
@@ -154,7 +166,7 @@ def intervene(model: "MusicModel | ActivationExtractor", edits: Sequence[Edit] |
     Parameters
     ----------
     model : from `innerear.load_model`, or an `ActivationExtractor`, whose model is meant.
-    edits : `Add`, `ProjectOut`, `Replace`; one or several.
+    edits : `Add`, `ProjectOut`, `Replace`; one or several, without which there is nothing to open.
 
     Raises
     ------
@@ -177,10 +189,10 @@ def intervene(model: "MusicModel | ActivationExtractor", edits: Sequence[Edit] |
     handles = []
 
     @contextmanager
-    def run(samples: Sequence[int], passes: Sequence[Pass]) -> Iterator[None]:
+    def run(samples: Sequence[int], passes: Sequence[Pass], n_samples: int) -> Iterator[None]:
         try:
             for hook in hooks.values():
-                hook.begin(samples, passes)
+                hook.begin(samples, passes, n_samples)
             yield
         finally:
             for hook in hooks.values():

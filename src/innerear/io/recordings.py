@@ -1,6 +1,9 @@
 """Sound files of recorded music, which people bring: checked, hashed and read in part."""
 
 import hashlib
+import os
+import sys
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,8 +21,11 @@ from innerear.io.machine import cannot
 LOUDEST = 8.0
 #: samples per second of music, from a telephone's to four times a studio's
 RATES = (4_000, 384_000)
-#: the peak (−80 dB) below which an excerpt is silent
-QUIETEST = 1e-4
+#: dB re full scale below which an excerpt's mono mix is silent: there every token of nano's codec is that of
+#: silence, whatever the music (tried on tunes and noise)
+QUIETEST_DBFS = -60.0
+#: dB of a mono mix re its channels below which it does not represent them
+CANCEL_DB = -20.0
 # An MP3 frame is made of what stands in frames before it: the first ones after a jump are wrong or silent.
 _READ_BEFORE = 2**15
 
@@ -49,8 +55,8 @@ def read_recording(path: str | PathLike, start: float, seconds: float) -> Excerp
 
     Raises
     ------
-    InputError: as `check_recording`; a file that breaks off, or an excerpt that is silent, not finite, or
-        beyond full scale.
+    InputError: as `check_recording`; a file that breaks off, or an excerpt that is not finite, beyond full
+        scale, or silent as the mono mix that is encoded, or played and measured.
     """
     sha256 = recording_hash(path)
     with _opened(path) as sound:
@@ -67,8 +73,17 @@ def read_recording(path: str | PathLike, start: float, seconds: float) -> Excerp
     peak = float(np.abs(wave).max())
     if peak > LOUDEST:
         raise InputError(f"{here}: samples reach {peak:g}, and full scale is 1; export the file again")
-    if peak < QUIETEST:
-        raise InputError(f"{here} is silent; set audio_start to where the music plays, or remove the row")
+    level, level_of_mix = (_level(one) for one in (wave, wave.mean(axis=1, keepdims=True)))
+    if level_of_mix < level + CANCEL_DB:
+        raise InputError(
+            f"{here}: the channels cancel when mixed to mono ({level_of_mix:.0f} dBFS of {level:.0f}); "
+            "export one of them alone, or with its polarity turned"
+        )
+    if level_of_mix < QUIETEST_DBFS:
+        raise InputError(
+            f"{here} is silent; set audio_start to where the music plays, raise the level "
+            f"({level_of_mix:.0f} dBFS, and {QUIETEST_DBFS:g} are the least), or remove the row"
+        )
     return Excerpt(np.ascontiguousarray(wave.T, np.float32), rate, sha256)
 
 
@@ -84,6 +99,12 @@ def recording_hash(path: str | PathLike) -> str:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
         raise _unreadable(path, error) from None
+
+
+def _level(wave: NDArray) -> float:
+    """Return the level of sound [n, channels] in dB re full scale, without its constant part."""
+    power = float(np.mean(np.var(wave, axis=0, dtype=np.float64)))
+    return 10 * np.log10(power) if power else -np.inf
 
 
 def _span(sound: soundfile.SoundFile, path: str | PathLike, start: float, seconds: float) -> tuple[int, int]:
@@ -111,7 +132,7 @@ def _opened(path: str | PathLike) -> Iterator[soundfile.SoundFile]:
         if not Path(path).is_file():
             there = "is no file" if Path(path).exists() else "does not exist"
             raise InputError(f"{path} {there}; paths are relative to the sheet's folder")
-        with open(path, "rb"), soundfile.SoundFile(str(path)) as sound:
+        with _named_notes(path), open(path, "rb"), soundfile.SoundFile(str(path)) as sound:
             yield sound
     except OSError as error:
         raise _unreadable(path, error) from None
@@ -119,6 +140,23 @@ def _opened(path: str | PathLike) -> Iterator[soundfile.SoundFile]:
         if isinstance(error, InputError):
             raise
         raise InputError(f"{path} cannot be read as sound ({error}); convert it to WAV or FLAC") from None
+
+
+@contextmanager
+def _named_notes(path: str | PathLike) -> Iterator[None]:
+    """Say once, and of which file, what the MP3 decoder notes on the process' own standard error."""
+    own = os.dup(2)
+    with tempfile.TemporaryFile() as notes:
+        os.dup2(notes.fileno(), 2)
+        try:
+            yield
+        finally:
+            os.dup2(own, 2)
+            os.close(own)
+            notes.seek(0)
+            lines = notes.read().decode("utf-8", "replace").splitlines()
+            for line in dict.fromkeys(filter(None, map(str.strip, lines))):
+                print(f"{path}: {line}", file=sys.stderr)
 
 
 def _unreadable(path: str | PathLike, error: OSError) -> InputError:

@@ -35,6 +35,8 @@ class Pass(NamedTuple):
 #: Context around each run of the model; takes the indices of its samples in `texts`, −1 for a row that only
 #: fills the run up, and the passes to come.
 Observer = Callable[[Sequence[int], Sequence[Pass]], AbstractContextManager]
+#: the same, which also takes the number of texts
+CallObserver = Callable[[Sequence[int], Sequence[Pass], int], AbstractContextManager]
 
 
 class StateHook(ABC):
@@ -98,7 +100,7 @@ class MusicModel(Protocol):
     network: nn.Module  #: the module whose calls are the model's steps
 
     @property
-    def observers(self) -> list[Observer]:
+    def observers(self) -> list[CallObserver]:
         """Contexts that are opened around every run, outside of the caller's own."""
         ...
 

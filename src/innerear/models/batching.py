@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from innerear.errors import InputError
-from innerear.models.base import DISTRIBUTIONS, Generation, Observer, Pass, Progress
+from innerear.models.base import DISTRIBUTIONS, CallObserver, Generation, Observer, Pass, Progress
 from innerear.models.composing import Reader, compose
 from innerear.models.exclusive import exclusive
 from innerear.models.sampling import Race
@@ -53,17 +53,19 @@ class BatchedModel(ABC):
     _settings = GenerationSettings()
 
     @property
-    def observers(self) -> list[Observer]:
+    def observers(self) -> list[CallObserver]:
         """Contexts around every run; see `MusicModel.observers`."""
         return vars(self).setdefault("_observers", [])
 
     @contextmanager
     def _observed(
-        self, observe: Observer | None, samples: Sequence[int], passes: Sequence[Pass]
+        self, observe: Observer | None, samples: Sequence[int], passes: Sequence[Pass], n_texts: int
     ) -> Iterator[None]:
         with ExitStack() as around:
-            for one in [*self.observers, *([observe] if observe else [])]:
-                around.enter_context(one(samples, passes))
+            for one in self.observers:
+                around.enter_context(one(samples, passes, n_texts))
+            if observe:
+                around.enter_context(observe(samples, passes))
             yield
 
     @property
@@ -244,7 +246,7 @@ class BatchedModel(ABC):
                     progress(len(clips) * steps + len(samples) * step, len(texts) * steps)
 
             read = [i if i >= 0 else batch[0] for i in batch]  # what fills the batch up repeats its first
-            with self._observed(observe, batch, passes):
+            with self._observed(observe, batch, passes, len(texts)):
                 made = self._compose(
                     [texts[i] for i in read],
                     [seeds[i] for i in read],
@@ -297,7 +299,7 @@ class BatchedModel(ABC):
         nll = torch.full((len(texts), len(DISTRIBUTIONS), *expected[1:]), torch.nan)
 
         def run(rows: list[int]) -> None:
-            with self._observed(observe, rows, passes):
+            with self._observed(observe, rows, passes, len(texts)):
                 nll[rows] = self._reread(codes[rows], [texts[i] for i in rows], timeline, guidance)
 
         self._in_batches(texts, timeline.n_frames / self.frame_rate, run)

@@ -4,6 +4,7 @@ import base64
 import hashlib
 import json
 import re
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from os import PathLike
@@ -16,9 +17,10 @@ import pyloudnorm
 from markupsafe import Markup
 from numpy.typing import NDArray
 
-from innerear.analyses.listening_test import Excerpt, Trial
+from innerear.analyses.listening_test import Excerpt, Trial, scores
 from innerear.errors import InputError
 from innerear.io.clips import read_clip
+from innerear.io.files import atomic
 from innerear.pages.templates import fill
 from innerear.pages.vorbis import vorbis
 
@@ -101,6 +103,65 @@ def _as_loud(wave: NDArray, level: float) -> NDArray:
     return wave * min(10 ** ((LUFS - level) / 20), PEAK / peak)
 
 
+def keep_page(page: str, key: str, folder: str | PathLike) -> None:
+    """Keep a page and its key under the page's hash, for answers that come back after another was made.
+
+    Says so where the folder keeps other pages.
+    """
+    name = _PAGE.search(page)[1]  # type: ignore[index]
+    for suffix, text in ((".json", key), (".html", page)):
+        with atomic(Path(folder, name + suffix)) as path:
+            path.write_text(text, encoding="utf-8")
+    if earlier := sorted(path.name for path in Path(folder).glob("*.html") if path.stem != name):
+        print(
+            f"{folder} keeps other pages as well, {', '.join(earlier)}; answers to them are scored by their "
+            "own keys",
+            file=sys.stderr,
+        )
+
+
+def score_answers(paths: Sequence[str | PathLike], results: str | PathLike) -> pd.DataFrame:
+    """Score listeners' files, each by the key of the page that it answers, whatever page was made since.
+
+    Parameters
+    ----------
+    results : the study's folder, with the pages that `keep_page` kept in ``listening/pages``.
+
+    Returns
+    -------
+    `scores` of the answers to each page, one page after the other; `page` is its hash.
+
+    Raises
+    ------
+    InputError: no answers, or answers to a page that is not kept; as `read_key` and `read_answers`.
+    """
+    results, of_page = Path(results), {}
+    if not paths:
+        raise InputError(
+            f"there are no answers to score; put the files that listeners saved into {results}/responses/"
+        )
+    for path in map(Path, paths):
+        of_page.setdefault(_read(path)["page"], []).append(path)
+    pages = {results / "listening_test.html": results / "listening/key.json"}  # of before pages were kept
+    pages |= {path: path.with_suffix(".json") for path in sorted(results.glob("listening/pages/*.html"))}
+    keys = {found[1]: (key, page) for page, key in pages.items() if (found := _found(page))}
+    tables = []
+    for name, own in of_page.items():
+        if name not in keys:
+            raise InputError(
+                f"{own[0]} answers another page than those that {results}/listening/pages keeps; put that "
+                "page and its key there, or remove the answers from responses/"
+            )
+        trials, _ = read_key(*keys[name])
+        tables.append(scores(trials, read_answers(own, trials, name)).assign(page=name))
+    return pd.concat(tables, ignore_index=True)
+
+
+def _found(page: Path) -> re.Match | None:
+    """Return what a page says of its hash and its key's."""
+    return _PAGE.search(page.read_text("utf-8")) if page.is_file() else None
+
+
 def read_key(key: str | PathLike, page: str | PathLike) -> tuple[list[Trial], str]:
     """Return the trials of a key and the hash of the page that it belongs to.
 
@@ -112,7 +173,7 @@ def read_key(key: str | PathLike, page: str | PathLike) -> tuple[list[Trial], st
     if not found:
         raise InputError(f"{page} is no page of a listening test")
     if _sha256(text) != found[2]:
-        raise InputError(f"{key} is not the key of {page}: make both again; answers to the old page are lost")
+        raise InputError(f"{key} is not the key of {page}; bring both back as they were made")
     trials = json.loads(text)["trials"]
     pieces = ("examples", "excerpts")
     heard = [{name: tuple(Excerpt(**piece) for piece in one[name]) for name in pieces} for one in trials]
@@ -137,14 +198,17 @@ def read_answers(
         choices = {one["trial"]: one["choice"] for one in given["answers"]}
         if len(choices) < len(given["answers"]):
             raise InputError(f"{path} answers a trial twice")
-        if set(choices) != set(range(len(trials))):
-            missing = len(trials) - len(choices.keys() & set(range(len(trials))))
+        for trial, choice in choices.items():
+            if not 0 <= trial < len(trials):
+                raise InputError(
+                    f"{path} answers trial {trial}; the page has the trials 0 to {len(trials) - 1}"
+                )
+            if not 0 <= choice < len(trials[trial].excerpts):
+                raise InputError(f"{path}: choice {choice} of trial {trial} was not offered")
+        if missing := len(trials) - len(choices):
             raise InputError(
                 f"{path} lacks {missing} of {len(trials)} answers; its listener can go on from it on the page"
             )
-        for trial, choice in choices.items():
-            if not 0 <= choice < len(trials[trial].excerpts):
-                raise InputError(f"{path}: choice {choice} of trial {trial} was not offered")
         if given["listener"] in answers:
             raise InputError(f"{path} is a second file of listener {given['listener']}; keep one of the two")
         answers[given["listener"]] = choices
@@ -156,17 +220,17 @@ def _read(path: Path) -> dict[str, Any]:
     try:
         given = json.loads(path.read_text("utf-8"))
         body, checksum = given["body"], given["sha256"]
-        found = json.loads(body)
+        found, changed = json.loads(body), _sha256(body) != checksum
         sound = (
             isinstance(found["page"], str)
             and isinstance(found["listener"], str)
             and all(type(one[name]) is int for one in found["answers"] for name in ("trial", "choice"))
         )
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise InputError(f"{path} is no file of answers that the page saved: {error}") from None
     if not sound:
         raise InputError(f"{path} is no file of answers that the page saved")
-    if _sha256(body) != checksum:
+    if changed:
         raise InputError(f"{path} was changed after the page saved it; ask its listener for the file again")
     return found
 

@@ -5,6 +5,8 @@ from xml.etree import ElementTree
 
 from markupsafe import Markup
 
+from innerear.errors import InputError
+
 _SVG = "{http://www.w3.org/2000/svg}"
 _XLINK = "{http://www.w3.org/1999/xlink}href"
 #: what matplotlib sets for all elements in a style sheet, and inherits as well from the root
@@ -24,6 +26,10 @@ def inline_svg(text: str, name: str, title: str) -> Markup:
     ----------
     title : what readers hear who do not see it.
 
+    Raises
+    ------
+    InputError: no SVG, or one that breaks off.
+
     Examples
     --------
     >>> drawn = '<svg xmlns="http://www.w3.org/2000/svg"><g id="a" style="fill: #fff" x="0.123"/></svg>'
@@ -31,7 +37,7 @@ def inline_svg(text: str, name: str, title: str) -> Markup:
     <svg stroke-linejoin="round" stroke-linecap="butt" font-family="'DejaVu Sans', sans-serif" role="img" \
 aria-label="A map" id="figure-map"><g x="0.1" fill="#fff" /></svg>
     """
-    root = ElementTree.fromstring(text)
+    root = _read(text)
     for parent in list(root.iter()):
         for child in list(parent):
             if child.tag in (f"{_SVG}style", f"{_SVG}metadata"):
@@ -50,7 +56,17 @@ aria-label="A map" id="figure-map"><g x="0.1" fill="#fff" /></svg>
 
 def view_box(text: str) -> str:
     """Return the ``viewBox`` of a figure."""
-    return ElementTree.fromstring(text).get("viewBox", "")
+    return _read(text).get("viewBox", "")
+
+
+def _read(text: str) -> ElementTree.Element:
+    try:
+        root = ElementTree.fromstring(text)
+    except ElementTree.ParseError as error:
+        raise InputError(f"the figure is no whole SVG: {error}") from None
+    if root.tag != f"{_SVG}svg":
+        raise InputError(f"the figure is no SVG, but begins with <{root.tag}>")
+    return root
 
 
 def _lay_flat(element: ElementTree.Element, prefix: str, used: set[str]) -> None:

@@ -281,10 +281,14 @@ class Stack(Reader):
     def _name(self, layer: int, site: str) -> str:
         name = f"{site}/layer_{layer:02d}"
         if name not in self.contents:
-            raise InputError(
-                f"{self.path} has no layer {layer} at site {site!r}; it has {self.layers(site) or 'none'}. "
-                f"Add it to capture.layers and {remake(self.path)}"
+            absent = f"{self.path} has no layer {layer} at site {site!r}"
+            there = ", ".join(self.sites)
+            if site not in SITES:
+                raise InputError(f"{absent}{did_you_mean(str(site), SITES)}; its sites are {there}")
+            setting, found = (
+                ("layers", self.layers(site)) if site in self.sites else ("sites", f"the sites {there}")
             )
+            raise InputError(f"{absent}; it has {found}. Add it to capture.{setting} and {remake(self.path)}")
         return name
 
 

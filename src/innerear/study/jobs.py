@@ -84,15 +84,16 @@ def measured_together(
     return jobs
 
 
-def jobs_text(batch: str | int, settings: Mapping, n_prompts: int, n_seeds: int) -> str:
-    """Say how the clips are shared out, for the announcement."""
+def jobs_text(batch: str | int, settings: Mapping, n_prompts: int, n_seeds: int, n_tracks: int = 0) -> str:
+    """Say how the clips are shared out, for the announcement; `n_tracks` of the prompts are recorded."""
     at_once, asked = settings["batch_size"], settings["batch"]
+    made, unit = ("encoded", "track") if n_tracks == n_prompts else ("generated", "prompt")
     if batch == "pair":
         what = f"{n_prompts * n_seeds:,} jobs of one clip"
     else:
         size = 1 if isinstance(batch, str) else min(batch, n_prompts)
         n_jobs, n_clips = -(-n_prompts // size), size * n_seeds
-        prompts = "one prompt" if size == 1 else f"{size:,} prompts"
+        prompts = f"one {unit}" if size == 1 else f"{size:,} {unit}s"
         jobs = "one job" if n_jobs == 1 else f"{n_jobs:,} jobs"
         what = f"{jobs} of {prompts}, {n_clips:,} clips, up to {min(at_once, n_clips):,} at a time"
-    return f"  generated in {what} (generation.batch: {asked})"
+    return f"  {made} in {what} (generation.batch: {asked})"

@@ -206,7 +206,8 @@ class Study:
     def announcement(self) -> str:
         """The study's sizes and power in a few lines, printed before any work and after a dry run."""
         size = self.estimate
-        jobs = jobs_text(self.batch, self.settings["generation"], size.n_prompts, size.n_seeds)
+        how = self.settings["generation"]
+        jobs = jobs_text(self.batch, how, size.n_prompts, size.n_seeds, self.n_tracks)
         lines = [f"Study {self.settings['study']} with {self.model}", str(size), jobs]
         if self.n_tracks:
             lines.append(f"  recorded  {self.n_tracks:,} tracks: read from their files, not composed")
