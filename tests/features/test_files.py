@@ -1,7 +1,9 @@
 """Dictionaries are written and read bit for bit, in sae-lens' format."""
 
 import json
+import shutil
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
@@ -9,6 +11,7 @@ from safetensors.torch import load_file, save_file
 from innerear.errors import InputError
 from innerear.features import files
 from innerear.features.dictionary import Dictionary, unit_rows
+from innerear.features.measures import matched
 
 
 def drawn(threshold=None, k=3):
@@ -120,6 +123,101 @@ def test_broken_folders_are_named(tmp_path):
     weights.write_bytes(weights.read_bytes()[:100])
     with pytest.raises(InputError, match="truncated or no safetensors"):
         files.load(tmp_path / "a")
+
+
+def test_a_direction_of_length_0_never_fires(tmp_path):
+    for name, change in (("a", {}), ("b", {"rescale_acts_by_decoder_norm": True})):
+        arrays = published(tmp_path / name, change)
+        arrays["W_dec"][[2, 7]] = 0
+        save_file(arrays, tmp_path / name / "sae_weights.safetensors")
+    found, states = files.load(tmp_path / "b"), torch.randn(50, 6)
+    which, values = found.encode(states)
+    assert not values[(which == 2) | (which == 7)].any()
+    assert torch.isfinite(found.reconstruct(states)).all()
+    assert np.isfinite(matched(found.decoder, files.load(tmp_path / "a").decoder)).all()
+
+
+def replace(name, change):
+    def changed(arrays):
+        arrays[name] = change(arrays[name])
+
+    return changed
+
+
+@pytest.mark.parametrize(
+    "change, message",
+    [
+        (replace("b_enc", lambda a: a.to(torch.complex64)), "b_enc is complex64"),
+        (replace("W_enc", lambda a: a.to(torch.float8_e4m3fn)), "W_enc is float8_e4m3fn"),
+        (replace("W_dec", lambda a: a.to(torch.int8)), "W_dec is int8"),
+        (replace("b_dec", lambda a: a > 0), "b_dec is bool"),
+        (replace("W_enc", lambda a: a.T.contiguous()), r"W_enc is float32 of shape \(10, 6\)"),
+        (replace("W_dec", lambda a: a[0]), r"W_dec is float32 of shape \(6,\)|W_enc is"),
+        (replace("W_dec", lambda a: a[:0]), "W_enc is"),
+        (replace("b_enc", lambda a: a * torch.nan), "b_enc holds NaN"),
+        (replace("b_dec", lambda a: a.double() * 1e300), "b_dec holds"),
+        (lambda arrays: arrays.pop("b_dec"), "has no b_dec"),
+    ],
+)
+def test_weights_that_cannot_be_used_are_named(tmp_path, change, message):
+    arrays = published(tmp_path / "a", {"rescale_acts_by_decoder_norm": True})
+    change(arrays)
+    save_file(arrays, tmp_path / "a" / "sae_weights.safetensors")
+    with pytest.raises(InputError, match=f"sae_weights.safetensors:? {message}.*; fetch or save it again"):
+        files.load(tmp_path / "a")
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
+def test_other_floats_are_read(tmp_path, dtype):
+    arrays = {name: one.to(dtype) for name, one in published(tmp_path / "a", {}).items()}
+    save_file(arrays, tmp_path / "a" / "sae_weights.safetensors")
+    assert files.load(tmp_path / "a").decoder.dtype == torch.float32
+
+
+@pytest.mark.parametrize("change", [{"d_in": 7}, {"d_sae": 9}, {"d_in": 10, "d_sae": 6}, {"d_in": "6"}])
+def test_settings_that_contradict_the_weights_are_named(tmp_path, change):
+    published(tmp_path / "a", change)
+    with pytest.raises(InputError, match=r"cfg\.json: d_(in|sae) is .*, but sae_weights\.safetensors has"):
+        files.load(tmp_path / "a")
+
+
+def test_metadata_of_others_are_written_again(tmp_path):
+    files.save(drawn(), tmp_path / "d", {"note": "\ud800", "most": None})
+    assert files.load(tmp_path / "d").metadata["note"] == "\ud800"
+
+
+def test_its_own_are_refused_under_another_name_or_with_some_gone(tmp_path):
+    root = tmp_path / "results/base/features/dictionaries"
+    n_seeds = {"uncond": 2, "delta": 1}
+    for name in ("uncond/layer_00/seed-0", "uncond/layer_00/seed-1", "delta/layer_00/seed-0"):
+        files.save(drawn(), root / name, {"n_seeds": n_seeds})
+    folder = root / "uncond/layer_00/seed-0"
+    assert files.load_own(folder).n_latents == 10
+    remedy = "; remake it with: snakemake --cores 1 --force .*/dictionaries/uncond/layer_00"
+    for gone in ("uncond/layer_00/seed-1", "delta/layer_00"):
+        (root / gone).rename(tmp_path / "away")
+        with pytest.raises(InputError, match=f"has [01] dictionaries, not the [12] that were.*{remedy}"):
+            files.load_own(folder)
+        (tmp_path / "away").rename(root / gone)
+    for other in (root / "uncond/layer_00/seed-1", root / "delta/layer_00/seed-0"):
+        shutil.rmtree(folder)
+        shutil.copytree(other, folder)
+        with pytest.raises(InputError, match=f"it was written as base/features/dictionaries/.*{remedy}"):
+            files.load_own(folder)
+    shutil.rmtree(folder)
+    published(folder, {})
+    with pytest.raises(InputError, match=f"it was written as no study's.*{remedy}"):
+        files.load_own(folder)
+
+
+@pytest.mark.parametrize("name", ["cfg.json", "sae_weights.safetensors"])
+def test_a_broken_one_of_a_study_can_be_remade(tmp_path, name):
+    folder = tmp_path / "results/base/features/dictionaries/uncond/layer_03/seed-0"
+    files.save(drawn(), folder)
+    for harm in (lambda path: path.write_bytes(path.read_bytes()[:50]), lambda path: path.unlink()):
+        harm(folder / name)
+        with pytest.raises(InputError, match=rf"{name} .*; remake it with: .* --force {folder.parent}$"):
+            files.load(folder)
 
 
 def test_a_failed_writer_leaves_no_folder(tmp_path, monkeypatch):

@@ -1,5 +1,6 @@
 """One layer of a study: dictionaries beside controls, measured and encoded on held-out clips."""
 
+import shutil
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -11,6 +12,7 @@ from fake_tokens import atoms, superposed, write_stack
 from innerear.errors import InputError
 from innerear.features.activations import Activations
 from innerear.features.clips import DELTA, GAUSSIAN, RANDOM_INIT, UNCOND, Clips, States
+from innerear.features.dictionary import Dictionary
 from innerear.features.files import load, save
 from innerear.features.layer_job import (
     clip_means,
@@ -116,6 +118,59 @@ def test_published_dictionaries_encode_a_study(study, tmp_path):
     assert not arrays["training"][1].any() and not arrays["stable"][1].any()
     save_layer(found, tmp_path / "ours", clips, 0, steps=1)
     assert load(tmp_path / "ours/uncond/layer_00/seed-0").metadata["by"] == "others"
+
+
+@pytest.mark.parametrize(
+    "says, message",
+    [
+        ({"layer": 3}, "layer is 3, not 0"),
+        ({"branch": DELTA}, "branch is 'delta', not 'uncond'"),
+        ({"site": "mlp"}, "site is 'mlp', not 'residual'"),
+        ({"model_identity": "lm:1;text:1;codec:1"}, "model_identity is 'lm:1;text:1;codec:1', not 'lm:0"),
+    ],
+)
+def test_given_dictionaries_of_something_else_are_refused(study, tmp_path, says, message):
+    clips, dictionaries, _ = study
+    clips = replace(clips, metadata={"model_identity": "lm:0;text:0;codec:0"})
+    own = {"layer": 0, "branch": UNCOND, "site": "residual", **clips.metadata}
+    given = SimpleNamespace(given=str(tmp_path))
+    for seed, one in enumerate(dictionaries[UNCOND]):
+        save(one, tmp_path / f"uncond/layer_00/seed-{seed}", own)
+    assert len(dictionaries_of(clips, States(clips, 0), SETTINGS, given)[UNCOND]) == 2
+    shutil.rmtree(tmp_path / "uncond/layer_00/seed-1")
+    save(dictionaries[UNCOND][1], tmp_path / "uncond/layer_00/seed-1", own | says)
+    with pytest.raises(InputError, match=f"seed-1/cfg.json: {message}"):
+        dictionaries_of(clips, States(clips, 0), SETTINGS, given)
+
+
+@pytest.mark.parametrize("width", [8, 15, 17])
+def test_given_dictionaries_of_another_width_are_refused(study, tmp_path, width):
+    clips, *_ = study
+    wide = torch.randn(32, width)
+    one = Dictionary(wide.T.contiguous(), torch.zeros(32), wide, torch.zeros(width), 3)
+    save(one, tmp_path / "uncond/layer_00/seed-0")
+    with pytest.raises(InputError, match=rf"layer_00/seed-0/cfg\.json: d_in is {width}, not {D}"):
+        dictionaries_of(clips, States(clips, 0), SETTINGS, SimpleNamespace(given=str(tmp_path)))
+
+
+def test_its_own_folder_with_another_layer_or_seed_in_it_is_refused(study, tmp_path):
+    clips, dictionaries, _ = study
+    root = tmp_path / "results/s/features/dictionaries"
+    for layer in (0, 1):
+        save_layer(dictionaries, root, clips, layer)
+    assert len(load_layer(root, 0, own=True)[UNCOND]) == 2
+    shutil.rmtree(root / "uncond/layer_00")
+    shutil.copytree(root / "uncond/layer_01", root / "uncond/layer_00")
+    with pytest.raises(InputError, match=r"written as s/features/dictionaries/uncond/layer_01.*remake it"):
+        load_layer(root, 0, own=True)
+    with pytest.raises(InputError, match="layer is 1, not 0"):
+        load_layer(root, 0)
+    shutil.rmtree(root / "uncond/layer_01/seed-0")
+    with pytest.raises(InputError, match=r"layer_01 has 1 dictionaries, not the 2 that were.*remake it"):
+        load_layer(root, 1, own=True)
+    shutil.rmtree(root / "uncond/layer_01")
+    with pytest.raises(InputError, match=r"has no uncond/layer_01/seed-\*; remake it"):
+        load_layer(root, 1, own=True)
 
 
 def test_given_dictionaries_have_no_control_of_another_size_though_they_saw_some_clips(study):

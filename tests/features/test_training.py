@@ -83,6 +83,12 @@ def test_settings_that_cannot_be(change, message):
         train(superposed(atoms(), 1000), steps=1, **settings)
 
 
+@pytest.mark.parametrize("n, advice", [(3, "train"), (15, "train"), (20, "ask for at most 4, or train")])
+def test_no_number_of_latents_is_advised_that_k_does_not_fit(n, advice):
+    with pytest.raises(InputError, match=f"there are {n}; {advice} on more clips"):
+        train(superposed(atoms(), n), 64, 3, steps=1)
+
+
 def test_few_tokens_are_warned_about(caplog):
     with caplog.at_level(logging.WARNING):
         train(superposed(atoms(), 1000), 64, 3, steps=1)

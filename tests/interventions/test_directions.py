@@ -111,9 +111,28 @@ def test_a_latent_of_a_dictionary_is_a_direction(tmp_path):
         of_dictionary(dictionary(tmp_path / "other"), 1)
     with pytest.raises(InputError, match=r"no cfg\.json"):
         of_dictionary(tmp_path / "none", 1)
+    with pytest.raises(InputError, match="layer is 3, not 0"):
+        of_dictionary(folder, 1, layer=0)
     (folder / "sae_weights.safetensors").write_bytes(b"cut")
     with pytest.raises(InputError, match="its W_dec cannot be read"):
         of_dictionary(folder, 1)
+
+
+@pytest.mark.parametrize(
+    "text", ["[" * 100_000, '{"metadata": 5}', '{"metadata": {"layer": 0, "training_prompts": 5}}', "[]"]
+)
+def test_a_dictionary_with_broken_settings_gives_no_direction(tmp_path, text):
+    (dictionary(tmp_path / "sae") / "cfg.json").write_text(text)
+    with pytest.raises(InputError, match=r"sae/cfg\.json"):
+        of_dictionary(tmp_path / "sae", 1, layer=0)
+
+
+@pytest.mark.parametrize("dtype", ["complex64", "int8", "bool"])
+def test_a_decoder_of_other_numbers_gives_no_direction(tmp_path, dtype):
+    folder = dictionary(tmp_path / "sae")
+    save_file({"W_dec": np.eye(3, 5).astype(dtype)}, folder / "sae_weights.safetensors")
+    with pytest.raises(InputError, match=f"W_dec is {dtype}, not floats"):
+        of_dictionary(folder, 1, layer=0)
 
 
 def test_the_strongest_feature_moves_the_states_most_whichever_way():

@@ -19,7 +19,7 @@ SECTION = {
     "lr": 0.008,
     "train_share": 0.4,
 }
-CAPTURE = {"branches": ["cond", "uncond"], "layers": [0, 1, 2, 3, 4, 5]}
+CAPTURE = {"branches": ["cond", "uncond"], "sites": ["residual"], "layers": [0, 1, 2, 3, 4, 5]}
 
 
 def resolved(n_templates=10, *, capture=None, n_tokens=200, **changed):
@@ -54,6 +54,8 @@ def test_the_default_size_follows_the_tokens():
 def test_what_was_asked_for_is_refused_with_the_size_that_is_needed():
     with pytest.raises(InputError, match=r"n_latents: 2000 latents want at least 10000 tokens.*give 6400"):
         resolved(n_latents=2000)
+    with pytest.raises(InputError, match=r"give 160; ask for at most 32, or make more or longer clips"):
+        resolved(n_latents=64, n_tokens=5)
     with pytest.raises(InputError, match=r"features\.k: 8 of 8"):
         resolved(n_latents=8)
     with pytest.raises(InputError, match=r"features\.layers: layer 4 is not captured"):
@@ -62,9 +64,22 @@ def test_what_was_asked_for_is_refused_with_the_size_that_is_needed():
         resolved(layers=[6])
 
 
+@pytest.mark.parametrize("n_tokens, k", [(1, 1), (1, 6), (3, 20), (0, 1)])
+def test_no_number_of_latents_is_advised_that_would_be_refused(n_tokens, k):
+    tokens = n_tokens * 2 * 4  # of one template of two
+    with pytest.raises(
+        InputError, match=rf"n_latents: 64 latents want.* give {tokens}; make more or"
+    ) as said:
+        resolved(2, n_latents=64, k=k, n_tokens=n_tokens)
+    assert "ask for" not in str(said.value)
+
+
 def test_finished_dictionaries_hold_all_clips_out(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "results/corpus/features/dictionaries/uncond").mkdir(parents=True)
+    for layer in (0, 3, 5):
+        folder = tmp_path / f"results/corpus/features/dictionaries/uncond/layer_{layer:02d}/seed-0"
+        folder.mkdir(parents=True)
+        (folder / "cfg.json").write_text("{}")
     found = resolved(dictionaries="corpus", n_tokens=5)
     assert (found.given, list(found.of)) == ("results/corpus", ["uncond"])
     assert found.training == [] and found.layers == [0, 3, 5] and not found.left_out

@@ -1,5 +1,8 @@
 """Dictionaries of a corpus study encode another study, all of whose clips are then held out."""
 
+import os
+import shutil
+
 import pytest
 import yaml
 from safetensors import safe_open
@@ -44,11 +47,12 @@ ENCODED = CORPUS | {
     },
     "features": {"enabled": True, "layers": [0], "dictionaries": "corpus"},
 }
+MEASURES = "results/encoded/features/measures/layer_00.tsv"
 ALSO = ["results/encoded/features/splices.tsv", "results/encoded/map.html"]
 
 
 @pytest.fixture(scope="module")
-def encoded(tmp_path_factory, workflow_in):
+def finished(tmp_path_factory, workflow_in):
     workflow = workflow_in(tmp_path_factory.mktemp("corpus"))
     for settings, targets in (
         (CORPUS, ["results/corpus/features/measures/layer_00.tsv"]),
@@ -57,7 +61,73 @@ def encoded(tmp_path_factory, workflow_in):
         (workflow.folder / "config.yaml").write_text(yaml.safe_dump(settings))
         done = workflow.snakemake("--cores", "2", "--", *targets)
         assert done.returncode == 0, done.stderr
-    return workflow.results
+    return workflow
+
+
+@pytest.fixture(scope="module")
+def encoded(finished):
+    return finished.results
+
+
+@pytest.fixture
+def corpus(finished):
+    """The corpus' dictionaries, to change; the folder as it was, with its times, comes back."""
+    folder = finished.folder / "results/corpus/features/dictionaries"
+    assert finished.planned(MEASURES) == {}
+    shutil.copytree(folder, finished.folder / "kept")
+    yield folder
+    shutil.rmtree(folder)
+    (finished.folder / "kept").rename(folder)
+    (finished.folder / "config.yaml").write_text(yaml.safe_dump(ENCODED))
+
+
+def put_an_older_one_in_its_place(folder):
+    weights = folder / "uncond/layer_00/seed-0/sae_weights.safetensors"
+    weights.write_bytes((folder / "uncond/layer_00/seed-1/sae_weights.safetensors").read_bytes())
+    os.utime(weights, (1e9, 1e9))
+
+
+def cut_one(folder):
+    weights = folder / "delta/layer_00/seed-0/sae_weights.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-100])
+
+
+def remove_a_seed(folder):
+    shutil.rmtree(folder / "uncond/layer_00/seed-1")
+
+
+def remove_delta(folder):
+    shutil.rmtree(folder / "delta")
+
+
+@pytest.mark.parametrize("change", [put_an_older_one_in_its_place, cut_one, remove_a_seed, remove_delta])
+def test_changed_dictionaries_encode_the_clips_again(finished, corpus, change):
+    change(corpus)
+    assert finished.planned(MEASURES) == {"dictionaries": 1}
+
+
+def test_changes_of_other_files_of_the_corpus_do_not_matter(finished, corpus):
+    for of in ("gaussian/layer_00", "uncond/layer_00"):
+        (corpus / of / ".snakemake_timestamp").touch()
+    (corpus / "uncond/layer_01/seed-0").mkdir(parents=True)
+    assert finished.planned(MEASURES) == {}
+
+
+def test_weights_that_are_gone_are_named_by_the_plan(finished, corpus):
+    (corpus / "delta/layer_00/seed-0/sae_weights.safetensors").unlink()
+    done = finished.snakemake("--dry-run", "--", MEASURES)
+    assert done.returncode != 0
+    assert "results/corpus/features/dictionaries/delta/layer_00/seed-0/sae_weights.safetensors" in done.stdout
+
+
+@pytest.mark.parametrize("named", ["encoded", "./results/encoded"])
+def test_a_study_that_names_itself_keeps_its_dictionaries(finished, corpus, named):
+    before = finished.contents()
+    changed = {**ENCODED["features"], "dictionaries": named}
+    finished.configure(features=changed)
+    done = finished.snakemake("--cores", "1", "--", MEASURES)
+    assert done.returncode != 0 and "is the study's own, which it makes anew" in done.stdout + done.stderr
+    assert finished.contents() == before
 
 
 def test_the_dictionaries_are_those_of_the_corpus(encoded):
@@ -90,3 +160,17 @@ def test_the_map_shows_where_features_fire(encoded):
     page = (encoded / "map.html").read_text(encoding="utf-8")
     assert 'class="array" data-name="features"' in page
     assert page.count('"named": ') == 12
+
+
+def test_its_own_dictionaries_under_other_names_are_refused(finished):
+    # The last one here: a job that fails takes the table with it.
+    own = finished.results / "features/dictionaries/uncond/layer_00"
+    for one, other in (("seed-0", "away"), ("seed-1", "seed-0"), ("away", "seed-1")):
+        (own / one).rename(own / other)
+    done = finished.snakemake("--cores", "1", "--force", "--", "results/encoded/features/splices.tsv")
+    for one, other in (("seed-0", "away"), ("seed-1", "seed-0"), ("away", "seed-1")):
+        (own / one).rename(own / other)
+    assert done.returncode != 0
+    assert (
+        "it was written as encoded/features/dictionaries/uncond/layer_00/seed-1" in done.stdout + done.stderr
+    )

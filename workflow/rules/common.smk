@@ -16,6 +16,7 @@ from snakemake.logging import logger
 sys.path.insert(0, f"{workflow.basedir}/src")
 
 from innerear.study.config_files import check_files
+from innerear.study.dictionaries import files_of
 from innerear.study.jobs import measured_together
 from innerear.study.names import check_path
 from innerear.study.prompts import batches, own_label
@@ -223,9 +224,15 @@ def recordings_of(prompts):
     return [prompt.audio for prompt in prompts if prompt.audio]
 
 
-def times_of(recordings):
-    """What gives the times of a job's sound files: one that was put in another's place may be older than the stack."""
-    return lambda wildcards: [os.stat(path).st_mtime_ns for path in recordings(wildcards)]
+def finished_dictionaries(wildcards):
+    """The files of a layer's finished dictionaries, where the study names some."""
+    own = STUDY.features
+    return files_of(own.given, own.of, int(wildcards.layer)) if own.given else []
+
+
+def times_of(files):
+    """What gives the times of a job's files of other people: one put in another's place may be older than results."""
+    return lambda wildcards: [os.stat(path).st_mtime_ns for path in files(wildcards)]
 
 
 def fields_of(prompts):

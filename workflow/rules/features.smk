@@ -38,6 +38,7 @@ rule dictionaries:
     """Train and measure the dictionaries of one layer (of states, of noise, of random weights); encode all clips."""
     input:
         **({"twin": rules.twin.output[0]} if TWIN else {}),
+        given=finished_dictionaries,
         samples=rules.gate.output.samples,
     output:
         directory(collect("<results>/features/dictionaries/{of}/layer_{{layer}}", of=TRAINED_ON)),
@@ -55,6 +56,7 @@ rule dictionaries:
         training=STUDY.features.training,
         settings=STUDY.features.settings,
         given=STUDY.features.given,
+        times=times_of(finished_dictionaries),
         n_seeds=config["features"]["seeds"],
         memory_gb=config["features"]["memory_gb"],
         device=LOADING["device"],

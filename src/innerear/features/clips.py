@@ -76,6 +76,7 @@ class States:
 
     Attributes
     ----------
+    d_model : width of the layer.
     of : what there are tokens of: uncond, delta if cond is recorded, and the random twin if it was asked for.
     whole : whether all clips are there.
     """
@@ -83,10 +84,10 @@ class States:
     def __init__(self, clips: Clips, layer: int, *, memory_gb: float = 4) -> None:
         self._clips, self.layer, self._memory_gb = clips, layer, memory_gb
         steps = Steps(clips.stacks[0], clips.site)
-        d_model = steps.read(clips.stacks[0], layer, [UNCOND]).shape[-1]
+        self.d_model = steps.read(clips.stacks[0], layer, [UNCOND]).shape[-1]
         own = [UNCOND, *[DELTA] * ("cond" in steps.branches)]
         self.of = [*own, *[RANDOM_INIT] * bool(clips.twins)]
-        most = int(memory_gb * 1e9 / (4 * len(self.of) * len(steps.steps) * d_model))
+        most = int(memory_gb * 1e9 / (4 * len(self.of) * len(steps.steps) * self.d_model))
         n = len(clips.stacks)
         self.whole = most >= n
         self._rows = np.unique(np.linspace(0, n - 1, max(2, min(most, n))).astype(int))

@@ -71,7 +71,7 @@ def describe(
         some = every[start : start + _AT_ONCE]
         clean |= dict(zip(some, nats(some), strict=True))
     dictionaries = {
-        layer: load_layer(folder, layer)[UNCOND][0].to(model.device)
+        layer: load_layer(folder, layer, [UNCOND], own=True)[UNCOND][0].to(model.device)
         for layer in sorted({one[0] for one in wanted})
     }
     for layer, feature, fires, clips in wanted:

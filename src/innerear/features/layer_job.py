@@ -14,7 +14,7 @@ from innerear.features.activations import dense, write_activations
 from innerear.features.clips import DELTA, GAUSSIAN, RANDOM_INIT, UNCOND, Clips, States
 from innerear.features.dictionary import Dictionary
 from innerear.features.encoding import encode_layer
-from innerear.features.files import load, save
+from innerear.features.files import load, load_own, save
 from innerear.features.measures import (
     Components,
     agreement,
@@ -30,7 +30,7 @@ from innerear.features.measures import (
 from innerear.features.tokens import Steps
 from innerear.features.training import train
 from innerear.stacks.gram_file import Arrays, Coords
-from innerear.study.features import root_of
+from innerear.study.dictionaries import require_of, root_of, seeds_of
 
 # Seeds of the random twin: two, so that their agreement is known.
 _TWIN_SEEDS = 2
@@ -71,11 +71,20 @@ def dictionaries_of(
     """Return a layer's dictionaries: those of ``params.given``, or newly trained ones where it is empty.
 
     Of given ones, `clips` then knows which of its prompts they were trained on.
+
+    Raises
+    ------
+    InputError: given ones that are of another width, site or model than the clips; see `load_layer`.
     """
     if params.given:
-        found = load_layer(params.given, states.layer)
+        wanted = {
+            "d_in": states.d_model,
+            "site": clips.site,
+            "model_identity": clips.metadata.get("model_identity"),
+        }
         # Controls that were trained elsewhere are none here.
-        given = {of: found[of] for of in (UNCOND, DELTA) if of in found and of in states.of}
+        of = [one for one in (UNCOND, DELTA) if one in states.of]
+        given = load_layer(params.given, states.layer, of, wanted=wanted)
         clips.training = sorted(trained_on(given) & set(clips.prompts))
         return given
     device = "cuda" if params.device != "cpu" and torch.cuda.is_available() else "cpu"
@@ -102,30 +111,39 @@ def save_layer(
                 "training_prompts": list(clips.training),
             }
             metadata |= one.metadata  # of a finished one: where it comes from
+            metadata["n_seeds"] = {name: len(every) for name, every in dictionaries.items()}
             save(one, Path(folder, of, f"layer_{layer:02d}", f"seed-{seed}"), metadata)
 
 
-def load_layer(folder: str | PathLike, layer: int) -> dict[str, list[Dictionary]]:
+def load_layer(
+    folder: str | PathLike,
+    layer: int,
+    of: Sequence[str] = (UNCOND, DELTA, RANDOM_INIT, GAUSSIAN),
+    *,
+    wanted: Mapping[str, Any] | None = None,
+    own: bool = False,
+) -> dict[str, list[Dictionary]]:
     """Open the dictionaries of a layer; those of uncond must be there.
+
+    Parameters
+    ----------
+    of : what they are of.
+    wanted : what else they must be, where they say it, see `require_of`.
+    own : whether they are those that the study wrote into this folder.
 
     Raises
     ------
-    InputError: no dictionary of uncond for this layer; see `load`.
+    InputError: no dictionary of uncond for this layer, one of another layer or branch, or, of the study's
+        own, one under another name, or one too few; see `load`.
     """
-    root = root_of(folder)
     found: dict[str, list[Dictionary]] = {}
-    for of in (UNCOND, DELTA, RANDOM_INIT, GAUSSIAN):
-        seeds = sorted(
-            (root / of / f"layer_{layer:02d}").glob("seed-*"), key=lambda one: (len(one.name), one.name)
-        )
-        if seeds:
-            found[of] = [load(one) for one in seeds]
-    if UNCOND not in found:
-        raise InputError(
-            f"features.dictionaries: {folder} has no {UNCOND}/layer_{layer:02d}/seed-*: name a study "
-            "with features that has run (snakemake --configfile studies/….yaml -- all_features), or a folder "
-            "of dictionaries in that layout"
-        )
+    for one in of:
+        if one == UNCOND or (root_of(folder) / one / f"layer_{layer:02d}").is_dir():
+            paths = seeds_of(folder, one, layer)
+            found[one] = [load_own(path) if own else load(path) for path in paths]
+            for path, dictionary in zip(paths, found[one], strict=True):
+                says = {**dictionary.metadata, "d_in": dictionary.d_model}
+                require_of(path, says, {"layer": layer, "branch": one, **(wanted or {})})
     return found
 
 

@@ -42,7 +42,7 @@ def splice_table(
     One clip of each prompt that dictionaries were not trained on, at most `_CLIPS`, spread over them; all
     prompts where nothing is held out.
     """
-    dictionaries = {layer: load_layer(folder, layer) for layer in layers}
+    dictionaries = {layer: load_layer(folder, layer, own=True) for layer in layers}
     training = set().union(*map(trained_on, dictionaries.values()))
     prompts = samples["prompt_id"].tolist()
     seen = np.isin(prompts, list(training))

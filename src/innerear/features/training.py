@@ -12,7 +12,7 @@ from torch.nn.functional import embedding_bag
 
 from innerear.errors import InputError
 from innerear.features.dictionary import Dictionary, unit_rows
-from innerear.study.features import ENOUGH, FEWEST
+from innerear.study.features import ENOUGH, FEWEST, fewer_latents
 
 log = logging.getLogger(__name__)
 
@@ -84,8 +84,7 @@ def require_tokens(n_tokens: int, n_latents: int, k: int) -> None:
     if ratio < FEWEST:
         raise InputError(
             f"features.n_latents: {n_latents} latents want at least {FEWEST * n_latents} tokens "
-            f"({FEWEST} each), and there are {n_tokens}; ask for at most {max(n_tokens // FEWEST, 1)} "
-            "latents, or train on more clips"
+            f"({FEWEST} each), and there are {n_tokens}; {fewer_latents(n_tokens, k)}train on more clips"
         )
     if ratio < ENOUGH:
         log.warning(

@@ -3,8 +3,7 @@
 A direction keeps the prompts that it was fitted on, and refuses them where it is scored.
 """
 
-import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from os import PathLike
 from pathlib import Path
@@ -14,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from innerear.errors import InputError, did_you_mean, shown
+from innerear.study.dictionaries import read_settings, require_of
 from innerear.study.generation_settings import integer
 
 if TYPE_CHECKING:
@@ -252,25 +252,20 @@ def of_dictionary(folder: str | PathLike, latent: int, *, layer: int | None = No
 
     Raises
     ------
-    InputError: no such folder, file, latent or layer.
+    InputError: no such folder, file, latent or layer, or a layer that is not the one its metadata name.
     """
     folder = Path(folder)
-    try:
-        settings = json.loads((folder / "cfg.json").read_text("utf-8"))
-    except (OSError, ValueError) as error:
-        raise InputError(f"{folder}: no cfg.json of a dictionary can be read there ({error})") from None
-    metadata = settings.get("metadata") or {}
-    own = {**settings, **metadata} if isinstance(metadata, Mapping) else settings
+    settings = read_settings(folder)
+    own = {**settings, **settings["metadata"]}
+    require_of(folder, own, {"layer": layer})
     layer = own.get("layer") if layer is None else layer
     if not isinstance(layer, int):
         raise InputError(f"{folder / 'cfg.json'} names no layer: give layer=…")
     decoder = _decoder(folder / "sae_weights.safetensors")
     if not integer("latent", latent, 0, 10**9) < len(decoder):
         raise InputError(f"latent: {latent} is not there; {folder} has the latents 0 to {len(decoder) - 1}")
-    seen = own.get("training_prompts") or ()
-    return Direction(
-        decoder[latent], layer, str(own.get("site") or "residual"), f"feature {latent}", frozenset(seen)
-    )
+    seen = frozenset(own["training_prompts"])
+    return Direction(decoder[latent], layer, str(own.get("site") or "residual"), f"feature {latent}", seen)
 
 
 def _decoder(path: Path) -> NDArray:
@@ -278,9 +273,12 @@ def _decoder(path: Path) -> NDArray:
 
     try:
         with safe_open(path, "numpy") as file:
-            return np.asarray(file.get_tensor("W_dec"), np.float32)
-    except (OSError, SafetensorError) as error:
+            decoder = file.get_tensor("W_dec")
+    except (OSError, SafetensorError, TypeError, AttributeError) as error:
         raise InputError(f"{path}: its W_dec cannot be read ({error})") from None
+    if decoder.dtype.kind != "f":
+        raise InputError(f"{path}: its W_dec is {decoder.dtype}, not floats")
+    return np.asarray(decoder, np.float32)
 
 
 def random_directions(covariance: NDArray, length: float, n: int, seed: int | Sequence[int]) -> NDArray:

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from os import PathLike
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ from numpy.typing import NDArray
 
 from innerear.capture.hooks import capture
 from innerear.errors import InputError
-from innerear.features.files import load
+from innerear.features.files import load_own
 from innerear.interventions.directions import Direction, between, strongest_feature
 from innerear.models import MusicModel
 from innerear.stacks.gram_file import GramFile
@@ -89,7 +90,7 @@ class ClipFeatures:
             require_stacks(file, samples)
             recorded = [name for name in ("mean_cond", "mean_uncond") if name in file]
             means = np.mean([file.read(name) for name in recorded], axis=0)
-        one = load(dictionary)
+        one = load_own(Path(dictionary))
         return cls(means, one.decoder.numpy(), frozenset(map(str, one.metadata.get("training_prompts", ()))))
 
 

@@ -1,16 +1,12 @@
 """Which layers get dictionaries, and on which templates these are trained."""
 
-import json
-import re
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
-from os import PathLike
-from pathlib import Path
 from typing import Any
 
 from innerear.errors import InputError
 from innerear.study.architectures import Architecture, resolve_layers
+from innerear.study.dictionaries import folder_of, given_dictionaries, prompts_seen
 from innerear.study.power import are_blocks
 from innerear.study.prompts import Prompt
 
@@ -51,17 +47,19 @@ def study_features(
     *,
     n_seeds: int,
     n_tokens: int,
+    study: str = "",
 ) -> Features:
     """Resolve the setting ``features`` of a study.
 
     Parameters
     ----------
     n_seeds, n_tokens : clips of a prompt, and complete steps of a clip.
+    study : its name.
 
     Raises
     ------
-    InputError: a layer that is not captured, finished dictionaries that are not there, k of at least the
-    number of latents, or more latents than there are tokens for.
+    InputError: a layer that is not captured, finished dictionaries that are not there, are broken or of other
+    states, k of at least the number of latents, or more latents than there are tokens for.
     """
     if not section["enabled"]:
         return Features([], [], {})
@@ -75,39 +73,44 @@ def study_features(
     missing = [layer for layer in layers if layer not in captured]
     if missing:
         raise InputError(f"features.layers: layer {missing[0]} is not captured; add it to capture.layers")
-    given = folder_of(section["dictionaries"] or "")
-    training = [] if given else _training(prompts, section["train_share"])
     settings = {name: section[name] for name in ("kind", "k", "steps", "batch", "lr")}
+    with_delta = "cond" in capture["branches"]
+    if section["dictionaries"]:
+        given = folder_of(section["dictionaries"])
+        of = [one for one in given_dictionaries(given, study) if with_delta or one == "uncond"]
+        wanted = {"d_in": architecture.d_model, "site": capture["sites"][0]}
+        return Features(
+            layers, [], settings, seen=prompts_seen(given, of, layers, wanted), given=given, of=of
+        )
+    training = _training(prompts, section["train_share"])
     asked, k, tokens = section["n_latents"], settings["k"], n_tokens * n_seeds * len(training)
-    largest = 2 * architecture.d_model
-    if not section["dictionaries"]:
-        largest = min(largest, tokens // ENOUGH)
+    largest = min(2 * architecture.d_model, tokens // ENOUGH)
     settings["n_latents"] = asked or largest
     if asked and k >= asked:
         raise InputError(f"features.k: {k} of {asked} latents are not few; give less")
     if not asked and k >= largest:
         return Features([], [], {}, f"{tokens} tokens to train on are too few; make more or longer clips")
-    if asked and not section["dictionaries"] and tokens < FEWEST * asked:
+    if asked and tokens < FEWEST * asked:
         raise InputError(
             f"features.n_latents: {asked} latents want at least {FEWEST * asked} tokens ({FEWEST} each), "
-            f"and the {len(training)} training prompts give {tokens}; ask for at most {tokens // FEWEST}, or "
-            "make more clips"
+            f"and the {len(training)} training prompts give {tokens}; {fewer_latents(tokens, k)}make more or "
+            "longer clips"
         )
-    of = given_dictionaries(given) if given else ["uncond", "delta"]
-    of = of if "cond" in capture["branches"] else ["uncond"]
-    seen = _seen(given, layers) if given else training
-    return Features(layers, training, settings, seen=seen, given=given, of=of)
+    return Features(
+        layers, training, settings, seen=training, of=["uncond", "delta"] if with_delta else ["uncond"]
+    )
 
 
-def folder_of(named: str) -> str:
-    """Return the folder of finished dictionaries: that of a study, where only its name is given.
+def fewer_latents(n_tokens: int, k: int) -> str:
+    """Return the advice to ask for as many latents as there are tokens for; nothing where k is no fewer.
 
     Examples
     --------
-    >>> folder_of("corpus_nano"), folder_of("./mine"), folder_of("")
-    ('results/corpus_nano', './mine', '')
+    >>> fewer_latents(400, 8), fewer_latents(9, 1)
+    ('ask for at most 80, or ', '')
     """
-    return f"results/{named}" if re.fullmatch(r"[\w-]+", named) else named
+    most = n_tokens // FEWEST
+    return f"ask for at most {most}, or " if most > k else ""
 
 
 def _training(prompts: Sequence[Prompt], share: float) -> list[str]:
@@ -121,38 +124,3 @@ def _training(prompts: Sequence[Prompt], share: float) -> list[str]:
     alike = [templates[i * len(templates) // n] for i in range(n)]
     chosen = set(templates[:n] if are_blocks([prompt.template for prompt in prompts]) else alike)
     return [prompt.id for prompt in prompts if prompt.template in chosen]
-
-
-def _seen(folder: str, layers: Sequence[int]) -> list[str]:
-    """Return the prompts that finished dictionaries say they were trained on."""
-    found: set[str] = set()
-    for layer in layers:
-        for path in sorted(root_of(folder).glob(f"*/layer_{layer:02d}/seed-*/cfg.json")):
-            # What cannot be read is refused, with its reason, by the job that loads it.
-            with suppress(OSError, ValueError, AttributeError, TypeError):
-                metadata = json.loads(path.read_text("utf-8")).get("metadata") or {}
-                found |= set(map(str, metadata.get("training_prompts") or ()))
-    return sorted(found)
-
-
-def root_of(folder: str | PathLike) -> Path:
-    """Return where dictionaries lie by what they are of: in a study's folder, or in the folder itself."""
-    of_study = Path(folder, "features", "dictionaries")
-    return of_study if (of_study / "uncond").is_dir() else Path(folder)
-
-
-def given_dictionaries(folder: str) -> list[str]:
-    """Return of what finished dictionaries there are: uncond, and delta where it was trained on.
-
-    Raises
-    ------
-    InputError: none are there.
-    """
-    root = root_of(folder)
-    if (root / "uncond").is_dir():
-        return ["uncond", *["delta"] * (root / "delta").is_dir()]
-    raise InputError(
-        f"features.dictionaries: {folder} has no dictionaries of uncond. Name a study that has run with "
-        "features (snakemake --configfile studies/….yaml -- all_features), or a folder that holds "
-        "uncond/layer_00/seed-0 …"
-    )

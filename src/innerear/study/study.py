@@ -95,7 +95,13 @@ class Study:
         )
         complete = int(architecture.timeline(**clip).complete.sum())
         features = study_features(
-            settings["features"], prompts, architecture, capture, n_seeds=n_seeds, n_tokens=complete
+            settings["features"],
+            prompts,
+            architecture,
+            capture,
+            n_seeds=n_seeds,
+            n_tokens=complete,
+            study=settings["study"],
         )
         planned = _planned(settings, prompts, seeds, capture, features)
         return cls(
