@@ -41,6 +41,8 @@ _OF_DIMENSIONS = columns("branch", "window", "dimension", "statistic", *INTERVAL
 _EQUAL = "all samples are equal (deterministic)"
 # Values of permuted matrices held at once; products with few of them would wait for memory.
 _AT_ONCE = 2**25
+# Values of permuted states held at once, to stay in cache.
+_STATES_AT_ONCE = 2**22
 
 
 def of_layer(
@@ -184,7 +186,7 @@ class _Models:
         every = np.concatenate([np.arange(len(states))[None], self.table])  # [1 + m, N]
         both = np.empty((2, len(every), states.shape[1]))
         errors = self.of_sound.errors if self.few else self._errors
-        for rows in pieces(len(every), states.size, _AT_ONCE):
+        for rows in pieces(len(every), states.size, _STATES_AT_ONCE):
             both[:, rows] = errors(states, every[rows], chosen[:, rows])
         return r2(*both)
 

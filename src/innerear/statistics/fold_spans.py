@@ -80,9 +80,23 @@ class FoldSpans:
 
     def moved(self, values: np.ndarray, table: np.ndarray) -> np.ndarray:
         """Values [N, q] in the basis when samples trade places, float32 [m, k, q]."""
-        parts = zip(self._bases, self.of_samples, strict=True)
-        values = values.astype(np.float32)
-        return np.concatenate([basis.T @ values[table[:, fold.test]] for basis, fold in parts], axis=1)
+        return np.concatenate(self.moved_by_fold(values, table), axis=1)
+
+    def moved_by_fold(self, values: np.ndarray, table: np.ndarray) -> list[np.ndarray]:
+        """Return the parts of `moved` that belong to each fold."""
+        found, values = [], values.astype(np.float32, copy=False)
+        for basis, fold in zip(self._bases, self.of_samples, strict=True):
+            stand_ins = table[:, fold.test]
+            order = np.argsort(stand_ins, axis=1)
+            stay = (np.take_along_axis(stand_ins, order, axis=1) == fold.test).all()
+            if stay and values.shape[1] > basis.shape[1]:
+                # Within a fold the basis, which has fewer columns, can move instead.
+                placed = basis.T.take(order, axis=1).reshape(-1, len(basis))  # [k m, n]
+                whole = (placed @ values[fold.test]).reshape(-1, *table.shape[:1], values.shape[1])
+                found.append(whole.swapaxes(0, 1))
+            else:
+                found.append(basis.T @ values[stand_ins])
+        return found
 
     def both_ways(self, one: np.ndarray, other: np.ndarray) -> np.ndarray:
         """Return one · otherᵀ + other · oneᵀ, `packed`, [m, pairs], of factors [m, k, q]."""
