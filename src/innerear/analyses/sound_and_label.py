@@ -40,7 +40,7 @@ _OF_DIMENSIONS = columns("branch", "window", "dimension", "statistic", *INTERVAL
 )
 _EQUAL = "all samples are equal (deterministic)"
 # Values of permuted matrices held at once; products with few of them would wait for memory.
-_AT_ONCE = 2**25
+_AT_ONCE = 2**24
 # Values of permuted states held at once, to stay in cache.
 _STATES_AT_ONCE = 2**22
 
