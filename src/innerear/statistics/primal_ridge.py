@@ -17,9 +17,9 @@ class PrimalRidge:
     """Ridge on predictors [N, r] and a constant, which is not penalised.
 
     With Z the predictors and the constant, and λ the penalty, a fit without fold f has the weights
-    β = (Z'Z − Z_f'Z_f + λ)⁻¹ (Z'y − Z_f'y_f). With an orthonormal basis B of the columns of Z_f it misses fold f
-    by |y_f|² − 2 p'B'y_f + |p|² with p = B'Z_f β. Penalties are those of `DualRidge`, in units of the mean
-    eigenvalue of the centred kernel.
+    β = (Z'Z − Z_f'Z_f + λ)⁻¹ (Z'y − Z_f'y_f). With an orthonormal basis B of the columns of Z_f, it misses
+    fold f by |y_f|² − 2 p'B'y_f + |p|², where p = B'Z_f β. Penalties are those of `DualRidge`, in units of
+    the mean eigenvalue of the centred kernel.
     """
 
     def __init__(self, predictors: np.ndarray, folds: Sequence[Fold]) -> None:
