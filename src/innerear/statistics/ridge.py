@@ -116,8 +116,8 @@ class DualRidge:
         values = np.maximum(values, 0)
         scale = values.sum() / n_samples or 1.0
         vectors = centring @ vectors
-        of_all = ((vectors * (one * scale / (values + one * scale))) @ vectors.T for one in PENALTIES)
-        outer = np.stack([_without_folds(one, folds) for one in of_all])
+        halves = (vectors * np.sqrt(one * scale / (values + one * scale)) for one in PENALTIES)
+        outer = np.stack([_without_folds(half @ half.T, folds) for half in halves])
         self.outer, self.level = outer.astype(np.float32), level.astype(np.float32)
         self.base = _without_folds(centring, folds).astype(np.float32)
         self.pairs = [
