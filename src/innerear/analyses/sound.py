@@ -130,7 +130,8 @@ def _fit(
         of_spans = FoldSpans(design.covariates, folds).sums(joined_kernel(labels))
         of_label = columns.observed(ridge)[0]
         sums = of_spans if columns.valid is None else ridge.sums
-        of_label_moved = np.stack([columns.permuted(one, sums)[0] for one in range(len(of_label[0]))], axis=1)
+        features = range(of_label.shape[1])
+        of_label_moved = np.stack([columns.permuted(one, sums)[0] for one in features], axis=1)
     largest = np.full(len(columns.table), -np.inf)  # score of any cell so far in each permutation
     # Rows of one window and branch are neighbours.
     starts = np.flatnonzero(table["statistic"] == statistic)[:: len(targets.names)]
