@@ -250,7 +250,7 @@ def _read(
             )
         if not i:
             kept = np.empty((n_samples, len(branches), len(steps), states.shape[-1]), states.dtype)
-        kept[i] = states[:, steps]
+        states.take(steps, axis=1, out=kept[i], mode="clip")
     return kept
 
 

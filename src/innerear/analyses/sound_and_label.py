@@ -222,7 +222,8 @@ class _Moved:
         # With axes A, residuals Y − A Aᵀ Y that move and means A Aᵀ Y that stay, Y' = Y_π − (A_π − A) Aᵀ Y.
         change = spans.moved(self.axes, table) - spans.basis.T @ self.axes.astype(np.float32)
         half = spans.moved(self.across, table) - change @ (self.still / 2).astype(np.float32)
-        rest = whole - spans.both_ways(half, change)
+        rest = spans.both_ways(half, change)
+        np.subtract(whole, rest, out=rest)
         energy = self.energy + 2 * np.einsum("mnq,nq->m", self.left[table], self.axes)
         return [(whole, self.energy - spans.trace(whole)), (rest, energy - spans.trace(rest))]
 

@@ -42,6 +42,7 @@ class FoldSpans:
             self._exact[np.ix_(fold.test, own)] = vectors
         self.basis = self._exact.astype(np.float32)
         self._bases = [vectors.astype(np.float32) for vectors in bases]
+        self._diagonal = packed(np.eye(ends[-1], dtype=bool), self.folds)
 
     def ridge(self, kernel: np.ndarray) -> DualRidge:
         """Ridge from a kernel [N, N] of these predictors, of targets in the basis."""
@@ -65,7 +66,7 @@ class FoldSpans:
 
         Of the targets' inner products float32 [N, N] and the stand-ins of samples [m, N].
         """
-        found = []
+        found = np.empty((len(table), len(self._diagonal)), np.float32)
         for some in pieces(len(table), self._bases[0].size, _AT_ONCE):
             (bases, places), blocks = self._moving_bases(table[some]), []
             for number, (right, columns) in enumerate(zip(bases, places, strict=True)):
@@ -73,8 +74,8 @@ class FoldSpans:
                     between = gram[rows[..., :, None], columns[..., None, :]]
                     block = left.swapaxes(-1, -2) @ (between @ right)
                     blocks.append(block.reshape(len(block), -1))
-            found.append(np.concatenate(blocks, axis=1))
-        return np.concatenate(found)
+            np.concatenate(blocks, axis=1, out=found[some])
+        return found
 
     def moved(self, values: np.ndarray, table: np.ndarray) -> np.ndarray:
         """Values [N, q] in the basis when samples trade places, float32 [m, k, q]."""
@@ -110,4 +111,4 @@ class FoldSpans:
 
     def trace(self, products: np.ndarray) -> np.ndarray:
         """Sum the diagonals of `packed` matrices [m, pairs]."""
-        return products @ packed(np.eye(self.basis.shape[1], dtype=np.float32), self.folds)
+        return products[:, self._diagonal].sum(axis=1)
