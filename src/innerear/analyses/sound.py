@@ -30,7 +30,7 @@ HELD_OUT, BEYOND = "held-out R²", "share of what the label leaves"
 MAP_COLUMNS = ("statistic",)
 FAMILY = "layers × features × branches × windows"
 # A feature's permutations are scored so many at once, to stay in cache.
-_COLUMNS_AT_ONCE = 512
+_COLUMNS_AT_ONCE = 1024
 #: which permutations matter, of those that are given by rows, and the least sums of these
 Matter = Callable[..., np.ndarray | bool]
 #: `DualRidge.sums`
