@@ -99,7 +99,7 @@ class Study:
         ]
         return Cells(clips, "music", {emotion: f"very {emotion}" for emotion in own["emotion"]})
 
-    def replayed(self) -> dict[str, "Steps"]:
+    def replayed(self) -> dict[str, InMemory]:
         """A layer's counterfactual files; 8 steps of one template, again and again."""
         n_steps, files = self.options.steps, {}
         found, more = {}, {}
@@ -112,7 +112,7 @@ class Study:
                 found["complete"] = (("step",), np.ones(8, bool))
                 found["seconds"] = (("step",), np.arange(8) / 50)
             named = {name: values for name, (_, values) in where.items()}
-            files[template] = Steps(
+            files[template] = InMemory(
                 found | where, more | axes | named, pd.DataFrame({"sample_id": []}), n_steps
             )
         return files
@@ -129,18 +129,6 @@ class Study:
             axes |= named | {"distribution": np.array(KEPT), "codebook": np.arange(4), "step": np.arange(1)}
             files[template] = InMemory(where, axes, pd.DataFrame({"sample_id": []}), 1)
         return files
-
-
-class Steps(InMemory):
-    """Arrays of a few steps, read again and again."""
-
-    def read(self, name, **where):
-        """Return an array or a part of it; `step` may be a slice."""
-        span = where.pop("step", None)
-        found = super().read(name, **where)
-        if span is None:
-            return found
-        return found[span] if self.arrays[name][0][0] == "step" else found[:, span]
 
 
 def per_layer(study: Study, name: str) -> None:

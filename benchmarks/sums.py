@@ -33,14 +33,15 @@ class InMemory:
         self.axes["step"] = np.arange(n_steps, dtype=np.int32)
 
     def read(self, name, **where):
-        """Return an array or a part of it."""
+        """Return an array or a part of it; of steps no more than are asked for are repeated."""
         axes, values = self.arrays[name]
+        steps = self.repeat[where.pop("step", slice(None))]
         places = {
             axis: self.labels(axis).index(one) if isinstance(one, str) else one for axis, one in where.items()
         }
         found = values[tuple(places.get(axis, slice(None)) for axis in axes)]
         left = [axis for axis in axes if isinstance(places.get(axis, slice(None)), slice)]
-        return np.take(found, self.repeat, axis=left.index("step")) if "step" in left else found.copy()
+        return np.take(found, steps, axis=left.index("step")) if "step" in left else found.copy()
 
     def labels(self, axis):
         """Return the coordinates of an axis as texts."""

@@ -6,12 +6,23 @@ import fakes
 import numpy as np
 import pandas as pd
 import pytest
-from fakes import EMOTIONS, analysed, make_design, rows
+from fakes import EMOTIONS, analysed, make_design, rows, sized
 from scipy.stats import binom, f_oneway
+from sklearn.linear_model import LinearRegression
 
 from innerear.analyses import dimensions
-from innerear.analyses.dimensions import BEYOND, BY_DIMENSION, CROSSNOBIS, ROTATED, SELECTED
+from innerear.analyses.dimensions import (
+    BEYOND,
+    BY_DIMENSION,
+    CROSSNOBIS,
+    ROTATED,
+    SELECTED,
+    TOP,
+    selection_frequency,
+)
 from innerear.errors import InputError
+from innerear.statistics.anova import Anova
+from innerear.statistics.design import Design
 from innerear.statistics.table import layer_map
 
 S, D = 4, 60
@@ -48,6 +59,27 @@ def test_the_planted_dimensions_are_found_and_no_others(planted):
     assert table.drop(PLANTED)["selection_frequency"].max() < 0.9
     share = rows(planted[1].table, branch="uncond", statistic=SELECTED)["estimate"].item()
     assert share == pytest.approx(len(PLANTED) / D)
+
+
+@pytest.mark.parametrize("label", ["emotion", "valence"])
+def test_selection_is_that_of_every_bootstrap_by_itself(label):
+    samples = make_design(10, 3).samples
+    rated = samples.assign(
+        valence=np.random.default_rng(1).normal(size=40)[pd.factorize(samples["prompt_id"])[0]]
+    )
+    design = sized(Design(rated, label), n_bootstraps=40)
+    features, anova = data(make_design(10, 3))[:, 1, 0], Anova(design)
+    boots = design.bootstraps()
+    counts = boots.units[:, boots.unit_of[design.rows[:, 0]]]
+    chosen, targets = np.zeros(D), anova.remove @ design.targets
+    for number, weights in zip(counts, boots.seeds, strict=True):
+        of_seeds = np.average(features[design.rows], axis=1, weights=weights)
+        x = np.repeat(anova.remove @ of_seeds, number.astype(int), axis=0)  # each prompt as often as drawn
+        y = np.repeat(targets if design.numeric else design.targets, number.astype(int), axis=0)
+        fitted = LinearRegression().fit(y, x).predict(y)
+        explained = 1 - ((x - fitted) ** 2).sum(axis=0) / ((x - x.mean(axis=0)) ** 2).sum(axis=0)
+        chosen[np.argsort(explained)[-TOP:]] += 1
+    np.testing.assert_allclose(selection_frequency(features, anova), chosen / 40)
 
 
 def test_the_branch_without_emotion_is_flat(planted):

@@ -8,6 +8,14 @@ from scipy.stats import binom
 from innerear.analyses import lags
 from innerear.analyses.lags import HISTORY, MOMENT, PLANNING, followed, moment, of_stacks, of_states
 from innerear.analyses.layer import complete
+from innerear.analyses.seed_differences import (
+    between_prompts,
+    between_seeds,
+    contrasts_of_seeds,
+    pair_products,
+    template_means,
+    template_products,
+)
 from innerear.errors import InputError
 from innerear.stacks import StackWriter
 from innerear.statistics.table import layer_map
@@ -180,6 +188,20 @@ def test_the_null_is_the_same_pipeline_with_other_pairs():
     expected = (1 + (null >= found["estimate"].to_numpy()).sum(axis=0)) / (m + 1)
     assert len(set(expected)) > 2
     np.testing.assert_allclose(found["p"], expected)
+
+
+@pytest.mark.parametrize("options", [{}, {"templates": False}])
+def test_products_of_templates_are_those_without_the_mean_over_prompts(options):
+    design, rng = make_design(4, 3, **options), np.random.default_rng(5)
+    states, sound = (between_seeds(rng.normal(size=(design.n_samples, 20, n)), design) for n in (2, 6))
+    contrasts = [contrasts_of_seeds(one, design) for one in (states, sound)]
+    of_pairs = pair_products(contrasts[0].swapaxes(2, 3), contrasts[1])
+    means = [template_means(one, design) for one in (states, sound)]
+    found = template_products(of_pairs, *means, design)
+    alone = [between_prompts(one, design)[design.rows] for one in (states, sound)]  # [P, R, frames, ...]
+    for members, one in zip(design.members(), found, strict=True):
+        expected = np.einsum("prfk,prfc->kc", *(both[members] for both in alone))
+        np.testing.assert_allclose(one, expected, atol=1e-5)
 
 
 def test_what_clips_of_a_prompt_share_and_what_a_clip_keeps_does_not_count():

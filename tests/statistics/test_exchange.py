@@ -21,6 +21,7 @@ def test_permutations_move_whole_prompts_and_keep_seeds_and_blocks(templates):
     for row in table:
         np.testing.assert_array_equal(np.sort(row), np.arange(80))
         np.testing.assert_array_equal(design.seed_of[row], design.seed_of)
+        np.testing.assert_array_equal(design.groups[row], design.groups)
         stand_in = design.prompt_of[row][design.rows]  # [P, R]
         assert (stand_in == stand_in[:, :1]).all()
         if templates:

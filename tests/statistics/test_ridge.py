@@ -96,6 +96,19 @@ def test_sums_are_those_of_the_errors_where_they_matter_and_the_least_elsewhere(
     np.testing.assert_allclose(some[0][~matter], least[~matter], rtol=1e-5)
 
 
+@pytest.mark.parametrize(("options", "n_folds"), SHEETS)
+def test_what_permutations_keep_is_left_out_and_changes_nothing(options, n_folds, monkeypatch):
+    """In double precision to 1e-10, whether or not a fold holds whole groups."""
+    monkeypatch.setattr(np, "float32", float)
+    design, rng = make_design(**options), np.random.default_rng(6)
+    x, fixed, moving = rng.normal(size=(design.n_samples, 7)), *rng.normal(size=(2, design.n_samples))
+    columns = (fixed + moving[design.permutations(9)]).T
+    plain, known = (DualRidge(x @ x.T, design.folds(), groups=groups) for groups in (None, design.groups))
+    assert len(known._operators[0]) == design.n_samples - len(np.unique(design.groups))
+    np.testing.assert_allclose(known._missed(columns)[1], plain._missed(columns)[1], atol=1e-10)
+    np.testing.assert_allclose(known.sums(columns), plain.sums(columns), rtol=1e-10)
+
+
 def test_two_folds_leave_nothing_to_choose_on():
     design, x = make_design(2), np.random.default_rng(4).normal(size=(16, 3))
     ridge = DualRidge(x @ x.T, design.folds())

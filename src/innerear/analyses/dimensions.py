@@ -6,7 +6,7 @@ differ therefore says something about single units only in comparison with the s
 
 import numpy as np
 import pandas as pd
-from scipy.linalg import solve_triangular
+from scipy.linalg import get_blas_funcs, get_lapack_funcs
 from scipy.special import fdtri
 
 from innerear.gram.reading import GramSource
@@ -145,34 +145,43 @@ def selection_frequency(features: np.ndarray, anova: Anova) -> np.ndarray:
     design = anova.design
     bootstraps = design.bootstraps()
     m = len(bootstraps)
-    seeds = bootstraps.seeds / bootstraps.seeds.sum(axis=1, keepdims=True)
+    draws, draw_of = np.unique(bootstraps.seeds, axis=0, return_inverse=True)  # few are distinct
     counts = bootstraps.units[:, bootstraps.unit_of[design.rows[:, 0]]]  # [m, P]
     by_seed = np.einsum("qp,prd->rqd", anova.remove, features[design.rows])  # [R, P, D]
     columns = (anova.remove @ design.targets if design.numeric else design.targets).T  # [k, P]
-    n_dimensions = features.shape[1]
-    chosen = np.zeros(n_dimensions)
-    for some in pieces(m, by_seed[0].size, at_most=2**22):
-        means = np.tensordot(seeds[some], by_seed, axes=1)  # [m, P, D]
-        weight = counts[some, None]  # [m, 1, P]
-        grand = (weight @ means)[:, 0] ** 2 / weight.sum(axis=-1)
-        labels = columns
-        if design.numeric:
-            labels = columns - weight @ columns.T / weight.sum(axis=-1, keepdims=True)
-        sums = (weight * labels) @ means  # [m, k, D]
-        n = (weight * labels**2).sum(axis=-1, keepdims=True)
-        between = np.divide(sums**2, n, out=np.zeros_like(sums), where=n > _NOTHING).sum(axis=1)
-        between -= 0 if design.numeric else grand
-        total = np.einsum("mp,mpd->md", counts[some], means**2) - grand
-        explained = np.divide(between, total, out=np.full_like(total, -1), where=total > 0)
-        top = np.argpartition(-explained, min(TOP, n_dimensions) - 1, axis=1)[:, :TOP]
-        chosen += np.bincount(top.ravel(), minlength=n_dimensions)
+    chosen = np.zeros(features.shape[1])
+    for number, seeds in enumerate(draws / draws.sum(axis=1, keepdims=True)):
+        means, own = np.tensordot(seeds, by_seed, axes=1), counts[draw_of == number]  # [P, D], [own, P]
+        for some in pieces(len(own), columns.size + len(columns) * means.shape[1], at_most=2**22):
+            explained = _explained(means, own[some], columns, numeric=design.numeric)
+            top = np.argpartition(-explained, min(TOP, len(chosen)) - 1, axis=1)[:, :TOP]
+            chosen += np.bincount(top.ravel(), minlength=len(chosen))
     return np.where(features.any(axis=0), chosen / max(m, 1), np.nan)
+
+
+def _explained(means: np.ndarray, counts: np.ndarray, columns: np.ndarray, *, numeric: bool) -> np.ndarray:
+    """Share of variance that labels explain, [m, D], of prompt means [P, D] that count [m, P] times.
+
+    `columns` [k, P] are indicators of labels, or ratings; -1 where nothing varies.
+    """
+    size = counts.sum(axis=1, keepdims=True)
+    grand = (counts @ means) ** 2 / size
+    labels = columns - (counts @ columns.T / size)[..., None] if numeric else columns
+    weights = counts[:, None] * labels  # [m, k, P]
+    sums = (weights.reshape(-1, len(means)) @ means).reshape(len(counts), len(columns), -1)
+    n = (weights * labels).sum(axis=-1, keepdims=True)
+    between = np.divide(sums**2, n, out=np.zeros_like(sums), where=n > _NOTHING).sum(axis=1)
+    between -= 0 if numeric else grand
+    total = counts @ means**2 - grand
+    return np.divide(between, total, out=np.full_like(total, -1), where=total > 0)
 
 
 def _rotated_shares(means: np.ndarray, anova: Anova, seed: list[int]) -> np.ndarray:
     """`_share` [m, C] of prompt means [C, P, D] in m random bases."""
     m, rng = anova.design.n_permutations, np.random.default_rng(seed)
     shares = np.full((m, len(means)), np.nan)
+    # Of triangular matrices: twice as fast as solving with one.
+    (multiply,), (invert,) = get_blas_funcs(("trmm",), dtype=float), get_lapack_funcs(("trtri",), dtype=float)
     for branch, of_branch in enumerate(anova.remove @ means):
         u, s, _ = np.linalg.svd(of_branch, full_matrices=False)
         real = s > _NOTHING * s.max(initial=0)
@@ -180,7 +189,8 @@ def _rotated_shares(means: np.ndarray, anova: Anova, seed: list[int]) -> np.ndar
         for k in range(m if len(s) else 0):
             # A rotation moves the means within the space that they span: only its part in there is drawn.
             drawn = rng.normal(size=(of_branch.shape[1], len(s)))
-            frame = solve_triangular(np.linalg.cholesky(drawn.T @ drawn), drawn.T, lower=True)  # [r, D]
+            inverse, _ = invert(np.linalg.cholesky(drawn.T @ drawn), lower=1)
+            frame = multiply(1.0, inverse, drawn.T, lower=1, overwrite_b=1)  # orthonormal, [r, D]
             f = anova.ratio(((along @ frame) ** 2).sum(axis=0), s**2 @ frame**2)
             shares[k, branch] = _share(f, anova)
     return shares

@@ -22,7 +22,15 @@ import numpy as np
 import pandas as pd
 
 from innerear.acoustics.features import CHROMA
-from innerear.analyses.seed_differences import BranchStates, between_prompts, between_seeds, seed_contrasts
+from innerear.analyses.seed_differences import (
+    BranchStates,
+    between_seeds,
+    contrasts_of_seeds,
+    pair_products,
+    seed_contrasts,
+    template_means,
+    template_products,
+)
 from innerear.errors import InputError
 from innerear.stacks import LayerReader, Stack
 from innerear.statistics.cells import write_estimates
@@ -148,8 +156,8 @@ def of_states(
     names = [*branches, *(["delta"] if {"cond", "uncond"} <= set(branches) else [])]
     found: list[_Scores | None] = []
     if not why:
-        states = _read(read, design.n_samples, timeline, window, branches)
-        found = [_of_branch(BranchStates(states, branches, name), sound, window, design) for name in names]
+        fits = _fits(_read(read, design.n_samples, timeline, window, branches), branches, names, design)
+        found = _of_branches(fits, sound, window, design)
     table = _untested(names, lags, sound, design, why)
     maxima = _fill(table, found, len(lags), sound, design)
     moments = [
@@ -242,7 +250,7 @@ def _read(
             )
         if not i:
             kept = np.empty((n_samples, len(branches), len(steps), states.shape[-1]), states.dtype)
-        kept[i] = states[:, steps]
+        states.take(steps, axis=1, out=kept[i], mode="clip")
     return kept
 
 
@@ -276,53 +284,92 @@ def _arrangements(design: Design) -> np.ndarray:
     return found.reshape(len(chosen), -1)
 
 
-def _of_branch(states: BranchStates, sound: Sound, window: _Window, design: Design) -> _Scores | None:
-    """Predict the sound at every lag from one branch's states; None where the seeds of a prompt are equal."""
-    lags, folds = np.arange(-window.reach, window.reach + 1), design.folds()
-    scores = states.components(folds, design)
-    if not scores:
-        return None
-    fits, parts = [_Fit(fold, one, design) for fold, one in zip(folds, scores, strict=True)], []
-    between, arranged = between_seeds(sound.values, design), _arrangements(design)
-    for some in pieces(len(lags), sound.values.size, _SERIES_AT_ONCE):
-        series = _lagged(between, window, lags[some])
-        parts.append(_scores(fits, series, arranged, sound.feature_of, design))
-    names = ("observed", "null", "flipped", "products")
-    return _Scores(*(np.concatenate([getattr(part, name) for part in parts], axis=-2) for name in names))
-
-
 class _Fit:
     """The states' scores [N, frames, k] on the components of one fold, ready for the sound at any lag.
 
     Attributes
     ----------
-    scores, alone : [N, frames, k], `alone` without the mean over the prompts of each template and seed.
-    contrasts : [P, R - 1, k, frames], between the seeds of each prompt.
-    spread, spread_alone : [k, k] products of the tested ones.
+    scores : [N, frames, k]; contrasts : [P, R - 1, k, frames], between the seeds of each prompt.
+    means : [T, R * frames, k] over the prompts of each template and seed.
+    spread : [k, k] products of the tested ones; spread_alone : the same without `means`.
     """
 
     def __init__(self, fold: Fold, scores: np.ndarray, design: Design) -> None:
-        self.fold, self.scores, self.alone = fold, scores, between_prompts(scores, design)
-        self.contrasts = _contrasts(scores, design).swapaxes(2, 3)
-        self.spread, self.spread_alone = (_spread(one, fold) for one in (scores, self.alone))
+        self.fold, self.scores, self.means = fold, scores, template_means(scores, design)
+        self.contrasts = contrasts_of_seeds(scores, design).swapaxes(2, 3)
+        prompts = np.unique(design.prompt_of[fold.test])
+        tested, count = np.unique(design.block_of[prompts], return_counts=True)
+        flat, means = scores[fold.test].reshape(-1, scores.shape[-1]), self.means[tested]
+        self.spread = flat.T @ flat
+        self.spread_alone = self.spread - np.einsum("t,tfk,tfl->kl", count, means, means, optimize=True)
+
+
+def _fits(
+    states: np.ndarray, branches: Sequence[str], names: Sequence[str], design: Design
+) -> list[list[_Fit]]:
+    """Return the fits of all folds for each of the named branches; none where a prompt's seeds are equal."""
+    folds = design.folds()
+    scores = [BranchStates(states, branches, name).components(folds, design) for name in names]
+    return [[_Fit(fold, one, design) for fold, one in zip(folds, own, strict=False)] for own in scores]
+
+
+@dataclass(frozen=True)
+class _Series:
+    """The sound at some lags, `values` [N, frames, lags, F], and what is made of it for all fits.
+
+    `contrasts` are [P, R - 1, frames, lags * F] and `means` [T, R * frames, lags * F], as those of `_Fit`.
+    `norms` [N, lags, F] are sums of squares over frames; `level` and `level_alone` [lags, F] those of all
+    samples, and of what is left without `means`.
+    """
+
+    values: np.ndarray
+    contrasts: np.ndarray
+    means: np.ndarray
+    norms: np.ndarray
+    level: np.ndarray
+    level_alone: np.ndarray
+
+    @classmethod
+    def of(cls, values: np.ndarray, design: Design) -> "_Series":
+        """Prepare the sound [N, frames, lags, F]."""
+        means, norms = template_means(values, design), np.einsum("nf...,nf...->n...", values, values)
+        level = norms.sum(axis=0, dtype=float)
+        shared = np.bincount(design.block_of) @ np.einsum("tfc,tfc->tc", means, means)
+        left = level - shared.reshape(level.shape)
+        return cls(values, contrasts_of_seeds(values, design), means, norms, level, left)
+
+
+def _of_branches(
+    fits: Sequence[Sequence[_Fit]], sound: Sound, window: _Window, design: Design
+) -> list[_Scores | None]:
+    """Predict the sound at every lag from the fits of each branch; None where there are none."""
+    lags, parts = np.arange(-window.reach, window.reach + 1), []
+    between, arranged = between_seeds(sound.values, design), _arrangements(design)
+    for some in pieces(len(lags), sound.values.size, _SERIES_AT_ONCE):
+        series = _Series.of(_lagged(between, window, lags[some]), design)
+        parts.append(
+            [_scores(own, series, arranged, sound.feature_of, design) if own else None for own in fits]
+        )
+    names = ("observed", "null", "flipped", "products")
+    return [
+        _Scores(*(np.concatenate([getattr(part, name) for part in own], axis=-2) for name in names))
+        if own[0]
+        else None
+        for own in zip(*parts, strict=True)
+    ]
 
 
 def _scores(
-    fits: Sequence[_Fit], series: np.ndarray, arranged: np.ndarray, feature_of: np.ndarray, design: Design
+    fits: Sequence[_Fit], series: _Series, arranged: np.ndarray, feature_of: np.ndarray, design: Design
 ) -> _Scores:
-    """Predict the sound [N, frames, lags, F] from the scores of each fold, observed and `_arrangements`.
+    """Predict the sound from the scores of each fold, observed and in `_arrangements`.
 
-    Flips are of states and sound without the mean over prompts. Products need only the states to lack it.
+    Flips are of states and sound without the mean over prompts.
     """
-    n_lags = series.shape[2]
-    n_features, n_pairs = int(feature_of.max()) + 1, (design.rows.shape[1] - 1) ** 2
-    prompts = np.repeat(np.arange(design.n_prompts), n_pairs)
+    n_lags, n_features = series.values.shape[2], int(feature_of.max()) + 1
+    prompts = np.repeat(np.arange(design.n_prompts), (design.rows.shape[1] - 1) ** 2)
     flips = np.empty((0, design.n_blocks)) if design.why_no_flips() else design.flips()
-    flips, contrasts = flips.astype(np.float32), _contrasts(series, design)
-    by_template = [series[design.rows[members]] for members in design.members()] if len(flips) else []
-    norms = np.einsum("nf...,nf...->n...", series, series)  # [N, lags, F]
-    level = norms.sum(axis=0, dtype=float)
-    alone = level - sum(len(one) * (one.mean(axis=0) ** 2).sum(axis=(0, 1)) for one in by_template)
+    flips = flips.astype(np.float32)
     sums, flipped = (np.zeros((2, len(one), n_lags, n_features)) for one in (arranged, flips))
     products = np.zeros((3, design.n_samples, n_lags, n_features))
 
@@ -332,18 +379,20 @@ def _scores(
     for fit in fits:
         test = fit.fold.test
         # Components are white over the training samples, so that products are regression weights.
-        of_pairs = _pair_products(fit.contrasts, contrasts)
+        of_pairs = pair_products(fit.contrasts, series.contrasts)
         tested = np.isin(prompts, design.prompt_of[test])
         sums += by_feature(_hits(arranged, of_pairs, tested, fit.spread))
         observed = np.tensordot(arranged[0][~tested], of_pairs[~tested], axes=1)
-        products[:, test] = _products(fit.scores[test], series[test], norms[test], observed, feature_of)
+        own = fit.scores[test], series.values[test], series.norms[test]
+        products[:, test] = _products(*own, observed, feature_of)
         if len(flips):
-            of_templates = _template_products(fit.alone, by_template, design)
+            of_templates = template_products(of_pairs, fit.means, series.means, design)
             tested = np.isin(np.arange(design.n_blocks), design.block_of[design.prompt_of[test]])
             flipped += by_feature(_hits(flips, of_templates, tested, fit.spread_alone))
     # Seeds trade places within their prompt, which lies in one fold: the sound's own squares stay.
     r, r_flipped = (
-        _r(both[0], both[1], _by_feature(one, feature_of)) for both, one in ((sums, level), (flipped, alone))
+        _r(both[0], both[1], _by_feature(one, feature_of))
+        for both, one in ((sums, series.level), (flipped, series.level_alone))
     )
     return _Scores(r[0], r[1:], r_flipped, products)
 
@@ -362,10 +411,6 @@ def _hits(counts: np.ndarray, products: np.ndarray, tested: np.ndarray, spread: 
     return found
 
 
-def _spread(z: np.ndarray, fold: Fold) -> np.ndarray:
-    return np.einsum("nfk,nfl->kl", z[fold.test], z[fold.test])
-
-
 def _r(hit: np.ndarray, power: np.ndarray, level: np.ndarray) -> np.ndarray:
     scale = np.sqrt(power * level)
     return np.divide(hit, scale, out=np.zeros_like(hit), where=scale > 0)
@@ -375,35 +420,6 @@ def _by_feature(values: np.ndarray, feature_of: np.ndarray) -> np.ndarray:
     """Sum the columns [..., F] of each feature."""
     starts = np.flatnonzero(np.r_[True, np.diff(feature_of) > 0])
     return np.add.reduceat(values, starts, axis=-1)
-
-
-def _contrasts(values: np.ndarray, design: Design) -> np.ndarray:
-    """Contrasts between the seeds of each prompt, [P, R − 1, frames, columns], of values [N, frames, ...]."""
-    flat = values.reshape(*values.shape[:2], -1)
-    of_seeds = flat[design.rows]  # [P, R, frames, columns]
-    found = seed_contrasts(of_seeds.shape[1]) @ of_seeds.reshape(*design.rows.shape, -1)
-    return found.reshape(len(found), -1, *flat.shape[1:])
-
-
-def _pair_products(states: np.ndarray, sound: np.ndarray) -> np.ndarray:
-    """Multiply contrasts of states [P, R − 1, k, frames] with those of the sound, [P, R − 1, frames, …].
-
-    float32 [P (R − 1)², k, lags * F], by prompt, contrast of the states, and contrast of the sound.
-    """
-    products = states[:, :, None] @ sound[:, None]
-    return products.reshape(-1, *products.shape[3:])
-
-
-def _template_products(z: np.ndarray, by_template: Sequence[np.ndarray], design: Design) -> np.ndarray:
-    """Sum over each template the products of states [N, frames, k] and sound [prompts, R, frames, …].
-
-    [T, k, lags * F].
-    """
-    found = []
-    for members, series in zip(design.members(), by_template, strict=True):
-        states = z[design.rows[members]].reshape(-1, z.shape[2])
-        found.append(states.T @ series.reshape(len(states), -1))
-    return np.stack(found)
 
 
 def _products(

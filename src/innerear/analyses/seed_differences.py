@@ -52,6 +52,47 @@ def between_prompts(values: np.ndarray, design: Design) -> np.ndarray:
     return values
 
 
+def contrasts_of_seeds(values: np.ndarray, design: Design) -> np.ndarray:
+    """Contrasts between the seeds of each prompt, [P, R − 1, frames, columns], of values [N, frames, ...]."""
+    flat = values.reshape(*values.shape[:2], -1)
+    of_seeds = flat[design.rows]  # [P, R, frames, columns]
+    found = seed_contrasts(of_seeds.shape[1]) @ of_seeds.reshape(*design.rows.shape, -1)
+    return found.reshape(len(found), -1, *flat.shape[1:])
+
+
+def pair_products(states: np.ndarray, sound: np.ndarray) -> np.ndarray:
+    """Multiply contrasts of states [P, R − 1, k, frames] with those of the sound, [P, R − 1, frames, …].
+
+    float32 [P (R − 1)², k, lags * F], by prompt, contrast of the states, and contrast of the sound.
+    """
+    products = states[:, :, None] @ sound[:, None]
+    return products.reshape(-1, *products.shape[3:])
+
+
+def template_means(values: np.ndarray, design: Design) -> np.ndarray:
+    """Means of values [N, frames, ...] over the prompts of each template and seed, [T, R * frames, ...]."""
+    flat = values.reshape(*values.shape[:2], -1)
+    found = [flat[design.rows[members]].mean(axis=0) for members in design.members()]
+    return np.stack(found).reshape(len(found), -1, flat.shape[2])
+
+
+def template_products(
+    of_pairs: np.ndarray, states: np.ndarray, sound: np.ndarray, design: Design
+) -> np.ndarray:
+    """Sum over each template the products of states and sound that lack their `template_means`.
+
+    [T, k, lags * F], of `pair_products` and these means. The products of a prompt's seeds are those of its
+    contrasts; from their sum the means take out their own product, as often as there are prompts.
+    """
+    k = states.shape[2]
+    of_prompts = np.einsum(
+        "paakc->pkc", of_pairs.reshape(design.n_prompts, *[design.rows.shape[1] - 1] * 2, k, -1)
+    )
+    member = np.equal.outer(np.arange(design.n_blocks), design.block_of).astype(np.float32)
+    whole = (member @ of_prompts.reshape(len(of_prompts), -1)).reshape(len(member), k, -1)
+    return whole - member.sum(axis=1)[:, None, None] * (states.swapaxes(1, 2) @ sound)
+
+
 class BranchStates:
     """One branch of stored states [N, C, frames, D], a prompt at a time; delta is cond − uncond."""
 
@@ -60,12 +101,16 @@ class BranchStates:
         parts = [branch] if branch in branches else ["cond", "uncond"]
         self.parts = [branches.index(name) for name in parts]
 
-    def of_prompt(self, rows: np.ndarray) -> np.ndarray:
-        """Return what tells a prompt's seeds apart, [R, frames, D], each clip about its own mean."""
+    def of_prompt(self, rows: np.ndarray) -> tuple[np.ndarray, float]:
+        """Return what tells a prompt's seeds apart, [R, frames, D], and the largest of its states.
+
+        Each clip is about its own mean.
+        """
         first, *second = (widened(self.states[rows, part]) for part in self.parts)
+        largest = max(_largest(one) for one in (first, *second))
         x = first - second[0] if second else first
         x -= x.mean(axis=1, keepdims=True)
-        return x - x.mean(axis=0)
+        return x - x.mean(axis=0), largest
 
     def components(self, folds: Sequence[Fold], design: Design) -> list[np.ndarray]:
         """Scores [N, frames, k] on the largest components of each fold's training samples, white there.
@@ -73,22 +118,28 @@ class BranchStates:
         Empty where the seeds of every prompt are equal.
         """
         contrasts = seed_contrasts(design.rows.shape[1])
-        squares, largest = np.zeros((len(folds), self.d_model, self.d_model)), 0.0
+        squares = np.zeros((len(folds), self.d_model, self.d_model))
+        largest, largest_state = 0.0, 1e-30
         for fold, own in zip(folds, squares, strict=True):
             for prompt in np.unique(design.prompt_of[fold.test]):
-                x = self.of_prompt(design.rows[prompt])
-                largest = max(largest, float(np.abs(x).max()))
+                x, state = self.of_prompt(design.rows[prompt])
+                largest, largest_state = max(largest, _largest(x)), max(largest_state, state)
                 x = (contrasts @ x.reshape(len(x), -1)).reshape(-1, self.d_model)
                 own += x.T @ x
-        if largest <= _NOTHING * max(float(np.abs(self.states).max()), 1e-30):
+        if largest <= _NOTHING * largest_state:
             return []
         # Prompts have no mean over their seeds, so that training samples have none either.
         total = squares.sum(axis=0)
         axes = [_white_axes(total - own) for own in squares]
         scores = np.empty((*self.states.shape[::2], sum(one.shape[1] for one in axes)), np.float32)
         for rows in design.rows:
-            scores[rows] = self.of_prompt(rows) @ np.concatenate(axes, axis=1)
+            scores[rows] = self.of_prompt(rows)[0] @ np.concatenate(axes, axis=1)
         return np.split(scores, np.cumsum([one.shape[1] for one in axes])[:-1], axis=-1)
+
+
+def _largest(values: np.ndarray) -> float:
+    """Return the largest magnitude."""
+    return float(max(values.max(), -values.min()))
 
 
 def _white_axes(squares: np.ndarray) -> np.ndarray:

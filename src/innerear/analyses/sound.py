@@ -5,6 +5,7 @@ The emotion drives both the states and the sound. A high R² therefore need not 
 """
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from itertools import product
 
 import numpy as np
@@ -28,9 +29,9 @@ WINDOWS = ("whole", "first_10", "last_10")
 HELD_OUT, BEYOND = "held-out R²", "share of what the label leaves"
 MAP_COLUMNS = ("statistic",)
 FAMILY = "layers × features × branches × windows"
-# Permutations are scored in pieces of about this many columns, to stay in cache.
+# A feature's permutations are scored so many at once, to stay in cache.
 _COLUMNS_AT_ONCE = 1024
-#: of the least sums [rows, F] of permutations that are given by rows: which matter
+#: which permutations matter, of those that are given by rows, and the least sums of these
 Matter = Callable[..., np.ndarray | bool]
 #: `DualRidge.sums`
 Sums = Callable[..., tuple[np.ndarray, np.ndarray]]
@@ -124,11 +125,13 @@ def _fit(
     columns, labels = _Columns(targets, design, labels_stay=beyond), design.covariates @ design.covariates.T
     of_label = of_label_moved = None
     if beyond:
-        ridge = DualRidge(joined_kernel(labels), folds)
+        ridge = DualRidge(joined_kernel(labels), folds, groups=design.groups)
         # The few dimensions that labels span are quick, but do not tell samples apart, as gaps need it.
         of_spans = FoldSpans(design.covariates, folds).sums(joined_kernel(labels))
         of_label = columns.observed(ridge)[0]
-        of_label_moved = columns.permuted(of_spans if columns.valid is None else ridge.sums)[0]
+        sums = of_spans if columns.valid is None else ridge.sums
+        features = range(of_label.shape[1])
+        of_label_moved = np.stack([columns.permuted(one, sums)[0] for one in features], axis=1)
     largest = np.full(len(columns.table), -np.inf)  # score of any cell so far in each permutation
     # Rows of one window and branch are neighbours.
     starts = np.flatnonzero(table["statistic"] == statistic)[:: len(targets.names)]
@@ -139,10 +142,10 @@ def _fit(
         if not kernel.any():
             table.loc[rows, "null"] = "none: all samples are equal (deterministic)"
             continue
-        ridge = DualRidge(joined_kernel(labels, kernel) if beyond else kernel, folds)
+        kernel_of_all = joined_kernel(labels, kernel) if beyond else kernel
+        ridge = DualRidge(kernel_of_all, folds, groups=design.groups)
         observed, *boots = _score(columns.observed(ridge), of_label)
         null = _null(ridge, columns, observed, largest, of_label_moved)
-        largest = np.maximum(largest, null.max(axis=1))
         write_estimates(table, rows, design, observed, np.array(boots))
         found.append((rows, observed, null))
         kernels.append(kernel_of_prompts(kernel, design))
@@ -172,22 +175,15 @@ class _Columns:
         """
         return np.stack([self.weights @ one for one in ridge.errors(self.values, self.valid)])
 
-    def permuted(self, sums: Sums, matter: Matter = lambda *_: True) -> np.ndarray:
-        """Sum them in every permutation, [2, m, F], by `DualRidge.sums`, choosing penalties that matter."""
-        found = np.empty((2, len(self.table), self.values.shape[1]))
-        for rows in pieces(len(self.table), self.values.shape[1], _COLUMNS_AT_ONCE):
-            found[:, rows] = self._permuted(sums, rows, matter)
+    def permuted(self, feature: int, sums: Sums, matter: Matter = lambda *_: True) -> np.ndarray:
+        """Sum those of a feature in every permutation, [2, m], by `DualRidge.sums`."""
+        found, own = np.empty((2, len(self.table))), self.values[:, feature] - self.fixed[:, feature]
+        for rows in pieces(len(self.table), 1, _COLUMNS_AT_ONCE):
+            places = self.table[rows].T
+            moved = self.fixed[:, feature, None] + own[places]  # [N, m]
+            valid = None if self.valid is None else self.valid[:, feature][places]
+            found[:, rows] = sums(moved, valid, partial(matter, rows))
         return found
-
-    def _permuted(self, sums: Sums, rows: slice, matter: Matter) -> np.ndarray:
-        (n_samples, n_features), places = self.values.shape, self.table[rows].T
-        moved = self.fixed[:, None] + (self.values - self.fixed)[places]  # [N, m, F]
-        valid = None if self.valid is None else self.valid[places].reshape(n_samples, -1)
-
-        def some(*least: np.ndarray) -> np.ndarray:
-            return np.ravel(matter(rows, *(one.reshape(-1, n_features) for one in least)))
-
-        return np.reshape(sums(moved.reshape(n_samples, -1), valid, some), (2, -1, n_features))
 
 
 def _score(sums: np.ndarray | Sequence[np.ndarray], of_label: np.ndarray | None) -> np.ndarray:
@@ -206,15 +202,20 @@ def _null(
     """Score features in every permutation, [m, F].
 
     Penalties are chosen only where the choice matters. A score that no choice of penalties lifts to the
-    observed one, nor to the `largest` [m] of another cell in that permutation, counts neither for p nor for
-    max-T. It is then the best of all choices.
+    observed one, nor to the `largest` [m] so far in that permutation, which is kept up here, counts neither
+    for p nor for max-T. It is then the best of all choices.
     """
+    null = np.empty((len(largest), len(observed)))
+    for feature, seen in enumerate(observed):
+        label = None if of_label is None else of_label[:, feature]
 
-    def matter(rows: slice, *sums: np.ndarray) -> np.ndarray:
-        best = _score(sums, None if of_label is None else of_label[rows])
-        return (best >= observed - 2 * TIE) | (best >= largest[rows, None])
+        def matter(rows: slice, *sums: np.ndarray, seen=seen, label=label) -> np.ndarray:
+            best = _score(sums, None if label is None else label[rows])
+            return (best >= seen - 2 * TIE) | (best >= largest[rows])
 
-    return _score(columns.permuted(ridge.sums, matter), of_label)
+        null[:, feature] = _score(columns.permuted(feature, ridge.sums, matter), label)
+        np.maximum(largest, null[:, feature], out=largest)
+    return null
 
 
 FINDINGS = (

@@ -40,7 +40,9 @@ _OF_DIMENSIONS = columns("branch", "window", "dimension", "statistic", *INTERVAL
 )
 _EQUAL = "all samples are equal (deterministic)"
 # Values of permuted matrices held at once; products with few of them would wait for memory.
-_AT_ONCE = 2**25
+_AT_ONCE = 2**24
+# Values of permuted states held at once, to stay in cache.
+_STATES_AT_ONCE = 2**22
 
 
 def of_layer(
@@ -184,7 +186,7 @@ class _Models:
         every = np.concatenate([np.arange(len(states))[None], self.table])  # [1 + m, N]
         both = np.empty((2, len(every), states.shape[1]))
         errors = self.of_sound.errors if self.few else self._errors
-        for rows in pieces(len(every), states.size, _AT_ONCE):
+        for rows in pieces(len(every), states.size, _STATES_AT_ONCE):
             both[:, rows] = errors(states, every[rows], chosen[:, rows])
         return r2(*both)
 
@@ -220,7 +222,8 @@ class _Moved:
         # With axes A, residuals Y − A Aᵀ Y that move and means A Aᵀ Y that stay, Y' = Y_π − (A_π − A) Aᵀ Y.
         change = spans.moved(self.axes, table) - spans.basis.T @ self.axes.astype(np.float32)
         half = spans.moved(self.across, table) - change @ (self.still / 2).astype(np.float32)
-        rest = whole - spans.both_ways(half, change)
+        rest = spans.both_ways(half, change)
+        np.subtract(whole, rest, out=rest)
         energy = self.energy + 2 * np.einsum("mnq,nq->m", self.left[table], self.axes)
         return [(whole, self.energy - spans.trace(whole)), (rest, energy - spans.trace(rest))]
 

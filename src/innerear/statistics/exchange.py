@@ -113,6 +113,11 @@ class Exchange(Sheet):
             stand_in[:, members] = np.random.default_rng(stream).permuted(table, axis=1)
         return self.rows[stand_in[:, self.prompt_of], self.seed_of].astype(np.int32)
 
+    @property
+    def groups(self) -> np.ndarray:
+        """Number of the group, a seed of a block, within which `permutations` move each sample, [N]."""
+        return self.block_of[self.prompt_of] * len(self.seeds) + self.seed_of
+
     def use_table(self, table: np.ndarray) -> None:
         """Use the permutation table [m, N] that the study has drawn; do not draw it again.
 

@@ -10,10 +10,13 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from innerear.statistics.folds import Fold
+from innerear.statistics.pieces import pieces
 from innerear.statistics.ridge import DualRidge, packed
 
 # Directions that hold a smaller share of the largest one's length are rounding.
 _ROUNDING = 1e-9
+# Values of a fold's permuted bases held at once, to stay in cache.
+_AT_ONCE = 2**18
 
 
 class FoldSpans:
@@ -39,6 +42,7 @@ class FoldSpans:
             self._exact[np.ix_(fold.test, own)] = vectors
         self.basis = self._exact.astype(np.float32)
         self._bases = [vectors.astype(np.float32) for vectors in bases]
+        self._diagonal = packed(np.eye(ends[-1], dtype=bool), self.folds)
 
     def ridge(self, kernel: np.ndarray) -> DualRidge:
         """Ridge from a kernel [N, N] of these predictors, of targets in the basis."""
@@ -62,27 +66,41 @@ class FoldSpans:
 
         Of the targets' inner products float32 [N, N] and the stand-ins of samples [m, N].
         """
-        blocks, seen, each = [], np.zeros(len(gram), bool), np.arange(len(table))
-        for later, (fold, basis) in enumerate(zip(self.of_samples, self._bases, strict=True)):
-            # Samples trade places within their template, and so within a fold: most of the basis is 0.
-            own = np.zeros(len(gram), bool)
-            own[table[:, fold.test]] = True
-            seen |= own
-            placed = np.zeros((own.sum(), len(table), basis.shape[1]), np.float32)
-            placed[_places(own, table[:, fold.test]), each] = basis[:, None]
-            across = gram[np.ix_(seen, own)] @ placed.reshape(len(placed), -1)
-            across = across.reshape(-1, *placed.shape[1:])  # [seen, m, columns]
-            for earlier in range(later + 1):
-                moved = across[_places(seen, table[:, self.of_samples[earlier].test]), each]
-                block = self._bases[earlier].T @ moved.reshape(len(moved), -1)
-                blocks.append(block.reshape(-1, *placed.shape[1:]).swapaxes(0, 1).reshape(len(table), -1))
-        return np.concatenate(blocks, axis=1)
+        found = np.empty((len(table), len(self._diagonal)), np.float32)
+        for some in pieces(len(table), self._bases[0].size, _AT_ONCE):
+            (bases, places), blocks = self._moving_bases(table[some]), []
+            for number, (right, columns) in enumerate(zip(bases, places, strict=True)):
+                for left, rows in zip(bases[: number + 1], places[: number + 1], strict=True):
+                    between = gram[rows[..., :, None], columns[..., None, :]]
+                    block = left.swapaxes(-1, -2) @ (between @ right)
+                    blocks.append(block.reshape(len(block), -1))
+            np.concatenate(blocks, axis=1, out=found[some])
+        return found
 
     def moved(self, values: np.ndarray, table: np.ndarray) -> np.ndarray:
         """Values [N, q] in the basis when samples trade places, float32 [m, k, q]."""
-        parts = zip(self._bases, self.of_samples, strict=True)
-        values = values.astype(np.float32)
-        return np.concatenate([basis.T @ values[table[:, fold.test]] for basis, fold in parts], axis=1)
+        return np.concatenate(self.moved_by_fold(values, table), axis=1)
+
+    def moved_by_fold(self, values: np.ndarray, table: np.ndarray) -> list[np.ndarray]:
+        """Return the parts of `moved` that belong to each fold."""
+        few = values.shape[1] < self._bases[0].shape[1]
+        bases, places = self._moving_values(table) if few else self._moving_bases(table)
+        values = values.astype(np.float32, copy=False)
+        return [basis.swapaxes(-1, -2) @ values[rows] for basis, rows in zip(bases, places, strict=True)]
+
+    def _moving_values(self, table: np.ndarray) -> tuple[list[np.ndarray], list[np.ndarray]]:
+        """Each fold's basis [n, k], and the samples whose values go with its rows, [m, n]."""
+        return self._bases, [table[:, fold.test] for fold in self.of_samples]
+
+    def _moving_bases(self, table: np.ndarray) -> tuple[list[np.ndarray], list[np.ndarray]]:
+        """Return the same as bases [m, n, k] whose rows moved, and samples [n], if none leaves its fold."""
+        bases, places = [], [fold.test for fold in self.of_samples]
+        for basis, rows in zip(self._bases, places, strict=True):
+            order = np.argsort(table[:, rows], axis=1)
+            if (np.take_along_axis(table[:, rows], order, axis=1) != rows).any():
+                return self._moving_values(table)
+            bases.append(basis[order])
+        return bases, places
 
     def both_ways(self, one: np.ndarray, other: np.ndarray) -> np.ndarray:
         """Return one · otherᵀ + other · oneᵀ, `packed`, [m, pairs], of factors [m, k, q]."""
@@ -93,9 +111,4 @@ class FoldSpans:
 
     def trace(self, products: np.ndarray) -> np.ndarray:
         """Sum the diagonals of `packed` matrices [m, pairs]."""
-        return products @ packed(np.eye(self.basis.shape[1], dtype=np.float32), self.folds)
-
-
-def _places(chosen: np.ndarray, samples: np.ndarray) -> np.ndarray:
-    """Return the places [n, m] of samples [m, n] among the chosen ones, bool [N]."""
-    return (np.cumsum(chosen) - 1)[samples.T]
+        return products[:, self._diagonal].sum(axis=1)

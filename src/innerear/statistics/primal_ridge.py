@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from innerear.statistics.fold_spans import FoldSpans
 from innerear.statistics.folds import Fold
 from innerear.statistics.ridge import PENALTIES
 
@@ -16,8 +17,9 @@ class PrimalRidge:
     """Ridge on predictors [N, r] and a constant, which is not penalised.
 
     With Z the predictors and the constant, and λ the penalty, a fit without fold f has the weights
-    β = (Z'Z − Z_f'Z_f + λ)⁻¹ (Z'y − Z_f'y_f), and misses fold f by |y_f|² − 2 β'Z_f'y_f + β'Z_f'Z_f β.
-    Penalties are those of `DualRidge`, in units of the mean eigenvalue of the centred kernel.
+    β = (Z'Z − Z_f'Z_f + λ)⁻¹ (Z'y − Z_f'y_f). With an orthonormal basis B of the columns of Z_f, it misses
+    fold f by |y_f|² − 2 p'B'y_f + |p|², where p = B'Z_f β. Penalties are those of `DualRidge`, in units of
+    the mean eigenvalue of the centred kernel.
     """
 
     def __init__(self, predictors: np.ndarray, folds: Sequence[Fold]) -> None:
@@ -27,10 +29,12 @@ class PrimalRidge:
         penalised = scale * np.diag(np.r_[0.0, np.ones(centred.shape[1])])
         inside = np.stack([joined[fold.test].T @ joined[fold.test] for fold in folds])
         left = (inside.sum(axis=0) - inside)[:, None] + np.multiply.outer(PENALTIES, penalised)
-        self.folds, self._sizes = folds, [len(fold.test) for fold in folds]
-        self._joined, self._inside = joined.astype(np.float32), inside
-        # In float64, few as they are: collinear predictors leave little of float32 at the least penalty.
-        self._inverse = np.linalg.inv(left)  # [folds, penalties, 1 + r, 1 + r]
+        self._spans, self._sizes = FoldSpans(predictors, folds), [len(fold.test) for fold in folds]
+        roots = [self._spans.basis[:, own.test].T @ joined for own in self._spans.folds]  # B'Z_f
+        self._roots = [root.astype(np.float32) for root in roots]
+        # Inverted in float64: of collinear predictors, much of it is in directions that Z_f takes out again.
+        inverse = np.linalg.inv(left)  # [folds, penalties, 1 + r, 1 + r]
+        self._fits = [(root @ one).astype(np.float32) for root, one in zip(roots, inverse, strict=True)]
 
     def errors(
         self, targets: np.ndarray, table: np.ndarray, penalties: np.ndarray
@@ -40,14 +44,14 @@ class PrimalRidge:
         Of targets float32 [N, D] when samples trade places as each row of a table [m, N] says, with the
         numbered penalties, int [folds, m].
         """
-        folds = [(fold.test, self._joined[fold.test].T) for fold in self.folds]
-        products = [joined @ targets[table[:, rows]] for rows, joined in folds]  # of each fold [m, 1 + r, D]
-        total = np.sum(products, axis=0)
+        moved = self._spans.moved_by_fold(targets, table)  # of each fold B'y_f, [m, k, D]
+        products = [root.T @ one for root, one in zip(self._roots, moved, strict=True)]  # [m, 1 + r, D]
+        total = sum(products)
         errors, base = np.tile((targets**2).sum(axis=0), (2, len(table), 1))
         for number, own in enumerate(products):
             left = total - own
-            weights = self._inverse[number, penalties[number]] @ left
-            errors += np.einsum("mrd,mrd->md", weights, self._inside[number] @ weights - 2 * own)
+            predicted = self._fits[number][penalties[number]] @ left  # [m, k, D]
+            errors += np.einsum("mkd,mkd->md", predicted, predicted - 2 * moved[number])
             size, mean = self._sizes[number], left[:, 0] / (len(targets) - self._sizes[number])
             base += mean * (size * mean - 2 * own[:, 0])
         return errors, base

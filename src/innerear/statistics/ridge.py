@@ -86,6 +86,8 @@ class DualRidge:
     folds : of all samples. Penalties are chosen without a fold on the other folds, in turn; where that leaves
         nothing to fit on, with fewer than three folds, the penalty is 1.
     level : [N] what a constant is in these rows, where they are not samples (`FoldSpans`); 1 throughout else.
+    groups : [N] the group of each sample, where the columns of `sums` are permutations of one target within
+        groups. A group's last value is then what the others leave of a sum that all columns share.
 
     Attributes
     ----------
@@ -96,8 +98,17 @@ class DualRidge:
     pairs : every two folds; none where there are fewer than three.
     """
 
-    def __init__(self, kernel: np.ndarray, folds: Sequence[Fold], level: np.ndarray | None = None) -> None:
+    def __init__(
+        self,
+        kernel: np.ndarray,
+        folds: Sequence[Fold],
+        level: np.ndarray | None = None,
+        groups: np.ndarray | None = None,
+    ) -> None:
         self.folds = folds
+        self.members = np.zeros((0, len(kernel)), np.float32)  # [groups, N]
+        if groups is not None:
+            self.members = np.equal.outer(np.unique(groups), groups).astype(np.float32)
         level = np.ones(len(kernel)) if level is None else level
         n_samples = level @ level
         centring = np.eye(len(kernel)) - np.outer(level, level) / n_samples
@@ -105,8 +116,8 @@ class DualRidge:
         values = np.maximum(values, 0)
         scale = values.sum() / n_samples or 1.0
         vectors = centring @ vectors
-        of_all = ((vectors * (one * scale / (values + one * scale))) @ vectors.T for one in PENALTIES)
-        outer = np.stack([_without_folds(one, folds) for one in of_all])
+        halves = (vectors * np.sqrt(one * scale / (values + one * scale)) for one in PENALTIES)
+        outer = np.stack([_without_folds(half @ half.T, folds) for half in halves])
         self.outer, self.level = outer.astype(np.float32), level.astype(np.float32)
         self.base = _without_folds(centring, folds).astype(np.float32)
         self.pairs = [
@@ -120,7 +131,7 @@ class DualRidge:
         Of targets and valid, float32 [N, columns]; only samples of valid 1 are scored, others are 0. Each
         column has a penalty of its own, the one with the least error within the training set.
         """
-        missed, errors = self._missed(targets), np.empty_like(targets)
+        missed, errors = [self.outer[:, fold.test] @ targets for fold in self.folds], np.empty_like(targets)
         for fold, of_fold, chosen in zip(self.folds, missed, self._penalties(missed, valid), strict=True):
             errors[fold.test] = np.take_along_axis(of_fold, chosen[None, None], axis=0)[0]
         both = errors**2, self.of_the_mean(targets) ** 2
@@ -172,11 +183,23 @@ class DualRidge:
 
         Every penalty for every column: one large product is faster than picking columns.
         """
+        moving, operators, of_sums = self._operators
+        moved, shared = targets[moving], of_sums @ (self.members @ targets[:, 0])  # [penalties, N]
         found = []
-        for fold in self.folds:
-            operator = self.outer[:, fold.test].reshape(-1, len(targets))
-            found.append((operator @ targets).reshape(len(PENALTIES), len(fold.test), -1))
+        for fold, operator in zip(self.folds, operators, strict=True):
+            product = (operator @ moved).reshape(len(PENALTIES), len(fold.test), -1)
+            product += shared[:, fold.test, None]
+            found.append(product)
         return found
+
+    @cached_property
+    def _operators(self) -> tuple[np.ndarray, list[np.ndarray], np.ndarray]:
+        """Samples but the last of each group, operators of each fold on them, and on the groups' sums."""
+        n_samples = self.members.shape[1]
+        last = n_samples - 1 - self.members[:, ::-1].argmax(axis=1)
+        moving, of_sums = np.setdiff1d(np.arange(n_samples), last), self.outer[..., last]
+        outer = self.outer[..., moving] - of_sums @ self.members[:, moving]
+        return moving, [outer[:, fold.test].reshape(-1, len(moving)) for fold in self.folds], of_sums
 
     def _penalties(self, missed: Sequence[np.ndarray], valid: np.ndarray | None) -> np.ndarray:
         """Number of the penalty with the least error within the training set, int [folds, columns].
