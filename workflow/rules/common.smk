@@ -15,6 +15,7 @@ from snakemake.io import strip_wildcard_constraints
 sys.path.insert(0, f"{workflow.basedir}/src")
 
 from innerear.study.config_files import check_files
+from innerear.study.controls import CONTROLLED
 from innerear.study.jobs import measured_together
 from innerear.study.names import check_path
 from innerear.study.prompts import batches, own_label
@@ -100,8 +101,7 @@ CAPTIONS = sorted(os.path.relpath(path) for path in Path(workflow.basedir, "work
 SITE = config["capture"]["sites"][0]
 # What every figure names.
 NAMED = {"model": MODEL, "contrast": config["contrast"]}
-# Analyses that are run once more with shuffled labels, and the tables of controls that are other studies.
-CONTROLLED = ["similarity", "discriminability", "emergence", "generalisation", "dimensions"]
+# Controls that are the study's own, and those that are other studies.
 SHUFFLED = [name for name in config["statistics"]["controls"] if name == "shuffled"]
 OTHER_STUDIES = [name for name in config["statistics"]["controls"] if name not in SHUFFLED]
 # What the page of findings is asked.

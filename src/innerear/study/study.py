@@ -14,6 +14,7 @@ from innerear.study.architectures import (
     resolve_capture,
 )
 from innerear.study.config import validated
+from innerear.study.controls import check_controls
 from innerear.study.estimate import Estimate, estimate, estimate_cells, refuse_what_cannot_run
 from innerear.study.features import Features, study_features
 from innerear.study.generation_settings import GenerationSettings
@@ -74,6 +75,7 @@ class Study:
         seeds = seeds_of_prompts(settings["seeds"], rows, settings["prompts"]["templates"])
         prompts = by_emotion(rows)
         check_contrast(prompts, settings["contrast"])
+        check_controls(settings)
         n_seeds = len(seeds[prompts[0].id])
         settings["generation"] |= asdict(_generation(settings["generation"], n_seeds))
         architecture = _checked_architecture(settings)
