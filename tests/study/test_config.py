@@ -331,3 +331,26 @@ def test_the_studies_of_this_repository_are_read_as_they_are_written(path):
     settings = deepcopy(DEFAULT)
     update_config(settings, yaml.safe_load(path.read_text("utf-8")))  # as Snakemake joins them
     Study.from_settings(settings, SCHEMA)
+
+
+def turned_round(value):
+    """Return equal settings whose keys stand in the other order."""
+    if isinstance(value, dict):
+        return {name: turned_round(value[name]) for name in reversed(value)}
+    return [*map(turned_round, value)] if isinstance(value, list) else value
+
+
+def test_the_order_of_keys_changes_nothing():
+    """Snakemake compares settings as texts."""
+    labels = {"labels": {"family": "a", "kind": "b"}}
+    more = {
+        "generation": {"duration": 2, "guidance": 2.0, "temperature": 0.9},
+        "captures": {"one": {"sites": ["mlp"], "layers": [1]}, "another": {"layers": [2], "sites": ["mlp"]}},
+        "prompts": {**DEFAULT["prompts"], "emotions": [{**one, **labels} for one in EMOTIONS]},
+        "seeds": {"each_template": 2},
+        "interventions": {"enabled": True, "doses": [0.5], "draws": 19},
+    }
+    settings = deepcopy(DEFAULT) | more
+    one, other = (Study.from_settings(each, SCHEMA) for each in (settings, turned_round(settings)))
+    assert list(settings) != list(turned_round(settings))
+    assert repr(one) == repr(other)

@@ -37,7 +37,8 @@ _KINDS = {
 def validated(settings: Mapping, schema: Mapping) -> dict:
     """Return a study's settings with the defaults of a JSON schema (draft 2020-12) filled in.
 
-    Whole numbers such as 250.0 become integers where the schema asks for integers.
+    Keys stand in the schema's order. Whole numbers such as 250.0 become integers where the schema asks for
+    integers.
 
     Raises
     ------
@@ -55,7 +56,7 @@ def validated(settings: Mapping, schema: Mapping) -> dict:
     if lines:
         listed = "\n".join(f"  - {line}" for line in sorted(lines))
         raise InputError(f"the configuration cannot be used:\n{listed}")
-    return _with_integers(complete, schema)
+    return _canonical(complete, schema)
 
 
 def documented_keys(schema: Mapping, prefix: str = "") -> Iterator[tuple[str, Mapping]]:
@@ -78,15 +79,20 @@ def _with_defaults(settings: Any, schema: Mapping) -> Any:
     return {name: _with_defaults(value, properties.get(name, further)) for name, value in filled.items()}
 
 
-def _with_integers(value: Any, schema: Mapping) -> Any:
-    """Return a valid value with integers wherever its schema wants them: JSON schema counts 1.0 as one."""
+def _canonical(value: Any, schema: Mapping) -> Any:
+    """Return the one form of equal valid values, by which Snakemake compares them.
+
+    Keys stand in the schema's order, other keys by name. Where the schema wants integers there are: JSON schema
+    counts 1.0 as one.
+    """
     for part in schema.get("anyOf", ()):
-        value = _with_integers(value, part)
+        value = _canonical(value, part)
     if isinstance(value, Mapping):
         properties, further = schema.get("properties", {}), schema.get("additionalProperties") or {}
-        return {name: _with_integers(part, properties.get(name, further)) for name, part in value.items()}
+        names = [*filter(value.__contains__, properties), *sorted(value.keys() - properties)]
+        return {name: _canonical(value[name], properties.get(name, further)) for name in names}
     if isinstance(value, list | tuple) and "items" in schema:
-        return [_with_integers(part, schema["items"]) for part in value]
+        return [_canonical(part, schema["items"]) for part in value]
     if isinstance(value, float) and value.is_integer() and "integer" in schema.get("type", ()):
         return int(value)
     return value
