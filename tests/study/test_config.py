@@ -334,13 +334,15 @@ def test_the_studies_of_this_repository_are_read_as_they_are_written(path):
 
 
 def turned_round(value):
-    """Return equal settings whose keys stand in the other order."""
+    """Return equal settings whose keys stand in the other order, and whole numbers with a point."""
     if isinstance(value, dict):
         return {name: turned_round(value[name]) for name in reversed(value)}
+    if isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
     return [*map(turned_round, value)] if isinstance(value, list) else value
 
 
-def test_the_order_of_keys_changes_nothing():
+def test_equal_settings_are_one_study_however_they_are_written():
     """Snakemake compares settings as texts."""
     labels = {"labels": {"family": "a", "kind": "b"}}
     more = {
@@ -348,7 +350,7 @@ def test_the_order_of_keys_changes_nothing():
         "captures": {"one": {"sites": ["mlp"], "layers": [1]}, "another": {"layers": [2], "sites": ["mlp"]}},
         "prompts": {**DEFAULT["prompts"], "emotions": [{**one, **labels} for one in EMOTIONS]},
         "seeds": {"each_template": 2},
-        "interventions": {"enabled": True, "doses": [0.5], "draws": 19},
+        "interventions": {"enabled": True, "doses": [0.5, 1], "draws": 19},
     }
     settings = deepcopy(DEFAULT) | more
     one, other = (Study.from_settings(each, SCHEMA) for each in (settings, turned_round(settings)))

@@ -37,8 +37,7 @@ _KINDS = {
 def validated(settings: Mapping, schema: Mapping) -> dict:
     """Return a study's settings with the defaults of a JSON schema (draft 2020-12) filled in.
 
-    Keys stand in the schema's order. Whole numbers such as 250.0 become integers where the schema asks for
-    integers.
+    Keys stand in the schema's order, and whole numbers such as 250.0 become integers.
 
     Raises
     ------
@@ -82,8 +81,8 @@ def _with_defaults(settings: Any, schema: Mapping) -> Any:
 def _canonical(value: Any, schema: Mapping) -> Any:
     """Return the one form of equal valid values, by which Snakemake compares them.
 
-    Keys stand in the schema's order, other keys by name. Where the schema wants integers there are: JSON schema
-    counts 1.0 as one.
+    Keys stand in the schema's order, other keys by name. Whole numbers are integers: JSON schema counts 1.0 as
+    one.
     """
     for part in schema.get("anyOf", ()):
         value = _canonical(value, part)
@@ -93,7 +92,8 @@ def _canonical(value: Any, schema: Mapping) -> Any:
         return {name: _canonical(value[name], properties.get(name, further)) for name in names}
     if isinstance(value, list | tuple) and "items" in schema:
         return [_canonical(part, schema["items"]) for part in value]
-    if isinstance(value, float) and value.is_integer() and "integer" in schema.get("type", ()):
+    kinds = schema.get("type", ())
+    if isinstance(value, float) and value.is_integer() and ("integer" in kinds or "number" in kinds):
         return int(value)
     return value
 
