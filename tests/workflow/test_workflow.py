@@ -153,6 +153,16 @@ def test_a_changed_statistic_reruns_what_uses_it(changed):
 
 
 @pytest.mark.parametrize(
+    "change", [{"primary": ["delta"]}, {"smallest_effect": {"share": 0.02}}, {"controls": []}, {"controls": ["shuffled"]}]
+)
+def test_what_only_the_page_of_findings_is_asked_reruns_no_analysis(changed, change):
+    changed.configure(statistics={"permutations": 49, "bootstraps": 50} | change)
+    planned = {rule for rule in changed.planned() if not rule.startswith("control")}
+    assert planned <= {"findings", "answers", "record"}
+    assert ("findings" in planned) == (change != {"controls": []})
+
+
+@pytest.mark.parametrize(
     "change",
     [{"contrast": "arousal"}, {"statistics": {"permutations": 49, "bootstraps": 50, "shuffle_labels": True}}],
 )

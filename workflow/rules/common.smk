@@ -104,6 +104,9 @@ NAMED = {"model": MODEL, "contrast": config["contrast"]}
 # Controls that are the study's own, and those that are other studies.
 SHUFFLED = [name for name in config["statistics"]["controls"] if name == "shuffled"]
 OTHER_STUDIES = [name for name in config["statistics"]["controls"] if name not in SHUFFLED]
+# What analyses are computed with, apart from what only the page of findings is asked.
+OF_THE_PAGE = {"primary", "controls", "smallest_effect"}
+STATISTICS = {name: value for name, value in config["statistics"].items() if name not in OF_THE_PAGE}
 # What the page of findings is asked.
 ASKED = {
     "contrast": config["contrast"],

@@ -121,7 +121,7 @@ rule interventions_map:
     params:
         model=MODEL,
         plan=PLANNED,
-        statistics=config["statistics"],
+        statistics=STATISTICS,
     script:
         "../../scripts/interventions_map.py"
 
