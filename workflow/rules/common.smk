@@ -87,8 +87,9 @@ ANALYSES = [
     ".".join(path.relative_to(f"{workflow.basedir}/src").with_suffix("").parts)
     for path in sorted(Path(workflow.basedir, "src/innerear/analyses").rglob("[a-z]*.py"))
 ]
-# What is steered, as jobs take it; nothing where the study does not ask for it.
+# What is steered, nothing where the study does not ask for it; and what the random twin is steered along.
 PLANNED = asdict(STUDY.interventions) if STUDY.interventions else {}
+TWIN_ALONG = STUDY.interventions.twin_settings if PLANNED else {}
 EDITED_LAYERS = [f"{layer:02d}" for layer in PLANNED.get("layers", ())]
 # Layers of whose dictionaries directions are taken.
 FEATURES_STEERED = EDITED_LAYERS if "features" in PLANNED.get("settings", {}).get("sources", ()) else []
@@ -278,6 +279,20 @@ def counterfactual_run(wildcards, output):
     """How many clips and layers a job replays at a time; no result depends on either."""
     layers_at_once = SIZE.cells.layers_at_once if SIZE.cells else None
     return {"batch_size": config["counterfactual"]["batch_size"], "layers_at_once": layers_at_once}
+
+
+def plan_of(*settings, **others):
+    """The plan of the interventions, of its settings only those that a rule's results depend on."""
+    if not PLANNED:
+        return {}
+    own = {name: PLANNED["settings"][name] for name in settings} | others
+    drawn = PLANNED["drawn_templates"] if "draws" in settings else ()
+    return PLANNED | {"settings": own, "drawn_templates": drawn, "left_out": ""}
+
+
+def interventions_run(wildcards, output):
+    """How many clips a job edits at a time; no result depends on it."""
+    return {"batch_size": config["interventions"]["batch_size"]}
 
 
 GENERATION_JOBS = generation_jobs()

@@ -54,6 +54,17 @@ class Interventions:
     seen: tuple[str, ...] = ()
     left_out: str = ""
 
+    @classmethod
+    def of_job(cls, plan: Mapping, run: Mapping) -> "Interventions":
+        """Return the plan of a job from its fields, and from settings on which no result depends."""
+        return cls(**{**plan, "settings": {**plan["settings"], **run}})
+
+    @property
+    def twin_settings(self) -> dict:
+        """What of the settings the random twin is steered along: the first source, at the largest dose."""
+        doses, sources = self.settings["doses"], self.settings["sources"]
+        return {"doses": [max(doses)], "sources": sources[:1], "draws": 0}
+
     def clips(self) -> Iterator[tuple[Condition, str]]:
         """Yield condition and template of each clip of one layer, those along random directions last."""
         for condition in self.conditions():
