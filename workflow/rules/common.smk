@@ -287,7 +287,7 @@ def plan_of(*settings, **others):
         return {}
     own = {name: PLANNED["settings"][name] for name in settings} | others
     drawn = PLANNED["drawn_templates"] if "draws" in settings else ()
-    return PLANNED | {"settings": own, "drawn_templates": drawn, "left_out": ""}
+    return PLANNED | {"settings": own, "drawn_templates": drawn, "left_out": ()}
 
 
 def interventions_run(wildcards, output):

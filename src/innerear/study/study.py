@@ -260,9 +260,8 @@ def _planned(
         return ""
     if any(prompt.audio for prompt in prompts):
         return "recorded music is not composed"
-    # A control of labels has no clips of its own.
     if settings["statistics"]["shuffle_labels"]:
-        return ""
+        return "with statistics.shuffle_labels the study is a control of labels, which are not steered"
     blocks = study_swaps(prompts, settings["prompts"], own_label(settings["contrast"])).blocks
     # A study of random weights is its own control.
     control = own["control"] and not settings["model"]["random_init"]
