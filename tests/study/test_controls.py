@@ -22,7 +22,12 @@ DEFAULT = yaml.safe_load((ROOT / "config.yaml").read_text("utf-8")) | {"study": 
 def finished(tmp_path, monkeypatch):
     """Two finished studies of emotions, one of arousal, and one that stopped early."""
     monkeypatch.chdir(tmp_path)
-    contrasts = {"words": "emotion", "twin": "emotion, shuffled (control)", "rated": "arousal", "half": "emotion"}
+    contrasts = {
+        "words": "emotion",
+        "twin": "emotion, shuffled (control)",
+        "rated": "arousal",
+        "half": "emotion",
+    }
     for name, contrast in contrasts.items():
         design = pd.DataFrame({"property": ["contrast", "kind"], "value": [contrast, "categories"]})
         write_table(design, f"results/{name}/design/design.tsv")
@@ -37,7 +42,11 @@ def study(*controls, **changes):
 
 
 def test_finished_studies_of_the_same_contrast_are_controls():
-    assert study("words", "shuffled", "twin").settings["statistics"]["controls"] == ["words", "shuffled", "twin"]
+    assert study("words", "shuffled", "twin").settings["statistics"]["controls"] == [
+        "words",
+        "shuffled",
+        "twin",
+    ]
     assert study("rated", contrast="arousal")
 
 

@@ -77,7 +77,9 @@ def test_all_clips_are_held_out(encoded):
 
 
 @pytest.mark.parametrize(("memory", "again"), [(5, 0), (0.001, 0), (1e-6, 1)])
-def test_room_for_states_trains_again_only_where_it_is_too_little_for_all(encoded, workflow_in, memory, again):
+def test_room_for_states_trains_again_only_where_it_is_too_little_for_all(
+    encoded, workflow_in, memory, again
+):
     workflow = workflow_in(encoded.parents[1])
     workflow.configure(features=ENCODED["features"] | {"memory_gb": memory})
     planned = workflow.planned("results/encoded/features/measures/layer_00.tsv")

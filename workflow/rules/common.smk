@@ -3,6 +3,7 @@
 import atexit
 import gc
 import os
+import shlex
 import sys
 from dataclasses import asdict
 from pathlib import Path
@@ -23,7 +24,7 @@ from innerear.errors import InputError
 from innerear.io.fingerprints import fingerprint
 from innerear.study.study import Study
 from innerear.io.locks import hold
-from innerear.io.names import UNFINISHED
+from innerear.io.names import SETTINGS_OPTIONS, UNFINISHED, refuse_renamed
 from innerear.io.second_names import forget_finished
 from innerear.study.usage import (
     counterfactual_time,
@@ -41,11 +42,20 @@ gc.set_threshold(100_000, 50, 50)
 # A job asks for one core: more threads of BLAS than that get in each other's way.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+# What is said to remake a file finds the study as this run does.
+GIVEN = {
+    "--configfile": map(os.path.relpath, workflow.overwrite_configfiles),
+    "--config": workflow.config_settings.config_args or (),
+}
+GIVEN = [[option, *values] for option, values in GIVEN.items()]
+os.environ[SETTINGS_OPTIONS] = " ".join(shlex.join(given) for given in GIVEN if given[1:])
+
 try:
     schema = Path(workflow.basedir, "workflow/schemas/config.schema.yaml").read_text("utf-8")
     check_path(str(workflow.basedir), "the workflow's own folder")
     check_files(workflow.configfiles)
     STUDY = Study.from_settings(config, yaml.safe_load(schema))
+    refuse_renamed(f"results/{STUDY.settings['study']}")
 except InputError as error:
     raise WorkflowError(str(error)) from None
 

@@ -81,8 +81,8 @@ def _with_defaults(settings: Any, schema: Mapping) -> Any:
 def _canonical(value: Any, schema: Mapping) -> Any:
     """Return the one form of equal valid values, by which Snakemake compares them.
 
-    Keys stand in the schema's order, other keys by name. Whole numbers are integers: JSON schema counts 1.0 as
-    one.
+    Keys stand in the schema's order, other keys by name. Whole numbers are integers: JSON schema counts 1.0
+    as one.
     """
     for part in schema.get("anyOf", ()):
         value = _canonical(value, part)

@@ -19,8 +19,8 @@ def check_controls(settings: Mapping[str, Any]) -> None:
 
     Raises
     ------
-    InputError: a control that is no study of the folder ``results``, has not all maps of labels, is this study
-        itself, or has another contrast.
+    InputError: a control that is no study of the folder ``results``, has not all maps of labels, is this
+        study itself, or has another contrast.
     """
     for name in settings["statistics"]["controls"]:
         if name == SHUFFLED:
@@ -40,8 +40,8 @@ def _check_control(name: str, study: str, contrast: str) -> None:
         others = sorted(path.parts[1] for path in Path("results").glob(f"*/{_DESIGN}"))
         known = [SHUFFLED, *(other for other in others if other != study)]
         raise InputError(
-            f"statistics.controls: {folder} holds no study{did_you_mean(name, known)}; there are {shown(known)}. "
-            "Run the study that is to be the control first"
+            f"statistics.controls: {folder} holds no study{did_you_mean(name, known)}; there are "
+            f"{shown(known)}. Run the study that is to be the control first"
         )
     if missing:
         raise InputError(
