@@ -1,14 +1,21 @@
 """Check a study's settings against their schema, with messages that say what to change."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from functools import partial
 from itertools import islice
+from math import isfinite
 from typing import Any
+
+import yaml
 
 from innerear.errors import InputError, did_you_mean, shown
 from innerear.study.plain_values import check_plain, joined
 
 #: the most violations that one message lists
 MAX_LINES = 20
+#: a whole number from which on an exponent is plainer than digits
+MOST_WRITTEN_OUT = 1e15
 
 _ALLOWED = {
     "enum": "choose one of",
@@ -150,11 +157,29 @@ def _hint(value: Any, kinds: Sequence[str]) -> str:
     """Say why YAML may have read something else than was meant."""
     if value is None:
         return "; nothing stands after the key: leave it out, or write its value"
+    number = _text_for_number(value) if isinstance(value, str) else None
+    if number is not None and {"number", "integer"} & set(kinds):
+        return f"; YAML takes {value} for a text, write {number}"
     if isinstance(value, str) and {"number", "integer", "boolean"} & set(kinds):
         return ", without quotes and not inside braces or brackets of --config, which holds texts"
     if "string" in kinds and not isinstance(value, str | list | Mapping):
         return ", in quotes"
     return ""
+
+
+def _text_for_number(value: str) -> str | None:
+    """Return how YAML writes a number that it reads as a text though it stands without quotes, such as 1e3.
+
+    >>> _text_for_number("1e3"), _text_for_number("0o100"), _text_for_number("1e-9"), _text_for_number("12")
+    ('1000', '64', '1.0e-09', None)
+    """
+    for read in (partial(int, base=0), float):
+        with suppress(ValueError):
+            number = read(value)
+            if isfinite(number) and isinstance(yaml.safe_load(value), str):
+                whole = abs(number) < MOST_WRITTEN_OUT and number == int(number)
+                return yaml.safe_dump(int(number) if whole else number).split()[0]
+    return None
 
 
 def _shortened(error: Any) -> str:
