@@ -237,7 +237,8 @@ def _check_own_label(value: Any, name: str, place: str) -> None:
     if value is None or not str(value).strip():
         raise InputError(
             f"{place}: contrast asks for the label {name!r}, which it does not have"
-            f"{did_you_mean(name, LABELS)}; give every one a {name}, or set contrast to one of {', '.join(LABELS)}"
+            f"{did_you_mean(name, LABELS)}; give every one a {name}, or set contrast to one of "
+            f"{', '.join(LABELS)}"
         )
     if isinstance(value, str) and _NO_NUMBER.fullmatch(value.strip()):
         raise InputError(
