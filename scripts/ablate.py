@@ -13,7 +13,7 @@ with log_to(snakemake.log[0]):
     table = ablate(
         load_model(**snakemake.params.model),
         Directions(snakemake.input.directions),
-        Interventions(**snakemake.params.plan),
+        Interventions.of_job(snakemake.params.plan, snakemake.params.run),
         snakemake.params.prompts,
         snakemake.params.generation,
     )

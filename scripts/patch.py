@@ -12,7 +12,7 @@ with log_to(snakemake.log[0]):
     table = patch(
         load_model(**snakemake.params.model),
         read_table(snakemake.input.samples),
-        Interventions(**snakemake.params.plan),
+        Interventions.of_job(snakemake.params.plan, snakemake.params.run),
         site=snakemake.params.site,
         guidance=snakemake.params.generation["guidance"],
     )

@@ -10,7 +10,8 @@ from innerear.study.interventions import Interventions
 
 with log_to(snakemake.log[0]):
     lease_gpu(snakemake.params.model["device"])
-    model, plan = load_model(**snakemake.params.model), Interventions(**snakemake.params.plan)
+    model = load_model(**snakemake.params.model)
+    plan = Interventions.of_job(snakemake.params.plan, snakemake.params.run)
     layer = int(snakemake.wildcards.layer)
     directions = Directions(snakemake.input.directions)
     table, sounds = steer(model, directions, plan, layer, snakemake.params.generation)

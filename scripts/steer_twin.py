@@ -11,7 +11,8 @@ from innerear.study.interventions import Interventions
 with log_to(snakemake.log[0]):
     samples = read_table(snakemake.input.samples)
     lease_gpu(snakemake.params.model["device"])
-    model, plan = load_model(**snakemake.params.model), Interventions(**snakemake.params.plan)
+    model = load_model(**snakemake.params.model)
+    plan = Interventions.of_job(snakemake.params.plan, snakemake.params.run)
     site, path = snakemake.params.site, snakemake.output.directions
     states = replayed_states(samples, plan.layers, site, model)
     first = plan.settings["sources"][:1]  # all that the twin is steered along

@@ -19,9 +19,14 @@ class InputError(ValueError):
 
 
 def did_you_mean(word: str, allowed: Iterable[str]) -> str:
-    """Return ``" (did you mean 'x'?)"`` for the nearest allowed word, or an empty string."""
-    match = get_close_matches(word[:100], list(allowed), n=1)
-    return f" (did you mean {match[0]!r}?)" if match else ""
+    """Return ``" (did you mean 'x'?)"`` for the nearest allowed word, or an empty string.
+
+    >>> did_you_mean("db", ["distance", "dB"])
+    " (did you mean 'dB'?)"
+    """
+    names = {name.casefold(): name for name in allowed}
+    match = get_close_matches(word[:100].casefold(), names, n=1)
+    return f" (did you mean {names[match[0]]!r}?)" if match else ""
 
 
 def shown(value: Any) -> str:

@@ -91,6 +91,15 @@ def test_nothing_else_is_a_number(key, value):
     ("key", "value", "message"),
     [
         ("seeds", [True], r"seeds\.0: True is not allowed"),
+        ("statistics.permutations", "1e3", "give a whole number; YAML takes 1e3 for a text, write 1000"),
+        ("statistics.permutations", "0o100", "YAML takes 0o100 for a text, write 64"),
+        ("features.lr", "1e-4", r"YAML takes 1e-4 for a text, write 0\.0001"),
+        ("features.lr", "1E-12", r"YAML takes 1E-12 for a text, write 1\.0e-12"),
+        ("statistics.permutations", "1000", "give a whole number, without quotes"),
+        ("statistics.smallest_effect.db", 1, r"unknown key \(did you mean 'dB'\?\)"),
+        ("statistics.controls", ["SHUFFLED"], r"did you mean 'shuffled'\?"),
+        ("contrast", "emotoin", r"the label 'emotoin', which it does not have \(did you mean 'emotion'\?\);"),
+        ("contrast", "Valence", r"which it does not have \(did you mean 'valence'\?\);"),
         ("seeds", ["1"], r"seeds\.0: '1' is not allowed; give a whole number, without quotes"),
         ("seeds", [1.5], r"seeds\.0: 1\.5"),
         ("seeds", [1.0, 1], "entries 1 and 2 are both 1"),
@@ -331,3 +340,28 @@ def test_the_studies_of_this_repository_are_read_as_they_are_written(path):
     settings = deepcopy(DEFAULT)
     update_config(settings, yaml.safe_load(path.read_text("utf-8")))  # as Snakemake joins them
     Study.from_settings(settings, SCHEMA)
+
+
+def turned_round(value):
+    """Return equal settings whose keys stand in the other order, and whole numbers with a point."""
+    if isinstance(value, dict):
+        return {name: turned_round(value[name]) for name in reversed(value)}
+    if isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    return [*map(turned_round, value)] if isinstance(value, list) else value
+
+
+def test_equal_settings_are_one_study_however_they_are_written():
+    """Snakemake compares settings as texts."""
+    labels = {"labels": {"family": "a", "kind": "b"}}
+    more = {
+        "generation": {"duration": 2, "guidance": 2.0, "temperature": 0.9},
+        "captures": {"one": {"sites": ["mlp"], "layers": [1]}, "another": {"layers": [2], "sites": ["mlp"]}},
+        "prompts": {**DEFAULT["prompts"], "emotions": [{**one, **labels} for one in EMOTIONS]},
+        "seeds": {"each_template": 2},
+        "interventions": {"enabled": True, "doses": [0.5, 1], "draws": 19},
+    }
+    settings = deepcopy(DEFAULT) | more
+    one, other = (Study.from_settings(each, SCHEMA) for each in (settings, turned_round(settings)))
+    assert list(settings) != list(turned_round(settings))
+    assert repr(one) == repr(other)

@@ -88,6 +88,38 @@ def test_one_branch_has_no_delta_and_is_edited_as_it_runs():
     assert plan.settings["branches"] == ["both"]
 
 
+@pytest.mark.parametrize(
+    ("sections", "said"),
+    [
+        ({"generation": {"guidance": None}, "interventions": {"sources": ["means"]}}, []),
+        (
+            {"capture": {"branches": ["uncond"]}, "interventions": {"sources": ["delta"]}},
+            ["not along delta: uncond alone is recorded; along means in its place"],
+        ),
+        (
+            {
+                "generation": {"guidance": None},
+                "interventions": {"sources": ["delta", "probe"], "branches": ["uncond"]},
+            },
+            ["not along delta: cond alone is recorded", "not in uncond apart: cond alone is recorded"],
+        ),
+        (
+            {"features": {"enabled": False}, "interventions": {"sources": ["features"]}},
+            ["not along features: the study has no dictionaries; along means in its place"],
+        ),
+        (
+            {"capture": {"branches": ["cond"]}, "interventions": {"sources": ["features", "delta"]}},
+            ["not along features: ", "not along delta: cond alone is recorded; along means in its place"],
+        ),
+    ],
+)
+def test_what_is_edited_in_place_of_what_was_asked_for_is_said(sections, said):
+    sections["interventions"] |= {"branches": sections["interventions"].get("branches", ["both"])}
+    text = study(**sections, counterfactual={"enabled": False}).announcement
+    assert [line for line in said if f"\n            {line}" not in text] == []
+    assert text.count("not along") + text.count("not in ") == len(said)
+
+
 def test_too_few_templates_are_a_remark_and_a_control_of_labels_has_no_clips():
     two = yaml.safe_load((ROOT / "config.yaml").read_text())["prompts"]["templates"][:2]
     few = study(prompts={"templates": two})
@@ -95,7 +127,7 @@ def test_too_few_templates_are_a_remark_and_a_control_of_labels_has_no_clips():
     assert "steered   nothing: templates with each emotion once and a neutral text: 2;" in few.announcement
     shuffled = study(statistics={"shuffle_labels": True})
     assert shuffled.interventions is None
-    assert "steered" not in shuffled.announcement
+    assert "steered   nothing: with statistics.shuffle_labels the study is a control" in shuffled.announcement
     off = study(interventions={"enabled": False})
     assert off.interventions is None
     assert "steered" not in off.announcement

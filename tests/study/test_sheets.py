@@ -61,6 +61,12 @@ def test_white_space_around_cells_and_rows_without_content_do_not_count(read):
         ("id\ttext\temotion\t\na\tx\thappy\t\n", r"unknown columns \[''\]"),
         ("id,text,emotion\na,x,happy\n", r"missing columns \['id', 'text', 'emotion'\]"),
         ("ID\ttext\temotion\na\tx\thappy\n", r"missing columns \['id'\], unknown columns \['ID'\]"),
+        (
+            "id\ttext\temotion\tAudio\na\tx\thappy\t\n",
+            r"unknown columns \['Audio'\] \(did you mean 'audio'\?\)",
+        ),
+        ("id\ttext\temotion\taudio_begin\na\tx\thappy\t1\n", r"'audio_begin'\] \(did you mean 'audio"),
+        ("id\ttext\tmood\tarousel\na\tx\thappy\t1\n", r"'arousel'\] \(did you mean 'arousal'\?\);"),
         ("", "is empty"),
         ("\ufeff", "is empty"),
         (" \n\n", "is empty"),

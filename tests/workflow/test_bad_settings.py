@@ -12,6 +12,8 @@ SHEET = {"prompts": {"sheet": "prompts.tsv"}}
         ({}, GIVEN_TWICE, "the key 'seeds' is given twice"),
         ({"study": "a{b}"}, "", "study: 'a{b}' is not allowed"),
         ({"model": {"name": "{gone}", "architecture": "nano"}}, "", "'{gone}' does not exist"),
+        ({"statistics": {"controls": ["nope"]}}, "", "statistics.controls: results/nope holds no study"),
+        ({"statistics": {"controls": ["tiny"]}}, "", "statistics.controls: 'tiny' is this study itself"),
         ({}, "\n1: 2\nyes: 2\n", "1: unknown key"),
         (SHEET, "", "prompts.tsv, row 3 has 4 cells, but row 1 names 3 columns"),
     ],

@@ -146,6 +146,17 @@ def test_all_clips_are_held_out(encoded):
     assert set(read_table(encoded / "features/splices.tsv")["n_clips"]) == {4}
 
 
+@pytest.mark.parametrize(("memory", "again"), [(5, 0), (0.001, 0), (1e-6, 1)])
+def test_room_for_states_trains_again_only_where_it_is_too_little_for_all(
+    encoded, workflow_in, memory, again
+):
+    workflow = workflow_in(encoded.parents[1])
+    workflow.configure(features=ENCODED["features"] | {"memory_gb": memory})
+    planned = workflow.planned("results/encoded/features/measures/layer_00.tsv")
+    workflow.configure(features=ENCODED["features"])
+    assert planned.get("dictionaries", 0) == again
+
+
 def test_a_study_that_has_not_run_is_named(fresh):
     changed = {**ENCODED["features"], "dictionaries": "another"}
     (fresh.folder / "config.yaml").write_text(yaml.safe_dump(ENCODED | {"features": changed}))

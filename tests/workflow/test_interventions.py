@@ -83,15 +83,28 @@ def test_the_listening_test_asks_about_steered_clips(study):
     assert sum(one["control"] for one in steering) == 1
 
 
-def test_more_draws_remake_what_is_drawn_and_no_clip_of_the_study(study):
-    more = SMALL["interventions"] | {"draws": 20}
-    study.configure(interventions=more)
+@pytest.mark.parametrize(
+    ("change", "again"),
+    [
+        ({"batch_size": 4}, set()),
+        ({"draws": 20}, {"steer"}),
+        ({"draw_templates": 2}, {"steer"}),
+        ({"doses": [0.25, 0.5]}, {"steer"}),
+        ({"doses": [1.0]}, {"steer", "steer_twin"}),
+        ({"duration": 0.5}, {"steer", "steer_twin", "ablate"}),
+        # Ablation reads the file of directions, which holds the subspace as well.
+        ({"sources": ["means", "probe"]}, {"directions", "steer", "ablate"}),
+    ],
+)
+def test_a_changed_setting_remakes_what_depends_on_it_and_no_clip_of_the_study(study, change, again):
+    study.configure(interventions=SMALL["interventions"] | change)
     try:
         planned = study.planned("all_steering")
     finally:
         study.configure(interventions=SMALL["interventions"])
-    assert planned.get("steer") == 2
-    assert "generate" not in planned
+    assert planned.keys() & {"directions", "steer", "steer_twin", "ablate", "patch"} == again
+    assert planned.keys().isdisjoint({"generate", "gate"})
+    assert bool(planned) == bool(again)
 
 
 def test_answers_are_scored_by_the_page_that_was_handed_out(study):

@@ -1,6 +1,7 @@
 """The workflow as a user runs it: end to end, again, with a change, with a mistake, without a stack."""
 
 import os
+import re
 import shutil
 from pathlib import Path
 
@@ -154,6 +155,22 @@ def test_a_changed_statistic_reruns_what_uses_it(changed):
 
 @pytest.mark.parametrize(
     "change",
+    [
+        {"primary": ["delta"]},
+        {"smallest_effect": {"share": 0.02}},
+        {"controls": []},
+        {"controls": ["shuffled"]},
+    ],
+)
+def test_what_only_the_page_of_findings_is_asked_reruns_no_analysis(changed, change):
+    changed.configure(statistics={"permutations": 49, "bootstraps": 50} | change)
+    planned = {rule for rule in changed.planned() if not rule.startswith("control")}
+    assert planned <= {"findings", "answers", "record"}
+    assert ("findings" in planned) == (change != {"controls": []})
+
+
+@pytest.mark.parametrize(
+    "change",
     [{"contrast": "arousal"}, {"statistics": {"permutations": 49, "bootstraps": 50, "shuffle_labels": True}}],
 )
 def test_every_analysis_reads_the_one_design(changed, change):
@@ -247,10 +264,24 @@ def test_a_broken_stack_stops_the_fan_in_with_its_name_and_remedy(finished, fres
     times = stack.stat()
     stack.write_bytes(stack.read_bytes()[:5000])
     os.utime(stack, ns=(times.st_atime_ns, times.st_mtime_ns))
-    done = fresh.snakemake("--cores", "1", "--forcerun", "index", "--until", "index")
+    (fresh.folder / "config.yaml").rename(fresh.folder / "own.yaml")
+    (fresh.folder / "config.yaml").write_text("study: another\n")
+    given = ("--configfile", "own.yaml")
+    done = fresh.snakemake("--cores", "1", *given, "--forcerun", "index", "--until", "index")
     assert done.returncode != 0
     assert "stacks/band-calm/seed-0.h5 is truncated or not an HDF5 file" in done.stderr
-    assert "remake it with: snakemake" in done.stderr
+    remedy = re.search("remake it with: snakemake (.*)", done.stderr)[1].split()
+    done = fresh.snakemake("--dry-run", *remedy)
+    assert done.returncode == 0, done.stderr
+    assert str(stack.relative_to(fresh.folder)) in done.stdout
+
+
+def test_a_renamed_study_is_refused_before_any_work(finished, fresh):
+    shutil.copytree(finished.results, fresh.results.with_name("renamed"))
+    fresh.configure(study="renamed")
+    done = fresh.snakemake("--dry-run")
+    assert done.returncode != 0
+    assert "results/renamed holds the files of study 'tiny'" in done.stdout + done.stderr
 
 
 def test_the_report_holds_figures_tables_and_the_pages(finished):

@@ -168,7 +168,7 @@ rule design:
         **needs(mb=1000, minutes=10),
     params:
         contrast=config["contrast"],
-        statistics=config["statistics"],
+        statistics=STATISTICS,
     script:
         "../../scripts/design.py"
 

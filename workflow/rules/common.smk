@@ -3,6 +3,7 @@
 import atexit
 import gc
 import os
+import shlex
 import sys
 from dataclasses import asdict
 from pathlib import Path
@@ -16,6 +17,7 @@ from snakemake.logging import logger
 sys.path.insert(0, f"{workflow.basedir}/src")
 
 from innerear.study.config_files import check_files
+from innerear.study.controls import CONTROLLED
 from innerear.study.dictionaries import files_of
 from innerear.study.jobs import measured_together
 from innerear.study.names import check_path
@@ -24,7 +26,7 @@ from innerear.errors import InputError
 from innerear.io.fingerprints import fingerprint
 from innerear.study.study import Study
 from innerear.io.locks import hold
-from innerear.io.names import UNFINISHED
+from innerear.io.names import SETTINGS_OPTIONS, UNFINISHED, refuse_renamed
 from innerear.io.second_names import forget_finished
 from innerear.study.usage import (
     counterfactual_time,
@@ -46,11 +48,20 @@ logger.addFilter(lambda record: not str(record.msg).startswith("Cannot restore "
 # A job asks for one core: more threads of BLAS than that get in each other's way.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+# What is said to remake a file finds the study as this run does.
+GIVEN = {
+    "--configfile": map(os.path.relpath, workflow.overwrite_configfiles),
+    "--config": workflow.config_settings.config_args or (),
+}
+GIVEN = [[option, *values] for option, values in GIVEN.items()]
+os.environ[SETTINGS_OPTIONS] = " ".join(shlex.join(given) for given in GIVEN if given[1:])
+
 try:
     schema = Path(workflow.basedir, "workflow/schemas/config.schema.yaml").read_text("utf-8")
     check_path(str(workflow.basedir), "the workflow's own folder")
     check_files(workflow.configfiles)
     STUDY = Study.from_settings(config, yaml.safe_load(schema))
+    refuse_renamed(f"results/{STUDY.settings['study']}")
 except InputError as error:
     raise WorkflowError(str(error)) from None
 
@@ -92,8 +103,9 @@ ANALYSES = [
     ".".join(path.relative_to(f"{workflow.basedir}/src").with_suffix("").parts)
     for path in sorted(Path(workflow.basedir, "src/innerear/analyses").rglob("[a-z]*.py"))
 ]
-# What is steered, as jobs take it; nothing where the study does not ask for it.
+# What is steered, nothing where the study does not ask for it; and what the random twin is steered along.
 PLANNED = asdict(STUDY.interventions) if STUDY.interventions else {}
+TWIN_ALONG = STUDY.interventions.twin_settings if PLANNED else {}
 EDITED_LAYERS = [f"{layer:02d}" for layer in PLANNED.get("layers", ())]
 # Layers of whose dictionaries directions are taken.
 FEATURES_STEERED = EDITED_LAYERS if "features" in PLANNED.get("settings", {}).get("sources", ()) else []
@@ -106,10 +118,12 @@ CAPTIONS = sorted(os.path.relpath(path) for path in Path(workflow.basedir, "work
 SITE = config["capture"]["sites"][0]
 # What every figure names.
 NAMED = {"model": MODEL, "contrast": config["contrast"]}
-# Analyses that are run once more with shuffled labels, and the tables of controls that are other studies.
-CONTROLLED = ["similarity", "discriminability", "emergence", "generalisation", "dimensions"]
+# Controls that are the study's own, and those that are other studies.
 SHUFFLED = [name for name in config["statistics"]["controls"] if name == "shuffled"]
 OTHER_STUDIES = [name for name in config["statistics"]["controls"] if name not in SHUFFLED]
+# What analyses are computed with, apart from what only the page of findings is asked.
+OF_THE_PAGE = {"primary", "controls", "smallest_effect"}
+STATISTICS = {name: value for name, value in config["statistics"].items() if name not in OF_THE_PAGE}
 # What the page of findings is asked.
 ASKED = {
     "contrast": config["contrast"],
@@ -287,6 +301,20 @@ def counterfactual_run(wildcards, output):
     """How many clips and layers a job replays at a time; no result depends on either."""
     layers_at_once = SIZE.cells.layers_at_once if SIZE.cells else None
     return {"batch_size": config["counterfactual"]["batch_size"], "layers_at_once": layers_at_once}
+
+
+def plan_of(*settings, **others):
+    """The plan of the interventions, of its settings only those that a rule's results depend on."""
+    if not PLANNED:
+        return {}
+    own = {name: PLANNED["settings"][name] for name in settings} | others
+    drawn = PLANNED["drawn_templates"] if "draws" in settings else ()
+    return PLANNED | {"settings": own, "drawn_templates": drawn, "left_out": ()}
+
+
+def interventions_run(wildcards, output):
+    """How many clips a job edits at a time; no result depends on it."""
+    return {"batch_size": config["interventions"]["batch_size"]}
 
 
 GENERATION_JOBS = generation_jobs()

@@ -5,8 +5,10 @@ The rules stand only in studies that ask for them (`features.enabled`).
 
 FEATURE_LAYERS = [f"{layer:02d}" for layer in STUDY.features.layers]
 TWIN = config["features"]["twin"] and not STUDY.features.given and not LOADING["random_init"]
-# float32 states of a layer, which training keeps up to memory_gb.
-LAYER_GB = min(config["features"]["memory_gb"], 2 * SIZE.n_samples * SIZE.stack_bytes / SIZE.n_layers / 2**30)
+# GB that a layer's float32 states take, of the branches that are recorded and of the twin, or memory_gb if that is
+# less: more room changes no result.
+STATES_BYTES = 4 * (len(STUDY.capture["branches"]) + TWIN) * SIZE.n_steps * STUDY.architecture.d_model
+LAYER_GB = min(config["features"]["memory_gb"], (SIZE.n_samples + 1) * STATES_BYTES / 1e9)
 DICTIONARIES = f"{RESULTS}/features/dictionaries"
 # What dictionaries are trained on: states and, where they are trained here, controls.
 TRAINED_ON = [*STUDY.features.of, *["gaussian"] * (not STUDY.features.given), *["random_init"] * TWIN]
@@ -58,7 +60,7 @@ rule dictionaries:
         given=STUDY.features.given,
         times=times_of(finished_dictionaries),
         n_seeds=config["features"]["seeds"],
-        memory_gb=config["features"]["memory_gb"],
+        memory_gb=LAYER_GB,
         device=LOADING["device"],
     script:
         "../../scripts/dictionaries.py"

@@ -228,7 +228,7 @@ use rule design as control_design with:
         summary="<results>/design/{control}.tsv",
     params:
         contrast=config["contrast"],
-        statistics=config["statistics"] | {"shuffle_labels": True},
+        statistics=STATISTICS | {"shuffle_labels": True},
 
 
 use rule similarity as control with:

@@ -11,7 +11,7 @@ rule directions:
     resources:
         **needs(mb=2500, minutes=60),
     params:
-        plan=PLANNED,
+        plan=plan_of("sources"),
         site=SITE,
     script:
         "../../scripts/directions.py"
@@ -32,7 +32,8 @@ rule steer:
         gpu=1,
     params:
         model=LOADING,
-        plan=PLANNED,
+        plan=plan_of("sources", "branches", "doses", "draws", "duration"),
+        run=interventions_run,
         generation=SAMPLING,
     script:
         "../../scripts/steer.py"
@@ -53,7 +54,8 @@ rule steer_twin:
         gpu=1,
     params:
         model=LOADING | {"random_init": True},
-        plan=PLANNED,
+        plan=plan_of("duration", **TWIN_ALONG),
+        run=interventions_run,
         generation=SAMPLING,
         site=SITE,
     script:
@@ -74,7 +76,8 @@ rule ablate:
         gpu=1,
     params:
         model=LOADING,
-        plan=PLANNED,
+        plan=plan_of("duration"),
+        run=interventions_run,
         generation=SAMPLING,
         prompts=fields_of(STUDY.prompts),
     script:
@@ -95,7 +98,8 @@ rule patch:
         gpu=1,
     params:
         model=LOADING,
-        plan=PLANNED,
+        plan=plan_of(),
+        run=interventions_run,
         generation=SAMPLING,
         site=SITE,
     script:
@@ -120,8 +124,8 @@ rule interventions_map:
         **needs(mb=2000, minutes=20),
     params:
         model=MODEL,
-        plan=PLANNED,
-        statistics=config["statistics"],
+        plan=plan_of(),
+        statistics=STATISTICS,
     script:
         "../../scripts/interventions_map.py"
 
@@ -155,7 +159,7 @@ rule steering_page:
         **needs(mb=1500, minutes=20),
     params:
         heading=heading,
-        plan=PLANNED,
+        plan=plan_of(),
     script:
         "../../scripts/steering_page.py"
 

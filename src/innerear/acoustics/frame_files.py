@@ -12,6 +12,7 @@ import xarray as xr
 from innerear.errors import InputError
 from innerear.io.hdf5 import CONTENT_HASH, new_file
 from innerear.io.hdf5_reader import Reader
+from innerear.io.names import command
 
 _KIND = "innerear-frames"
 
@@ -68,7 +69,7 @@ def frame_files(paths: Sequence[str | PathLike], samples: pd.DataFrame | None = 
             if found != sha256:
                 raise InputError(
                     f"{path}: the features of {sample} are not those of its clip as it is now; "
-                    f"remake them with: snakemake --cores 1 --force {path}"
+                    f"remake them with: {command('--force', path)}"
                 )
     return pd.DataFrame(rows, columns=["path", CONTENT_HASH])
 

@@ -6,6 +6,7 @@ import pandas as pd
 
 from innerear.acoustics.features import FEATURES
 from innerear.errors import InputError
+from innerear.io.names import command
 
 UNEQUAL = 0.2  # a larger difference between emotions, in the share of clips with a value, is a warning
 
@@ -32,7 +33,7 @@ def require_clips(clips: pd.DataFrame, samples: pd.DataFrame) -> None:
         if hashes.get(sample) != sha256 or names[sample] != sorted(FEATURES):
             raise InputError(
                 f"the features of {sample} are not those of {path} as it is now; remake the tables in "
-                "acoustics/clips with: snakemake --cores 1 --forcerun acoustics"
+                f"acoustics/clips with: {command('--forcerun', 'acoustics')}"
             )
 
 

@@ -7,7 +7,7 @@ import pandas as pd
 
 from innerear.capture.checks import COLUMNS, CONTENT_DIGITS, MEANING, OPTIONAL, made_again, passes
 from innerear.errors import InputError
-from innerear.io.names import remake
+from innerear.io.names import command, remake
 
 _AFTERWARDS = ("replay", "witness", "regenerate")
 _SHOWN = 20
@@ -54,7 +54,7 @@ def require_passed(
     raise InputError(
         f"{len(failed)} checks failed (all of them are in {' and '.join(paths)}):\n"
         + "\n".join(lines[:_SHOWN])
-        + f"\nRemake a sample with, for the first: snakemake --cores 1 --force {stack}"
+        + f"\nRemake a sample with, for the first: {command('--force', stack)}"
     )
 
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from innerear.errors import InputError
 from innerear.io.files import atomic
 from innerear.io.machine import cannot
-from innerear.io.names import remake
+from innerear.io.names import command, remake
 
 #: a clip of 600 s at 48 kHz in two channels of 32-bit samples takes 220 MiB
 MAX_BYTES = 2**29
@@ -79,6 +79,6 @@ def _content(path: str | PathLike) -> bytes:
             raise InputError(f"{path} is larger than {MAX_BYTES // 2**20} MiB, as no clip is; {remake(path)}")
         return Path(path).read_bytes()
     except FileNotFoundError:
-        raise InputError(f"{path} does not exist; make it with: snakemake --cores 1 {path}") from None
+        raise InputError(f"{path} does not exist; make it with: {command(path)}") from None
     except OSError as error:
         raise InputError(cannot("read", path, error) or f"{path} cannot be read ({error})") from None

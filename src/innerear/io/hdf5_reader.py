@@ -30,7 +30,7 @@ from innerear.io.hdf5 import (
     plain,
 )
 from innerear.io.machine import cannot
-from innerear.io.names import remake, require_name
+from innerear.io.names import command, remake, require_name
 
 # What h5py, JSON and NumPy raise for what they cannot read.
 _UNREADABLE = (OSError, RuntimeError, LookupError, ValueError, TypeError, AttributeError, ArithmeticError)
@@ -110,9 +110,7 @@ class Reader:
             # No cache: each chunk is read once. No lock: a file that has its name is not written any more.
             return h5py.File(self.path, "r", rdcc_nbytes=0, locking=False)
         except FileNotFoundError:
-            raise InputError(
-                f"{self.path} does not exist; make it with: snakemake --cores 1 {self.target}"
-            ) from None
+            raise InputError(f"{self.path} does not exist; make it with: {command(self.target)}") from None
         except OSError as error:
             said = cannot("read", self.path, error)
             raise InputError(

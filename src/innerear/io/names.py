@@ -1,7 +1,10 @@
 """Which file of a study a path stands for: our files say what they were written as, and readers compare."""
 
 import os
+import re
+from itertools import islice
 from os import PathLike
+from pathlib import Path
 
 from innerear.errors import InputError
 
@@ -9,12 +12,22 @@ from innerear.errors import InputError
 UNFINISHED = "unfinished"
 
 
+#: In the environment of jobs: the options by which the run found its study's settings, if it was given any.
+SETTINGS_OPTIONS = "INNEREAR_SETTINGS_OPTIONS"
+
+_WRITTEN_AS = re.compile(rb"\b([\w-]+)/samples\.tsv sha256:")
 _REMAKE = "remake it with: "
+
+
+def command(*arguments: str | PathLike) -> str:
+    """Return a command of Snakemake, in a job one for the job's own study."""
+    options = os.environ.get(SETTINGS_OPTIONS, "")
+    return " ".join(["snakemake", *[options] * bool(options), "--cores 1", *map(str, arguments)])
 
 
 def remake(path: str | PathLike) -> str:
     """Return the command that remakes a file."""
-    return f"{_REMAKE}snakemake --cores 1 --force {path}"
+    return f"{_REMAKE}{command('--force', path)}"
 
 
 def without_remedy(error: InputError) -> str:
@@ -31,6 +44,27 @@ def name_in_study(path: str | PathLike) -> str:
     below = [number for number, part in enumerate(parts[:-1], start=1) if part == "results"]
     parts = parts[below[-1] if below else -1 :]
     return "/".join(part for place, part in enumerate(parts) if (place, part) != (1, UNFINISHED))
+
+
+def refuse_renamed(results: str | PathLike) -> None:
+    """Refuse the results of a renamed study: what lies in them says under which name it was written.
+
+    Raises
+    ------
+    InputError: both names.
+    """
+    index = Path(results, "samples.tsv")
+    try:
+        with index.open("rb") as lines:
+            found = _WRITTEN_AS.search(b"".join(islice(lines, 2)))
+    except OSError:
+        return
+    if found and found[1].decode() != index.parent.name:
+        was = found[1].decode()
+        raise InputError(
+            f"{results} holds the files of study {was!r}, and none can be read under another name; call the "
+            f"folder and the study {was} again, or move the folder away to make this study anew"
+        )
 
 
 def require_name(path: str | PathLike, written_as: object, target: str | PathLike) -> None:

@@ -17,7 +17,7 @@ import pandas as pd
 from innerear.errors import InputError
 from innerear.io.files import atomic
 from innerear.io.machine import cannot
-from innerear.io.names import name_in_study, remake, require_name
+from innerear.io.names import command, name_in_study, remake, require_name
 
 # Columns read as text, even where values look like numbers: 007 is not 7.
 _TEXT = (
@@ -88,7 +88,7 @@ def _text(path: str | PathLike) -> str:
             )
         return Path(path).read_bytes().decode()
     except FileNotFoundError:
-        raise InputError(f"{path} does not exist; make it with: snakemake --cores 1 {path}") from None
+        raise InputError(f"{path} does not exist; make it with: {command(path)}") from None
     except OSError as error:
         raise InputError(cannot("read", path, error) or f"{path} cannot be read ({error})") from None
     except UnicodeDecodeError:

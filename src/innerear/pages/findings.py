@@ -17,6 +17,7 @@ from innerear.io.tables import read_table
 from innerear.pages.answers import Choice, choose, effect_text, has_rows, smallest_text, with_level
 from innerear.statistics.claims import NOT_ESTABLISHED, NOT_TESTED, benjamini_hochberg, holm
 from innerear.statistics.finding import SMALLEST_EFFECTS, Finding
+from innerear.study.controls import SHUFFLED
 from innerear.study.questions import QUESTIONS, words_for
 
 COLUMNS = (
@@ -25,8 +26,6 @@ COLUMNS = (
     *("p_corrected", "p_page", "min_p", "p_flip_corrected", "p_flip_page", "min_p_flip", "k", "n_templates"),
     *("n_prompts", "null", "family", "unit", "chance", "formula", "figure", "source"),
 )
-#: the folder of the study's own control
-SHUFFLED = "shuffled"
 #: what a row with random weights in place of the model's is called
 RANDOM_TWIN = "random weights"
 _PACKAGES = ("innerear.analyses", "innerear.analyses.text_or_history")

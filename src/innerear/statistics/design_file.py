@@ -63,10 +63,7 @@ def read_design(samples: pd.DataFrame, path: str | PathLike, label: str = "") ->
     design.use_table(table)
     found = design.permutation_hash()
     if found != promised:
-        raise InputError(
-            f"{Path(path)}: its permutations have hash {found}, not {promised}; "
-            f"make it again with: snakemake --cores 1 --force {path}"
-        )
+        raise InputError(f"{Path(path)}: its permutations have hash {found}, not {promised}; {remake(path)}")
     return design
 
 

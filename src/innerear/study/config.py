@@ -1,14 +1,21 @@
 """Check a study's settings against their schema, with messages that say what to change."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from functools import partial
 from itertools import islice
+from math import isfinite
 from typing import Any
+
+import yaml
 
 from innerear.errors import InputError, did_you_mean, shown
 from innerear.study.plain_values import check_plain, joined
 
 #: the most violations that one message lists
 MAX_LINES = 20
+#: a whole number from which on an exponent is plainer than digits
+MOST_WRITTEN_OUT = 1e15
 
 _ALLOWED = {
     "enum": "choose one of",
@@ -37,7 +44,7 @@ _KINDS = {
 def validated(settings: Mapping, schema: Mapping) -> dict:
     """Return a study's settings with the defaults of a JSON schema (draft 2020-12) filled in.
 
-    Whole numbers such as 250.0 become integers where the schema asks for integers.
+    Keys stand in the schema's order, and whole numbers such as 250.0 become integers.
 
     Raises
     ------
@@ -55,7 +62,7 @@ def validated(settings: Mapping, schema: Mapping) -> dict:
     if lines:
         listed = "\n".join(f"  - {line}" for line in sorted(lines))
         raise InputError(f"the configuration cannot be used:\n{listed}")
-    return _with_integers(complete, schema)
+    return _canonical(complete, schema)
 
 
 def documented_keys(schema: Mapping, prefix: str = "") -> Iterator[tuple[str, Mapping]]:
@@ -78,16 +85,22 @@ def _with_defaults(settings: Any, schema: Mapping) -> Any:
     return {name: _with_defaults(value, properties.get(name, further)) for name, value in filled.items()}
 
 
-def _with_integers(value: Any, schema: Mapping) -> Any:
-    """Return a valid value with integers wherever its schema wants them: JSON schema counts 1.0 as one."""
+def _canonical(value: Any, schema: Mapping) -> Any:
+    """Return the one form of equal valid values, by which Snakemake compares them.
+
+    Keys stand in the schema's order, other keys by name. Whole numbers are integers: JSON schema counts 1.0
+    as one.
+    """
     for part in schema.get("anyOf", ()):
-        value = _with_integers(value, part)
+        value = _canonical(value, part)
     if isinstance(value, Mapping):
         properties, further = schema.get("properties", {}), schema.get("additionalProperties") or {}
-        return {name: _with_integers(part, properties.get(name, further)) for name, part in value.items()}
+        names = [*filter(value.__contains__, properties), *sorted(value.keys() - properties)]
+        return {name: _canonical(value[name], properties.get(name, further)) for name in names}
     if isinstance(value, list | tuple) and "items" in schema:
-        return [_with_integers(part, schema["items"]) for part in value]
-    if isinstance(value, float) and value.is_integer() and "integer" in schema.get("type", ()):
+        return [_canonical(part, schema["items"]) for part in value]
+    kinds = schema.get("type", ())
+    if isinstance(value, float) and value.is_integer() and ("integer" in kinds or "number" in kinds):
         return int(value)
     return value
 
@@ -144,11 +157,29 @@ def _hint(value: Any, kinds: Sequence[str]) -> str:
     """Say why YAML may have read something else than was meant."""
     if value is None:
         return "; nothing stands after the key: leave it out, or write its value"
+    number = _text_for_number(value) if isinstance(value, str) else None
+    if number is not None and {"number", "integer"} & set(kinds):
+        return f"; YAML takes {value} for a text, write {number}"
     if isinstance(value, str) and {"number", "integer", "boolean"} & set(kinds):
         return ", without quotes and not inside braces or brackets of --config, which holds texts"
     if "string" in kinds and not isinstance(value, str | list | Mapping):
         return ", in quotes"
     return ""
+
+
+def _text_for_number(value: str) -> str | None:
+    """Return how YAML writes a number that it reads as a text though it stands without quotes, such as 1e3.
+
+    >>> _text_for_number("1e3"), _text_for_number("0o100"), _text_for_number("1e-9"), _text_for_number("12")
+    ('1000', '64', '1.0e-09', None)
+    """
+    for read in (partial(int, base=0), float):
+        with suppress(ValueError):
+            number = read(value)
+            if isfinite(number) and isinstance(yaml.safe_load(value), str):
+                whole = abs(number) < MOST_WRITTEN_OUT and number == int(number)
+                return yaml.safe_dump(int(number) if whole else number).split()[0]
+    return None
 
 
 def _shortened(error: Any) -> str:

@@ -42,7 +42,7 @@ class Interventions:
     drawn_templates : those whose clips are steered along random directions.
     settings : the section ``interventions`` of the study; ``duration`` is that of a steered clip.
     seen : templates whose clips the study's dictionaries were trained on; features do not steer them.
-    left_out : why features are no source of directions, where they were asked for.
+    left_out : sources and branches that were asked for and are not edited, each with the reason.
     """
 
     poles: tuple[str, str]
@@ -52,7 +52,18 @@ class Interventions:
     drawn_templates: tuple[str, ...]
     settings: Mapping
     seen: tuple[str, ...] = ()
-    left_out: str = ""
+    left_out: tuple[str, ...] = ()
+
+    @classmethod
+    def of_job(cls, plan: Mapping, run: Mapping) -> "Interventions":
+        """Return the plan of a job from its fields, and from settings on which no result depends."""
+        return cls(**{**plan, "settings": {**plan["settings"], **run}})
+
+    @property
+    def twin_settings(self) -> dict:
+        """What of the settings the random twin is steered along: the first source, at the largest dose."""
+        doses, sources = self.settings["doses"], self.settings["sources"]
+        return {"doses": [max(doses)], "sources": sources[:1], "draws": 0}
 
     def clips(self) -> Iterator[tuple[Condition, str]]:
         """Yield condition and template of each clip of one layer, those along random directions last."""
@@ -131,8 +142,9 @@ def plan_interventions(
     poles = settings["poles"] or _poles(prompts, emotions)
     known = set(features.seen)
     seen = [name for name in neutral if any(one.id in known for one in prompts if one.template == name)]
-    left_out = _why_no_features(features, layers, len(neutral) - len(seen))
-    own = {**settings, **_kinds(settings, capture["branches"], left_out)}
+    no_features = _why_no_features(features, layers, len(neutral) - len(seen))
+    kinds, left_out = _kinds(settings, capture["branches"], no_features)
+    own = {**settings, **kinds}
     if FEATURES not in own["sources"]:
         seen = []
     # Features and random directions are compared on the same clips, if there are as many.
@@ -140,9 +152,8 @@ def plan_interventions(
     drawn = _spread(unseen, n_drawn)
     drawn += _spread(seen, n_drawn - len(drawn))
     first = {name: seeds[blocks[name].prompts[0].id][0] for name in neutral}
-    left_out = left_out if FEATURES in settings["sources"] else ""
     ends = poles[0], poles[1]
-    return Interventions(ends, tuple(layers), neutral, first, tuple(drawn), own, tuple(seen), left_out)
+    return Interventions(ends, tuple(layers), neutral, first, tuple(drawn), own, tuple(seen), tuple(left_out))
 
 
 def _spread(names: Sequence[str], n: int) -> list[str]:
@@ -166,12 +177,22 @@ def _why_no_features(features: Features, layers: Sequence[int], n_unseen: int) -
     return ""
 
 
-def _kinds(settings: Mapping, recorded: Sequence[str], left_out: str) -> dict[str, list[str]]:
-    """Return the sources and the branches that can be edited; `left_out` says why features are none."""
+def _kinds(
+    settings: Mapping, recorded: Sequence[str], no_features: str
+) -> tuple[dict[str, list[str]], list[str]]:
+    """Return the sources and the branches that can be edited, and why others that were asked for cannot."""
     one_branch = len(recorded) < 2
-    cannot = {*["delta"] * one_branch, *[FEATURES] * bool(left_out)}
-    sources = [one for one in settings["sources"] if one not in cannot] or ["means"]
+    alone = f"{recorded[0]} alone is recorded"
+    cannot = {"delta": alone} if one_branch else {}
+    cannot |= {FEATURES: no_features} if no_features else {}
+    left_out = [f"not along {one}: {cannot[one]}" for one in settings["sources"] if one in cannot]
+    sources = [one for one in settings["sources"] if one not in cannot]
+    if not sources:
+        left_out[-1] += "; along means in its place"
+        sources = ["means"]
     branches = ["both"] if one_branch else settings["branches"]
+    if one_branch:
+        left_out += [f"not in {one} apart: {alone}" for one in settings["branches"] if one != "both"]
     if "both" not in branches:
         raise InputError(
             f"interventions.branches: {branches} lacks both, with which random directions and layers are "
@@ -182,7 +203,7 @@ def _kinds(settings: Mapping, recorded: Sequence[str], left_out: str) -> dict[st
             "interventions.sources: features comes first, and the first source is steered at every dose, in "
             "every template and in the random twin; name means or probe before it"
         )
-    return {"sources": sources, "branches": branches}
+    return {"sources": sources, "branches": branches}, left_out
 
 
 def _layers(recorded: Sequence[int], asked: Sequence[int] | None) -> list[int]:
@@ -229,4 +250,4 @@ def interventions_text(plan: Interventions | str, n_clips: int) -> str:
         f"{len(plan.neutral)} neutral texts for {plan.settings['duration']:g} s, "
         f"{plan.settings['draws']} random directions"
     )
-    return f"{line}\n            not along features: {plan.left_out}" if plan.left_out else line
+    return "\n            ".join([line, *plan.left_out])

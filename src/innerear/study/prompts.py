@@ -8,7 +8,7 @@ from os import PathLike
 from pathlib import Path
 from typing import Any
 
-from innerear.errors import InputError, shown
+from innerear.errors import InputError, did_you_mean, shown
 from innerear.study.names import check_labels, check_names, check_path, reading, tidy
 from innerear.study.sheets import read_sheet
 
@@ -236,8 +236,9 @@ def _check_own_label(value: Any, name: str, place: str) -> None:
     """Refuse a label that is missing, or a rating that is no number or out of range."""
     if value is None or not str(value).strip():
         raise InputError(
-            f"{place}: contrast asks for the label {name!r}, which it does not have; give every one a "
-            f"{name}, or set contrast to one of {', '.join(LABELS)}"
+            f"{place}: contrast asks for the label {name!r}, which it does not have"
+            f"{did_you_mean(name, LABELS)}; give every one a {name}, or set contrast to one of "
+            f"{', '.join(LABELS)}"
         )
     if isinstance(value, str) and _NO_NUMBER.fullmatch(value.strip()):
         raise InputError(

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from os import PathLike
 from pathlib import Path
 
-from innerear.errors import InputError, shown
+from innerear.errors import InputError, did_you_mean, shown
 from innerear.study.names import check_characters
 
 MAX_BYTES, MAX_COLUMNS = 16 * 2**20, 100
@@ -96,8 +96,9 @@ def _check_columns(
     if twice and not unknown:
         raise InputError(f"{path}, row 1: the columns {twice} are there twice; keep one of each")
     if missing or unknown:
+        meant = "".join(did_you_mean(name, known) for name in unknown[:3])
         raise InputError(
-            f"{path}: missing columns {missing}, unknown columns {shown(unknown)}; the sheet is "
+            f"{path}: missing columns {missing}, unknown columns {shown(unknown)}{meant}; the sheet is "
             f"tab-separated with the columns {', '.join(known)} (all but the first {len(needed)} "
             "may be left out); another one is read if contrast names it"
         )

@@ -14,6 +14,7 @@ from innerear.study.architectures import (
     resolve_capture,
 )
 from innerear.study.config import validated
+from innerear.study.controls import check_controls
 from innerear.study.estimate import Estimate, estimate, estimate_cells, refuse_what_cannot_run
 from innerear.study.features import Features, study_features
 from innerear.study.generation_settings import GenerationSettings
@@ -74,6 +75,7 @@ class Study:
         seeds = seeds_of_prompts(settings["seeds"], rows, settings["prompts"]["templates"])
         prompts = by_emotion(rows)
         check_contrast(prompts, settings["contrast"])
+        check_controls(settings)
         n_seeds = len(seeds[prompts[0].id])
         settings["generation"] |= asdict(_generation(settings["generation"], n_seeds))
         architecture = _checked_architecture(settings)
@@ -265,9 +267,8 @@ def _planned(
         return ""
     if any(prompt.audio for prompt in prompts):
         return "recorded music is not composed"
-    # A control of labels has no clips of its own.
     if settings["statistics"]["shuffle_labels"]:
-        return ""
+        return "with statistics.shuffle_labels the study is a control of labels, which are not steered"
     blocks = study_swaps(prompts, settings["prompts"], own_label(settings["contrast"])).blocks
     # A study of random weights is its own control.
     control = own["control"] and not settings["model"]["random_init"]
