@@ -56,7 +56,7 @@ def test_every_rule_that_asks_for_a_gpu_goes_to_the_partition_that_has_them():
     profile = yaml.safe_load((ROOT / "workflow/profiles/slurm/profile.yaml").read_text())
     text = "".join(path.read_text() for path in sorted((ROOT / "workflow/rules").glob("*.smk")))
     rules = re.split(r"^ *rule\b", text, flags=re.MULTILINE)[1:]
-    named = [re.search(r'^ (\w+):|for_seeds\("(\w+)"', rule) for rule in rules if "gpu=1" in rule]
+    named = [re.search(r'^ (\w+):|copy_of\("(\w+)"', rule) for rule in rules if "gpu=1" in rule]
     names = {match[1] or match[2] for match in named if match}
     assert len(names) == len(named)
     assert names == set(profile["set-resources"])
