@@ -55,7 +55,9 @@ def patch(
     if len(rows) != 2 * len(plan.neutral):
         raise InputError(f"{len(rows)} clips are not one of either pole in {len(plan.neutral)} templates")
     tables = []
-    size = max(2, plan.settings["batch_size"] // 2 * 2)  # both poles of a template are read together
+    # Both poles of a template are read together; half as many clips as are composed, since reading holds the
+    # logits of all steps.
+    size = max(2, plan.settings["batch_size"] // 4 * 2)
     for batch in tqdm(list(batches(rows, size)), desc="patch", unit="batch"):
         tables += _of_batch(model, batch, plan, site, 1.0 if guidance is None else guidance)
     return pd.concat(tables, ignore_index=True)
