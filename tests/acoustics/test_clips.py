@@ -8,6 +8,8 @@ from fake_sounds import C_MAJOR, C_MINOR, RATE, chord, measure, noise, notes, to
 
 from innerear.acoustics.clips import clip_features
 from innerear.acoustics.features import FEATURES
+from innerear.acoustics.sound import as_sound
+from innerear.acoustics.timbre import timbre
 from innerear.errors import InputError
 
 RHYTHM = ["tempo", "tempo_folded", "tempo_confidence"]
@@ -140,6 +142,15 @@ def test_clicks_are_percussive():
     clicks = np.zeros(5 * RATE)
     clicks[4000::8000] = 0.9
     assert value(clicks, "harmonic_percussive")[0] < -20
+
+
+@pytest.mark.parametrize("seconds", [0.7, 5])
+def test_harmonic_and_percussive_energy_are_those_of_librosa(seconds):
+    wave = (noise(2) + tone(220))[: round(seconds * RATE)]
+    sound = as_sound(wave, RATE, 50)
+    harmonic, percussive = librosa.decompose.hpss(sound.spectrum, kernel_size=31)
+    expected = 10 * np.log10(np.sum(harmonic**2) / np.sum(percussive**2))
+    assert timbre(sound)["harmonic_percussive"] == pytest.approx(expected, abs=1e-4)
 
 
 def test_loudness_of_the_reference_sine():

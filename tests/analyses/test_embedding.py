@@ -1,5 +1,7 @@
 """UMAP: planted clusters stay apart, a seed gives one picture, and what cannot be drawn says so."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from fakes import EMOTIONS, Stored, sheet
@@ -52,6 +54,16 @@ def test_planted_clusters_stay_apart_and_a_seed_gives_one_picture():
     assert neighbours == 15
     np.testing.assert_array_equal(embed(cdist(x, x), 1)[0], places)
     assert not np.allclose(embed(cdist(x, x), 2)[0], places)
+
+
+def test_what_umap_compiles_is_kept_for_later_jobs():
+    design = make_design(4)
+    x = clusters(design)
+    embed(cdist(x, x), 1)
+    from umap import umap_, utils
+
+    for loop in (utils.fast_knn_indices, umap_.smooth_knn_dist, umap_.compute_membership_strengths):
+        assert list(Path(loop.stats.cache_path).glob(f"*{loop.__name__}*.nbi"))
 
 
 def test_a_line_in_the_plane_is_trustworthy_and_noise_is_less_so():

@@ -63,17 +63,26 @@ def embed(between: np.ndarray, seed: int) -> tuple[np.ndarray, float, int]:
     if n < SMALLEST:
         raise InputError(f"UMAP of {n} points: it needs at least {SMALLEST}; add prompts or seeds")
     neighbours = min(N_NEIGHBORS, (n - 1) // 2)
-    # Here, not above: it compiles for seconds, and figures import this module for its names alone.
-    provide_numba_cache("umap")
-    from umap import UMAP
-
-    layout = UMAP(n_neighbors=neighbours, n_epochs=_EPOCHS, metric="precomputed", random_state=seed, n_jobs=1)
+    layout = _umap()(
+        n_neighbors=neighbours, n_epochs=_EPOCHS, metric="precomputed", random_state=seed, n_jobs=1
+    )
     with warnings.catch_warnings():
         # It warns that no new points can be added to a picture made from distances.
         warnings.filterwarnings("ignore", "using precomputed metric", UserWarning)
         places = np.asarray(layout.fit_transform(between))
     score = trustworthiness(between, places, n_neighbors=neighbours, metric="precomputed")
     return places, float(score), neighbours
+
+
+def _umap() -> type:
+    """Import UMAP here, not above: it takes seconds, and figures import this module for its names alone."""
+    provide_numba_cache("umap")
+    from umap import UMAP, umap_, utils
+
+    # UMAP keeps none of these, whose compilation takes as long as the layouts of a small study.
+    for loop in (utils.fast_knn_indices, umap_.smooth_knn_dist, umap_.compute_membership_strengths):
+        loop.enable_caching()
+    return UMAP
 
 
 def embedding(
