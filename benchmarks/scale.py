@@ -175,7 +175,7 @@ def analysis_of(name: str) -> Callable[[Path, Size], None]:
 
 #: analysis → what its rule keeps beside tables
 KEPT = {"similarity": "matrices", "discriminability": "folds", "components": "scores"}
-ANALYSES = ("similarity", "discriminability", "generalisation")
+ANALYSES = ("similarity", "discriminability", "emergence", "generalisation")
 #: law → what grows as it says
 LAWS: dict[str, Callable[[Size], float]] = {
     "N": lambda size: size.samples,
