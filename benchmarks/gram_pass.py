@@ -6,7 +6,7 @@ Both sides read the same made-up stacks in turn, once from the disk (the page ca
 and once from the page cache; medians of wall and CPU seconds are printed. Beside them the bare products
 of the pass, of features that are there already. Aim: at most 1.5 times the CPU time of reading and products.
 The last two do what no pass can leave out: read and check that all is as it was written; and of states in
-memory widen, centre, multiply, z-score, multiply and keep, in float32.
+memory widen, centre, z-score, form the five kinds of cosines, multiply and keep, in float32.
 """
 
 import argparse
@@ -27,6 +27,8 @@ from innerear.stacks.widening import widened
 from innerear.timeline import Timeline
 
 K = 4
+# Seeds of a prompt, and prompts of a template.
+SEEDS, PROMPTS = 4, 4
 
 
 def write_stacks(folder: Path, n_samples: int, n_steps: int, width: int) -> list[Path]:
@@ -58,7 +60,7 @@ def read_checked(paths: list[Path]) -> None:
 def gram_pass(paths: list[Path]) -> int:
     """Do what the rule `gram` does with one layer of prompts of 4 seeds; return the bytes of its results."""
     number = np.arange(len(paths))
-    prompts = Prompts(number // 4, number % 4, number // 16)
+    prompts = Prompts(number // SEEDS, number % SEEDS, number // (SEEDS * PROMPTS))
     arrays, _, _ = stacks_gram(paths, [path.stem for path in paths], 0, prompts=prompts, pairs=False)
     return sum(values.nbytes for _, values in arrays.values())
 
@@ -75,20 +77,43 @@ def bare_products(n_samples: int, n_steps: int, width: int) -> Callable:
 
 
 def least_work(n_samples: int, n_steps: int, width: int) -> Callable:
-    """Return a side that does what no pass can leave out, of states in memory, in float32 throughout."""
+    """Return a side that does what no pass can leave out, of states in memory, in float32 throughout.
+
+    Cosines are formed from states and then summed over seeds: of centred states, of what templates leave,
+    of both z-scored, and of states as they are.
+    """
     stored = np.random.default_rng(0).normal(size=(2, n_samples, width)).astype(np.float16)
     features = np.empty((3, n_samples, width), np.float32)
+    room, weights = np.empty_like(features), np.array([[1, 0], [0, 1], [1, -1]], np.float32)
+
+    def sums(states: np.ndarray) -> list[np.ndarray]:
+        seeds = states.reshape(3, n_samples // SEEDS, SEEDS, width)
+        sides = seeds.sum(axis=2), seeds.reshape(3, len(seeds[0]), -1)
+        return [side @ side.swapaxes(-1, -2) for side in sides]
+
+    def cosines(states: np.ndarray) -> list[np.ndarray]:
+        lengths = np.sqrt(np.einsum("cnd,cnd->cn", states, states))
+        return sums(np.multiply(states, (1 / lengths)[..., None], out=room))
+
+    def within_templates() -> np.ndarray:
+        templates = features.reshape(3, -1, PROMPTS * SEEDS, width)
+        np.subtract(templates, templates.mean(axis=2, keepdims=True), out=room.reshape(templates.shape))
+        return room
 
     def work(_: list[Path]) -> None:
-        kept = np.empty((n_steps, 2, 3, n_samples, n_samples), np.float32)
-        for gram, scored in kept:
+        n_prompts = n_samples // SEEDS
+        kept = np.empty((n_steps, 6, 2, 3, n_prompts, n_prompts), np.float32)
+        for step in kept:
             widened(stored, features[:2])
-            features[:2] -= features[:2].mean(axis=1, keepdims=True)
+            mean = features[:2].mean(axis=1)
+            features[:2] -= mean[:, None]
             np.subtract(features[0], features[1], out=features[2])
-            gram[:] = features @ features.swapaxes(-1, -2)
+            raw = np.add(features, (weights @ mean)[:, None], out=room)
+            step[0], step[1] = sums(features), cosines(raw)
+            step[2], step[3] = cosines(features), cosines(within_templates())
             scale = 1 / np.sqrt(np.einsum("cnd,cnd->cd", features, features))
             np.multiply(features, scale[:, None], out=features)
-            scored[:] = features @ features.swapaxes(-1, -2)
+            step[4], step[5] = cosines(features), cosines(within_templates())
 
     return work
 
