@@ -102,7 +102,7 @@ def test_costs_are_rises_over_the_untouched_model(tiny_model, clip):
     assert table["cond only", "uncond"]["cost"] == 0
     assert table["both", "uncond"]["cost"] != 0
     expected = costs[1, "both"][:, 2].mean() - costs[-1, "none"][:, 2].mean()
-    assert table["both", "guided"]["cost"] == pytest.approx(expected)
+    assert table["both", "guided"]["cost"] == pytest.approx(expected, abs=1e-5)  # float32 nats of order 3
 
 
 def test_unigrams_count_each_codebook_by_itself():
