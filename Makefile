@@ -68,6 +68,10 @@ nano: $(INSTALLED)  ## Train the embedded model again from nothing (under an hou
 clean:  ## Remove the environment; results stay
 	rm -rf .venv
 
+ifneq ($(filter-out cpu,$(TORCH)),)
+    $(error TORCH=$(TORCH) is not known: TORCH=cpu installs PyTorch without CUDA, and no TORCH the default build)
+endif
+
 # With TORCH=cpu, PyTorch comes from its own index of CPU builds, and what only CUDA needs stays away: 1 GB, not 6.
 ifeq ($(TORCH),cpu)
     NOT_INSTALLED := ^(cuda-|nvidia-|triton)

@@ -139,6 +139,10 @@ def main() -> None:
         return
     sides = {"these sums": Path(__file__).parents[1]}
     if options.against:
+        if not (options.against / "src/innerear").is_dir():
+            parser.error(
+                f"--against {options.against}: no checkout of Inner Ear, for src/innerear is not there"
+            )
         sides["the other version"] = options.against
     runs: dict[str, list[dict[str, float]]] = {name: [] for name in sides}
     for _ in range(options.rounds):

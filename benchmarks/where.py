@@ -109,6 +109,10 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=3)
     chosen = parser.parse_args()
     jobs = by_rule(chosen.results / "benchmarks")
+    if not jobs:
+        parser.error(
+            f"{chosen.results}/benchmarks holds no measured jobs: name the folder of a finished study"
+        )
     print_rules(jobs)
     if chosen.imports:
         print_imports(jobs, chosen.repeats)

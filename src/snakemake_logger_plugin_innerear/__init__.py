@@ -5,10 +5,11 @@ the end; errors and warnings are shown whole.
 """
 
 import os
+import re
 import sys
 import textwrap
 import time
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from logging import WARNING, LogRecord
 from typing import Any
 
@@ -20,7 +21,7 @@ from innerear.io.log import LOGS_ALONE
 
 #: seconds between two lines where there is no terminal
 EVERY = 20
-_SHOWN = ("Complete log", "Nothing to be done")
+_SHOWN = ("Complete log", "Nothing to be done", "Will exit after", "Terminating processes")
 _FAILURES = (LogEvent.ERROR, LogEvent.JOB_ERROR, LogEvent.GROUP_ERROR)
 _CHANGES = (LogEvent.JOB_INFO, LogEvent.JOB_STARTED, LogEvent.JOB_FINISHED, LogEvent.PROGRESS)
 
@@ -34,10 +35,22 @@ def planned(stats: Mapping[str, int]) -> str:
     --------
     >>> planned({"generate": 20, "index": 1, "total": 21})
     'Jobs: 21. generate (20), index'
+    >>> planned({"generate": 1, "generate_2": 1, "index": 1, "total": 3})
+    'Jobs: 3. generate (2), index'
     """
-    rules = [f"{rule}\xa0({n:,})" if n > 1 else rule for rule, n in stats.items() if rule != "total"]
+    counts: dict[str, int] = {}
+    for rule, n in stats.items():
+        name = _original(rule, stats)
+        counts[name] = counts.get(name, 0) + n
+    rules = [f"{rule}\xa0({n:,})" if n > 1 else rule for rule, n in counts.items() if rule != "total"]
     text = f"Jobs: {stats['total']:,}. {', '.join(rules)}"
     return textwrap.fill(text, 110, subsequent_indent="  ").replace("\xa0", " ")
+
+
+def _original(rule: str, rules: Container[str]) -> str:
+    """Return the rule that a rule is a copy of, such as generate of generate_2, or itself."""
+    original = re.sub(r"_\d+$", "", rule)
+    return original if original in rules else rule
 
 
 class LogHandler(LogHandlerBase):
@@ -72,7 +85,7 @@ class LogHandler(LogHandlerBase):
         self._rules: dict[int, str] = {}  # by number of the job
         self._running: list[int] = []
         self._bar: Any = None
-        self._done, self._total = 0, 0
+        self._done, self._failed, self._total = 0, 0, 0
         self._start = self._said = time.monotonic()
         os.environ[LOGS_ALONE] = "1"
 
@@ -92,16 +105,24 @@ class LogHandler(LogHandlerBase):
             self._running = [job for job in self._running if job != values["job_id"]]
         elif event == LogEvent.PROGRESS:
             self._done = values["done"]
-        elif event in _FAILURES or record.levelno >= WARNING or str(record.msg).startswith(_SHOWN):
+        elif event == LogEvent.JOB_ERROR:
+            self._failed += 1
+            self._running = [job for job in self._running if job != values.get("jobid")]
+        if event in _FAILURES or record.levelno >= WARNING or str(record.msg).startswith(_SHOWN):
             self._print(self.format(record))
         if event in _CHANGES:
             self._show()
 
     def close(self) -> None:
         """Leave the terminal as it was."""
-        if self._bar is not None:
-            self._bar.close()
+        self._end_bar(stays=False)
         super().close()
+
+    def _end_bar(self, *, stays: bool) -> None:
+        if self._bar is not None:
+            self._bar.leave = stays
+            self._bar.close()
+            self._bar = None
 
     def _print(self, text: str) -> None:
         if text and self._bar is not None:
@@ -111,7 +132,9 @@ class LogHandler(LogHandlerBase):
 
     def _show(self) -> None:
         """Show how far the run is."""
-        running = ", ".join(dict.fromkeys(self._rules.get(job, "") for job in self._running))
+        rules = set(self._rules.values())
+        names = (_original(self._rules.get(job, ""), rules) for job in self._running)
+        running = ", ".join([*dict.fromkeys(names), *([f"{self._failed} failed"] if self._failed else [])])
         if sys.stderr.isatty():
             if self._bar is None:
                 self._bar = tqdm(total=self._total, unit="job", dynamic_ncols=True, bar_format=_BAR)
@@ -119,6 +142,8 @@ class LogHandler(LogHandlerBase):
             self._bar.set_postfix_str(running, refresh=False)
             self._bar.update(self._done - self._bar.n)
             self._bar.refresh()
+            if self._done == self._total:  # what follows begins a line of its own
+                self._end_bar(stays=True)
         elif time.monotonic() - self._said > EVERY or self._done == self._total:
             self._said = time.monotonic()
             minutes, seconds = divmod(round(self._said - self._start), 60)

@@ -19,7 +19,7 @@ SILENCE = 1e-3
 #: samples that a busy computer may lose in the middle of a piece, which is one block of the recorder
 LOST = 0.1 * RATE
 #: seconds in which something has been heard
-PATIENCE = 5
+PATIENCE = 10
 
 # Pages play by `play`, whatever they call their element.
 _TAP = """

@@ -29,3 +29,11 @@ def test_log_to_keeps_the_traceback_of_a_bug(tmp_path):
     with pytest.raises(ZeroDivisionError), log_to(tmp_path / "job.log"):
         1 / 0  # noqa: B018
     assert "ZeroDivisionError" in (tmp_path / "job.log").read_text()
+
+
+def test_log_to_ends_an_interrupted_job_in_one_line(tmp_path, capsys):
+    with pytest.raises(SystemExit) as end, log_to(tmp_path / "job.log"):
+        raise KeyboardInterrupt
+    assert end.value.code == 130
+    assert capsys.readouterr().err == "interrupted\n"
+    assert "KeyboardInterrupt" in (tmp_path / "job.log").read_text()

@@ -233,6 +233,21 @@ def test_what_the_transformers_backend_cannot_do_is_refused(settings, model, mes
         Study.from_settings(settings, SCHEMA)
 
 
+@pytest.mark.parametrize(
+    ("model", "decoder"),
+    [
+        ({"name": "nano", "backend": "transformers"}, "static"),
+        ({"name": "nano", "backend": "transformers"}, "audiocraft"),
+        ({"name": "facebook/musicgen-melody"}, "static"),
+    ],
+)
+def test_a_decoder_that_the_model_cannot_have_is_refused(settings, model, decoder):
+    settings["model"] = model
+    settings["generation"] = {"decoder": decoder}
+    with pytest.raises(InputError, match=f"generation.decoder: {decoder}"):
+        Study.from_settings(settings, SCHEMA)
+
+
 def test_nano_has_a_witness_in_either_backend(settings):
     for backend in ("audiocraft", "transformers"):
         settings["model"] = {"name": "nano", "backend": backend, "witness": True}

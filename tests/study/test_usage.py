@@ -74,7 +74,14 @@ def test_a_job_of_several_prompts_is_of_all_their_samples(tmp_path):
     path = tmp_path / "generate/prompts-3-to-4.tsv"
     path.parent.mkdir()
     path.write_text("s\tmax_rss\n12\t500\n")
-    assert "2 s each, the median of 1 jobs" in generation_time(SIZE, tmp_path)
+    assert "2 s each, the median of 1 job done" in generation_time(SIZE, tmp_path)
+
+
+@pytest.mark.parametrize("text", ["", "s\tmax_rss\nfoo\t500\n", "s\tmax_rss\n12\n", "\0\n\0", "s\n"])
+def test_a_damaged_measurement_is_left_out(results, text):
+    before = generation_time(SIZE, results / "benchmarks"), usage_report(SIZE, results, {})
+    (results / "benchmarks/generate/damaged.tsv").write_text(text)
+    assert (generation_time(SIZE, results / "benchmarks"), usage_report(SIZE, results, {})) == before
 
 
 def test_before_the_first_job_no_rate_is_made_up(tmp_path):
@@ -127,7 +134,15 @@ def test_the_rules_that_ask_for_most_are_named_first():
 
 
 @pytest.mark.parametrize(
-    ("seconds", "text"), [(1.5, "1.5 s"), (90, "1.5 min"), (7200, "2 h"), (1e6, "11.6 days")]
+    ("seconds", "text"),
+    [
+        (1.5, "1.5 s"),
+        (59.99, "1 min"),
+        (90, "1.5 min"),
+        (7200, "2 h"),
+        (86400, "1 day"),
+        (8.64e7, "1,000 days"),
+    ],
 )
 def test_durations_read_well(seconds, text):
     assert duration_text(seconds) == text

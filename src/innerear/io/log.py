@@ -2,6 +2,7 @@
 
 import logging
 import os
+import signal
 import sys
 import traceback
 from collections.abc import Iterator
@@ -102,8 +103,12 @@ def log_to(path: str | os.PathLike) -> Iterator[None]:
             log.write(traceback.format_exc())
             raise
         log.write(f"error: {said}\n")
-        print(f"error: {said}", file=stderr)
+        print(f"{_line_start(stderr)}error: {said}", file=stderr)
         raise SystemExit(1) from None
+    except KeyboardInterrupt:
+        log.write(traceback.format_exc())
+        print(f"{_line_start(stderr)}interrupted", file=stderr)
+        raise SystemExit(128 + signal.SIGINT) from None
     except BaseException:
         log.write(traceback.format_exc())
         raise
@@ -111,6 +116,11 @@ def log_to(path: str | os.PathLike) -> Iterator[None]:
         logging.getLogger().removeHandler(handler)
         sys.stdout, sys.stderr = stdout, stderr
         log.close()
+
+
+def _line_start(stream: TextIO) -> str:
+    """Return what clears the terminal's last line, where the run may have drawn its progress."""
+    return "\r\x1b[K" if LOGS_ALONE in os.environ and stream.isatty() else ""
 
 
 def one_line(error: Exception) -> str | None:

@@ -49,10 +49,10 @@ class Estimate:
     def __str__(self) -> str:
         return "\n".join(
             [
-                f"  samples   {self.n_samples:,} = {self.n_prompts:,} prompts × {self.n_seeds:,} seeds, "
-                f"{self.seconds:g} s each",
+                f"  samples   {self.n_samples:,} = {_count(self.n_prompts, 'prompt')} × "
+                f"{_count(self.n_seeds, 'seed')}, {self.seconds:g} s each",
                 f"  steps     {self.n_samples * self.n_steps:,} = {self.n_steps:,} a sample, "
-                f"recorded at {self.n_layers} layers",
+                f"recorded at {_count(self.n_layers, 'layer')}",
                 f"  disk      {bytes_text(self.disk_bytes)}: "
                 f"stacks {bytes_text(self.n_samples * self.stack_bytes)}, "
                 f"audio {bytes_text(self.n_samples * self.audio_bytes)}, "
@@ -314,6 +314,10 @@ def _way_out(study: Estimate, architecture: Architecture, most: int, gram: Mappi
     return f"even gram.steps_per_matrix: {most} does not fit, so split the study"
 
 
+def _count(number: int, name: str) -> str:
+    return f"{number:,} {name}{'' if number == 1 else 's'}"
+
+
 def bytes_text(n_bytes: float) -> str:
     """Return a number of bytes with three digits and a binary unit.
 
@@ -321,7 +325,16 @@ def bytes_text(n_bytes: float) -> str:
     '1.5 KiB'
     """
     for unit in ("B", "KiB", "MiB", "GiB"):
-        if n_bytes < 1000:
-            return f"{n_bytes:.3g} {unit}"
+        if len(said := three_digits(n_bytes)) <= 4:
+            return f"{said} {unit}"
         n_bytes /= 1024
     return f"{n_bytes:,.1f} TiB"
+
+
+def three_digits(number: float) -> str:
+    """Return a number of at least 1 with three digits, and all digits before the point.
+
+    >>> three_digits(1.5), three_digits(999.6), three_digits(12345)
+    ('1.5', '1,000', '12,345')
+    """
+    return f"{number:.3g}" if number < 99.95 else f"{number:,.0f}"

@@ -93,7 +93,8 @@ def jobs_text(batch: str | int, settings: Mapping, n_prompts: int, n_seeds: int,
     else:
         size = 1 if isinstance(batch, str) else min(batch, n_prompts)
         n_jobs, n_clips = -(-n_prompts // size), size * n_seeds
-        prompts = f"one {unit}" if size == 1 else f"{size:,} {unit}s"
+        most = "up to " if n_prompts % size else ""
+        prompts = f"one {unit}" if size == 1 else f"{most}{size:,} {unit}s"
         jobs = "one job" if n_jobs == 1 else f"{n_jobs:,} jobs"
         what = f"{jobs} of {prompts}, {n_clips:,} clips, up to {min(at_once, n_clips):,} at a time"
     return f"  {made} in {what} (generation.batch: {asked})"

@@ -79,6 +79,7 @@ class Study:
         n_seeds = len(seeds[prompts[0].id])
         settings["generation"] |= asdict(_generation(settings["generation"], n_seeds))
         architecture = _checked_architecture(settings)
+        _check_decoder(settings, architecture)
         n_frames = architecture.n_frames(settings["generation"]["duration"])
         sheet, seconds = settings["prompts"]["sheet"], n_frames / architecture.frame_rate
         check_tracks(prompts, sheet, settings["seeds"], seconds)
@@ -302,6 +303,20 @@ def _check_backend(model: Mapping) -> None:
         raise InputError(
             f"model.witness: audiocraft does not read the layout that {name} is loaded in; set it to false, "
             "or use model.backend: audiocraft, whose witness is the transformers library"
+        )
+
+
+def _check_decoder(settings: Mapping, architecture: Architecture) -> None:
+    """Refuse a decoder that the model cannot have."""
+    asked, backend = settings["generation"]["decoder"], settings["model"]["backend"]
+    if asked != "auto" and backend != "audiocraft":
+        raise InputError(
+            f"generation.decoder: {asked} runs audiocraft's models, and model.backend is {backend}; use auto"
+        )
+    if asked == "static" and not architecture.cross_attention:
+        raise InputError(
+            "generation.decoder: static does not run models that read their text in front of the music, such "
+            f"as {settings['model']['name']}; use auto"
         )
 
 

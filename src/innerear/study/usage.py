@@ -2,14 +2,14 @@
 
 import csv
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
 from math import isnan, nan
 from os import PathLike
 from pathlib import Path
 from statistics import median
 
-from innerear.study.estimate import Estimate, bytes_text
+from innerear.study.estimate import Estimate, bytes_text, three_digits
 
 _FOLDERS = {"stacks": ("stacks", "captures")}
 _JOBS_READ = 200  # enough for a median; a study may have a million
@@ -27,7 +27,7 @@ def generation_time(size: Estimate, benchmarks: str | PathLike) -> str:
     rate = median(rates)
     return (
         f"  time      {duration_text(rate * size.n_samples)} of one device for all samples, "
-        f"at {rate:.3g} s each, the median of {len(rates)} jobs done"
+        f"at {rate:.3g} s each, the median of {_jobs_text(rates)} done"
     )
 
 
@@ -46,10 +46,10 @@ def counterfactual_time(size: Estimate, benchmarks: str | PathLike) -> str:
     generated = _generation_rates(size, benchmarks)
     if own:
         rate = median(own) * size.cells.n_jobs / passes
-        said = f"at {rate:.3g} s a pass, the median of {len(own)} jobs done"
+        said = f"at {rate:.3g} s a pass, the median of {_jobs_text(own)} done"
     elif replayed:
         rate = median(replayed) / size.n_seeds
-        said = f"at {rate:.3g} s a pass, the median of {len(replayed)} jobs of rule replay"
+        said = f"at {rate:.3g} s a pass, the median of {_jobs_text(replayed)} of rule replay"
     elif generated:
         rate = median(generated)
         said = "as if a pass took as long as generating; better known after the first such job"
@@ -74,7 +74,7 @@ def steering_time(n_clips: int, n_steered: int, size: Estimate, benchmarks: str 
     if not rates:
         return f"            that of the {n_clips:,} steered clips after the first job too"
     rate = median(rates)
-    said = f"the median of {len(rates)} jobs of rule {'steer' if own else 'generate'}"
+    said = f"the median of {_jobs_text(rates)} of rule {'steer' if own else 'generate'}"
     all_clips = f"{duration_text(rate * n_clips)} for {n_clips:,} steered clips"
     return f"            {all_clips}, at {rate:.3g} s each, {said}"
 
@@ -145,13 +145,18 @@ def used_by_rule(results: str | PathLike) -> list[tuple[str, int, float, float]]
 def duration_text(seconds: float) -> str:
     """Return a duration in the largest unit that keeps it above one.
 
-    >>> duration_text(90)
-    '1.5 min'
+    >>> duration_text(90), duration_text(59.99), duration_text(86_400_000)
+    ('1.5 min', '1 min', '1,000 days')
     """
-    for unit, length in (("days", 86400), ("h", 3600), ("min", 60)):
-        if seconds >= length:
-            return f"{seconds / length:.3g} {unit}"
-    return f"{seconds:.3g} s"
+    for unit, length, of_next in (("s", 1, 60), ("min", 60, 60), ("h", 3600, 24)):
+        if float((said := three_digits(seconds / length)).replace(",", "")) < of_next:
+            return f"{said} {unit}"
+    said = three_digits(seconds / 86400)
+    return f"{said} day{'s' if said != '1' else ''}"
+
+
+def _jobs_text(jobs: Sequence[float]) -> str:
+    return "1 job" if len(jobs) == 1 else f"{len(jobs)} jobs"
 
 
 def _generation_rates(size: Estimate, benchmarks: str | PathLike) -> list[float]:
@@ -182,5 +187,14 @@ def _jobs_by_rule(benchmarks: Path) -> dict[str, list[dict[str, str]]]:
 
 
 def _benchmark(path: Path) -> list[dict[str, str]]:
-    with open(path, newline="", encoding="utf-8") as file:
-        return list(csv.DictReader(file, delimiter="\t"))
+    """Return the rows of a benchmark; damaged ones are left out: no run is to fail over them."""
+    with open(path, newline="", encoding="utf-8", errors="replace") as file:
+        rows = list(csv.DictReader(file, delimiter="\t"))
+    return [row for row in rows if _is_whole(row)]
+
+
+def _is_whole(row: Mapping[str, str | None]) -> bool:
+    numbers = row.get("s"), row.get("max_rss")
+    return (
+        all(text and re.fullmatch(r"[0-9.]+(e[+-]?\d+)?|-|NA", text) for text in numbers) and row["s"] != "-"
+    )
