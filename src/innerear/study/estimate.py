@@ -321,11 +321,11 @@ def _count(number: int, name: str) -> str:
 def bytes_text(n_bytes: float) -> str:
     """Return a number of bytes with three digits and a binary unit.
 
-    >>> bytes_text(1536)
-    '1.5 KiB'
+    >>> bytes_text(1536), bytes_text(1019 * 2**20)
+    ('1.5 KiB', '0.995 GiB')
     """
     for unit in ("B", "KiB", "MiB", "GiB"):
-        if len(said := three_digits(n_bytes)) <= 4:
+        if float((said := three_digits(n_bytes)).replace(",", "")) < 1000:
             return f"{said} {unit}"
         n_bytes /= 1024
     return f"{n_bytes:,.1f} TiB"
