@@ -325,16 +325,7 @@ def bytes_text(n_bytes: float) -> str:
     ('1.5 KiB', '0.995 GiB')
     """
     for unit in ("B", "KiB", "MiB", "GiB"):
-        if float((said := three_digits(n_bytes)).replace(",", "")) < 1000:
+        if float(said := f"{n_bytes:.3g}") < 1000:
             return f"{said} {unit}"
         n_bytes /= 1024
     return f"{n_bytes:,.1f} TiB"
-
-
-def three_digits(number: float) -> str:
-    """Return a number of at least 1 with three digits, and all digits before the point.
-
-    >>> three_digits(1.5), three_digits(999.6), three_digits(12345)
-    ('1.5', '1,000', '12,345')
-    """
-    return f"{number:.3g}" if number < 99.95 else f"{number:,.0f}"

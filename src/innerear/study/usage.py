@@ -9,7 +9,7 @@ from os import PathLike
 from pathlib import Path
 from statistics import median
 
-from innerear.study.estimate import Estimate, bytes_text, three_digits
+from innerear.study.estimate import Estimate, bytes_text
 
 _FOLDERS = {"stacks": ("stacks", "captures")}
 _JOBS_READ = 200  # enough for a median; a study may have a million
@@ -149,9 +149,10 @@ def duration_text(seconds: float) -> str:
     ('1.5 min', '1 min', '1,000 days')
     """
     for unit, length, of_next in (("s", 1, 60), ("min", 60, 60), ("h", 3600, 24)):
-        if float((said := three_digits(seconds / length)).replace(",", "")) < of_next:
+        if float(said := f"{seconds / length:.3g}") < of_next:
             return f"{said} {unit}"
-    said = three_digits(seconds / 86400)
+    days = seconds / 86400
+    said = f"{days:.3g}" if days < 99.95 else f"{days:,.0f}"
     return f"{said} day{'s' if said != '1' else ''}"
 
 
@@ -195,6 +196,5 @@ def _benchmark(path: Path) -> list[dict[str, str]]:
 
 def _is_whole(row: Mapping[str, str | None]) -> bool:
     numbers = row.get("s"), row.get("max_rss")
-    return (
-        all(text and re.fullmatch(r"[0-9.]+(e[+-]?\d+)?|-|NA", text) for text in numbers) and row["s"] != "-"
-    )
+    known = (text and re.fullmatch(r"\d+(\.\d+)?(e[+-]?\d+)?|-|NA", text) for text in numbers)
+    return all(known) and row["s"] not in ("-", "NA")
