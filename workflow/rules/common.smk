@@ -169,7 +169,9 @@ COPIES = {}
 # sound: one clip's spectrograms, and the frames of all.
 SIZE = STUDY.estimate
 GRAM_MB = 1000 + 3 * SIZE.gram_bytes / 2**20
-CLIPS_OF_A_JOB = 1 if BATCH == "pair" else SIZE.n_seeds * (1 if BATCH == "prompt" else min(BATCH, SIZE.n_prompts))
+CLIPS_OF_A_JOB = (
+    1 if BATCH == "pair" else SIZE.n_seeds * (1 if BATCH == "prompt" else min(BATCH, SIZE.n_prompts))
+)
 CLIPS_AT_ONCE = min(config["generation"]["batch_size"], CLIPS_OF_A_JOB)
 MODEL_MB = 2500 + (SIZE.weight_bytes + 2 * CLIPS_AT_ONCE * SIZE.stack_bytes) / 1e6
 STEERED_MB = 2500 + (SIZE.weight_bytes + config["interventions"]["batch_size"] * SIZE.audio_bytes * 4) / 1e6
