@@ -1,20 +1,22 @@
-"""Divide one layer's variance between text, history and their interaction."""
+"""Divide the variance of each layer between text, history and their interaction."""
+
+from tqdm import tqdm
 
 from innerear.analyses.text_or_history.decomposition import of_layer
 from innerear.io.log import log_to
 from innerear.io.tables import read_table
 from innerear.stacks import open_templates
 from innerear.statistics.design_file import read_design
+from innerear.statistics.table import LayerResult, write_layers
 
-layer = int(snakemake.wildcards.layer)
 with log_to(snakemake.log[0]):
-    samples = read_table(snakemake.input.samples)
-    with open_templates(read_table(snakemake.input.cells), layer, samples) as grams:
-        result = of_layer(
-            grams,
-            read_design(samples, snakemake.input.design, label="emotion"),
-            model=snakemake.params.model,
-            weights=snakemake.wildcards.weights,
-            layer=layer,
-        )
-    result.write(dict(snakemake.output.items()))
+    samples, cells = read_table(snakemake.input.samples), read_table(snakemake.input.cells)
+    design = read_design(samples, snakemake.input.design, label="emotion")
+    weights, model = snakemake.wildcards.weights, snakemake.params.model
+
+    def found(layer: int) -> LayerResult:
+        with open_templates(cells, layer, samples) as grams:
+            return of_layer(grams, design, model=model, weights=weights, layer=layer)
+
+    layers = tqdm(snakemake.wildcards.layers.split("-"), desc="decomposition", unit="layer")
+    write_layers(((found(int(layer)), {}) for layer in layers), dict(snakemake.output.items()))

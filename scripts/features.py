@@ -1,4 +1,6 @@
-"""Test the sparse features of one layer, beside the sound of clips and of each step."""
+"""Test the sparse features of each layer, beside the sound of clips and of each step."""
+
+from tqdm import tqdm
 
 from innerear.acoustics.frame_files import read_frames
 from innerear.analyses import features
@@ -11,18 +13,25 @@ from innerear.io.tables import read_table
 from innerear.stacks import Stack
 from innerear.stacks.inputs import open_inputs
 from innerear.statistics.design_file import read_design
+from innerear.statistics.table import write_layers
 
 with log_to(snakemake.log[0]):
-    samples, layer = read_table(snakemake.input.samples), int(snakemake.wildcards.layer)
+    samples = read_table(snakemake.input.samples)
     design = read_design(samples, snakemake.input.design)
     frames = read_frames(read_table(snakemake.input.frames), samples["sample_id"].tolist())["value"]
     single = {name: columns for name, columns in FOLLOWED.items() if len(columns) == 1}
     sound = followed({name: frames.sel(feature=name).values for name in single}, single)
     with Stack(samples["stack"].iloc[0]) as stack:
         whole = stack.frames[stack.complete][:, -1]
-    steps = Steps(*read_branch(snakemake.input.steps, "uncond", samples), sound, whole)
-    named = {name: snakemake.input[name] for name in ("gram", "clips", "acoustics")}
-    with open_inputs(named, samples) as inputs:
-        model = snakemake.params.model
-        result = analyse(features, design=design, model=model, layer=layer, steps=steps, **inputs)
-        result.write(dict(snakemake.output.items()), inputs["gram"].attrs)
+    layers = snakemake.wildcards.layers.split("-")
+    jobs = zip(layers, snakemake.input.grams, snakemake.input.clips, snakemake.input.steps, strict=True)
+
+    def of_layers():
+        for layer, gram, clips, steps in tqdm(list(jobs), desc="features", unit="layer"):
+            named = {"gram": gram, "clips": clips, "acoustics": snakemake.input.acoustics}
+            of_steps = Steps(*read_branch(steps, "uncond", samples), sound, whole)
+            with open_inputs(named, samples) as inputs:
+                how = {"model": snakemake.params.model, "layer": int(layer), "steps": of_steps}
+                yield analyse(features, design=design, **how, **inputs), inputs["gram"].attrs
+
+    write_layers(of_layers(), dict(snakemake.output.items()))

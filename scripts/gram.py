@@ -1,4 +1,6 @@
-"""Read one layer of every stack once and write its Gram matrices."""
+"""Read each layer of every stack once and write its Gram matrices."""
+
+from tqdm import tqdm
 
 from innerear.gram.layer_pass import stacks_gram
 from innerear.gram.prompt_sums import Prompts
@@ -8,16 +10,17 @@ from innerear.stacks import GramFile, stacks_hash
 
 with log_to(snakemake.log[0]):
     samples = read_table(snakemake.input.samples)
-    layer = int(snakemake.wildcards.layer)
-    arrays, coords, attrs = stacks_gram(
-        samples["stack"],
-        samples["sample_id"],
-        layer,
-        site=snakemake.params.site,
-        contents=samples["content_sha256"],
-        n_bins=snakemake.params.bins,
-        steps_per_matrix=snakemake.params.steps_per_matrix,
-        prompts=Prompts.of(samples),
-        pairs=snakemake.params.pairs,
-    )
-    GramFile.write(snakemake.output[0], arrays, coords, attrs | {"stacks_sha256": stacks_hash(samples)})
+    layers = map(int, snakemake.params.layers.split("-"))
+    for layer, path in zip(layers, tqdm(snakemake.output, desc="gram", unit="layer"), strict=True):
+        arrays, coords, attrs = stacks_gram(
+            samples["stack"],
+            samples["sample_id"],
+            layer,
+            site=snakemake.params.site,
+            contents=samples["content_sha256"],
+            n_bins=snakemake.params.bins,
+            steps_per_matrix=snakemake.params.steps_per_matrix,
+            prompts=Prompts.of(samples),
+            pairs=snakemake.params.pairs,
+        )
+        GramFile.write(path, arrays, coords, attrs | {"stacks_sha256": stacks_hash(samples)})

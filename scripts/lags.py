@@ -1,4 +1,6 @@
-"""Correlate one layer's states with the sound, frame by frame, at lags before and after."""
+"""Correlate states with the sound, frame by frame, at lags before and after; layer after layer."""
+
+from tqdm import tqdm
 
 from innerear.acoustics.frame_files import read_frames
 from innerear.analyses import lags
@@ -6,19 +8,24 @@ from innerear.analyses.layer import complete
 from innerear.io.log import log_to
 from innerear.io.tables import read_table
 from innerear.statistics.design_file import read_design
+from innerear.statistics.table import LayerResult, write_layers
 
 with log_to(snakemake.log[0]):
     samples = read_table(snakemake.input.samples)
     frames = read_frames(read_table(snakemake.input.frames), samples["sample_id"].tolist())["value"]
     sound = lags.followed({name: frames.sel(feature=name).values for name in frames["feature"].values})
-    design, layer = read_design(samples, snakemake.input.design), int(snakemake.wildcards.layer)
-    found = lags.of_stacks(
-        samples["stack"].tolist(),
-        sound,
-        design,
-        layer=layer,
-        site=snakemake.params.site,
-        contents=samples["content_sha256"].tolist(),
-    )
-    result = complete(lags, found, design, model=snakemake.params.model, layer=layer)
-    result.write(dict(snakemake.output.items()))
+    design = read_design(samples, snakemake.input.design)
+
+    def of_layer(layer: int) -> LayerResult:
+        found = lags.of_stacks(
+            samples["stack"].tolist(),
+            sound,
+            design,
+            layer=layer,
+            site=snakemake.params.site,
+            contents=samples["content_sha256"].tolist(),
+        )
+        return complete(lags, found, design, model=snakemake.params.model, layer=layer)
+
+    layers = tqdm(snakemake.wildcards.layers.split("-"), desc="lags", unit="layer")
+    write_layers(((of_layer(int(layer)), {}) for layer in layers), dict(snakemake.output.items()))

@@ -99,10 +99,10 @@ class StudyResults:
         return sorted(path.name for path in self.folder.glob("captures/*") if path.is_dir())
 
     def table(self, name: str) -> pd.DataFrame:
-        """Return a table, such as ``"similarity"``, ``"qc/summary"`` or ``"similarity/tables/layer_03"``."""
+        """Return a table, such as ``"similarity"`` or ``"decomposition/likelihood/trained"``."""
         known = self._tables()
         if name not in known:
-            short = [one for one in known if "layer_" not in one]
+            short = [one for one in known if "/layer" not in one]
             raise InputError(
                 f"{self.folder} has no table {name!r}{did_you_mean(str(name), known)}; it has "
                 f"{', '.join(sorted(short))}, and those of single layers"

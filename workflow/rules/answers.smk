@@ -56,7 +56,7 @@ rule findings:
         generalisation=rules.generalisation_map.output[0],
         lags=rules.lags_map.output[0],
         similarity=rules.similarity_map.output[0],
-        components=collect("<results>/components/tables/layer_{layer}.tsv", layer=LAYERS),
+        components=of_all_layers("<results>/components/tables/layers_{layers}.tsv"),
         dimensions=rules.dimensions_map.output[0],
         decomposition=rules.decomposition_map.output[0],
         likelihood=rules.plot_decomposition.input.likelihood,

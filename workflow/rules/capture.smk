@@ -173,21 +173,31 @@ rule design:
         "../../scripts/design.py"
 
 
-rule gram:
-    """Read one layer of every stack once and keep sums of inner products per step and window, and means of windows and bins."""
-    input:
-        samples=rules.gate.output.samples,
-    output:
-        "<results>/gram/layer_{layer}.h5",
-    resources:
-        **needs(mb=GRAM_MB, minutes=120),
-    params:
-        bins=config["gram"]["bins"],
-        steps_per_matrix=config["gram"]["steps_per_matrix"],
-        pairs=config["gram"]["pairs"],
-        site=SITE,
-    script:
-        "../../scripts/gram.py"
+# The layers of each job have a copy of the rule.
+for number, layers in enumerate(LAYERS_OF_JOBS):
+
+    rule:
+        """Read each layer of every stack once and keep sums of inner products per step and window, and means of windows and bins."""
+        name:
+            copy_of("gram", number)
+        input:
+            samples=rules.gate.output.samples,
+        output:
+            [f"<results>/gram/layer_{layer}.h5" for layer in layers.split("-")],
+        log:
+            f"<logs>/gram/layers_{layers}.log",
+        benchmark:
+            f"<benchmarks>/gram/layers_{layers}.tsv"
+        resources:
+            **needs(mb=GRAM_MB, minutes=120),
+        params:
+            layers=layers,
+            bins=config["gram"]["bins"],
+            steps_per_matrix=config["gram"]["steps_per_matrix"],
+            pairs=config["gram"]["pairs"],
+            site=SITE,
+        script:
+            "../../scripts/gram.py"
 
 
 rule plot_diagnostics:

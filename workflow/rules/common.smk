@@ -19,7 +19,7 @@ sys.path.insert(0, f"{workflow.basedir}/src")
 from innerear.study.config_files import check_files
 from innerear.study.controls import CONTROLLED
 from innerear.study.dictionaries import files_of
-from innerear.study.jobs import measured_together
+from innerear.study.jobs import layers_together, measured_together
 from innerear.study.names import check_path
 from innerear.study.prompts import batches, own_label
 from innerear.errors import InputError
@@ -94,6 +94,8 @@ else:
         str(path) for kind in ("*.bin", "*.safetensors") for path in sorted(CHECKPOINT.glob(kind))
     ]
 LAYERS = [f"{layer:02d}" for layer in STUDY.layers]
+# The layers of each job that analyses.
+LAYERS_OF_JOBS = layers_together(STUDY.layers)
 # Templates whose texts are swapped between clips, and the weights that replay them; none where not asked for.
 BLOCKS = STUDY.swaps.blocks
 EXAMPLE_BLOCK = list(BLOCKS)[:1]
@@ -327,13 +329,23 @@ def needs(mb, minutes):
     return {"mem_mb": lambda wildcards, attempt: int(mb * attempt), "runtime": minutes}
 
 
-def results_of_layer(*arrays):
-    """Files that an analysis writes for one layer: its table, its null maxima, and arrays for later rules."""
+def results_of_layers(*arrays):
+    """What an analysis writes of some layers: their table, null maxima, and folders of arrays for later rules."""
     files = {
-        "table": "<results>/<analysis>/tables/layer_{layer}.tsv",
-        "null": "<results>/<analysis>/nulls/layer_{layer}.tsv",
+        "table": "<results>/<analysis>/tables/layers_{layers}.tsv",
+        "null": "<results>/<analysis>/nulls/layers_{layers}.tsv",
     }
-    return files | {name: f"<results>/<analysis>/{name}/layer_{{layer}}.h5" for name in arrays}
+    return files | {name: directory(f"<results>/<analysis>/{name}/{{layers}}") for name in arrays}
+
+
+def of_layers(pattern):
+    """The files of a job's layers, one each."""
+    return lambda wildcards: collect(pattern, layer=wildcards.layers.split("-"))
+
+
+def of_all_layers(pattern, **values):
+    """The files of all jobs that analyse layers."""
+    return collect(pattern, layers=LAYERS_OF_JOBS, **values)
 
 
 def reported(path, category, caption, **labels):
@@ -505,6 +517,7 @@ wildcard_constraints:
     prompt=r"[A-Za-z0-9][A-Za-z0-9_-]*",
     seed=r"\d+",
     layer=r"\d+",
+    layers=r"\d+(-\d+)*",
     capture=r"[A-Za-z0-9][A-Za-z0-9_-]*",
     clips=r"[A-Za-z0-9][A-Za-z0-9_-]*",
     template=r"[A-Za-z0-9][A-Za-z0-9_-]*",

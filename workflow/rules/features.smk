@@ -4,6 +4,7 @@ The rules stand only in studies that ask for them (`features.enabled`).
 """
 
 FEATURE_LAYERS = [f"{layer:02d}" for layer in STUDY.features.layers]
+FEATURE_JOBS = layers_together(STUDY.features.layers)
 TWIN = config["features"]["twin"] and not STUDY.features.given and not LOADING["random_init"]
 # GB that a layer's float32 states take, of the branches that are recorded and of the twin, or memory_gb if that is
 # less: more room changes no result.
@@ -108,17 +109,17 @@ rule known:
 
 
 rule features:
-    """Test the features of one layer: label and sound, of clips and over time, on held-out templates."""
+    """Test the features of each layer: label and sound, of clips and over time, on held-out templates."""
     input:
         samples=rules.gate.output.samples,
         design=rules.design.output.permutations,
-        gram="<results>/gram/layer_{layer}.h5",
-        clips=rules.dictionaries.output.clips,
-        steps=rules.dictionaries.output.steps,
+        grams=of_layers("<results>/gram/layer_{layer}.h5"),
+        clips=of_layers(rules.dictionaries.output.clips),
+        steps=of_layers(rules.dictionaries.output.steps),
         acoustics=rules.clip_features.output.clips,
         frames=rules.clip_features.output.frames,
     output:
-        **results_of_layer(),
+        **results_of_layers(),
     pathvars:
         analysis="features",
     conda:
@@ -133,8 +134,8 @@ rule features:
 
 use rule similarity_map as features_map with:
     input:
-        tables=collect("<results>/<analysis>/tables/layer_{layer}.tsv", layer=FEATURE_LAYERS),
-        nulls=collect("<results>/<analysis>/nulls/layer_{layer}.tsv", layer=FEATURE_LAYERS),
+        tables=collect("<results>/<analysis>/tables/layers_{layers}.tsv", layers=FEATURE_JOBS),
+        nulls=collect("<results>/<analysis>/nulls/layers_{layers}.tsv", layers=FEATURE_JOBS),
     output:
         mapped("Features", "features", "features, by layer"),
     pathvars:

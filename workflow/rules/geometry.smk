@@ -1,7 +1,7 @@
 use rule similarity as components with:
     output:
-        table="<results>/<analysis>/tables/layer_{layer}.tsv",
-        scores="<results>/<analysis>/scores/layer_{layer}.h5",
+        table="<results>/<analysis>/tables/layers_{layers}.tsv",
+        scores=directory("<results>/<analysis>/scores/{layers}"),
     pathvars:
         analysis="components",
 
@@ -9,8 +9,8 @@ use rule similarity as components with:
 use rule plot_similarity as plot_components with:
     input:
         samples=rules.gate.output.samples,
-        table=collect("<results>/<analysis>/tables/layer_{layer}.tsv", layer=LAYERS),
-        scores=collect("<results>/<analysis>/scores/layer_{layer}.h5", layer=LAYERS),
+        table=of_all_layers("<results>/<analysis>/tables/layers_{layers}.tsv"),
+        scores=of_all_layers("<results>/<analysis>/scores/{layers}"),
     output:
         **figures(
             "Geometry",

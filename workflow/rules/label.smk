@@ -4,13 +4,13 @@ are written out; the others inherit from them (`use rule … as … with`) and d
 
 
 rule similarity:
-    """Run the analysis that the rule is named after on one layer."""
+    """Run the analysis that the rule is named after, layer after layer."""
     input:
         samples=rules.gate.output.samples,
         design=rules.design.output.permutations,
-        gram="<results>/gram/layer_{layer}.h5",
+        grams=of_layers("<results>/gram/layer_{layer}.h5"),
     output:
-        **results_of_layer("matrices"),
+        **results_of_layers("matrices"),
     pathvars:
         analysis="similarity",
     resources:
@@ -23,10 +23,10 @@ rule similarity:
 
 
 rule similarity_map:
-    """Join the layers of an analysis and correct over the whole map."""
+    """Join the layers of an analysis, and correct over the whole map."""
     input:
-        tables=collect("<results>/<analysis>/tables/layer_{layer}.tsv", layer=LAYERS),
-        nulls=collect("<results>/<analysis>/nulls/layer_{layer}.tsv", layer=LAYERS),
+        tables=of_all_layers("<results>/<analysis>/tables/layers_{layers}.tsv"),
+        nulls=of_all_layers("<results>/<analysis>/nulls/layers_{layers}.tsv"),
     output:
         mapped("Labels", "emotion_effect", "similarity: strata and effects, layer × step"),
     log:
@@ -44,7 +44,7 @@ rule plot_similarity:
     input:
         samples=rules.gate.output.samples,
         table="<results>/<analysis>/map.tsv",
-        matrices=collect("<results>/<analysis>/matrices/layer_{layer}.h5", layer=LAYERS),
+        matrices=of_all_layers("<results>/<analysis>/matrices/{layers}"),
     output:
         **figures(
             "Labels",
@@ -68,7 +68,7 @@ rule plot_similarity:
 
 use rule similarity as discriminability with:
     output:
-        **results_of_layer("folds"),
+        **results_of_layers("folds"),
     pathvars:
         analysis="discriminability",
 
@@ -85,7 +85,7 @@ rule best_layers:
     input:
         samples=rules.gate.output.samples,
         design=rules.design.output.permutations,
-        folds=collect("<results>/discriminability/folds/layer_{layer}.h5", layer=LAYERS),
+        folds=of_all_layers("<results>/discriminability/folds/{layers}"),
     output:
         reported(
             "best_layers/table.tsv",
@@ -118,7 +118,7 @@ use rule plot_similarity as plot_discriminability with:
 
 use rule similarity as emergence with:
     output:
-        **results_of_layer(),
+        **results_of_layers(),
     pathvars:
         analysis="emergence",
 
@@ -142,7 +142,7 @@ use rule plot_similarity as plot_emergence with:
 
 use rule similarity as generalisation with:
     output:
-        **results_of_layer(),
+        **results_of_layers(),
     pathvars:
         analysis="generalisation",
 
@@ -235,10 +235,10 @@ use rule similarity as control with:
     input:
         samples=rules.gate.output.samples,
         design="<results>/design/{control}.h5",
-        gram="<results>/gram/layer_{layer}.h5",
+        grams=of_layers("<results>/gram/layer_{layer}.h5"),
     output:
-        table="<results>/controls/{control}/{analysis}/tables/layer_{layer}.tsv",
-        null="<results>/controls/{control}/{analysis}/nulls/layer_{layer}.tsv",
+        table="<results>/controls/{control}/{analysis}/tables/layers_{layers}.tsv",
+        null="<results>/controls/{control}/{analysis}/nulls/layers_{layers}.tsv",
     pathvars:
         analysis="controls",
     params:
@@ -248,8 +248,8 @@ use rule similarity as control with:
 
 use rule similarity_map as control_map with:
     input:
-        tables=collect("<results>/controls/{{control}}/{{analysis}}/tables/layer_{layer}.tsv", layer=LAYERS),
-        nulls=collect("<results>/controls/{{control}}/{{analysis}}/nulls/layer_{layer}.tsv", layer=LAYERS),
+        tables=of_all_layers("<results>/controls/{{control}}/{{analysis}}/tables/layers_{layers}.tsv"),
+        nulls=of_all_layers("<results>/controls/{{control}}/{{analysis}}/nulls/layers_{layers}.tsv"),
     output:
         "<results>/controls/{control}/{analysis}/map.tsv",
     log:

@@ -93,10 +93,10 @@ use rule similarity as sound with:
     input:
         samples=rules.gate.output.samples,
         design=rules.design.output.permutations,
-        gram="<results>/gram/layer_{layer}.h5",
+        grams=of_layers("<results>/gram/layer_{layer}.h5"),
         clips=rules.clip_features.output.clips,
     output:
-        **results_of_layer(),
+        **results_of_layers(),
     pathvars:
         analysis="sound",
 
@@ -121,8 +121,8 @@ use rule plot_generalisation as plot_sound with:
 
 use rule sound as sound_and_label with:
     output:
-        **results_of_layer(),
-        dimensions="<results>/<analysis>/dimensions/layer_{layer}.tsv",
+        **results_of_layers(),
+        dimensions="<results>/<analysis>/dimensions/layers_{layers}.tsv",
     pathvars:
         analysis="sound_and_label",
 
@@ -137,7 +137,7 @@ use rule similarity_map as sound_and_label_map with:
 use rule plot_similarity as plot_sound_and_label with:
     input:
         table="<results>/<analysis>/map.tsv",
-        dimensions=collect("<results>/<analysis>/dimensions/layer_{layer}.tsv", layer=LAYERS),
+        dimensions=of_all_layers("<results>/<analysis>/dimensions/layers_{layers}.tsv"),
     output:
         **figures("Sound", sound_and_label="states from label and sound"),
     pathvars:
@@ -145,13 +145,13 @@ use rule plot_similarity as plot_sound_and_label with:
 
 
 rule lags:
-    """Correlate one layer's states with the sound, frame by frame, at lags before and after."""
+    """Correlate states with the sound, frame by frame, at lags before and after; layer after layer."""
     input:
         samples=rules.gate.output.samples,
         design=rules.design.output.permutations,
         frames=rules.clip_features.output.frames,
     output:
-        **results_of_layer(),
+        **results_of_layers(),
     pathvars:
         analysis="lags",
     conda:

@@ -47,14 +47,14 @@ rule cells:
 
 
 rule decomposition:
-    """Divide one layer's variance between text, history and their interaction."""
+    """Divide the variance of each layer between text, history and their interaction."""
     input:
         samples=rules.gate.output.samples,
         design=rules.design.output.permutations,
         cells=rules.cells.output[0],
     output:
-        table="<results>/decomposition/tables/{weights}/layer_{layer}.tsv",
-        null="<results>/decomposition/nulls/{weights}/layer_{layer}.tsv",
+        table="<results>/decomposition/tables/{weights}/layers_{layers}.tsv",
+        null="<results>/decomposition/nulls/{weights}/layers_{layers}.tsv",
     resources:
         **needs(mb=3000, minutes=60),
     params:
@@ -66,12 +66,8 @@ rule decomposition:
 rule decomposition_map:
     """Join layers and models, and correct over the whole map."""
     input:
-        tables=collect(
-            "<results>/decomposition/tables/{weights}/layer_{layer}.tsv", weights=WEIGHTS, layer=LAYERS
-        ),
-        nulls=collect(
-            "<results>/decomposition/nulls/{weights}/layer_{layer}.tsv", weights=WEIGHTS, layer=LAYERS
-        ),
+        tables=of_all_layers("<results>/decomposition/tables/{weights}/layers_{layers}.tsv", weights=WEIGHTS),
+        nulls=of_all_layers("<results>/decomposition/nulls/{weights}/layers_{layers}.tsv", weights=WEIGHTS),
     output:
         reported("decomposition/map.tsv", "Text or history", "text_or_history", table="shares, layer × step"),
     resources:

@@ -9,13 +9,13 @@ import pandas as pd
 
 from innerear.errors import InputError
 from innerear.io.names import remake
-from innerear.stacks.gram_file import GramFile
+from innerear.stacks.gram_file import GramFile, layer_name
 from innerear.stacks.index import require_stacks
 
 
 def part_name(layer: int | None = None) -> str:
     """Name a layer's file in a template's counterfactual folder; without a layer, that of the likelihood."""
-    return "likelihood.h5" if layer is None else f"layer_{layer:02d}.h5"
+    return "likelihood.h5" if layer is None else layer_name(layer)
 
 
 def template_part(folder: str | PathLike, layer: int | None = None, content: str | None = None) -> GramFile:

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from os import PathLike
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -119,6 +120,15 @@ def position(axis: str, labels: Sequence[str], label: str) -> int:
     return labels.index(label)
 
 
+def layer_name(layer: int) -> str:
+    """Name a layer's file in a folder of several layers.
+
+    >>> layer_name(3)
+    'layer_03.h5'
+    """
+    return f"layer_{layer:02d}.h5"
+
+
 @contextmanager
 def open_layers(
     paths: Sequence[str | PathLike], samples: pd.DataFrame | None = None
@@ -127,6 +137,7 @@ def open_layers(
 
     Parameters
     ----------
+    paths : of files, or of folders that bear the names of their layers, such as ``00-03-05``.
     samples : the study's index, of whose stacks the files must be.
 
     Raises
@@ -134,7 +145,8 @@ def open_layers(
     InputError: as `GramFile`; files that were not all made of the same stacks, or two of one layer.
     """
     with ExitStack() as opened:
-        files = [opened.enter_context(GramFile(path)) for path in paths]
+        places = [place for path in paths for place in _places(path)]
+        files = [opened.enter_context(GramFile(path, target)) for path, target in places]
         layers: dict[int, GramFile] = {}
         for file in files:
             if samples is not None:
@@ -147,3 +159,11 @@ def open_layers(
             if first is not file:
                 raise InputError(f"{file.path} is of one layer with {first.path}; {remake(file.target)}")
         yield layers
+
+
+def _places(path: str | PathLike) -> list[tuple[Path, Path]]:
+    """Return a file, or all of a folder's layers; and with each the workflow's target."""
+    path = Path(path)
+    if not path.is_dir():
+        return [(path, path)]
+    return [(path / layer_name(int(layer)), path) for layer in path.name.split("-")]

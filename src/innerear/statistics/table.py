@@ -1,14 +1,16 @@
 """Tables of results: the columns that all analyses share, and tests written into them."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from innerear.io.tables import write_table
-from innerear.stacks.gram_file import Arrays, Coords, GramFile
+from innerear.stacks.gram_file import Arrays, Coords, GramFile, layer_name
 from innerear.statistics.design import Design
 from innerear.statistics.flips import agreeing, flipped_sums
 from innerear.statistics.significance import FLIP, against_null, correct_over, write_test
@@ -51,12 +53,36 @@ class LayerResult:
 
     def write(self, outputs: Mapping[str, str], attrs: Mapping[str, object] | None = None) -> None:
         """Write each named output: ``table``, ``null``, a further table, or (``.h5``) the arrays."""
-        tables = {"table": self.table, "null": self.null, **self.further}
         for name, path in outputs.items():
-            if name in tables:
-                write_table(tables[name], path)
+            if name in self.tables:
+                write_table(self.tables[name], path)
             else:
                 GramFile.write(path, self.arrays, self.coords, attrs)
+
+    @property
+    def tables(self) -> dict[str, pd.DataFrame | None]:
+        """All tables by the names of outputs."""
+        return {"table": self.table, "null": self.null, **self.further}
+
+
+def write_layers(found: Iterable[tuple[LayerResult, Mapping[str, Any]]], outputs: Mapping[str, str]) -> None:
+    """Write what an analysis found in several layers: by name a table of all, or a folder of arrays.
+
+    Arrays are written layer by layer, as ``{folder}/layer_NN.h5``, and not kept.
+
+    Parameters
+    ----------
+    found : of each layer, with the attributes of its arrays, of which ``layer`` is one.
+    """
+    tables: dict[str, list[pd.DataFrame]] = {}
+    for result, attrs in found:
+        for name, path in outputs.items():
+            if name in result.tables:
+                tables.setdefault(name, []).append(result.tables[name])
+            else:
+                GramFile.write(Path(path, layer_name(attrs["layer"])), result.arrays, result.coords, attrs)
+    for name, parts in tables.items():
+        write_table(pd.concat(parts, ignore_index=True), outputs[name])
 
 
 def columns(*own: str) -> pd.Index:

@@ -9,6 +9,8 @@ from innerear.study.prompts import Prompt, batches, sheet_rows
 CLIPS_OF_A_JOB = 40
 #: Seconds of sound of a job that measures, at most.
 SOUND_OF_A_JOB = 1200
+#: Layers of a job that analyses, at most: its start takes as long as a layer of a small study.
+LAYERS_OF_A_JOB = 6
 # Bytes of weights up to which a job's start, not composing, is what takes time.
 _SMALL = 200e6
 
@@ -41,6 +43,19 @@ def templates_of_a_job(n_clips: int, weight_bytes: float) -> int:
     (5, 1)
     """
     return max(1, CLIPS_OF_A_JOB // n_clips) if weight_bytes < _SMALL else 1
+
+
+def layers_together(layers: Sequence[int]) -> list[str]:
+    """Return the layers of each job that analyses, joined as the names of its files have them.
+
+    >>> layers_together([0, 3, 5])
+    ['00-03-05']
+    >>> layers_together(range(8))
+    ['00-01-02-03', '04-05-06-07']
+    """
+    n_jobs = -(-len(layers) // LAYERS_OF_A_JOB)
+    jobs = batches(layers, -(-len(layers) // n_jobs)) if layers else []
+    return ["-".join(f"{layer:02d}" for layer in job) for job in jobs]
 
 
 def groups(prompts: Sequence[Prompt], size: int, sheet: str | None, label: str = "") -> list[list[Prompt]]:
