@@ -41,7 +41,13 @@ def folder(tmp_path):
     stacks = [write_sample(folder, prompt, seed)[0] for prompt in ("a-happy", "a-sad") for seed in (0, 3)]
     table = sample_table(stacks, folder / "audio")
     write_table(table, folder / "samples.tsv")
-    for name in ("similarity/map", "similarity/tables/layer_03", "qc/summary", "alignment/table", "logs/x"):
+    for name in (
+        "similarity/map",
+        "similarity/tables/layers_03-05",
+        "qc/summary",
+        "alignment/table",
+        "logs/x",
+    ):
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         write_table(pd.DataFrame({"name": [name]}), folder / f"{name}.tsv")
     write_sample(folder, "a-happy", 0, "captures/more", "mlp", source=table["content_sha256"][0])
@@ -86,7 +92,13 @@ def test_a_further_capture_is_read_by_its_name(folder):
 
 def test_tables_are_found_by_short_names(folder):
     study = open_study(folder)
-    assert study.tables == ["alignment", "qc/summary", "samples", "similarity", "similarity/tables/layer_03"]
+    assert study.tables == [
+        "alignment",
+        "qc/summary",
+        "samples",
+        "similarity",
+        "similarity/tables/layers_03-05",
+    ]
     assert study.table("similarity")["name"].item() == "similarity/map"
     assert study.table("alignment")["name"].item() == "alignment/table"
     with pytest.raises(

@@ -104,6 +104,17 @@ def test_files_know_the_stacks_that_they_were_made_of(tmp_path):
             open_layers([path], others),
         ):
             pass
+    folder = tmp_path / "03-05"
+    for layer in (3, 5):
+        GramFile.write(folder / f"layer_{layer:02d}.h5", arrays, {"i": range(2)}, attrs | {"layer": layer})
+    with open_layers([folder], samples) as layers:
+        assert list(layers) == [3, 5]
+    (folder / "layer_05.h5").unlink()
+    with (
+        pytest.raises(InputError, match=r"layer_05\.h5 does not exist; make it with: snakemake .*/03-05$"),
+        open_layers([folder], samples),
+    ):
+        pass
     GramFile.write(
         tmp_path / "layer_04.h5", arrays, {"i": range(2)}, attrs | {"layer": 4, "stacks_sha256": "x"}
     )

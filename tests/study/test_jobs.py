@@ -2,7 +2,15 @@
 
 import pytest
 
-from innerear.study.jobs import groups, jobs_text, measured_together, prompts_of_a_job, templates_of_a_job
+from innerear.study.jobs import (
+    LAYERS_OF_A_JOB,
+    groups,
+    jobs_text,
+    layers_together,
+    measured_together,
+    prompts_of_a_job,
+    templates_of_a_job,
+)
 from innerear.study.prompts import Prompt, prompts_from_sheet
 
 ROWS = [("one", "happy"), ("two", "sad"), ("three", "happy"), ("four", "calm"), ("five", "sad")]
@@ -43,6 +51,16 @@ def test_what_a_job_makes(batch, seeds, weights, expected):
 @pytest.mark.parametrize(("clips", "weights", "expected"), [(8, 4e6, 5), (41, 4e6, 1), (8, 1e9, 1)])
 def test_a_job_of_a_small_model_replays_as_many_templates_as_make_its_clips(clips, weights, expected):
     assert templates_of_a_job(clips, weights) == expected
+
+
+@pytest.mark.parametrize("layers", [[], [7], [0, 3, 5], range(6), range(7), range(48), [5, 99, 100]])
+def test_each_layer_is_in_one_job_in_order_and_jobs_are_of_one_size(layers):
+    jobs = [[int(layer) for layer in job.split("-")] for job in layers_together(layers)]
+    assert [layer for job in jobs for layer in job] == list(layers)
+    sizes = [len(job) for job in jobs]
+    assert len(jobs) == -(-len(layers) // LAYERS_OF_A_JOB)
+    assert max(sizes, default=0) <= LAYERS_OF_A_JOB
+    assert all(size == sizes[0] for size in sizes[:-1])
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 import yaml
 
+from innerear.study.jobs import LAYERS_OF_A_JOB
+
 ROOT = Path(__file__).parents[2]
 STUDIES = sorted((ROOT / "studies").glob("emotions_*.yaml"))
 CORPORA = sorted((ROOT / "studies").glob("corpus_*.yaml"))
@@ -85,11 +87,15 @@ def test_ten_thousand_pairs_and_48_layers_have_a_sparse_graph(tmp_path):
     if most > before:  # the largest child of this process: only if it is this one do we know its memory
         assert most / 1024 < 600
     jobs = done.stdout.split("\nrule ")
-    per_layer = [job for job in jobs if "wildcards: layer=" in job]
-    rules = {job.partition(":")[0] for job in per_layer}
-    assert {"gram", "similarity", "lags"} <= rules
-    assert len(per_layer) == layers * len(rules)
-    for job in per_layer:
+    of_layers = [job for job in jobs if "wildcards: layers=" in job]
+    rules = {job.partition(":")[0] for job in of_layers}
+    assert {"similarity", "lags"} <= rules
+    n_jobs = -(-layers // LAYERS_OF_A_JOB)
+    assert len(of_layers) == n_jobs * len(rules)
+    grams = [job for job in jobs if job.startswith("gram")]
+    assert len(grams) == n_jobs
+    for job in grams + of_layers:
         inputs = next(line for line in job.splitlines() if line.strip().startswith("input:"))
-        assert inputs.count(",") < 5, "a job of a layer depends on the index, not on samples or prompts"
+        # It depends on the index, not on samples or prompts.
+        assert inputs.count(",") < 5 + LAYERS_OF_A_JOB
     assert sum(job.startswith("generate:") for job in jobs) == prompts

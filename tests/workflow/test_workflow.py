@@ -12,7 +12,6 @@ import pytest
 from innerear.stacks import GramFile, Stack
 
 ROOT = Path(__file__).parents[2]
-LAYERS = 2
 MAPPED = (
     *("similarity", "discriminability", "emergence", "generalisation", "dimensions", "affect"),
     *("multiverse", "sound", "sound_and_label", "lags", "decomposition"),
@@ -22,10 +21,10 @@ BEFORE_THE_DESIGN = {
     **dict.fromkeys(
         ("index", "qc", "verify", "gate", "plot_diagnostics", "clip_features", "plot_acoustics"), 1
     ),
-    **{"gram": LAYERS, "cells": 1, "clips": 1, "counterfactual_page": 1},
+    **{"gram": 1, "cells": 1, "clips": 1, "counterfactual_page": 1},
 }
 OF_THE_DESIGN = {
-    **{name: LAYERS for name in (*MAPPED, "components")},
+    **{name: 1 for name in (*MAPPED, "components")},
     **{f"{name}_map": 1 for name in MAPPED},
     **{f"plot_{name}": 1 for name in (*MAPPED, "components", "embedding", "alignment", "audio_check")},
     **dict.fromkeys(("design", "best_layers", "embedding", "alignment", "audio_check", "likelihood"), 1),
@@ -188,7 +187,7 @@ def test_a_label_of_the_studys_own_makes_no_new_clips(changed):
     planned = changed.planned()
     assert "generate" not in planned
     assert planned["index"] == planned["design"] == 1
-    assert planned["discriminability"] == LAYERS
+    assert planned["discriminability"] == 1
 
 
 def test_an_added_template_reruns_its_job_and_the_fan_in(changed):

@@ -57,11 +57,12 @@ def gram(results):
 def all_readers(results):
     """Read every file that later rules read, as they do."""
     samples = read_table(results / "qc/samples.tsv")
-    read_tables([str(path) for path in results.rglob("tables/layer_*.tsv")])
+    read_tables([str(path) for path in results.rglob("tables/layers_*.tsv")])
     read_design(samples, results / "design/permutations.h5")
-    for folder in ("gram", "discriminability/folds", "similarity/matrices"):
-        with open_layers([results / folder / f"layer_{layer:02d}.h5" for layer in (0, 5)], samples):
-            pass
+    grams = [results / f"gram/layer_{layer:02d}.h5" for layer in (0, 5)]
+    for paths in (grams, [results / "discriminability/folds/00-05"], [results / "similarity/matrices/00-05"]):
+        with open_layers(paths, samples) as layers:
+            assert list(layers) == [0, 5]
     cells = read_table(results / "counterfactual/trained.tsv")
     for layer in (0, 5, None):
         with open_templates(cells, layer, samples) as files:
@@ -141,12 +142,13 @@ def test_a_stack_of_other_settings_is_refused_by_the_index(results):
     ("source", "target"),
     [
         ("gram/layer_00.h5", "gram/layer_05.h5"),
-        ("similarity/matrices/layer_00.h5", "discriminability/folds/layer_00.h5"),
+        ("similarity/matrices/00-05/layer_00.h5", "discriminability/folds/00-05/layer_00.h5"),
+        ("similarity/matrices/00-05/layer_00.h5", "similarity/matrices/00-05/layer_05.h5"),
         ("counterfactual/trained/band/layer_00.h5", "counterfactual/trained/band/layer_05.h5"),
         ("counterfactual/trained/band/layer_00.h5", "counterfactual/trained/piano/layer_00.h5"),
         ("counterfactual/trained/band/likelihood.h5", "counterfactual/trained/piano/likelihood.h5"),
-        ("similarity/tables/layer_00.tsv", "similarity/tables/layer_05.tsv"),
-        ("affect/tables/layer_00.tsv", "similarity/tables/layer_00.tsv"),
+        ("similarity/nulls/layers_00-05.tsv", "similarity/tables/layers_00-05.tsv"),
+        ("affect/tables/layers_00-05.tsv", "similarity/tables/layers_00-05.tsv"),
         ("samples.tsv", "qc/samples.tsv"),
     ],
 )

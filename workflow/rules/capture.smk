@@ -189,7 +189,7 @@ for number, layers in enumerate(LAYERS_OF_JOBS):
         benchmark:
             f"<benchmarks>/gram/layers_{layers}.tsv"
         resources:
-            **needs(mb=GRAM_MB, minutes=120),
+            **needs(mb=GRAM_MB, minutes=LAYERS_MINUTES),
         params:
             layers=layers,
             bins=config["gram"]["bins"],

@@ -125,7 +125,7 @@ rule features:
     conda:
         "../../envs/acoustics.yaml"
     resources:
-        **needs(mb=GRAM_MB, minutes=60),
+        **needs(mb=GRAM_MB, minutes=LAYERS_MINUTES),
     params:
         model=MODEL,
     script:

@@ -157,7 +157,7 @@ rule lags:
     conda:
         "../../envs/acoustics.yaml"
     resources:
-        **needs(mb=GRAM_MB, minutes=60),
+        **needs(mb=GRAM_MB, minutes=LAYERS_MINUTES),
     params:
         model=MODEL,
         site=SITE,
