@@ -72,7 +72,7 @@ ifneq ($(filter-out cpu,$(TORCH)),)
     $(error TORCH=$(TORCH) is not known: TORCH=cpu installs PyTorch without CUDA, and no TORCH the default build)
 endif
 
-# With TORCH=cpu, PyTorch comes from its own index of CPU builds, and what only CUDA needs stays away: 1 GB, not 6.
+# With TORCH=cpu, PyTorch comes from its own index of CPU builds, and what only CUDA needs stays away: 3 GB, not 7.
 ifeq ($(TORCH),cpu)
     NOT_INSTALLED := ^(cuda-|nvidia-|triton)
     FROM := --torch-backend cpu

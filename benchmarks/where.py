@@ -11,13 +11,13 @@ are named.
 
 import argparse
 import ast
-import csv
 import os
 import re
 import subprocess
 import sys
-from collections import defaultdict
 from pathlib import Path
+
+from innerear.study.usage import jobs_by_rule
 
 ROOT = Path(__file__).parents[1]
 COLUMNS = ("rule", "jobs", "CPU s", "by the clock", "CPU s a job", "of all", "peak MB")
@@ -36,16 +36,6 @@ HEAVY = (
     "umap",
     "h5py",
 )
-
-
-def by_rule(benchmarks: Path) -> dict[str, list[dict[str, str]]]:
-    """Return the measurements of a study's jobs, by rule."""
-    jobs = defaultdict(list)
-    for path in sorted(benchmarks.rglob("*.tsv")):
-        rule = path.relative_to(benchmarks).parts[0].removesuffix(".tsv")
-        with open(path, newline="", encoding="utf-8") as file:
-            jobs[rule] += csv.DictReader(file, delimiter="\t")
-    return jobs
 
 
 def number(text: str) -> float:
@@ -108,7 +98,7 @@ def main() -> None:
     parser.add_argument("--imports", action="store_true")
     parser.add_argument("--repeats", type=int, default=3)
     chosen = parser.parse_args()
-    jobs = by_rule(chosen.results / "benchmarks")
+    jobs = jobs_by_rule(chosen.results / "benchmarks")
     if not jobs:
         parser.error(
             f"{chosen.results}/benchmarks holds no measured jobs: name the folder of a finished study"

@@ -1,5 +1,7 @@
 """Replay the clips of templates under every text of their template."""
 
+import sys
+
 from innerear.capture.counterfactual import replay_templates
 from innerear.io.devices import lease_gpu
 from innerear.io.log import log_to
@@ -15,7 +17,7 @@ with log_to(snakemake.log[0]):
         of = {"stacks": own["stack"].tolist(), "contents": own["content_sha256"].tolist()}
         templates.append(of | {"stacks_sha256": stacks_hash(own)} | texts)
     lease_gpu(snakemake.params.model["device"])
-    replay_templates(
+    made = replay_templates(
         load_model(**snakemake.params.model),
         templates,
         snakemake.output,
@@ -26,3 +28,4 @@ with log_to(snakemake.log[0]):
         keep_states=snakemake.params.keep_states,
         dtype=snakemake.params.dtype,
     )
+    print(f"made {made} passes", file=sys.stderr)

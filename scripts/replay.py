@@ -1,5 +1,7 @@
 """Replay the clips of one prompt and record other layers or sites."""
 
+import sys
+
 from innerear.capture.replay import replay_samples
 from innerear.io.devices import lease_gpu
 from innerear.io.log import log_to
@@ -14,3 +16,4 @@ with log_to(snakemake.log[0]):
         capture=snakemake.params.capture,
         samples=snakemake.params.samples,
     )
+    print(f"made {len(snakemake.output)} passes", file=sys.stderr)

@@ -1,5 +1,7 @@
 """Compose and measure steered clips of one layer."""
 
+import sys
+
 from innerear.interventions.fitting import Directions
 from innerear.interventions.steering import steer, write_sounds
 from innerear.io.devices import lease_gpu
@@ -17,3 +19,4 @@ with log_to(snakemake.log[0]):
     table, sounds = steer(model, directions, plan, layer, snakemake.params.generation)
     write_sounds(sounds, snakemake.output.sounds, model.sample_rate, layer)
     write_table(table.assign(weights="trained"), snakemake.output.table)
+    print(f"made {len(table)} clips", file=sys.stderr)

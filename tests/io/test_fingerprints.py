@@ -9,7 +9,13 @@ from innerear.errors import InputError
 from innerear.io import fingerprints
 
 ROOT = Path(__file__).parents[2]
-CACHES = (fingerprints._notes, fingerprints._read, fingerprints._is_module)
+CACHES = (
+    fingerprints._notes,
+    fingerprints._read,
+    fingerprints._pages,
+    fingerprints._is_module,
+    fingerprints._file,
+)
 
 
 @pytest.fixture

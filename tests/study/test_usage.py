@@ -10,6 +10,7 @@ from innerear.study.usage import (
     duration_text,
     generation_time,
     memory_asked,
+    steering_time,
     usage_report,
 )
 
@@ -45,19 +46,24 @@ SWAPPED = replace(
 )
 
 
+def finished(results, job, seconds, made="", megabytes=500):
+    """Leave what a finished job leaves: its measurement, and a log that ends with what it made."""
+    for folder, suffix, text in (
+        ("benchmarks", "tsv", f"s\tmax_rss\n{seconds}\t{megabytes}\n"),
+        ("logs", "log", f"16 samples: 100%\n{made}\n"),
+    ):
+        path = results / folder / f"{job}.{suffix}"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+
+
 @pytest.fixture
 def results(tmp_path):
     """A study of one finished pair and one finished prompt, with a job that took more than it asked for."""
-
-    def benchmark(name, seconds, megabytes):
-        path = tmp_path / "benchmarks" / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(f"s\tmax_rss\n{seconds}\t{megabytes}\n")
-
-    benchmark("generate/a/seed-0.tsv", 10, 500)
-    benchmark("generate/b/all-seeds.tsv", 12, 700)
-    benchmark("gram/layer_00.tsv", 2, 3000)
-    benchmark("gate.tsv", 0.1, "-")
+    finished(tmp_path, "generate/a/seed-0", 10, "made 1 clips")
+    finished(tmp_path, "generate/b/all-seeds", 12, "made 3 clips", 700)
+    finished(tmp_path, "gram/layers_00", 2, megabytes=3000)
+    finished(tmp_path, "gate", 0.1, megabytes="-")
     (tmp_path / "stacks/a").mkdir(parents=True)
     (tmp_path / "stacks/a/seed-0.h5").write_bytes(bytes(1500))
     return tmp_path
@@ -65,42 +71,55 @@ def results(tmp_path):
 
 def test_the_rate_is_measured_per_sample_whatever_the_jobs_size(results):
     # 10 s for one, 12 s for three: the median is 7 s, of six samples.
-    said = generation_time(SIZE, results / "benchmarks")
+    said = generation_time(SIZE, results)
     assert "42 s of one device" in said
     assert "7 s each, the median of 2 jobs" in said
 
 
-def test_a_job_of_several_prompts_is_of_all_their_samples(tmp_path):
-    path = tmp_path / "generate/prompts-3-to-4.tsv"
-    path.parent.mkdir()
-    path.write_text("s\tmax_rss\n12\t500\n")
+@pytest.mark.parametrize("made", ["made 0 clips", "made 9 clips later", "error: it broke", ""])
+def test_a_job_that_made_nothing_or_does_not_say_what_tells_no_rate(results, made):
+    before = generation_time(SIZE, results)
+    finished(results, "generate/prompts-1-to-2", 3, made)
+    assert generation_time(SIZE, results) == before
+
+
+def test_clips_that_were_there_already_took_no_time(tmp_path):
+    """A seed was added: the job of two prompts and three seeds has made one clip of each."""
+    finished(tmp_path, "generate/prompts-1-to-2", 4, "made 2 clips")
     assert "2 s each, the median of 1 job done" in generation_time(SIZE, tmp_path)
 
 
 @pytest.mark.parametrize("text", ["", "s\tmax_rss\nfoo\t500\n", "s\tmax_rss\n12\n", "\0\n\0", "s\n"])
 def test_a_damaged_measurement_is_left_out(results, text):
-    before = generation_time(SIZE, results / "benchmarks"), usage_report(SIZE, results, {})
+    before = generation_time(SIZE, results), usage_report(SIZE, results, {})
+    finished(results, "generate/damaged", 1, "made 1 clips")
     (results / "benchmarks/generate/damaged.tsv").write_text(text)
-    assert (generation_time(SIZE, results / "benchmarks"), usage_report(SIZE, results, {})) == before
+    assert (generation_time(SIZE, results), usage_report(SIZE, results, {})) == before
 
 
 def test_before_the_first_job_no_rate_is_made_up(tmp_path):
-    assert "known after the first generation job" in generation_time(SIZE, tmp_path / "benchmarks")
+    assert "known after the first generation job" in generation_time(SIZE, tmp_path)
 
 
 def test_the_time_of_the_swapped_texts_comes_from_the_best_rate_there_is(results):
-    benchmarks = results / "benchmarks"
-    assert counterfactual_time(SIZE, benchmarks) == ""
+    assert counterfactual_time(SIZE, results) == ""
     # 7 s a generated sample, and a pass takes less.
-    assert "less than 3.5 min for the swapped texts" in counterfactual_time(SWAPPED, benchmarks)
-    (benchmarks / "replay/more").mkdir(parents=True)
-    (benchmarks / "replay/more/a.tsv").write_text("s\tmax_rss\n6\t1\n")
-    # One pass for each of a prompt's three seeds in 6 s.
-    assert "1 min for the swapped texts, at 2 s a pass" in counterfactual_time(SWAPPED, benchmarks)
-    (benchmarks / "counterfactual/model").mkdir(parents=True)
-    (benchmarks / "counterfactual/model/a.tsv").write_text("s\tmax_rss\n7.5\t1\n")
-    # One of two jobs of 15 passes in 7.5 s.
-    assert "15 s for the swapped texts, at 0.5 s a pass" in counterfactual_time(SWAPPED, benchmarks)
+    assert "less than 3.5 min for the swapped texts" in counterfactual_time(SWAPPED, results)
+    finished(results, "replay/more/a", 6, "made 3 passes")
+    assert "1 min for the swapped texts, at 2 s a pass" in counterfactual_time(SWAPPED, results)
+    finished(results, "counterfactual/model/a", 7.5, "made 15 passes")
+    assert "15 s for the swapped texts, at 0.5 s a pass" in counterfactual_time(SWAPPED, results)
+
+
+def test_the_time_of_steered_clips_is_that_of_their_own_jobs_once_there_is_one(results):
+    assert steering_time(0, results) == ""
+    assert "1.17 min for 10 steered clips, at 7 s each, the median of 2 jobs of rule generate" in (
+        steering_time(10, results)
+    )
+    finished(results, "steer/layer_03", 40, "made 20 clips")
+    assert "20 s for 10 steered clips, at 2 s each, the median of 1 job of rule steer" in (
+        steering_time(10, results)
+    )
 
 
 def test_before_the_first_job_nothing_is_said_of_the_passes_rate(tmp_path):
@@ -131,6 +150,8 @@ def test_the_rules_that_ask_for_most_are_named_first():
     said = memory_asked({"qc": 500, "gram": 4000, "generate": 2000}, most=2)
     assert said.index("gram") < said.index("generate")
     assert "qc" not in said
+    assert said.endswith("; the other rules less")
+    assert memory_asked({"generate": 2000}) == "  asked     generate 1.86 GiB of memory for a job"
 
 
 @pytest.mark.parametrize(

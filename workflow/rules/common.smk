@@ -111,8 +111,6 @@ TWIN_ALONG = STUDY.interventions.twin_settings if PLANNED else {}
 EDITED_LAYERS = [f"{layer:02d}" for layer in PLANNED.get("layers", ())]
 # Layers of whose dictionaries directions are taken.
 FEATURES_STEERED = EDITED_LAYERS if "features" in PLANNED.get("settings", {}).get("sources", ()) else []
-# Clips that interventions compose in all, and in one job.
-N_STEERED = STUDY.n_steered
 TWIN_STEERED = bool(PLANNED) and PLANNED["settings"]["control"]
 # Captions of the figures, which the page of answers shows as well.
 CAPTIONS = sorted(os.path.relpath(path) for path in Path(workflow.basedir, "workflow/report").glob("*.rst"))
@@ -475,10 +473,12 @@ def memory_by_rule():
 
 
 def announce():
-    """Say what the study takes."""
-    times = [said(SIZE, f"{RESULTS}/benchmarks") for said in (generation_time, counterfactual_time)]
-    times.append(steering_time(*N_STEERED, SIZE, f"{RESULTS}/benchmarks"))
-    lines = [STUDY.announcement, memory_asked(memory_by_rule()), *filter(None, times)]
+    """Say what the study takes; of memory, what its planned rules ask for."""
+    times = [said(SIZE, RESULTS) for said in (generation_time, counterfactual_time)]
+    times.append(steering_time(STUDY.n_steered, RESULTS))
+    planned = {job.rule.name for job in workflow.dag.jobs} if workflow.dag else set()
+    asked = {rule: mb for rule, mb in memory_by_rule().items() if rule in planned}
+    lines = [STUDY.announcement, *([memory_asked(asked)] if asked else []), *filter(None, times)]
     print(*lines, sep="\n", file=sys.stderr)
 
 

@@ -141,7 +141,7 @@ def replay_templates(
     folders: Sequence[str | PathLike],
     made_with: Any = None,
     **how: Any,
-) -> None:
+) -> int:
     """Replay several templates, each as `replay_template` does; their folders appear together at the end.
 
     The workflow removes the folders of a job that failed or was stopped, also those that are whole. Each is
@@ -152,18 +152,23 @@ def replay_templates(
     ----------
     templates : arguments of `replay_template` for each, as JSON can hold them; `how` are those of all.
     made_with : what else the results depend on, as JSON can hold it: settings of the model, the code.
+
+    Returns
+    -------
+    The number of passes, without those of an earlier run.
     """
-    made: dict[Path, Path] = {}
+    made, passes = dict[Path, Path](), 0
     for folder, own in zip(map(Path, folders), templates, strict=True):
         made_of = json.dumps([own, how, made_with, model.identity()], sort_keys=True)
         digest = hashlib.sha256(made_of.encode()).hexdigest()
         made[folder] = folder.with_name(f".{folder.name}") / digest
         if not made[folder].exists():
             print(folder, file=sys.stderr)
-            replay_template(model, folder=made[folder], name=folder, **own, **how)
+            passes += replay_template(model, folder=made[folder], name=folder, **own, **how)
     for folder, hidden in made.items():
         os.replace(hidden, folder)
         shutil.rmtree(hidden.parent)  # with what an earlier job left there
+    return passes
 
 
 def replay_template(
@@ -182,7 +187,7 @@ def replay_template(
     layers_at_once: int | None = None,
     keep_states: bool = False,
     dtype: str = "float16",
-) -> None:
+) -> int:
     """Read the clips of a template under all of its texts, and write each layer's Gram and the likelihoods.
 
     Parameters
@@ -201,6 +206,10 @@ def replay_template(
     layers_at_once : layers whose states are held in memory together; all if not given.
     keep_states : keep the cells' states too, [cell, step, d_model] in the layers' files.
     dtype : of states, and of their means over seeds, as kept: ``"float16"`` or ``"float32"``.
+
+    Returns
+    -------
+    The number of passes: clips under a text, for each group of layers.
 
     Raises
     ------
@@ -238,6 +247,7 @@ def replay_template(
                     arrays["states"] = (("cell", "step", "d_model"), own)
                 own, named = attrs | {"layer": layer}, Path(name, part_name(layer))
                 GramFile.write(parts / part_name(layer), arrays, coords | axes, own, named)
+    return len(cells) * len(groups)
 
 
 def _read_clips(

@@ -59,8 +59,7 @@ def fingerprint(script: Path, *modules: str) -> str:
     for name in sorted(found):
         digest.update(f"{name} {_read(name)['code']}\n".encode())
     for folder in sorted({_file(name).parent for name in found}):
-        for page in sorted(path for path in folder.iterdir() if path.suffix in _PAGES):
-            digest.update(page.name.encode() + page.read_bytes())
+        digest.update(_pages(folder))
     if notes != known:
         # Notes save time and nothing else: where none can be kept, each plan parses anew.
         with suppress(OSError, InputError), atomic(_NOTES) as temporary:
@@ -100,10 +99,18 @@ def _own_text() -> bytes:
 
 
 @cache
+def _pages(folder: Path) -> bytes:
+    """Return the names and texts of a folder's templates of pages."""
+    pages = sorted(path for path in folder.iterdir() if path.suffix in _PAGES)
+    return b"".join(page.name.encode() + page.read_bytes() for page in pages)
+
+
+@cache
 def _is_module(name: str) -> bool:
     return _file(name).is_file()
 
 
+@cache
 def _file(module: str) -> Path:
     """Return where the text of a module would lie."""
     path = _PACKAGE.joinpath(*module.split(".")[1:])

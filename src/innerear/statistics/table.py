@@ -54,15 +54,16 @@ class LayerResult:
     def write(self, outputs: Mapping[str, str], attrs: Mapping[str, object] | None = None) -> None:
         """Write each named output: ``table``, ``null``, a further table, or (``.h5``) the arrays."""
         for name, path in outputs.items():
-            if name in self.tables:
+            if path.endswith(".tsv"):
                 write_table(self.tables[name], path)
             else:
                 GramFile.write(path, self.arrays, self.coords, attrs)
 
     @property
-    def tables(self) -> dict[str, pd.DataFrame | None]:
+    def tables(self) -> dict[str, pd.DataFrame]:
         """All tables by the names of outputs."""
-        return {"table": self.table, "null": self.null, **self.further}
+        null = {} if self.null is None else {"null": self.null}
+        return {"table": self.table, **null, **self.further}
 
 
 def write_layers(found: Iterable[tuple[LayerResult, Mapping[str, Any]]], outputs: Mapping[str, str]) -> None:
@@ -77,7 +78,7 @@ def write_layers(found: Iterable[tuple[LayerResult, Mapping[str, Any]]], outputs
     tables: dict[str, list[pd.DataFrame]] = {}
     for result, attrs in found:
         for name, path in outputs.items():
-            if name in result.tables:
+            if path.endswith(".tsv"):
                 tables.setdefault(name, []).append(result.tables[name])
             else:
                 GramFile.write(Path(path, layer_name(attrs["layer"])), result.arrays, result.coords, attrs)

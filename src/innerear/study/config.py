@@ -133,7 +133,20 @@ def _meant(error: Any) -> Sequence[Any]:
     for part in error.context:
         alternatives.setdefault(part.schema_path[0], []).append(part)
     fitting = [parts for parts in alternatives.values() if not any(map(_of_another_type, parts))]
+    if isinstance(error.instance, str) and _is_number(error.instance):
+        # A number in quotes is a number, where one is allowed.
+        fitting = [parts for parts in alternatives.values() if any(map(_asks_for_number, parts))] or fitting
     return fitting[0] if len(fitting) == 1 else []
+
+
+def _asks_for_number(part: Any) -> bool:
+    return not part.path and part.validator == "type" and part.validator_value in ("integer", "number")
+
+
+def _is_number(text: str) -> bool:
+    with suppress(ValueError):
+        return isfinite(float(text))
+    return False
 
 
 def _of_another_type(part: Any) -> bool:

@@ -127,11 +127,10 @@ class Study:
         return None if isinstance(self.planned, str) else self.planned
 
     @property
-    def n_steered(self) -> tuple[int, int]:
-        """Clips that the interventions compose in all, and in a job of one layer; 0 without interventions."""
-        plan = self.interventions
+    def n_steered(self) -> int:
+        """Clips that the interventions compose in all; 0 without interventions."""
         n_emotions = len({prompt.emotion for prompt in self.prompts})
-        return (plan.n_clips(n_emotions), plan.n_steered) if plan else (0, 0)
+        return self.interventions.n_clips(n_emotions) if self.interventions else 0
 
     @property
     def samples(self) -> list[Sample]:
@@ -221,7 +220,7 @@ class Study:
         branches, swapped = self.capture["branches"], bool(self.swaps.blocks)
         lines += announced(self.settings, size.n_seeds, branches, swapped=swapped)
         if self.planned:
-            lines.append(interventions_text(self.planned, self.n_steered[0]))
+            lines.append(interventions_text(self.planned, self.n_steered))
         left_out = self.swaps.left_out
         if left_out:
             more = f"; and {len(left_out) - 2} more" if len(left_out) > 2 else ""

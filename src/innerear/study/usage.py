@@ -2,7 +2,7 @@
 
 import csv
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from itertools import islice
 from math import isnan, nan
 from os import PathLike
@@ -12,16 +12,14 @@ from statistics import median
 from innerear.study.estimate import Estimate, bytes_text
 
 _FOLDERS = {"stacks": ("stacks", "captures")}
+# The last line of the log of a job that composes or replays: what was there already took no time.
+_MADE = re.compile(r"made (\d{1,9}) (?:clips|passes)")
 _JOBS_READ = 200  # enough for a median; a study may have a million
 
 
-def generation_time(size: Estimate, benchmarks: str | PathLike) -> str:
-    """Return the time to generate all samples, at the median rate of the finished jobs.
-
-    In the folder `benchmarks`, a job of rule generate for all seeds of a prompt is named ``all-seeds.tsv``,
-    one of several prompts ``prompts-1-to-20.tsv``.
-    """
-    rates = _generation_rates(size, benchmarks)
+def generation_time(size: Estimate, results: str | PathLike) -> str:
+    """Return the time to generate all samples, at the median rate of the finished jobs."""
+    rates = _rates(results, "generate")
     if not rates:
         return "  time      is known after the first generation job: ask again with snakemake -n"
     rate = median(rates)
@@ -31,7 +29,7 @@ def generation_time(size: Estimate, benchmarks: str | PathLike) -> str:
     )
 
 
-def counterfactual_time(size: Estimate, benchmarks: str | PathLike) -> str:
+def counterfactual_time(size: Estimate, results: str | PathLike) -> str:
     """Return the time of the counterfactual replay, at the best rate known; empty if nothing is swapped.
 
     The rate is that of its own jobs; else of rule replay, whose passes are the same; else of generation, an
@@ -39,16 +37,12 @@ def counterfactual_time(size: Estimate, benchmarks: str | PathLike) -> str:
     """
     if not size.cells:
         return ""
-    passes = size.cells.n_passes
-    own, replayed = (
-        [seconds for _, seconds in _jobs(benchmarks, rule)] for rule in ("counterfactual", "replay")
-    )
-    generated = _generation_rates(size, benchmarks)
+    own, replayed, generated = (_rates(results, rule) for rule in ("counterfactual", "replay", "generate"))
     if own:
-        rate = median(own) * size.cells.n_jobs / passes
+        rate = median(own)
         said = f"at {rate:.3g} s a pass, the median of {_jobs_text(own)} done"
     elif replayed:
-        rate = median(replayed) / size.n_seeds
+        rate = median(replayed)
         said = f"at {rate:.3g} s a pass, the median of {_jobs_text(replayed)} of rule replay"
     elif generated:
         rate = median(generated)
@@ -56,21 +50,18 @@ def counterfactual_time(size: Estimate, benchmarks: str | PathLike) -> str:
     else:
         return "            that of the swapped texts after the first job too"
     bound = "" if own or replayed else "less than "
-    return f"            {bound}{duration_text(rate * passes)} for the swapped texts, {said}"
+    return f"            {bound}{duration_text(rate * size.cells.n_passes)} for the swapped texts, {said}"
 
 
-def steering_time(n_clips: int, n_steered: int, size: Estimate, benchmarks: str | PathLike) -> str:
-    """Return the time of a study's interventions, at the best rate known; empty if there are none.
+def steering_time(n_clips: int, results: str | PathLike) -> str:
+    """Return the time of a study's interventions, which compose so many clips; empty if there are none.
 
-    Parameters
-    ----------
-    n_clips : that the interventions compose in all.
-    n_steered : those of one job of rule steer, whose rate is taken; before it is known, that of generation.
+    The rate is that of rule steer; before it is known, that of generation.
     """
     if not n_clips:
         return ""
-    own = [seconds / n_steered for _, seconds in _jobs(benchmarks, "steer")]
-    rates = own or _generation_rates(size, benchmarks)
+    own = _rates(results, "steer")
+    rates = own or _rates(results, "generate")
     if not rates:
         return f"            that of the {n_clips:,} steered clips after the first job too"
     rate = median(rates)
@@ -83,7 +74,8 @@ def memory_asked(asked: Mapping[str, float], most: int = 4) -> str:
     """Return the rules that request the most memory, in MB (10⁶ bytes), at the first attempt."""
     largest = sorted(asked.items(), key=lambda rule: -rule[1])[:most]
     listed = ", ".join(f"{rule} {bytes_text(mb * 1e6)}" for rule, mb in largest)
-    return f"  asked     {listed} of memory for a job; the other rules less"
+    others = "; the other rules less" if len(asked) > most else ""
+    return f"  asked     {listed} of memory for a job{others}"
 
 
 def usage_report(size: Estimate, results: str | PathLike, asked: Mapping[str, float]) -> str:
@@ -135,11 +127,20 @@ def used_by_rule(results: str | PathLike) -> list[tuple[str, int, float, float]]
     A job that ends before the first measurement has no memory: NaN if all do.
     """
     found = []
-    for rule, jobs in sorted(_jobs_by_rule(Path(results, "benchmarks")).items()):
+    for rule, jobs in sorted(jobs_by_rule(Path(results, "benchmarks")).items()):
         seconds = sum(float(job["s"]) for job in jobs)
         peaks = [float(job["max_rss"]) * 2**20 for job in jobs if job["max_rss"] not in ("-", "NA", "")]
         found.append((rule, len(jobs), seconds, max(peaks, default=nan)))
     return found
+
+
+def jobs_by_rule(benchmarks: Path) -> dict[str, list[dict[str, str]]]:
+    """Return the measurements of a study's finished jobs by rule, as Snakemake names their columns."""
+    jobs: dict[str, list[dict[str, str]]] = {}
+    for path in sorted(benchmarks.rglob("*.tsv")):
+        rule = path.relative_to(benchmarks).parts[0].removesuffix(".tsv")
+        jobs.setdefault(rule, []).extend(_benchmark(path))
+    return jobs
 
 
 def duration_text(seconds: float) -> str:
@@ -160,31 +161,23 @@ def _jobs_text(jobs: Sequence[float]) -> str:
     return "1 job" if len(jobs) == 1 else f"{len(jobs)} jobs"
 
 
-def _generation_rates(size: Estimate, benchmarks: str | PathLike) -> list[float]:
-    """Return seconds a sample of each generation job."""
-    return [seconds / _n_clips(size, name) for name, seconds in _jobs(benchmarks, "generate")]
+def _rates(results: str | PathLike, rule: str) -> list[float]:
+    """Return the seconds of a clip or a pass in each finished job of a rule that made some."""
+    benchmarks, rates = Path(results, "benchmarks"), []
+    for path in islice((benchmarks / rule).rglob("*.tsv"), _JOBS_READ):
+        made = _made(Path(results, "logs", path.relative_to(benchmarks)).with_suffix(".log"))
+        rates += [float(job["s"]) / made for job in _benchmark(path) if made]
+    return rates
 
 
-def _n_clips(size: Estimate, job: str) -> int:
-    """Return how many clips a generation job makes, by its name."""
-    if group := re.fullmatch(r"prompts-(\d+)-to-(\d+)", job):
-        first, last = map(int, group.groups())
-        return (last - first + 1) * size.n_seeds
-    return size.n_seeds if job == "all-seeds" else 1
-
-
-def _jobs(benchmarks: str | PathLike, rule: str) -> Iterator[tuple[str, float]]:
-    """Yield name and seconds of the first jobs of a rule."""
-    for path in islice(Path(benchmarks, rule).rglob("*.tsv"), _JOBS_READ):
-        yield from ((path.stem, float(job["s"])) for job in _benchmark(path))
-
-
-def _jobs_by_rule(benchmarks: Path) -> dict[str, list[dict[str, str]]]:
-    jobs: dict[str, list[dict[str, str]]] = {}
-    for path in sorted(benchmarks.rglob("*.tsv")):
-        rule = path.relative_to(benchmarks).parts[0].removesuffix(".tsv")
-        jobs.setdefault(rule, []).extend(_benchmark(path))
-    return jobs
+def _made(log: Path) -> int:
+    """Return how many clips or passes a job made, by the last line of its log; 0 if that does not say."""
+    try:
+        last = log.read_text("utf-8", errors="replace").rstrip().rpartition("\n")[2]
+    except OSError:
+        return 0
+    said = _MADE.fullmatch(last)
+    return int(said[1]) if said else 0
 
 
 def _benchmark(path: Path) -> list[dict[str, str]]:
