@@ -68,6 +68,8 @@ nano: $(INSTALLED)  ## Train the embedded model again from nothing (under an hou
 clean:  ## Remove the environment; results stay
 	rm -rf .venv
 
+# The environment keeps the choice, for when a new lock installs it again.
+TORCH ?= $(shell cat .venv/torch 2>&-)
 ifneq ($(filter-out cpu,$(TORCH)),)
     $(error TORCH=$(TORCH) is not known: TORCH=cpu installs PyTorch without CUDA, and no TORCH the default build)
 endif
@@ -91,4 +93,5 @@ $(INSTALLED): envs/lock.txt envs/acoustics.post-deploy.sh envs/analysis.post-dep
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --editable .
 	PATH="$(CURDIR)/$(BIN):$$PATH" bash envs/acoustics.post-deploy.sh
 	PATH="$(CURDIR)/$(BIN):$$PATH" bash envs/analysis.post-deploy.sh
+	echo "$(TORCH)" > .venv/torch
 	touch $@

@@ -93,7 +93,7 @@ def test_ten_thousand_pairs_and_48_layers_have_a_sparse_graph(tmp_path):
     n_jobs = -(-layers // LAYERS_OF_A_JOB)
     assert len(of_layers) == n_jobs * len(rules)
     grams = [job for job in jobs if job.startswith("gram")]
-    assert len(grams) == n_jobs
+    assert len(grams) == layers
     for job in grams + of_layers:
         inputs = next(line for line in job.splitlines() if line.strip().startswith("input:"))
         # It depends on the index, not on samples or prompts.

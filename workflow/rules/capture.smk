@@ -174,7 +174,7 @@ rule design:
 
 
 # The layers of each job have a copy of the rule.
-for number, layers in enumerate(LAYERS_OF_JOBS):
+for number, layers in enumerate(GRAM_JOBS):
 
     rule:
         """Read each layer of every stack once and keep sums of inner products per step and window, and means of windows and bins."""

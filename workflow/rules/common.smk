@@ -19,7 +19,7 @@ sys.path.insert(0, f"{workflow.basedir}/src")
 from innerear.study.config_files import check_files
 from innerear.study.controls import CONTROLLED
 from innerear.study.dictionaries import files_of
-from innerear.study.jobs import layers_together, measured_together
+from innerear.study.jobs import LAYERS_OF_A_JOB, layers_together, measured_together
 from innerear.study.names import check_path
 from innerear.study.prompts import batches, own_label
 from innerear.errors import InputError
@@ -179,6 +179,9 @@ VERIFY_MB = MODEL_MB + (2 * SIZE.weight_bytes / 1e6 if STUDY.witness else 0)
 ACOUSTICS_MB = 1000 + 5 * CLIP_SECONDS + MEASURED_SECONDS / 10
 # Minutes that the layers of a job take at most: those of 1,000 samples a quarter of it, more by their square.
 LAYERS_MINUTES = round(60 * max(1, SIZE.n_samples / 1000) ** 2)
+# A layer's sums of products over many samples take an hour and more: it then has a job of its own, that a killed job
+# loses no other.
+GRAM_JOBS = layers_together(STUDY.layers, LAYERS_OF_A_JOB if SIZE.n_samples <= 2000 else 1)
 CELLS_MB = 2500 + (SIZE.weight_bytes + (SIZE.cells.memory_bytes if SIZE.cells else 0)) / 1e6
 
 

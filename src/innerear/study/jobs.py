@@ -45,15 +45,17 @@ def templates_of_a_job(n_clips: int, weight_bytes: float) -> int:
     return max(1, CLIPS_OF_A_JOB // n_clips) if weight_bytes < _SMALL else 1
 
 
-def layers_together(layers: Sequence[int]) -> list[str]:
-    """Return the layers of each job that analyses, joined as the names of its files have them.
+def layers_together(layers: Sequence[int], most: int = LAYERS_OF_A_JOB) -> list[str]:
+    """Return the layers of each job, at most so many, joined as the names of its files have them.
 
     >>> layers_together([0, 3, 5])
     ['00-03-05']
     >>> layers_together(range(8))
     ['00-01-02-03', '04-05-06-07']
+    >>> layers_together([0, 3, 5], most=1)
+    ['00', '03', '05']
     """
-    n_jobs = -(-len(layers) // LAYERS_OF_A_JOB)
+    n_jobs = -(-len(layers) // most)
     jobs = batches(layers, -(-len(layers) // n_jobs)) if layers else []
     return ["-".join(f"{layer:02d}" for layer in job) for job in jobs]
 
