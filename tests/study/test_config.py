@@ -103,7 +103,6 @@ def test_nothing_else_is_a_number(key, value):
         ("seeds", ["1"], r"seeds\.0: '1' is not allowed; give a whole number, without quotes"),
         ("generation", {"batch": "3"}, "batch: '3' is not allowed; give a whole number, without quotes"),
         ("generation", {"batch": "pairs"}, "choose one of 'auto', 'pair', 'prompt'"),
-        ("capture", {"layers": "3"}, "layers: '3' is not allowed; give a whole number, without quotes"),
         ("seeds", [1.5], r"seeds\.0: 1\.5"),
         ("seeds", [1.0, 1], "entries 1 and 2 are both 1"),
         ("seeds", [float("inf")], r"seeds\.0: inf is not a finite number"),
