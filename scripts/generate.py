@@ -1,6 +1,5 @@
 """Generate the clips of a job that are not there yet, and record every step."""
 
-import sys
 from pathlib import Path
 
 from innerear.capture.jobs import generate_missing
@@ -16,7 +15,7 @@ with log_to(snakemake.log[0]):
     check_architecture(model, Architecture(**snakemake.params.architecture))
     prompts = {prompt["id"]: Prompt(**prompt) for prompt in snakemake.params.prompts}
     paths = [Path(stack) for stack in snakemake.output.stacks]
-    made = generate_missing(
+    generate_missing(
         model,
         [Sample(prompts[path.parent.name], int(path.stem.removeprefix("seed-"))) for path in paths],
         paths,
@@ -28,4 +27,3 @@ with log_to(snakemake.log[0]):
         code=snakemake.params.code,
         **snakemake.params.job,
     )
-    print(f"made {len(made)} clips", file=sys.stderr)

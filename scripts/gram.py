@@ -10,8 +10,9 @@ from innerear.stacks import GramFile, stacks_hash
 
 with log_to(snakemake.log[0]):
     samples = read_table(snakemake.input.samples)
-    layers = map(int, snakemake.params.layers.split("-"))
-    for layer, path in zip(layers, tqdm(snakemake.output, desc="gram", unit="layer"), strict=True):
+    made_of = {"stacks_sha256": stacks_hash(samples)}
+
+    def write(layer: int, path: str) -> None:
         arrays, coords, attrs = stacks_gram(
             samples["stack"],
             samples["sample_id"],
@@ -23,4 +24,8 @@ with log_to(snakemake.log[0]):
             prompts=Prompts.of(samples),
             pairs=snakemake.params.pairs,
         )
-        GramFile.write(path, arrays, coords, attrs | {"stacks_sha256": stacks_hash(samples)})
+        GramFile.write(path, arrays, coords, attrs | made_of)
+
+    layers = snakemake.params.layers.split("-")
+    for layer, path in zip(layers, tqdm(snakemake.output, desc="gram", unit="layer"), strict=True):
+        write(int(layer), path)

@@ -105,7 +105,7 @@ class StudyResults:
             short = [one for one in known if "/layer" not in one]
             raise InputError(
                 f"{self.folder} has no table {name!r}{did_you_mean(str(name), known)}; it has "
-                f"{', '.join(sorted(short))}, and those of single layers"
+                f"{', '.join(sorted(short))}, and those of some layers"
             )
         return read_table(known[name])
 

@@ -170,7 +170,8 @@ def replay_job(model, stacks, folder, **how):
     """A job of two templates, which differ in the texts that are given."""
     all_texts = {"stacks": [str(path) for path in stacks], "neutral": NEUTRAL, "paraphrases": PARAPHRASES}
     fewer = all_texts | {"neutral": None, "paraphrases": {}}
-    replay_templates(model, [all_texts, fewer], [folder / "one", folder / "two"], **{"layers": [2]} | how)
+    folders = [folder / "one", folder / "two"]
+    return replay_templates(model, [all_texts, fewer], folders, **{"layers": [2]} | how)
 
 
 def whole(folder):
@@ -195,7 +196,7 @@ def test_a_stopped_job_keeps_what_it_finished_until_something_changes(
             if given["name"].name == last:
                 raise KeyboardInterrupt
             made.append(given["name"].name)
-            read(model, **given)
+            return read(model, **given)
 
         return replayed
 
@@ -209,11 +210,14 @@ def test_a_stopped_job_keeps_what_it_finished_until_something_changes(
         replay_job(tiny_model, stacks, tmp_path, made_with="other code")
     assert made == ["one", "one"]
     monkeypatch.setattr(counterfactual, "replay_template", stopped_at(None))
-    replay_job(tiny_model, stacks, tmp_path)
+    # Of the second template alone: four clips under two texts.
+    assert replay_job(tiny_model, stacks, tmp_path) == 8
     assert made == ["one", "one", "two"]
     assert sorted(path.name for path in tmp_path.iterdir()) == ["one", "two"]
     undisturbed = tmp_path / "undisturbed"
-    replay_job(tiny_model, stacks, undisturbed)
+    assert replay_job(tiny_model, stacks, undisturbed) == 4 * (4 + 2)
+    two_groups = replay_job(tiny_model, stacks, tmp_path / "groups", layers=[0, 2], layers_at_once=1)
+    assert two_groups == 2 * 4 * (4 + 2)
     assert whole(undisturbed / "one") == whole(tmp_path / "one")
 
 

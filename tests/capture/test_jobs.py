@@ -59,6 +59,18 @@ def test_what_is_there_and_whole_stays(job, tiny_model):
     assert [path.stat().st_ino for path in (*stacks, *audio)] == before
 
 
+def test_the_last_line_counts_what_was_composed_and_not_what_was_there(job, tiny_model, capsys):
+    folder, stacks, _ = job
+    make(tiny_model, folder)
+    assert capsys.readouterr().err.endswith("made 0 clips\n")
+    forget_finished(folder / "unfinished", folder)
+    stacks[3].unlink()
+    make(tiny_model, folder)  # with its neighbour, on which its rounding depends
+    assert capsys.readouterr().err.endswith("made 2 clips\n")
+    make(tiny_model, folder / "anew")
+    assert capsys.readouterr().err.endswith(f"made {len(SAMPLES)} clips\n")
+
+
 def test_what_is_damaged_or_was_made_otherwise_is_made_again(job, tiny_model):
     folder, stacks, audio = job
     forget_finished(folder / "unfinished", folder)

@@ -20,7 +20,7 @@ ELSEWHERE = (
     "benchmarks/",
     "model.json",
 )
-OF_A_LAYER = re.compile(r"^\w+/(tables|nulls)/(trained/)?layer_\d\d\.tsv$")
+OF_A_LAYER = re.compile(r"^\w+/(tables|nulls)/(trained/)?layers_[\d-]+\.tsv$")
 
 
 def pattern(path):

@@ -3,6 +3,7 @@
 import sys
 
 import pytest
+from tqdm import tqdm
 
 from innerear.errors import InputError
 from innerear.io.log import log_to
@@ -23,6 +24,14 @@ def test_log_to_ends_an_input_error_without_traceback(tmp_path, capsys):
     assert end.value.code == 1
     assert capsys.readouterr().err == "error: layer 9 does not exist\n"
     assert "Traceback" not in (tmp_path / "job.log").read_text()
+
+
+def test_what_ends_a_job_begins_a_line_of_its_own_after_a_bar(tmp_path, capsys):
+    with pytest.raises(SystemExit), log_to(tmp_path / "job.log"):
+        for layer in tqdm([3, 4], bar_format="{n} of {total}"):
+            raise InputError(f"layer {layer} does not exist")
+    assert capsys.readouterr().err.splitlines()[-1] == "error: layer 3 does not exist"
+    assert "\nerror: layer 3 does not exist\n" in (tmp_path / "job.log").read_text()
 
 
 def test_log_to_keeps_the_traceback_of_a_bug(tmp_path):

@@ -28,6 +28,23 @@ def test_the_lock_is_what_is_installed():
     assert {name: f"=={version(name).removesuffix('+cpu')}" for name in expected} == expected
 
 
+def test_the_environment_keeps_the_choice_of_pytorch(tmp_path):
+    def asked(*options):
+        command = ["make", "--dry-run", "--file", ENVS.parent / "Makefile", *options, ".venv/installed"]
+        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+        return "--torch-backend cpu" in done.stdout
+
+    (tmp_path / ".venv").mkdir()
+    for name in ("envs", "pyproject.toml"):
+        (tmp_path / name).symlink_to(ENVS.parent / name)
+    assert not asked()
+    assert asked("TORCH=cpu")
+    (tmp_path / ".venv/torch").write_text("cpu\n")
+    assert asked()
+    assert not asked("TORCH=")
+
+
 def test_the_lock_names_no_package_index():
     assert not re.search(r"https?:|file:|--", (ENVS / "lock.txt").read_text())
 

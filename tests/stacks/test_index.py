@@ -111,7 +111,7 @@ def test_files_know_the_stacks_that_they_were_made_of(tmp_path):
         assert list(layers) == [3, 5]
     (folder / "layer_05.h5").unlink()
     with (
-        pytest.raises(InputError, match=r"layer_05\.h5 does not exist; make it with: snakemake .*/03-05$"),
+        pytest.raises(InputError, match=r"layer_05\.h5 does not exist; remake it with: .*--force .*/03-05$"),
         open_layers([folder], samples),
     ):
         pass

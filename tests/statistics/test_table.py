@@ -1,5 +1,7 @@
 """What an analysis found in several layers is written as one table, and as a file of arrays for each."""
 
+import weakref
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -52,6 +54,21 @@ def test_arrays_of_a_layer_are_written_before_the_next_is_analysed(outputs, tmp_
 
     write_layers(one_by_one(), outputs)
     assert (tmp_path / "arrays/03-12/layer_12.h5").exists()
+
+
+def test_a_layer_is_not_held_while_the_next_is_analysed(outputs):
+    held = []
+
+    def one_by_one():
+        for layer in (3, 12):
+            assert [one() for one in held] == [None] * len(held)
+            ((result, attrs),) = found((layer,))
+            held.append(weakref.ref(result))
+            yield result, attrs
+            del result
+
+    write_layers(one_by_one(), outputs)
+    assert len(held) == 2
 
 
 def test_no_table_is_written_when_a_layer_fails(outputs, tmp_path):

@@ -84,7 +84,7 @@ def test_a_job_that_made_nothing_or_does_not_say_what_tells_no_rate(results, mad
 
 
 def test_clips_that_were_there_already_took_no_time(tmp_path):
-    """A seed was added: the job of two prompts and three seeds has made one clip of each."""
+    """A prompt was added: the job of several prompts has made its clips alone."""
     finished(tmp_path, "generate/prompts-1-to-2", 4, "made 2 clips")
     assert "2 s each, the median of 1 job done" in generation_time(SIZE, tmp_path)
 

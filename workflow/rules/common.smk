@@ -19,7 +19,7 @@ sys.path.insert(0, f"{workflow.basedir}/src")
 from innerear.study.config_files import check_files
 from innerear.study.controls import CONTROLLED
 from innerear.study.dictionaries import files_of
-from innerear.study.jobs import LAYERS_OF_A_JOB, layers_together, measured_together
+from innerear.study.jobs import gram_seconds, layers_of_a_gram_job, layers_together, measured_together
 from innerear.study.names import check_path
 from innerear.study.prompts import batches, own_label
 from innerear.errors import InputError
@@ -177,11 +177,14 @@ MODEL_MB = 2500 + (SIZE.weight_bytes + 2 * CLIPS_AT_ONCE * SIZE.stack_bytes) / 1
 STEERED_MB = 2500 + (SIZE.weight_bytes + config["interventions"]["batch_size"] * SIZE.audio_bytes * 4) / 1e6
 VERIFY_MB = MODEL_MB + (2 * SIZE.weight_bytes / 1e6 if STUDY.witness else 0)
 ACOUSTICS_MB = 1000 + 5 * CLIP_SECONDS + MEASURED_SECONDS / 10
-# Minutes that the layers of a job take at most: those of 1,000 samples a quarter of it, more by their square.
-LAYERS_MINUTES = round(60 * max(1, SIZE.n_samples / 1000) ** 2)
-# A layer's sums of products over many samples take an hour and more: it then has a job of its own, that a killed job
-# loses no other.
-GRAM_JOBS = layers_together(STUDY.layers, LAYERS_OF_A_JOB if SIZE.n_samples <= 2000 else 1)
+# The layers of each job that sums products, and minutes of jobs of layers: an hour and, by the laws of docs/scaling.md,
+# at least twice what they take. Labels: by the square of the prompts; sound: of the samples.
+GRAM_SECONDS = gram_seconds(SIZE.n_samples, SIZE.n_prompts, SIZE.n_steps, STUDY.architecture.d_model)
+GRAM_LAYERS = layers_of_a_gram_job(GRAM_SECONDS)
+GRAM_JOBS = layers_together(STUDY.layers, GRAM_LAYERS)
+GRAM_MINUTES = 60 + round(GRAM_LAYERS * GRAM_SECONDS / 30)
+LABEL_MINUTES = 60 + round(65 * (SIZE.n_prompts / 2500) ** 2)
+SOUND_MINUTES = 60 + round(30 * (SIZE.n_samples / 1000) ** 2)
 CELLS_MB = 2500 + (SIZE.weight_bytes + (SIZE.cells.memory_bytes if SIZE.cells else 0)) / 1e6
 
 
@@ -346,9 +349,9 @@ def of_layers(pattern):
     return lambda wildcards: collect(pattern, layer=wildcards.layers.split("-"))
 
 
-def of_all_layers(pattern, **values):
+def of_all_layers(pattern, jobs=LAYERS_OF_JOBS, **values):
     """The files of all jobs that analyse layers."""
-    return collect(pattern, layers=LAYERS_OF_JOBS, **values)
+    return collect(pattern, layers=jobs, **values)
 
 
 def reported(path, category, caption, **labels):
@@ -479,7 +482,9 @@ def announce():
     """Say what the study takes; of memory, what its planned rules ask for."""
     times = [said(SIZE, RESULTS) for said in (generation_time, counterfactual_time)]
     times.append(steering_time(STUDY.n_steered, RESULTS))
-    planned = {job.rule.name for job in workflow.dag.jobs} if workflow.dag else set()
+    planned = (
+        {COPIES.get(job.rule.name, job.rule.name) for job in workflow.dag.jobs} if workflow.dag else set()
+    )
     asked = {rule: mb for rule, mb in memory_by_rule().items() if rule in planned}
     lines = [STUDY.announcement, *([memory_asked(asked)] if asked else []), *filter(None, times)]
     print(*lines, sep="\n", file=sys.stderr)

@@ -125,7 +125,7 @@ rule features:
     conda:
         "../../envs/acoustics.yaml"
     resources:
-        **needs(mb=GRAM_MB, minutes=LAYERS_MINUTES),
+        **needs(mb=GRAM_MB, minutes=SOUND_MINUTES),
     params:
         model=MODEL,
     script:
@@ -134,8 +134,8 @@ rule features:
 
 use rule similarity_map as features_map with:
     input:
-        tables=collect("<results>/<analysis>/tables/layers_{layers}.tsv", layers=FEATURE_JOBS),
-        nulls=collect("<results>/<analysis>/nulls/layers_{layers}.tsv", layers=FEATURE_JOBS),
+        tables=of_all_layers("<results>/<analysis>/tables/layers_{layers}.tsv", FEATURE_JOBS),
+        nulls=of_all_layers("<results>/<analysis>/nulls/layers_{layers}.tsv", FEATURE_JOBS),
     output:
         mapped("Features", "features", "features, by layer"),
     pathvars:

@@ -14,7 +14,7 @@ rule similarity:
     pathvars:
         analysis="similarity",
     resources:
-        **needs(mb=GRAM_MB, minutes=LAYERS_MINUTES),
+        **needs(mb=GRAM_MB, minutes=LABEL_MINUTES),
     params:
         model=MODEL,
         label="",

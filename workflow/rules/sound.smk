@@ -99,6 +99,8 @@ use rule similarity as sound with:
         **results_of_layers(),
     pathvars:
         analysis="sound",
+    resources:
+        **needs(mb=GRAM_MB, minutes=SOUND_MINUTES),
 
 
 use rule similarity_map as sound_map with:
@@ -157,7 +159,7 @@ rule lags:
     conda:
         "../../envs/acoustics.yaml"
     resources:
-        **needs(mb=GRAM_MB, minutes=LAYERS_MINUTES),
+        **needs(mb=GRAM_MB, minutes=SOUND_MINUTES),
     params:
         model=MODEL,
         site=SITE,

@@ -247,7 +247,7 @@ def replay_template(
                     arrays["states"] = (("cell", "step", "d_model"), own)
                 own, named = attrs | {"layer": layer}, Path(name, part_name(layer))
                 GramFile.write(parts / part_name(layer), arrays, coords | axes, own, named)
-    return len(cells) * len(groups)
+    return sum(len(one.clips) for one in cells.passes(batch_size)) * len(groups)
 
 
 def _read_clips(

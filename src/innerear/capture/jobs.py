@@ -48,6 +48,8 @@ def generate_missing(
     decoder : what runs the model; see `MusicModel.generate`.
     code : fingerprint of the code that generates, kept in the stacks; a stack of other code is made again.
 
+    The last line that it prints counts the clips that it composed: estimates of time are made of it.
+
     Returns
     -------
     Ids of the samples that were made.
@@ -70,13 +72,15 @@ def generate_missing(
     composed, recorded = (
         [i for i, sample in enumerate(samples) if bool(sample.prompt.audio) is kind] for kind in (False, True)
     )
-    for batch in (*batches(composed, batch_size), *batches(recorded, batch_size)):
-        if missing.intersection(batch):
-            paths = ([one[i] if i in missing else None for i in batch] for one in (own_stacks, own_audio))
-            batch_samples, how = [samples[i] for i in batch], {"rows": rows, "decoder": decoder, "code": code}
-            generate_samples(model, batch_samples, *paths, **how, **settings)
+    every = (*batches(composed, batch_size), *batches(recorded, batch_size))
+    due = [batch for batch in every if missing.intersection(batch)]
+    for batch in due:
+        paths = ([one[i] if i in missing else None for i in batch] for one in (own_stacks, own_audio))
+        batch_samples, how = [samples[i] for i in batch], {"rows": rows, "decoder": decoder, "code": code}
+        generate_samples(model, batch_samples, *paths, **how, **settings)
     for own, file in pairs:
         name_also(own, file)
+    print(f"made {sum(map(len, due))} clips", file=sys.stderr)
     return [samples[i].id for i in sorted(missing)]
 
 

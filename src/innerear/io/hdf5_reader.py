@@ -110,7 +110,9 @@ class Reader:
             # No cache: each chunk is read once. No lock: a file that has its name is not written any more.
             return h5py.File(self.path, "r", rdcc_nbytes=0, locking=False)
         except FileNotFoundError:
-            raise InputError(f"{self.path} does not exist; make it with: {command(self.target)}") from None
+            # A folder that lacks a file is there already, for Snakemake.
+            how = remake(self.target) if self.target.exists() else f"make it with: {command(self.target)}"
+            raise InputError(f"{self.path} does not exist; {how}") from None
         except OSError as error:
             said = cannot("read", self.path, error)
             raise InputError(

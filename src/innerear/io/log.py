@@ -65,11 +65,18 @@ class _Tee:
     def __init__(self, stream: TextIO, log: _Log) -> None:
         self.stream, self.log = stream, log
         self.shown = LOGS_ALONE not in os.environ
+        self._inside = False  # a line, such as that of a bar
 
     def write(self, text: str) -> int:
         """Write to both; return the number of characters."""
         self.log.write(text)
+        self._inside = not text.endswith("\n") if text else self._inside
         return self.stream.write(text) if self.shown else len(text)
+
+    def end_line(self) -> None:
+        """End the line of a bar that was broken off, so that what follows has one of its own."""
+        if self._inside:
+            self.write("\n")
 
     def flush(self) -> None:
         """Flush both."""
@@ -92,13 +99,14 @@ def log_to(path: str | os.PathLike) -> Iterator[None]:
     print_anything()
     log = _Log(Path(path))
     stdout, stderr = sys.stdout, sys.stderr
-    sys.stdout, sys.stderr = _Tee(stdout, log), _Tee(stderr, log)
+    sys.stdout, sys.stderr = _Tee(stdout, log), (shown := _Tee(stderr, log))
     handler = logging.StreamHandler(sys.stderr)
     logging.getLogger().addHandler(handler)
     try:
         yield
     except Exception as error:
         said = str(error) if isinstance(error, InputError) else one_line(error)
+        shown.end_line()
         if said is None:
             log.write(traceback.format_exc())
             raise
@@ -106,10 +114,12 @@ def log_to(path: str | os.PathLike) -> Iterator[None]:
         print(f"{_line_start(stderr)}error: {said}", file=stderr)
         raise SystemExit(1) from None
     except KeyboardInterrupt:
+        shown.end_line()
         log.write(traceback.format_exc())
         print(f"{_line_start(stderr)}interrupted", file=stderr)
         raise SystemExit(128 + signal.SIGINT) from None
     except BaseException:
+        shown.end_line()
         log.write(traceback.format_exc())
         raise
     finally:

@@ -1,4 +1,4 @@
-"""The table of all samples, which links N stacks with the jobs per layer."""
+"""The table of all samples, which links N stacks with the jobs of layers."""
 
 import hashlib
 from collections.abc import Mapping, Sequence

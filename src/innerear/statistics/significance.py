@@ -180,13 +180,13 @@ def max_t(score: np.ndarray, null_max: np.ndarray, *, of_flips: bool = False) ->
 def correct_over(
     tables: Sequence[pd.DataFrame], nulls: Sequence[pd.DataFrame], by: Sequence[str], family: str
 ) -> pd.DataFrame:
-    """Join per-layer tables, and correct `p_corrected` by max-T over the whole map.
+    """Join tables of layers, and correct `p_corrected` by max-T over the whole map.
 
     Parameters
     ----------
-    tables, nulls : one per layer, with the common columns, and from `null_table`.
+    tables, nulls : of one layer or several each, with the common columns, and from `null_table`.
     by : columns that name a map, such as branch and statistic; layers × cells within it are one family.
-    family : text for the `family` column, in place of the per-layer one; may name columns of `by` in braces.
+    family : text for the `family` column, in place of a layer's own; may name columns of `by` in braces.
 
     Raises
     ------

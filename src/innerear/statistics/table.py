@@ -82,6 +82,7 @@ def write_layers(found: Iterable[tuple[LayerResult, Mapping[str, Any]]], outputs
                 tables.setdefault(name, []).append(result.tables[name])
             else:
                 GramFile.write(Path(path, layer_name(attrs["layer"])), result.arrays, result.coords, attrs)
+        del result  # before the next layer is analysed
     for name, parts in tables.items():
         write_table(pd.concat(parts, ignore_index=True), outputs[name])
 
@@ -218,7 +219,7 @@ def layer_map(
     ----------
     analysis : a module of `innerear.analyses`; its MAP_COLUMNS name a map, its FAMILY says what is corrected
         together, and its `finish`, if it has one, completes the joined table.
-    tables, nulls : of each layer, from `LayerResult`.
+    tables, nulls : of all layers, one or several in each, as `write_layers` writes them.
 
     Raises
     ------

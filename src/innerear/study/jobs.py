@@ -60,6 +60,24 @@ def layers_together(layers: Sequence[int], most: int = LAYERS_OF_A_JOB) -> list[
     return ["-".join(f"{layer:02d}" for layer in job) for job in jobs]
 
 
+def gram_seconds(n_samples: int, n_prompts: int, n_steps: int, d_model: int) -> float:
+    """Return what a layer's sums of products take, in CPU seconds, by the laws of docs/scaling.md.
+
+    >>> round(gram_seconds(10_000, 2_500, n_steps=403, d_model=1024))
+    6398
+    """
+    return n_steps * (4e-4 * n_samples * max(1, d_model / 1024) + 1.9e-6 * n_prompts**2)
+
+
+def layers_of_a_gram_job(seconds: float) -> int:
+    """Return how many layers share a job: as many as take half an hour, which a killed job loses.
+
+    >>> layers_of_a_gram_job(5), layers_of_a_gram_job(600), layers_of_a_gram_job(6400)
+    (6, 3, 1)
+    """
+    return int(min(LAYERS_OF_A_JOB, max(1, 1800 / seconds)))
+
+
 def groups(prompts: Sequence[Prompt], size: int, sheet: str | None, label: str = "") -> list[list[Prompt]]:
     """Return the prompts of each job: in the order of the sheet `size` at a time, the last with what is left.
 

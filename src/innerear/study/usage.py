@@ -12,7 +12,7 @@ from statistics import median
 from innerear.study.estimate import Estimate, bytes_text
 
 _FOLDERS = {"stacks": ("stacks", "captures")}
-# The last line of the log of a job that composes or replays: what was there already took no time.
+# The last line of the log of a job that composes or replays; what was there already is not counted.
 _MADE = re.compile(r"made (\d{1,9}) (?:clips|passes)")
 _JOBS_READ = 200  # enough for a median; a study may have a million
 
