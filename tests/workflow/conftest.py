@@ -1,8 +1,10 @@
 """Real runs of the workflow on the nano model, small enough for continuous integration."""
 
+import signal
 import subprocess
 import sys
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -72,10 +74,14 @@ class Workflow:
         )
 
     def start(self, *options: str, stdout=subprocess.PIPE) -> subprocess.Popen:
-        """Run in the background, as the leader of a process group; both outputs go to one pipe or file."""
+        """Run in the background, as the leader of a process group; both outputs go to one pipe or file.
+
+        It answers SIGINT also where the tests themselves run in the background and do not.
+        """
         command = [sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile"), *options]
         pipes = {"stdout": stdout, "stderr": subprocess.STDOUT, "text": True}
-        return subprocess.Popen(command, cwd=self.folder, start_new_session=True, **pipes)
+        answers = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
+        return subprocess.Popen(command, cwd=self.folder, start_new_session=True, preexec_fn=answers, **pipes)
 
     def planned(self, *targets: str) -> dict[str, int]:
         """Rule → number of jobs that a dry run would run."""
