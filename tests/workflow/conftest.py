@@ -1,5 +1,8 @@
 """Real runs of the workflow on the nano model, small enough for continuous integration."""
 
+import fcntl
+import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -123,14 +126,31 @@ TINY = {
 }
 
 
-@pytest.fixture(scope="session")
-def finished(tmp_path_factory) -> Workflow:
-    """The tiny study, run to its end."""
-    workflow = Workflow(tmp_path_factory.mktemp("tiny"))
-    (workflow.folder / "config.yaml").write_text(yaml.safe_dump(TINY))
+def run(folder: Path) -> Workflow:
+    """Run the tiny study to its end."""
+    workflow = Workflow(folder)
+    (folder / "config.yaml").write_text(yaml.safe_dump(TINY))
     done = workflow.snakemake("--cores", "2")
     assert done.returncode == 0, done.stderr
     return workflow
+
+
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory) -> Workflow:
+    """The tiny study, run to its end: once, of which each worker of the tests has a copy."""
+    own = tmp_path_factory.mktemp("tiny")
+    if "PYTEST_XDIST_WORKER" not in os.environ:
+        return run(own)
+    # As deep as its copies: Snakemake keeps the checkpoint's path as seen from the study.
+    once = own.parents[1] / "once" / own.name
+    once.parent.mkdir(exist_ok=True)
+    with once.with_suffix(".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not once.exists():
+            once.mkdir()
+            run(once)
+    shutil.copytree(once, own, dirs_exist_ok=True)
+    return Workflow(own)
 
 
 @pytest.fixture
