@@ -11,6 +11,7 @@ import textwrap
 import time
 from collections.abc import Container, Mapping
 from logging import WARNING, LogRecord
+from threading import Event, Thread
 from typing import Any
 
 from snakemake_interface_logger_plugins.base import LogHandlerBase
@@ -88,6 +89,9 @@ class LogHandler(LogHandlerBase):
         self._done, self._failed, self._total = 0, 0, 0
         self._start = self._said = time.monotonic()
         os.environ[LOGS_ALONE] = "1"
+        self._over = Event()
+        if sys.stderr.isatty():
+            Thread(target=self._tick, daemon=True).start()
 
     def emit(self, record: LogRecord) -> None:
         """Show a record, or what it changes."""
@@ -115,8 +119,17 @@ class LogHandler(LogHandlerBase):
 
     def close(self) -> None:
         """Leave the terminal as it was."""
+        self._over.set()
         self._end_bar(stays=False)
         super().close()
+
+    def _tick(self) -> None:
+        """Let the bar's clock run while no job begins or ends."""
+        while not self._over.wait(1):
+            self.acquire()  # as emit does: no bar between its lines
+            if self._bar is not None:
+                self._bar.refresh()
+            self.release()
 
     def _end_bar(self, *, stays: bool) -> None:
         if self._bar is not None:

@@ -1,6 +1,15 @@
 """What a run shows: its estimate, jobs done of all, failures whole, and where its full log is."""
 
+import io
+import logging
 import re
+import sys
+import time
+from types import SimpleNamespace
+
+from snakemake_interface_logger_plugins.common import LogEvent
+
+from snakemake_logger_plugin_innerear import LogHandler
 
 
 def test_a_run_without_a_terminal_says_how_far_it_is_and_little_else(fresh):
@@ -46,3 +55,22 @@ def test_what_fails_is_said_whole(fresh):
     assert done.returncode != 0
     assert f"error: {stack.relative_to(fresh.folder)}" in said
     assert "Error in rule index" in said
+
+
+def test_the_bars_clock_runs_while_no_job_begins_or_ends(monkeypatch):
+    terminal = io.StringIO()
+    terminal.isatty = lambda: True
+    monkeypatch.setattr(sys, "stderr", terminal)
+    handler = LogHandler(SimpleNamespace(dryrun=False), None)
+    for values in (
+        {"event": LogEvent.RUN_INFO, "stats": {"total": 2}},
+        {"event": LogEvent.JOB_INFO, "jobid": 1, "rule_name": "generate"},
+        {"event": LogEvent.JOB_STARTED, "jobs": [1]},
+    ):
+        handler.handle(logging.makeLogRecord(values | {"levelno": logging.INFO}))
+    waiting = re.compile(r"0 of 2 jobs [^\r]* 00:0[1-9],[^\r]* left, generate")
+    until = time.monotonic() + 9
+    while not (ran := waiting.search(terminal.getvalue())) and time.monotonic() < until:
+        time.sleep(0.1)
+    handler.close()
+    assert ran, terminal.getvalue()
