@@ -1,9 +1,9 @@
 """Time and memory of `snakemake -n` against the number of pairs, at the 48 layers of MusicGen large.
 
 Aims: 15 s and 600 MB at 10,000 pairs, 5 s at 1,000 pairs. What baselines take is Snakemake's own. Two plan
-the same generation jobs and nothing else: in the bare one the rule has outputs and a command; in the other it
-has what each rule of the study has (script, log, benchmark, environment, resources, a parameter). The third
-plans as many jobs as the whole study has, of such a rule.
+the same generation jobs, of a stack and a clip for each sample, and nothing else: in the bare one the rule
+has outputs and a command; in the other it has what each rule of the study has (script, log, benchmark,
+environment, resources, a parameter). The third plans as many jobs as the whole study has, of such a rule.
 
     python benchmarks/dag.py [--repeats 3] [--batch pair|prompt] [--seeds 4] [--pairs 80 1000 10000]
 """
@@ -23,7 +23,8 @@ import yaml
 ROOT = Path(__file__).parents[1]
 BARE = """
 def files(wildcards):
-    return collect("stacks/p{{prompt}}/seed-{{seed}}.h5", prompt=range({prompts}), seed=range({seeds}))
+    kinds = ["stacks/p{{prompt}}/seed-{{seed}}.h5", "audio/p{{prompt}}/seed-{{seed}}.wav"]
+    return collect(kinds, prompt=range({prompts}), seed=range({seeds}))
 
 rule all:
     input:
@@ -74,10 +75,12 @@ def write_study(folder: Path, pairs: int, seeds: int, batch: str) -> None:
 
 def write_baseline(path: Path, pairs: int, seeds: int, batch: str, directives: str) -> None:
     """A workflow of the generation jobs alone."""
-    one = '"stacks/p{prompt}/seed-{seed}.h5"'
-    of_all_seeds = f'collect("stacks/p{{{{prompt}}}}/seed-{{seed}}.h5", seed=range({seeds}))'
-    job = "{prompt}" if batch == "prompt" else "{prompt}/{seed}"
-    rule = BARE.format(prompts=pairs // seeds, seeds=seeds, output=of_all_seeds if batch == "prompt" else one)
+    kinds = ["stacks/p{prompt}/seed-{seed}.h5", "audio/p{prompt}/seed-{seed}.wav"]
+    output, job = ", ".join(map(repr, kinds)), "{prompt}/{seed}"
+    if batch == "prompt":
+        of_a_prompt = [kind.replace("{prompt}", "{{prompt}}") for kind in kinds]
+        output, job = f"collect({of_a_prompt}, seed=range({seeds}))", "{prompt}"
+    rule = BARE.format(prompts=pairs // seeds, seeds=seeds, output=output)
     path.write_text(rule + directives.format(root=ROOT, job=job), "utf-8")
 
 

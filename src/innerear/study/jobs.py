@@ -5,9 +5,9 @@ from collections.abc import Mapping, Sequence
 from innerear.study.names import is_name
 from innerear.study.prompts import Prompt, batches, sheet_rows
 
-#: Clips of a job that measures, or runs a small model: its start takes as long as some of them.
+#: Clips of a job that runs a small model: its start takes as long as some of them.
 CLIPS_OF_A_JOB = 40
-#: Seconds of sound of a job that measures, at most.
+#: Seconds of sound of a job that measures, at most: 30 to 120 s of work.
 SOUND_OF_A_JOB = 1200
 #: Layers of a job that analyses, at most: its start takes as long as a layer of a small study.
 LAYERS_OF_A_JOB = 6
@@ -95,8 +95,7 @@ def measured_together(
 ) -> dict[str, list[Prompt]]:
     """Return the prompts whose clips one job measures, by the name of its first template.
 
-    Whole templates share a job, up to `CLIPS_OF_A_JOB` clips and `SOUND_OF_A_JOB` seconds of them; whole
-    prompts, where a template names no file.
+    Whole templates share a job, up to `SOUND_OF_A_JOB`; whole prompts, where a template names no file.
 
     Parameters
     ----------
@@ -108,14 +107,13 @@ def measured_together(
     for prompt in prompts:
         parts.setdefault(prompt.template if by_template else prompt.id, []).append(prompt)
     jobs: dict[str, list[Prompt]] = {}
-    most = min(CLIPS_OF_A_JOB, SOUND_OF_A_JOB / seconds)
-    last, n_clips = "", most
+    last, sound = "", 0.0
     for name, own in parts.items():
-        more = sum(len(seeds[prompt.id]) for prompt in own)
-        if n_clips + more > most:
-            last, n_clips = name, 0
+        more = seconds * sum(len(seeds[prompt.id]) for prompt in own)
+        if not last or sound + more > SOUND_OF_A_JOB:
+            last, sound = name, 0
         jobs.setdefault(last, []).extend(own)
-        n_clips += more
+        sound += more
     return jobs
 
 
