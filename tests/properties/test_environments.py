@@ -32,17 +32,20 @@ def test_the_environment_keeps_the_choice_of_pytorch(tmp_path):
     def asked(*options):
         command = ["make", "--dry-run", "--file", ENVS.parent / "Makefile", *options, ".venv/installed"]
         done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
-        assert done.returncode == 0, done.stderr
-        return "--torch-backend cpu" in done.stdout
+        return done.stderr or "--torch-backend cpu" in done.stdout
 
     (tmp_path / ".venv").mkdir()
     for name in ("envs", "pyproject.toml"):
         (tmp_path / name).symlink_to(ENVS.parent / name)
-    assert not asked()
-    assert asked("TORCH=cpu")
+    assert asked() is False
+    assert asked("TORCH=cpu") is True
     (tmp_path / ".venv/torch").write_text("cpu\n")
-    assert asked()
-    assert not asked("TORCH=")
+    assert asked() is asked("TORCH=cpu") is True
+    assert "has PyTorch's CPU builds already; make clean first" in asked("TORCH=")
+    (tmp_path / ".venv/torch").write_text("\n")
+    assert asked() is asked("TORCH=") is False
+    assert "has PyTorch with CUDA already; make clean first" in asked("TORCH=cpu")
+    assert "TORCH=gpu is not known" in asked("TORCH=gpu")
 
 
 def test_the_lock_names_no_package_index():
