@@ -22,7 +22,8 @@ from innerear.io.log import LOGS_ALONE
 
 #: seconds between two lines where there is no terminal
 EVERY = 20
-_SHOWN = ("Complete log", "Nothing to be done", "Will exit after", "Terminating processes")
+_STOPPING = "Terminating processes"  # after Ctrl-C
+_SHOWN = ("Complete log", "Nothing to be done", "Will exit after", _STOPPING)
 _FAILURES = (LogEvent.ERROR, LogEvent.JOB_ERROR, LogEvent.GROUP_ERROR)
 _CHANGES = (LogEvent.JOB_INFO, LogEvent.JOB_STARTED, LogEvent.JOB_FINISHED, LogEvent.PROGRESS)
 
@@ -87,6 +88,7 @@ class LogHandler(LogHandlerBase):
         self._running: list[int] = []
         self._bar: Any = None
         self._done, self._failed, self._total = 0, 0, 0
+        self._stopping = False
         self._start = self._said = time.monotonic()
         os.environ[LOGS_ALONE] = "1"
         self._over = Event()
@@ -112,15 +114,20 @@ class LogHandler(LogHandlerBase):
         elif event == LogEvent.JOB_ERROR:
             self._failed += 1
             self._running = [job for job in self._running if job != values.get("jobid")]
-        if event in _FAILURES or record.levelno >= WARNING or str(record.msg).startswith(_SHOWN):
+        self._stopping |= str(record.msg).startswith(_STOPPING)
+        wrong = event in _FAILURES or record.levelno >= WARNING
+        # What jobs say that end because they are told to is in the log file.
+        if (wrong and not self._stopping) or str(record.msg).startswith(_SHOWN):
             self._print(self.format(record))
         if event in _CHANGES:
             self._show()
 
     def close(self) -> None:
         """Leave the terminal as it was."""
-        self._over.set()
         self._end_bar(stays=False)
+        if self._stopping and not self._over.is_set():  # Python closes it once more
+            self._print("Stopped. The same command goes on where this run was.")
+        self._over.set()
         super().close()
 
     def _tick(self) -> None:

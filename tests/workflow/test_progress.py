@@ -57,20 +57,38 @@ def test_what_fails_is_said_whole(fresh):
     assert "Error in rule index" in said
 
 
+def tell(handler, **values):
+    """Tell it what Snakemake's log says."""
+    handler.handle(logging.makeLogRecord({"levelno": logging.INFO, "msg": ""} | values))
+
+
 def test_the_bars_clock_runs_while_no_job_begins_or_ends(monkeypatch):
     terminal = io.StringIO()
     terminal.isatty = lambda: True
     monkeypatch.setattr(sys, "stderr", terminal)
     handler = LogHandler(SimpleNamespace(dryrun=False), None)
-    for values in (
-        {"event": LogEvent.RUN_INFO, "stats": {"total": 2}},
-        {"event": LogEvent.JOB_INFO, "jobid": 1, "rule_name": "generate"},
-        {"event": LogEvent.JOB_STARTED, "jobs": [1]},
-    ):
-        handler.handle(logging.makeLogRecord(values | {"levelno": logging.INFO}))
+    tell(handler, event=LogEvent.RUN_INFO, stats={"total": 2})
+    tell(handler, event=LogEvent.JOB_INFO, jobid=1, rule_name="generate")
+    tell(handler, event=LogEvent.JOB_STARTED, jobs=[1])
     waiting = re.compile(r"0 of 2 jobs [^\r]* 00:0[1-9],[^\r]* left, generate")
     until = time.monotonic() + 9
     while not (ran := waiting.search(terminal.getvalue())) and time.monotonic() < until:
         time.sleep(0.1)
     handler.close()
     assert ran, terminal.getvalue()
+
+
+def test_jobs_that_are_stopped_do_not_say_how_they_failed(capsys):
+    handler = LogHandler(SimpleNamespace(dryrun=False), None)
+    tell(handler, event=LogEvent.JOB_ERROR, jobid=1, levelno=logging.ERROR, msg="Error in rule gram")
+    tell(handler, msg="Terminating processes on user request, this might take some time.")
+    tell(handler, event=LogEvent.JOB_ERROR, jobid=2, levelno=logging.ERROR, msg="Error in rule lags")
+    tell(handler, msg="Complete log(s): some.log")
+    handler.close()
+    handler.close()
+    assert capsys.readouterr().err.splitlines() == [
+        "Error in rule gram",
+        "Terminating processes on user request, this might take some time.",
+        "Complete log(s): some.log",
+        "Stopped. The same command goes on where this run was.",
+    ]
