@@ -69,14 +69,16 @@ nano: $(INSTALLED)  ## Train the embedded model again from nothing (under an hou
 clean:  ## Remove the environment; results stay
 	rm -rf .venv
 
-# The environment keeps the choice, for when a new lock installs it again.
+# The environment keeps the choice, for when a new lock installs it again; only `make clean` takes it back.
 HAS := $(shell cat .venv/torch 2>&-)
 TORCH ?= $(HAS)
-ifneq ($(filter-out cpu,$(TORCH)),)
-    $(error TORCH=$(TORCH) is not known: TORCH=cpu installs PyTorch without CUDA, and no TORCH the default build)
-endif
-ifneq ($(and $(wildcard .venv/torch),$(filter-out $(TORCH)+,$(HAS)+)),)
-    $(error TORCH=$(TORCH): .venv has $(if $(HAS),PyTorch's CPU builds,PyTorch with CUDA) already; make clean first)
+ifneq ($(MAKECMDGOALS),clean)
+    ifneq ($(filter-out cpu,$(TORCH)),)
+        $(error TORCH=$(TORCH) is not known: TORCH=cpu installs PyTorch without CUDA, and no TORCH the default build)
+    endif
+    ifneq ($(and $(wildcard .venv/torch),$(filter-out $(TORCH)+,$(HAS)+)),)
+        $(error TORCH=$(TORCH): .venv has $(if $(HAS),PyTorch's CPU builds,PyTorch with CUDA) already; make clean first)
+    endif
 endif
 
 # With TORCH=cpu, PyTorch comes from its own index of CPU builds, and what only CUDA needs stays away: 3 GB, not 7.

@@ -8,6 +8,7 @@ from innerear.io.tables import read_table
 from innerear.stacks import open_templates
 from innerear.statistics.design_file import read_design
 from innerear.statistics.table import LayerResult, write_layers
+from innerear.study.names import layers_of
 
 with log_to(snakemake.log[0]):
     samples, cells = read_table(snakemake.input.samples), read_table(snakemake.input.cells)
@@ -18,5 +19,5 @@ with log_to(snakemake.log[0]):
         with open_templates(cells, layer, samples) as grams:
             return of_layer(grams, design, model=model, weights=weights, layer=layer)
 
-    layers = tqdm(snakemake.wildcards.layers.split("-"), desc="decomposition", unit="layer")
-    write_layers(((found(int(layer)), {}) for layer in layers), dict(snakemake.output.items()))
+    layers = tqdm(layers_of(snakemake.wildcards.layers), desc="decomposition", unit="layer")
+    write_layers(((found(layer), {}) for layer in layers), dict(snakemake.output.items()))

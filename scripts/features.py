@@ -14,6 +14,7 @@ from innerear.stacks import Stack
 from innerear.stacks.inputs import open_inputs
 from innerear.statistics.design_file import read_design
 from innerear.statistics.table import write_layers
+from innerear.study.names import layers_of
 
 with log_to(snakemake.log[0]):
     samples = read_table(snakemake.input.samples)
@@ -23,15 +24,15 @@ with log_to(snakemake.log[0]):
     sound = followed({name: frames.sel(feature=name).values for name in single}, single)
     with Stack(samples["stack"].iloc[0]) as stack:
         whole = stack.frames[stack.complete][:, -1]
-    layers = snakemake.wildcards.layers.split("-")
-    jobs = zip(layers, snakemake.input.grams, snakemake.input.clips, snakemake.input.steps, strict=True)
+    layers = layers_of(snakemake.wildcards.layers)
+    jobs = list(zip(layers, snakemake.input.grams, snakemake.input.clips, snakemake.input.steps, strict=True))
 
     def of_layers():
-        for layer, gram, clips, steps in tqdm(list(jobs), desc="features", unit="layer"):
+        for layer, gram, clips, steps in tqdm(jobs, desc="features", unit="layer"):
             named = {"gram": gram, "clips": clips, "acoustics": snakemake.input.acoustics}
             of_steps = Steps(*read_branch(steps, "uncond", samples), sound, whole)
             with open_inputs(named, samples) as inputs:
-                how = {"model": snakemake.params.model, "layer": int(layer), "steps": of_steps}
+                how = {"model": snakemake.params.model, "layer": layer, "steps": of_steps}
                 yield analyse(features, design=design, **how, **inputs), inputs["gram"].attrs
 
     write_layers(of_layers(), dict(snakemake.output.items()))

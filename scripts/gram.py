@@ -7,6 +7,7 @@ from innerear.gram.prompt_sums import Prompts
 from innerear.io.log import log_to
 from innerear.io.tables import read_table
 from innerear.stacks import GramFile, stacks_hash
+from innerear.study.names import layers_of
 
 with log_to(snakemake.log[0]):
     samples = read_table(snakemake.input.samples)
@@ -26,6 +27,6 @@ with log_to(snakemake.log[0]):
         )
         GramFile.write(path, arrays, coords, attrs | made_of)
 
-    layers = snakemake.params.layers.split("-")
+    layers = layers_of(snakemake.params.layers)
     for layer, path in zip(layers, tqdm(snakemake.output, desc="gram", unit="layer"), strict=True):
-        write(int(layer), path)
+        write(layer, path)

@@ -9,6 +9,7 @@ from innerear.io.log import log_to
 from innerear.io.tables import read_table
 from innerear.statistics.design_file import read_design
 from innerear.statistics.table import LayerResult, write_layers
+from innerear.study.names import layers_of
 
 with log_to(snakemake.log[0]):
     samples = read_table(snakemake.input.samples)
@@ -27,5 +28,5 @@ with log_to(snakemake.log[0]):
         )
         return complete(lags, found, design, model=snakemake.params.model, layer=layer)
 
-    layers = tqdm(snakemake.wildcards.layers.split("-"), desc="lags", unit="layer")
-    write_layers(((of_layer(int(layer)), {}) for layer in layers), dict(snakemake.output.items()))
+    layers = tqdm(layers_of(snakemake.wildcards.layers), desc="lags", unit="layer")
+    write_layers(((of_layer(layer), {}) for layer in layers), dict(snakemake.output.items()))

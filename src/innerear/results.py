@@ -102,10 +102,11 @@ class StudyResults:
         """Return a table, such as ``"similarity"`` or ``"decomposition/likelihood/trained"``."""
         known = self._tables()
         if name not in known:
-            short = [one for one in known if "/layer" not in one]
+            of_layers = sorted(one for one in known if "/layer" in one)
+            also = f", and those of some layers, such as {of_layers[0]}" if of_layers else ""
             raise InputError(
                 f"{self.folder} has no table {name!r}{did_you_mean(str(name), known)}; it has "
-                f"{', '.join(sorted(short))}, and those of some layers"
+                f"{', '.join(sorted(known.keys() - set(of_layers)))}{also}"
             )
         return read_table(known[name])
 

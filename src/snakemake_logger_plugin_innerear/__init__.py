@@ -9,7 +9,8 @@ import re
 import sys
 import textwrap
 import time
-from collections.abc import Container, Mapping
+from collections.abc import Mapping
+from contextlib import nullcontext
 from logging import WARNING, LogRecord
 from threading import Event, Thread
 from typing import Any
@@ -24,7 +25,8 @@ from innerear.io.log import LOGS_ALONE
 EVERY = 20
 _STOPPING = "Terminating processes"  # after Ctrl-C
 _SHOWN = ("Complete log", "Nothing to be done", "Will exit after", _STOPPING)
-_FAILURES = (LogEvent.ERROR, LogEvent.JOB_ERROR, LogEvent.GROUP_ERROR)
+_OF_A_JOB = (LogEvent.JOB_ERROR, LogEvent.GROUP_ERROR)
+_FAILURES = (LogEvent.ERROR, *_OF_A_JOB)
 _CHANGES = (LogEvent.JOB_INFO, LogEvent.JOB_STARTED, LogEvent.JOB_FINISHED, LogEvent.PROGRESS)
 
 _BAR = "{n_fmt} of {total_fmt} jobs |{bar}| {elapsed}, about {remaining} left{postfix}"
@@ -37,22 +39,21 @@ def planned(stats: Mapping[str, int]) -> str:
     --------
     >>> planned({"generate": 20, "index": 1, "total": 21})
     'Jobs: 21. generate (20), index'
-    >>> planned({"generate": 1, "generate_2": 1, "index": 1, "total": 3})
+    >>> planned({"generate_2": 1, "generate_3": 1, "index": 1, "total": 3})
     'Jobs: 3. generate (2), index'
     """
     counts: dict[str, int] = {}
     for rule, n in stats.items():
-        name = _original(rule, stats)
+        name = _original(rule)
         counts[name] = counts.get(name, 0) + n
     rules = [f"{rule}\xa0({n:,})" if n > 1 else rule for rule, n in counts.items() if rule != "total"]
     text = f"Jobs: {stats['total']:,}. {', '.join(rules)}"
     return textwrap.fill(text, 110, subsequent_indent="  ").replace("\xa0", " ")
 
 
-def _original(rule: str, rules: Container[str]) -> str:
+def _original(rule: str) -> str:
     """Return the rule that a rule is a copy of, such as generate of generate_2, or itself."""
-    original = re.sub(r"_\d+$", "", rule)
-    return original if original in rules else rule
+    return re.sub(r"_\d+$", "", rule)
 
 
 class LogHandler(LogHandlerBase):
@@ -87,7 +88,8 @@ class LogHandler(LogHandlerBase):
         self._rules: dict[int, str] = {}  # by number of the job
         self._running: list[int] = []
         self._bar: Any = None
-        self._done, self._failed, self._total = 0, 0, 0
+        self._done, self._total = 0, 0
+        self._failed: set[int] = set()
         self._stopping = False
         self._start = self._said = time.monotonic()
         os.environ[LOGS_ALONE] = "1"
@@ -97,8 +99,20 @@ class LogHandler(LogHandlerBase):
 
     def emit(self, record: LogRecord) -> None:
         """Show a record, or what it changes."""
-        event = getattr(record, "event", None)
-        values = record.__dict__
+        values, said = record.__dict__, str(record.msg)
+        event = values.get("event")
+        self._note(event, values)
+        self._stopping |= said.startswith(_STOPPING)
+        of_a_job = event in _OF_A_JOB or values.get("exception") == "RuleException"
+        if of_a_job and self._stopping:
+            return  # it ended because it was told to
+        if event in _FAILURES or record.levelno >= WARNING or said.startswith(_SHOWN):
+            self._print(self.format(record))
+        if event in _CHANGES and not self.common_settings.dryrun:
+            self._show()
+
+    def _note(self, event: Any, values: Mapping[str, Any]) -> None:
+        """Keep what an event changes."""
         if event == LogEvent.RUN_INFO:
             if self.common_settings.dryrun and not self._total:  # Snakemake says it twice
                 self._print(planned(values["stats"]))
@@ -107,24 +121,19 @@ class LogHandler(LogHandlerBase):
             self._rules[values["jobid"]] = values["rule_name"]
         elif event == LogEvent.JOB_STARTED:
             self._running += values["jobs"]
+            self._failed -= set(values["jobs"])  # tried again
         elif event == LogEvent.JOB_FINISHED:
             self._running = [job for job in self._running if job != values["job_id"]]
         elif event == LogEvent.PROGRESS:
             self._done = values["done"]
         elif event == LogEvent.JOB_ERROR:
-            self._failed += 1
-            self._running = [job for job in self._running if job != values.get("jobid")]
-        self._stopping |= str(record.msg).startswith(_STOPPING)
-        wrong = event in _FAILURES or record.levelno >= WARNING
-        # What jobs say that end because they are told to is in the log file.
-        if (wrong and not self._stopping) or str(record.msg).startswith(_SHOWN):
-            self._print(self.format(record))
-        if event in _CHANGES:
-            self._show()
+            self._failed.add(values["jobid"])
+            self._running = [job for job in self._running if job != values["jobid"]]
 
     def close(self) -> None:
         """Leave the terminal as it was."""
-        self._end_bar(stays=False)
+        with self.lock or nullcontext():
+            self._end_bar(stays=False)
         if self._stopping and not self._over.is_set():  # Python closes it once more
             self._print("Stopped. The same command goes on where this run was.")
         self._over.set()
@@ -133,10 +142,9 @@ class LogHandler(LogHandlerBase):
     def _tick(self) -> None:
         """Let the bar's clock run while no job begins or ends."""
         while not self._over.wait(1):
-            self.acquire()  # as emit does: no bar between its lines
-            if self._bar is not None:
-                self._bar.refresh()
-            self.release()
+            with self.lock or nullcontext():  # as emit is: no bar between its lines
+                if self._bar is not None:
+                    self._bar.refresh()
 
     def _end_bar(self, *, stays: bool) -> None:
         if self._bar is not None:
@@ -152,9 +160,9 @@ class LogHandler(LogHandlerBase):
 
     def _show(self) -> None:
         """Show how far the run is."""
-        rules = set(self._rules.values())
-        names = (_original(self._rules.get(job, ""), rules) for job in self._running)
-        running = ", ".join([*dict.fromkeys(names), *([f"{self._failed} failed"] if self._failed else [])])
+        names = (_original(self._rules.get(job, "")) for job in self._running)
+        failed = [f"{len(self._failed)} failed"] if self._failed else []
+        running = ", ".join([*dict.fromkeys(names), *failed])
         if sys.stderr.isatty():
             if self._bar is None:
                 self._bar = tqdm(total=self._total, unit="job", dynamic_ncols=True, bar_format=_BAR)

@@ -46,6 +46,8 @@ def test_the_environment_keeps_the_choice_of_pytorch(tmp_path):
     assert asked() is asked("TORCH=") is False
     assert "has PyTorch with CUDA already; make clean first" in asked("TORCH=cpu")
     assert "TORCH=gpu is not known" in asked("TORCH=gpu")
+    cleaned = ["make", "--dry-run", "--file", ENVS.parent / "Makefile", "TORCH=cpu", "clean"]
+    assert subprocess.run(cleaned, cwd=tmp_path, capture_output=True).returncode == 0
 
 
 def test_the_lock_names_no_package_index():

@@ -89,7 +89,13 @@ def test_clips_that_were_there_already_took_no_time(tmp_path):
     assert "2 s each, the median of 1 job done" in generation_time(SIZE, tmp_path)
 
 
-@pytest.mark.parametrize("text", ["", "s\tmax_rss\nfoo\t500\n", "s\tmax_rss\n12\n", "\0\n\0", "s\n"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("", "s\tmax_rss\nfoo\t500\n", "s\tmax_rss\n12\n", "\0\n\0", "s\n", "s\tmax_rss\n1e999\t1\n"),
+        *(f"s\tmax_rss\n{'9' * 400}\t1\n", f"s\tmax_rss\n{'9' * 200_000}\t1\n"),
+    ],
+)
 def test_a_damaged_measurement_is_left_out(results, text):
     before = generation_time(SIZE, results), usage_report(SIZE, results, {})
     finished(results, "generate/damaged", 1, "made 1 clips")

@@ -147,8 +147,9 @@ def finished(tmp_path_factory) -> Workflow:
     with once.with_suffix(".lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not once.exists():
-            once.mkdir()
-            run(once)
+            unfinished = once.with_suffix(".unfinished")
+            unfinished.mkdir()
+            run(unfinished).folder.rename(once)
     shutil.copytree(once, own, dirs_exist_ok=True)
     return Workflow(own)
 

@@ -83,12 +83,35 @@ def test_jobs_that_are_stopped_do_not_say_how_they_failed(capsys):
     tell(handler, event=LogEvent.JOB_ERROR, jobid=1, levelno=logging.ERROR, msg="Error in rule gram")
     tell(handler, msg="Terminating processes on user request, this might take some time.")
     tell(handler, event=LogEvent.JOB_ERROR, jobid=2, levelno=logging.ERROR, msg="Error in rule lags")
+    error = {"event": LogEvent.ERROR, "levelno": logging.ERROR}
+    tell(handler, exception="RuleException", msg="lags died with SIGINT", **error)
+    tell(handler, exception="OSError", msg="no space left", **error)
     tell(handler, msg="Complete log(s): some.log")
     handler.close()
     handler.close()
     assert capsys.readouterr().err.splitlines() == [
         "Error in rule gram",
         "Terminating processes on user request, this might take some time.",
+        "no space left",
         "Complete log(s): some.log",
         "Stopped. The same command goes on where this run was.",
     ]
+
+
+def test_a_job_that_is_tried_again_has_not_failed(monkeypatch):
+    terminal = io.StringIO()
+    terminal.isatty = lambda: True
+    monkeypatch.setattr(sys, "stderr", terminal)
+    handler = LogHandler(SimpleNamespace(dryrun=False), None)
+    tell(handler, event=LogEvent.RUN_INFO, stats={"total": 2})
+    for event, values in (
+        (LogEvent.JOB_INFO, {"jobid": 1, "rule_name": "steer"}),
+        (LogEvent.JOB_STARTED, {"jobs": [1]}),
+        (LogEvent.JOB_ERROR, {"jobid": 1}),
+    ):
+        tell(handler, event=event, **values)
+    handler._show()
+    assert terminal.getvalue().endswith("left, 1 failed")
+    tell(handler, event=LogEvent.JOB_STARTED, jobs=[1])
+    handler.close()
+    assert terminal.getvalue().rstrip().endswith("left, steer")

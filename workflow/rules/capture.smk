@@ -189,7 +189,7 @@ for number, layers in enumerate(GRAM_JOBS):
         benchmark:
             f"<benchmarks>/gram/layers_{layers}.tsv"
         resources:
-            **needs(mb=GRAM_MB, minutes=GRAM_MINUTES),
+            **needs(mb=GRAM_MB, minutes=minutes_of_a_job(GRAM_SECONDS)),
         params:
             layers=layers,
             bins=config["gram"]["bins"],

@@ -19,7 +19,15 @@ sys.path.insert(0, f"{workflow.basedir}/src")
 from innerear.study.config_files import check_files
 from innerear.study.controls import CONTROLLED
 from innerear.study.dictionaries import files_of
-from innerear.study.jobs import gram_seconds, layers_of_a_gram_job, layers_together, measured_together
+from innerear.study.jobs import (
+    gram_seconds,
+    label_seconds,
+    layers_of_a_job,
+    layers_together,
+    measured_together,
+    minutes_of_a_job,
+    sound_seconds,
+)
 from innerear.study.names import check_path
 from innerear.study.prompts import batches, own_label
 from innerear.errors import InputError
@@ -94,8 +102,6 @@ else:
         str(path) for kind in ("*.bin", "*.safetensors") for path in sorted(CHECKPOINT.glob(kind))
     ]
 LAYERS = [f"{layer:02d}" for layer in STUDY.layers]
-# The layers of each job that analyses.
-LAYERS_OF_JOBS = layers_together(STUDY.layers)
 # Templates whose texts are swapped between clips, and the weights that replay them; none where not asked for.
 BLOCKS = STUDY.swaps.blocks
 EXAMPLE_BLOCK = list(BLOCKS)[:1]
@@ -169,22 +175,22 @@ COPIES = {}
 # sound: one clip's spectrograms, and the frames of all.
 SIZE = STUDY.estimate
 GRAM_MB = 1000 + 3 * SIZE.gram_bytes / 2**20
-CLIPS_OF_A_JOB = (
+CLIPS_GENERATED = (
     1 if BATCH == "pair" else SIZE.n_seeds * (1 if BATCH == "prompt" else min(BATCH, SIZE.n_prompts))
 )
-CLIPS_AT_ONCE = min(config["generation"]["batch_size"], CLIPS_OF_A_JOB)
+CLIPS_AT_ONCE = min(config["generation"]["batch_size"], CLIPS_GENERATED)
 MODEL_MB = 2500 + (SIZE.weight_bytes + 2 * CLIPS_AT_ONCE * SIZE.stack_bytes) / 1e6
 STEERED_MB = 2500 + (SIZE.weight_bytes + config["interventions"]["batch_size"] * SIZE.audio_bytes * 4) / 1e6
 VERIFY_MB = MODEL_MB + (2 * SIZE.weight_bytes / 1e6 if STUDY.witness else 0)
 ACOUSTICS_MB = 1000 + 5 * CLIP_SECONDS + MEASURED_SECONDS / 10
-# The layers of each job that sums products, and minutes of jobs of layers: an hour and, by the laws of docs/scaling.md,
-# at least twice what they take. Labels: by the square of the prompts; sound: of the samples.
+# What a layer takes of a job that sums its products, that asks of labels, or of sound; and the layers of each such job.
 GRAM_SECONDS = gram_seconds(SIZE.n_samples, SIZE.n_prompts, SIZE.n_steps, STUDY.architecture.d_model)
-GRAM_LAYERS = layers_of_a_gram_job(GRAM_SECONDS)
-GRAM_JOBS = layers_together(STUDY.layers, GRAM_LAYERS)
-GRAM_MINUTES = 60 + round(GRAM_LAYERS * GRAM_SECONDS / 30)
-LABEL_MINUTES = 60 + round(65 * (SIZE.n_prompts / 2500) ** 2)
-SOUND_MINUTES = 60 + round(30 * (SIZE.n_samples / 1000) ** 2)
+LABEL_SECONDS = label_seconds(SIZE.n_prompts, SIZE.n_steps, STATISTICS["permutations"])
+SOUND_SECONDS = sound_seconds(SIZE.n_samples, STATISTICS["permutations"])
+GRAM_JOBS, LABEL_JOBS, SOUND_JOBS = (
+    layers_together(STUDY.layers, layers_of_a_job(seconds))
+    for seconds in (GRAM_SECONDS, LABEL_SECONDS, SOUND_SECONDS)
+)
 CELLS_MB = 2500 + (SIZE.weight_bytes + (SIZE.cells.memory_bytes if SIZE.cells else 0)) / 1e6
 
 
@@ -349,9 +355,17 @@ def of_layers(pattern):
     return lambda wildcards: collect(pattern, layer=wildcards.layers.split("-"))
 
 
-def of_all_layers(pattern, jobs=LAYERS_OF_JOBS, **values):
+def of_all_layers(pattern, jobs=LABEL_JOBS, **values):
     """The files of all jobs that analyse layers."""
     return collect(pattern, layers=jobs, **values)
+
+
+def tables_of(jobs):
+    """What a map joins: the tables and null maxima of all jobs of an analysis."""
+    return {
+        name: of_all_layers(f"<results>/<analysis>/{name}/layers_{{layers}}.tsv", jobs)
+        for name in ("tables", "nulls")
+    }
 
 
 def reported(path, category, caption, **labels):

@@ -4,7 +4,7 @@ The rules stand only in studies that ask for them (`features.enabled`).
 """
 
 FEATURE_LAYERS = [f"{layer:02d}" for layer in STUDY.features.layers]
-FEATURE_JOBS = layers_together(STUDY.features.layers)
+FEATURE_JOBS = layers_together(STUDY.features.layers, layers_of_a_job(SOUND_SECONDS))
 TWIN = config["features"]["twin"] and not STUDY.features.given and not LOADING["random_init"]
 # GB that a layer's float32 states take, of the branches that are recorded and of the twin, or memory_gb if that is
 # less: more room changes no result.
@@ -125,7 +125,7 @@ rule features:
     conda:
         "../../envs/acoustics.yaml"
     resources:
-        **needs(mb=GRAM_MB, minutes=SOUND_MINUTES),
+        **needs(mb=GRAM_MB, minutes=minutes_of_a_job(SOUND_SECONDS)),
     params:
         model=MODEL,
     script:
@@ -134,8 +134,7 @@ rule features:
 
 use rule similarity_map as features_map with:
     input:
-        tables=of_all_layers("<results>/<analysis>/tables/layers_{layers}.tsv", FEATURE_JOBS),
-        nulls=of_all_layers("<results>/<analysis>/nulls/layers_{layers}.tsv", FEATURE_JOBS),
+        **tables_of(FEATURE_JOBS),
     output:
         mapped("Features", "features", "features, by layer"),
     pathvars:

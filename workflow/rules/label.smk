@@ -14,7 +14,7 @@ rule similarity:
     pathvars:
         analysis="similarity",
     resources:
-        **needs(mb=GRAM_MB, minutes=LABEL_MINUTES),
+        **needs(mb=GRAM_MB, minutes=minutes_of_a_job(LABEL_SECONDS)),
     params:
         model=MODEL,
         label="",
@@ -25,8 +25,7 @@ rule similarity:
 rule similarity_map:
     """Join the layers of an analysis, and correct over the whole map."""
     input:
-        tables=of_all_layers("<results>/<analysis>/tables/layers_{layers}.tsv"),
-        nulls=of_all_layers("<results>/<analysis>/nulls/layers_{layers}.tsv"),
+        **tables_of(LABEL_JOBS),
     output:
         mapped("Labels", "emotion_effect", "similarity: strata and effects, layer × step"),
     log:

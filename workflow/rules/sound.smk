@@ -100,10 +100,12 @@ use rule similarity as sound with:
     pathvars:
         analysis="sound",
     resources:
-        **needs(mb=GRAM_MB, minutes=SOUND_MINUTES),
+        **needs(mb=GRAM_MB, minutes=minutes_of_a_job(SOUND_SECONDS)),
 
 
 use rule similarity_map as sound_map with:
+    input:
+        **tables_of(SOUND_JOBS),
     output:
         mapped("Sound", "sound", "layer × acoustic feature, held-out R²"),
     pathvars:
@@ -130,6 +132,8 @@ use rule sound as sound_and_label with:
 
 
 use rule similarity_map as sound_and_label_map with:
+    input:
+        **tables_of(SOUND_JOBS),
     output:
         mapped("Sound", "sound_and_label", "states from label and sound"),
     pathvars:
@@ -139,7 +143,7 @@ use rule similarity_map as sound_and_label_map with:
 use rule plot_similarity as plot_sound_and_label with:
     input:
         table="<results>/<analysis>/map.tsv",
-        dimensions=of_all_layers("<results>/<analysis>/dimensions/layers_{layers}.tsv"),
+        dimensions=of_all_layers("<results>/<analysis>/dimensions/layers_{layers}.tsv", SOUND_JOBS),
     output:
         **figures("Sound", sound_and_label="states from label and sound"),
     pathvars:
@@ -159,7 +163,7 @@ rule lags:
     conda:
         "../../envs/acoustics.yaml"
     resources:
-        **needs(mb=GRAM_MB, minutes=SOUND_MINUTES),
+        **needs(mb=GRAM_MB, minutes=minutes_of_a_job(SOUND_SECONDS)),
     params:
         model=MODEL,
         site=SITE,
@@ -168,6 +172,8 @@ rule lags:
 
 
 use rule similarity_map as lags_map with:
+    input:
+        **tables_of(SOUND_JOBS),
     output:
         mapped("Sound", "lags", "layer × lag × feature"),
     pathvars:

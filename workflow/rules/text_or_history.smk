@@ -56,7 +56,7 @@ rule decomposition:
         table="<results>/decomposition/tables/{weights}/layers_{layers}.tsv",
         null="<results>/decomposition/nulls/{weights}/layers_{layers}.tsv",
     resources:
-        **needs(mb=3000, minutes=LABEL_MINUTES),
+        **needs(mb=3000, minutes=minutes_of_a_job(LABEL_SECONDS)),
     params:
         model=MODEL,
     script:

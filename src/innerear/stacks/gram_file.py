@@ -14,6 +14,7 @@ from innerear.io.hdf5 import new_file
 from innerear.io.hdf5_reader import Reader
 from innerear.io.names import remake
 from innerear.stacks.index import require_stacks
+from innerear.study.names import layers_of
 
 #: name -> (axes, values), as `GramFile.write` and xarray take it
 Arrays = dict[str, tuple[tuple[str, ...], np.ndarray]]
@@ -166,4 +167,4 @@ def _places(path: str | PathLike) -> list[tuple[Path, Path]]:
     path = Path(path)
     if not path.is_dir():
         return [(path, path)]
-    return [(path / layer_name(int(layer)), path) for layer in path.name.split("-")]
+    return [(path / layer_name(layer), path) for layer in layers_of(path.name)]

@@ -118,13 +118,14 @@ class CellEstimate:
         texts = self.passes_per_group / (self.n_clips * self.n_models)
         times = " × 2 models" if self.n_models > 1 else ""
         if self.n_groups > 1:
-            times += f" × {self.n_groups} groups of up to {self.layers_at_once} layers"
+            times += f" × {self.n_groups} groups of up to {_count(self.layers_at_once, 'layer')}"
         jobs = "one job" if self.n_jobs == 1 else f"{self.n_jobs:,} jobs"
         return (
             f"  swapped   {self.n_passes:,} passes = {self.n_clips:,} clips × {texts:.3g} texts of their "
             f"template{times}, in {jobs}\n"
-            f"            memory {bytes_text(self.memory_bytes)} at most: states of {self.layers_at_once} "
-            f"layers, and the Gram of one, {bytes_text(self.gram_bytes)} for {self.n_cells:,} cells"
+            f"            memory {bytes_text(self.memory_bytes)} at most: states of "
+            f"{_count(self.layers_at_once, 'layer')}, and the Gram of one, {bytes_text(self.gram_bytes)} for "
+            f"{self.n_cells:,} cells"
         )
 
 

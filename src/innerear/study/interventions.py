@@ -244,9 +244,9 @@ def interventions_text(plan: Interventions | str, n_clips: int) -> str:
     if isinstance(plan, str):
         return f"  steered   nothing: {plan}"
     start, end = plan.poles
-    layers = ", ".join(map(str, plan.layers))
+    layers = f"layer{'s' * (len(plan.layers) > 1)} {', '.join(map(str, plan.layers))}"
     line = (
-        f"  steered   {n_clips:,} clips from {start} to {end}, layers {layers}: "
+        f"  steered   {n_clips:,} clips from {start} to {end}, {layers}: "
         f"{len(plan.neutral)} neutral texts for {plan.settings['duration']:g} s, "
         f"{plan.settings['draws']} random directions"
     )

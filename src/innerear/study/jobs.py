@@ -46,7 +46,7 @@ def templates_of_a_job(n_clips: int, weight_bytes: float) -> int:
 
 
 def layers_together(layers: Sequence[int], most: int = LAYERS_OF_A_JOB) -> list[str]:
-    """Return the layers of each job, at most so many, joined as the names of its files have them.
+    """Return the layers of each job, at most so many, as `innerear.study.names.layers_of` reads them.
 
     >>> layers_together([0, 3, 5])
     ['00-03-05']
@@ -69,13 +69,40 @@ def gram_seconds(n_samples: int, n_prompts: int, n_steps: int, d_model: int) -> 
     return n_steps * (4e-4 * n_samples * max(1, d_model / 1024) + 1.9e-6 * n_prompts**2)
 
 
-def layers_of_a_gram_job(seconds: float) -> int:
+def label_seconds(n_prompts: int, n_steps: int, n_permutations: int) -> float:
+    """Return what the slowest analysis of labels takes of a layer, in CPU seconds, by docs/scaling.md.
+
+    >>> round(label_seconds(248, n_steps=403, n_permutations=1000))
+    53
+    """
+    return (5e-5 + 2e-9 * n_permutations * n_steps) * n_prompts**2
+
+
+def sound_seconds(n_samples: int, n_permutations: int) -> float:
+    """Return what the slowest analysis of sound takes of a layer, in CPU seconds, by docs/scaling.md.
+
+    >>> round(sound_seconds(992, n_permutations=1000))
+    146
+    """
+    return 1.5e-10 * n_permutations * n_samples**3
+
+
+def layers_of_a_job(seconds: float) -> int:
     """Return how many layers share a job: as many as take half an hour, which a killed job loses.
 
-    >>> layers_of_a_gram_job(5), layers_of_a_gram_job(600), layers_of_a_gram_job(6400)
+    >>> layers_of_a_job(5), layers_of_a_job(600), layers_of_a_job(6400)
     (6, 3, 1)
     """
-    return int(min(LAYERS_OF_A_JOB, max(1, 1800 / seconds)))
+    return int(min(LAYERS_OF_A_JOB, max(1, 1800 / max(seconds, 1))))
+
+
+def minutes_of_a_job(seconds: float) -> int:
+    """Return the minutes that such a job asks for, given a layer's seconds: an hour, and twice what it takes.
+
+    >>> minutes_of_a_job(5), minutes_of_a_job(600), minutes_of_a_job(6400)
+    (61, 120, 273)
+    """
+    return 60 + round(layers_of_a_job(seconds) * seconds / 30)
 
 
 def groups(prompts: Sequence[Prompt], size: int, sheet: str | None, label: str = "") -> list[list[Prompt]]:

@@ -121,3 +121,12 @@ def check_labels(labels: Sequence[str], of: str, where: str, rows: Sequence[int]
                 f"{where}: rows {its_row} and {row} have the {of}s {first!r} and {label!r}, which look alike "
                 "but would count as two; write them alike, or rename one"
             )
+
+
+def layers_of(named: str) -> list[int]:
+    """Return the layers that the names of a job's files hold.
+
+    >>> layers_of("00-03-05")
+    [0, 3, 5]
+    """
+    return [int(layer) for layer in named.split("-")]

@@ -3,6 +3,7 @@
 import csv
 import re
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from itertools import islice
 from math import isnan, nan
 from os import PathLike
@@ -182,12 +183,12 @@ def _made(log: Path) -> int:
 
 def _benchmark(path: Path) -> list[dict[str, str]]:
     """Return the rows of a benchmark; damaged ones are left out: no run is to fail over them."""
-    with open(path, newline="", encoding="utf-8", errors="replace") as file:
-        rows = list(csv.DictReader(file, delimiter="\t"))
-    return [row for row in rows if _is_whole(row)]
+    with open(path, newline="", encoding="utf-8", errors="replace") as file, suppress(csv.Error):
+        return [row for row in csv.DictReader(file, delimiter="\t") if _is_whole(row)]
+    return []
 
 
 def _is_whole(row: Mapping[str, str | None]) -> bool:
     numbers = row.get("s"), row.get("max_rss")
-    known = (text and re.fullmatch(r"\d+(\.\d+)?(e[+-]?\d+)?|-|NA", text) for text in numbers)
+    known = (text and re.fullmatch(r"\d{1,15}(\.\d+)?|-|NA", text) for text in numbers)
     return all(known) and row["s"] not in ("-", "NA")
