@@ -26,8 +26,7 @@ run: $(INSTALLED)  ## The study of config.yaml from text to report: results/<stu
 		echo "Open results/$$study/index.html; all figures are in report.zip too"
 
 test: check  ## All tests, as continuous integration runs them
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile -m "not long" --ignore tests/cluster --ignore tests/browser \
-		--no-loadscope-reorder tests/workflow tests
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile -m "not long" --ignore tests/cluster --ignore tests/browser
 
 test-long: $(INSTALLED)  ## A study killed at fifty moments, and one run in other ways: half an hour
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m long tests/workflow
