@@ -57,15 +57,21 @@ def test_what_fails_is_said_whole(fresh):
     assert "Error in rule index" in said
 
 
+def as_terminal(monkeypatch):
+    """Make standard error a terminal; what is written there."""
+    terminal = io.StringIO()
+    terminal.isatty = lambda: True
+    monkeypatch.setattr(sys, "stderr", terminal)
+    return terminal
+
+
 def tell(handler, **values):
     """Tell it what Snakemake's log says."""
     handler.handle(logging.makeLogRecord({"levelno": logging.INFO, "msg": ""} | values))
 
 
 def test_the_bars_clock_runs_while_no_job_begins_or_ends(monkeypatch):
-    terminal = io.StringIO()
-    terminal.isatty = lambda: True
-    monkeypatch.setattr(sys, "stderr", terminal)
+    terminal = as_terminal(monkeypatch)
     handler = LogHandler(SimpleNamespace(dryrun=False), None)
     tell(handler, event=LogEvent.RUN_INFO, stats={"total": 2})
     tell(handler, event=LogEvent.JOB_INFO, jobid=1, rule_name="generate")
@@ -99,9 +105,7 @@ def test_jobs_that_are_stopped_do_not_say_how_they_failed(capsys):
 
 
 def test_a_job_that_is_tried_again_has_not_failed(monkeypatch):
-    terminal = io.StringIO()
-    terminal.isatty = lambda: True
-    monkeypatch.setattr(sys, "stderr", terminal)
+    terminal = as_terminal(monkeypatch)
     handler = LogHandler(SimpleNamespace(dryrun=False), None)
     tell(handler, event=LogEvent.RUN_INFO, stats={"total": 2})
     for event, values in (
