@@ -23,8 +23,7 @@ import yaml
 ROOT = Path(__file__).parents[1]
 BARE = """
 def files(wildcards):
-    kinds = ["stacks/p{{prompt}}/seed-{{seed}}.h5", "audio/p{{prompt}}/seed-{{seed}}.wav"]
-    return collect(kinds, prompt=range({prompts}), seed=range({seeds}))
+    return collect({kinds}, prompt=range({prompts}), seed=range({seeds}))
 
 rule all:
     input:
@@ -80,7 +79,7 @@ def write_baseline(path: Path, pairs: int, seeds: int, batch: str, directives: s
     if batch == "prompt":
         of_a_prompt = [kind.replace("{prompt}", "{{prompt}}") for kind in kinds]
         output, job = f"collect({of_a_prompt}, seed=range({seeds}))", "{prompt}"
-    rule = BARE.format(prompts=pairs // seeds, seeds=seeds, output=output)
+    rule = BARE.format(kinds=kinds, prompts=pairs // seeds, seeds=seeds, output=output)
     path.write_text(rule + directives.format(root=ROOT, job=job), "utf-8")
 
 

@@ -57,25 +57,25 @@ def test_what_fails_is_said_whole(fresh):
     assert "Error in rule index" in said
 
 
-def as_terminal(monkeypatch):
-    """Make standard error a terminal; what is written there."""
-    terminal = io.StringIO()
-    terminal.isatty = lambda: True
-    monkeypatch.setattr(sys, "stderr", terminal)
-    return terminal
-
-
 def tell(handler, **values):
     """Tell it what Snakemake's log says."""
     handler.handle(logging.makeLogRecord({"levelno": logging.INFO, "msg": ""} | values))
 
 
-def test_the_bars_clock_runs_while_no_job_begins_or_ends(monkeypatch):
-    terminal = as_terminal(monkeypatch)
+def begin(monkeypatch):
+    """Begin a run of two jobs, of which one runs: what is written on its terminal, and what shows it."""
+    terminal = io.StringIO()
+    terminal.isatty = lambda: True
+    monkeypatch.setattr(sys, "stderr", terminal)
     handler = LogHandler(SimpleNamespace(dryrun=False), None)
     tell(handler, event=LogEvent.RUN_INFO, stats={"total": 2})
     tell(handler, event=LogEvent.JOB_INFO, jobid=1, rule_name="generate")
     tell(handler, event=LogEvent.JOB_STARTED, jobs=[1])
+    return terminal, handler
+
+
+def test_the_bars_clock_runs_while_no_job_begins_or_ends(monkeypatch):
+    terminal, handler = begin(monkeypatch)
     waiting = re.compile(r"0 of 2 jobs [^\r]* 00:0[1-9],[^\r]* left, generate")
     until = time.monotonic() + 9
     while not (ran := waiting.search(terminal.getvalue())) and time.monotonic() < until:
@@ -105,17 +105,10 @@ def test_jobs_that_are_stopped_do_not_say_how_they_failed(capsys):
 
 
 def test_a_job_that_is_tried_again_has_not_failed(monkeypatch):
-    terminal = as_terminal(monkeypatch)
-    handler = LogHandler(SimpleNamespace(dryrun=False), None)
-    tell(handler, event=LogEvent.RUN_INFO, stats={"total": 2})
-    for event, values in (
-        (LogEvent.JOB_INFO, {"jobid": 1, "rule_name": "steer"}),
-        (LogEvent.JOB_STARTED, {"jobs": [1]}),
-        (LogEvent.JOB_ERROR, {"jobid": 1}),
-    ):
-        tell(handler, event=event, **values)
+    terminal, handler = begin(monkeypatch)
+    tell(handler, event=LogEvent.JOB_ERROR, jobid=1)
     handler._show()
     assert terminal.getvalue().endswith("left, 1 failed")
     tell(handler, event=LogEvent.JOB_STARTED, jobs=[1])
     handler.close()
-    assert terminal.getvalue().rstrip().endswith("left, steer")
+    assert terminal.getvalue().rstrip().endswith("left, generate")

@@ -183,7 +183,7 @@ MODEL_MB = 2500 + (SIZE.weight_bytes + 2 * CLIPS_AT_ONCE * SIZE.stack_bytes) / 1
 STEERED_MB = 2500 + (SIZE.weight_bytes + config["interventions"]["batch_size"] * SIZE.audio_bytes * 4) / 1e6
 VERIFY_MB = MODEL_MB + (2 * SIZE.weight_bytes / 1e6 if STUDY.witness else 0)
 ACOUSTICS_MB = 1000 + 5 * CLIP_SECONDS + MEASURED_SECONDS / 10
-# What a layer takes of a job that sums its products, that asks of labels, or of sound; and the layers of each such job.
+# Seconds of a layer in a job that sums products, asks of labels, or asks of sound; and the layers of each such job.
 GRAM_SECONDS = gram_seconds(SIZE.n_samples, SIZE.n_prompts, SIZE.n_steps, STUDY.architecture.d_model)
 LABEL_SECONDS = label_seconds(SIZE.n_prompts, SIZE.n_steps, STATISTICS["permutations"])
 SOUND_SECONDS = sound_seconds(SIZE.n_samples, STATISTICS["permutations"])

@@ -134,10 +134,10 @@ def measured_together(
     for prompt in prompts:
         parts.setdefault(prompt.template if by_template else prompt.id, []).append(prompt)
     jobs: dict[str, list[Prompt]] = {}
-    last, sound = "", 0.0
+    last, sound = "", float(SOUND_OF_A_JOB)
     for name, own in parts.items():
         more = seconds * sum(len(seeds[prompt.id]) for prompt in own)
-        if not last or sound + more > SOUND_OF_A_JOB:
+        if sound + more > SOUND_OF_A_JOB:
             last, sound = name, 0
         jobs.setdefault(last, []).extend(own)
         sound += more
