@@ -5,11 +5,11 @@ import os
 import shutil
 import signal
 import subprocess
-import sys
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+import planner
 import pytest
 import yaml
 
@@ -70,10 +70,13 @@ class Workflow:
     def configure(self, **changes) -> None:
         (self.folder / "config.yaml").write_text(yaml.safe_dump(self.config | changes))
 
-    def snakemake(self, *options: str, **process) -> subprocess.CompletedProcess:
-        command = [sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile"), *options]
+    def snakemake(self, *options: str) -> subprocess.CompletedProcess:
+        return planner.snakemake(self.folder, *options)
+
+    def command(self, *options: str, **process) -> subprocess.CompletedProcess:
+        """Run as a command of its own, which may have other surroundings than the tests."""
         return subprocess.run(
-            command, cwd=self.folder, capture_output=True, text=True, timeout=1800, **process
+            planner.command(*options), cwd=self.folder, capture_output=True, text=True, **process
         )
 
     def start(self, *options: str, stdout=subprocess.PIPE) -> subprocess.Popen:
@@ -81,10 +84,11 @@ class Workflow:
 
         It answers SIGINT also where the tests themselves run in the background and do not.
         """
-        command = [sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile"), *options]
         pipes = {"stdout": stdout, "stderr": subprocess.STDOUT, "text": True}
         answers = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
-        return subprocess.Popen(command, cwd=self.folder, start_new_session=True, preexec_fn=answers, **pipes)
+        return subprocess.Popen(
+            planner.command(*options), cwd=self.folder, start_new_session=True, preexec_fn=answers, **pipes
+        )
 
     def planned(self, *targets: str) -> dict[str, int]:
         """Rule → number of jobs that a dry run would run."""

@@ -130,7 +130,7 @@ def test_kill_9_in_the_middle_of_a_stack(unfinished, undisturbed, tmp_path_facto
     fault = tmp_path_factory.mktemp("fault")
     (fault / "sitecustomize.py").write_text(KILL.format(victim=victim))
     path = os.pathsep.join([str(fault), str(ROOT / "src")])
-    done = unfinished.snakemake(*RUN, env=os.environ | {"PYTHONPATH": path}, start_new_session=True)
+    done = unfinished.command(*RUN, env=os.environ | {"PYTHONPATH": path}, start_new_session=True)
     assert done.returncode != 0
     assert not (unfinished.results / LAST).exists()
     assert len(list(unfinished.results.glob("unfinished/stacks/*/.seed-0.*.partial.h5"))) == 1
@@ -155,7 +155,7 @@ def test_a_full_disk(fresh, undisturbed):
             subprocess.run(["umount", str(fresh.results)], check=True)
     else:
         limit = (50_000, resource.getrlimit(resource.RLIMIT_FSIZE)[1])
-        done = fresh.snakemake(*RUN, preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, limit))
+        done = fresh.command(*RUN, preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, limit))
         assert_the_disk_was_full(fresh, done, "cannot be written: no file may grow so large")
         resume(fresh, undisturbed)
 

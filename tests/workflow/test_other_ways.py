@@ -29,7 +29,7 @@ def run(finished, tmp_path_factory, workflow_in):
         (workflow.folder / "config.yaml").write_text((finished.folder / "config.yaml").read_text())
         if generation:
             workflow.configure(generation=finished.config["generation"] | generation)
-        done = workflow.snakemake(*options, **process)
+        done = workflow.command(*options, **process)
         assert done.returncode == 0, done.stderr[-5000:]
         return workflow
 
