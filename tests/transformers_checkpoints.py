@@ -30,9 +30,11 @@ def write_transformers_checkpoint(directory: Path, model) -> Path:
         config = MusicgenMelodyConfig.from_sub_models_config(
             *(module.config for module in modules.values()), num_chroma=12, chroma_length=len(parts.melody)
         )
-        before = deepcopy(modules["text_encoder"].state_dict())
+        # The library draws weights anew where it did not draw them itself.
+        before = {name: deepcopy(modules[name].state_dict()) for name in ("text_encoder", "decoder")}
         whole = MusicgenMelodyForConditionalGeneration(config, **modules)
-        whole.text_encoder.load_state_dict(before)
+        for name, state in before.items():
+            getattr(whole, name).load_state_dict(state)
         if len(parts.melody):
             melody = model.musicgen.lm.condition_provider.conditioners["self_wav"].output_proj
             whole.audio_enc_to_dec_proj.load_state_dict(melody.state_dict())

@@ -14,6 +14,7 @@ from torch import nn
 
 from innerear.errors import InputError
 from innerear.models.codec_conversion import converted_codec, takes_turns
+from innerear.models.imports import import_transformers_musicgen
 
 if TYPE_CHECKING:
     from audiocraft.models.musicgen import MusicGen
@@ -77,6 +78,7 @@ def converted(musicgen: "MusicGen", name: str) -> Parts:
     ------
     InputError: a model with parts that the library does not have; the message names them.
     """
+    import_transformers_musicgen()
     lm: Any = musicgen.lm
     _refuse_other_parts(lm, name)
     weights = {key: value.float() for key, value in lm.state_dict().items()}
@@ -151,6 +153,7 @@ def _activation(block: Any) -> str | None:
 
 def _decoder(lm: Any, context: int, channels: int) -> Any:
     """Return the language model without weights, for sequences of `context` positions."""
+    from transformers.modeling_utils import no_init_weights
     from transformers.models.musicgen.configuration_musicgen import MusicgenDecoderConfig
     from transformers.models.musicgen.modeling_musicgen import MusicgenForCausalLM
     from transformers.models.musicgen_melody.configuration_musicgen_melody import MusicgenMelodyDecoderConfig
@@ -171,7 +174,7 @@ def _decoder(lm: Any, context: int, channels: int) -> Any:
         "bos_token_id": lm.special_token_id,
         "attn_implementation": "sdpa",
     }
-    with torch.device("meta"):
+    with no_init_weights():  # no page of them is touched before the weights take their place
         if _crossed(lm):
             return MusicgenForCausalLM(MusicgenDecoderConfig(**settings))
         return MusicgenMelodyForCausalLM(MusicgenMelodyDecoderConfig(**settings))
