@@ -25,11 +25,11 @@ run: $(INSTALLED)  ## The study of config.yaml from text to report: results/<stu
 		$(BIN)/snakemake --cores 1 --report "results/$$study/report.zip" && \
 		echo "Open results/$$study/index.html; all figures are in report.zip too"
 
-test: check  ## All tests, as continuous integration runs them
+test: check  ## All tests but those of test-long, test-cluster and test-browser
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile -m "not long" --ignore tests/cluster --ignore tests/browser
 
-test-long: $(INSTALLED)  ## A study killed at fifty moments, and one run in other ways: half an hour
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m long tests/workflow
+test-long: $(INSTALLED)  ## A study killed at fifty moments, run in other ways, and with a new analysis: half an hour
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m long tests/workflow tests/docs
 
 test-cluster: $(INSTALLED)  ## What needs Debian packages (.ci/run installs them): a study on a Slurm of this machine's own, other readers
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/cluster tests/stacks/test_other_tools.py

@@ -1,5 +1,6 @@
 """Snakemake in forks of a process that has imported it: a dry run takes .9 s in place of 2.3."""
 
+import atexit
 import multiprocessing
 import os
 import subprocess
@@ -45,4 +46,7 @@ def _main(folder: Path, arguments: list[str], environment: dict[str, str], said:
     for number, path in enumerate(said, start=1):
         os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT), number)
     sys.argv[:] = arguments
-    main()
+    try:
+        main()
+    finally:
+        atexit._run_exitfuncs()  # a fork leaves without; the study's size is said by one of them

@@ -1,4 +1,7 @@
-"""What docs/new_analysis.md adds, added to a copy of the tree and run."""
+"""What docs/new_analysis.md adds, added to a copy of the tree and run.
+
+`make test-long` runs it, since it takes a whole study.
+"""
 
 import re
 
@@ -7,6 +10,7 @@ import pytest
 
 from .conftest import ROOT, blocks_of
 
+pytestmark = pytest.mark.long
 PAGE = ROOT / "docs/new_analysis.md"
 _PATH = re.compile(r"`([\w./-]+\.\w+)`")
 

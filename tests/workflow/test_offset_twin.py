@@ -1,4 +1,7 @@
-"""A constant that LayerNorm discards changes no table of a study, from the states to the answers."""
+"""A constant that LayerNorm discards changes no table of a study, from the states to the answers.
+
+`make test-long` runs it, since it takes a whole study; tests/properties/test_constant.py asks the same of parts.
+"""
 
 from pathlib import Path
 
@@ -8,6 +11,7 @@ import yaml
 from near_tables import assert_near
 from offset_twin import write_offset_twin
 
+pytestmark = pytest.mark.long
 ROOT = Path(__file__).parents[2]
 CONSTANT = -9.8
 # The checks, whose values are rounding itself; maxima of every relabeling; UMAP, which is chaotic; logs.
