@@ -1,6 +1,6 @@
 """A constant that LayerNorm discards changes no table of a study, from the states to the answers.
 
-`make test-long` runs it, since it takes a whole study; tests/properties/test_constant.py asks the same of parts.
+`make test-long` runs it, since it takes a whole study; tests/properties/test_constant.py asks it of parts.
 """
 
 from pathlib import Path
