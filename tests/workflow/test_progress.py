@@ -2,14 +2,24 @@
 
 import io
 import logging
+import os
 import re
 import sys
 import time
 from types import SimpleNamespace
 
+import pytest
 from snakemake_interface_logger_plugins.common import LogEvent
 
+from innerear.io.log import LOGS_ALONE
 from snakemake_logger_plugin_innerear import LogHandler
+
+
+@pytest.fixture(autouse=True)
+def later_tests_speak():
+    """The view asks jobs to be silent through this process's environment, which it keeps."""
+    yield
+    os.environ.pop(LOGS_ALONE, None)
 
 
 def test_a_run_without_a_terminal_says_how_far_it_is_and_little_else(fresh):
