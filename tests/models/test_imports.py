@@ -9,13 +9,15 @@ import pytest
 
 _SCRIPT = """
 import sys
-from innerear.models.imports import _StandIn, import_audiocraft
+from innerear.models.imports import _StandIn, import_audiocraft, import_transformers_musicgen
 import_audiocraft()
+import_transformers_musicgen()
 assert not [name for name, module in sys.modules.items() if isinstance(module, _StandIn)]
 import torch._dynamo
 import torch._dynamo.utils
 assert torch._dynamo.utils is sys.modules["torch._dynamo.utils"]
 from transformers import MusicgenForConditionalGeneration, MusicgenMelodyForConditionalGeneration
+assert issubclass(MusicgenForConditionalGeneration, sys.modules["transformers"].PreTrainedModel)
 print("real" if torch._dynamo.utils.is_compile_supported("cpu") in (True, False) else "")
 """
 

@@ -317,8 +317,10 @@ def test_audiocraft_is_left_as_it_was(tiny_model):
 _COLD = """
 import sys
 from innerear.models import load_model
+from innerear.models.transformers import witness_of
 model = load_model(sys.argv[1], device="cpu")
-model.generate(["happy music"], [0], 0.1)
+for one in (model, witness_of(model)):
+    one.generate(["happy music"], [0], 0.1)
 heavy = {"spacy", "librosa", "sklearn", "torchmetrics", "torch._dynamo", "sympy"} & set(sys.modules)
 assert not heavy, heavy
 import scipy.optimize

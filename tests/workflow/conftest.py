@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-import planner
 import pytest
+import snakemake_runs
 import yaml
 
 from innerear.io.names import UNFINISHED
@@ -71,13 +71,12 @@ class Workflow:
         (self.folder / "config.yaml").write_text(yaml.safe_dump(self.config | changes))
 
     def snakemake(self, *options: str) -> subprocess.CompletedProcess:
-        return planner.snakemake(self.folder, *options)
+        return snakemake_runs.forked(self.folder, *options)
 
     def command(self, *options: str, **process) -> subprocess.CompletedProcess:
         """Run as a command of its own, which may have other surroundings than the tests."""
-        return subprocess.run(
-            planner.command(*options), cwd=self.folder, capture_output=True, text=True, **process
-        )
+        process |= {"cwd": self.folder, "timeout": snakemake_runs.LONGEST}
+        return subprocess.run(snakemake_runs.command(*options), capture_output=True, text=True, **process)
 
     def start(self, *options: str, stdout=subprocess.PIPE) -> subprocess.Popen:
         """Run in the background, as the leader of a process group; both outputs go to one pipe or file.
@@ -87,7 +86,11 @@ class Workflow:
         pipes = {"stdout": stdout, "stderr": subprocess.STDOUT, "text": True}
         answers = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
         return subprocess.Popen(
-            planner.command(*options), cwd=self.folder, start_new_session=True, preexec_fn=answers, **pipes
+            snakemake_runs.command(*options),
+            cwd=self.folder,
+            start_new_session=True,
+            preexec_fn=answers,
+            **pipes,
         )
 
     def planned(self, *targets: str) -> dict[str, int]:

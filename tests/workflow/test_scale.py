@@ -6,8 +6,8 @@ import subprocess
 from collections import Counter
 from pathlib import Path
 
-import planner
 import pytest
+import snakemake_runs
 import yaml
 
 from innerear.study.jobs import LAYERS_OF_A_JOB
@@ -18,7 +18,7 @@ CORPORA = sorted((ROOT / "studies").glob("corpus_*.yaml"))
 
 
 def dry_run(folder, *options):
-    done = planner.snakemake(folder, "-n", *options)
+    done = snakemake_runs.forked(folder, "-n", *options)
     assert done.returncode == 0, done.stderr
     return done
 
@@ -96,7 +96,7 @@ def test_ten_thousand_pairs_and_48_layers_have_a_sparse_graph(tmp_path):
     # A child counts from what this process, in which it begins, takes.
     ours = (resource.RUSAGE_CHILDREN, resource.RUSAGE_SELF)
     before = max(resource.getrusage(whose).ru_maxrss for whose in ours)
-    done = subprocess.run(planner.command("-n"), cwd=tmp_path, capture_output=True, text=True)
+    done = subprocess.run(snakemake_runs.command("-n"), cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     most = max(before, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)
     if most > before:  # the largest child of this process: only if it is this one do we know its memory

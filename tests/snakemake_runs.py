@@ -20,7 +20,7 @@ def command(*options: str) -> list[str]:
     return [sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile"), *options]
 
 
-def snakemake(folder: Path, *options: str) -> subprocess.CompletedProcess:
+def forked(folder: Path, *options: str) -> subprocess.CompletedProcess:
     """What `command` does and says in a folder, without a terminal."""
     arguments = command(*options)
     with tempfile.TemporaryDirectory() as outputs:
