@@ -249,7 +249,8 @@ def _kept(clips: Sequence[Clip], made: Made, plan: Interventions) -> Sounds:
         return source in first and branch == "both" and clip.template in drawn
 
     return {
-        (clip.template, clip.condition.dose, clip.condition.draw): audio.numpy()
+        # A copy, or it would keep the sound of its whole batch.
+        (clip.template, clip.condition.dose, clip.condition.draw): audio.numpy().copy()
         for clip, audio in zip(clips, made.audio, strict=True)
         if kept(clip)
     }

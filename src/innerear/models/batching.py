@@ -406,7 +406,10 @@ def check_audio(audio: Any, name: str) -> torch.Tensor:
 
 def negative_log_likelihood(logits: torch.Tensor, codes: torch.Tensor, delays: Sequence[int]) -> torch.Tensor:
     """Return the loss [B, K, T] of each token, given the logits [B, K, S, card] of all steps."""
-    n_frames = codes.shape[-1]
-    # Step s predicts codebook k of frame s − d_k.
-    aligned = torch.stack([logits[:, k, d : d + n_frames] for k, d in enumerate(delays)], dim=1)
-    return nn.functional.cross_entropy(aligned.permute(0, 3, 1, 2), codes, reduction="none")
+    losses = []
+    for k, (own, delay) in enumerate(zip(codes.unbind(1), delays, strict=True)):  # [B, T]
+        # Step s predicts codebook k of frame s − d_k.
+        aligned = logits[:, k, delay : delay + own.shape[1]]  # [B, T, card]
+        loss = nn.functional.cross_entropy(aligned.flatten(0, 1), own.flatten(), reduction="none")
+        losses.append(loss.view(own.shape))
+    return torch.stack(losses, dim=1)
