@@ -1,7 +1,6 @@
 """Every page of a real study: quiet, whole, and readable on a telephone and at night. Pictures are kept."""
 
 import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -9,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import yaml
+from snakemake_runs import command
 
 from .test_layout import axe_faults, reaching_out
 
@@ -41,8 +41,7 @@ def study(tmp_path_factory):
     """The folder of a study that has run."""
     folder = tmp_path_factory.mktemp("study")
     (folder / "config.yaml").write_text(yaml.safe_dump(SMALL), encoding="utf-8")
-    command = [sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile"), "--cores", "2"]
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True)
+    done = subprocess.run(command("--cores", "2"), cwd=folder, capture_output=True, text=True)
     assert not done.returncode, done.stderr[-4000:]
     return folder / "results/small"
 

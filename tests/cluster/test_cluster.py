@@ -14,7 +14,6 @@ import re
 import shutil
 import signal
 import subprocess
-import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -25,6 +24,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 import yaml
+from snakemake_runs import command
 
 from .slurm import Slurm, wait_for
 
@@ -84,10 +84,6 @@ def slurm(profile) -> Iterator[Slurm]:
         Slurm(Path(folder, "slurm"), asked["slurm_account"], partitions, GPUS) as running,
     ):
         yield running
-
-
-def command(*options: str) -> list[str]:
-    return [sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile"), *options]
 
 
 def through_profile(*options: str) -> list[str]:

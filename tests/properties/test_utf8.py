@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from snakemake_runs import command
 
 ROOT = Path(__file__).parents[2]
 CODE = [
@@ -76,10 +77,7 @@ def test_a_study_is_read_in_any_locale(tmp_path):
     study += "  emotions: [{id: calm}, {id: happy}]\nseeds: [0]\n"
     (tmp_path / "config.yaml").write_text(study, "utf-8")
     done = subprocess.run(
-        [sys.executable, "-m", "snakemake", "-s", str(ROOT / "Snakefile"), "-n", "--quiet", "rules"],
-        cwd=tmp_path,
-        env=os.environ | ASCII,
-        capture_output=True,
+        command("-n", "--quiet", "rules"), cwd=tmp_path, env=os.environ | ASCII, capture_output=True
     )
     assert done.returncode == 0, done.stderr
     assert b"2 = 2 prompts" in done.stderr

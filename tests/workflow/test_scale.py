@@ -15,8 +15,6 @@ from innerear.study.jobs import LAYERS_OF_A_JOB
 ROOT = Path(__file__).parents[2]
 STUDIES = sorted((ROOT / "studies").glob("emotions_*.yaml"))
 CORPORA = sorted((ROOT / "studies").glob("corpus_*.yaml"))
-
-
 #: Runs a command and prints its peak in KiB: a child of the tests would count from the tests' own memory.
 MEASURED = """
 import resource, subprocess, sys

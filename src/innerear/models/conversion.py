@@ -78,9 +78,9 @@ def converted(musicgen: "MusicGen", name: str) -> Parts:
     ------
     InputError: a model with parts that the library does not have; the message names them.
     """
-    import_transformers_musicgen()
     lm: Any = musicgen.lm
     _refuse_other_parts(lm, name)
+    import_transformers_musicgen()
     weights = {key: value.float() for key, value in lm.state_dict().items()}
     text: Any = lm.condition_provider.conditioners["description"]
     melody = _no_melody(lm, weights, name)
@@ -174,7 +174,8 @@ def _decoder(lm: Any, context: int, channels: int) -> Any:
         "bos_token_id": lm.special_token_id,
         "attn_implementation": "sdpa",
     }
-    with no_init_weights():  # no page of them is touched before the weights take their place
+    # For a meta device torch would import its compiler. Memory that is not drawn in takes no room either.
+    with no_init_weights():
         if _crossed(lm):
             return MusicgenForCausalLM(MusicgenDecoderConfig(**settings))
         return MusicgenMelodyForCausalLM(MusicgenMelodyDecoderConfig(**settings))
