@@ -9,6 +9,8 @@ configfile: "config.yaml"
 report: "workflow/report/workflow.rst"
 
 
+include: "workflow/rules/study.smk"
+include: "workflow/rules/run.smk"
 include: "workflow/rules/common.smk"
 include: "workflow/rules/capture.smk"
 include: "workflow/rules/label.smk"

@@ -15,6 +15,7 @@ from collections.abc import Callable
 
 import librosa
 import numpy as np
+from options import count, duration
 
 from innerear.acoustics.clips import clip_features
 from innerear.acoustics.frames import frame_features
@@ -44,9 +45,9 @@ def timed(measure: Callable[[], object]) -> float:
 def main() -> None:
     """Time both in turn and print the ratios to the clip's duration."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--duration", type=float, default=8)
-    parser.add_argument("--rate", type=int, default=32000)
-    parser.add_argument("--repeats", type=int, default=7)
+    parser.add_argument("--duration", type=duration, default=8)
+    parser.add_argument("--rate", type=count, default=32000)
+    parser.add_argument("--repeats", type=count, default=7)
     options = parser.parse_args()
     wave = clip(options.duration, options.rate)
     n_frames = round(options.duration * FRAME_RATE)

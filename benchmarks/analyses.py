@@ -21,6 +21,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from options import count
 from sums import InMemory, sheet
 
 from innerear.acoustics.features import FEATURES
@@ -202,11 +203,11 @@ RUNS: dict[str, tuple[int, Callable[[Study], object]]] = {
 def main() -> None:
     """Make the study, and run each analysis in a process of its own."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("--templates", type=int, default=62)
-    parser.add_argument("--emotions", type=int, default=4)
-    parser.add_argument("--seeds", type=int, default=4)
-    parser.add_argument("--steps", type=int, default=403)
-    parser.add_argument("--width", type=int, default=1024)
+    parser.add_argument("--templates", type=count, default=62)
+    parser.add_argument("--emotions", type=count, default=4)
+    parser.add_argument("--seeds", type=count, default=4)
+    parser.add_argument("--steps", type=count, default=403)
+    parser.add_argument("--width", type=count, default=1024)
     parser.add_argument("--only", nargs="+", choices=list(RUNS), default=list(RUNS))
     parser.add_argument("--folder", type=Path, help="where the Gram files are, or are to be kept")
     parser.add_argument("--once", help=argparse.SUPPRESS)

@@ -16,6 +16,8 @@ import sys
 import tempfile
 import time
 
+from options import count, duration
+
 JOB = """
 import sys
 from pathlib import Path
@@ -57,10 +59,10 @@ def seconds(jobs: list[list[str]], duration: float) -> tuple[float, float]:
 def main() -> None:
     """Time the forms in turn and print samples a minute."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--prompts", type=int, default=2)
-    parser.add_argument("--seeds", type=int, default=8)
-    parser.add_argument("--duration", type=float, default=4)
-    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--prompts", type=count, default=2)
+    parser.add_argument("--seeds", type=count, default=8)
+    parser.add_argument("--duration", type=duration, default=4)
+    parser.add_argument("--repeats", type=count, default=3)
     options = parser.parse_args()
     prompts = [[f"{prompt}:{seed}" for seed in range(options.seeds)] for prompt in range(options.prompts)]
     clips = [clip for clips in prompts for clip in clips]

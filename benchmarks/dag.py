@@ -19,6 +19,7 @@ import time
 from pathlib import Path
 
 import yaml
+from options import count
 
 ROOT = Path(__file__).parents[1]
 BARE = """
@@ -109,10 +110,10 @@ def dry_run(snakefile: Path, folder: Path) -> tuple[float, float, float]:
 def main() -> None:
     """Print a row for each size."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--repeats", type=count, default=3)
     parser.add_argument("--batch", choices=("pair", "prompt"), default="pair")
-    parser.add_argument("--seeds", type=int, default=4)
-    parser.add_argument("--pairs", type=int, nargs="+", default=[80, 1000, 10000])
+    parser.add_argument("--seeds", type=count, default=4)
+    parser.add_argument("--pairs", type=count, nargs="+", default=[80, 1000, 10000])
     options = parser.parse_args()
     print("  pairs    jobs   wall s   cpu s   peak MB" + "".join(f"   {one:>7}: s  ratio" for one in _OWN))
     for pairs in options.pairs:

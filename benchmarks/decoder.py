@@ -13,10 +13,9 @@ import time
 from statistics import median
 
 import torch
-from shapes import SHAPES, random_musicgen
+from shapes import asked
 
 from innerear.capture.hooks import capture
-from innerear.models import load_model
 
 TEXTS = ["the happy theme on a piano", "play some sad electronic music", "calm acoustic guitar music"]
 
@@ -38,16 +37,9 @@ def seconds(model, decoder, chosen):
 def main() -> None:
     """Time both in turn and print medians and their ratio."""
     parser = argparse.ArgumentParser()
-    parser.add_argument("model", help=f"nano, a checkpoint, or a random {', '.join(SHAPES)}")
-    parser.add_argument("duration", type=float, help="seconds of a clip")
-    parser.add_argument("--batch", type=int, default=1)
-    parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--codec", choices=("yes", "no"), default="yes")
-    chosen = parser.parse_args()
+    chosen, model = asked(repeats=5, parser=parser)
     torch.set_num_threads(1)
-    model = (
-        random_musicgen(chosen.model) if chosen.model in SHAPES else load_model(chosen.model, device="cpu")
-    )
     if chosen.codec == "no":
         model._decode = lambda codes: torch.zeros(len(codes), 1)
     decoders = ("audiocraft", "static")

@@ -12,6 +12,7 @@ import statistics
 import time
 
 import numpy as np
+from options import count
 
 from innerear.analyses.text_or_history.cells import HISTORY, PairProducts, contrasts
 
@@ -48,10 +49,10 @@ def one_by_one(kernel: np.ndarray, moved: np.ndarray) -> np.ndarray:
 def main() -> None:
     """Time both in turn, and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("--steps", type=int, default=403)
-    parser.add_argument("--permutations", type=int, default=1000)
-    parser.add_argument("--loop", type=int, default=20)
-    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--steps", type=count, default=403)
+    parser.add_argument("--permutations", type=count, default=1000)
+    parser.add_argument("--loop", type=count, default=20)
+    parser.add_argument("--rounds", type=count, default=3)
     options = parser.parse_args()
     states = np.random.default_rng(0).normal(size=(options.steps, R * E * E, 64))
     kernel = (states @ states.swapaxes(1, 2)).reshape(-1, *2 * (R, E, E))

@@ -13,6 +13,8 @@ from pathlib import Path
 from statistics import median
 from time import process_time
 
+from options import count
+
 os.environ["OMP_NUM_THREADS"] = "1"
 
 import h5py
@@ -100,7 +102,7 @@ def _train(tokens: np.ndarray, dictionary: Dictionary, steps: int = 50) -> None:
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rounds", type=int, default=15)
+    parser.add_argument("--rounds", type=count, default=15)
     rounds = parser.parse_args().rounds
     torch.set_num_threads(1)
     print("nano: 80 clips of 4 s, 6 layers, D 96, 192 latents, k 8")

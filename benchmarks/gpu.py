@@ -33,6 +33,7 @@ from gpu_states import deviation
 from gpu_study import dictionary, study
 from gpu_table import Table
 from gpu_tokens import float32, rows
+from options import duration
 
 SECTIONS = (machine, graphs, overhead, rows, study, replay, float32, dictionary, deviation)
 
@@ -43,7 +44,7 @@ def main(arguments: Sequence[str] | None = None) -> Table:
     names = [section.__name__ for section in SECTIONS]
     parser.add_argument("--sections", nargs="+", choices=names, default=names)
     parser.add_argument("--output", type=Path, help="TSV to write")
-    parser.add_argument("--seconds", type=float, default=450, help="after these no section begins")
+    parser.add_argument("--seconds", type=duration, default=450, help="after these no section begins")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--tiny", action="store_true", help="a dry run at a tiny size")
     options = parser.parse_args(arguments)

@@ -19,6 +19,7 @@ from pathlib import Path
 
 import h5py
 import numpy as np
+from options import count
 
 from innerear.gram.layer_pass import stacks_gram
 from innerear.gram.prompt_sums import Prompts
@@ -147,10 +148,10 @@ def peak_mb() -> float:
 def main() -> None:
     """Time both sides in turn and print medians, their ratio and the peak memory."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("--samples", type=int, default=80)
-    parser.add_argument("--steps", type=int, default=403)
-    parser.add_argument("--width", type=int, default=1024)
-    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--samples", type=count, default=80)
+    parser.add_argument("--steps", type=count, default=403)
+    parser.add_argument("--width", type=count, default=1024)
+    parser.add_argument("--rounds", type=count, default=5)
     parser.add_argument("--folder", help="where the stacks are made, on the disk in question")
     options = parser.parse_args()
     took = {(cache, side): [] for cache in ("disk", "cache") for side in (read_plainly, gram_pass)}

@@ -6,16 +6,15 @@
 The edit adds a direction at one layer, at every step, with a dose of each clip. Aim: at most 1.05.
 """
 
-import argparse
 import time
 from contextlib import nullcontext
 from statistics import median
 
 import numpy as np
 import torch
-from shapes import SHAPES, random_musicgen
+from shapes import asked
 
-from innerear import ActivationExtractor, intervene, load_model
+from innerear import ActivationExtractor, intervene
 from innerear.interventions import Add
 
 TEXTS = ["the happy theme on a piano", "play some sad electronic music", "calm acoustic guitar music"]
@@ -23,17 +22,9 @@ TEXTS = ["the happy theme on a piano", "play some sad electronic music", "calm a
 
 def main() -> None:
     """Time both in turn and print medians and their ratio."""
-    parser = argparse.ArgumentParser()
-    parser.add_argument("model", help=f"nano, a checkpoint, or a random {', '.join(SHAPES)}")
-    parser.add_argument("duration", type=float, help="seconds of a clip")
-    parser.add_argument("--batch", type=int, default=1)
-    parser.add_argument("--repeats", type=int, default=7)
-    chosen = parser.parse_args()
+    chosen, model = asked(repeats=7)
     torch.set_num_threads(1)
-    named = chosen.model in SHAPES
-    extractor = ActivationExtractor(
-        random_musicgen(chosen.model) if named else load_model(chosen.model, device="cpu")
-    )
+    extractor = ActivationExtractor(model)
     texts = [TEXTS[i % len(TEXTS)] for i in range(chosen.batch)]
     direction = np.random.default_rng(0).normal(size=extractor.model.d_model)
     edit = Add(direction, np.full(chosen.batch, 0.1), layers=extractor.model.n_layers // 2)

@@ -11,6 +11,7 @@ labels permuted within templates, and against sign flips of whole templates.
 import argparse
 
 import numpy as np
+from options import count
 
 from innerear.study.power import EFFECTIVE_DIMENSION, LEVELS, POWER, Power
 
@@ -23,8 +24,8 @@ DESIGNS = ("2x4", "3x4", "5x4", "8x4", "10x4", "12x4", "20x4", "6x2", "10x2", "1
 def main() -> None:
     """Print Markdown."""
     parser = argparse.ArgumentParser(description="What a design detects.")
-    parser.add_argument("--studies", type=int, default=2000)
-    parser.add_argument("--permutations", type=int, default=1000)
+    parser.add_argument("--studies", type=count, default=2000)
+    parser.add_argument("--permutations", type=count, default=1000)
     parser.add_argument("--designs", nargs="+", default=DESIGNS, help="templates x labels")
     arguments = parser.parse_args()
     print("| templates × labels | test | p ≤ .05: simulated | formula | p ≤ .001: simulated | formula |")

@@ -24,6 +24,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from options import count
 
 from innerear.analyses.layer import analyse
 from innerear.capture.checks import check_samples, judged
@@ -267,8 +268,8 @@ def run(templates: Sequence[int], width: int, folder: Path) -> list[dict[str, di
 def main() -> None:
     """Run the sizes that are asked for."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("--templates", type=int, nargs="+", default=[63, 188, 625])
-    parser.add_argument("--width", type=int, default=1024)
+    parser.add_argument("--templates", type=count, nargs="+", default=[63, 188, 625])
+    parser.add_argument("--width", type=count, default=1024)
     parser.add_argument("--folder", type=Path, help="where the studies are made, and removed")
     parser.add_argument("--once", choices=list(STAGES), help=argparse.SUPPRESS)
     options = parser.parse_args()

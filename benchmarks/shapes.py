@@ -5,6 +5,7 @@ from typing import Any
 
 import torch
 from omegaconf import OmegaConf
+from options import count, duration
 
 from innerear.models import MusicModel, load_model, nano_directory
 from innerear.models.audiocraft import AudiocraftModel
@@ -37,13 +38,18 @@ def random_musicgen(
     return AudiocraftModel(musicgen, f"random weights of the {shape} shape", identity="random")
 
 
-def asked(repeats: int) -> tuple[argparse.Namespace, MusicModel]:
-    """Read from the command line what a benchmark of one model takes, and load the model."""
-    parser = argparse.ArgumentParser()
+def asked(
+    repeats: int, parser: argparse.ArgumentParser | None = None
+) -> tuple[argparse.Namespace, MusicModel]:
+    """Read from the command line what a benchmark of one model takes, and load the model.
+
+    A `parser` holds what one benchmark takes besides.
+    """
+    parser = parser or argparse.ArgumentParser()
     parser.add_argument("model", help=f"nano, a checkpoint, or a random {', '.join(SHAPES)}")
-    parser.add_argument("duration", type=float, help="seconds of a clip")
-    parser.add_argument("--batch", type=int, default=1)
-    parser.add_argument("--repeats", type=int, default=repeats)
+    parser.add_argument("duration", type=duration, help="seconds of a clip")
+    parser.add_argument("--batch", type=count, default=1)
+    parser.add_argument("--repeats", type=count, default=repeats)
     parser.add_argument("--device", default="cpu")
     chosen = parser.parse_args()
     if chosen.model in SHAPES:

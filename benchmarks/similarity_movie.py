@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable
 
 import numpy as np
+from options import count
 from sklearn.metrics.pairwise import cosine_similarity as sklearn_cosine
 
 from innerear.analyses.similarity import cosine_similarity
@@ -49,10 +50,10 @@ def rsatoolbox_movie(x: np.ndarray) -> np.ndarray | None:
 def main() -> None:
     """Time all sides in turn and print medians and ratios."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("--samples", type=int, default=80)
-    parser.add_argument("--steps", type=int, default=403)
-    parser.add_argument("--width", type=int, default=1024)
-    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--samples", type=count, default=80)
+    parser.add_argument("--steps", type=count, default=403)
+    parser.add_argument("--width", type=count, default=1024)
+    parser.add_argument("--rounds", type=count, default=5)
     options = parser.parse_args()
     x = np.random.default_rng(0).normal(size=(options.steps, options.samples, options.width))
     x = x.astype(np.float16)

@@ -21,6 +21,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import yaml
+from options import count
 
 ROOT = Path(__file__).parents[1]
 
@@ -74,9 +75,9 @@ def main() -> None:
     parser.add_argument("--slurm", choices=("no", "site", "test"), default="no")
     parser.add_argument("--profile", type=Path, default=ROOT / "workflow/profiles/slurm")
     parser.add_argument("--study", type=Path, default=ROOT / "config.yaml")
-    parser.add_argument("--seeds", type=int, help="so many of the study's seeds")
+    parser.add_argument("--seeds", type=count, help="so many of the study's seeds")
     parser.add_argument("--batch", choices=("pair", "prompt"))
-    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--repeats", type=count, default=3)
     options = parser.parse_args()
     study = yaml.safe_load(options.study.read_text("utf-8"))
     study["seeds"], n_seeds = fewer(study["seeds"], options.seeds)

@@ -19,6 +19,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from options import count
 
 PERMUTATIONS = 1000
 
@@ -124,13 +125,13 @@ def sheet(options: argparse.Namespace) -> pd.DataFrame:
 def main() -> None:
     """Run each side in a process of its own, in turn; print medians."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("--templates", type=int, default=5)
-    parser.add_argument("--emotions", type=int, default=4)
-    parser.add_argument("--seeds", type=int, default=4)
-    parser.add_argument("--steps", type=int, default=403)
-    parser.add_argument("--distinct", type=int, default=24)
-    parser.add_argument("--width", type=int, default=1024)
-    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--templates", type=count, default=5)
+    parser.add_argument("--emotions", type=count, default=4)
+    parser.add_argument("--seeds", type=count, default=4)
+    parser.add_argument("--steps", type=count, default=403)
+    parser.add_argument("--distinct", type=count, default=24)
+    parser.add_argument("--width", type=count, default=1024)
+    parser.add_argument("--rounds", type=count, default=3)
     parser.add_argument("--against", type=Path)
     parser.add_argument("--once", action="store_true")
     options = parser.parse_args()

@@ -17,6 +17,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from options import count
+
 from innerear.study.usage import jobs_by_rule
 
 ROOT = Path(__file__).parents[1]
@@ -96,7 +98,7 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("results", type=Path, help="folder of a finished study")
     parser.add_argument("--imports", action="store_true")
-    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--repeats", type=count, default=3)
     chosen = parser.parse_args()
     jobs = jobs_by_rule(chosen.results / "benchmarks")
     if not jobs:

@@ -22,14 +22,14 @@ if STUDY.hub_model:
 
 # Outputs cannot depend on the prompt: each list of samples that one job makes has a copy of the rule. They are
 # marked as updated so that Snakemake leaves those in place that are there: the job keeps what is whole.
-for number, (job, samples, prompts, recordings) in enumerate(GENERATION_JOBS):
+for number, (job, samples, prompts) in enumerate(generation_jobs()):
 
     rule:
         """Generate the clips of one pair, one prompt or several prompts, or read recorded ones; record every step."""
         name:
             copy_of("generate", number)
         input:
-            recordings,
+            of_prompts(recordings_of, prompts),
             checkpoint=CHECKPOINT_FILES,
         output:
             stacks=update([f"<results>/stacks/{sample}.h5" for sample in samples]),
@@ -45,12 +45,12 @@ for number, (job, samples, prompts, recordings) in enumerate(GENERATION_JOBS):
             gpu=1,
         params:
             study=config["study"],
-            prompts=prompts,
+            prompts=of_prompts(fields_of, prompts),
             model=LOADING,
             architecture=asdict(STUDY.architecture),
             capture=STUDY.capture,
             generation=SAMPLING,
-            recordings=times_of(recordings),
+            recordings=times_of(of_prompts(recordings_of, prompts)),
             job=how_a_job_runs,
             unfinished=APART,
         script:

@@ -1,143 +1,18 @@
-"""Load and validate the study, and what the rules ask of it. No rules here."""
+"""What the rules are written with: their files, resources and parameters. No rules here."""
 
-import atexit
-import gc
 import os
-import shlex
-import sys
 from dataclasses import asdict
 from pathlib import Path
 
 import yaml
-from snakemake.exceptions import WorkflowError
-from snakemake.io import strip_wildcard_constraints
-from snakemake.logging import logger
 
-# A checkout works without being installed, as in the environments of --sdm conda.
-sys.path.insert(0, f"{workflow.basedir}/src")
-
-from innerear.study.config_files import check_files
-from innerear.study.controls import CONTROLLED
 from innerear.study.dictionaries import files_of
-from innerear.study.jobs import (
-    gram_seconds,
-    label_seconds,
-    layers_of_a_job,
-    layers_together,
-    measured_together,
-    minutes_of_a_job,
-    sound_seconds,
-)
-from innerear.study.names import check_path
+from innerear.study.jobs import minutes_of_a_job
 from innerear.study.prompts import batches, own_label
-from innerear.errors import InputError
-from innerear.io.fingerprints import fingerprint
-from innerear.study.study import Study
-from innerear.io.locks import hold
-from innerear.io.names import SETTINGS_OPTIONS, UNFINISHED, refuse_renamed
-from innerear.io.second_names import forget_finished
-from innerear.study.usage import (
-    counterfactual_time,
-    disk_estimates,
-    generation_time,
-    memory_asked,
-    steering_time,
-    usage_report,
-)
+from innerear.study.usage import disk_estimates
 
-# A plan is one large graph that lives to the end. At its usual pace the collector would go through it again and
-# again, for an eighth of the time.
-gc.set_threshold(100_000, 50, 50)
-
-# A failed job keeps apart what it has finished, and Snakemake's line for each file without a backup would hide what
-# failed.
-logger.addFilter(lambda record: not str(record.msg).startswith("Cannot restore "))
-
-# A job asks for one core: more threads of BLAS than that get in each other's way.
-os.environ.setdefault("OMP_NUM_THREADS", "1")
-
-# What is said to remake a file finds the study as this run does.
-GIVEN = {
-    "--configfile": map(os.path.relpath, workflow.overwrite_configfiles),
-    "--config": workflow.config_settings.config_args or (),
-}
-GIVEN = [[option, *values] for option, values in GIVEN.items()]
-os.environ[SETTINGS_OPTIONS] = " ".join(shlex.join(given) for given in GIVEN if given[1:])
-
-try:
-    schema = Path(workflow.basedir, "workflow/schemas/config.schema.yaml").read_text("utf-8")
-    check_path(str(workflow.basedir), "the workflow's own folder")
-    check_files(workflow.configfiles)
-    STUDY = Study.from_settings(config, yaml.safe_load(schema))
-    refuse_renamed(f"results/{STUDY.settings['study']}")
-except InputError as error:
-    raise WorkflowError(str(error)) from None
-
-# What captions name: the settings, and what follows from them.
-config = STUDY.settings | STUDY.of_captions
-PROMPTS = {prompt.id: prompt for prompt in STUDY.prompts}
-# Ids of all samples, and the lists of seeds that prompts have: one, or one for each template.
-SAMPLES = [sample.id for sample in STUDY.samples]
-SEED_LISTS = [list(seeds) for seeds in dict.fromkeys(map(tuple, STUDY.seeds.values()))]
-RESULTS = f"results/{config['study']}"
-# Where generation jobs keep what they finish until Snakemake has taken note of it.
-APART = f"{RESULTS}/{UNFINISHED}"
-# A control says so in every table and title.
-MODEL = STUDY.model + (" (random weights)" if config["model"]["random_init"] else "")
-if config["statistics"]["shuffle_labels"]:
-    MODEL += " (labels shuffled)"
-LOADING = {key: value for key, value in config["model"].items() if key not in ("architecture", "witness")}
-# A checkpoint is an input like any other: new weights make new samples. A hub model's stand in for it: the revisions
-# that rule fetch has brought into the cache.
-CHECKPOINT = Path(
-    os.path.relpath(f"{workflow.basedir}/resources/nano") if LOADING["name"] == "nano" else LOADING["name"]
-)
-PINS = f"{RESULTS}/model.json"
-FETCHED = {key: LOADING[key] for key in ("name", "revision", "backend") if key in LOADING}
-if STUDY.hub_model:
-    LOADING["pins"] = PINS
-    CHECKPOINT_FILES = [PINS]
-else:
-    CHECKPOINT_FILES = [
-        str(path) for kind in ("*.bin", "*.safetensors") for path in sorted(CHECKPOINT.glob(kind))
-    ]
-LAYERS = [f"{layer:02d}" for layer in STUDY.layers]
-# Templates whose texts are swapped between clips, and the weights that replay them; none where not asked for.
-BLOCKS = STUDY.swaps.blocks
-EXAMPLE_BLOCK = list(BLOCKS)[:1]
-WEIGHTS = STUDY.replayed_by
-# Modules that may have rows on the page of findings.
-ANALYSES = [
-    ".".join(path.relative_to(f"{workflow.basedir}/src").with_suffix("").parts)
-    for path in sorted(Path(workflow.basedir, "src/innerear/analyses").rglob("[a-z]*.py"))
-]
-# What is steered, nothing where the study does not ask for it; and what the random twin is steered along.
-PLANNED = asdict(STUDY.interventions) if STUDY.interventions else {}
-TWIN_ALONG = STUDY.interventions.twin_settings if PLANNED else {}
-EDITED_LAYERS = [f"{layer:02d}" for layer in PLANNED.get("layers", ())]
-# Layers of whose dictionaries directions are taken.
-FEATURES_STEERED = EDITED_LAYERS if "features" in PLANNED.get("settings", {}).get("sources", ()) else []
-TWIN_STEERED = bool(PLANNED) and PLANNED["settings"]["control"]
-# Captions of the figures, which the page of answers shows as well.
-CAPTIONS = sorted(os.path.relpath(path) for path in Path(workflow.basedir, "workflow/report").glob("*.rst"))
-# The site that analyses read.
-SITE = config["capture"]["sites"][0]
-# What every figure names.
-NAMED = {"model": MODEL, "contrast": config["contrast"]}
-# Controls that are the study's own, and those that are other studies.
-SHUFFLED = [name for name in config["statistics"]["controls"] if name == "shuffled"]
-OTHER_STUDIES = [name for name in config["statistics"]["controls"] if name not in SHUFFLED]
-# What analyses are computed with, apart from what only the page of findings is asked.
-OF_THE_PAGE = {"primary", "controls", "smallest_effect"}
-STATISTICS = {name: value for name, value in config["statistics"].items() if name not in OF_THE_PAGE}
-# What the page of findings is asked.
-ASKED = {
-    "contrast": config["contrast"],
-    "primary": config["statistics"]["primary"],
-    "smallest": config["statistics"]["smallest_effect"],
-    "n_labels": STUDY.power.n_labels,
-    "n_templates": STUDY.power.n_templates,
-}
+# Rules that do the same for other seeds, prompts or templates, by name, and the first of each kind.
+COPIES = {}
 # The pages of a study in the order of their navigation; one that no rule makes is left out.
 ROOMS = {
     "Answers": "index.html",
@@ -148,50 +23,6 @@ ROOMS = {
     "Steering": "steering.html",
     "Record": "record.html",
 }
-# Trials of a listening test, at most: about each label, about each of so many features, and about each steered
-# layer. A quarter as many more are controls.
-LISTENING = {"label": 5, "features": 3, "intruder": 12, "detection": 6, "steering": 8}
-# Seconds of a clip; prompts whose clips one job measures, by its name; and the seconds of sound of the largest job.
-CLIP_SECONDS = config["generation"]["duration"]
-MEASURED = measured_together(STUDY.prompts, STUDY.seeds, CLIP_SECONDS)
-MEASURED_SECONDS = CLIP_SECONDS * max(
-    sum(len(STUDY.seeds[prompt.id]) for prompt in prompts) for prompts in MEASURED.values()
-)
-# How the clips are sampled, apart from how their jobs are run, on which nothing depends.
-HOW_A_JOB_RUNS = {"batch", "batch_size", "decoder"}
-SAMPLING = {key: value for key, value in config["generation"].items() if key not in HOW_A_JOB_RUNS}
-# What the gate must find checked.
-EXPECTED_CHECKS = {
-    "branches": STUDY.capture["branches"],
-    "same_input": STUDY.architecture.cross_attention and config["generation"]["guidance"] is not None,
-    "witness": STUDY.witness,
-}
-BATCH = STUDY.batch
-STACKS, CLIPS = "<results>/stacks/{sample}.h5", "<results>/audio/{sample}.wav"
-# Rules that do the same for other seeds, prompts or templates, by name, and the first of each kind.
-COPIES = {}
-# MB of a job at the first attempt. With a Gram: one layer's and the interpreter; with the model: interpreter,
-# codec, weights, and a batch's hidden states twice; with cells: a group of layers' states and Gram instead; with
-# sound: one clip's spectrograms, and the frames of all.
-SIZE = STUDY.estimate
-GRAM_MB = 1000 + 3 * SIZE.gram_bytes / 2**20
-CLIPS_GENERATED = (
-    1 if BATCH == "pair" else SIZE.n_seeds * (1 if BATCH == "prompt" else min(BATCH, SIZE.n_prompts))
-)
-CLIPS_AT_ONCE = min(config["generation"]["batch_size"], CLIPS_GENERATED)
-MODEL_MB = 2500 + (SIZE.weight_bytes + 2 * CLIPS_AT_ONCE * SIZE.stack_bytes) / 1e6
-STEERED_MB = 2500 + (SIZE.weight_bytes + config["interventions"]["batch_size"] * SIZE.audio_bytes * 4) / 1e6
-VERIFY_MB = MODEL_MB + (2 * SIZE.weight_bytes / 1e6 if STUDY.witness else 0)
-ACOUSTICS_MB = 1000 + 5 * CLIP_SECONDS + MEASURED_SECONDS / 10
-# Seconds of a layer in a job that sums products, asks of labels, or asks of sound; and the layers of each such job.
-GRAM_SECONDS = gram_seconds(SIZE.n_samples, SIZE.n_prompts, SIZE.n_steps, STUDY.architecture.d_model)
-LABEL_SECONDS = label_seconds(SIZE.n_prompts, SIZE.n_steps, STATISTICS["permutations"])
-SOUND_SECONDS = sound_seconds(SIZE.n_samples, STATISTICS["permutations"])
-GRAM_JOBS, LABEL_JOBS, SOUND_JOBS = (
-    layers_together(STUDY.layers, layers_of_a_job(seconds))
-    for seconds in (GRAM_SECONDS, LABEL_SECONDS, SOUND_SECONDS)
-)
-CELLS_MB = 2500 + (SIZE.weight_bytes + (SIZE.cells.memory_bytes if SIZE.cells else 0)) / 1e6
 
 
 def copy_of(name, number):
@@ -199,6 +30,11 @@ def copy_of(name, number):
     copy = f"{name}_{number + 1}" if number else name
     COPIES[copy] = name
     return copy
+
+
+def original_of(name):
+    """The rule that a rule is a copy of, or itself."""
+    return COPIES.get(name, name)
 
 
 def samples_of(prompts):
@@ -265,30 +101,35 @@ def times_of(files):
     return lambda wildcards: [os.stat(path).st_mtime_ns for path in files(wildcards)]
 
 
+def of_prompts(part, prompts):
+    """What gives a part of a job's prompts: their fields, or their sound files."""
+    return lambda wildcards: part(prompts(wildcards))
+
+
 def fields_of(prompts):
     """The fields of prompts, as they go into their stacks."""
     return [{name: value for name, value in asdict(one).items() if name != "label"} for one in prompts]
 
 
-def generation_jobs():
-    """The kinds of generation jobs: a name, the samples that a job makes, and what gives its prompts' fields.
+def prompt_of_wildcards(wildcards):
+    """The one prompt of a job that makes all or one of its clips."""
+    return [PROMPTS[wildcards.prompt]]
 
-    With wildcards in them, one kind stands for many jobs. The last of each is what gives the sound files of its
-    recorded tracks.
+
+def generation_jobs():
+    """The kinds of generation jobs: a name, the samples that a job makes, and what gives its prompts.
+
+    With wildcards in them, one kind stands for many jobs.
     """
-    of_wildcards = lambda wildcards: fields_of([PROMPTS[wildcards.prompt]])
-    files = lambda wildcards: recordings_of([PROMPTS[wildcards.prompt]])
     if BATCH == "pair":
-        return [("{prompt}/seed-{seed}", ["{prompt}/seed-{seed}"], of_wildcards, files)]
+        return [("{prompt}/seed-{seed}", ["{prompt}/seed-{seed}"], prompt_of_wildcards)]
     if BATCH == "prompt":
         lists = ([f"{{prompt}}/seed-{seed}" for seed in seeds] for seeds in SEED_LISTS)
-        return [("{prompt}/all-seeds", samples, of_wildcards, files) for samples in lists]
+        return [("{prompt}/all-seeds", samples, prompt_of_wildcards) for samples in lists]
     jobs, first = [], 1
     for group in STUDY.groups:
         name = f"prompts-{first}-to-{first + len(group) - 1}"
-        of_group = lambda wildcards, group=group: fields_of(group)
-        files = lambda wildcards, group=group: recordings_of(group)
-        jobs.append((name, samples_of(group), of_group, files))
+        jobs.append((name, samples_of(group), lambda wildcards, group=group: group))
         first += len(group)
     return jobs
 
@@ -331,9 +172,6 @@ def plan_of(*settings, **others):
 def interventions_run(wildcards, output):
     """How many clips a job edits at a time; no result depends on it."""
     return {"batch_size": config["interventions"]["batch_size"]}
-
-
-GENERATION_JOBS = generation_jobs()
 
 
 def needs(mb, minutes):
@@ -441,110 +279,6 @@ def outputs_of(group):
         output
         for made in workflow.rules
         if Path(made.snakefile).stem == group and not made.wildcard_names
-        if COPIES.get(made.name, made.name) != "generate"
+        if original_of(made.name) != "generate"
         for output in made.output
     ]
-
-
-def complete_rules():
-    """Give each rule what all rules say alike, unless it says otherwise.
-
-    Its log and its benchmark bear its name, and below it those parts of its first output that hold wildcards;
-    a copy bears its original's name, and a profile's settings of that hold for it. It runs in the environment `analysis`. It runs again after an edit of the code that its script imports.
-    """
-    asked = workflow.resource_settings._parsed_overwrite_resources
-    for made in workflow.rules:
-        if made.script:
-            name = COPIES.get(made.name, made.name)
-            made.resources.update(asked.get(name, {}))
-            parts = [Path(part).stem for part in Path(made.output[0]).parts if "{" in part]
-            job = "/".join([name, *map(strip_wildcard_constraints, parts)])
-            made.log_modifier = made.benchmark_modifier = made.output_modifier
-            if not made.log:
-                made.set_log(f"<logs>/{job}.log")
-            if not made.benchmark:
-                made.benchmark = f"<benchmarks>/{job}.tsv"
-            if not made.conda_env:
-                made.conda_env = "../../envs/analysis.yaml"
-            made.set_params(code=code_of(Path(made.script).name, made.pathvars.items.get("analysis")))
-
-
-def code_of(script, analysis):
-    """The fingerprint of the code that a script imports, some of it by names that the script computes."""
-    analyses = [
-        f"innerear.analyses.{name}" for name in (CONTROLLED if analysis == "controls" else [analysis])
-    ]
-    named = {
-        "layer.py": analyses,
-        "map.py": analyses,
-        "plot.py": [f"innerear.figures.{analysis}"],
-        "findings.py": ANALYSES,
-    }
-    return fingerprint(Path(workflow.basedir, "scripts", script), *named.get(script, []))
-
-
-def memory_by_rule():
-    """MB that each rule asks for at the first attempt."""
-    return {
-        made.name: made.resources["mem_mb"].evaluate(None, attempt=1).value
-        for made in workflow.rules
-        if "mem_mb" in made.resources and COPIES.get(made.name, made.name) == made.name
-    }
-
-
-def announce():
-    """Say what the study takes; of memory, what its planned rules ask for."""
-    times = [said(SIZE, RESULTS) for said in (generation_time, counterfactual_time)]
-    times.append(steering_time(STUDY.n_steered, RESULTS))
-    planned = (
-        {COPIES.get(job.rule.name, job.rule.name) for job in workflow.dag.jobs} if workflow.dag else set()
-    )
-    asked = {rule: mb for rule, mb in memory_by_rule().items() if rule in planned}
-    lines = [STUDY.announcement, *([memory_asked(asked)] if asked else []), *filter(None, times)]
-    print(*lines, sep="\n", file=sys.stderr)
-
-
-def refuse_second_run():
-    """Let one run at a time work on a study, also from two checkouts: Snakemake's own lock outlives a killed run."""
-    try:
-        hold(f"{RESULTS}/.running")
-    except InputError as error:
-        raise WorkflowError(f"study {config['study']}: {error}") from None
-
-
-# The last thing that a dry run prints.
-atexit.register(lambda: announce() if workflow.dryrun else None)
-
-
-onstart:
-    refuse_second_run()
-    announce()
-
-
-onsuccess:
-    forget_finished(APART, RESULTS)
-    print(
-        f"Study {config['study']}, estimated and used",
-        usage_report(SIZE, RESULTS, memory_by_rule()),
-        sep="\n",
-        file=sys.stderr,
-    )
-
-
-pathvars:
-    results=RESULTS,
-    logs=f"{RESULTS}/logs",
-    benchmarks=f"{RESULTS}/benchmarks",
-
-
-wildcard_constraints:
-    prompt=r"[A-Za-z0-9][A-Za-z0-9_-]*",
-    seed=r"\d+",
-    layer=r"\d+",
-    layers=r"\d+(-\d+)*",
-    capture=r"[A-Za-z0-9][A-Za-z0-9_-]*",
-    clips=r"[A-Za-z0-9][A-Za-z0-9_-]*",
-    template=r"[A-Za-z0-9][A-Za-z0-9_-]*",
-    weights=r"trained|random_init",
-    control=r"shuffled",
-    analysis=r"[a-z_]+",

@@ -1,3 +1,8 @@
+# Trials of a listening test, at most: about each label, about each of so many features, and about each steered
+# layer. A quarter as many more are controls.
+LISTENING = {"label": 5, "features": 3, "intruder": 12, "detection": 6, "steering": 8}
+
+
 # Made when they are asked for: a listening test takes listeners.
 
 
