@@ -10,7 +10,7 @@ from innerear.analyses.layer import analyse
 from innerear.features.activations import read_branch
 from innerear.io.log import log_to
 from innerear.io.tables import read_table
-from innerear.stacks import Stack
+from innerear.stacks.index import first_stack
 from innerear.stacks.inputs import open_inputs
 from innerear.statistics.design_file import read_design
 from innerear.statistics.table import write_layers
@@ -22,7 +22,7 @@ with log_to(snakemake.log[0]):
     frames = read_frames(read_table(snakemake.input.frames), samples["sample_id"].tolist())["value"]
     single = {name: columns for name, columns in FOLLOWED.items() if len(columns) == 1}
     sound = followed({name: frames.sel(feature=name).values for name in single}, single)
-    with Stack(samples["stack"].iloc[0]) as stack:
+    with first_stack(samples) as stack:
         whole = stack.frames[stack.complete][:, -1]
     layers = layers_of(snakemake.wildcards.layers)
     jobs = list(zip(layers, snakemake.input.grams, snakemake.input.clips, snakemake.input.steps, strict=True))

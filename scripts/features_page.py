@@ -6,14 +6,14 @@ from innerear.io.log import log_to
 from innerear.io.tables import read_table
 from innerear.pages.features import features_page
 from innerear.pages.heading import Heading
-from innerear.stacks.stack import Stack
+from innerear.stacks.index import first_stack
 from innerear.statistics.design_file import read_design
 
 with log_to(snakemake.log[0]):
     samples = read_table(snakemake.input.samples)
     layers = zip(snakemake.params.layers, snakemake.input.activations, strict=True)
     activations = {layer: read_branch(path, "uncond", samples) for layer, path in layers}
-    with Stack(samples["stack"].iloc[0]) as stack:
+    with first_stack(samples) as stack:
         seconds = stack.seconds[stack.complete]
     text = features_page(
         read_table(snakemake.input.table),

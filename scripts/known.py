@@ -9,4 +9,5 @@ from innerear.models import load_model
 with log_to(snakemake.log[0]):
     lease_gpu(snakemake.params.model["device"])
     model = load_model(**snakemake.params.model)
-    write_table(known_rows(model, read_table(snakemake.input.samples)), snakemake.output[0])
+    samples = read_table(snakemake.input.samples)
+    write_table(known_rows(model, samples, memory_gb=snakemake.params.memory_gb), snakemake.output[0])

@@ -17,7 +17,7 @@ from innerear.io.log import log_to
 from innerear.io.tables import read_table
 from innerear.pages.listening import keep_page, listening_page, reader
 from innerear.stacks import open_layers
-from innerear.stacks.stack import Stack
+from innerear.stacks.index import first_stack
 from innerear.statistics.design_file import read_design
 
 with (
@@ -31,7 +31,7 @@ with (
     trials = label_trials(samples, "emotion", each=asked["label"], rng=rng)
     if layers := snakemake.params.layers:
         table, design = read_table(snakemake.input.features), read_design(samples, snakemake.input.design)
-        with Stack(samples["stack"].iloc[0]) as stack:
+        with first_stack(samples) as stack:
             seconds = stack.seconds[stack.complete]
         paths = dict(zip(layers, snakemake.input.activations, strict=True))
         heard = {

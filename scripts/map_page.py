@@ -29,7 +29,7 @@ with log_to(snakemake.log[0]), atomic(snakemake.output[0]) as page:
             tables=tables,
             grams=grams,
             mel=frames["mel"].values,
-            codes=read_codes(samples),
+            codes=read_codes(samples)[0],
             features=features,
         )
     page.write_text(text, encoding="utf-8")

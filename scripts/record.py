@@ -7,12 +7,12 @@ from innerear.io.log import log_to
 from innerear.io.tables import read_table
 from innerear.pages.heading import Heading
 from innerear.pages.record import Estimated, record_page
-from innerear.stacks import Stack
+from innerear.stacks.index import first_stack
 
 with log_to(snakemake.log[0]), atomic(snakemake.output[0]) as page:
     given, params = snakemake.input, snakemake.params
     samples = read_table(given.samples)
-    with Stack(samples["stack"].iloc[0], content=samples["content_sha256"].iloc[0]) as stack:
+    with first_stack(samples) as stack:
         attrs = dict(stack.attrs)
     text = record_page(
         Heading(**params.heading),

@@ -10,5 +10,5 @@ with log_to(snakemake.log[0]):
     samples = read_table(snakemake.input.samples)
     lease_gpu(snakemake.params.model["device"])
     model = load_model(**snakemake.params.model)
-    run = {name: snakemake.params[name] for name in ("folder", "layers", "site", "guidance")}
+    run = {name: snakemake.params[name] for name in ("folder", "layers", "site", "guidance", "memory_gb")}
     write_table(splice_table(model, samples, **run), snakemake.output.costs)

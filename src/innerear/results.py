@@ -102,11 +102,15 @@ class StudyResults:
         """Return a table, such as ``"similarity"`` or ``"decomposition/likelihood/trained"``."""
         known = self._tables()
         if name not in known:
-            of_layers = sorted(one for one in known if "/layer" in one)
-            also = f", and those of some layers, such as {of_layers[0]}" if of_layers else ""
+            # One of each folder: some folders hold a table of each clip or job.
+            folders = {one.rpartition("/")[0]: one for one in sorted(known, reverse=True)}
+            own = [one for one in known if "/" not in one]
+            inside = [
+                f"those in {folder} (such as {one})" for folder, one in sorted(folders.items()) if folder
+            ]
             raise InputError(
                 f"{self.folder} has no table {name!r}{did_you_mean(str(name), known)}; it has "
-                f"{', '.join(sorted(known.keys() - set(of_layers)))}{also}"
+                f"{', '.join(sorted(own) + inside)}"
             )
         return read_table(known[name])
 

@@ -3,11 +3,11 @@
 import numpy as np
 import pandas as pd
 import pytest
-from fakes import Stored, analysed, clustered, make_design, rows, sized
+from fakes import EMOTIONS, Stored, analysed, clustered, make_design, rows, sized
 
 from innerear.analyses import features
 from innerear.analyses.feature_probes import ACCURACY, accuracies
-from innerear.analyses.feature_sound import SOUND, SOUND_BEYOND
+from innerear.analyses.feature_sound import SOUND, SOUND_BEYOND, sound_rows
 from innerear.pages.findings import Asked, findings
 from innerear.statistics.claims import ESTABLISHED, NOT_ESTABLISHED, SENTENCES
 from innerear.statistics.table import layer_map
@@ -193,3 +193,25 @@ def test_a_study_with_shuffled_labels_establishes_nothing_and_bounds_it():
     assert (page["established"] == NOT_ESTABLISHED).all(), page["established"]
     assert page["answer"].str.contains("An effect is at most").all()
     assert (page["estimate"] < page["upper"]).all() and (page["upper"] < 1).all()
+
+
+def with_sound(design):
+    """Rows of features beside a sound that follows latent 5, and noise."""
+    clips = fake(design, held=0)[1]
+    mean, rate = (clips.read(f"{name}_uncond") for name in ("mean", "rate"))
+    noise = np.random.default_rng(9).normal(size=(design.n_samples, 3))
+    noise[:, 1] = mean[:, 5]
+    return sound_rows(mean, rate, sound(design, noise), design)[0]
+
+
+def test_exchanges_of_prompts_and_of_clips_have_their_own_smallest_p():
+    table = with_sound(sized(make_design(5, 4, emotions=EMOTIONS[:2]), 999))
+    # The two prompts of each of five templates change places, or the four clips of each of ten prompts.
+    smallest = table.groupby("statistic")["min_p"].first()
+    assert smallest.to_dict() == {SOUND: 1 / 32, SOUND_BEYOND: 1 / 1000}
+    assert rows(table, statistic=SOUND_BEYOND)["p"].min() == 1 / 1000
+
+
+def test_clips_are_exchanged_within_prompts_even_where_labels_cannot_move():
+    table = rows(with_sound(sized(make_design(1, 6))), statistic=SOUND_BEYOND)
+    assert table["p"].notna().all() and (table["null"] == "clips permuted within prompts").all()

@@ -11,6 +11,7 @@ from innerear.analyses.interventions import (
     ACCURACY,
     COST,
     EFFECT,
+    FINDINGS,
     LAYERS,
     MATCHED,
     PATCHED,
@@ -175,3 +176,20 @@ def test_features_are_tested_on_the_templates_that_they_steer_alone():
     assert (means["n_templates"] == len(fake.TEMPLATES)).all()
     answers = findings({"interventions": table})["answer"].tolist()
     assert "moved along feature 7 (4 templates), 9 (2 templates), as far as 0.5 of the way" in answers[2]
+
+
+def test_the_answers_are_of_the_first_source_whichever_it_is():
+    rng = np.random.default_rng(0)
+    steered = fake.steered(rng).replace({"source": {"means": "probe"}})
+    table = interventions(
+        *fake.sheet(rng),
+        steered,
+        fake.ablated(rng, True),
+        fake.patched(rng, 0.1),
+        poles=fake.POLES,
+        model="nano",
+        statistics=fake.STATISTICS,
+    ).map
+    loudness = rows(table, **FINDINGS[0].where)
+    assert loudness["source"].tolist() == ["probe"] * 2
+    assert np.allclose(loudness["estimate"], 30, atol=1)

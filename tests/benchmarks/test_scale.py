@@ -7,7 +7,7 @@ import pytest
 
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 # What `make benchmarks` does not run: GPUs, helpers of other scripts, and docs/power.md.
-ELSEWHERE = {"gpu", "shapes", "power"}
+ELSEWHERE = {"gpu", "options", "shapes", "power"}
 
 
 def test_every_stage_runs_and_grows_as_it_says(tmp_path, monkeypatch, capsys):

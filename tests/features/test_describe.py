@@ -59,7 +59,9 @@ def test_features_of_a_study_are_described(tiny_model, tmp_path):
     # Feature 3 fires at every step; feature 4 nowhere.
     found = replace(found, encoder_bias=torch.tensor([0.0] * 3 + [1e3, -1e3] + [0.0] * 7))
     save(found, tmp_path / "dictionaries/uncond/layer_00/seed-0")
-    samples = pd.DataFrame({"stack": paths, "text": ["a", "b", "c"], "prompt_id": ["a", "b", "b"]})
+    samples = pd.DataFrame(
+        {"stack": paths, "content_sha256": None, "text": ["a", "b", "c"], "prompt_id": ["a", "b", "b"]}
+    )
     n_steps = int(timeline.complete.sum())
     activations = np.full((3, n_steps, 2), 3, np.uint16), np.ones((3, n_steps, 2), np.float16)
     chosen = pd.DataFrame({"layer": [0, 0], "feature": [3, 4]})

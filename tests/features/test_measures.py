@@ -34,6 +34,15 @@ def test_all_components_leave_nothing_and_k_leave_the_smallest_variances():
         Components(x, 9)
 
 
+def test_components_of_some_tokens_at_a_time_are_those_of_all(monkeypatch):
+    x = np.random.default_rng(0).normal(size=(100, 6)).astype(np.float32) * np.arange(1, 7) + 3
+    whole = Components(x, 2)
+    monkeypatch.setattr("innerear.features.measures._ROWS", 7)
+    parts = Components(x, 2)
+    states = torch.from_numpy(x)
+    torch.testing.assert_close(parts(states), whole(states))
+
+
 def test_what_all_clips_share_at_a_step_is_no_success():
     position = np.arange(20, dtype=np.float32)[None, :, None] * np.ones((6, 1, 8), np.float32)
     x = states() + 10 * position

@@ -1,5 +1,7 @@
 """A study's interventions on a tiny model: each clip is edited as its condition says, and no other way."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -242,3 +244,9 @@ def test_a_clip_past_full_scale_is_measured_as_a_file_holds_it(tiny_model, tmp_p
     wave, *_ = read_clip(tmp_path / "clip.wav")
     assert np.array_equal(as_written(loud / 2, 16000), wave[:, 0])
     assert table["rms"].iloc[1] == pytest.approx(20 * np.log10(np.sqrt(np.mean(wave.astype(float) ** 2))))
+
+
+def test_an_ablation_of_one_layer_composes_its_clips_once(tiny_model, directions):
+    prompts = [{"id": "a", "template": "t0", "emotion": POLES[0], "text": "a text"}]
+    table = ablate(tiny_model, directions, replace(PLAN, layers=(2,)), prompts, GENERATION)
+    assert list(zip(table["layer"], table["subspace"], strict=True)) == [("2", "labels"), ("2", "random")]

@@ -1,6 +1,7 @@
 """A file or folder under its final name is whole."""
 
 import os
+import socket
 import subprocess
 import sys
 
@@ -47,11 +48,18 @@ def test_atomic_makes_a_folder_appear_whole(tmp_path):
 def test_atomic_sweeps_what_a_killed_writer_left_and_nothing_else(tmp_path):
     killed = subprocess.Popen([sys.executable, "-c", ""])
     killed.wait()
-    stale = tmp_path / f".table.{killed.pid}.partial.tsv"
-    others = [tmp_path / f".table.{os.getppid()}.partial.tsv", tmp_path / f".map.{killed.pid}.partial.tsv"]
-    for path in (stale, *others):
+    here = socket.gethostname()
+    stale = tmp_path / f".table.{here}-{killed.pid}.partial.tsv"
+    old = tmp_path / f".table.another-node-{killed.pid}.partial.tsv"
+    others = [
+        tmp_path / f".table.{here}-{os.getppid()}.partial.tsv",
+        tmp_path / f".table.another-node-{os.getpid()}.partial.tsv",
+        tmp_path / f".map.{here}-{killed.pid}.partial.tsv",
+    ]
+    for path in (stale, old, *others):
         path.write_text("half")
+    os.utime(old, (0, 0))
     with atomic(tmp_path / "table.tsv") as temporary:
         temporary.write_text("new")
-    assert not stale.exists()
+    assert not stale.exists() and not old.exists()
     assert all(path.exists() for path in others)

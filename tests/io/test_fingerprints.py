@@ -124,10 +124,11 @@ def test_notes_that_cannot_be_read_or_kept_cost_time_only(package, damage):
     assert fingerprint() == before
 
 
-def test_fingerprint_follows_the_templates_of_pages(package):
+@pytest.mark.parametrize("template", ["page.html", "line.svg"])
+def test_fingerprint_follows_the_templates_of_pages(package, template):
     folder, fingerprint = package
     before = fingerprint()
-    (folder / "page.html").write_text("<p>")
+    (folder / template).write_text("<p>")
     assert fingerprint() != before
 
 

@@ -39,8 +39,9 @@ VERIFICATION = pd.DataFrame(
     {
         "check": ["replay_cond", "replay_cond"],
         "where": ["residual, layer 1", "residual, layer 4"],
-        "value": [1e-4, 4e-4],
-        "tolerance": 1e-3,
+        "value": [4e-4, 3e-4],
+        "tolerance": [5e-3, 1e-3],
+        "pass": True,
     }
 )
 DESIGN = {

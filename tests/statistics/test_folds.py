@@ -50,3 +50,10 @@ def test_ratings_without_templates_have_folds_that_span_them():
     assert len(folds) == 10
     for fold in folds:
         assert np.ptp(design.targets[design.prompt_of[fold.test], 0]) >= 0.4
+
+
+def test_too_few_ratings_are_counted():
+    samples = sheet(n_templates=1, templates=False).query("emotion != 'energetic'")
+    design = Design(samples.assign(arousal=samples["emotion"].map(EMOTIONS.index) / 4), label="arousal")
+    with pytest.raises(InputError, match=r"3 prompts with a rating of arousal are fewer than 4.* or prompts"):
+        design.folds()

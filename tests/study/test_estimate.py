@@ -58,3 +58,13 @@ def test_chunks_leave_hardly_any_room_empty(n_steps):
     assert chunk <= 64
     assert n_chunks == -(-n_steps // 64), "no more of them than of the largest chunks"
     assert n_chunks * chunk - n_steps < n_chunks
+
+
+def test_a_gram_of_one_branch_takes_a_third_of_one_with_both_and_their_difference():
+    both, one = (
+        estimate(
+            *(NANO, 4, 2), capture=ALL | {"branches": branches}, captures=(), duration=4, stride=18, n_bins=2
+        ).gram_bytes
+        for branches in (["cond", "uncond"], ["uncond"])
+    )
+    assert both == 3 * one

@@ -210,3 +210,18 @@ def test_features_are_not_the_first_source():
 def test_values_out_of_range_are_refused(key, value):
     with pytest.raises(InputError, match=rf"interventions\.{key}"):
         study(interventions={key: value})
+
+
+def test_emotions_of_equal_arousal_have_the_first_and_the_last_as_poles():
+    settings = yaml.safe_load((ROOT / "config.yaml").read_text())
+    for emotion in settings["prompts"]["emotions"]:
+        emotion["arousal"] = 0.5
+    names = [emotion["id"] for emotion in settings["prompts"]["emotions"]]
+    assert Study.from_settings(settings, SCHEMA).interventions.poles == (names[0], names[-1])
+
+
+def test_one_edited_layer_is_ablated_once():
+    one, three = (study(interventions={"layers": layers}).interventions for layers in ([3], [0, 3, 5]))
+    assert one.ablated == {"3": [3]}
+    assert three.ablated == {"3": [3], "all": [0, 3, 5]}
+    assert one.n_clips(4) == one.n_steered + 2 * 4 * 10 + 3 * 10

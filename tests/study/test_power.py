@@ -1,6 +1,6 @@
 """What a design can establish, by counting and by simulation."""
 
-import importlib.util
+import importlib
 import math
 from collections import Counter
 from itertools import permutations, product
@@ -14,14 +14,11 @@ from innerear.study.power import Power, relabelings
 ROOT = Path(__file__).parents[2]
 
 
-@pytest.fixture(scope="module")
-def script():
-    spec = importlib.util.spec_from_file_location("power", ROOT / "benchmarks/power.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+@pytest.fixture
+def script(monkeypatch):
+    """The script as a module; its siblings are importable as they are when it runs."""
+    monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
+    return importlib.import_module("power")
 
 
 def pairs(n_templates, n_labels, permutations=1000):

@@ -9,7 +9,6 @@ import yaml
 from innerear.study.dictionaries import files_of
 from innerear.study.jobs import minutes_of_a_job
 from innerear.study.prompts import batches, own_label
-from innerear.study.usage import disk_estimates
 
 # Rules that do the same for other seeds, prompts or templates, by name, and the first of each kind.
 COPIES = {}
@@ -255,7 +254,7 @@ def responses(wildcards):
 
 def estimated(wildcards):
     """Bytes on disk by kind of file, and MB of memory that each rule asks for."""
-    return {"disk": disk_estimates(SIZE), "memory": memory_by_rule()}
+    return {"disk": SIZE.disk, "memory": memory_by_rule()}
 
 
 def figures_with_captions(wildcards):

@@ -78,7 +78,7 @@ rule splices:
     conda:
         "../../envs/generate.yaml"
     resources:
-        **needs(mb=MODEL_MB, minutes=60),
+        **needs(mb=MODEL_MB + 2000 * LAYER_GB, minutes=60),
         gpu=1,
     params:
         model=LOADING,
@@ -86,6 +86,7 @@ rule splices:
         layers=STUDY.features.layers,
         site=SITE,
         guidance=config["generation"]["guidance"],
+        memory_gb=LAYER_GB,
     script:
         "../../scripts/splices.py"
 
@@ -100,10 +101,12 @@ rule known:
     conda:
         "../../envs/generate.yaml"
     resources:
-        **needs(mb=MODEL_MB, minutes=60),
+        # The tokens, what the dictionary writes of them, and two differences.
+        **needs(mb=MODEL_MB + 4000 * LAYER_GB, minutes=60),
         gpu=1,
     params:
         model=LOADING,
+        memory_gb=LAYER_GB,
     script:
         "../../scripts/known.py"
 

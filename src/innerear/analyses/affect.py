@@ -194,7 +194,7 @@ def _crossed(gram: GramSource, design: Design, ratings: dict[str, np.ndarray]) -
         maxima = record(table, mine, design, estimate[mine], found, family=family, standardise=False)
         tested = table["p"].notna()
         table["p_labels"] = table["p"]
-        table["min_p"] = np.maximum(table["min_p"], 1 / table["n_names"].min())
+        table["min_p"] = np.maximum(table["min_p"], 1 / table["n_names"])
         table.loc[tested, "null"] += f"; and {design.label}s renamed"
     return LayerResult(table, maxima=maxima)
 

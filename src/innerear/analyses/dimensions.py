@@ -7,7 +7,6 @@ differ therefore says something about single units only in comparison with the s
 import numpy as np
 import pandas as pd
 from scipy.linalg import get_blas_funcs, get_lapack_funcs
-from scipy.special import fdtri
 
 from innerear.gram.reading import GramSource
 from innerear.statistics.anova import Anova
@@ -77,7 +76,7 @@ def of_layer(gram: GramSource, design: Design, layer: int) -> LayerResult:
     null = np.stack([anova.null(one) for one in means], axis=1)  # [m, C, D]
     selected = np.stack([selection_frequency(one, anova) for one in scored])
     rotated = _rotated_shares(means, anova, [design.seed, _ROTATIONS, layer])  # [m, C]
-    families, share = _Families(anova), _share(f, anova)
+    families, share = _Families(anova), anova.share_past(f)
     by_dimension = {
         "branch": np.repeat(branches, f.shape[1]),
         "dimension": np.tile(np.arange(f.shape[1]), len(f)),
@@ -98,7 +97,7 @@ def of_layer(gram: GramSource, design: Design, layer: int) -> LayerResult:
     tables = [
         single,
         families.rows(
-            BEYOND, {"branch": branches, "estimate": share}, share, _share(null, anova), flipped=agreement
+            BEYOND, {"branch": branches, "estimate": share}, share, anova.share_past(null), flipped=agreement
         ),
         families.rows(ROTATED, {"branch": branches} | columns, away, rotated_away, rotated=True),
     ]
@@ -126,15 +125,6 @@ def _scored(means: np.ndarray) -> np.ndarray:
     spread = means.std(axis=0)
     varies = spread > _NOTHING * np.abs(means).max(axis=0)
     return np.divide(means - means.mean(axis=0), spread, out=np.zeros_like(means), where=varies)
-
-
-def _share(f: np.ndarray, anova: Anova) -> np.ndarray:
-    """Share of the dimensions [..., D] that are past F's 5 % point, of those that vary; else NaN."""
-    if anova.why_not:
-        return np.full(f.shape[:-1], np.nan)
-    n = np.isfinite(f).sum(axis=-1)
-    past = (f > fdtri(anova.between, anova.within, 1 - ALPHA)).sum(axis=-1)
-    return np.divide(past, n, out=np.full(n.shape, np.nan), where=n > 0)
 
 
 def selection_frequency(features: np.ndarray, anova: Anova) -> np.ndarray:
@@ -177,7 +167,7 @@ def _explained(means: np.ndarray, counts: np.ndarray, columns: np.ndarray, *, nu
 
 
 def _rotated_shares(means: np.ndarray, anova: Anova, seed: list[int]) -> np.ndarray:
-    """`_share` [m, C] of prompt means [C, P, D] in m random bases."""
+    """`Anova.share_past` [m, C] of prompt means [C, P, D] in m random bases."""
     m, rng = anova.design.n_permutations, np.random.default_rng(seed)
     shares = np.full((m, len(means)), np.nan)
     # Of triangular matrices: twice as fast as solving with one.
@@ -192,7 +182,7 @@ def _rotated_shares(means: np.ndarray, anova: Anova, seed: list[int]) -> np.ndar
             inverse, _ = invert(np.linalg.cholesky(drawn.T @ drawn), lower=1)
             frame = multiply(1.0, inverse, drawn.T, lower=1, overwrite_b=1)  # orthonormal, [r, D]
             f = anova.ratio(((along @ frame) ** 2).sum(axis=0), s**2 @ frame**2)
-            shares[k, branch] = _share(f, anova)
+            shares[k, branch] = anova.share_past(f)
     return shares
 
 

@@ -12,7 +12,6 @@ from innerear.statistics.table import Maxima, blank, record, record_flip_null
 SOUND, SOUND_BEYOND = "largest rank correlation with sound", "the same, beyond prompt and seed"
 #: a feature must fire in so many prompts to be compared with the sound
 FEWEST_PROMPTS = 5
-_SHUFFLES = 40  # of the study's streams of random numbers
 
 
 def sound_rows(
@@ -31,7 +30,7 @@ def sound_rows(
     -------
     Two rows per acoustic measure, of the feature that goes with it most:
 
-    - *largest rank correlation with sound*: labels are permuted;
+    - *largest rank correlation with sound*: whole prompts are exchanged;
     - *beyond prompt and seed*: of what prompts, and seeds within templates, leave. Clips are permuted within
       prompts. The second p flips the signs of whole templates' covariances, and intervals are a jackknife
       over templates.
@@ -48,9 +47,12 @@ def sound_rows(
     x, y = pd.DataFrame(mean[:, numbers]).rank().to_numpy(), wide.astype(float).rank().to_numpy()
     nothing = "" if len(design.seeds) > 1 else "one clip a prompt: nothing is left beyond the prompt"
     tables, maxima = [], []
-    for statistic, residuals, orders, moved, reason in (
-        (SOUND, np.eye(len(x)) - 1 / len(x), design.permutations(), f"{design.label}s", ""),
-        (SOUND_BEYOND, _beyond(design), _within_prompts(design), "clips", nothing),
+    # What the null exchanges: whole prompts with their sound, or the clips of a prompt.
+    prompts = {"of": "pairs", "moved": f"{design.label}s"}
+    clips = {"of": "seeds", "moved": "clips permuted within prompts"}
+    for statistic, residuals, orders, exchanged, reason in (
+        (SOUND, np.eye(len(x)) - 1 / len(x), design.permutations(), prompts, ""),
+        (SOUND_BEYOND, _beyond(design), design.seed_permutations(), clips, nothing),
     ):
         reason = why_not or reason
         correlations = _correlations(x, y, residuals)  # [F, A]
@@ -65,10 +67,9 @@ def sound_rows(
             continue
         null = np.stack([np.abs(_correlations(x[order], y, residuals)).max(axis=0) for order in orders])
         every, family = np.arange(len(table)), "features × acoustic measures of this layer"
-        common = {"family": family, "moved": moved, "standardise": False}
-        maxima += record(table, every, design, np.abs(signed), null, **common)
+        common = {"family": family, "standardise": False}
+        maxima += record(table, every, design, np.abs(signed), null, **common, **exchanged)
         if statistic == SOUND_BEYOND:
-            table["null"] = "clips permuted within prompts"
             if design.n_templates:
                 maxima += over_templates(
                     table, *_of_templates(residuals @ x, residuals @ y, design), best, design
@@ -131,17 +132,8 @@ def _correlations(x: np.ndarray, y: np.ndarray, remove: np.ndarray) -> np.ndarra
 def _beyond(design: Design) -> np.ndarray:
     """Return the projector [N, N] that takes out prompts, and seeds within templates."""
     prompts = np.equal.outer(design.prompt_of, np.arange(design.n_prompts))
-    group = design.block_of[design.prompt_of] * len(design.seeds) + design.seed_of
-    both = np.hstack([prompts, np.equal.outer(group, np.unique(group))]).astype(float)
+    groups = np.equal.outer(design.groups, np.unique(design.groups))
+    both = np.hstack([prompts, groups]).astype(float)
     vectors, sizes, _ = np.linalg.svd(both, full_matrices=False)
     basis = vectors[:, sizes > 1e-9 * sizes[0]]
     return np.eye(design.n_samples) - basis @ basis.T
-
-
-def _within_prompts(design: Design) -> np.ndarray:
-    """Draw permutations [m, N] of the clips of each prompt by itself."""
-    rng = np.random.default_rng(design.stream(_SHUFFLES))
-    order = np.empty((design.n_permutations, design.n_samples), np.intp)
-    for clips in design.rows:
-        order[:, clips] = rng.permuted(np.tile(clips, (len(order), 1)), axis=1)
-    return order

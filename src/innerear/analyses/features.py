@@ -10,7 +10,6 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
-from scipy.special import fdtri
 
 from innerear.analyses.feature_probes import probe_rows
 from innerear.analyses.feature_sound import SOUND_BEYOND, sound_rows
@@ -206,14 +205,7 @@ def _shares(cells: list[_Cells], design: Design, fewer: _Fewer, why_not: str) ->
 def _share_past(cells: list[_Cells], design: Design) -> np.ndarray:
     """Return the share of the values that vary whose F is past its 5 % point, of each of the cells."""
     anova = Anova(design)
-    if anova.why_not:
-        return np.full(len(cells), np.nan)
-    limit = fdtri(anova.between, anova.within, 1 - ALPHA)
-    shares = []
-    for one in cells:
-        f = anova.f(one.values[design.rows].mean(axis=1))
-        shares.append((f > limit).sum() / max(np.isfinite(f).sum(), 1))
-    return np.array(shares)
+    return np.array([anova.share_past(anova.f(one.values[design.rows].mean(axis=1))) for one in cells])
 
 
 def _for_probes(cells: list[_Cells]) -> dict[str, np.ndarray]:

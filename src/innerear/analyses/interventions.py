@@ -36,7 +36,10 @@ UNTOUCHED, RANDOM = "none", "random"
 _RANDOM = "random directions of the states' covariance, of equal length"
 #: sources whose directions are of one length
 _EQUAL = ("means", "probe", "features")
-_OWN = ("weights", "source", "feature", "branch", "dose", "measure", "unit", "statistic", "start", "end")
+_OWN = (
+    *("weights", "source", "main", "feature", "branch", "dose", "measure", "unit", "statistic"),
+    *("start", "end"),
+)
 _COLUMNS = columns(*_OWN, "estimate", "ci_lo", "ci_hi", "interval", "random", "beside")
 
 
@@ -99,7 +102,8 @@ def interventions(
     parts += [
         part.assign(weights="trained") for part in (*_ablation(accuracies, design), _patching(costs, design))
     ]
-    table = pd.concat(parts, ignore_index=True).assign(start=poles[0], end=poles[1], model=model)
+    table = pd.concat(parts, ignore_index=True)
+    table = table.assign(main=table["main"].eq(True), start=poles[0], end=poles[1], model=model)
     beside = zip(table["random"].tolist(), table["unit"].tolist(), strict=True)
     table["beside"] = [_beside(*one) for one in beside]
     curves = [*_curves(judged), *_paired(accuracies, costs, templates)]
@@ -224,6 +228,7 @@ def _steering(steered: _Steered) -> Iterator[pd.DataFrame]:
             contrasts = np.array([steered.contrast(layer, source, branch, dose, measure) for layer in layers])
             contrasts = contrasts[:, scored]
             named = {"source": source, "branch": branch, "dose": dose, "measure": measure, "unit": unit}
+            named["main"] = source == first
             cells = {"layer": layers, **named, "statistic": EFFECT if dose == largest else SMALLER}
             cells["feature"] = [steered.features(layer, source) for layer in layers]
             yield tested(
@@ -373,14 +378,15 @@ def _paired(
 
 
 _MOVED = "mean over templates of clips moved by +α v less clips moved by −α v, of the same seeds"
-_STEERED = {"statistic": EFFECT, "weights": "trained", "source": "means", "branch": "both"}
+_STEERED = {"statistic": EFFECT, "weights": "trained", "branch": "both"}
+_MAIN = {**_STEERED, "main": True}
 FINDINGS = (
     Finding(
         "Do the states drive the loudness: does it change when they are moved from one emotion to another?",
         "Yes, at {n_found} of {n_layers} layers: neutral clips moved {dose:g} of the way from {start} to "
         "{end} differ by {effect} from clips moved as far the other way ({lowest} to {highest} over layers); "
         "{beside}.",
-        {**_STEERED, "measure": "loudness"},
+        {**_MAIN, "measure": "loudness"},
         "steering",
         unit="dB",
         signed=True,
@@ -392,7 +398,7 @@ FINDINGS = (
         "Does the emotion that clips sound like change when their states are moved toward another?",
         "Yes, at {n_found} of {n_layers} layers: the probability that a judge of sound, which learned other "
         "templates' clips, gives {end} differs by {effect} from clips moved toward {start}; {beside}.",
-        {**_STEERED, "measure": PROBABILITY},
+        {**_MAIN, "measure": PROBABILITY},
         "steering",
         unit="probability",
         signed=True,

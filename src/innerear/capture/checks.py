@@ -145,7 +145,7 @@ def summarise(checks: pd.DataFrame) -> pd.DataFrame:
     rows = []
     for check, meaning in MEANING.items():
         of_check = checks.query("check == @check")
-        compared = of_check.dropna(subset=["value"]).sort_values("value", ascending=check == "varies")
+        compared = worst_first(of_check)
         if compared.empty:
             rows.append((check, meaning, 0, np.nan, "", np.nan, "not compared"))
             continue
@@ -154,6 +154,19 @@ def summarise(checks: pd.DataFrame) -> pd.DataFrame:
         rows.append((check, meaning, len(compared), *worst, f"{n_failed} failed" if n_failed else "passed"))
     columns = ["check", "says that", "samples", "worst value", "of sample", "tolerance", "verdict"]
     return pd.DataFrame(rows, columns=columns)
+
+
+def worst_first(rows: pd.DataFrame) -> pd.DataFrame:
+    """Return the compared rows of one check: failed ones first, then by value over tolerance.
+
+    Tolerances differ between rows: a larger deviation may be the smaller share of its own.
+    """
+    rows = rows[rows["value"].notna() | ~rows["pass"].astype(bool)]
+    value, tolerance = (rows[name].to_numpy(float) for name in ("value", "tolerance"))
+    share = np.divide(value, tolerance, out=value.copy(), where=tolerance > 0)
+    least_is_worst = set(rows["check"]) == {"varies"}
+    order = np.lexsort((share if least_is_worst else -share, rows["pass"].astype(bool)))
+    return rows.iloc[order]
 
 
 def _check_sample(row: dict, stack: Stack, reference: _Reference) -> Iterator[tuple]:

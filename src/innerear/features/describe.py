@@ -11,7 +11,7 @@ from innerear.features.activations import CODE, NEAR, WITHOUT, activation_of
 from innerear.features.clips import UNCOND
 from innerear.features.dictionary import Dictionary, unit_rows
 from innerear.features.layer_job import load_layer
-from innerear.features.model_job import codes_of
+from innerear.features.model_job import tokens_of
 from innerear.features.splice import Edit, spliced
 from innerear.models.base import DISTRIBUTIONS, MusicModel
 from innerear.timeline import Timeline
@@ -51,7 +51,7 @@ def describe(
       is taken out of both branches, over the clips that use it most.
     """
     rows = []
-    codes, read, timeline = _codes(samples["stack"].tolist())
+    codes, read, timeline = _codes(samples)
     texts, prompts = samples["text"].tolist(), samples["prompt_id"].tolist()
     clean: dict[int, np.ndarray] = {}
 
@@ -146,9 +146,9 @@ def without(dictionary: Dictionary, feature: int) -> Edit:
     return lambda cond, uncond: (less(cond), less(uncond))
 
 
-def _codes(stacks: Sequence[str]) -> tuple[torch.Tensor, np.ndarray, Timeline]:
+def _codes(samples: pd.DataFrame) -> tuple[torch.Tensor, np.ndarray, Timeline]:
     """Return the codes int64 [N, K, T] of clips, and those [N, S', K] that complete steps read."""
-    codes, timeline = codes_of(stacks)
+    codes, timeline = tokens_of(samples)
     frames = timeline.frames[np.flatnonzero(timeline.complete) - 1]  # [S', K] of the step before
     read = np.stack([codes.numpy()[:, k, frames[:, k]] for k in range(codes.shape[1])], axis=-1)
     return codes, np.where(frames >= 0, read, -1), timeline

@@ -11,6 +11,8 @@ from innerear.features.dictionary import Dictionary, unit_rows
 
 #: cosine of two decoder directions above which they are one feature
 SAME = 0.7
+# Tokens that are taken to double precision at a time.
+_ROWS = 2**16
 #: states [n, D] -> states as something writes them
 Writer = Callable[[torch.Tensor], torch.Tensor]
 
@@ -62,14 +64,17 @@ class Components:
     """The k largest principal components of tokens, as a `Writer`: what k dense directions can do."""
 
     def __init__(self, tokens: np.ndarray, k: int) -> None:
-        flat = torch.from_numpy(tokens.reshape(-1, tokens.shape[-1])).double()
+        flat = torch.from_numpy(tokens.reshape(-1, tokens.shape[-1]))
         if not 1 <= k <= flat.shape[1]:
             raise InputError(
                 f"{k} principal components of {flat.shape[1]} dimensions; give 1 … {flat.shape[1]}"
             )
-        self.mean = flat.mean(dim=0)
-        covariance = (flat - self.mean).T @ (flat - self.mean) / len(flat)
-        self.directions = torch.linalg.eigh(covariance)[1][:, -k:]  # [D, k]
+        # In double precision, some rows at a time: a copy of all would take twice the tokens' memory.
+        parts = flat.split(_ROWS)
+        self.mean = torch.stack([part.double().sum(dim=0) for part in parts]).sum(dim=0) / len(flat)
+        centred = (part.double() - self.mean for part in parts)
+        scatter = sum(one.T @ one for one in centred)
+        self.directions = torch.linalg.eigh(scatter / len(flat))[1][:, -k:]  # [D, k]
 
     def __call__(self, states: torch.Tensor) -> torch.Tensor:
         """Return states [n, D] within the components."""

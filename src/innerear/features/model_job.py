@@ -8,7 +8,6 @@ import numpy as np
 import pandas as pd
 import torch
 
-from innerear.errors import InputError
 from innerear.features.clips import DELTA, UNCOND, held_out
 from innerear.features.known import code_embeddings, recovered_atoms, summed_embeddings
 from innerear.features.layer_job import load_layer, trained_on
@@ -17,7 +16,7 @@ from innerear.features.splice import cost_rows, edits, splice_costs, unigram_nat
 from innerear.features.tokens import layer_tokens
 from innerear.features.training import train
 from innerear.models.base import MusicModel
-from innerear.stacks.stack import Stack
+from innerear.stacks.index import read_codes
 from innerear.study.features import FEWEST
 from innerear.timeline import Timeline
 
@@ -36,11 +35,13 @@ def splice_table(
     layers: Sequence[int],
     site: str,
     guidance: float | None,
+    memory_gb: float = 4,
 ) -> pd.DataFrame:
     """Replay held-out clips with each edit in each layer; rows of `cost_rows`.
 
     One clip of each prompt that dictionaries were not trained on, at most `_CLIPS`, spread over them; all
-    prompts where nothing is held out.
+    prompts where nothing is held out. Principal components are of the other clips, at most as many as take
+    `memory_gb`, spread over them.
     """
     dictionaries = {layer: load_layer(folder, layer, own=True) for layer in layers}
     training = set().union(*map(trained_on, dictionaries.values()))
@@ -48,20 +49,22 @@ def splice_table(
     seen = np.isin(prompts, list(training))
     held = samples.iloc[np.flatnonzero(held_out(prompts, training))]
     chosen = held[~held["prompt_id"].duplicated()]
-    chosen = chosen.iloc[np.unique(np.linspace(0, len(chosen) - 1, min(_CLIPS, len(chosen))).astype(int))]
-    codes, timeline = codes_of(chosen["stack"].tolist())
+    chosen = chosen.iloc[_evenly(len(chosen), _CLIPS)]
+    codes, timeline = tokens_of(chosen)
     others = samples.iloc[np.flatnonzero(seen)] if seen.any() else samples
+    read = others.iloc[_evenly(len(others), _clips_within(memory_gb, timeline, model))]
     by_layer = {}
     for layer, found in dictionaries.items():
         base = found[UNCOND][0].to(model.device)
         base.require_unseen([] if seen.all() else chosen["prompt_id"])
-        tokens = layer_tokens(others["stack"].tolist(), layer, [UNCOND], site=site)[0]
+        contents = read["content_sha256"].tolist()
+        tokens = layer_tokens(read["stack"].tolist(), layer, [UNCOND], site=site, contents=contents)[0]
         components = Components(tokens, min(base.k, tokens.shape[-1]))
         of_layer = edits(base, found.get(DELTA, found[UNCOND])[0].to(model.device), components)
         if DELTA not in found:
             del of_layer["base + delta"]
         by_layer[layer] = of_layer
-    unigram = unigram_nats(codes.numpy(), codes_of(others["stack"].tolist())[0].numpy(), model.card)
+    unigram = unigram_nats(codes.numpy(), tokens_of(others)[0].numpy(), model.card)
     parts = []
     for start in range(0, len(chosen), _AT_ONCE):
         some = slice(start, start + _AT_ONCE)
@@ -73,14 +76,17 @@ def splice_table(
 
 
 def known_rows(
-    model: MusicModel, samples: pd.DataFrame, *, k: int = 4, n_latents: int = 1024
+    model: MusicModel, samples: pd.DataFrame, *, k: int = 4, n_latents: int = 1024, memory_gb: float = 4
 ) -> pd.DataFrame:
     """Train on sums of code embeddings, and return the share of each codebook's that are found again.
+
+    They are of at most as many clips as take `memory_gb`, spread over the samples.
 
     Rows of ``codebook``, ``found``, ``chance`` (by the untrained decoder's random directions) and ``fvu``;
     none where there are too few tokens for as many latents.
     """
-    codes, timeline = codes_of(samples["stack"].tolist())
+    codes, timeline = tokens_of(samples)
+    codes = codes[_evenly(len(codes), _clips_within(memory_gb, timeline, model))]
     embeddings = code_embeddings(model)
     tokens, read = summed_embeddings(codes.numpy(), embeddings, timeline)
     flat = tokens.reshape(-1, tokens.shape[-1])
@@ -105,15 +111,17 @@ def known_rows(
     )
 
 
-def codes_of(stacks: Sequence[str]) -> tuple[torch.Tensor, Timeline]:
-    """Return the tokens int64 [N, K, T] of clips on one timeline."""
-    codes, timeline = [], None
-    for path in stacks:
-        with Stack(path) as stack:
-            timeline = timeline or stack.timeline
-            if stack.timeline != timeline:
-                raise InputError(f"{path} has another timeline than {stacks[0]}: clips must be of one length")
-            codes.append(torch.from_numpy(stack.codes).long())
-    if timeline is None:
-        raise InputError("no clips to replay")
-    return torch.stack(codes), timeline
+def tokens_of(samples: pd.DataFrame) -> tuple[torch.Tensor, Timeline]:
+    """Return the tokens int64 [N, K, T] of samples, and their timeline, as a model replays them."""
+    codes, timeline = read_codes(samples)
+    return torch.from_numpy(codes).long(), timeline
+
+
+def _clips_within(memory_gb: float, timeline: Timeline, model: MusicModel) -> int:
+    """Return how many clips' tokens, float32 [S', D] each, take so many GB."""
+    return int(memory_gb * 1e9 / (4 * int(timeline.complete.sum()) * model.d_model))
+
+
+def _evenly(n: int, most: int) -> np.ndarray:
+    """Return at most so many of n rows, 1 at least, evenly over all."""
+    return np.unique(np.linspace(0, n - 1, min(max(most, 1), n)).astype(int))

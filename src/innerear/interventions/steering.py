@@ -18,16 +18,13 @@ from innerear.interventions.measuring import NLL, Made, likelihood, measured
 from innerear.interventions.running import intervene
 from innerear.models import MusicModel
 from innerear.stacks.gram_file import GramFile
-from innerear.study.interventions import Condition, Interventions
+from innerear.study.interventions import SUBSPACES, Condition, Interventions
 from innerear.study.prompts import batches
 
 #: (template, dose, draw) → audio [n]; draw −1 stands for the study's own direction
 Sounds = dict[tuple[str, float, int], NDArray]
 #: random directions along which a clip is kept
 KEPT_DRAWS = 8
-#: what is projected out: the labels' subspace, or a random one of equal rank
-SUBSPACES = ("labels", "random")
-ALL_LAYERS = "all"
 
 
 class Clip(NamedTuple):
@@ -52,7 +49,7 @@ def steer(
     Parameters
     ----------
     generation : settings of `MusicModel.generate`; the plan has the duration.
-    conditions : in place of the plan's; no random directions are drawn then.
+    conditions : in place of the plan's; no clip is then steered along a random direction.
 
     Returns
     -------
@@ -149,9 +146,8 @@ def ablate(
     what `measured` returns.
     """
     chosen = [prompt for prompt in prompts if prompt["template"] in plan.neutral]
-    middle = plan.layers[len(plan.layers) // 2]
     tables = []
-    for where, layers in ((str(middle), [middle]), (ALL_LAYERS, list(plan.layers))):
+    for where, layers in plan.ablated.items():
         for subspace in SUBSPACES:
             for batch in batches(chosen, plan.settings["batch_size"]):
                 edits = [_without(subspace, layer, batch, directions) for layer in layers]

@@ -4,6 +4,8 @@ import errno
 import io
 import os
 import shutil
+import socket
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from glob import escape
@@ -12,6 +14,9 @@ from pathlib import Path
 from innerear.errors import InputError
 from innerear.io.machine import cannot
 
+# Others of a cluster write to the same folder, and their processes are not seen from here.
+_HOST = socket.gethostname()
+_DAY = 24 * 60 * 60
 _NO_FSYNC = (errno.EINVAL, errno.ENOTSUP, errno.ENOSYS)
 
 
@@ -21,15 +26,16 @@ def atomic(path: str | os.PathLike) -> Iterator[Path]:
 
     The caller writes a file or a folder there. A folder replaces only an empty folder. After an exception
     the temporary file is removed and `path` is untouched. What a killed process left behind is removed by
-    the next one that writes `path`. The temporary name holds the process id, so two processes can write the
-    same path, and keeps the suffix, by which writers choose the format.
+    the next one on its machine that writes `path`, and by others after a day. The temporary name holds
+    machine and process, so two processes can write the same path, and keeps the suffix, by which writers
+    choose the format.
 
     Raises
     ------
     InputError: the machine cannot write it: disk full, no permission, and so on.
     """
     path = Path(path)
-    temporary = path.with_name(f".{path.stem}.{os.getpid()}.partial{path.suffix}")
+    temporary = path.with_name(f".{path.stem}.{_HOST}-{os.getpid()}.partial{path.suffix}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         _sweep(path)
@@ -96,11 +102,14 @@ def _fsync(path: Path) -> None:
 
 
 def _sweep(path: Path) -> None:
-    """Remove temporary files of `path` whose writers have ended."""
+    """Remove temporary files of `path` whose writers have ended; of another machine's, those a day old."""
     for temporary in path.parent.glob(f".{escape(path.stem)}.*.partial{path.suffix}"):
-        process = temporary.name.removeprefix(f".{path.stem}.").removesuffix(f".partial{path.suffix}")
-        if process.isdigit() and not is_alive(int(process)):
-            _remove(temporary)
+        writer = temporary.name.removeprefix(f".{path.stem}.").removesuffix(f".partial{path.suffix}")
+        host, _, process = writer.rpartition("-")
+        with suppress(OSError):  # it was renamed meanwhile
+            old = time.time() - temporary.stat().st_mtime > _DAY
+            if process.isdigit() and (not is_alive(int(process)) if host == _HOST else old):
+                _remove(temporary)
 
 
 def _remove(path: Path) -> None:

@@ -21,7 +21,7 @@ _NOTES = Path(".snakemake/innerear-code.json")
 
 
 # Templates of pages: what a module reads from its own folder.
-_PAGES = {".html", ".css", ".js"}
+_PAGES = {".html", ".css", ".js", ".svg"}
 # What these do changes no result: an edit there runs nothing again.
 _NO_RESULT = {f"innerear.io.{name}" for name in ("log", "locks", "devices", "machine", "caches")}
 

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from innerear.capture.checks import worst_first
 from innerear.pages.heading import Heading
 from innerear.pages.methods import Cited, methods
 from innerear.study.estimate import bytes_text
@@ -91,7 +92,7 @@ def _deviations(verification: pd.DataFrame) -> list[tuple[str, str, int, float, 
     found = []
     for check in dict.fromkeys(verification["check"].tolist()):
         rows = verification[verification["check"] == check]
-        worst = rows.iloc[int(np.nanargmax(np.asarray(rows["value"], float)))]
+        worst = worst_first(rows).iloc[0]
         found.append(
             (check, str(worst["where"]), len(rows), float(worst["value"]), float(worst["tolerance"]))
         )

@@ -16,6 +16,7 @@ from innerear.stacks.stack import Stack
 from innerear.study.prompts import Prompt
 from innerear.study.recorded import refuse_dependent
 from innerear.study.sample_settings import differences
+from innerear.timeline import Timeline
 
 COLUMNS = (
     *("sample_id", "prompt_id", "template", "emotion", "valence", "arousal", "text", "seed", "model"),
@@ -74,20 +75,35 @@ def sample_table(
     )
 
 
-def read_codes(samples: pd.DataFrame) -> np.ndarray:
-    """Return the tokens of all samples of an index, int16 [N, K, T].
+def first_stack(samples: pd.DataFrame) -> Stack:
+    """Open the stack of an index's first sample, for what all stacks of a study have in common.
+
+    Raises
+    ------
+    InputError: as `Stack`; it is not the one that the index lists.
+    """
+    return Stack(samples["stack"].tolist()[0], content=samples["content_sha256"].tolist()[0])
+
+
+def read_codes(samples: pd.DataFrame) -> tuple[np.ndarray, Timeline]:
+    """Return the tokens of all samples of an index, int16 [N, K, T], and their one timeline.
 
     Raises
     ------
     InputError: a stack that is broken or not the one that the index lists; clips of different lengths.
     """
     found = []
+    with first_stack(samples) as first:
+        timeline = first.timeline
     for path, content in zip(samples["stack"], samples["content_sha256"], strict=True):
         with Stack(path, content=content) as stack:
+            if stack.timeline != timeline:
+                raise InputError(
+                    f"{path} has another timeline than {first.path}: clips of one study are of one length; "
+                    f"{remake(path)}"
+                )
             found.append(stack.codes)
-    if len({codes.shape for codes in found}) > 1:
-        raise InputError("the samples' tokens have different shapes, though one study has one duration")
-    return np.stack(found)
+    return np.stack(found), timeline
 
 
 def stacks_hash(samples: pd.DataFrame) -> str:

@@ -3,9 +3,11 @@
 from functools import cached_property
 
 import numpy as np
+from scipy.special import fdtri
 
 from innerear.statistics.design import Design
 from innerear.statistics.pieces import pieces
+from innerear.statistics.significance import ALPHA
 
 # Vectors that are shorter than this share of what they were before are rounding.
 _NOTHING = 1e-10
@@ -87,6 +89,22 @@ class Anova:
         """
         excess = self.between * (f - 1)
         return excess / (excess + self.design.n_prompts)
+
+    def share_past(self, f: np.ndarray) -> np.ndarray:
+        """Return the share of F [..., D] that are past F's 5 % point, of those that there are; else NaN.
+
+        Examples
+        --------
+        >>> samples = pd.DataFrame({"sample_id": list("abcd"), "prompt_id": list("abcd"), "seed": 0,
+        ...                         "emotion": ["happy", "happy", "sad", "sad"]})
+        >>> Anova(Design(samples)).share_past(np.array([[1.0, 32.0, np.nan], [np.nan] * 3])).tolist()
+        [0.5, nan]
+        """
+        if self.why_not:
+            return np.full(f.shape[:-1], np.nan)
+        n = np.isfinite(f).sum(axis=-1)
+        past = (f > fdtri(self.between, self.within, 1 - ALPHA)).sum(axis=-1)
+        return np.divide(past, n, out=np.full(n.shape, np.nan), where=n > 0)
 
     def _centred(self, means: np.ndarray) -> np.ndarray:
         """Take block means out of means [..., P, D]; exactly 0 where only rounding is left."""

@@ -56,9 +56,14 @@ class Folds(Sheet):
             same = np.equal.outer(self.prompt_labels, self.prompt_labels)
             group, n_folds = np.tril(same, -1).sum(axis=1), int(same.sum(axis=1).min())
         if n_folds < 2:
+            few = (
+                f"{self.n_prompts} prompts with a rating of {self.label} are fewer than 4"
+                if self.numeric and not self.blocked
+                else f"one {self.label} has a single prompt"
+            )
+            more = "prompts" if self.numeric else "a second prompt per label"
             raise InputError(
-                f"no folds are possible: one {self.label} has a single prompt, and there are no two "
-                "templates; add a template or a second prompt per label"
+                f"no folds are possible: {few}, and there are no two templates; add a template or {more}"
             )
         fold_of = (group % min(n_folds, MAX_FOLDS))[self.prompt_of]  # [N]
         return [Fold(np.flatnonzero(fold_of != k), np.flatnonzero(fold_of == k)) for k in np.unique(fold_of)]

@@ -11,7 +11,6 @@ from innerear.timeline import Timeline, chunk_steps
 
 GIB = 2**30
 _BYTES = {"float16": 2, "float32": 4}
-_GRAM_BRANCHES = 3  # cond, uncond, delta
 _SUMS = 12  # six measures, over all pairs of seeds and over those of one seed
 _WINDOWS = 13  # whole, first and last tenth, ten deciles
 # Measured overhead of HDF5: of a stack, of a layer in it (states and level), of a chunk with its checksum.
@@ -32,6 +31,7 @@ class Estimate:
     audio_bytes: int
     gram_bytes: int
     weight_bytes: int
+    gram_branches: int = 3
     cells: "CellEstimate | None" = None
 
     @property
@@ -40,11 +40,14 @@ class Estimate:
         return self.n_prompts * self.n_seeds
 
     @property
-    def disk_bytes(self) -> int:
-        """Bytes of stacks, audio, Gram files and counterfactual cells."""
-        cells = self.cells.disk_bytes if self.cells else 0
-        captured = self.n_samples * (self.stack_bytes + self.audio_bytes)
-        return captured + self.n_layers * self.gram_bytes + cells
+    def disk(self) -> dict[str, int]:
+        """Bytes of the largest kinds of files, by the name of their folder."""
+        expected = {
+            "stacks": self.n_samples * self.stack_bytes,
+            "audio": self.n_samples * self.audio_bytes,
+            "gram": self.n_layers * self.gram_bytes,
+        }
+        return expected | ({"counterfactual": self.cells.disk_bytes} if self.cells else {})
 
     def __str__(self) -> str:
         return "\n".join(
@@ -53,13 +56,10 @@ class Estimate:
                 f"{_count(self.n_seeds, 'seed')}, {self.seconds:g} s each",
                 f"  steps     {self.n_samples * self.n_steps:,} = {self.n_steps:,} a sample, "
                 f"recorded at {_count(self.n_layers, 'layer')}",
-                f"  disk      {bytes_text(self.disk_bytes)}: "
-                f"stacks {bytes_text(self.n_samples * self.stack_bytes)}, "
-                f"audio {bytes_text(self.n_samples * self.audio_bytes)}, "
-                f"Gram {bytes_text(self.n_layers * self.gram_bytes)}"
-                + (f", counterfactual {bytes_text(self.cells.disk_bytes)}" if self.cells else ""),
-                f"  memory    {bytes_text(self.gram_bytes)} for a layer's Gram, "
-                "the largest array of the fan-in",
+                f"  disk      {bytes_text(sum(self.disk.values()))} for the largest files: "
+                + ", ".join(f"{name} {bytes_text(size)}" for name, size in self.disk.items()),
+                f"  memory    {bytes_text(self.gram_bytes)} for a layer's Gram matrices, "
+                "the largest array of an analysis",
                 *([str(self.cells)] if self.cells else []),
             ]
         )
@@ -202,6 +202,7 @@ def estimate(
     pairs : whether the matrices of steps are kept for all pairs of samples.
     """
     timeline, width = architecture.timeline(duration, stride), architecture.d_model
+    gram_branches = 3 if len(capture["branches"]) == 2 else 1  # with cond and uncond, delta
     steps = timeline.n_steps
     pads = 2 * architecture.max_delay
     return Estimate(
@@ -213,9 +214,11 @@ def estimate(
         stack_bytes=_stack_bytes(architecture, timeline, capture)
         + sum(_stack_bytes(architecture, timeline, one, replayed=True) for one in captures),
         audio_bytes=2 * int(duration * architecture.sample_rate),
-        gram_bytes=_gram_bytes(
+        gram_bytes=gram_branches
+        * _gram_bytes(
             n_prompts, n_seeds, pads + ceil((steps - pads) / steps_per_matrix), n_bins, width, pairs=pairs
         ),
+        gram_branches=gram_branches,
         # A block has 16 d² weights (self- and cross-attention 4 d² each, feed-forward 8 d²); while loading,
         # they are in memory in float32 and in the checkpoint's float16.
         weight_bytes=(4 + 2) * 16 * architecture.n_layers * width**2,
@@ -225,7 +228,7 @@ def estimate(
 def _gram_bytes(
     n_prompts: int, n_seeds: int, n_matrices: int, n_bins: int, width: int, *, pairs: bool
 ) -> int:
-    """Return the bytes of a layer's Gram file, all float32.
+    """Return the bytes of one branch in a layer's Gram file, all float32.
 
     Sums over pairs of seeds of each step (or group) and window, by pair of prompts; with `pairs` inner
     products and standardised cosines of each step; features of windows and bins; lengths, and products with
@@ -234,7 +237,7 @@ def _gram_bytes(
     n = n_prompts * n_seeds
     sums = _SUMS * n_prompts * (n_prompts + 1) // 2 * (n_matrices + _WINDOWS)
     squares = 2 * n**2 * n_matrices if pairs else 0
-    return 4 * _GRAM_BRANCHES * (sums + squares + n * (width * (_WINDOWS + n_bins) + 2 * n_matrices))
+    return 4 * (sums + squares + n * (width * (_WINDOWS + n_bins) + 2 * n_matrices))
 
 
 def _stack_bytes(
@@ -303,7 +306,7 @@ def _way_out(study: Estimate, architecture: Architecture, most: int, gram: Mappi
     def fits(steps_per_matrix: int) -> bool:
         matrices = pads + ceil((study.n_steps - pads) / steps_per_matrix)
         sizes = study.n_prompts, study.n_seeds, matrices, gram["bins"], architecture.d_model
-        return _gram_bytes(*sizes, pairs=False) <= gram["max_gib"] * GIB
+        return study.gram_branches * _gram_bytes(*sizes, pairs=False) <= gram["max_gib"] * GIB
 
     without = "gram.pairs: false" if gram["pairs"] else ""
     if without and fits(gram["steps_per_matrix"]):

@@ -13,6 +13,10 @@ from innerear.study.text_swaps import Block
 FEWEST = 3
 #: the source of directions that are decoder vectors of the study's dictionaries
 FEATURES = "features"
+#: what is removed in an ablation: the labels' subspace, or a random one of equal rank
+SUBSPACES = ("labels", "random")
+#: the layers of an ablation that edits all of them at once
+ALL_LAYERS = "all"
 #: layers that are steered unless the study names some: the first, the middle and the last that are recorded
 N_LAYERS = 3
 
@@ -36,7 +40,7 @@ class Interventions:
     Attributes
     ----------
     poles : the emotion where directions begin, and the one where they end.
-    layers : that are edited, one at a time; ablation also edits all of them together.
+    layers : that are edited, one at a time; see `ablated` for ablation.
     neutral : template → its text without an emotion.
     seeds : template → the seed of its clips.
     drawn_templates : those whose clips are steered along random directions.
@@ -64,6 +68,13 @@ class Interventions:
         """What of the settings the random twin is steered along: the first source, at the largest dose."""
         doses, sources = self.settings["doses"], self.settings["sources"]
         return {"doses": [max(doses)], "sources": sources[:1], "draws": 0}
+
+    @property
+    def ablated(self) -> dict[str, list[int]]:
+        """The layers that an ablation edits: the middle one, and all of them if they are several."""
+        middle = self.layers[len(self.layers) // 2]
+        everywhere = {ALL_LAYERS: list(self.layers)} if len(self.layers) > 1 else {}
+        return {str(middle): [middle]} | everywhere
 
     def clips(self) -> Iterator[tuple[Condition, str]]:
         """Yield condition and template of each clip of one layer, those along random directions last."""
@@ -102,7 +113,7 @@ class Interventions:
 
     def n_clips(self, n_emotions: int) -> int:
         """Return how many clips are composed in all, the random twin's included."""
-        ablated = 4 * n_emotions * len(self.neutral)
+        ablated = len(self.ablated) * len(SUBSPACES) * n_emotions * len(self.neutral)
         twin = len(self.layers) * 3 * len(self.neutral) if self.settings["control"] else 0
         return len(self.layers) * self.n_steered + ablated + twin
 
@@ -231,10 +242,13 @@ def _check_poles(poles: Sequence[str], emotions: Sequence[str]) -> None:
 
 
 def _poles(prompts: Sequence[Prompt], emotions: Sequence[str]) -> tuple[str, str]:
-    """Return the emotions of least and most arousal; the first and the last where not all have a rating."""
+    """Return the emotions of least and most arousal.
+
+    They are the first and the last where one lacks a rating, or all have the same.
+    """
     arousal = {prompt.emotion: prompt.arousal for prompt in prompts}
     rated = {name: value for name, value in arousal.items() if value is not None}
-    if len(rated) < len(arousal):
+    if len(rated) < len(arousal) or len(set(rated.values())) < 2:
         return emotions[0], emotions[-1]
     return min(rated, key=lambda name: rated[name]), max(rated, key=lambda name: rated[name])
 

@@ -93,7 +93,7 @@ def usage_report(size: Estimate, results: str | PathLike, asked: Mapping[str, fl
     largest resident memory.
     """
     lines = ["  on disk          estimated        used"]
-    for name, expected in disk_estimates(size).items():
+    for name, expected in size.disk.items():
         used = disk_used(results, name)
         lines.append(f"  {name:<14} {bytes_text(expected):>11} {bytes_text(used):>11}")
     lines.append("  rule                 jobs     in all   memory asked       used")
@@ -106,18 +106,8 @@ def usage_report(size: Estimate, results: str | PathLike, asked: Mapping[str, fl
     return "\n".join(lines)
 
 
-def disk_estimates(size: Estimate) -> dict[str, int]:
-    """Return the bytes on disk that a study is expected to take: its largest kinds of files by name."""
-    expected = {
-        "stacks": size.n_samples * size.stack_bytes,
-        "audio": size.n_samples * size.audio_bytes,
-        "gram": size.n_layers * size.gram_bytes,
-    }
-    return expected | ({"counterfactual": size.cells.disk_bytes} if size.cells else {})
-
-
 def disk_used(results: str | PathLike, name: str) -> int:
-    """Return the bytes of all files of a kind, as `disk_estimates` names them."""
+    """Return the bytes of all files of a kind, as `Estimate.disk` names them."""
     folders = [Path(results, folder) for folder in _FOLDERS.get(name, (name,))]
     return sum(file.stat().st_size for folder in folders for file in folder.rglob("*") if file.is_file())
 
