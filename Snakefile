@@ -25,6 +25,7 @@ include: "workflow/rules/listening.smk"
 
 # Logs, benchmarks, environments, and the code that reruns depend on.
 complete_rules()
+refuse_files_for_folders()
 
 
 # Seconds of work: on a cluster they run beside Snakemake, not in the queue.

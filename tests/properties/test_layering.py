@@ -26,6 +26,12 @@ LEVELS = [
 LEVEL = {package: number for number, packages in enumerate(LEVELS) for package in packages}
 
 
+def test_the_page_on_the_workflow_names_them_in_this_order():
+    text = (SOURCE.parents[1] / "docs/workflow.md").read_text("utf-8")
+    line = " ".join(text[text.index("errors → ") :].split("\n\n")[0].split())
+    assert line == " → ".join(", ".join(sorted(row, key=line.index)) for row in LEVELS[:-1])
+
+
 def modules():
     return sorted(SOURCE.rglob("*.py"))
 

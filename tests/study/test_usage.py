@@ -103,6 +103,14 @@ def test_a_damaged_measurement_is_left_out(results, text):
     assert (generation_time(SIZE, results), usage_report(SIZE, results, {})) == before
 
 
+def test_a_measurement_that_cannot_be_opened_is_left_out(results):
+    whole = usage_report(SIZE, results, {})
+    (results / "benchmarks/a_folder.tsv").mkdir()
+    (results / "benchmarks/a_loop.tsv").symlink_to("a_loop.tsv")
+    assert "generate" in usage_report(SIZE, results, {})
+    assert whole.splitlines()[:3] == usage_report(SIZE, results, {}).splitlines()[:3]
+
+
 def test_before_the_first_job_no_rate_is_made_up(tmp_path):
     assert "known after the first generation job" in generation_time(SIZE, tmp_path)
 

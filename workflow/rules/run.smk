@@ -13,6 +13,7 @@ from snakemake.logging import logger
 from innerear.errors import InputError
 from innerear.io.fingerprints import fingerprint
 from innerear.io.locks import hold
+from innerear.io.names import refuse_files
 from innerear.io.second_names import forget_finished
 from innerear.study.controls import CONTROLLED
 from innerear.study.usage import (
@@ -33,6 +34,17 @@ logger.addFilter(lambda record: not str(record.msg).startswith("Cannot restore "
 
 # A job asks for one core: more threads of BLAS than that get in each other's way.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+# Rules, or files of rules, that this study has no use for, and the setting that asks for each.
+SWITCHED_OFF = {
+    name: setting
+    for name, setting, asked in (
+        ("features", "features.enabled", STUDY.features.layers),
+        ("steering", "interventions.enabled", PLANNED),
+        ("counterfactual_page", "counterfactual.enabled", BLOCKS),
+    )
+    if not asked
+}
 
 
 def complete_rules():
@@ -57,6 +69,20 @@ def complete_rules():
             if not made.conda_env:
                 made.conda_env = "../../envs/analysis.yaml"
             made.set_params(code=code_of(Path(made.script).name, made.pathvars.items.get("analysis")))
+            if setting := SWITCHED_OFF.get(Path(made.snakefile).stem) or SWITCHED_OFF.get(made.name):
+                made.set_input(refusal(made.name, setting))
+
+
+def refusal(rule, setting):
+    """What refuses a target of a rule that this study has no use for."""
+
+    def refuse(wildcards):
+        raise WorkflowError(
+            f"study {config['study']} makes nothing by rule {rule}: {setting} asks for it; where that is "
+            "set, the end of `snakemake -n` says what is lacking"
+        )
+
+    return refuse
 
 
 def code_of(script, analysis):
@@ -90,6 +116,15 @@ def announce():
     asked = {rule: mb for rule, mb in memory_by_rule().items() if rule in planned}
     lines = [STUDY.announcement, *([memory_asked(asked)] if asked else []), *filter(None, times)]
     print(*lines, sep="\n", file=sys.stderr)
+
+
+def refuse_files_for_folders():
+    """Refuse files that stand where results need a folder: Snakemake answers them with a traceback."""
+    files = [file for made in workflow.rules for file in (*made.output, *made.log, made.benchmark)]
+    try:
+        refuse_files(os.path.dirname(file) for file in files if file)
+    except InputError as error:
+        raise WorkflowError(str(error)) from None
 
 
 def refuse_second_run():

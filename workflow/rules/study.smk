@@ -1,6 +1,7 @@
 """The study, loaded and checked, and what follows from it. No rules here."""
 
 import os
+import re
 import shlex
 import sys
 from dataclasses import asdict
@@ -160,7 +161,7 @@ wildcard_constraints:
     seed=r"\d+",
     layer=r"\d+",
     layers=r"\d+(-\d+)*",
-    capture=r"[A-Za-z0-9][A-Za-z0-9_-]*",
+    capture="|".join(map(re.escape, STUDY.captures)) or r"(?!)",
     clips=r"[A-Za-z0-9][A-Za-z0-9_-]*",
     template=r"[A-Za-z0-9][A-Za-z0-9_-]*",
     weights=r"trained|random_init",

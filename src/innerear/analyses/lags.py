@@ -38,6 +38,7 @@ from innerear.statistics.design import Design, Fold
 from innerear.statistics.finding import Finding
 from innerear.statistics.pieces import pieces
 from innerear.statistics.table import INTERVAL, LayerResult, Maxima, blank, columns, record, record_flip_null
+from innerear.study.estimate import FEWEST_FRAMES
 from innerear.timeline import Timeline
 
 MAX_LAG = 25
@@ -226,10 +227,10 @@ def _window(timeline: Timeline) -> _Window:
     """Choose the frames that are whole after a complete step and have a frame at every lag."""
     whole = timeline.n_frames - timeline.max_delay  # frames 0 … T − 1 − max d
     reach = min(MAX_LAG, (whole - 1) // 4)
-    if reach < 1:
+    if whole < FEWEST_FRAMES:
         raise InputError(
             f"clips of {timeline.n_frames} frames are too short for lags: set generation.duration to at "
-            f"least {(timeline.max_delay + 5) / timeline.frame_rate:g} s"
+            f"least {(timeline.max_delay + FEWEST_FRAMES) / timeline.frame_rate:g} s"
         )
     return _Window(reach, min(whole, timeline.n_frames - reach), reach)
 

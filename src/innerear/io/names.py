@@ -2,6 +2,7 @@
 
 import os
 import re
+from collections.abc import Iterable
 from itertools import islice
 from os import PathLike
 from pathlib import Path
@@ -65,6 +66,23 @@ def refuse_renamed(results: str | PathLike) -> None:
             f"{results} holds the files of study {was!r}, and none can be read under another name; call the "
             f"folder and the study {was} again, or move the folder away to make this study anew"
         )
+
+
+def refuse_files(folders: Iterable[str]) -> None:
+    """Refuse a file that stands where a folder of results belongs.
+
+    Parameters
+    ----------
+    folders : paths; one with a wildcard stands for the folder that it begins with.
+
+    Raises
+    ------
+    InputError: the file.
+    """
+    needed = {parent for folder in set(folders) for parent in (Path(folder), *Path(folder).parents)}
+    for path in sorted(one for one in needed if "{" not in str(one)):
+        if os.path.lexists(path) and not path.is_dir():
+            raise InputError(f"{path} is a file, but results need a folder there; move it away")
 
 
 def require_name(path: str | PathLike, written_as: object, target: str | PathLike) -> None:

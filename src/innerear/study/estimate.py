@@ -15,6 +15,8 @@ _SUMS = 12  # six measures, over all pairs of seeds and over those of one seed
 _WINDOWS = 13  # whole, first and last tenth, ten deciles
 # Measured overhead of HDF5: of a stack, of a layer in it (states and level), of a chunk with its checksum.
 _FILE_BYTES, _DATASET_BYTES, _CHUNK_BYTES = 15_500, 1500, 22
+#: codec frames, beside those of the delays, that the smallest lag between states and sound needs
+FEWEST_FRAMES = 5
 _FEWEST_GROUPS = 10  # of steps: a window of a tenth holds at least one
 
 
@@ -266,10 +268,12 @@ def refuse_what_cannot_run(
     The InputError names the setting to change; `gram` is the section of that name.
     """
     complete = architecture.n_frames(duration) - architecture.max_delay
-    if complete < 1:
+    if complete < FEWEST_FRAMES:
+        least = architecture.max_delay + FEWEST_FRAMES
         raise InputError(
             f"generation.duration: {duration:g} s is {architecture.n_frames(duration)} codec frames; "
-            f"at least {architecture.max_delay + 1} are needed for one step that lies outside the padding"
+            f"{least} are needed ({least / architecture.frame_rate:g} s) to compare states with the sound a "
+            "frame before and after them"
         )
     most = max(1, (complete - 1) // (_FEWEST_GROUPS - 1))
     if gram["steps_per_matrix"] > most:

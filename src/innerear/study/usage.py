@@ -172,8 +172,8 @@ def _made(log: Path) -> int:
 
 
 def _benchmark(path: Path) -> list[dict[str, str]]:
-    """Return the rows of a benchmark; damaged ones are left out: no run is to fail over them."""
-    with open(path, newline="", encoding="utf-8", errors="replace") as file, suppress(csv.Error):
+    """Return the rows of a benchmark; what cannot be read is left out: no run is to fail over it."""
+    with suppress(csv.Error, OSError), open(path, newline="", encoding="utf-8", errors="replace") as file:
         return [row for row in csv.DictReader(file, delimiter="\t") if _is_whole(row)]
     return []
 
