@@ -238,10 +238,60 @@ def test_a_design_that_cannot_reach_a_twentieth_says_so():
 
 
 def test_what_is_not_tested_is_no_finding():
-    entry = Finding("How large?", "{lowest} to {highest}.", table="map", tested=False)
+    entry = Finding("How large?", "{range}.", table="map", tested=False)
     row = answer(table([np.nan] * 3), entry)
     assert (row["established"], row["estimate"]) == (NOT_TESTED, 0.2)
     assert row["answer"] == "10.0% to 30.0%."
+    assert answer(table([np.nan] * 3, 0.2), entry)["answer"] == "20.0%."
+
+
+def test_layers_are_counted_by_what_the_answer_claims():
+    """By permutation all six of a study held, by sign flips one: the answer is established at one layer."""
+    entry = Finding("Where?", "{n_found} of {n_layers}, {effect} in {layer}, {range}.", table="map")
+    p, estimate = [0.01, 0.001, 0.04, 0.2], (0.3, 0.2, 0.1, 0.4)
+    row = answer(table(p, estimate, flip=(0.02, 0.3, 0.06, 0.01)), entry)
+    assert row["answer"] == "1 of 4, 30.0% of the variance in 0, 10.0% to 40.0%."
+    assert answer(table(p, estimate, flip=0.3), entry)["answer"].startswith("3 of 4,")
+    assert answer(table(p, estimate, flip=np.nan), entry)["answer"].startswith("3 of 4,")
+
+
+def test_layers_are_counted_with_the_p_that_choosing_costs():
+    entry = Finding("Where?", "{n_found} of {n_layers}.", table="map", choices=("branch",))
+    rows = pd.concat([table([0.01, 0.02], 0.1, branch=branch) for branch in ("cond", "uncond", "delta")])
+    assert answer(rows, entry)["answer"] == "1 of 2."
+
+
+def test_what_an_absent_effect_licenses_is_said_where_it_is_absent():
+    entry = replace(ENTRY, unshown="It licenses nothing.")
+    assert "licenses" not in answer(table([0.01] * 3), entry)["answer"]
+    assert answer(table([0.3] * 3), entry)["answer"].endswith("Mind <this>. It licenses nothing.")
+    assert answer(table([np.nan] * 3, null="none: one"), entry)["answer"].endswith("It licenses nothing.")
+
+
+def test_an_interval_ends_where_values_do():
+    """No share exceeds 1; a share below 0 is an estimate's error, but a correlation is at least -1."""
+    rows = table([0.01] * 3, 0.9, ci_hi=1.08).assign(ci_lo=-1.2)
+    row = answer(rows)
+    assert (row["ci_lo"], row["ci_hi"]) == (-1.2, 1)
+    row = answer(rows, replace(ENTRY, unit="r", signed=True))
+    assert (row["ci_lo"], row["ci_hi"]) == (-1, 1)
+
+
+def test_a_smallest_p_that_is_not_known_is_none():
+    assert np.isnan(answer(table([0.01] * 3).assign(min_p=np.nan))["min_p"])
+    assert np.isnan(answer(table([0.01] * 3).drop(columns="min_p"))["min_p"])
+
+
+def test_negative_numbers_have_a_minus_and_zero_no_sign():
+    entry = Finding("Which way?", "By {effect}, lag {lag}.", table="map", unit="dB", signed=True)
+    row = answer(table([0.01], [-2.0]).assign(lag=-3), entry)
+    assert row["answer"] == "By −2.0 dB, lag −3."
+    assert answer(table([0.01], [-0.01]).assign(lag=0), entry)["effect"] == "0.0 dB"
+
+
+def test_a_sparse_feature_is_named_by_its_number():
+    entry = Finding("Which?", "{effect} in {feature}.", table="map")
+    assert answer(table([0.01], [0.5]).assign(feature=79.0), entry)["answer"].endswith("variance in 79.")
 
 
 NAMED = Finding("Is it there?", "Yes.", {"statistic": "rise", "branch": "uncond"}, table="map")
@@ -346,11 +396,13 @@ def test_every_question_that_may_be_primary_is_asked_once():
 
 
 @pytest.mark.parametrize(("module", "entry"), ENTRIES, ids=lambda value: getattr(value, "question", ""))
-def test_an_answer_speaks_of_a_plain_effect_and_of_no_single_layer(module, entry):
-    """A layer may be named only by the nested choice, never as the largest of a tie."""
+def test_an_answer_names_the_layer_of_a_plain_effect_and_claims_no_other(module, entry):
+    """One layer's value is not that of all; beside it stands at how many layers the answer holds."""
     assert entry.unit in UNITS
     assert entry.meaning
-    assert "{layer}" not in entry.sentence
+    assert "all layers" not in entry.sentence or not entry.tested
+    assert "{n_found}" not in entry.sentence or re.search(r"[Ll]ayers? {layer}", entry.sentence)
+    assert "middle" not in entry.sentence + entry.meaning
     assert "{estimate" not in entry.sentence
     assert not entry.tested or "{effect}" in entry.sentence
 
@@ -370,7 +422,7 @@ def test_an_answer_pays_for_every_family_that_it_chooses_from(module, entry):
 
 @pytest.mark.parametrize("contrast", ["emotion", "arousal", "tempo"])
 def test_questions_and_answers_read_with_every_label(contrast):
-    words, gap = words_for(contrast), dict.fromkeys(("effect", "lowest", "highest", "n_components"), "1 %")
+    words, gap = words_for(contrast), dict.fromkeys(("effect", "range", "n_components"), "1 %")
     gap |= {
         "feature": "rms",
         "target": "arousal",
@@ -386,7 +438,8 @@ def test_questions_and_answers_read_with_every_label(contrast):
         "end": "energetic",
         "beside": "random directions make no difference",
     }
-    gap |= {"n_found": 1, "n_layers": 6, "ceiling": 0.5}
+    gap |= {"n_found": 1, "n_layers": 6, "layer": 5, "layer_2": 6, "branch": "cond", "window": "whole"}
+    gap |= {"statistic": "probe", "measure": "last half"}
     for _, entry in ENTRIES:
         parts = filter(None, (entry.question, entry.sentence, entry.aside, entry.meaning))
         text = " ".join(part.format(**words, **gap) for part in parts)

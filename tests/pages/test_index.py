@@ -1,5 +1,7 @@
 """The page of answers: every question, how sure, in which units, beside its controls; nothing unescaped."""
 
+import re
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -24,7 +26,9 @@ SAMPLES = pd.DataFrame(
         "seed": [0, 1] * 4,
     }
 )
-DESIGN = pd.DataFrame({"property": ["detectable effect f at p ≤ 0.05"], "value": ["0.223"]})
+DESIGN = pd.DataFrame(
+    {"property": ["contrast", "detectable effect f at p ≤ 0.05"], "value": ["emotion", "0.223"]}
+)
 
 
 def row(**given):
@@ -44,6 +48,7 @@ def row(**given):
         "p_flip_page": 0.02,
         "k": 9,
         "n_templates": 10,
+        "null": "labels permuted between prompts within templates; table 0a",
         "source": "map: branch = uncond",
     }
     return blank | known | given
@@ -61,11 +66,11 @@ def test_a_card_says_answer_effect_and_how_sure():
         "Over all layers: 30 %. Mind &lt;this&gt;.",
         "20.0% to 40.0%",
         "9 of 10 sentences",
-        ".001 labels permuted · .02 sentences flipped",
+        ".001 against emotions permuted between prompts within sentences<br>.02 against sentences with",
         "would be 0.0%",
         "study &lt;1&gt;",
         "2 emotions in 2 sentences, 2 seeds each.",
-        "from f = 0.22",
+        "from f = 0.22: emotions whose means spread 0.22 times as far as prompts of one.",
     ):
         assert said in text
 
@@ -86,7 +91,7 @@ def test_a_control_stands_on_the_card_of_its_question_and_on_its_line():
     )
     text = page(row(), control | {"p_corrected": 0.6})
     assert text.count('class="card"') == 1
-    assert "labels &lt;shuffled&gt;: 1.0% of the variance (20.0% to 40.0%), p .6" in text
+    assert "emotions &lt;shuffled&gt;: 1.0% of the variance (20.0% to 40.0%), p .6" in text
     assert text.count('class="control"') == 1
 
 
@@ -115,10 +120,10 @@ def test_the_line_has_estimate_interval_and_no_effect_in_their_places():
     assert 'class="chance" x1="14.0"' in drawn
 
 
-def page_of(prompts):
+def page_of(prompts, **given):
     """The page of a study of these prompts: id, text, template and recording."""
     samples = pd.DataFrame(prompts, columns=["prompt_id", "text", "template", "recording"])
-    table = pd.DataFrame([row()], columns=list(COLUMNS))
+    table = pd.DataFrame([row(**given)], columns=list(COLUMNS))
     return index_page(
         table, HEADING, figures={}, samples=samples.assign(emotion="calm", seed=0), design=DESIGN
     )
@@ -147,4 +152,43 @@ def test_templates_of_tracks_without_texts_are_no_sentences():
     text = page_of([(name, "", "one", f"{name}.wav") for name in "ab"])
     assert "1 emotion in 2 tracks, 1 seed each; 2 of 2 clips are recorded." in text
     assert "9 of 10 templates" in text
-    assert "2 sentences" not in text and "sentences flipped" not in text
+    assert "2 sentences" not in text and "sentences with their sign" not in text
+
+
+def test_every_p_says_what_it_is_against():
+    text = page(row(null="39 random directions of equal length, on the clips of 3 templates"))
+    assert ".001 against 39 random directions of equal length, on the clips of 3 sentences" in text
+    assert "labels permuted" not in text
+
+
+def test_labels_and_templates_are_called_what_they_are_except_in_the_names_of_rows():
+    said = {"answer": "Yes: labels differ. Templates of one label, unlabelled.", "meaning": "of a template"}
+    text = page(row(**said, source="map: template = all"))
+    assert "Emotions differ. Sentences of one emotion, unlabelled." in text
+    assert "<dd>of a sentence</dd>" in text and "<dd>map: template = all</dd>" in text
+    assert "<dd>of a template</dd>" in page_of([(name, "", "one", f"{name}.wav") for name in "ab"], **said)
+
+
+def facts(**given):
+    text = page(row(**given))
+    return dict(re.findall("<dt>(.*?)</dt><dd>(.*?)</dd>", text.split('<dl class="method">')[-1]))
+
+
+def test_a_smallest_p_stands_only_beside_its_p():
+    known = {"p_corrected": 0.01, "min_p": 0.001, "min_p_flip": 0.002}
+    assert facts(**known, p_flip_corrected=0.03)["smallest p of sign flips"] == "0.002"
+    assert facts(**known)["smallest p against the null"] == "0.001"
+    assert "smallest p of sign flips" not in facts(**known)
+
+
+def test_numbers_have_a_minus_and_the_bound_says_of_what():
+    found = facts(estimate=-0.3, ci_lo=-0.4, ci_hi=-0.00004, upper=0.5)
+    assert found["95 % interval"] == "−0.4 to −4e-05"
+    assert found["one-sided 95 % bound that holds in every row"] == "0.5"
+    text = page(row(unit="cosine", estimate=-0.3, ci_lo=-0.4, ci_hi=-0.0001))
+    assert "<dd>−0.400 to 0.000</dd>" in text and ">−0.300</text>" in text
+
+
+def test_words_of_the_page_are_explained_in_it():
+    for word in ("states", "cond, uncond, delta", "f", "× the variance", "sentences", "nats"):
+        assert f"<dt>{word}</dt>" in page(row()), word

@@ -46,9 +46,9 @@ CLIP = Timeline(60, 4, 50.0)
 WITHOUT_LABELS = {
     *(QUESTIONS[key].format(**words_for("emotion")) for key in ("text", "history", "tokens")),
     "Can the sound of held-out clips be predicted from the states?",
-    "Do the states say more about the sound than the emotion does?",
+    "Do the states say anything about the sound beyond the emotion?",
     "Does the sound explain the states of held-out clips?",
-    "Does the sound explain more of the states than the emotion does?",
+    "Does the sound explain anything of the states beyond the emotion?",
     "Do the states go with the sound from moment to moment, beyond what clips of a prompt share?",
 }
 PRIMARY = ("sound", "uncond", "text")

@@ -240,9 +240,9 @@ def heading(wildcards):
 
 
 def asked_of_study(wildcards):
-    """The settings with their defaults, also as text, what a dry run says, and where the results lie."""
+    """The settings with their defaults, also as text, the model's layers, what a dry run says, where results lie."""
     text = yaml.safe_dump(STUDY.settings, sort_keys=False, allow_unicode=True)
-    settings = {"settings": STUDY.settings, "settings_text": text}
+    settings = {"settings": STUDY.settings, "settings_text": text, "n_layers": STUDY.architecture.n_layers}
     return settings | {"announcement": STUDY.announcement, "results": RESULTS}
 
 

@@ -315,8 +315,8 @@ def _sorted_pairs(pairing: Pairing, to: dict[str, str]) -> tuple[frozenset, bool
 FINDINGS = (
     Finding(
         "Are graded ratings of valence or arousal in the states?",
-        "Yes: states of held-out templates predict {target}; {effect}, over all layers, branches and "
-        "ratings.",
+        "Yes, at {n_found} of {n_layers} layers: states of held-out templates predict {target}, {effect} in "
+        "layer {layer} of {branch}.",
         {"statistic": GRADED},
         "affect",
         meaning="held-out R² of the rating; 0 or less without an effect",
@@ -324,7 +324,8 @@ FINDINGS = (
     ),
     Finding(
         "Does a direction of valence or arousal carry over to other emotions?",
-        "Yes, over all layers: the direction of {target} that two emotions give orders two others, {effect}.",
+        "Yes, at {n_found} of {n_layers} layers: in layer {layer} of {branch} the direction of {target} that "
+        "two emotions give orders two others, {effect}.",
         {"statistic": CROSSED},
         "affect",
         unit="order",

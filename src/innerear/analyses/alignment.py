@@ -202,13 +202,13 @@ def _mean(values: np.ndarray) -> np.ndarray:
 FINDINGS = (
     Finding(
         "How similarly do two different layers arrange the prompts across different seeds?",
-        "Over pairs of layers of uncond, CKA {lowest} to {highest}; the middle pair reaches {ratio:.0%} of "
-        "its noise ceiling.",
+        "Over pairs of layers of uncond, CKA {range}; the median pair ({layer} and {layer_2}) reaches "
+        "{ratio:.0%} of its noise ceiling.",
         {"branch": "uncond", "statistic": OVER_LAYERS, "samples": ACROSS},
         "alignment_layers",
         tested=False,
         unit="CKA",
-        meaning="debiased CKA of the middle pair; its ceiling is what either layer reaches with itself",
+        meaning="debiased CKA of the median pair; its ceiling is what either layer reaches with itself",
         absent="there is one layer",
         formula="debiased ⟨K, L⟩ ÷ √(⟨K, K⟩ ⟨L, L⟩), K and L the Gram matrices of prompts of two "
         "layers, from other seeds",

@@ -390,7 +390,7 @@ FINDINGS = (
         unit="right",
         chance="labels",
         meaning="share of each {contrast}'s clips that are named right, averaged",
-        aside="A difference that was not shown is no licence to read the other answers as effects of the "
+        unshown="A difference that was not shown is no licence to read the other answers as effects of the "
         "text alone.",
         formula="mean recall of the nearest centroid of standardised features, fitted on other templates",
     ),

@@ -116,8 +116,8 @@ def _counted(layers: Sequence[int]) -> str:
 FINDINGS = (
     Finding(
         "Does the layer that is best on some templates distinguish {contrasts} on another?",
-        "Yes, in uncond: {effect}, in layer {chosen}, each time chosen without the template that it is "
-        "measured on.",
+        "Yes, in uncond, by a squared distance of {effect}: in layer {chosen}, each time chosen without the "
+        "template that it is measured on.",
         {"statistic": HELD_OUT, "branch": "uncond"},
         "layer_ranks",
         table="best_layers",

@@ -182,12 +182,12 @@ def _trajectories(bins: np.ndarray, clips: np.ndarray, scores: np.ndarray) -> np
 FINDINGS = (
     Finding(
         "Do the dimensions of the states vary together?",
-        "Over the layers of uncond the first component holds {lowest} to {highest} of the variance; in the "
-        "middle layer {n_components} components go beyond unrelated dimensions.",
+        "Over the layers of uncond the first component holds {range} of the variance; in the median "
+        "layer ({layer}) {n_components} components go beyond unrelated dimensions.",
         {"branch": "uncond", "component": 1},
         "scree",
         tested=False,
-        meaning="share of the first principal component of the time-averaged states, in the middle layer",
+        meaning="share of the first principal component of the time-averaged states, of the median layer",
         aside="This is about dimensions, not about {contrasts}.",
         formula="λ₁ ÷ Σ λ, of the covariance of the clips' mean states",
     ),

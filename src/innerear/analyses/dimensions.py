@@ -287,7 +287,8 @@ def _selected_share(rows: pd.DataFrame, branches: list[str], design: Design) -> 
 FINDINGS = (
     Finding(
         "Do more single dimensions differ between {contrasts} than chance allows, in uncond?",
-        "Yes, over all layers, more pass F's 5 % point than chance allows: {effect}.",
+        "Yes, at {n_found} of {n_layers} layers more pass F's 5 % point than chance allows: {effect} in "
+        "layer {layer} ({range} over layers).",
         {"branch": "uncond", "statistic": BEYOND},
         "dimensions",
         unit="dimensions",
@@ -297,7 +298,8 @@ FINDINGS = (
     ),
     Finding(
         "Is the model's own basis special, or would any rotation do?",
-        "It is special, over all layers: {effect} more (or fewer) differ than in random rotations.",
+        "It is special, at {n_found} of {n_layers} layers: {effect} more (or fewer) differ than in random "
+        "rotations, in layer {layer} of {branch}.",
         {"statistic": ROTATED},
         "dimensions",
         unit="more dimensions",

@@ -253,8 +253,8 @@ def _tested(statistic: _Statistic, cells: pd.DataFrame, design: Design) -> tuple
 FINDINGS = (
     Finding(
         QUESTIONS["uncond"],
-        "Yes, over all layers ({n_found} of {n_layers} by themselves): the means of two labels lie "
-        "{effect} apart.",
+        "Yes, at {n_found} of {n_layers} layers: the means of two {contrasts} lie a squared distance of "
+        "{effect} apart in layer {layer} ({range} over layers).",
         {"statistic": DISTANCE, "over": "windows", "window": "whole", "branch": "uncond"},
         "discriminability_maps",
         key="uncond",

@@ -189,12 +189,12 @@ def _pictures(
 FINDINGS = (
     Finding(
         "How well does a plane keep who is near whom?",
-        "Over layers and branches, trustworthiness {lowest} to {highest} (1: all neighbours are kept).",
+        "Over layers and branches, trustworthiness {range} (1: all neighbours are kept).",
         {"points": SAMPLES},
         "umap_samples",
         tested=False,
         unit="trustworthiness",
-        meaning="of the middle layer; random places would give about .5",
+        meaning="of the median over layers and branches; random places would give about .5",
         aside="Distances and gaps in the picture are not to be read.",
         formula="1 − 2 ÷ (n k (2 n − 3 k − 1)) · Σ (rank − k) over neighbours in the plane that are "
         "none in the states",

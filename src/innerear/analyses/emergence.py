@@ -429,7 +429,8 @@ def _windows(gram: GramSource, branch: str, design: Design) -> np.ndarray:
 FINDINGS = (
     Finding(
         QUESTIONS["emergence"],
-        "A change is shown, over all layers ({n_found} of {n_layers} by themselves), by {effect}: {answer}.",
+        "A change is shown, at {n_found} of {n_layers} layers: in layer {layer} by {effect} ({range} over "
+        "layers): {answer}.",
         {"statistic": RISE, "branch": "uncond"},
         "emergence",
         key="emergence",
@@ -442,7 +443,8 @@ FINDINGS = (
     ),
     Finding(
         "Do the states code {contrasts} differently in the last tenth than in the first?",
-        "Yes, over all layers and branches: the difference of two labels changes by {effect}.",
+        "Yes, at {n_found} of {n_layers} layers: the difference of two {contrasts} changes by {effect} in "
+        "layer {layer} of {branch} ({range} over layers and branches).",
         {"statistic": INTERACTION},
         "early_late",
         unit="distance",

@@ -287,7 +287,8 @@ _OF_VARIANCE = "share of what prompts of a template differ by, which labels expl
 FINDINGS = (
     Finding(
         "Do sparse features differ between {contrasts}, on templates that no dictionary was trained on?",
-        "Yes, of the features of all layers some do: in the surest, labels explain {effect}.",
+        "Yes, at {n_found} of {n_layers} layers some do: the {contrast} explains {effect} in feature "
+        "{feature} of layer {layer}.",
         {"statistic": BY_FEATURE, "kind": FEATURES, "branch": "uncond"},
         "features",
         aside="Single dimensions, and features of random weights, may differ as well: see the figure.",
@@ -296,7 +297,8 @@ FINDINGS = (
     ),
     Finding(
         "Are there features that all seeds find, that hold in all templates, and that the random twin lacks?",
-        "Yes, over all layers: in the surest of them labels explain {effect}.",
+        "Yes, at {n_found} of {n_layers} layers: the {contrast} explains {effect} in feature {feature} of "
+        "layer {layer} ({range} over layers).",
         {"statistic": NAMED, "kind": FEATURES},
         "features",
         aside="Another basis may tell {contrasts} apart as well: see the figure.",
@@ -305,7 +307,7 @@ FINDINGS = (
     ),
     Finding(
         "Do features follow the sound beyond prompt and seed?",
-        "Yes, over all layers: the surest with {effect}.",
+        "Yes, at {n_found} of {n_layers} layers some do: feature {feature} of layer {layer} with {effect}.",
         {"statistic": SOUND_BEYOND, "kind": FEATURES},
         "features",
         unit="r",

@@ -169,14 +169,15 @@ def _judged(cells: _Cells, design: Design) -> tuple[pd.DataFrame, list[Maxima]]:
 FINDINGS = (
     Finding(
         "Do probes of {contrast} that were fitted in one branch work in the other?",
-        "Yes, over all layers and both directions: {effect} on held-out templates, over the whole clip.",
+        "Yes, at {n_found} of {n_layers} layers: {effect} on held-out templates, over the whole clip, "
+        "{branch} in layer {layer} ({range} over layers and directions).",
         {"statistic": EVIDENCE, "over": WINDOWS, "train": "whole"},
         "transfer",
         unit="evidence",
         choices=("branch",),
         meaning="evidence of a probe that was fitted in the other branch, as a share of a perfect one's; 0 "
         "without an effect",
-        formula="mean of (ŷ · y) of held-out templates, y a label's indicator less the labels' mean, "
+        formula="mean of (ŷ · y) of held-out templates, y the label's indicator less the labels' mean, "
         "ŷ the probe's scores, ÷ the mean of y · y",
     ),
 )

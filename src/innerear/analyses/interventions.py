@@ -384,8 +384,8 @@ FINDINGS = (
     Finding(
         "Do the states drive the loudness: does it change when they are moved from one emotion to another?",
         "Yes, at {n_found} of {n_layers} layers: neutral clips moved {dose:g} of the way from {start} to "
-        "{end} differ by {effect} from clips moved as far the other way ({lowest} to {highest} over layers); "
-        "{beside}.",
+        "{end} differ by {effect} in layer {layer} from clips moved as far the other way ({range} over "
+        "layers); {beside}.",
         {**_MAIN, "measure": "loudness"},
         "steering",
         unit="dB",
@@ -395,9 +395,11 @@ FINDINGS = (
         formula=_MOVED,
     ),
     Finding(
-        "Does the emotion that clips sound like change when their states are moved toward another?",
+        "Do the states drive the {contrast} that is heard: does a judge of sound hear another one when they "
+        "are moved toward it?",
         "Yes, at {n_found} of {n_layers} layers: the probability that a judge of sound, which learned other "
-        "templates' clips, gives {end} differs by {effect} from clips moved toward {start}; {beside}.",
+        "templates' clips, gives {end} differs by {effect} in layer {layer} from clips moved toward {start} "
+        "({range} over layers); {beside}.",
         {**_MAIN, "measure": PROBABILITY},
         "steering",
         unit="probability",
@@ -408,8 +410,8 @@ FINDINGS = (
     Finding(
         "Does a single feature drive the loudness: does it change when clips are moved along its vector?",
         "Yes, at {n_found} of {n_layers} layers: neutral clips moved along feature {feature}, as far as "
-        "{dose:g} of the way from {start} to {end}, differ by {effect} from clips moved as far against it; "
-        "{beside}.",
+        "{dose:g} of the way from {start} to {end}, differ by {effect} in layer {layer} from clips moved as "
+        "far against it ({range} over layers); {beside}.",
         {**_STEERED, "source": "features", "measure": "loudness"},
         "steering",
         unit="dB",
@@ -422,7 +424,8 @@ FINDINGS = (
     ),
     Finding(
         "Does one layer steer more than another?",
-        "Yes, in loudness: {n_found} of {n_layers} pairs of layers differ; the pair in question by {effect}.",
+        "Yes, in loudness: {n_found} of {n_layers} pairs of layers differ. Layers {layer}, the effect of "
+        "moving clips from {start} to {end} in the first less that in the second: {effect}.",
         {"statistic": LAYERS, "weights": "trained", "measure": "loudness"},
         "steering",
         unit="dB",
@@ -432,9 +435,9 @@ FINDINGS = (
         formula=f"the first layer's effect − the second's; an effect: {_MOVED}",
     ),
     Finding(
-        "Is the emotions' subspace of the states used: does the emotion of clips depend on it?",
+        "Is the {contrasts}' subspace of the states used: does the {contrast} of clips depend on it?",
         "Yes: without it, and not a random subspace of equal rank, a judge of sound no longer names {effect} "
-        "after their text (below 0: names more).",
+        "after their text (below 0: names more; edited layers: {layer}).",
         {"statistic": ABLATION},
         "ablation",
         unit="fewer",
@@ -444,7 +447,8 @@ FINDINGS = (
     ),
     Finding(
         "Do the states that another text leaves in cond change what the model expects of the same music?",
-        "Yes, over layers and windows: what its tokens cost changes by {effect} a token.",
+        "Yes, at {n_found} of {n_layers} layers: what its tokens cost changes by {effect} a token in layer "
+        "{layer} (part of the clip: {measure}; {range} over layers and parts).",
         {"statistic": PATCHED, "source": "text"},
         "patching",
         unit="nats",

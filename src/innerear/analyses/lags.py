@@ -479,8 +479,8 @@ def _fill(
 FINDINGS = (
     Finding(
         "Do the states go with the sound from moment to moment, beyond what clips of a prompt share?",
-        "Yes, over all features, layers, branches and lags: surest for {feature} at a lag of {lag} frames "
-        "({moment}), {effect}.",
+        "Yes, at {n_found} of {n_layers} layers: among the surest is {feature} at a lag of {lag} frames "
+        "({moment}) in layer {layer} of {branch}, {effect}.",
         {"statistic": STATISTIC},
         "lags",
         unit="r",

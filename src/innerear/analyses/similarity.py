@@ -463,7 +463,7 @@ _EFFECT_MEANS = (
 FINDINGS = (
     Finding(
         "Are two clips {alike} more alike than two clips {unlike}, in uncond, which reads no text?",
-        "Yes, over all layers ({n_found} of {n_layers} by themselves): by {effect}.",
+        "Yes, at {n_found} of {n_layers} layers: in layer {layer} by {effect} ({range} over layers).",
         _TESTED_WHOLE | {"branch": "uncond"},
         "emotion_effect",
         unit="cosine",
@@ -472,8 +472,8 @@ FINDINGS = (
     ),
     Finding(
         QUESTIONS["delta"],
-        "Yes, over all layers ({n_found} of {n_layers} by themselves): two clips {alike} are more alike "
-        "than two {unlike}, by {effect}.",
+        "Yes, at {n_found} of {n_layers} layers: two clips {alike} are more alike than two {unlike}, in "
+        "layer {layer} by {effect} ({range} over layers).",
         _TESTED_WHOLE | {"branch": "delta"},
         "emotion_effect",
         key="delta",

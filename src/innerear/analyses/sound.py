@@ -221,7 +221,8 @@ def _null(
 FINDINGS = (
     Finding(
         "Can the sound of held-out clips be predicted from the states?",
-        "Yes, over all features, layers and branches: surest for {feature}, {effect}.",
+        "Yes, at {n_found} of {n_layers} layers: among the surest is {feature}, {effect} from layer {layer} "
+        "of {branch}.",
         {"statistic": HELD_OUT, "window": WINDOWS[0]},
         "sound",
         meaning="held-out R² of a clip feature; 0 or less without an effect",
@@ -229,8 +230,9 @@ FINDINGS = (
         formula=HELD_OUT_R2,
     ),
     Finding(
-        "Do the states say more about the sound than the {contrast} does?",
-        "Yes, over all features, layers and branches: surest for {feature}, they predict {effect}.",
+        "Do the states say anything about the sound beyond the {contrast}?",
+        "Yes, at {n_found} of {n_layers} layers: among the surest is {feature}, of which layer {layer} of "
+        "{branch} predicts {effect}.",
         {"statistic": BEYOND, "window": WINDOWS[0]},
         "sound_beyond",
         unit="left",

@@ -311,7 +311,7 @@ def _closest_features(states: np.ndarray, targets: Targets, design: Design) -> l
 FINDINGS = (
     Finding(
         "Does the sound explain the states of held-out clips?",
-        "Yes, over all layers, branches and windows: {effect}.",
+        "Yes, at {n_found} of {n_layers} layers: {effect} in layer {layer} of {branch} (window: {window}).",
         {"statistic": SOUND},
         "sound_and_label",
         meaning="held-out R² of the states; 0 or less without an effect",
@@ -319,8 +319,9 @@ FINDINGS = (
         formula=HELD_OUT_R2,
     ),
     Finding(
-        "Does the sound explain more of the states than the {contrast} does?",
-        "Yes, over all layers, branches and windows: it explains {effect}.",
+        "Does the sound explain anything of the states beyond the {contrast}?",
+        "Yes, at {n_found} of {n_layers} layers: it explains {effect} in layer {layer} of {branch} (window: "
+        "{window}).",
         {"statistic": BEYOND_LABEL},
         "sound_and_label",
         unit="left",

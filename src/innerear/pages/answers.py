@@ -1,7 +1,8 @@
 """Which row of a table answers a question, how sure it is, and the sentence that says so."""
 
+import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -19,7 +20,7 @@ from innerear.statistics.claims import (
     upper_bound,
     why_no_flips,
 )
-from innerear.statistics.finding import NO_BRANCH, UNITS, Finding
+from innerear.statistics.finding import NO_BRANCH, UNITS, Finding, Unit
 from innerear.statistics.significance import ALPHA
 from innerear.study.power import smallest_flip_p
 
@@ -31,7 +32,8 @@ class Choice:
     """The row that answers a question; `row` is None, with the `reason`, where none can.
 
     `p` and `p_flip` are corrected over all rows that this one was chosen from; `upper` bounds the effect in
-    all of them; `fields` are further values for the sentence. NaN stands for what there is not.
+    all of them; `fields` are further values for the sentence. `n_found` counts the layers at which an answer
+    is established, or for these sentences, by itself. NaN stands for what there is not.
     """
 
     entry: Finding
@@ -45,7 +47,8 @@ class Choice:
     n_templates: float = np.nan
     upper: float = np.nan
     family: str = ""
-    fields: Mapping[str, object] | None = None
+    fields: Mapping[str, object] = field(default_factory=dict)
+    n_found: Mapping[str, int] = field(default_factory=dict)
 
 
 def choose(entry: Finding, table: pd.DataFrame, *, n_labels: int, n_templates: float) -> Choice:
@@ -68,7 +71,7 @@ def choose(entry: Finding, table: pd.DataFrame, *, n_labels: int, n_templates: f
     sure = {i: (_SURE.index(level(p[i], flips[i])), max(p[i], np.nan_to_num(flips[i]))) for i in usable}
     ties = [i for i in usable if sure[i] == min(sure.values())]
     best = sorted(ties, key=lambda i: estimate[i])[(len(ties) - 1) // 2]
-    row: dict[str, Any] = rows.iloc[best].to_dict()
+    row = _within(entry, rows.iloc[best].to_dict())
     among = rows.iloc[usable]
     families = len(among[list(entry.choices)].drop_duplicates()) if entry.choices else 1
     n_templates = float(row["n_templates"]) if np.isfinite(row.get("n_templates", np.nan)) else n_templates
@@ -77,11 +80,11 @@ def choose(entry: Finding, table: pd.DataFrame, *, n_labels: int, n_templates: f
     if families > 1:
         family += f"; × {families} (Bonferroni over {', '.join(entry.choices)})"
     layers = among["layer"].to_numpy() if "layer" in among else np.zeros(len(among))
+    alone = np.array([_SURE.index(level(families * p[i], families * flips[i])) for i in usable])
+    ends = (number_text(UNITS[entry.unit], end(estimate[usable])) for end in (np.min, np.max))
     fields = {
         "n_layers": len(np.unique(layers)),
-        "n_found": len(np.unique(layers[p[usable] * families <= ALPHA])),
-        "lowest": UNITS[entry.unit].number.format(value=estimate[usable].min()),
-        "highest": UNITS[entry.unit].number.format(value=estimate[usable].max()),
+        "range": " to ".join(dict.fromkeys(ends)),
         "effect": _write(entry, float(row["estimate"]), chance),
     }
     tested = np.isfinite(row.get("p_flip_corrected", np.nan))
@@ -89,14 +92,15 @@ def choose(entry: Finding, table: pd.DataFrame, *, n_labels: int, n_templates: f
         entry,
         row,
         chance=chance,
-        p=min(1.0, families * p[best]) if entry.tested else np.nan,
-        p_flip=min(1.0, families * flips[best]) if tested else np.nan,
-        min_p=min(1.0, families * float(row.get("min_p", np.nan))),
-        min_p_flip=min(1.0, families * smallest_flip_p(n_templates, float(row.get("n_perm", np.inf)))),
+        p=_at_most_1(families * p[best]) if entry.tested else np.nan,
+        p_flip=_at_most_1(families * flips[best]) if tested else np.nan,
+        min_p=_at_most_1(families * float(row.get("min_p", np.nan))),
+        min_p_flip=_at_most_1(families * smallest_flip_p(n_templates, float(row.get("n_perm", np.inf)))),
         n_templates=n_templates,
         upper=_bound(entry, among, n_templates),
         family=family,
         fields=fields,
+        n_found={one: len(np.unique(layers[alone <= _SURE.index(one)])) for one in (ESTABLISHED, SENTENCES)},
     )
 
 
@@ -127,10 +131,11 @@ def with_level(
     """Return how sure an answer is, by its p's over the page, and the sentence that says it."""
     row = choice.row or {}
     row = row | {"feature": _in_words(row["feature"])} if "feature" in row else row
-    text = choice.entry.sentence.format(**{**row, **words, **(choice.fields or {})})
-    if not choice.entry.tested:
-        return NOT_TESTED, text
-    sure = level(p, p_flip)
+    sure = level(p, p_flip) if choice.entry.tested else NOT_TESTED
+    fields = {**row, **words, **choice.fields, "n_found": choice.n_found.get(sure, 0)}
+    text = with_minus(choice.entry.sentence.format(**fields))
+    if sure == NOT_TESTED:
+        return sure, text
     if sure == ESTABLISHED:
         return sure, text
     if sure == SENTENCES:
@@ -154,9 +159,45 @@ def _bounded(choice: Choice, smallest: Mapping[str, float]) -> str:
     return f"{most}; the smallest effect of interest ({least}) is not ruled out."
 
 
+def number_text(unit: Unit, value: float) -> str:
+    """Write a number as its unit is written; what rounds to 0 has no sign.
+
+    Examples
+    --------
+    >>> number_text(UNITS["cosine"], -0.01), number_text(UNITS["cosine"], -0.0001)
+    ('−0.010', '0.000')
+    """
+    text = unit.number.format(value=value)
+    return with_minus(text) if text.strip("+-0.%") else text.lstrip("+-")
+
+
+def with_minus(text: str) -> str:
+    """Put a minus before negative numbers, where Python writes a hyphen.
+
+    Examples
+    --------
+    >>> with_minus("from -2 to -0.5 dB, 1e-05, cross-validated")
+    'from −2 to −0.5 dB, 1e-05, cross-validated'
+    """
+    return re.sub(r"(?<!\w)-(?=[\d.])", "−", text)
+
+
 def _write(entry: Finding, value: float, chance: float) -> str:
     unit = UNITS[entry.unit]
-    return unit.text.format(number=unit.number.format(value=value), chance=unit.number.format(value=chance))
+    return unit.text.format(number=number_text(unit, value), chance=number_text(unit, chance))
+
+
+def _at_most_1(p: float) -> float:
+    """Return a p that was multiplied, at most 1; NaN where there is none."""
+    return float(np.minimum(p, 1))
+
+
+def _within(entry: Finding, row: dict[str, Any]) -> dict[str, Any]:
+    """Return a row with its interval cut to the values that there are."""
+    most = UNITS[entry.unit].most
+    least = -most if entry.signed else -np.inf
+    ends = [name for name in ("ci_lo", "ci_hi") if name in row]
+    return row | {name: float(np.clip(row[name], least, most)) for name in ends}
 
 
 def _chance(entry: Finding, row: Mapping[str, Any], n_labels: int) -> float:
@@ -215,6 +256,8 @@ def _why_absent(entry: Finding, table: pd.DataFrame) -> str:
 
 
 def _in_words(feature: object) -> object:
-    """Return a clip feature's name in words, with what it is a measure of."""
+    """Return a clip feature's name in words, with what it is a measure of, or a sparse feature's number."""
+    if isinstance(feature, float):
+        return f"{feature:.0f}"
     known = FEATURES.get(str(feature))
     return f"{feature_label(str(feature))} ({known.group})" if known else feature

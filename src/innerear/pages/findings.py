@@ -198,4 +198,5 @@ def _answer(
                 "min_p_flip": choice.min_p_flip,
             }
             answer["smallest_effect"], answer["within_smallest"] = smallest_text(choice, asked.smallest)
-    return answer | {"answer": f"{text} {entry.aside.format(**words)}".strip()}
+    aside = f"{entry.aside} {entry.unshown if answer['established'] == NOT_ESTABLISHED else ''}"
+    return answer | {"answer": f"{text} {aside.format(**words)}".strip()}

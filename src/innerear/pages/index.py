@@ -6,12 +6,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from innerear.pages.answers import number_text, with_minus
 from innerear.pages.figures import Figure
 from innerear.pages.heading import Heading
 from innerear.pages.methods import n_sentences
 from innerear.pages.number_line import number_line
 from innerear.statistics.claims import ESTABLISHED, NOT_ESTABLISHED, NOT_TESTED, SENTENCES
 from innerear.statistics.finding import UNITS
+from innerear.study.questions import words_for
 
 #: how sure an answer is → what the page calls it, and its mark
 LEVELS = {
@@ -20,6 +22,8 @@ LEVELS = {
     NOT_ESTABLISHED: ("Not established", "○"),
     NOT_TESTED: ("Measured, not tested", "□"),
 }
+#: columns of prose
+_PROSE = ("question", "control", "answer", "effect", "meaning", "formula", "null", "family")
 
 
 def index_page(
@@ -39,6 +43,9 @@ def index_page(
     samples, design : the index, and the summary of the design, which the first sentences are made of.
     """
     group = "sentences" if n_sentences(samples) else "templates"
+    found = dict(zip(design["property"], design["value"].astype(str), strict=True))
+    contrast = found["contrast"].partition(",")[0]
+    table = _called(table, contrast, group)
     cards: list[dict[str, Any]] = []
     shown: set[str] = set()
     for row in table.astype(object).where(table.notna(), None).to_dict("records"):
@@ -59,10 +66,19 @@ def index_page(
         first=first,
         others=others,
         asked=_asked(samples),
-        reach=_reach(design),
+        reach=_reach(found, contrast),
         levels=LEVELS,
         group=group,
+        words=words_for(contrast),
     )
+
+
+def _called(table: pd.DataFrame, contrast: str, group: str) -> pd.DataFrame:
+    """Call labels and templates in prose what the page calls them."""
+    one = group.removesuffix("s")
+    called = {"label": contrast, "template": one, "Template": one.capitalize()}
+    words = {rf"\b{name}(?=s?\b)": word for name, word in called.items()}
+    return table.replace(dict.fromkeys(_PROSE, words), regex=True)
 
 
 def _asked(samples: pd.DataFrame) -> str:
@@ -80,12 +96,13 @@ def _asked(samples: pd.DataFrame) -> str:
     return f"{said}; {tracks} of {len(samples)} clips are recorded." if tracks else f"{said}."
 
 
-def _reach(design: pd.DataFrame) -> str:
+def _reach(found: Mapping[str, str], contrast: str) -> str:
     """Say how small an effect the design can show."""
-    found = dict(zip(design["property"], design["value"].astype(str), strict=True))
     effect = next((value for name, value in found.items() if name.startswith("detectable effect f at p")), "")
     try:
-        return f"The design can show effects from f = {float(effect):.2f}."
+        size = f"{float(effect):.2f}"
+        means = f"{words_for(contrast)['contrasts']} whose means spread {size} times as far as prompts of one"
+        return f"The design can show effects from f = {size}: {means}."
     except ValueError:
         return "The design is too small to show an effect of any size."
 
@@ -95,7 +112,7 @@ def _card(row: Mapping[str, Any]) -> dict[str, Any]:
     unit = UNITS[row["unit"]] if row["unit"] else None
     verdict, text = _parted(row["answer"], row["established"])
     chance = None if row["estimate"] is None else row["chance"]
-    without = "" if unit is None or chance is None else unit.number.format(value=chance).lstrip("+")
+    without = "" if unit is None or chance is None else number_text(unit, chance).lstrip("+")
     return {
         "question": row["question"],
         "primary": row["primary"] == "primary",
@@ -107,6 +124,7 @@ def _card(row: Mapping[str, Any]) -> dict[str, Any]:
         "interval": _interval(unit, row),
         "agree": "" if row["k"] is None else f"{row['k']:.0f} of {row['n_templates']:.0f}",
         "p": p_text(row["p_page"]),
+        "null": (row["null"] or "").partition(";")[0],
         "p_flip": p_text(row["p_flip_page"]),
         "without": without,
         "controls": [],
@@ -144,7 +162,7 @@ def _parted(answer: str, level: str) -> tuple[str, str]:
 def _interval(unit: Any, row: Mapping[str, Any]) -> str:
     if unit is None or row["ci_lo"] is None or not np.isfinite([row["ci_lo"], row["ci_hi"]]).all():
         return ""
-    low, high = (unit.number.format(value=row[name]) for name in ("ci_lo", "ci_hi"))
+    low, high = (number_text(unit, row[name]) for name in ("ci_lo", "ci_hi"))
     return f"{low} to {high}"
 
 
@@ -163,20 +181,21 @@ def p_text(p: float | None) -> str:
 
 def _facts(row: Mapping[str, Any]) -> list[tuple[str, str]]:
     """Return how an answer was measured: the row of the table it is from, name by name."""
+    row = {**row, "min_p_flip": None} if row["p_flip_corrected"] is None else row
     numbers: Sequence[tuple[str, str, str]] = (
         ("estimate", "estimate", "{:.6g}"),
         ("95 % interval", "ci_lo", "{:.6g}"),
-        ("one-sided 95 % bound of the effect", "upper", "{:.4g}"),
-        ("p in its family, labels permuted", "p_corrected", "{:.3g}"),
-        ("the smallest that it can be", "min_p", "{:.3g}"),
-        ("p in its family, templates flipped", "p_flip_corrected", "{:.3g}"),
-        ("the smallest that it can be", "min_p_flip", "{:.3g}"),
+        ("one-sided 95 % bound that holds in every row", "upper", "{:.4g}"),
+        ("p in its family, against the null", "p_corrected", "{:.3g}"),
+        ("smallest p against the null", "min_p", "{:.3g}"),
+        ("p in its family, by sign flips", "p_flip_corrected", "{:.3g}"),
+        ("smallest p of sign flips", "min_p_flip", "{:.3g}"),
         ("prompts", "n_prompts", "{:.0f}"),
     )
     facts = [("what it measures", row["meaning"]), ("formula", row["formula"])]
     for name, column, shape in numbers:
         if row[column] is not None and np.isfinite(row[column]):
-            text = shape.format(row[column])
-            facts.append((name, f"{text} to {row['ci_hi']:.6g}" if column == "ci_lo" else text))
+            ends = (column, "ci_hi") if column == "ci_lo" else (column,)
+            facts.append((name, with_minus(" to ".join(shape.format(row[end]) for end in ends))))
     facts += [("null", row["null"]), ("corrected over", row["family"]), ("table and rows", row["source"])]
     return [(name, str(text)) for name, text in facts if text]

@@ -3,10 +3,13 @@
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from decimal import ROUND_CEILING, Context
 from typing import Any
 
 import numpy as np
 import pandas as pd
+
+from innerear.study.architectures import resolve_layers
 
 
 @dataclass(frozen=True)
@@ -56,31 +59,52 @@ def methods(
     settings: Mapping[str, Any],
     checks: pd.DataFrame,
     version: str,
+    n_layers: int,
 ) -> str:
     """Write the paragraph; see `innerear.pages.record.record_page` for the parameters."""
     generation, statistics, capture = (settings[name] for name in ("generation", "statistics", "capture"))
     found = dict(zip(design["property"], design["value"].astype(str), strict=True))
     group = "sentences" if n_sentences(samples) else "templates"
     blocks = f"within {group}" if _number(found.get("blocks")) > 1 else "among all prompts"
-    layers = ", ".join(map(str, capture["layers"])) if capture["layers"] != "all" else "all"
     recorded = (samples["recording"] != "").to_numpy(bool)
     model = f"{samples['model'].iloc[0]} ({attrs['backend']}, {attrs['dtype']})"
     parts = [
-        _composed(samples.iloc[np.flatnonzero(~recorded)], model, generation, found["seeds"]),
+        _composed(samples.iloc[np.flatnonzero(~recorded)], model, generation, _seeds(found["seeds"], group)),
         _tracks(samples.iloc[np.flatnonzero(recorded)], model, generation["duration"]),
-        f"At every step we recorded the states of {_listed(capture['sites'])}, layers: "
-        f"{layers}, without their mean over units, which the model's layer normalisations discard, as "
-        f"{capture['dtype']}.",
+        f"At every step we recorded the states of {layers_text(capture['layers'], n_layers)} "
+        f"({_listed(capture['sites'])}), without their mean over units, which the model's layer "
+        f"normalisations discard, as {capture['dtype']}.",
         _proved(checks),
         f"The {'track' if recorded.all() else 'prompt'} is the unit of all tests. "
-        f"Labels were permuted {blocks} ({found['permutations']} "
+        f"Unless a table's null says otherwise, labels were permuted {blocks} ({found['permutations']} "
         f"permutations, smallest p {found['smallest p']}); where there are enough {group}, a second test "
         f"flips the signs of whole {group}. Maps are corrected over layers and steps by max-T; "
         f"{_primary(statistics['primary'])}.",
-        f"Intervals are percentiles of {statistics['bootstraps']} bootstraps of {group}.{_reach(found)}",
+        f"95 % intervals are percentiles of {statistics['bootstraps']} bootstraps of {group}, unless a "
+        f"table says otherwise: those of sparse features are of a jackknife over {group}, and those of "
+        f"changes along the clip are t intervals over folds.{_reach(found)}",
         f"All was computed with Inner Ear {version}.",
     ]
     return " ".join(part for part in parts if part)
+
+
+def layers_text(layers: Any, n_layers: int) -> str:
+    """Name layers as settings give them, of a model with `n_layers`.
+
+    Examples
+    --------
+    >>> layers_text("all", 6), layers_text("0-2", 6), layers_text([0, 3, 5], 6), layers_text(3, 6)
+    ('all 6 layers', 'layers 0 to 2', 'layers 0, 3 and 5', 'layer 3')
+    """
+    numbers = resolve_layers(layers, n_layers)
+    first, last = numbers[0], numbers[-1]
+    if len(numbers) == 1:
+        return f"layer {first}"
+    if len(numbers) == n_layers:
+        return f"all {n_layers} layers"
+    if numbers == list(range(first, last + 1)):
+        return f"layers {first} to {last}"
+    return f"layers {_listed([str(number) for number in numbers])}"
 
 
 def n_sentences(samples: pd.DataFrame) -> int:
@@ -100,9 +124,16 @@ def _composed(samples: pd.DataFrame, model: str, generation: Mapping[str, Any], 
     within = f" in {n} {'sentence' if n == 1 else 'sentences'}" if n else ""
     return (
         f"We generated {len(samples)} clips of {generation['duration']:g} s with {model} from {prompts} "
-        f"prompts: {_labels(samples)}{within}, with seeds: {seeds}; "
+        f"prompts: {_labels(samples)}{within}, {seeds}; "
         f"{_guidance(generation)}, temperature {generation['temperature']:g}, top-k {generation['top_k']}."
     )
+
+
+def _seeds(seeds: str, group: str) -> str:
+    """Say how many seeds a prompt has, of what the design says: "2, each template its own"."""
+    number, _, own = seeds.partition(",")
+    others = f", other ones in each {group.removesuffix('s')}" if own else ""
+    return f"with {number} {'seed' if number == '1' else 'seeds'} a prompt{others}"
 
 
 def _tracks(samples: pd.DataFrame, model: str, seconds: float) -> str:
@@ -142,7 +173,7 @@ def _primary(names: Sequence[str]) -> str:
 
 
 def _proved(checks: pd.DataFrame) -> str:
-    """Say how far replay and the second implementation deviate at most."""
+    """Say how far replay and the second implementation deviate at most, in both branches and in delta."""
     worst = dict(zip(checks["check"], checks["worst value"], strict=True))
     said = {
         "replay": "a teacher-forced pass over the tokens",
@@ -151,9 +182,23 @@ def _proved(checks: pd.DataFrame) -> str:
     parts = []
     for name, words in said.items():
         values = [float(worst[key]) for key in (f"{name}_cond", f"{name}_uncond") if key in worst]
+        delta = worst.get(f"{name}_delta")
+        apart = "" if delta is None else f" (delta, the branches' difference: {_rounded_up(delta)})"
         if values:
-            parts.append(f"{words} gives the same states within {max(values):.1g} of their spread")
+            most = _rounded_up(max(values))
+            parts.append(f"{words} gives the same states within {most} of their spread{apart}")
     return f"Captures were proved: {'; '.join(parts)}." if parts else ""
+
+
+def _rounded_up(value: float) -> str:
+    """Write a bound with two digits, not below the value.
+
+    Examples
+    --------
+    >>> _rounded_up(0.00046951), _rounded_up(0.0242), _rounded_up(0.0004)
+    ('0.00047', '0.025', '0.0004')
+    """
+    return f"{float(Context(prec=2, rounding=ROUND_CEILING).create_decimal(str(value))):g}"
 
 
 def _reach(found: Mapping[str, str]) -> str:

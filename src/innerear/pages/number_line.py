@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 from markupsafe import Markup
 
+from innerear.pages.answers import number_text
 from innerear.pages.templates import fill
 from innerear.statistics.finding import Unit
 
@@ -34,7 +35,7 @@ def number_line(
     def at(value: Any) -> str:
         return f"{MARGIN + (WIDTH - 2 * MARGIN) * (value - low) / (high - low):.1f}"
 
-    ends = [(low, unit.number.format(value=low)), (high, unit.number.format(value=high))]
+    ends = [(value, number_text(unit, value)) for value in (low, high)]
     has_interval = row["ci_lo"] is not None and np.isfinite(row["ci_lo"])
     drawn = fill(
         "number_line.svg",
@@ -44,7 +45,7 @@ def number_line(
         label=label,
         ends=[(at(value), text.lstrip("+")) for value, text in ends],
         interval=(at(row["ci_lo"]), at(row["ci_hi"])) if has_interval else None,
-        estimate=(at(row["estimate"]), unit.number.format(value=row["estimate"])),
+        estimate=(at(row["estimate"]), number_text(unit, row["estimate"])),
         chance=None if row["chance"] is None else at(row["chance"]),
         controls=[(name, at(value)) for name, value in controls if value is not None and np.isfinite(value)],
     )

@@ -41,6 +41,7 @@ def record_page(
     design: pd.DataFrame,
     settings: Mapping[str, Any],
     settings_text: str,
+    n_layers: int,
     announcement: str,
     estimated: Estimated,
     results: str | PathLike,
@@ -54,6 +55,7 @@ def record_page(
     samples : the index; attrs : of a stack, which name versions and settings of generation.
     checks, verification, checklist, design : tables of rules gate, verify, checklist and design.
     settings, settings_text : of the study, as a mapping and as they are written.
+    n_layers : of the model.
     announcement : what a dry run says.
     results : the study's folder, whose files and benchmarks are counted.
     citation : the text of CITATION.cff; fetched : that of model.json, for models of a hub.
@@ -76,7 +78,7 @@ def record_page(
         ],
         rules=_rules(estimated, results),
         settings=settings_text,
-        methods=methods(samples, attrs, design, settings, checks, cited.version),
+        methods=methods(samples, attrs, design, settings, checks, cited.version, n_layers),
         citation=citation,
         bibtex=cited.bibtex,
     )

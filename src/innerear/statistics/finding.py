@@ -97,6 +97,7 @@ class Finding:
     table : input of rule ``findings`` that holds the rows; the analysis's own map unless said.
     tested : False for what is measured and not tested; the row of the middle estimate then answers.
     aside : what a reader must know with the answer, established or not.
+    unshown : what a reader must know where it is not established.
     key : of the question in `innerear.study.questions`, for those that may be primary.
     unit : key of `UNITS`.
     meaning : what the estimate measures, and its value without an effect.
@@ -116,6 +117,7 @@ class Finding:
     table: str = ""
     tested: bool = True
     aside: str = ""
+    unshown: str = ""
     key: str = ""
     unit: str = "share"
     meaning: str = ""

@@ -235,20 +235,20 @@ _finding = partial(Finding, table="decomposition")
 FINDINGS = (
     _finding(
         QUESTIONS["text"],
-        "Yes, over all layers ({n_found} of {n_layers} by themselves): the text explains {effect} "
-        "over clips and texts.",
+        "Yes, at {n_found} of {n_layers} layers: the text explains {effect} over clips and texts in layer "
+        "{layer} ({range} over layers).",
         _TRAINED | {"statistic": TEXT},
         "text_or_history",
         key="text",
         meaning="share of the variance over clips and texts, cross-validated over seeds; 0 without an effect",
-        aside="Within a template texts differ only in the emotion's word.",
+        aside="Within a template texts differ only in the {contrast}'s word.",
         formula="Σ of products of a text's effect between two seeds ÷ the variance over clips and "
         "texts, by analysis of variance of code × text in a template",
     ),
     _finding(
         QUESTIONS["history"],
-        "Yes, over all layers ({n_found} of {n_layers} by themselves): the clip's own emotion "
-        "explains {effect}.",
+        "Yes, at {n_found} of {n_layers} layers: the clip's own {contrast} explains {effect} in layer "
+        "{layer} ({range} over layers).",
         _TRAINED | {"statistic": HISTORY},
         "text_or_history",
         key="history",
@@ -258,26 +258,27 @@ FINDINGS = (
     ),
     _finding(
         "Which holds more of the emotion, the text or the music so far?",
-        "History's share less the text's is {lowest} to {highest} of the variance over the layers.",
+        "History's share less the text's is {range} of the variance over the layers.",
         _TRAINED | {"statistic": LEAD},
         "text_or_history",
         tested=False,
-        meaning="history's share less the text's, of the middle layer",
+        meaning="history's share less the text's, of the median layer",
         formula="share of history − share of text",
     ),
     _finding(
         "When along the clip does history overtake text?",
-        "In the middle layer: {reading}; over the layers {lowest} to {highest} s.",
+        "In the median layer ({layer}): {reading}; over all layers: {range} s.",
         {"weights": "trained", "statistic": OVERTAKING, "unit": "s"},
         "text_maps",
         tested=False,
         unit="seconds",
-        meaning="in the middle layer",
+        meaning="the second from which history holds more than the text, of the median layer",
         formula="the step k, in seconds, that makes Σ (text − history) over steps before k largest",
     ),
     _finding(
         "Do text and history share one code: does a probe of one read the other?",
-        "Yes, over all layers and both directions: {effect} on held-out templates.",
+        "Yes, at {n_found} of {n_layers} layers: {effect} on held-out templates, {statistic} in layer "
+        "{layer} ({range} over layers and directions).",
         _TRAINED | {"statistic": [probe_name(HISTORY, TEXT), probe_name(TEXT, HISTORY)]},
         "text_probes",
         unit="right",
