@@ -42,3 +42,12 @@ def test_early_and_late_fill_what_is_significant(answers):
         assert (white == (rows["p_corrected"] > 0.05)).all()
     # Emotion came in between: the code of the last tenth is not that of the first.
     assert (rows_of(answers.emergence, statistic=INTERACTION, branch="uncond")["p_corrected"] <= 0.05).all()
+
+
+def test_bands_and_bars_are_of_what_the_tables_say(answers):
+    resampled = {"interval": "95% of 50 bootstraps of prompts"}
+    table, curves = answers.emergence.assign(**resampled), answers.discriminability.assign(**resampled)
+    figure = emergence_curves(table, curves, model="nano", contrast="emotion")
+    assert "bands: 95% of 50 bootstraps of prompts" in figure.get_suptitle()
+    figure = early_late(table, model="nano", contrast="emotion")
+    assert "bars: 95% of 50 bootstraps of prompts" in figure.get_suptitle()

@@ -16,6 +16,7 @@ from innerear.figures.style import DIVERGING, SEQUENTIAL, new_figure, styled
 from innerear.figures.tables import (
     distinct,
     how_tested,
+    intervals,
     largest,
     n_prompts,
     rows_of,
@@ -96,8 +97,7 @@ def shares_over_layers(table: pd.DataFrame, *, model: str) -> Figure:
     tested = of_text.dropna(subset=["estimate"])
     if tested.empty:
         return _nothing(of_text, title)
-    bands = [text for text in distinct(tested, "interval") if text and not text.startswith("none: ")]
-    how = f"{how_tested(tested, marked='')}\nbars below: {max(bands, key=len, default='none')}"
+    how = f"{how_tested(tested, marked='')}\n{intervals(tested, 'bars below')}"
     rows, sides = {"row": range(2)}, ["share of variance", "share of variance\n(log away from 0)"]
     grid = _by_weights(title, how, rows, table, height=2.3, sides=sides)
     lowest = rows_of(table, statistic=list(_CONTROLS))[["estimate", "ci_lo"]].min(axis=None)
@@ -208,10 +208,7 @@ def text_probes(table: pd.DataFrame, *, model: str) -> Figure:
     tested = probes.dropna(subset=["estimate"])
     if tested.empty:
         return _nothing(probes, title)
-    smallest = tested["min_p"].dropna()
-    least = f"smallest p {smallest.min():.2g} … {smallest.max():.2g} by kind"
-    reached = least if len(smallest) else "not tested"
-    how = f"{n_prompts(table)}; {reached}; filled: p ≤ {ALPHA} by max-T over layers × windows"
+    how = f"{how_tested(tested, f'filled: p ≤ {ALPHA}')}\n{intervals(tested, 'bars')}"
     sides = ["balanced accuracy", LENGTH]
     grid = _by_weights(title, how, {"row": range(2)}, table, height=2.2, sides=sides)
     for (upper, lower), weights in zip(grid.axes.T, distinct(table, "weights"), strict=True):
