@@ -41,6 +41,8 @@ def emergence_curves(table: pd.DataFrame, curves: pd.DataFrame, *, model: str, c
         answers = rows_of(table, statistic=RISE, **where)["answer"]
         found = rows_of(onsets, unit="step", **where).dropna(subset=["estimate"])
         _onset(panel, found, "".join(answers.fillna("").astype(str)[:1]))
+    low, high = grid.axes[0, 0].get_ylim()
+    grid.axes[0, 0].set_ylim(low, high + 0.3 * (high - low))  # room for the answers above all curves
     grid.step_axis(Steps.of(curves))
     return grid.figure
 
