@@ -39,9 +39,9 @@ def _how_tested(table: pd.DataFrame) -> str:
     if tested.empty:
         return f"{n}; not tested"
     by_statistic = tested.groupby("statistic", sort=False)
-    smallest = ", ".join(f"{span(rows['min_p'], '.2g')} ({statistic})" for statistic, rows in by_statistic)
+    smallest = ", ".join(f"{span(rows, 'min_p', '.2g')} ({statistic})" for statistic, rows in by_statistic)
     return (
-        f"{n}; {span(tested['n_perm'])} permutations, smallest p {smallest}\n"
+        f"{n}; {span(tested, 'n_perm')} permutations, smallest p {smallest}\n"
         f"filled: p ≤ {ALPHA}, corrected over {distinct(tested, 'family')[0]}"
     )
 

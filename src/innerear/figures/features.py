@@ -67,7 +67,7 @@ def _dictionaries(
     held, guided = rows_of(measures, clips="held-out clips"), rows_of(costs, distribution="guided")
     where = "on held-out clips" if len(held) else "on the clips of training: none is held out"
     held = held if len(held) else measures
-    how = f"{n_prompts(table)}, measured {where}; costs: {span(costs['n_clips'])} clips"
+    how = f"{n_prompts(table)}, measured {where}; costs: {span(costs, 'n_clips')} clips"
     figure, axes = new_figure(1, 3, title=title, subtitle=how, panel=(4, 3.6))
     fit, seeds, cost = axes[0]
     for (of, by), (label, colour) in _WRITTEN.items():

@@ -51,7 +51,7 @@ def r2_map(table: pd.DataFrame, statistic: str, *, model: str, contrast: str) ->
     names = [feature_label(name, unit) for name, unit in units.items()]
     grid.axes[0, 0].set_yticks(range(len(units)), names, fontsize=7)
     grid.name_x("layer")
-    below = table["estimate"].min() < 0
+    below = np.nanmin(table["estimate"].to_numpy(float), initial=0) < 0
     grid.bar(_SCALES[statistic].format(contrast=contrast), shrink=0.6, extend="min" if below else "neither")
     return grid.figure
 

@@ -84,17 +84,18 @@ def how_tested(table: pd.DataFrame, marked: str = f"hatched: p > {ALPHA}") -> st
     tested, n = table.dropna(subset=["p_corrected"]), n_prompts(table)
     if tested.empty:
         return f"{n}; not tested ({why_not_tested(table)})"
-    how = f"{n}; {span(tested['n_perm'])} permutations, smallest p {span(tested['min_p'], '.2g')}"
+    how = f"{n}; {span(tested, 'n_perm')} permutations, smallest p {span(tested, 'min_p', '.2g')}"
     return f"{how}; {marked} by max-T over {distinct(tested, 'family')[0]}" if marked else how
 
 
-def span(values: pd.Series, form: str = "g") -> str:
-    """Write the smallest and the largest of some numbers, or the one that all are.
+def span(table: pd.DataFrame, column: str, form: str = ".0f") -> str:
+    """Write the smallest and the largest number of a column, or the one that all are.
 
     Examples
     --------
-    >>> span(pd.Series([99, 1000])), span(pd.Series([0.01, 0.01]), ".2g")
+    >>> table = pd.DataFrame({"n_perm": [1000, 99], "min_p": [0.01, 0.01]})
+    >>> span(table, "n_perm"), span(table, "min_p", ".2g")
     ('99 to 1000', '0.01')
     """
-    ends = dict.fromkeys(f"{value:{form}}" for value in (values.min(), values.max()))
-    return " to ".join(ends)
+    values = table[column].to_numpy(float)
+    return " to ".join(dict.fromkeys(f"{value:{form}}" for value in (np.nanmin(values), np.nanmax(values))))
