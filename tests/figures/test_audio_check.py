@@ -56,3 +56,25 @@ def test_all_shown_features_are_drawn_under_the_name_of_the_figure(drawn):
     figure = drawn["audio_check"]
     labels = [text.get_text() for text in figure.axes[0].get_yticklabels()]
     assert labels == ["tempo", "loudness (dB)"]  # of those that are shown, and in their order
+
+
+def test_the_axis_of_g_says_that_it_is_not_linear(drawn):
+    _, figure = drawn
+    panel = figure.axes[0]
+    limit = panel.get_xlim()[1]
+    sizes = [size for size in (1, 3, 10, 30, 100) if size < limit]
+    assert panel.get_xscale() == "symlog"
+    assert [float(text.get_text()) for text in panel.get_xticklabels()] == [
+        *(-s for s in sizes[::-1]),
+        0,
+        *sizes,
+    ]
+    assert "(linear to ±1, logarithmic beyond)" in figure.get_supxlabel()
+
+
+def test_intervals_show_beside_their_marks(drawn):
+    _, figure = drawn
+    marks = [line for line in figure.axes[0].lines if line.get_marker() == "o"]
+    bars = [line for line in figure.axes[0].lines if line.get_color() == "0.7"]
+    assert len(bars) == len(marks) == 2
+    assert min(bar.get_linewidth() for bar in bars) > max(mark.get_markersize() for mark in marks)

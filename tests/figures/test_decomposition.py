@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from fakes import EMOTIONS
+from matplotlib.collections import LineCollection, PathCollection
 
 from innerear.analyses.text_or_history.across_templates import PROBES
 from innerear.analyses.text_or_history.cells import HISTORY, INTERACTION, PARAPHRASE, SWAP, TEXT
@@ -144,6 +145,26 @@ def test_the_matrix_is_that_of_the_table(likelihood):
     figure = likelihood_matrix(likelihood, model="nano")
     assert figure.axes[0].images[0].get_array().tolist() == [[0, 0.5, 0.5], [1.5, 0, 1.5]]
     assert "0.750 (0.500 … 1.000), p = 0.02" in figure.axes[0].get_title()
+
+
+def test_one_model_has_no_heading(table, likelihood):
+    alone = table[table["weights"] == "trained"]
+    for figure in draw(alone, likelihood, model="nano").values():
+        assert not any("the model" in axes.get_title() for axes in figure.axes)
+    both = pd.concat([likelihood, likelihood.assign(weights="random_init")])
+    assert likelihood_matrix(both, model="nano").axes[0].get_title().startswith("the model, cond\n")
+
+
+def test_intervals_show_beside_their_points(table):
+    panel = text_probes(table, model="nano").axes[0]
+    bars = [one for one in panel.collections if isinstance(one, LineCollection)]
+    points = [one for one in panel.collections if isinstance(one, PathCollection)]
+    assert len(bars) == len(points) == len(PROBES)
+    for bar, point in zip(bars, points, strict=True):
+        assert bar.get_linewidths()[0] ** 2 > point.get_sizes()[0]
+        estimates = point.get_offsets()[:, 1]
+        ends = np.array([path.vertices[:, 1] for path in bar.get_paths()])
+        np.testing.assert_allclose(ends, np.c_[estimates - 0.01, estimates + 0.01])
 
 
 def test_nothing_measured_says_why(table, likelihood):

@@ -53,6 +53,7 @@ def test_bands_of_curves_are_the_intervals(answers):
 def test_ranks_carry_their_interval_and_the_confirmation(answers):
     figure = layer_ranks(answers.discriminability, answers.best, model="nano", contrast="emotion")
     assert "99 permutations, corrected over branches" in figure.get_suptitle()
+    assert "bars: 95% of 50 bootstraps of templates" in figure.get_suptitle()
     row = rows_of(answers.best, layer=-1, branch="uncond").iloc[0]
     assert f"held out: {row['estimate']:.3f}, p = {row['p_corrected']:.3f}" in panels(figure)[1].get_title()
     ranks = panels(figure)[4]

@@ -42,3 +42,22 @@ def test_early_and_late_fill_what_is_significant(answers):
         assert (white == (rows["p_corrected"] > 0.05)).all()
     # Emotion came in between: the code of the last tenth is not that of the first.
     assert (rows_of(answers.emergence, statistic=INTERACTION, branch="uncond")["p_corrected"] <= 0.05).all()
+
+
+def test_bands_and_bars_are_of_what_the_tables_say(answers):
+    resampled = {"interval": "95% of 50 bootstraps of prompts"}
+    table, curves = answers.emergence.assign(**resampled), answers.discriminability.assign(**resampled)
+    figure = emergence_curves(table, curves, model="nano", contrast="emotion")
+    assert "bands: 95% of 50 bootstraps of prompts" in figure.get_suptitle()
+    figure = early_late(table, model="nano", contrast="emotion")
+    assert "bars: 95% of 50 bootstraps of prompts" in figure.get_suptitle()
+
+
+def test_answers_stand_above_all_curves(answers):
+    figure = emergence_curves(answers.emergence, answers.discriminability, model="nano", contrast="emotion")
+    figure.draw_without_rendering()
+    written = [(panel, panel.texts[0].get_window_extent()) for panel in figure.axes if panel.texts]
+    assert written
+    for panel, box in written:
+        bands = [path.vertices[:, 1].max() for one in panel.collections for path in one.get_paths()]
+        assert panel.transData.transform((0, max(bands)))[1] < box.y0

@@ -30,8 +30,8 @@ def tables(kinds):
         for n in LAYERS
     ]
     costs = [
-        {"edit": edit, "distribution": "guided", "layer": n, "cost": 2.0}
-        for edit in ("both",)
+        {"edit": edit, "distribution": "guided", "layer": n, "cost": 2.0, "n_clips": 12}
+        for edit in ("none", "both", "cond only")
         for n in LAYERS
     ]
     known = pd.DataFrame({"found": [1.0, 0.5]})
@@ -53,13 +53,40 @@ def test_lines_stand_for_what_was_measured(kinds):
     fit, seeds, cost = made["dictionaries"].axes
     twin = TWIN in kinds
     assert labels(fit) == {"dictionary", *["random weights"] * twin}
-    assert labels(seeds) == {"uncond", *["random_init"] * twin}
-    assert labels(cost) == {"both"}
+    assert labels(seeds) == {"dictionary", *["random weights"] * twin}
+    assert labels(cost) == {"dictionary", "dictionary, cond only"}
+    assert "n: 24 prompts, measured on held-out clips; costs: 12 clips" in made["dictionaries"].get_suptitle()
     assert "1.00, 0.50" in made["dictionaries"]._suptitle.get_text()
     assert "n: 24 prompts" in made["features"]._suptitle.get_text()
     _, *probes = made["features"].axes
     assert [panel.get_title() for panel in probes] == ["layer 0", "layer 3"]
     assert labels(probes[0]) == set(kinds)
+    [legend] = made["features"].legends
+    assert {text.get_text() for text in legend.get_texts()} == {*kinds, "by chance"}
     # Filled where p is small enough: k of 1, 2 and 5.
     filled = [len(dots.get_offsets()) for dots in probes[0].collections]
     assert [n for n in filled if n] == [3] * len(kinds)
+
+
+def test_lines_of_a_panel_differ_in_colour_and_shape():
+    made = draw(*tables((FEATURES, DIMENSIONS, TWIN)), model="nano", contrast="emotion")
+    fit, _, cost = made["dictionaries"].axes
+    for panel in (fit, cost, *made["features"].axes[1:]):
+        lines = [line for line in panel.lines if not line.get_label().startswith("_")]
+        assert len({line.get_color() for line in lines}) == len(lines) > 1
+        assert len({line.get_marker() for line in lines}) == len(lines)
+
+
+def test_the_scale_of_costs_ends_with_the_costs():
+    *_, cost = draw(*tables((FEATURES,)), model="nano", contrast="emotion")["dictionaries"].axes
+    assert cost.get_ylim()[1] < 50
+
+
+def test_accuracies_have_a_line_of_chance_where_the_table_says_it():
+    table, *others = tables((FEATURES, DIMENSIONS))
+    said = table.assign(chance=np.where(table["statistic"] == ACCURACY, 0.25, np.nan))
+    for given, expected in ((said, [[0.25, 0.25]]), (table, [])):
+        _, *probes = draw(given, *others, model="nano", contrast="emotion")["features"].axes
+        for panel in probes:
+            drawn = [line.get_ydata() for line in panel.lines if line.get_linestyle() == ":"]
+            assert [list(ys) for ys in drawn] == expected

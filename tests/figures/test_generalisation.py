@@ -1,4 +1,4 @@
-"""Squares and transfer: values, outlines and marks are those of the table."""
+"""Squares and transfer: values, hatching and marks are those of the table."""
 
 import numpy as np
 
@@ -7,7 +7,7 @@ from innerear.figures.generalisation import time_squares, transfer_curves
 from innerear.figures.tables import rows_of
 
 
-def test_squares_are_laid_out_train_by_test_and_outlined(answers):
+def test_squares_are_laid_out_train_by_test_and_marked(answers):
     figure = time_squares(answers.generalisation, model="nano", contrast="emotion")
     assert "Probes of emotion judged at other times, nano" in figure.get_suptitle()
     assert "99 permutations, smallest p 0.01" in figure.get_suptitle()
@@ -17,9 +17,15 @@ def test_squares_are_laid_out_train_by_test_and_outlined(answers):
     square = cells.pivot(index="train", columns="test", values="estimate").to_numpy()
     np.testing.assert_allclose(panel.images[0].get_array(), square)
     found = cells["p_corrected"].to_numpy().reshape(square.shape) <= 0.05
-    edges = np.abs(np.diff(np.pad(found.astype(int), 1), axis=0)).sum()
-    edges += np.abs(np.diff(np.pad(found.astype(int), 1), axis=1)).sum()
-    assert len(panel.lines) == edges > 0
+    assert 0 < found.sum() < found.size
+    *_, hatched = panel.collections
+    inside = [
+        [path.contains_point((x, y)) for path in hatched.get_paths()] for y, x in np.ndindex(found.shape)
+    ]
+    np.testing.assert_array_equal(np.any(inside, axis=1).reshape(found.shape), ~found)
+    assert "hatched: p > 0.05" in figure.get_suptitle()
+    assert [text.get_text() for text in panel.get_yticklabels()] == ["0"]
+    assert f"{len(square)} time bins" in figure.get_suptitle()
     assert (panel.get_ylabel(), panel.get_title()) == ("uncond\nfitted in bin", "")
 
 
@@ -37,3 +43,5 @@ def test_transfer_has_bands_and_fills_what_is_significant(answers):
     white = (panel.collections[1].get_facecolors()[:, :3] == 1).all(axis=1)
     assert (white == (rows["p_corrected"] > 0.05)).all()
     assert figure.axes[-1].get_xlabel() == "tenth of the clip"
+    assert list(figure.axes[-1].get_xticks()) == [1, 4, 7, 10]
+    assert "bands: 95% of 50 bootstraps of templates" in figure.get_suptitle()

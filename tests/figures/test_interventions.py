@@ -1,19 +1,21 @@
 """Figures of interventions: dose above cost for each layer, ablation and patching by template."""
 
+from itertools import pairwise
+
 import fake_interventions as fake
 import numpy as np
 import pandas as pd
 import pytest
 
-from innerear.analyses.interventions import interventions
-from innerear.figures.interventions import draw
-from innerear.figures.style import save
+from innerear.analyses.interventions import ACCURACY, EFFECT, interventions
+from innerear.figures.interventions import _WINDOWS, ablation, dose_curves, draw
+from innerear.figures.style import BRANCH_COLOURS, palette, save
 from innerear.io.tables import read_table, write_table
 
 
 @pytest.fixture(scope="module")
-def figures(tmp_path_factory):
-    """The figures of tables as they are read from their files."""
+def tables(tmp_path_factory):
+    """The map and the curves, as they are read from their files."""
     folder, rng = tmp_path_factory.mktemp("tables"), np.random.default_rng(0)
     twin = fake.steered(rng, weights="random_init", effect=0.0, draws=0)
     found = interventions(
@@ -27,7 +29,11 @@ def figures(tmp_path_factory):
     )
     for name, table in found._asdict().items():
         write_table(table, folder / f"{name}.tsv")
-    tables = (read_table(folder / f"{name}.tsv") for name in found._fields)
+    return [read_table(folder / f"{name}.tsv") for name in found._fields]
+
+
+@pytest.fixture(scope="module")
+def figures(tables):
     return draw(*tables, model="nano", contrast="emotion")
 
 
@@ -66,11 +72,49 @@ def test_stars_stand_where_both_tests_say_so(figures):
     assert stars == [True] * 4 + [False] * 4
 
 
+def test_the_title_says_whose_stars_and_templates_they_are(tables, figures):
+    title = figures["steering"].get_suptitle()
+    assert "thin: templates moved along means" in title
+    assert "*: means, p ≤ 0.05" in title
+    table, curves = tables
+    other = dose_curves(table.assign(main=table["source"] == "delta"), curves, model="nano")
+    assert "thin: templates moved along delta" in other.get_suptitle()
+    assert "*: delta, p ≤ 0.05" in other.get_suptitle()
+    effects = table[(table["statistic"] == EFFECT) & (table["weights"] == "trained")]
+    sure = effects[(effects["p_corrected"] <= 0.05) & (effects["p_flip_corrected"] <= 0.05)]
+    stars = sum("*" in one.get_title("left") for one in other.axes)
+    assert stars == ((sure["source"] == "delta") & (sure["measure"] != "flatness")).sum() < 4
+    thin = [line for line in other.axes[2].lines if line.get_linewidth() == 0.5]
+    assert {tuple(line.get_xdata()) for line in thin} == {(-0.5, 0, 0.5)}
+    # Without a column that says it, the main source is the first of the table.
+    turned = pd.concat([effects[effects["source"] == "delta"], table])
+    assert dose_curves(turned, curves, model="nano").get_suptitle() == other.get_suptitle()
+
+
 def test_ablation_is_paired_by_template(figures):
     axes = figures["ablation"].axes
     assert [one.get_title() for one in axes] == ["edited: layer 3 *", "edited: all layers *"]
     assert all(len(one.lines) == len(fake.TEMPLATES) for one in axes)
     assert next(text.get_text() for text in axes[0].get_xticklabels()) == "untouched"
+    assert f"n: {len(fake.TEMPLATES)} templates" in figures["ablation"].get_suptitle()
+
+
+def test_ablation_draws_chance_where_the_table_says_it(tables, figures):
+    assert "chance" not in figures["ablation"].get_suptitle()
+    table, curves = tables
+    said = table.assign(chance=np.where(table["statistic"] == ACCURACY, 0.25, np.nan))
+    figure = ablation(said, curves, model="nano", contrast="emotion")
+    assert "dotted: by chance" in figure.get_suptitle()
+    for panel in figure.axes:
+        [line] = [line for line in panel.lines if line.get_linestyle() == ":"]
+        assert set(line.get_ydata()) == {0.25}
+
+
+def test_names_below_the_panels_of_ablation_do_not_touch(figures):
+    figure = figures["ablation"]
+    figure.draw_without_rendering()
+    boxes = [text.get_window_extent() for axes in figure.axes for text in axes.get_xticklabels()]
+    assert all(left.x1 < right.x0 for left, right in pairwise(boxes))
 
 
 def test_patching_has_a_panel_for_text_and_for_history(figures):
@@ -79,3 +123,13 @@ def test_patching_has_a_panel_for_text_and_for_history(figures):
     assert [text.get_text() for text in axes[0].get_xticklabels()] == ["0", "3"]
     assert len(axes[0].lines) == 1
     assert not len(axes[1].lines)
+
+
+def test_windows_of_patching_differ_in_shape_and_look_like_no_emotion_or_branch(figures):
+    assert len({marker for _, marker in _WINDOWS.values()}) == len(_WINDOWS)
+    others = {*palette(fake.LABELS).values(), *BRANCH_COLOURS.values()}
+    assert not {colour for colour, _ in _WINDOWS.values()} & others
+    [legend] = figures["patching"].legends
+    shown = {handle.get_label(): handle.get_marker() for handle in legend.legend_handles}
+    assert {name: shown[name] for name in ("whole", "first half")} == {"whole": "o", "first half": "<"}
+    assert "second half" not in shown  # it was not patched

@@ -39,3 +39,11 @@ def test_cells_are_hatched_where_they_were_tested_and_not_found(found):
 
 def test_a_map_without_a_test_has_no_marks():
     assert not drawn(np.full((N_LAYERS, N_STEPS), np.nan))
+
+
+def test_marks_reach_the_ends_of_a_map():
+    for p in (0.01, 0.5):
+        marks = drawn(np.full((N_LAYERS, N_STEPS), p))[-1]
+        corners = np.concatenate([path.vertices for path in marks.get_paths()])
+        ends = [corners.min(axis=0), corners.max(axis=0)]
+        np.testing.assert_allclose(ends, [(-0.5, -0.5), (N_STEPS - 0.5, N_LAYERS - 0.5)], atol=0.05)

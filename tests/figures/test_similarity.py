@@ -104,6 +104,7 @@ def test_a_part_of_the_samples_is_drawn_where_the_matrices_hold_a_part(study):
 def test_raw_matrices_are_named_a_diagnostic(study):
     figure = similarity_matrices(study.matrices, study.samples, model="nano", measure="raw (diagnostic)")
     assert "diagnostic" in figure.get_suptitle()
+    assert figure.axes[0].images[0].colorbar.extend == "neither"  # no cosine is above 1
 
 
 def test_strata_have_five_curves_with_bands(study):

@@ -1,6 +1,7 @@
 """The R² map stars what is significant and hatches what could not be used."""
 
 import numpy as np
+import pytest
 
 from innerear.figures.sound import draw
 
@@ -29,6 +30,13 @@ def test_what_is_beyond_the_label_has_a_map_of_its_own(study):
     assert not figure.axes[1].texts  # loudness follows the label, and so do the states, no further
     assert "beyond the emotion" in figure.get_suptitle()
     assert "what the emotion leaves" in figure.axes[-1].get_ylabel()
+
+
+@pytest.mark.parametrize(("lowest", "arrow"), [(-0.5, "min"), (0.0, "neither")])
+def test_an_arrow_says_that_values_below_zero_are_drawn_as_zero(study, lowest, arrow):
+    table = study.sound.assign(estimate=study.sound["estimate"].clip(lower=0) + lowest)
+    figure = draw(table, model="nano", contrast="emotion")["sound"]
+    assert figure.axes[0].images[0].colorbar.extend == arrow
 
 
 def test_nothing_usable_still_draws_with_the_reason(study):

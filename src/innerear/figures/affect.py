@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from innerear.analyses.affect import CROSSED, GRADED, SCALES
 from innerear.figures.grid import Grid, say, say_why_not
 from innerear.figures.style import BRANCH_COLOURS, BRANCHES, styled
-from innerear.figures.tables import distinct, n_prompts, rows_of
+from innerear.figures.tables import distinct, n_prompts, rows_of, span
 from innerear.statistics.significance import ALPHA
 
 
@@ -39,9 +39,9 @@ def _how_tested(table: pd.DataFrame) -> str:
     if tested.empty:
         return f"{n}; not tested"
     by_statistic = tested.groupby("statistic", sort=False)
-    smallest = ", ".join(f"{rows['min_p'].min():.2g} ({statistic})" for statistic, rows in by_statistic)
+    smallest = ", ".join(f"{span(rows, 'min_p', '.2g')} ({statistic})" for statistic, rows in by_statistic)
     return (
-        f"{n}; {distinct(tested, 'n_perm')[0]} permutations, smallest p {smallest}\n"
+        f"{n}; {span(tested, 'n_perm')} permutations, smallest p {smallest}\n"
         f"filled: p ≤ {ALPHA}, corrected over {distinct(tested, 'family')[0]}"
     )
 

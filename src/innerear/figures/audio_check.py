@@ -40,15 +40,17 @@ def draw(
     look = {"subtitle": how, "panel": (width, 0.26 * len(shown) + 0.75), "sharey": True}
     figure, axes = new_figure(1, columns, title=f"Does the audio differ? {model}", **look)
     ends = rows_of(contrasts, feature=shown)[["ci_lo", "ci_hi", "estimate"]].to_numpy(float)
-    limit = 1.05 * float(np.nanmax(np.abs(ends))) if np.isfinite(ends).any() else 1.0
+    limit = 1.3 * float(np.nanmax(np.abs(ends))) if np.isfinite(ends).any() else 1.0
     for panel, (first, second) in zip(axes[0], pairs[:MAX_CONTRASTS], strict=False):
         rows = rows_of(contrasts, label_1=first, label_2=second)
         _draw_contrast(panel, rows, shown, differ, limit)
         panel.set_title("rating" if rated else f"{first}\n− {second}", fontsize=8)
+        if not rated:
+            _log_beyond_one(panel, limit)
     _draw_validity(axes[0, -1], validity, shown)
     axes[0, 0].set_yticks(range(len(shown)), [feature_label(name, units[name]) for name in shown])
     axes[0, 0].set_ylim(len(shown) - 0.5, -0.5)
-    difference = "Hedges g of prompt means (difference in standard deviations)"
+    difference = "Hedges g of prompt means, in standard deviations (linear to ±1, logarithmic beyond)"
     figure.supxlabel("Pearson r of prompt means with ratings" if rated else difference, fontsize=9)
     return {"audio_check": figure}
 
@@ -56,10 +58,10 @@ def draw(
 def _how(verdict: pd.DataFrame, drawn: int, pairs: int, width: int) -> str:
     row = verdict.iloc[0]
     left_out = "" if drawn == pairs else f"; {drawn} of {pairs} pairs"
-    lines = "lines: 95 % intervals"
+    bars = "grey: 95 % intervals"
     anova = f"ANOVA of prompt means ({row['n_perm']} permutations, Benjamini-Hochberg)"
     filled = f"filled: the feature differs, p ≤ {ALPHA} by {anova}"
-    how = f"n: {row['n_prompts']} prompts{left_out}; {lines}; {filled}"
+    how = f"n: {row['n_prompts']} prompts{left_out}; {bars}; {filled}"
     return "\n".join(textwrap.fill(text, width) for text in (str(row["verdict"]), how))
 
 
@@ -72,13 +74,19 @@ def _draw_contrast(
         if np.isnan(row["estimate"]):
             axes.text(0, y, "no value", ha="center", va="center", fontsize=6.5, color="0.35")
             continue
-        axes.plot([row["ci_lo"], row["ci_hi"]], [y, y], color="black", linewidth=1)
+        # An interval may be narrower than a mark, so it is the taller of the two.
+        axes.plot([row["ci_lo"], row["ci_hi"]], [y, y], color="0.7", linewidth=6, solid_capstyle="butt")
         face = "black" if name in differ else "white"
-        axes.plot(row["estimate"], y, "o", color="black", markersize=4.5, markerfacecolor=face)
-    axes.set_xscale("symlog", linthresh=2)
+        axes.plot(row["estimate"], y, "o", color="black", markersize=3, markerfacecolor=face)
     axes.set_xlim(-limit, limit)
-    end = 10 if limit > 10 else 2 if limit > 2 else 1
-    axes.set_xticks([-end, 0, end], [f"{-end}", "0", f"{end}"])
+
+
+def _log_beyond_one(axes: Axes, limit: float) -> None:
+    """Scale x linearly to ±1 and logarithmically beyond, with a tick at each labelled size below `limit`."""
+    axes.set_xscale("symlog", linthresh=1, linscale=0.5)
+    sizes = [size for size in (1, 3, 10, 30, 100) if size < limit]
+    ticks = [*(-size for size in reversed(sizes)), 0, *sizes]
+    axes.set_xticks(ticks, [str(tick) for tick in ticks], fontsize=6.5)
     axes.minorticks_off()
 
 

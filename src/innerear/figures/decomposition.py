@@ -1,5 +1,7 @@
 """Shares of text and history over layers and steps, when one overtakes the other, probes, and likelihoods."""
 
+import textwrap
+
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
@@ -16,6 +18,7 @@ from innerear.figures.style import DIVERGING, SEQUENTIAL, new_figure, styled
 from innerear.figures.tables import (
     distinct,
     how_tested,
+    intervals,
     largest,
     n_prompts,
     rows_of,
@@ -69,7 +72,8 @@ def _by_weights(
     weights = distinct(table, "weights")
     # One panel alone must hold the title.
     look = {"panel": (7.5 if len(weights) == 1 else 4.6, height), "sides": sides}
-    look["tops"] = [_WEIGHTS[one] for one in weights]
+    # A heading is for telling columns apart.
+    look["tops"] = [_WEIGHTS[one] for one in weights] if len(weights) > 1 else []
     return Grid(title, how, rows, {"weights": weights}, **look, **shared)
 
 
@@ -96,8 +100,7 @@ def shares_over_layers(table: pd.DataFrame, *, model: str) -> Figure:
     tested = of_text.dropna(subset=["estimate"])
     if tested.empty:
         return _nothing(of_text, title)
-    bands = [text for text in distinct(tested, "interval") if text and not text.startswith("none: ")]
-    how = f"{how_tested(tested, marked='')}\nbars below: {max(bands, key=len, default='none')}"
+    how = f"{how_tested(tested, marked='')}\n{intervals(tested, 'bars below')}"
     rows, sides = {"row": range(2)}, ["share of variance", "share of variance\n(log away from 0)"]
     grid = _by_weights(title, how, rows, table, height=2.3, sides=sides)
     lowest = rows_of(table, statistic=list(_CONTROLS))[["estimate", "ci_lo"]].min(axis=None)
@@ -208,12 +211,9 @@ def text_probes(table: pd.DataFrame, *, model: str) -> Figure:
     tested = probes.dropna(subset=["estimate"])
     if tested.empty:
         return _nothing(probes, title)
-    smallest = tested["min_p"].dropna()
-    least = f"smallest p {smallest.min():.2g} … {smallest.max():.2g} by kind"
-    reached = least if len(smallest) else "not tested"
-    how = f"{n_prompts(table)}; {reached}; filled: p ≤ {ALPHA} by max-T over layers × windows"
+    how = f"{how_tested(tested, f'filled: p ≤ {ALPHA}')}; {intervals(tested, 'bars')}"
     sides = ["balanced accuracy", LENGTH]
-    grid = _by_weights(title, how, {"row": range(2)}, table, height=2.2, sides=sides)
+    grid = _by_weights(title, textwrap.fill(how, 90), {"row": range(2)}, table, height=2.2, sides=sides)
     for (upper, lower), weights in zip(grid.axes.T, distinct(table, "weights"), strict=True):
         mine = rows_of(table, weights=weights)
         _points(upper, mine, _PROBES, 0.1, hollow=True)
@@ -242,8 +242,9 @@ def likelihood_matrix(table: pd.DataFrame, *, model: str) -> Figure:
     for panel, where in grid:
         _matrix(panel, rows_of(matrix, **where))
         found = rows_of(mismatch, codebook=ALL, window="whole", **where).iloc[0]
+        weights = f"{_WEIGHTS[where['weights']]}, " if len(rows["weights"]) > 1 else ""
         panel.set_title(
-            f"{_WEIGHTS[where['weights']]}, {where['distribution']}\nmismatch {found['estimate']:.3f} "
+            f"{weights}{where['distribution']}\nmismatch {found['estimate']:.3f} "
             f"({found['ci_lo']:.3f} … {found['ci_hi']:.3f}), p = {found['p_corrected']:.2g}"
         )
     grid.name_x("read under the text")

@@ -18,15 +18,7 @@ from innerear.analyses.discriminability import (
 from innerear.figures.grid import Grid, draw_band
 from innerear.figures.maps import Steps, draw_estimates
 from innerear.figures.style import BRANCH_COLOURS, BRANCHES, DIVERGING, SEQUENTIAL, styled
-from innerear.figures.tables import (
-    distinct,
-    how_tested,
-    largest,
-    n_and_bands,
-    n_prompts,
-    rows_of,
-    spread_evenly,
-)
+from innerear.figures.tables import distinct, how_tested, largest, n_and_bands, rows_of, spread_evenly
 
 _UNITS = {
     DISTANCE: "distance²\n÷ variance",
@@ -110,7 +102,7 @@ def layer_ranks(table: pd.DataFrame, best: pd.DataFrame, *, model: str, contrast
     branches, n_perm = distinct(table, "branch"), best["n_perm"].to_numpy(int).max()
     tested = f"; confirmation: {n_perm} permutations, corrected over branches" if n_perm else ""
     title = f"Which layer distinguishes {contrast} best? {model}, whole clip"
-    n = f"{n_prompts(best)}; bars: 95 % of bootstraps of templates{tested}"
+    n = n_and_bands(table, "bars") + tested
     tops = [f"{BRANCHES.get(branch, branch)}\n{_confirmation(best, branch)}" for branch in branches]
     rows, sides = {"statistic": [DISTANCE, RANK]}, [_UNITS[DISTANCE], "rank (1 is best)"]
     grid = Grid(title, n, rows, {"branch": branches}, panel=(3.2, 1.9), sides=sides, tops=tops)

@@ -9,7 +9,7 @@ from innerear.analyses.emergence import DIFFERENCE, INTERACTION, ONSET, RISE
 from innerear.figures.grid import Grid, draw_band, draw_points, say
 from innerear.figures.maps import Steps
 from innerear.figures.style import BRANCH_COLOURS, BRANCHES, styled
-from innerear.figures.tables import distinct, how_tested, n_prompts, rows_of, spread_evenly
+from innerear.figures.tables import distinct, how_tested, intervals, n_and_bands, rows_of, spread_evenly
 from innerear.statistics.finding import NO_BRANCH
 from innerear.statistics.significance import ALPHA
 
@@ -32,8 +32,7 @@ def emergence_curves(table: pd.DataFrame, curves: pd.DataFrame, *, model: str, c
     title = f"When {contrast} emerges, {model}: cross-validated distance² ÷ variance"
     rows = {"layer": spread_evenly(distinct(curves, "layer"))}
     branches = [branch for branch in distinct(table, "branch") if branch != "cond"]
-    n = f"{n_prompts(table)}; bands: 95 % of bootstraps of templates"
-    n = n if branches else NO_BRANCH.format(branch="uncond")
+    n = n_and_bands(curves) if branches else NO_BRANCH.format(branch="uncond")
     columns = {"branch": branches or ["uncond"]}
     grid = Grid(title, n, rows, columns, panel=(4.2, 1.25), sides="layer {}", sharey=True)
     grid.zero()
@@ -42,6 +41,8 @@ def emergence_curves(table: pd.DataFrame, curves: pd.DataFrame, *, model: str, c
         answers = rows_of(table, statistic=RISE, **where)["answer"]
         found = rows_of(onsets, unit="step", **where).dropna(subset=["estimate"])
         _onset(panel, found, "".join(answers.fillna("").astype(str)[:1]))
+    low, high = grid.axes[0, 0].get_ylim()
+    grid.axes[0, 0].set_ylim(low, high + 0.3 * (high - low))  # room for the answers above all curves
     grid.step_axis(Steps.of(curves))
     return grid.figure
 
@@ -64,7 +65,7 @@ def early_late(table: pd.DataFrame, *, model: str, contrast: str) -> Figure:
     """
     questions = {INTERACTION: "another code?\ndistance² ÷ variance", DIFFERENCE: "more of it?\ndifference"}
     how = how_tested(rows_of(table, statistic=INTERACTION), marked=f"upper row filled: p ≤ {ALPHA}")
-    how += "\nbars: 95 % of bootstraps of templates"
+    how += "\n" + intervals(rows_of(table, statistic=list(questions)), "bars")
     title = f"Last against first 10 % of steps: {contrast}, {model}"
     columns = {"branch": sorted(distinct(table, "branch"), key=list(BRANCHES).index)}
     rows, sides = {"statistic": list(questions)}, list(questions.values())

@@ -1,7 +1,5 @@
 """Dictionaries beside their controls, and what features tell beside dimensions and the random twin."""
 
-from itertools import cycle
-
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
@@ -9,14 +7,13 @@ from matplotlib.figure import Figure
 
 from innerear.analyses.feature_probes import ACCURACY, KS
 from innerear.analyses.features import BEYOND_CHANCE, DIMENSIONS, FEATURES, TWIN
-from innerear.figures.style import new_figure, styled
-from innerear.figures.tables import n_prompts, rows_of
+from innerear.figures.style import dot, markers, new_figure, styled
+from innerear.figures.tables import chance, n_prompts, rows_of, span
 from innerear.statistics.significance import ALPHA
 
 _WITHIN = "FVU within steps"
 # From Paul Tol's muted scheme, distinct also for readers who are colour-blind.
-_COLOURS = ("#332288", "#CC6677", "#44AA99", "#AA4499", "#882255", "#999933", "#88CCEE")
-_OWN, _ROSE, _TEAL, _PURPLE, _WINE = _COLOURS[:5]
+_OWN, _ROSE, _TEAL, _PURPLE, _WINE = "#332288", "#CC6677", "#44AA99", "#AA4499", "#882255"
 # (what was trained on, what wrote it) -> label and colour
 _WRITTEN = {
     ("uncond", "dictionary"): ("dictionary", _OWN),
@@ -25,7 +22,16 @@ _WRITTEN = {
     ("uncond", "frozen decoder"): ("frozen decoder", _TEAL),
     ("random_init", "dictionary"): ("random weights", "0.5"),
 }
-_AGREEING = {"uncond": _OWN, "random_init": "0.5"}
+_AGREEING = ("uncond", "random_init")
+# edit of `innerear.features.splice` -> label and colour
+_EDITS = {
+    "both": ("dictionary", _OWN),
+    "cond only": ("dictionary, cond only", "#999933"),
+    "base + delta": ("dictionary and that of delta", _WINE),
+    "components": ("k components", _ROSE),
+    "shared noise": ("noise, shared by the branches", "#88CCEE"),
+    "independent noise": ("noise, independent", _PURPLE),
+}
 _KINDS = {
     FEATURES: _OWN,
     DIMENSIONS: _ROSE,
@@ -33,6 +39,7 @@ _KINDS = {
     "principal components": _PURPLE,
     TWIN: "0.5",
 }
+_SHAPES = markers([label for label, _ in (*_WRITTEN.values(), *_EDITS.values())]) | markers(list(_KINDS))
 
 
 @styled
@@ -47,42 +54,45 @@ def draw(
 ) -> dict[str, Figure]:
     """Draw the measures of dictionaries by layer, and the features' shares and probes."""
     return {
-        "dictionaries": _dictionaries(measures, costs, known, model),
+        "dictionaries": _dictionaries(table, measures, costs, known, model),
         "features": _features(table, model, contrast),
     }
 
 
-def _dictionaries(measures: pd.DataFrame, costs: pd.DataFrame, known: pd.DataFrame, model: str) -> Figure:
+def _dictionaries(
+    table: pd.DataFrame, measures: pd.DataFrame, costs: pd.DataFrame, known: pd.DataFrame, model: str
+) -> Figure:
     found = ", ".join(f"{share:.2f}" for share in known["found"]) if len(known) else "not run"
     title = f"Dictionaries, {model}; known embeddings found, by codebook: {found}"
-    held = rows_of(measures, clips="held-out clips")
+    held, guided = rows_of(measures, clips="held-out clips"), rows_of(costs, distribution="guided")
     where = "on held-out clips" if len(held) else "on the clips of training: none is held out"
     held = held if len(held) else measures
-    figure, axes = new_figure(1, 3, title=title, subtitle=f"measured {where}", panel=(4, 3))
+    how = f"{n_prompts(table)}, measured {where}; costs: {span(costs, 'n_clips')} clips"
+    figure, axes = new_figure(1, 3, title=title, subtitle=how, panel=(4, 3.6))
     fit, seeds, cost = axes[0]
     for (of, by), (label, colour) in _WRITTEN.items():
-        _line(fit, rows_of(held, of=of, written_by=by, measure=_WITHIN), label, colour)
+        _line(fit, rows_of(held, of=of, written_by=by, measure=_WITHIN), label, colour, _SHAPES[label])
     fit.set(xlabel="layer", ylabel="variance unexplained\nwithin steps", ylim=(0, 1.05))
-    for of, colour in _AGREEING.items():
-        rows = rows_of(held, of=of, written_by="dictionary")
-        _line(seeds, rows_of(rows, measure="agreement"), of, colour)
-    _line(seeds, rows_of(held, of="uncond", measure="agreement by chance"), "chance", "black", style=":")
+    for of in _AGREEING:
+        label, colour = _WRITTEN[of, "dictionary"]
+        rows = rows_of(held, of=of, written_by="dictionary", measure="agreement")
+        _line(seeds, rows, label, colour, _SHAPES[label])
+    by_chance = rows_of(held, of="uncond", measure="agreement by chance")
+    _line(seeds, by_chance, "by chance", "black", "", style=":")
     seeds.set(xlabel="layer", ylabel="share of latents that\nanother seed finds", ylim=(-0.02, 1))
-    guided = rows_of(costs, distribution="guided")
-    edits = dict.fromkeys(guided.loc[guided["edit"] != "none", "edit"])
-    for colour, edit in zip(cycle(_COLOURS), edits, strict=False):
-        _line(cost, rows_of(guided, edit=edit), edit, colour, of="cost")
-    cost.set(xlabel="layer", ylabel="cost under guidance, nats", yscale="log")
-    cost.set_ylim(top=300)  # room for the legend
+    for edit, (label, colour) in _EDITS.items():
+        _line(cost, rows_of(guided, edit=edit), label, colour, _SHAPES[label], of="cost")
+    cost.set(xlabel="layer", ylabel="cost under guidance, nats a token", yscale="log")
     for panel in (fit, seeds, cost):
-        panel.legend(frameon=False, fontsize=7)
+        panel.legend(loc="upper center", bbox_to_anchor=(0.5, -0.16), ncols=2, fontsize=7)
     return figure
 
 
 def _features(table: pd.DataFrame, model: str, contrast: str) -> Figure:
-    layers = sorted(set(rows_of(table, statistic=ACCURACY)["layer"].astype(int)))
+    accuracies = rows_of(table, statistic=ACCURACY)
+    layers = sorted(set(accuracies["layer"].astype(int)))
     title = f"What sparse features tell, {model}, uncond, held-out templates"
-    how = f"{n_prompts(table)}; left: 95 % of a jackknife over templates, dotted: by chance; "
+    how = f"{n_prompts(table)}; left: 95 % of a jackknife over templates; "
     how += f"right: probes on k of them, filled: p ≤ {ALPHA} by max-T"
     figure, axes = new_figure(1, 1 + len(layers), title=title, subtitle=how, panel=(3.2, 3))
     share, *probes = axes[0]
@@ -91,19 +101,20 @@ def _features(table: pd.DataFrame, model: str, contrast: str) -> Figure:
         middle, low, high = (rows[name].to_numpy(float) for name in ("estimate", "ci_lo", "ci_hi"))
         x = rows["layer"].to_numpy(float) + 0.08 * (number - 1)
         around = np.nan_to_num(np.abs(np.stack([middle - low, high - middle])))
-        share.errorbar(x, middle, around, color=_KINDS[kind], marker="o", capsize=2, label=kind)
-    share.axhline(ALPHA, color="0.4", linestyle=":", linewidth=0.8)
+        look = {"color": _KINDS[kind], "marker": _SHAPES[kind], "markersize": 4, "capsize": 2}
+        share.errorbar(x, middle, around, **look)
+    _by_chance(share, ALPHA)
     share.set(xlabel="layer", ylabel=f"share that differs by {contrast}", ylim=(0, 1.05))
-    share.legend(frameon=False, fontsize=7)
     for panel, layer in zip(probes, layers, strict=True):
+        _by_chance(panel, chance(accuracies))
         for kind, colour in _KINDS.items():
-            rows = rows_of(table, statistic=ACCURACY, kind=kind, layer=layer).sort_values("k_features")
-            _line(panel, rows, kind, colour, over="k_features")
+            rows = rows_of(accuracies, kind=kind, layer=layer)
+            _line(panel, rows, kind, colour, _SHAPES[kind], over="k_features")
             sure = rows[rows["p_corrected"] <= ALPHA]
-            panel.scatter(sure["k_features"], sure["estimate"], color=colour, s=18)
+            panel.scatter(sure["k_features"], sure["estimate"], color=colour, marker=_SHAPES[kind], s=18)
         panel.set(
             xlabel="k",
-            ylabel="accuracy",
+            ylabel="balanced accuracy",
             title=f"layer {layer}",
             ylim=(0, 1.05),
             xscale="log",
@@ -111,9 +122,21 @@ def _features(table: pd.DataFrame, model: str, contrast: str) -> Figure:
             xticklabels=KS,
         )
         panel.minorticks_off()
-    if probes:
-        probes[-1].legend(frameon=False, fontsize=7)
+    there = set(table["kind"])
+    entries = [
+        dot(kind, color=colour, marker=_SHAPES[kind], linestyle="-", markersize=4)
+        for kind, colour in _KINDS.items()
+        if kind in there
+    ]
+    entries.append(dot("by chance", marker="", linestyle=":"))
+    figure.legend(handles=entries, loc="outside lower center", ncols=len(entries))
     return figure
+
+
+def _by_chance(axes: Axes, value: float) -> None:
+    """Draw a line at what chance gives, if that is known."""
+    if np.isfinite(value):
+        axes.axhline(value, color="0.4", linestyle=":", linewidth=0.8)
 
 
 def _line(
@@ -121,6 +144,7 @@ def _line(
     rows: pd.DataFrame,
     label: str,
     colour: str,
+    marker: str,
     *,
     over: str = "layer",
     of: str = "estimate",
@@ -129,6 +153,5 @@ def _line(
     """Draw a line over a column; nothing where there are no rows."""
     rows = rows.sort_values(over)
     if len(rows):
-        axes.plot(
-            rows[over], rows[of], style, color=colour, marker="o", markersize=3, mfc="none", label=label
-        )
+        look = {"color": colour, "marker": marker, "markersize": 4, "mfc": "none", "label": label}
+        axes.plot(rows[over], rows[of], style, **look)

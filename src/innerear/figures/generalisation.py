@@ -2,13 +2,13 @@
 
 import numpy as np
 import pandas as pd
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from innerear.analyses.generalisation import BINS, EVIDENCE, WINDOWS
 from innerear.figures.grid import Grid, draw_band, draw_points
+from innerear.figures.maps import draw_map
 from innerear.figures.style import BRANCH_COLOURS, DIVERGING, styled
-from innerear.figures.tables import distinct, how_tested, largest, rows_of, spread_evenly
+from innerear.figures.tables import distinct, how_tested, intervals, largest, rows_of, spread_evenly
 from innerear.statistics.significance import ALPHA
 
 
@@ -22,22 +22,25 @@ def draw(table: pd.DataFrame, *, model: str, contrast: str) -> dict[str, Figure]
 
 @styled
 def time_squares(table: pd.DataFrame, *, model: str, contrast: str) -> Figure:
-    """Draw held-out evidence, train bin × test bin; max-T significance is outlined.
+    """Draw held-out evidence, train bin × test bin; what is not significant by max-T is hatched.
 
     One row per branch, one column per layer (six at most, spread evenly).
     """
     mine = rows_of(table, statistic=EVIDENCE, over=BINS)
     limit = largest(mine)
-    how = how_tested(mine, marked=f"outlined: p ≤ {ALPHA}") if len(mine) else "no folds are possible"
+    n_bins = len(distinct(mine, "train"))
+    how = f"{how_tested(mine)}; {n_bins} time bins" if n_bins else "no folds are possible"
     title = f"Probes of {contrast} judged at other times, {model}"
     grid = _by_layer(title, how, mine, table, panel=(1.9, 1.8), sides="{}\nfitted in bin")
+    ticks = list(range(0, n_bins, 5))
     for panel, where in grid:
         cells = rows_of(mine, **where)
-        n_bins = len(distinct(cells, "train"))
-        estimate = cells["estimate"].to_numpy(float).reshape(n_bins, -1)
-        panel.imshow(estimate, origin="lower", cmap=DIVERGING, vmin=-limit, vmax=limit)
-        _outline(panel, cells["p_corrected"].to_numpy(float).reshape(n_bins, -1) <= ALPHA)
-    grid.name_x("judged in bin")
+        estimate, p = (
+            cells[name].to_numpy(float).reshape(n_bins, -1) for name in ("estimate", "p_corrected")
+        )
+        draw_map(panel, estimate, range(n_bins), (-limit, limit), DIVERGING, p)
+        panel.set(aspect="equal", yticks=ticks, yticklabels=ticks)
+    grid.name_x("judged in bin", ticks)
     grid.bar("probe evidence", shrink=0.6)
     return grid.figure
 
@@ -50,15 +53,6 @@ def _by_layer(title: str, how: str, rows: pd.DataFrame, table: pd.DataFrame, **l
     )
 
 
-def _outline(axes: Axes, found: np.ndarray) -> None:
-    """Draw the edges between cells that are and cells that are not."""
-    padded = np.pad(found.astype(int), 1)
-    for row, column in zip(*np.nonzero(np.diff(padded, axis=0)), strict=True):
-        axes.plot([column - 1.5, column - 0.5], [row - 0.5] * 2, color="black", linewidth=0.8)
-    for row, column in zip(*np.nonzero(np.diff(padded, axis=1)), strict=True):
-        axes.plot([column - 0.5] * 2, [row - 1.5, row - 0.5], color="black", linewidth=0.8)
-
-
 @styled
 def transfer_curves(table: pd.DataFrame, *, model: str, contrast: str) -> Figure:
     """Draw the evidence of probes that were fitted in the other branch, by tenth of the clip.
@@ -67,7 +61,9 @@ def transfer_curves(table: pd.DataFrame, *, model: str, contrast: str) -> Figure
     """
     mine = rows_of(table, statistic=EVIDENCE, over=WINDOWS)
     mine = mine.iloc[np.flatnonzero(mine["train"].astype(str).str.startswith("decile_"))]
-    how = how_tested(mine, marked=f"filled: p ≤ {ALPHA}") if len(mine) else "nothing to transfer"
+    how = "nothing to transfer"
+    if len(mine):
+        how = f"{how_tested(mine, marked=f'filled: p ≤ {ALPHA}')}\n{intervals(mine, 'bands')}"
     title = f"Probes of {contrast} fitted in one branch and judged in the other, {model}"
     grid = _by_layer(title, how, mine, table, panel=(1.9, 1.7), sides="{}\nevidence")
     grid.zero()
@@ -77,5 +73,5 @@ def transfer_curves(table: pd.DataFrame, *, model: str, contrast: str) -> Figure
         colour = BRANCH_COLOURS[where["branch"].split(" → ")[0]]
         draw_band(panel, cells, "tenth", colour)
         draw_points(panel, cells, "tenth", colour)
-    grid.name_x("tenth of the clip")
+    grid.name_x("tenth of the clip", [1, 4, 7, 10])
     return grid.figure

@@ -136,9 +136,12 @@ def draw_points(
     """
     x = rows[along].to_numpy(float) + shift
     if bars:
-        axes.vlines(x, rows["ci_lo"], rows["ci_hi"], color=colour, linewidth=1)
+        # Wider than a point, as they may be shorter.
+        axes.vlines(x, rows["ci_lo"], rows["ci_hi"], color=colour, linewidth=5, alpha=0.4)
     filled = np.where((rows["p_corrected"].to_numpy(float) <= ALPHA) | (not hollow), colour, "white")
-    axes.scatter(x, rows["estimate"].to_numpy(float), s=16, c=filled, edgecolors=colour, zorder=3)
+    axes.scatter(
+        x, rows["estimate"].to_numpy(float), s=8 if bars else 16, c=filled, edgecolors=colour, zorder=3
+    )
     if label:
         axes.plot([], [], "o", color=colour, markersize=3.5, label=label)
 

@@ -22,12 +22,14 @@ from innerear.analyses.interventions import (
     UNTOUCHED,
 )
 from innerear.figures.style import dot, new_figure, styled
-from innerear.figures.tables import distinct, rows_of
+from innerear.figures.tables import chance, distinct, rows_of
 from innerear.statistics.significance import ALPHA
 
 _SOURCES = {"means": "#332288", "probe": "#117733", "delta": "#882255", "features": "#999933"}
 _KINDS = {UNTOUCHED: "0.4", "labels": "#882255", "random": "#999933"}
-_DIFFERS = {"text": "#332288", "history": "#999933"}
+_DIFFERS = ("text", "history")
+#: of what part of the clip patching is judged: colours of Paul Tol's that are no emotion's or branch's
+_WINDOWS = {"whole": ("0.2", "o"), "first half": ("#AA4499", "<"), "second half": ("#88CCEE", ">")}
 _THIN: dict[str, Any] = {"linewidth": 0.5, "alpha": 0.35}
 _SHOWN = (PROBABILITY, "loudness", "centroid")
 
@@ -45,19 +47,21 @@ def draw(table: pd.DataFrame, curves: pd.DataFrame, *, model: str, contrast: str
 def dose_curves(table: pd.DataFrame, curves: pd.DataFrame, *, model: str) -> Figure:
     """Draw measures over the dose, above what it costs; a column per layer.
 
-    Thick: means over templates, a colour per source; thin: single templates of the first source; grey: the
-    range of random directions; dashed: the random twin. A star: p ≤ .05 in both tests at the largest dose.
+    Thick: means over templates, a colour per source; thin: single templates of the main source; grey: the
+    range of random directions; dashed: the random twin. A star: p ≤ .05 in both tests of the main source at
+    the largest dose.
     Features steer only templates that their dictionaries have not seen, and are drawn over these.
     """
     own, twin = (_doses(curves, weights) for weights in ("trained", "random_init"))
     layers = sorted({key.layer for key in own})
     start, end = (str(table[name].iloc[0]) for name in ("start", "end"))
-    rows = [*_SHOWN, NLL]
+    rows, effects = [*_SHOWN, NLL], _main_effects(table)
+    main = effects["source"].iloc[0]
     figure, axes = new_figure(
         len(rows),
         len(layers),
         title=f"Neutral clips moved from {start} to {end}, {model}",
-        subtitle=_how(table),
+        subtitle=_how(effects, main),
         panel=(2.6, 1.7),
         sharex=True,
         sharey="row",
@@ -65,11 +69,11 @@ def dose_curves(table: pd.DataFrame, curves: pd.DataFrame, *, model: str) -> Fig
     for column, layer in enumerate(layers):
         for row, measure in enumerate(rows):
             panel: Axes = axes[row, column]
-            _curve(panel, own, layer, measure)
-            _curve(panel, twin, layer, measure, dashed=True)
+            _curve(panel, own, layer, measure, main)
+            _curve(panel, twin, layer, measure, main, dashed=True)
             if not column:
                 panel.set_ylabel(_label(measure, end))
-            star = _significant(table, layer, measure)
+            star = any(map(_sure, _of_layer(rows_of(effects, measure=measure), layer)))
             panel.set_title(f"layer {layer}" * (row == 0) + (" *" if star else ""), loc="left", fontsize=8)
         axes[-1, column].set_xlabel("dose, share of the way")
     line: dict[str, Any] = {"marker": "", "linestyle": "-"}
@@ -102,15 +106,20 @@ def _doses(curves: pd.DataFrame, weights: str) -> dict[_Dose, dict[str, float]]:
 
 
 def _curve(
-    panel: Axes, values: dict[_Dose, dict[str, float]], layer: int, measure: str, *, dashed: bool = False
+    panel: Axes,
+    values: dict[_Dose, dict[str, float]],
+    layer: int,
+    measure: str,
+    main: str,
+    *,
+    dashed: bool = False,
 ) -> None:
-    """Draw one measure of one layer over the dose."""
+    """Draw one measure of one layer over the dose, of the source `main` with its templates."""
     own = {key: of for key, of in values.items() if (key.layer, key.measure) == (layer, measure)}
     for key, of in own.items():
         if key.source == RANDOM and np.isfinite(list(of.values())).any():
             ends = np.nanmin(list(of.values())), np.nanmax(list(of.values()))
             panel.plot([key.dose] * 2, ends, color="0.8", linewidth=5, zorder=0, solid_capstyle="butt")
-    first = True
     for source, colour in _SOURCES.items():
         of_source = {key.dose: of for key, of in own.items() if key.source in (source, UNTOUCHED)}
         if len(of_source) < 2:
@@ -119,10 +128,9 @@ def _curve(
         # A source that does not steer every template is drawn of its own ones.
         steered = set.intersection(*map(set, of_source.values()))
         means = [float(np.nanmean([of_source[dose][one] for one in steered])) for dose in doses]
-        if first and not dashed:
+        if source == main and not dashed:
             for template in of_source[doses[0]]:
                 panel.plot(doses, [of_source[dose][template] for dose in doses], color=colour, **_THIN)
-        first = False
         look: dict[str, Any] = (
             {"color": "0.3", "linestyle": "--"} if dashed else {"color": colour, "linestyle": "-"}
         )
@@ -136,9 +144,12 @@ def _label(measure: str, end: str) -> str:
     return f"probability of {end}" if measure == PROBABILITY else feature_label(measure, MEASURES[measure])
 
 
-def _significant(table: pd.DataFrame, layer: int, measure: str) -> bool:
-    rows = rows_of(table, statistic=EFFECT, weights="trained", source="means", branch="both", measure=measure)
-    return any(_sure(row) for row in _of_layer(rows, layer))
+def _main_effects(table: pd.DataFrame) -> pd.DataFrame:
+    """Return the tested effects of the plan's first source, which stars and thin lines are of."""
+    effects = rows_of(table, statistic=EFFECT, weights="trained", branch="both")
+    if "main" in effects:
+        return rows_of(effects, main=True)
+    return rows_of(effects, source=effects["source"].iloc[0])
 
 
 def _of_layer(rows: pd.DataFrame, layer: object) -> list[dict[str, Any]]:
@@ -157,27 +168,34 @@ def _sure(row: Mapping[str, Any]) -> bool:
     return row["p_corrected"] <= ALPHA and row["p_flip_corrected"] <= ALPHA
 
 
-def _how(table: pd.DataFrame) -> str:
-    rows = rows_of(table, statistic=EFFECT, weights="trained")
-    tested = rows.dropna(subset=["random"])
-    n = f"n: {rows['n_templates'].iloc[0]:g} templates"
+def _how(effects: pd.DataFrame, main: str) -> str:
+    tested, drawn = (effects.dropna(subset=[name]) for name in ("p_corrected", "random"))
+    how = f"n: {effects['n_templates'].iloc[0]:g} templates; thin: templates moved along {main}"
     if tested.empty:
-        return n
-    null = str(tested["null"].iloc[0]).replace(", of equal length", ",\nof equal length")
-    return f"{n}; *: p ≤ {ALPHA} over layers against {null}, and by sign flips of templates"
+        return how
+    null = "by permutation"
+    if len(drawn):
+        null = "against " + str(drawn["null"].iloc[0]).replace(", of equal length", ",\nof equal length")
+    return f"{how}\n*: {main}, p ≤ {ALPHA} over layers {null}, and by sign flips of templates"
 
 
 @styled
 def ablation(table: pd.DataFrame, curves: pd.DataFrame, *, model: str, contrast: str) -> Figure:
     """Draw the share of clips that are named right, untouched and without a subspace, paired by template."""
     own = rows_of(curves, kind="ablation")
-    where = [layer for layer in distinct(own, "layer") if layer != UNTOUCHED]
+    where, losses = (
+        [layer for layer in distinct(own, "layer") if layer != UNTOUCHED],
+        rows_of(table, statistic=ABLATION),
+    )
+    by_chance = chance(rows_of(table, statistic=ACCURACY))
+    n = f"n: {losses['n_templates'].iloc[0]:g} templates (thin)"
+    how = f"{n}; dotted: by chance" if np.isfinite(by_chance) else n
     figure, axes = new_figure(
         1,
         len(where),
         title=f"Clips named after their {contrast} by their sound, {model}",
-        subtitle=f"thin: templates; *: p ≤ {ALPHA} by permutation and sign flips,\nlabels' against random",
-        panel=(2.6, 2.4),
+        subtitle=f"{how}\n*: p ≤ {ALPHA} by permutation and sign flips, labels' against random",
+        panel=(2.9, 2.4),
         sharey=True,
     )
     for panel, layer in zip(axes[0], where, strict=True):
@@ -186,13 +204,16 @@ def ablation(table: pd.DataFrame, curves: pd.DataFrame, *, model: str, contrast:
         values = np.array(
             [_by_template(rows_of(own, layer=at, source=kind)) for at, kind in zip(named, kinds, strict=True)]
         )
+        if np.isfinite(by_chance):
+            panel.axhline(by_chance, color="0.4", linestyle=":", linewidth=0.8)
         panel.plot(range(3), values, color="0.5", **_THIN)
         panel.scatter(range(3), values.mean(axis=1), color=list(_KINDS.values()), zorder=3)
-        sure = any(map(_sure, _of_layer(rows_of(table, statistic=ABLATION), layer)))
+        sure = any(map(_sure, _of_layer(losses, layer)))
         panel.set_title(
             f"edited: {'all layers' if layer == 'all' else f'layer {layer}'}{' *' if sure else ''}"
         )
-        panel.set_xticks(range(3), ["untouched", "without\nlabels'", "without\nrandom"])
+        panel.set_xticks(range(3), ["untouched", "without\nlabels'", "without\nrandom"], fontsize=8)
+        panel.set_xlim(-0.4, 2.4)  # room for the names at both ends
     axes[0, 0].set_ylabel(ACCURACY)
     return figure
 
@@ -219,27 +240,32 @@ def patching(table: pd.DataFrame, curves: pd.DataFrame, *, model: str) -> Figure
     for panel, kind in zip(axes[0], differs, strict=True):
         of_kind = rows_of(rows, source=kind)
         layers = [layer for layer in distinct(of_kind, "layer") if _name(layer) != UNTOUCHED]
-        for number, window in enumerate(windows):
+        for window in windows:
             for place, layer in enumerate(layers):
                 found = _of_layer(rows_of(of_kind, measure=window), layer)
                 single = _of_layer(rows_of(own, source=kind, measure=window), layer)
-                _patched(panel, found, [row["value"] for row in single], place, number)
+                _patched(panel, found, [row["value"] for row in single], place, window)
         for row in _of_layer(of_kind, UNTOUCHED):
             panel.axhline(row["estimate"], color="0.5", linestyle=":", linewidth=1)
         panel.set_ylim(bottom=min(0.0, panel.get_ylim()[0]))
         panel.set_xticks(range(len(layers)), [_name(layer) for layer in layers])
         panel.set(xlabel="layer that is patched", title=f"another {kind}")
     axes[0, 0].set_ylabel("nats a token, in cond")
-    entries = [dot(window, color=f"C{number}") for number, window in enumerate(windows)]
+    entries = [
+        dot(window, color=colour, marker=marker)
+        for window, (colour, marker) in _WINDOWS.items()
+        if window in windows
+    ]
     entries.append(dot("read under the other text", color="0.5", marker="", linestyle=":"))
     figure.legend(handles=entries, loc="outside lower center", ncols=2)
     return figure
 
 
-def _patched(panel: Axes, rows: Sequence[Mapping], values: Sequence[float], place: int, number: int) -> None:
+def _patched(panel: Axes, rows: Sequence[Mapping], values: Sequence[float], place: int, window: str) -> None:
     """Draw the cost of one window in one layer, with its templates."""
-    colour, x = f"C{number}", place + 0.12 * (number - 1)
+    (colour, marker), x = _WINDOWS[window], place + 0.15 * (list(_WINDOWS).index(window) - 1)
     panel.scatter([x] * len(values), values, s=4, color=colour, alpha=0.3, linewidth=0)
     for row in rows:
         face = colour if _sure(row) else "white"
-        panel.scatter([x], [row["estimate"]], s=28, edgecolor=colour, facecolor=face, zorder=3)
+        look = {"s": 28, "marker": marker, "edgecolor": colour, "facecolor": face, "zorder": 3}
+        panel.scatter([x], [row["estimate"]], **look)

@@ -95,13 +95,15 @@ def draw_map(
 
 def _mark(axes: Axes, p: np.ndarray) -> None:
     """Outline the cells [L, S] that are significant, and hatch those that are not."""
-    # A contour runs through cell centres; repeated rows make it follow the rows' edges.
+    # A contour runs through cell centres; repeated rows make it follow the rows' edges. At the ends of the
+    # map it turns at the edge: there is nothing beyond.
     fine, (n_layers, n_steps) = 16, p.shape
     rows = np.r_[-0.5, (np.arange(n_layers * fine) + 0.5) / fine - 0.5, n_layers - 0.5]
+    columns = np.r_[-0.5, -0.49, np.arange(n_steps), n_steps - 0.51, n_steps - 0.5]
 
     def smooth(cells: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        padded = np.pad(np.repeat(cells, fine, axis=0).astype(float), ((1, 1), (0, 0)))
-        return np.arange(n_steps), rows, padded
+        wide = np.pad(np.repeat(cells, fine, axis=0).astype(float), ((0, 0), (1, 1)), mode="edge")
+        return columns, rows, np.pad(wide, 1)
 
     if (p <= ALPHA).any():
         axes.contour(*smooth(p <= ALPHA), levels=[0.5], colors="black", linewidths=0.8)

@@ -23,7 +23,7 @@ def draw(table: pd.DataFrame, *, model: str, contrast: str) -> dict[str, Figure]
     named = zip(*(mine[name].tolist() for name in CHOICES), strict=True)
     ways = {way: rows_of(mine, **dict(zip(CHOICES, way, strict=True))) for way in dict.fromkeys(named)}
     ways = dict(sorted(ways.items(), key=lambda item: item[1]["score"].median()))
-    title = f"{contrast} in {branch} under every choice of the analysis, {model}"
+    title = f"Effect of {contrast} in {branch} under every choice of the analysis, {model}"
     how = textwrap.fill(how_tested(mine, marked=f"filled: p ≤ {ALPHA}"), 90)
     figure, axes = new_figure(1, 1, title=title, subtitle=how, panel=(7.2, 0.17 * len(ways) + 0.6))
     panel, colour = axes[0, 0], BRANCH_COLOURS[branch]

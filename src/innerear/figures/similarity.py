@@ -83,7 +83,8 @@ def similarity_matrices(
         matrix = values[where["layer"]][branches.index(where["branch"])]
         panel.imshow(matrix, cmap=DIVERGING, vmin=-limit, vmax=limit, interpolation="nearest")
         _mark_blocks(panel, labels)
-    grid.bar("cosine", shrink=0.5, extend="max")
+    # No cosine is above 1.
+    grid.bar("cosine", shrink=0.5, extend="max" if limit < 1 else "neither")
     return grid.figure
 
 

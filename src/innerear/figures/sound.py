@@ -31,8 +31,8 @@ def draw(table: pd.DataFrame, *, model: str, contrast: str) -> dict[str, Figure]
 def r2_map(table: pd.DataFrame, statistic: str, *, model: str, contrast: str) -> Figure:
     """Draw R² of whole clips, feature × layer, one column per branch.
 
-    R² below 0 (worse than the training mean) has the colour of 0. A star marks p ≤ .05 by max-T; features
-    that could not be used are hatched.
+    R² below 0 (worse than the training mean) has the colour of 0, which the arrow of the scale says. A star
+    marks p ≤ .05 by max-T; features that could not be used are hatched.
     """
     table = rows_of(table, statistic=statistic, window="whole")
     layers, branches = sorted(distinct(table, "layer")), distinct(table, "branch")
@@ -51,7 +51,8 @@ def r2_map(table: pd.DataFrame, statistic: str, *, model: str, contrast: str) ->
     names = [feature_label(name, unit) for name, unit in units.items()]
     grid.axes[0, 0].set_yticks(range(len(units)), names, fontsize=7)
     grid.name_x("layer")
-    grid.bar(_SCALES[statistic].format(contrast=contrast), shrink=0.6)
+    below = np.nanmin(table["estimate"].to_numpy(float), initial=0) < 0
+    grid.bar(_SCALES[statistic].format(contrast=contrast), shrink=0.6, extend="min" if below else "neither")
     return grid.figure
 
 

@@ -54,10 +54,20 @@ def n_clips(samples: pd.DataFrame) -> str:
     return f"n: {prompts} prompts × {len(samples) // max(prompts, 1)} seeds"
 
 
-def n_and_bands(table: pd.DataFrame) -> str:
-    """Say n and what the bands of curves are."""
-    bands = [text for text in distinct(table, "interval") if not text.startswith("none: ")]
-    return f"{n_prompts(table)}; bands: {', '.join(bands) or 'none'}"
+def n_and_bands(table: pd.DataFrame, word: str = "bands") -> str:
+    """Say n and what the bands of curves are, or what else is called by `word`."""
+    return f"{n_prompts(table)}; {intervals(table, word)}"
+
+
+def intervals(table: pd.DataFrame, word: str) -> str:
+    """Say what of a figure shows the table's intervals (`word`), and of what these are."""
+    found = [text for text in distinct(table, "interval") if text and not text.startswith("none: ")]
+    return f"{word}: {', '.join(found) or 'none'}"
+
+
+def chance(table: pd.DataFrame) -> float:
+    """Return what the estimates of all rows are by chance; NaN where the table does not say it."""
+    return float(table["chance"].iloc[0]) if "chance" in table and len(table) else float("nan")
 
 
 def why_not_tested(table: pd.DataFrame) -> str:
@@ -74,5 +84,18 @@ def how_tested(table: pd.DataFrame, marked: str = f"hatched: p > {ALPHA}") -> st
     tested, n = table.dropna(subset=["p_corrected"]), n_prompts(table)
     if tested.empty:
         return f"{n}; not tested ({why_not_tested(table)})"
-    how = f"{n}; {distinct(tested, 'n_perm')[0]} permutations, smallest p {distinct(tested, 'min_p')[0]:.2g}"
+    how = f"{n}; {span(tested, 'n_perm')} permutations, smallest p {span(tested, 'min_p', '.2g')}"
     return f"{how}; {marked} by max-T over {distinct(tested, 'family')[0]}" if marked else how
+
+
+def span(table: pd.DataFrame, column: str, form: str = ".0f") -> str:
+    """Write the smallest and the largest number of a column, or the one that all are.
+
+    Examples
+    --------
+    >>> table = pd.DataFrame({"n_perm": [1000, 99], "min_p": [0.01, 0.01]})
+    >>> span(table, "n_perm"), span(table, "min_p", ".2g")
+    ('99 to 1000', '0.01')
+    """
+    values = table[column].to_numpy(float)
+    return " to ".join(dict.fromkeys(f"{value:{form}}" for value in (np.nanmin(values), np.nanmax(values))))
