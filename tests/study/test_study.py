@@ -58,7 +58,7 @@ def test_every_key_of_the_schema_is_described_and_optional_ones_have_a_default()
         ("capture", "sites", ["input", "mlp"], "begins with input"),
         ("captures", "more", {"layers": [7]}, r"\[7\] cannot be captured"),
         ("captures", "more", {"sitse": ["mlp"]}, "unknown key .did you mean 'sites'"),
-        ("generation", "duration", 0.05, "is 2 codec frames; 8 are needed (0.16 s)"),
+        ("generation", "duration", 0.05, r"is 2 codec frames; 8 are needed \(0.16 s\)"),
         ("gram", "max_gib", 0.001, r"more than gram\.max_gib = 0\.001"),
         ("prompts", "sheet", "prompts.tsv", "both a sheet .* and templates or emotions are given"),
         ("model", "architecture", "facebook/musicgen-small", "nano is known, so leave it null"),

@@ -45,6 +45,7 @@ def probe_rows(
             "branch": "uncond",
             "measure": "mean",
             "statistic": ACCURACY,
+            "chance": np.nan if design.numeric else 1 / design.targets.shape[1],
         }
     )
     table = blank(cells, design)

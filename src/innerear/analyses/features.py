@@ -39,7 +39,7 @@ _NOTHING_HELD_OUT = (
 )
 COLUMNS = columns(
     *("branch", "kind", "measure", "feature", "k_features", "sound", "statistic", *INTERVAL, "interval"),
-    *("f", "q", "stable", "twin_cosine", "beyond_twin", "named", "n_named", "note"),
+    *("chance", "f", "q", "stable", "twin_cosine", "beyond_twin", "named", "n_named", "note"),
 )
 
 

@@ -40,7 +40,7 @@ _OWN = (
     *("weights", "source", "main", "feature", "branch", "dose", "measure", "unit", "statistic"),
     *("start", "end"),
 )
-_COLUMNS = columns(*_OWN, "estimate", "ci_lo", "ci_hi", "interval", "random", "beside")
+_COLUMNS = columns(*_OWN, "estimate", "ci_lo", "ci_hi", "interval", "chance", "random", "beside")
 
 
 class Tables(NamedTuple):
@@ -100,7 +100,8 @@ def interventions(
     accuracies = _accuracies(judge, features, untouched, ablated, templates)
     costs = _patch_costs(patched, templates)
     parts += [
-        part.assign(weights="trained") for part in (*_ablation(accuracies, design), _patching(costs, design))
+        part.assign(weights="trained")
+        for part in (*_ablation(accuracies, len(judge.labels), design), _patching(costs, design))
     ]
     table = pd.concat(parts, ignore_index=True)
     table = table.assign(main=table["main"].eq(True), start=poles[0], end=poles[1], model=model)
@@ -313,11 +314,13 @@ def _right(judge: Judge, rows: pd.DataFrame, features: Sequence[str]) -> float:
 
 
 def _ablation(
-    accuracies: Mapping[tuple[str, str], NDArray], design: Design
+    accuracies: Mapping[tuple[str, str], NDArray], n_labels: int, design: Design
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Return the rows of accuracies, and of what is lost beyond a random subspace."""
     cells = pd.DataFrame(list(accuracies), columns=["layer", "source"]).assign(measure="accuracy", unit="")
-    shares = described(cells.assign(statistic=ACCURACY), np.array(list(accuracies.values())), design)
+    shares = described(
+        cells.assign(statistic=ACCURACY, chance=1 / n_labels), np.array(list(accuracies.values())), design
+    )
     layers = list(dict.fromkeys(layer for layer, _ in accuracies if layer != UNTOUCHED))
     losses = np.array([accuracies[layer, "random"] - accuracies[layer, "labels"] for layer in layers])
     lost = {"layer": layers, "source": "labels", "measure": "accuracy", "unit": "", "statistic": ABLATION}
