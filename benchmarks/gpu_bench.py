@@ -27,7 +27,7 @@ class Sizes:
     batches : clips of one call.
     timed, compared, float32 : seconds of a clip where time is taken, where states or tokens are compared,
         and in float32.
-    repeats : rounds of each timing, after one that warms up.
+    repeats : calls of each timing, after one that warms up.
     noises : how often each distribution is drawn from.
     clip : seconds of a clip that is written, as a study has it.
     latents, tokens : of a dictionary.
@@ -88,15 +88,17 @@ class Bench:
         if self.device.type == "cuda":
             torch.cuda.synchronize()
 
-    def in_turn(self, ways: Mapping[str, Callable[[], Any]]) -> dict[str, float]:
-        """Return the median seconds of each way, run in turn after a round that warms up."""
-        times: dict[str, list[float]] = {name: [] for name in ways}
-        for repeat in range(self.sizes.repeats + 1):
-            for name, way in ways.items():
-                taken = self.seconds(way)
-                if repeat:
-                    times[name].append(taken)
-        return {name: median(taken) for name, taken in times.items()}
+    def medians(self, ways: Mapping[str, Callable[[], Any]]) -> dict[str, float]:
+        """Return the median seconds of each way, each repeated after a call that warms up.
+
+        The ways do not alternate: a decoder keeps only its last graphs, and ways that hook different places
+        would record them anew at each call.
+        """
+        taken = {}
+        for name, way in ways.items():
+            way()
+            taken[name] = median(self.seconds(way) for _ in range(self.sizes.repeats))
+        return taken
 
     def bandwidth(self) -> float:
         """Bytes a second: what the maker states, or else a copy of 256 MB counted twice."""
