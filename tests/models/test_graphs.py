@@ -1,5 +1,7 @@
 """A step on fixed buffers gives audiocraft's tokens, run or replayed as a graph is: by its commands alone."""
 
+import gc
+import weakref
 from contextlib import contextmanager, nullcontext
 from types import SimpleNamespace
 from typing import Any
@@ -11,7 +13,7 @@ from torch.utils._pytree import tree_leaves
 
 from innerear.capture.hooks import capture
 from innerear.interventions import Add, intervene
-from innerear.models import graphs, load_model
+from innerear.models import decoder, graphs, load_model
 from innerear.models.decoder import StaticDecoder
 from innerear.models.graphs import cuda_graph, unrecorded
 from innerear.models.refusals import refusals
@@ -182,6 +184,32 @@ def test_edited_states_are_edited_at_every_step_and_not_recorded(model):
     assert graph.count == 2
     assert torch.equal(ours.codes, theirs.codes)
     assert_states(found, expected, exact=False)
+
+
+def noted_calls(monkeypatch):
+    """Return a list of weak references to all calls that are made from now on."""
+    made = []
+
+    class Noted(decoder._Call):
+        def __init__(self, *how):
+            super().__init__(*how)
+            made.append(weakref.ref(self))
+
+    monkeypatch.setattr(decoder, "_Call", Noted)
+    return made
+
+
+@pytest.mark.parametrize("edited", [False, True])
+def test_caches_of_unrecorded_steps_are_freed_without_pythons_collector(model, monkeypatch, edited):
+    made = noted_calls(monkeypatch)
+    gc.disable()
+    try:
+        with intervene(model, Add(torch.zeros(32), 1.0, layers=1)) if edited else nullcontext():
+            for n_clips in (1, 2, 1):
+                run(model, EQUAL[:n_clips], record=unrecorded, duration=0.2)
+        assert [one() is not None for one in made] == [False, False, not edited]
+    finally:
+        gc.enable()
 
 
 def test_a_failure_forgets_buffers(model):

@@ -165,7 +165,9 @@ class _Call:
         self.tokens = self.index.new_zeros((0, 0, 1))  # [B, K, 1]
         n_masked = n_positions if record else 0
         self.later = weight.new_full((n_masked, n_masked), -torch.inf).triu(diagonal=1)
-        self.steps: dict[int, Step] = {}  # by the places that attention reads
+        # By the places that attention reads; None for a step that runs as it is. A step refers to this call:
+        # kept here, it would keep a GPU's memory until Python looks for cycles.
+        self.graphs: dict[int, Step | None] = {}
         self.begin(texts)
 
     def begin(self, texts: Texts) -> None:
@@ -196,16 +198,17 @@ class _Call:
     ) -> tuple[torch.Tensor, list[torch.Tensor]]:
         """Read one position from buffers; the first of each reach runs before it is recorded."""
         if self.tokens.shape != sequence.shape:
-            self.tokens, self.steps = sequence.clone(), {}
+            self.tokens, self.graphs = sequence.clone(), {}
         self.tokens.copy_(sequence)
         self.index.fill_(place)
         reach = place // _REACH * _REACH + _REACH
-        if reach in self.steps:
-            return self.steps[reach]()
-        step = partial(self._read_buffers, reach)
-        made = step()
-        self.steps[reach] = record(step)
-        return made
+        if reach not in self.graphs:
+            step = partial(self._read_buffers, reach)
+            made, graph = step(), record(step)
+            self.graphs[reach] = None if graph is step else graph
+            return made
+        graph = self.graphs[reach]
+        return graph() if graph else self._read_buffers(reach)
 
     def _read_buffers(self, reach: int) -> tuple[torch.Tensor, list[torch.Tensor]]:
         mask = self.later.index_select(0, self.index).narrow(1, 0, reach)
