@@ -138,6 +138,17 @@ def test_graphs_are_recorded_once_for_a_number_of_rows(model):
     assert graph.count == 4
 
 
+def test_an_overflow_does_not_reach_the_next_run(model):
+    expected, _ = run(model, EQUAL, record=unrecorded)
+    record = model._static.record
+    with torch.inference_mode():
+        for layer in model._static._kept[1][0].layers:
+            layer.keys.fill_(torch.nan)
+            layer.values.fill_(torch.nan)
+    made, _ = run(model, EQUAL, record=record)
+    assert torch.equal(made.codes, expected.codes)
+
+
 def test_as_many_rows_of_another_number_of_clips_are_recorded_anew(model):
     graph = Taped()
     run(model, EQUAL, record=graph)  # in both branches

@@ -56,15 +56,18 @@ class _Layer:
             layer.linear2.weight.t(),
             layer.activation,
         )
-        # [rows, heads, places, d]; what is masked must be finite.
+        # [rows, heads, places, d]
         self.keys, self.values, self.text_keys, self.text_values = (
-            self.into.new_zeros((self.n_rows, self.head[0], n, self.head[1]))
+            self.into.new_empty((self.n_rows, self.head[0], n, self.head[1]))
             for n in (n_positions, n_positions, n_tokens, n_tokens)
         )
         self.taps = taps
 
-    def read_texts(self, texts: torch.Tensor) -> None:
-        """Compute keys and values of texts [rows, tokens, D]."""
+    def begin(self, texts: torch.Tensor) -> None:
+        """Forget the past, and compute keys and values of texts [rows, tokens, D]."""
+        # A place that is masked weighs nothing, but 0 × NaN is NaN.
+        self.keys.zero_()
+        self.values.zero_()
         for kept, weight in zip((self.text_keys, self.text_values), self.text_weights, strict=True):
             read = F.linear(texts.to(weight.dtype), weight)
             kept.copy_(read.unflatten(-1, self.head).transpose(1, 2))
@@ -177,7 +180,7 @@ class _Call:
         hooks = [hook for of_place in _hooks(self.lm) for hook in of_place]
         self.records = [hook.record for hook in hooks if not isinstance(hook, EditHook)]
         for layer in self.layers:
-            layer.read_texts(read)
+            layer.begin(read)
         if texts.open is not None:
             self.hidden.zero_().masked_fill_(~texts.open[:, None, None], -torch.inf)
 
