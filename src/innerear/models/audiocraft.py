@@ -17,7 +17,7 @@ from innerear.models.exclusive import exclusive
 from innerear.models.graphs import cuda_graph
 from innerear.models.identity import hash_parameters, identity_text
 from innerear.models.refusals import refusals
-from innerear.models.texts import Texts, can_mask, masked, read_texts
+from innerear.models.texts import Texts, attention_on, can_mask, masked, read_texts
 from innerear.study.architectures import REFUSED
 from innerear.study.generation_settings import GenerationSettings
 from innerear.timeline import Timeline
@@ -180,7 +180,7 @@ class AudiocraftModel(BatchedModel):
                 past[i] = lm.get_streaming_state() if len(calls) > 1 else {}
             return torch.cat(logits) if len(logits) > 1 else logits[0]
 
-        with lm.streaming():
+        with lm.streaming(), attention_on(self.device):
             yield read
 
     def _decode(self, codes: torch.Tensor) -> torch.Tensor:
@@ -202,7 +202,7 @@ class AudiocraftModel(BatchedModel):
                 pattern = lm.pattern_provider.get_pattern(n_frames)
                 sequence, _, _ = pattern.build_pattern_sequence(own, lm.special_token_id)
                 # The last position is predicted, never read.
-                with self.musicgen.autocast, masked(lm, read.open):
+                with self.musicgen.autocast, attention_on(self.device), masked(lm, read.open):
                     logits = lm(sequence[..., :-1].repeat(2, 1, 1), [], read.conditions)  # [2B, K, S, card]
                 cond, uncond = logits.float().chunk(2)
                 for row, of in enumerate((cond, uncond, uncond + guidance * (cond - uncond))):

@@ -14,12 +14,11 @@ from typing import Any, NamedTuple
 
 import torch
 from torch.nn import functional as F
-from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from innerear.models.base import EditHook
 from innerear.models.composing import Reader
 from innerear.models.graphs import Record, Step, unrecorded
-from innerear.models.texts import Texts
+from innerear.models.texts import Texts, attention_on
 
 # Takes a layer's states [rows, positions, D] at a site, and may return what takes their place.
 _Tap = Callable[[torch.Tensor], torch.Tensor | None]
@@ -28,8 +27,6 @@ _Tap = Callable[[torch.Tensor], torch.Tensor | None]
 _SITES = ("self", "cross", "mlp", "residual")
 # Places by which the reach of attention grows.
 _REACH = 64
-# Not cuDNN's, which plans anew for each shape.
-_ATTENTION = [SDPBackend.FLASH_ATTENTION, SDPBackend.EFFICIENT_ATTENTION, SDPBackend.MATH]
 
 
 class _Layer:
@@ -261,11 +258,11 @@ class StaticDecoder:
         with ExitStack() as around:
             around.enter_context(torch.inference_mode())
             device = self.lm.linears[0].weight.device
+            around.enter_context(attention_on(device))
             if device.type == "cuda":
                 around.enter_context(torch.cuda.device(device))
                 # Each command has the precision of its operands.
                 around.enter_context(torch.autocast("cuda", enabled=False))
-                around.enter_context(sdpa_kernel(_ATTENTION))
             try:
                 parts = self._parts(calls, n_positions)
                 yield parts[0] if len(parts) == 1 else lambda read: torch.cat([part(read) for part in parts])
