@@ -197,30 +197,37 @@ def test_edited_states_are_edited_at_every_step_and_not_recorded(model):
     assert_states(found, expected, exact=False)
 
 
-def noted_calls(monkeypatch):
-    """Return a list of weak references to all calls that are made from now on."""
-    made = []
+@pytest.fixture
+def alive(monkeypatch):
+    """How many sets of caches are alive as each is made, without Python's collector."""
+    made, counts = [], []
 
-    class Noted(decoder._Call):
+    class Counted(decoder._Call):
         def __init__(self, *how):
-            super().__init__(*how)
+            counts.append(sum(one() is not None for one in made))
             made.append(weakref.ref(self))
+            super().__init__(*how)
 
-    monkeypatch.setattr(decoder, "_Call", Noted)
-    return made
+    monkeypatch.setattr(decoder, "_Call", Counted)
+    gc.disable()
+    yield counts
+    gc.enable()
 
 
 @pytest.mark.parametrize("edited", [False, True])
-def test_caches_of_unrecorded_steps_are_freed_without_pythons_collector(model, monkeypatch, edited):
-    made = noted_calls(monkeypatch)
-    gc.disable()
-    try:
-        with intervene(model, Add(torch.zeros(32), 1.0, layers=1)) if edited else nullcontext():
-            for n_clips in (1, 2, 1):
-                run(model, EQUAL[:n_clips], record=unrecorded, duration=0.2)
-        assert [one() is not None for one in made] == [False, False, not edited]
-    finally:
-        gc.enable()
+def test_caches_of_unrecorded_steps_are_freed_before_others_are_made(model, alive, edited):
+    with intervene(model, Add(torch.zeros(32), 1.0, layers=1)) if edited else nullcontext():
+        for n_clips in (1, 2, 1):
+            run(model, EQUAL[:n_clips], record=unrecorded, duration=0.2)
+    assert alive == [0, 0, 0]
+
+
+@pytest.mark.parametrize("record", [None, unrecorded])
+def test_a_window_s_caches_are_freed_before_others_are_made(model, alive, monkeypatch, record):
+    monkeypatch.setattr(model, "max_duration", LONG)
+    run(model, EQUAL, record=record, duration=2 * LONG)
+    assert alive
+    assert not any(alive)
 
 
 def test_a_failure_forgets_buffers(model):
