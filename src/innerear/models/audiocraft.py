@@ -14,7 +14,7 @@ from innerear.models.composing import Reader
 from innerear.models.conditioners import text_encoders
 from innerear.models.decoder import StaticDecoder
 from innerear.models.exclusive import exclusive
-from innerear.models.graphs import cuda_graph
+from innerear.models.graphs import CudaGraphs
 from innerear.models.identity import hash_parameters, identity_text
 from innerear.models.refusals import refusals
 from innerear.models.texts import Texts, attention_on, can_mask, masked, read_texts
@@ -60,7 +60,7 @@ class AudiocraftModel(BatchedModel):
         # The transformer's: embeddings and the text projection stay in float32.
         parameter = next(lm.transformer.parameters())
         self.device, self.dtype = parameter.device, parameter.dtype
-        self._static = StaticDecoder(lm, cuda_graph if self.device.type == "cuda" else None)
+        self._static = StaticDecoder(lm, CudaGraphs() if self.device.type == "cuda" else None)
         self.pre_norm = all(block.norm_first for block in lm.transformer.layers)
         self.has_cross_attention = len(lm.fuser.fuse2cond.get("cross", [])) > 0
         self.sites = self._architecture.sites
