@@ -13,8 +13,8 @@ from gpu_models import random_model
 
 GUIDANCE, TOP_K = 3.0, 250
 
-#: Bytes a second that the maker states, by what a card's name holds.
-BANDWIDTHS = {"H200": 4.8e12, "H100": 3.35e12}
+#: Bytes a second that the maker states, by the whole name of a card: its other forms have other memory.
+BANDWIDTHS = {"NVIDIA H200": 4.8e12, "NVIDIA H100 80GB HBM3": 3.35e12, "NVIDIA H100 PCIe": 2.0e12}
 
 
 @dataclass(frozen=True)
@@ -103,10 +103,9 @@ class Bench:
     def bandwidth(self) -> float:
         """Bytes a second: what the maker states, or else a copy of 256 MB counted twice."""
         if self.device.type == "cuda":
-            name = torch.cuda.get_device_name()
-            stated = [value for part, value in BANDWIDTHS.items() if part in name]
+            stated = BANDWIDTHS.get(torch.cuda.get_device_name())
             if stated:
-                return stated[0]
+                return stated
         return self.copied()
 
     def copied(self) -> float:

@@ -95,6 +95,17 @@ def test_cuda_starts_before_recording_is_timed(gpu, monkeypatch):
     assert order[:5] == ["run", "timed", "run", "timed", "run"]
 
 
+@pytest.mark.parametrize(
+    ("card", "bandwidth"),
+    [("NVIDIA H200", 4.8e12), ("NVIDIA H100 PCIe", 2e12), ("NVIDIA GH200 480GB", 1.0), ("another", 1.0)],
+)
+def test_a_bandwidth_is_stated_of_this_very_card_or_measured(gpu, monkeypatch, card, bandwidth):
+    bench = gpu.Bench(gpu.TINY, "cuda")
+    monkeypatch.setattr(gpu.torch.cuda, "get_device_name", lambda: card)
+    monkeypatch.setattr(bench, "copied", lambda: 1.0)
+    assert bench.bandwidth() == bandwidth
+
+
 def test_every_fault_is_far_from_a_replay(table):
     assert min(values(table[0], "deviation", "least fault ÷ replay")) > 1000
 
