@@ -13,8 +13,8 @@ from gpu_models import random_model
 
 GUIDANCE, TOP_K = 3.0, 250
 
-#: Bytes a second that the maker states, by what a card's name holds.
-BANDWIDTHS = {"H200": 4.8e12, "H100": 3.35e12}
+#: Bytes a second that the maker states, by the whole name of a card: its other forms have other memory.
+BANDWIDTHS = {"NVIDIA H200": 4.8e12, "NVIDIA H100 80GB HBM3": 3.35e12, "NVIDIA H100 PCIe": 2.0e12}
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class Sizes:
     batches : clips of one call.
     timed, compared, float32 : seconds of a clip where time is taken, where states or tokens are compared,
         and in float32.
-    repeats : rounds of each timing, after one that warms up.
+    repeats : calls of each timing, after one that warms up.
     noises : how often each distribution is drawn from.
     clip : seconds of a clip that is written, as a study has it.
     latents, tokens : of a dictionary.
@@ -46,7 +46,7 @@ class Sizes:
     tokens: int
 
 
-REAL = Sizes("large", 2048, (1, 4, 16, 32), 0.7, 2.0, 1.0, 3, 20, 8.0, 16384, 98304)
+REAL = Sizes("large", 2048, (1, 4, 16, 32), 0.7, 2.0, 1.0, 3, 5, 8.0, 16384, 98304)
 TINY = Sizes("tiny", 256, (1, 4), 0.2, 0.4, 0.2, 1, 3, 1.4, 128, 1024)
 
 
@@ -88,23 +88,24 @@ class Bench:
         if self.device.type == "cuda":
             torch.cuda.synchronize()
 
-    def in_turn(self, ways: Mapping[str, Callable[[], Any]]) -> dict[str, float]:
-        """Return the median seconds of each way, run in turn after a round that warms up."""
-        times: dict[str, list[float]] = {name: [] for name in ways}
-        for repeat in range(self.sizes.repeats + 1):
-            for name, way in ways.items():
-                taken = self.seconds(way)
-                if repeat:
-                    times[name].append(taken)
-        return {name: median(taken) for name, taken in times.items()}
+    def medians(self, ways: Mapping[str, Callable[[], Any]]) -> dict[str, float]:
+        """Return the median seconds of each way, each repeated after a call that warms up.
+
+        The ways do not alternate: a decoder keeps only its last graphs, and ways that hook different places
+        would record them anew at each call.
+        """
+        taken = {}
+        for name, way in ways.items():
+            way()
+            taken[name] = median(self.seconds(way) for _ in range(self.sizes.repeats))
+        return taken
 
     def bandwidth(self) -> float:
         """Bytes a second: what the maker states, or else a copy of 256 MB counted twice."""
         if self.device.type == "cuda":
-            name = torch.cuda.get_device_name()
-            stated = [value for part, value in BANDWIDTHS.items() if part in name]
+            stated = BANDWIDTHS.get(torch.cuda.get_device_name())
             if stated:
-                return stated[0]
+                return stated
         return self.copied()
 
     def copied(self) -> float:

@@ -44,7 +44,7 @@ def overhead(bench: Bench, table: Table) -> None:
             "without": lambda n=batch: model.generate(texts(n), range(n), bench.sizes.timed),
             "with": lambda n=batch: captured(model, n, bench.sizes.timed),
         }
-        took = {name: 1000 * s / timeline.n_steps for name, s in bench.in_turn(ways).items()}
+        took = {name: 1000 * s / timeline.n_steps for name, s in bench.medians(ways).items()}
         alone, without, recorded = took.values()
         ratios = {
             f"audiocraft alone, {2 * batch} rows": (alone, ""),
@@ -64,8 +64,8 @@ def _audiocraft(model: Any, batch: int, n_frames: int) -> torch.Tensor:
 
 
 def captured(model: Any, batch: int, duration: float) -> None:
-    """Compose and record all layers, as a study does."""
-    modules = {"residual": model.modules("residual")}
+    """Compose and record all layers and what the first one reads, as a study does."""
+    modules = {site: model.modules(site) for site in ("residual", "input")}
     n_steps = model.timeline(duration).n_steps
     with capture(modules, n_steps=n_steps, pre_norm=model.pre_norm) as recording:
         model.generate(texts(batch), range(batch), duration, observe=recording.run)
@@ -82,7 +82,7 @@ def replay(bench: Bench, table: Table) -> None:
             "replay": lambda n=batch, c=codes: extractor.replay(texts(n), c, timeline),
             "pass": lambda n=batch, c=codes: model.replay(c, texts(n), timeline),
         }
-        generated, replayed, passed = bench.in_turn(ways).values()
+        generated, replayed, passed = bench.medians(ways).values()
         steps = f"{timeline.n_steps} steps"
         table.add(f"generating with capture, {batch} clips", generated, "s", steps)
         table.add(f"replay with capture, {batch} clips", replayed, "s", steps)

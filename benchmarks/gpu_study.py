@@ -23,7 +23,7 @@ def study(bench: Bench, table: Table) -> None:
     model, duration = bench.model(bench.half), bench.sizes.clip
     n_steps, reading = model.timeline(duration).n_steps, reading_ms(bench, model)
     for batch in bench.sizes.batches[1::2]:
-        captured(model, batch, duration)  # records graphs
+        captured(model, batch, duration)  # records graphs, which writing replays: it hooks the same places
         composed = bench.seconds(lambda n=batch: captured(model, n, duration))
         with TemporaryDirectory() as folder:
             whole = bench.seconds(lambda n=batch, at=Path(folder): _written(model, n, duration, at))

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from innerear.models.decoder import StaticDecoder
+
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 SECTIONS = ("machine", "graphs", "overhead", "rows", "study", "replay", "float32", "dictionary", "deviation")
 
@@ -62,6 +64,46 @@ def test_graphs_are_counted_only_if_they_are_recorded(gpu, table):
     counted = importlib.import_module("gpu_graphs")._Counted(lambda step: lambda: step())
     counted(lambda: None)
     assert (counted.asked, counted.done) == (1, 1)
+
+
+def test_no_timed_call_records_graphs(gpu, monkeypatch):
+    bench = gpu.Bench(gpu.TINY, "cpu")
+    model, recorded, during = bench.model("float32"), [], []
+    model._static = StaticDecoder(model.network, lambda step: recorded.append(step) or (lambda: step()))
+    seconds = bench.seconds
+
+    def counted(call):
+        before = len(recorded)
+        taken = seconds(call)
+        during.append(len(recorded) - before)
+        return taken
+
+    monkeypatch.setattr(bench, "seconds", counted)
+    for section in (gpu.overhead, gpu.study, gpu.replay):
+        section(bench, gpu.Table())
+    assert recorded
+    assert not any(during)
+
+
+def test_cuda_starts_before_recording_is_timed(gpu, monkeypatch):
+    graphs, order = importlib.import_module("gpu_graphs"), []
+    bench, composed = gpu.Bench(gpu.TINY, "cpu"), graphs._composed
+
+    monkeypatch.setattr(graphs, "_composed", lambda *how: order.append("run") or composed(*how))
+    monkeypatch.setattr(bench, "seconds", lambda call: (order.append("timed"), call(), 1.0)[-1])
+    gpu.graphs(bench, gpu.Table())
+    assert order[:5] == ["run", "timed", "run", "timed", "run"]
+
+
+@pytest.mark.parametrize(
+    ("card", "bandwidth"),
+    [("NVIDIA H200", 4.8e12), ("NVIDIA H100 PCIe", 2e12), ("NVIDIA GH200 480GB", 1.0), ("another", 1.0)],
+)
+def test_a_bandwidth_is_stated_of_this_very_card_or_measured(gpu, monkeypatch, card, bandwidth):
+    bench = gpu.Bench(gpu.TINY, "cuda")
+    monkeypatch.setattr(gpu.torch.cuda, "get_device_name", lambda: card)
+    monkeypatch.setattr(bench, "copied", lambda: 1.0)
+    assert bench.bandwidth() == bandwidth
 
 
 def test_every_fault_is_far_from_a_replay(table):

@@ -89,6 +89,21 @@ def test_a_row_that_only_fills_the_run_up_is_dropped():
     torch.testing.assert_close(recording.all("residual", 0), expected)
 
 
+def test_a_gpu_that_is_not_in_use_is_left_alone(monkeypatch):
+    waited = []
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "synchronize", lambda: waited.append(True))
+    for in_use in (False, True):
+        monkeypatch.setattr(torch.cuda, "is_initialized", lambda in_use=in_use: in_use)
+        block = Block()
+        with (
+            capture({"residual": [block]}, n_steps=3, pre_norm=False) as recording,
+            recording.run([0], single(3)),
+        ):
+            run([block], steps(torch.randn(3, 2, 7)))
+        assert waited == [True] * in_use
+
+
 def test_without_guidance_there_is_one_branch():
     blocks = [Block()]
     with (

@@ -84,6 +84,22 @@ def test_top_k_of_one_is_greedy(tiny_model):
     torch.testing.assert_close(tiny_model.generate([SHORT], [9], 0.4, top_k=1).codes, greedy)
 
 
+@pytest.mark.parametrize(("device", "sizes"), [("cpu", [4, 4, 4, 4, 1]), ("cuda", [8, 8, 1])])
+def test_the_codec_decodes_a_few_clips_at_a_time(tiny_model, monkeypatch, device, sizes):
+    codes = torch.randint(16, (17, 4, 20), generator=torch.Generator().manual_seed(0))
+    decoded, whole = [], tiny_model.musicgen.generate_audio
+
+    def noted(codes):
+        decoded.append(len(codes))
+        return whole(codes)
+
+    monkeypatch.setattr(tiny_model.musicgen, "generate_audio", noted)
+    monkeypatch.setattr(tiny_model, "device", torch.device(device))
+    audio = tiny_model._decode(codes)
+    assert decoded == sizes
+    torch.testing.assert_close(audio, whole(codes).mean(dim=1))
+
+
 def test_progress_counts_the_steps_of_all_runs(tiny_model):
     calls = []
     tiny_model.generate(

@@ -1,5 +1,7 @@
 """A step on fixed buffers gives audiocraft's tokens, run or replayed as a graph is: by its commands alone."""
 
+import gc
+import weakref
 from contextlib import contextmanager, nullcontext
 from types import SimpleNamespace
 from typing import Any
@@ -11,9 +13,9 @@ from torch.utils._pytree import tree_leaves
 
 from innerear.capture.hooks import capture
 from innerear.interventions import Add, intervene
-from innerear.models import graphs, load_model
+from innerear.models import decoder, graphs, load_model
 from innerear.models.decoder import StaticDecoder
-from innerear.models.graphs import cuda_graph, unrecorded
+from innerear.models.graphs import CudaGraphs, unrecorded
 from innerear.models.refusals import refusals
 
 SITES = ("residual", "self_attention", "cross_attention", "mlp", "input")
@@ -136,6 +138,17 @@ def test_graphs_are_recorded_once_for_a_number_of_rows(model):
     assert graph.count == 4
 
 
+def test_an_overflow_does_not_reach_the_next_run(model):
+    expected, _ = run(model, EQUAL, record=unrecorded)
+    record = model._static.record
+    with torch.inference_mode():
+        for layer in model._static._kept[1][0].layers:
+            layer.keys.fill_(torch.nan)
+            layer.values.fill_(torch.nan)
+    made, _ = run(model, EQUAL, record=record)
+    assert torch.equal(made.codes, expected.codes)
+
+
 def test_as_many_rows_of_another_number_of_clips_are_recorded_anew(model):
     graph = Taped()
     run(model, EQUAL, record=graph)  # in both branches
@@ -184,6 +197,39 @@ def test_edited_states_are_edited_at_every_step_and_not_recorded(model):
     assert_states(found, expected, exact=False)
 
 
+@pytest.fixture
+def alive(monkeypatch):
+    """How many sets of caches are alive as each is made, without Python's collector."""
+    made, counts = [], []
+
+    class Counted(decoder._Call):
+        def __init__(self, *how):
+            counts.append(sum(one() is not None for one in made))
+            made.append(weakref.ref(self))
+            super().__init__(*how)
+
+    monkeypatch.setattr(decoder, "_Call", Counted)
+    gc.disable()
+    yield counts
+    gc.enable()
+
+
+@pytest.mark.parametrize("edited", [False, True])
+def test_caches_of_unrecorded_steps_are_freed_before_others_are_made(model, alive, edited):
+    with intervene(model, Add(torch.zeros(32), 1.0, layers=1)) if edited else nullcontext():
+        for n_clips in (1, 2, 1):
+            run(model, EQUAL[:n_clips], record=unrecorded, duration=0.2)
+    assert alive == [0, 0, 0]
+
+
+@pytest.mark.parametrize("record", [None, unrecorded])
+def test_a_window_s_caches_are_freed_before_others_are_made(model, alive, monkeypatch, record):
+    monkeypatch.setattr(model, "max_duration", LONG)
+    run(model, EQUAL, record=record, duration=2 * LONG)
+    assert alive
+    assert not any(alive)
+
+
 def test_a_failure_forgets_buffers(model):
     run(model, EQUAL, record=unrecorded)
     assert model._static._kept[1]
@@ -229,16 +275,17 @@ def streams(monkeypatch):
     }
     for name, value in fakes.items():
         monkeypatch.setattr(torch.cuda, name, value)
-    graphs._say.cache_clear()
     graphs._side.cache_clear()
     yield found
     graphs._side.cache_clear()
 
 
-def test_a_graph_that_cannot_be_recorded_says_why_once_and_the_step_runs(model, streams, capsys):
-    made, _ = run(model, EQUAL, record=cuda_graph)
+def test_after_a_graph_that_cannot_be_recorded_steps_run_as_they_are(model, streams, capsys):
+    record = CudaGraphs()
+    made, _ = run(model, EQUAL, record=record)
+    run(model, EQUAL[:1], record=record)
     assert torch.equal(made.codes, run(model, EQUAL)[0].codes)
-    assert streams == ["own", "own"]
+    assert streams == ["own"]  # set back after the only try
     assert capsys.readouterr().err.count("capture was invalidated") == 1
 
 
@@ -246,7 +293,7 @@ def test_the_reason_is_the_step_s_own(streams, capsys):
     def step():
         raise torch.OutOfMemoryError("CUDA out of memory.\nmore")
 
-    assert cuda_graph(step) is step
+    assert CudaGraphs()(step) is step
     assert capsys.readouterr().err.endswith("same tokens: CUDA out of memory.\n")
 
 
@@ -261,5 +308,5 @@ def test_a_replay_that_gives_other_logits_is_not_used(streams, monkeypatch, caps
         runs.append(0)
         return made if len(runs) == 1 else logits, []
 
-    assert (cuda_graph(step) is step) == bool(off)
+    assert (CudaGraphs()(step) is step) == bool(off)
     assert ("a replay gave other logits" in capsys.readouterr().err) == bool(off)

@@ -4,7 +4,8 @@ import pytest
 import torch
 
 from innerear.capture.hooks import capture
-from innerear.models.texts import masked, read_texts
+from innerear.models import audiocraft, decoder
+from innerear.models.texts import attention_on, masked, read_texts
 
 SHORT, LONG = "happy music", "energetic music with a slow piano solo and the guitar"
 
@@ -32,6 +33,28 @@ def test_replayed_together_or_alone_a_clip_is_as_likely(tiny_model):
     for i, text in enumerate(texts):
         alone = tiny_model.replay(codes[i : i + 1], [text], timeline)
         torch.testing.assert_close(together[i : i + 1], alone, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("on", ["cuda", "cpu"])
+def test_on_a_gpu_all_that_reads_texts_keeps_to_kernels_that_take_masks(tiny_model, monkeypatch, on):
+    for module in (audiocraft, decoder):
+        monkeypatch.setattr(module, "attention_on", lambda device: attention_on(torch.device(on)))
+    # Torch's own notes of what is allowed; a CPU does not read the one of cuDNN.
+    allowed, before = torch.backends.cuda.cudnn_sdp_enabled, torch.backends.cuda.cudnn_sdp_enabled()
+    found, texts, timeline = [], [SHORT, LONG], tiny_model.timeline(0.1)
+    attention = torch.nn.functional.scaled_dot_product_attention
+
+    def noted(*how, **more):
+        found.append(allowed())
+        return attention(*how, **more)
+
+    monkeypatch.setattr(torch.nn.functional, "scaled_dot_product_attention", noted)
+    for way in ("audiocraft", "static"):
+        codes = tiny_model.generate(texts, [0, 1], 0.1, decoder=way).codes
+        tiny_model.replay(codes, texts, timeline)
+        assert set(found) == {before and on == "cpu"}
+        found.clear()
+    assert allowed() == before
 
 
 def test_without_the_mask_padding_would_dilute_the_text(tiny_model):

@@ -170,7 +170,7 @@ class Recording:
             hook.run = records[place]
         try:
             yield
-            if torch.cuda.is_available():
+            if torch.cuda.is_initialized():  # waiting would start CUDA on a GPU that the job may not use
                 torch.cuda.synchronize()  # the last copies
             for record in records.values():
                 record.require_whole()

@@ -14,10 +14,10 @@ from innerear.models.composing import Reader
 from innerear.models.conditioners import text_encoders
 from innerear.models.decoder import StaticDecoder
 from innerear.models.exclusive import exclusive
-from innerear.models.graphs import cuda_graph
+from innerear.models.graphs import CudaGraphs
 from innerear.models.identity import hash_parameters, identity_text
 from innerear.models.refusals import refusals
-from innerear.models.texts import Texts, can_mask, masked, read_texts
+from innerear.models.texts import Texts, attention_on, can_mask, masked, read_texts
 from innerear.study.architectures import REFUSED
 from innerear.study.generation_settings import GenerationSettings
 from innerear.timeline import Timeline
@@ -25,8 +25,9 @@ from innerear.timeline import Timeline
 if TYPE_CHECKING:
     from audiocraft.models.musicgen import MusicGen
 
-# Clips that the codec decodes at a time on a CPU.
-_DECODED_TOGETHER = 4
+# Clips that the codec decodes at a time. On a CPU more are slower, not faster. On a GPU 32 clips of 30 s
+# would take some 30 GB, beside the caches that the decoder keeps.
+_DECODED_ON_CPU, _DECODED_ON_GPU = 4, 8
 
 
 class AudiocraftModel(BatchedModel):
@@ -60,7 +61,7 @@ class AudiocraftModel(BatchedModel):
         # The transformer's: embeddings and the text projection stay in float32.
         parameter = next(lm.transformer.parameters())
         self.device, self.dtype = parameter.device, parameter.dtype
-        self._static = StaticDecoder(lm, cuda_graph if self.device.type == "cuda" else None)
+        self._static = StaticDecoder(lm, CudaGraphs() if self.device.type == "cuda" else None)
         self.pre_norm = all(block.norm_first for block in lm.transformer.layers)
         self.has_cross_attention = len(lm.fuser.fuse2cond.get("cross", [])) > 0
         self.sites = self._architecture.sites
@@ -180,12 +181,11 @@ class AudiocraftModel(BatchedModel):
                 past[i] = lm.get_streaming_state() if len(calls) > 1 else {}
             return torch.cat(logits) if len(logits) > 1 else logits[0]
 
-        with lm.streaming():
+        with lm.streaming(), attention_on(self.device):
             yield read
 
     def _decode(self, codes: torch.Tensor) -> torch.Tensor:
-        # On a CPU more clips at a time are slower, not faster.
-        parts = codes.split(_DECODED_TOGETHER) if self.device.type == "cpu" else [codes]
+        parts = codes.split(_DECODED_ON_CPU if self.device.type == "cpu" else _DECODED_ON_GPU)
         audio = torch.cat([self.musicgen.generate_audio(one) for one in parts])  # [B, channels, n]
         return audio.mean(dim=1).float().cpu()
 
@@ -202,7 +202,7 @@ class AudiocraftModel(BatchedModel):
                 pattern = lm.pattern_provider.get_pattern(n_frames)
                 sequence, _, _ = pattern.build_pattern_sequence(own, lm.special_token_id)
                 # The last position is predicted, never read.
-                with self.musicgen.autocast, masked(lm, read.open):
+                with self.musicgen.autocast, attention_on(self.device), masked(lm, read.open):
                     logits = lm(sequence[..., :-1].repeat(2, 1, 1), [], read.conditions)  # [2B, K, S, card]
                 cond, uncond = logits.float().chunk(2)
                 for row, of in enumerate((cond, uncond, uncond + guidance * (cond - uncond))):

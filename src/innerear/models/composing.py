@@ -48,6 +48,7 @@ def compose(
                 _write(sequence, position, tokens, window, timeline.delays)
                 read, done = position, done + 1
                 report(done, total)
+        del reader  # its caches, before the next window's need the memory
         new = _frames(sequence, window.n_frames, timeline.delays)[..., window.given :]
         codes = torch.cat([codes, new], dim=-1)
     return codes

@@ -14,12 +14,11 @@ from typing import Any, NamedTuple
 
 import torch
 from torch.nn import functional as F
-from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from innerear.models.base import EditHook
 from innerear.models.composing import Reader
 from innerear.models.graphs import Record, Step, unrecorded
-from innerear.models.texts import Texts
+from innerear.models.texts import Texts, attention_on
 
 # Takes a layer's states [rows, positions, D] at a site, and may return what takes their place.
 _Tap = Callable[[torch.Tensor], torch.Tensor | None]
@@ -28,8 +27,6 @@ _Tap = Callable[[torch.Tensor], torch.Tensor | None]
 _SITES = ("self", "cross", "mlp", "residual")
 # Places by which the reach of attention grows.
 _REACH = 64
-# Not cuDNN's, which plans anew for each shape.
-_ATTENTION = [SDPBackend.FLASH_ATTENTION, SDPBackend.EFFICIENT_ATTENTION, SDPBackend.MATH]
 
 
 class _Layer:
@@ -56,15 +53,18 @@ class _Layer:
             layer.linear2.weight.t(),
             layer.activation,
         )
-        # [rows, heads, places, d]; what is masked must be finite.
+        # [rows, heads, places, d]
         self.keys, self.values, self.text_keys, self.text_values = (
-            self.into.new_zeros((self.n_rows, self.head[0], n, self.head[1]))
+            self.into.new_empty((self.n_rows, self.head[0], n, self.head[1]))
             for n in (n_positions, n_positions, n_tokens, n_tokens)
         )
         self.taps = taps
 
-    def read_texts(self, texts: torch.Tensor) -> None:
-        """Compute keys and values of texts [rows, tokens, D]."""
+    def begin(self, texts: torch.Tensor) -> None:
+        """Forget the past, and compute keys and values of texts [rows, tokens, D]."""
+        # A place that is masked weighs nothing, but 0 × NaN is NaN.
+        self.keys.zero_()
+        self.values.zero_()
         for kept, weight in zip((self.text_keys, self.text_values), self.text_weights, strict=True):
             read = F.linear(texts.to(weight.dtype), weight)
             kept.copy_(read.unflatten(-1, self.head).transpose(1, 2))
@@ -165,7 +165,9 @@ class _Call:
         self.tokens = self.index.new_zeros((0, 0, 1))  # [B, K, 1]
         n_masked = n_positions if record else 0
         self.later = weight.new_full((n_masked, n_masked), -torch.inf).triu(diagonal=1)
-        self.steps: dict[int, Step] = {}  # by the places that attention reads
+        # By the places that attention reads; None for a step that runs as it is. A step refers to this call:
+        # kept here, it would keep a GPU's memory until Python looks for cycles.
+        self.graphs: dict[int, Step | None] = {}
         self.begin(texts)
 
     def begin(self, texts: Texts) -> None:
@@ -175,7 +177,7 @@ class _Call:
         hooks = [hook for of_place in _hooks(self.lm) for hook in of_place]
         self.records = [hook.record for hook in hooks if not isinstance(hook, EditHook)]
         for layer in self.layers:
-            layer.read_texts(read)
+            layer.begin(read)
         if texts.open is not None:
             self.hidden.zero_().masked_fill_(~texts.open[:, None, None], -torch.inf)
 
@@ -196,16 +198,17 @@ class _Call:
     ) -> tuple[torch.Tensor, list[torch.Tensor]]:
         """Read one position from buffers; the first of each reach runs before it is recorded."""
         if self.tokens.shape != sequence.shape:
-            self.tokens, self.steps = sequence.clone(), {}
+            self.tokens, self.graphs = sequence.clone(), {}
         self.tokens.copy_(sequence)
         self.index.fill_(place)
         reach = place // _REACH * _REACH + _REACH
-        if reach in self.steps:
-            return self.steps[reach]()
-        step = partial(self._read_buffers, reach)
-        made = step()
-        self.steps[reach] = record(step)
-        return made
+        if reach not in self.graphs:
+            step = partial(self._read_buffers, reach)
+            made, graph = step(), record(step)
+            self.graphs[reach] = None if graph is step else graph
+            return made
+        graph = self.graphs[reach]
+        return graph() if graph else self._read_buffers(reach)
 
     def _read_buffers(self, reach: int) -> tuple[torch.Tensor, list[torch.Tensor]]:
         mask = self.later.index_select(0, self.index).narrow(1, 0, reach)
@@ -255,11 +258,11 @@ class StaticDecoder:
         with ExitStack() as around:
             around.enter_context(torch.inference_mode())
             device = self.lm.linears[0].weight.device
+            around.enter_context(attention_on(device))
             if device.type == "cuda":
                 around.enter_context(torch.cuda.device(device))
                 # Each command has the precision of its operands.
                 around.enter_context(torch.autocast("cuda", enabled=False))
-                around.enter_context(sdpa_kernel(_ATTENTION))
             try:
                 parts = self._parts(calls, n_positions)
                 yield parts[0] if len(parts) == 1 else lambda read: torch.cat([part(read) for part in parts])

@@ -5,14 +5,17 @@ text. Here each text is encoded alone, and attention is kept from what pads it.
 """
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any, NamedTuple
 
 import torch
 from torch.nn import functional as F
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 # In float16 another number of tokens may take another kernel: texts are padded to a multiple of this.
 _HALF_TOKENS = 16
+# Not cuDNN's: it may refuse a mask, and plans anew for each shape.
+_ATTENTION = [SDPBackend.FLASH_ATTENTION, SDPBackend.EFFICIENT_ATTENTION, SDPBackend.MATH]
 
 
 class Texts(NamedTuple):
@@ -67,6 +70,11 @@ def can_mask(lm: Any) -> bool:
         one is not None and one.custom and one.memory_efficient and not one.qk_layer_norm
         for one in attentions
     )
+
+
+def attention_on(device: torch.device) -> AbstractContextManager:
+    """Choose the kernels of attention while the context lasts: on a GPU those that take any mask."""
+    return sdpa_kernel(_ATTENTION) if device.type == "cuda" else nullcontext()
 
 
 @contextmanager
