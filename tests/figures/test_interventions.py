@@ -7,8 +7,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from innerear.analyses.interventions import ACCURACY, EFFECT, interventions
-from innerear.figures.interventions import _WINDOWS, ablation, dose_curves, draw
+from innerear.analyses.interventions import EFFECT, interventions
+from innerear.figures.interventions import _WINDOWS, dose_curves, draw
 from innerear.figures.style import BRANCH_COLOURS, palette, save
 from innerear.io.tables import read_table, write_table
 
@@ -86,28 +86,21 @@ def test_the_title_says_whose_stars_and_templates_they_are(tables, figures):
     assert stars == ((sure["source"] == "delta") & (sure["measure"] != "flatness")).sum() < 4
     thin = [line for line in other.axes[2].lines if line.get_linewidth() == 0.5]
     assert {tuple(line.get_xdata()) for line in thin} == {(-0.5, 0, 0.5)}
-    # Without a column that says it, the main source is the first of the table.
-    turned = pd.concat([effects[effects["source"] == "delta"], table])
-    assert dose_curves(turned, curves, model="nano").get_suptitle() == other.get_suptitle()
 
 
 def test_ablation_is_paired_by_template(figures):
     axes = figures["ablation"].axes
     assert [one.get_title() for one in axes] == ["edited: layer 3 *", "edited: all layers *"]
-    assert all(len(one.lines) == len(fake.TEMPLATES) for one in axes)
+    assert all(len(one.lines) == len(fake.TEMPLATES) + 1 for one in axes)  # and chance
     assert next(text.get_text() for text in axes[0].get_xticklabels()) == "untouched"
     assert f"n: {len(fake.TEMPLATES)} templates" in figures["ablation"].get_suptitle()
 
 
-def test_ablation_draws_chance_where_the_table_says_it(tables, figures):
-    assert "chance" not in figures["ablation"].get_suptitle()
-    table, curves = tables
-    said = table.assign(chance=np.where(table["statistic"] == ACCURACY, 0.25, np.nan))
-    figure = ablation(said, curves, model="nano", contrast="emotion")
-    assert "dotted: by chance" in figure.get_suptitle()
-    for panel in figure.axes:
+def test_ablation_draws_chance(figures):
+    assert "dotted: by chance" in figures["ablation"].get_suptitle()
+    for panel in figures["ablation"].axes:
         [line] = [line for line in panel.lines if line.get_linestyle() == ":"]
-        assert set(line.get_ydata()) == {0.25}
+        assert set(line.get_ydata()) == {1 / len(fake.LABELS)}
 
 
 def test_names_below_the_panels_of_ablation_do_not_touch(figures):

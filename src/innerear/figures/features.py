@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from innerear.analyses.feature_probes import ACCURACY, KS
 from innerear.analyses.features import BEYOND_CHANCE, DIMENSIONS, FEATURES, TWIN
 from innerear.figures.style import dot, markers, new_figure, styled
-from innerear.figures.tables import chance, n_prompts, rows_of, span
+from innerear.figures.tables import n_prompts, rows_of, span
 from innerear.statistics.significance import ALPHA
 
 _WITHIN = "FVU within steps"
@@ -106,7 +106,7 @@ def _features(table: pd.DataFrame, model: str, contrast: str) -> Figure:
     _by_chance(share, ALPHA)
     share.set(xlabel="layer", ylabel=f"share that differs by {contrast}", ylim=(0, 1.05))
     for panel, layer in zip(probes, layers, strict=True):
-        _by_chance(panel, chance(accuracies))
+        _by_chance(panel, float(accuracies["chance"].iloc[0]))
         for kind, colour in _KINDS.items():
             rows = rows_of(accuracies, kind=kind, layer=layer)
             _line(panel, rows, kind, colour, _SHAPES[kind], over="k_features")

@@ -22,7 +22,7 @@ from innerear.analyses.interventions import (
     UNTOUCHED,
 )
 from innerear.figures.style import dot, new_figure, styled
-from innerear.figures.tables import chance, distinct, rows_of
+from innerear.figures.tables import distinct, rows_of
 from innerear.statistics.significance import ALPHA
 
 _SOURCES = {"means": "#332288", "probe": "#117733", "delta": "#882255", "features": "#999933"}
@@ -147,9 +147,7 @@ def _label(measure: str, end: str) -> str:
 def _main_effects(table: pd.DataFrame) -> pd.DataFrame:
     """Return the tested effects of the plan's first source, which stars and thin lines are of."""
     effects = rows_of(table, statistic=EFFECT, weights="trained", branch="both")
-    if "main" in effects:
-        return rows_of(effects, main=True)
-    return rows_of(effects, source=effects["source"].iloc[0])
+    return rows_of(effects, main=True)
 
 
 def _of_layer(rows: pd.DataFrame, layer: object) -> list[dict[str, Any]]:
@@ -187,9 +185,9 @@ def ablation(table: pd.DataFrame, curves: pd.DataFrame, *, model: str, contrast:
         [layer for layer in distinct(own, "layer") if layer != UNTOUCHED],
         rows_of(table, statistic=ABLATION),
     )
-    by_chance = chance(rows_of(table, statistic=ACCURACY))
+    by_chance = float(rows_of(table, statistic=ACCURACY)["chance"].iloc[0])
     n = f"n: {losses['n_templates'].iloc[0]:g} templates (thin)"
-    how = f"{n}; dotted: by chance" if np.isfinite(by_chance) else n
+    how = f"{n}; dotted: by chance"
     figure, axes = new_figure(
         1,
         len(where),
@@ -204,8 +202,7 @@ def ablation(table: pd.DataFrame, curves: pd.DataFrame, *, model: str, contrast:
         values = np.array(
             [_by_template(rows_of(own, layer=at, source=kind)) for at, kind in zip(named, kinds, strict=True)]
         )
-        if np.isfinite(by_chance):
-            panel.axhline(by_chance, color="0.4", linestyle=":", linewidth=0.8)
+        panel.axhline(by_chance, color="0.4", linestyle=":", linewidth=0.8)
         panel.plot(range(3), values, color="0.5", **_THIN)
         panel.scatter(range(3), values.mean(axis=1), color=list(_KINDS.values()), zorder=3)
         sure = any(map(_sure, _of_layer(losses, layer)))

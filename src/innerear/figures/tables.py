@@ -65,11 +65,6 @@ def intervals(table: pd.DataFrame, word: str) -> str:
     return f"{word}: {', '.join(found) or 'none'}"
 
 
-def chance(table: pd.DataFrame) -> float:
-    """Return what the estimates of all rows are by chance; NaN where the table does not say it."""
-    return float(table["chance"].iloc[0]) if "chance" in table and len(table) else float("nan")
-
-
 def why_not_tested(table: pd.DataFrame) -> str:
     """Return the most frequent reason in `null` why rows were not tested."""
     reasons = Counter(str(null).removeprefix("none: ") for null in table["null"])
