@@ -18,7 +18,8 @@ from innerear.statistics.prompt_pairs import PromptPairs
 from innerear.statistics.table import LayerResult, blank, columns, record, record_flips
 from innerear.statistics.template_contrasts import label_contrasts
 
-SPACES = AS_RECORDED, NORMALISED = "as recorded", "LayerNorm"
+NORMALISED = "LayerNorm"
+SPACES = "as recorded", NORMALISED
 SCALES = RAW, CENTRED, STANDARDISED = "raw (diagnostic)", "centred", "z-scored"
 WINDOWS = ("whole", "first_10", "last_10")
 MEASURES = DISTANCE, COSINE, PROBE = "distance", "cosine", "probe"

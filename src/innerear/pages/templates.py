@@ -33,18 +33,7 @@ def _label_rules(colours: Iterable[str]) -> Markup:
     return Markup("".join(f".label-{i}{{--label:{colour}}}" for i, colour in enumerate(colours)))
 
 
-def percent(value: float) -> str:
-    """Write a place or a length in % of what holds it.
-
-    Examples
-    --------
-    >>> percent(1 / 8)
-    '12.50%'
-    """
-    return f"{100 * value:.2f}%"
-
-
-_ENVIRONMENT.filters |= {"sha256": _sha256, "source": _source, "percent": percent}
+_ENVIRONMENT.filters |= {"sha256": _sha256, "source": _source}
 _ENVIRONMENT.globals |= {"label_rules": _label_rules, "styles": [], "scripts": []}
 
 
