@@ -76,7 +76,7 @@ def reader(samples: pd.DataFrame, steered: Mapping[str, tuple[NDArray, int]]) ->
     def read(name: str) -> tuple[NDArray, int]:
         if name in steered:
             return steered[name]
-        wave, rate, *_ = read_clip(files[name]["audio"], files[name].get("audio_sha256"))
+        wave, rate, *_ = read_clip(files[name]["audio"], files[name]["audio_sha256"])
         return wave, rate
 
     return read

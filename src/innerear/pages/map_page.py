@@ -230,10 +230,9 @@ def _clips(samples: pd.DataFrame, mel: Sequence[NDArray]) -> list[dict[str, Any]
 
 def _sounds(samples: pd.DataFrame) -> list[dict[str, Any]]:
     """Return the sound of each clip as Ogg Vorbis in base64, with its rate and its length in seconds."""
-    hashes = samples["audio_sha256"].tolist() if "audio_sha256" in samples else [None] * len(samples)
     sounds = []
-    for path, digest in zip(samples["audio"], hashes, strict=True):
-        wave, rate, *_ = read_clip(path, digest)
+    for path, sha256 in zip(samples["audio"], samples["audio_sha256"], strict=True):
+        wave, rate, *_ = read_clip(path, sha256)
         ogg = base64.b64encode(vorbis(wave, rate)).decode()
         sounds.append({"ogg": ogg, "rate": rate, "seconds": len(wave) / rate})
     return sounds
