@@ -1,6 +1,5 @@
 """One page with all clips of a study, to look at and to listen to without a network."""
 
-import base64
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 
@@ -15,7 +14,7 @@ from innerear.figures.style import SEQUENTIAL
 from innerear.io.clips import read_clip
 from innerear.pages import strips
 from innerear.pages.heading import Heading
-from innerear.pages.vorbis import vorbis
+from innerear.pages.vorbis import embedded
 
 #: columns and rows of a spectrogram thumbnail at most
 THUMBNAIL = (200, 48)
@@ -73,7 +72,7 @@ def clips_page(
             "file": files[i],
             "seconds": len(wave) / rate,
             "rate": rate,
-            "ogg": base64.b64encode(vorbis(wave, rate)).decode(),
+            "ogg": embedded(wave, rate),
             "image": thumbnail(images[i], top),
             "facts": facts.get(names[i], []),
             "strips": drawn[i] if drawn else {},

@@ -2,6 +2,7 @@
 
 import base64
 import hashlib
+import json
 from collections.abc import Iterable
 from importlib.resources import files
 
@@ -31,6 +32,17 @@ def _source(names: Iterable[str]) -> Markup:
 def _label_rules(colours: Iterable[str]) -> Markup:
     """Return the style of each label's colour: a policy without inline styles forbids ``style=``."""
     return Markup("".join(f".label-{i}{{--label:{colour}}}" for i, colour in enumerate(colours)))
+
+
+def as_script(value: object) -> Markup:
+    """Write a value as JSON that can stand in a script: no text in it ends the script.
+
+    Examples
+    --------
+    >>> print(as_script(["</script>"]))
+    ["\\u003c/script>"]
+    """
+    return Markup(json.dumps(value, ensure_ascii=False).replace("<", "\\u003c"))
 
 
 _ENVIRONMENT.filters |= {"sha256": _sha256, "source": _source}
