@@ -1,4 +1,4 @@
-"""Run the analysis that the rule is named after, layer after layer."""
+"""Run an analysis, layer after layer."""
 
 from importlib import import_module
 
@@ -11,7 +11,7 @@ from innerear.stacks.inputs import open_inputs
 from innerear.statistics.design_file import read_design
 from innerear.statistics.table import write_layers
 
-name = snakemake.wildcards.get("analysis", snakemake.rule)
+name = snakemake.wildcards.get("analysis", snakemake.params.analysis)
 analysis = import_module(f"innerear.analyses.{name}")
 named = dict(snakemake.input.items())
 with log_to(snakemake.log[0]):

@@ -1,4 +1,4 @@
-"""Join the layers of the analysis that the rule is named after, and correct over all of them."""
+"""Join the layers of an analysis, and correct over all of them."""
 
 from importlib import import_module
 
@@ -6,7 +6,7 @@ from innerear.io.log import log_to
 from innerear.io.tables import read_table, write_table
 from innerear.statistics.table import layer_map
 
-name = snakemake.wildcards.get("analysis", snakemake.rule.removesuffix("_map"))
+name = snakemake.wildcards.get("analysis", snakemake.params.analysis)
 analysis = import_module(f"innerear.analyses.{name}")
 with log_to(snakemake.log[0]):
     tables = [read_table(path) for path in snakemake.input.tables]

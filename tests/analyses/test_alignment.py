@@ -18,8 +18,8 @@ from innerear.analyses.alignment import (
     alignment,
     seed_halves,
 )
-from innerear.analyses.similarity import debiased_cka
 from innerear.errors import InputError
+from innerear.statistics.cka import debiased_cka
 
 S, BINS = 12, 3
 

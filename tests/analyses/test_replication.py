@@ -31,7 +31,9 @@ def clips(effect=0.0, shared=0.0, seed=0):
 
 
 def table(one, other):
-    return layer_table(one, other, COMPLETE, model="nano", layer=3).set_index(["branch", "statistic"])
+    named = {"model": "nano", "layer": 3}
+    curves = layer_curves(one, other, **named)
+    return layer_table(one, other, curves, COMPLETE, **named).set_index(["branch", "statistic"])
 
 
 def test_equal_clips_have_cosine_one_and_no_difference():
@@ -132,7 +134,7 @@ def test_every_published_figure_stands_beside_ours():
 )
 def test_what_cannot_be_compared_is_refused(one, other, message):
     with pytest.raises(InputError, match=message):
-        layer_table(one, other, COMPLETE, model="nano", layer=3)
+        layer_curves(one, other, model="nano", layer=3)
 
 
 @pytest.mark.parametrize("sites", [["mlp"], ["mlp", "residual"]])

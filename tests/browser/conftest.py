@@ -11,13 +11,13 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-import soundfile
 from fake_likelihood import write_likelihood
 from numpy.typing import NDArray
 from scipy.signal import butter, sosfilt
 
 from innerear.analyses.discriminability import DISTANCE, EVIDENCE
 from innerear.analyses.similarity import CENTRED, OTHER_SEED
+from innerear.io.clips import write_clip
 from innerear.pages.clips import clips_page
 from innerear.pages.counterfactual import counterfactual_page
 from innerear.pages.heading import Heading
@@ -56,11 +56,13 @@ def pages(tmp_path_factory) -> Pages:
         # Low noise is alike at half a sample's distance.
         low = butter(4, 1000, fs=rate, output="sos")
         wave = sosfilt(low, rng.normal(0, 0.3, (SECONDS * rate, channels)), axis=0)
-        soundfile.write(path := folder / f"{prompt}.wav", wave, rate)
+        sha256 = write_clip(path := folder / f"{prompt}.wav", wave, rate)
         clips[f"{prompt}/seed-0"] = comparable(wave, rate)
         emotion = prompt.partition("-")[2]
-        rows.append((f"{prompt}/seed-0", prompt, emotion, f"a {emotion} piece for <strings>", 0, path))
-    samples = pd.DataFrame(rows, columns=["sample_id", "prompt_id", "emotion", "text", "seed", "audio"])
+        text = f"a {emotion} piece for <strings>"
+        rows.append((f"{prompt}/seed-0", prompt, emotion, text, 0, path, sha256, ""))
+    columns = ["sample_id", "prompt_id", "emotion", "text", "seed", "audio", "audio_sha256", "recording"]
+    samples = pd.DataFrame(rows, columns=columns)
     rooms = {"Map": "map.html", "Clips": "listen.html", "Text or history": "counterfactual.html"}
     heading = Heading("noise", "made up", len(samples), len(samples), rooms)
     sheet = clips_page(

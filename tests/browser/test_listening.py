@@ -25,6 +25,7 @@ from innerear.analyses.listening_trials import (
     steering_trials,
 )
 from innerear.errors import InputError
+from innerear.io.clips import write_clip
 from innerear.pages.listening import listening_page, read_answers, read_key, reader
 
 from .recorder import Recorder, comparable
@@ -47,9 +48,9 @@ def asked(tmp_path_factory):
     folder, rng, rows = tmp_path_factory.mktemp("listening"), np.random.default_rng(0), []
     for template, emotion, seed in product(("piano", "band", "song", "flute"), ("happy", "sad"), (0, 1)):
         path = folder / f"{template}-{emotion}-{seed}.wav"
-        soundfile.write(path, noise(rng), RATE)
-        rows.append((f"{template}-{emotion}/seed-{seed}", template, emotion, path))
-    samples = pd.DataFrame(rows, columns=["sample_id", "template", "emotion", "audio"])
+        sha256 = write_clip(path, noise(rng), RATE)
+        rows.append((f"{template}-{emotion}/seed-{seed}", template, emotion, path, sha256))
+    samples = pd.DataFrame(rows, columns=["sample_id", "template", "emotion", "audio", "audio_sha256"])
     steered = {3: SteeredSounds(np.stack([noise(rng) for _ in range(10)]) * 32767, RATE)}
     names = samples["sample_id"].tolist()
     seconds = {name: [0.0, 1.0, 2.0] for name in names}

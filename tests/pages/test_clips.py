@@ -13,6 +13,7 @@ import soundfile
 from PIL import Image
 
 from innerear.errors import InputError
+from innerear.io.clips import write_clip
 from innerear.pages.clips import clips_page
 from innerear.pages.heading import Heading
 
@@ -60,12 +61,12 @@ def sheet():
 def samples(sheet, tmp_path_factory):
     folder = tmp_path_factory.mktemp("audio")
     time = np.arange(round(SECONDS * RATE)) / RATE
-    paths = []
-    for number in range(len(sheet)):
-        path = folder / f"{number}.wav"
-        soundfile.write(path, 0.3 * np.sin(2 * np.pi * 110 * (number + 2) * time), RATE)
-        paths.append(path)
-    return sheet.assign(audio=paths)
+    paths = [folder / f"{number}.wav" for number in range(len(sheet))]
+    hashes = [
+        write_clip(path, 0.3 * np.sin(2 * np.pi * 110 * (number + 2) * time), RATE)
+        for number, path in enumerate(paths)
+    ]
+    return sheet.assign(audio=paths, audio_sha256=hashes, recording="")
 
 
 @pytest.fixture(scope="module")
@@ -166,8 +167,9 @@ def test_nothing_comes_from_elsewhere(page, html):
 
 def test_a_clip_of_minutes_is_encoded_whole(samples, tmp_path):
     path = tmp_path / "long.wav"
-    soundfile.write(path, 0.1 * np.random.default_rng(0).normal(size=(120 * RATE, 2)), RATE)
-    player = Page(clips_page(samples.iloc[:1].assign(audio=path), HEADING)).players[0]
+    sha256 = write_clip(path, 0.1 * np.random.default_rng(0).normal(size=(120 * RATE, 2)), RATE)
+    long = samples.iloc[:1].assign(audio=path, audio_sha256=sha256)
+    player = Page(clips_page(long, HEADING)).players[0]
     wave, _ = soundfile.read(sound(player))
     assert wave.shape == (120 * RATE, 2)
 
@@ -175,5 +177,8 @@ def test_a_clip_of_minutes_is_encoded_whole(samples, tmp_path):
 def test_wrong_files_are_named(samples, tmp_path):
     broken = tmp_path / "broken.wav"
     broken.write_bytes(b"RIFF")
-    with pytest.raises(InputError, match=r"broken\.wav"):
-        clips_page(samples.assign(audio=broken), HEADING)
+    listed = samples.assign(audio=broken, audio_sha256=hashlib.sha256(b"RIFF").hexdigest())
+    with pytest.raises(InputError, match=r"broken\.wav cannot be read"):
+        clips_page(listed, HEADING)
+    with pytest.raises(InputError, match=r"1\.wav is not the clip"):
+        clips_page(samples.assign(audio=samples["audio"].iloc[1]), HEADING)

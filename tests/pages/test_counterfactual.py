@@ -3,9 +3,9 @@
 import numpy as np
 import pandas as pd
 import pytest
-import soundfile
 from fake_likelihood import ADDED, write_likelihood
 
+from innerear.io.clips import write_clip
 from innerear.pages.counterfactual import counterfactual_page, excess
 from innerear.pages.heading import Heading
 from innerear.stacks import GramFile
@@ -36,12 +36,11 @@ def test_the_page_shows_each_clip_of_the_template_with_its_bars_and_curves(likel
         (f"{prompt}/seed-0", prompt, prompt.split("-")[1], "<b>text</b>", 0, tmp_path / f"{prompt}.wav")
         for prompt in ("t-calm", "u-calm", "t-sad")
     ]
-    for *_, path in rows:
-        soundfile.write(path, np.zeros(RATE // 2), RATE)
     columns = ["sample_id", "prompt_id", "emotion", "text", "seed", "audio"]
-    page = counterfactual_page(
-        pd.DataFrame(rows, columns=columns), likelihood, Heading("study", "nano", 4, 2)
-    )
+    samples = pd.DataFrame(rows, columns=columns)
+    hashes = [write_clip(path, np.zeros(RATE // 2), RATE) for path in samples["audio"]]
+    samples = samples.assign(audio_sha256=hashes, recording="")
+    page = counterfactual_page(samples, likelihood, Heading("study", "nano", 4, 2))
     assert page.count('class="player"') == 2
     assert "u-calm" not in page
     assert "Text or history: t" in page

@@ -6,12 +6,12 @@ import re
 import numpy as np
 import pandas as pd
 import pytest
-import soundfile
 from fakes import Measured, make_design
 
 from innerear.analyses.discriminability import DISTANCE
 from innerear.errors import InputError
 from innerear.gram.reading import analysed_cells
+from innerear.io.clips import write_clip
 from innerear.pages.heading import Heading
 from innerear.pages.map_page import MEASURES, Firing, map_page
 from innerear.pages.pack import MISSING, UNIT, Packed, unpack
@@ -35,8 +35,8 @@ def measured(size):
 def shown(size, tmp_path, measures=("discriminability", "decomposition")):
     """What the page holds, `told` and its arrays; and the rows of groups. Texts are swapped step by step."""
     design, gram = measured(size)
-    soundfile.write(path := tmp_path / "clip.wav", np.zeros(800), 8000)
-    samples = design.samples.assign(audio=str(path), text="a piece")
+    sha256 = write_clip(path := tmp_path / "clip.wav", np.zeros(800), 8000)
+    samples = design.samples.assign(audio=str(path), audio_sha256=sha256, text="a piece")
     cells = analysed_cells(gram)
     cells = cells[cells["over"] == "steps"]
     numbers = {"estimate": cells["step"].astype(float), "ci_lo": np.nan, "ci_hi": np.nan}

@@ -4,7 +4,7 @@ are written out; the others inherit from them (`use rule … as … with`) and d
 
 
 rule similarity:
-    """Run the analysis that the rule is named after, layer after layer."""
+    """Run an analysis, layer after layer."""
     input:
         samples=rules.gate.output.samples,
         design=rules.design.output.permutations,

@@ -52,7 +52,8 @@ def complete_rules():
 
     Its log and its benchmark bear its name, and below it those parts of its first output that hold wildcards;
     a copy bears its original's name, and a profile's settings of that hold for it. It runs in the environment
-    `analysis`. It runs again after an edit of the code that its script imports.
+    `analysis`. It runs again after an edit of the code that its script imports. A script that serves several
+    analyses is told which one.
     """
     asked = workflow.resource_settings._parsed_overwrite_resources
     for made in workflow.rules:
@@ -68,7 +69,10 @@ def complete_rules():
                 made.benchmark = f"<benchmarks>/{job}.tsv"
             if not made.conda_env:
                 made.conda_env = "../../envs/analysis.yaml"
-            made.set_params(code=code_of(Path(made.script).name, made.pathvars.items.get("analysis")))
+            analysis = made.pathvars.items.get("analysis")
+            made.set_params(code=code_of(Path(made.script).name, analysis))
+            if analysis:
+                made.set_params(analysis=analysis)
             if setting := SWITCHED_OFF.get(Path(made.snakefile).stem) or SWITCHED_OFF.get(made.name):
                 made.set_input(refusal(made.name, setting))
 

@@ -63,17 +63,16 @@ rule decomposition:
         "../../scripts/decomposition.py"
 
 
-rule decomposition_map:
-    """Join layers and models, and correct over the whole map."""
+use rule similarity_map as decomposition_map with:
     input:
         tables=of_all_layers("<results>/decomposition/tables/{weights}/layers_{layers}.tsv", weights=WEIGHTS),
         nulls=of_all_layers("<results>/decomposition/nulls/{weights}/layers_{layers}.tsv", weights=WEIGHTS),
     output:
         reported("decomposition/map.tsv", "Text or history", "text_or_history", table="shares, layer × step"),
-    resources:
-        **needs(mb=2000, minutes=20),
-    script:
-        "../../scripts/decomposition_map.py"
+    log:
+        "<logs>/decomposition/map.log",
+    pathvars:
+        analysis="text_or_history.decomposition",
 
 
 rule likelihood:

@@ -12,9 +12,9 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pandas as pd
 
-from innerear.analyses.similarity import cka_vectors
 from innerear.gram.reading import GramSource
 from innerear.gram.time_bins import bin_means, bin_seconds
+from innerear.statistics.cka import cka_vectors
 from innerear.statistics.design import Design
 from innerear.statistics.finding import Finding
 from innerear.statistics.resampling import shared_once
@@ -39,7 +39,7 @@ def alignment(grams: Mapping[int, GramSource], design: Design, *, model: str) ->
     Returns
     -------
     Long table, one row per statistic and pair, with layer ≤ layer_2, bin ≤ bin_2, or branch before branch_2;
-    common columns. `estimate` is debiased linear CKA (`similarity.debiased_cka`) of prompts in one time bin.
+    common columns. `estimate` is debiased linear CKA (`cka.debiased_cka`) of prompts in one time bin.
     ``layer × layer`` is its mean over bins, ``time × time`` is that of two bins of one layer, ``branch ×
     branch`` that of two branches of one layer, over bins. Rows of a cell with itself bear `ITSELF` in their
     statistic. Each is given twice:

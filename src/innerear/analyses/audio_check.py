@@ -11,14 +11,14 @@ import numpy as np
 import pandas as pd
 from scipy.special import gammaln
 
-from innerear.acoustics.features import FEATURES
+from innerear.analyses.audio_classification import ACCURACY, classification
+from innerear.analyses.audio_verdict import verdict
 from innerear.statistics.anova import Anova
 from innerear.statistics.cells import write_estimates
 from innerear.statistics.claims import benjamini_hochberg
 from innerear.statistics.clip_targets import Targets, clip_targets, prompt_means
 from innerear.statistics.design import Design
 from innerear.statistics.finding import OMEGA_SQUARED, Finding
-from innerear.statistics.significance import ALPHA
 from innerear.statistics.table import INTERVAL, TEST, blank, record, record_flips
 from innerear.statistics.template_contrasts import label_contrasts, of_features
 from innerear.study.questions import QUESTIONS
@@ -26,12 +26,9 @@ from innerear.study.questions import QUESTIONS
 ANOVA, HEDGES = "share explained (ANOVA ω²)", "Hedges g"
 #: for ratings, in place of Hedges' g
 SLOPE = "Pearson r"
-ACCURACY, RECALL = "balanced accuracy", "recall"
-ALL = "all features"
 #: statistic → what its p is corrected over
 _FAMILIES = {ANOVA: "features", HEDGES: "features × pairs of labels", SLOPE: "features"}
 _COMMON = ["model", "statistic", *INTERVAL, *(name for name in TEST if "score" not in name)]
-_NO_LICENCE = "That does not make what follows an effect of the text alone."
 
 
 @dataclass(frozen=True)
@@ -81,14 +78,17 @@ def audio_check(clips: pd.DataFrame, design: Design, *, model: str) -> AudioChec
                 p = effects[name].to_numpy(float)[rows]
                 effects.loc[rows, f"{name}_corrected"] = benjamini_hochberg(p)
             effects.loc[rows, "family"] = f"{family} (Benjamini-Hochberg)"
-    effects, classification = (
+    effects, classified = (
         table.assign(model=model).reindex(columns=[*own, *_COMMON])
         for table, own in (
             (effects, ["feature", "unit", "label_1", "label_2"]),
-            (_classification(targets, design), ["features", "label"]),
+            (classification(targets, design), ["features", "label"]),
         )
     )
-    return AudioCheck(effects, classification, _verdict(effects, classification, design))
+    anova = effects.iloc[np.flatnonzero(effects["statistic"] == ANOVA)]
+    row, said = verdict(anova, classified, design)
+    told = row.reindex(columns=_COMMON).assign(verdict=said).reset_index(drop=True)
+    return AudioCheck(effects, classified, told)
 
 
 def hedges_g(means: np.ndarray, first: np.ndarray, second: np.ndarray) -> np.ndarray:
@@ -140,41 +140,6 @@ def _pearson(ratings: np.ndarray, means: np.ndarray, weights: np.ndarray) -> np.
     product = ((share * x)[:, None] @ y)[:, 0]
     size = np.sqrt((share * x**2).sum(axis=1)[:, None] * (share[:, None] @ y**2)[:, 0])
     return np.divide(product, size, out=np.full(product.shape, np.nan), where=size > 1e-12)
-
-
-def nearest_centroid(values: np.ndarray, labels: np.ndarray, design: Design) -> np.ndarray:
-    """Classify held-out samples by the nearest centroid of standardised features.
-
-    Of values [N, F] without gaps and labels int [m, N], in m relabelings, return the predicted labels
-    int [m, N]. Scale and centroids are those of the training templates.
-
-    Raises
-    ------
-    InputError: as `Design.folds`.
-    """
-    predicted = np.empty_like(labels)
-    n_labels = int(labels.max()) + 1
-    for fold in design.folds():
-        train = values[fold.train]
-        spread = train.std(axis=0)
-        scale = np.divide(1, spread, out=np.zeros_like(spread), where=spread > 0)
-        train, test = ((values[rows] - train.mean(axis=0)) * scale for rows in (fold.train, fold.test))
-        one_hot = (labels[:, fold.train, None] == np.arange(n_labels)).astype(float)  # [m, train, labels]
-        sizes = np.maximum(one_hot.sum(axis=1), 1)[..., None]
-        centroids = np.einsum("mnl,nf->mlf", one_hot, train, optimize=True) / sizes
-        # |x − c|² without |x|², which is the same for all centroids.
-        products = np.einsum("nf,mlf->mnl", test, centroids, optimize=True)
-        predicted[:, fold.test] = ((centroids**2).sum(axis=-1)[:, None] - 2 * products).argmin(axis=-1)
-    return predicted
-
-
-def _recall(predicted: np.ndarray, labels: np.ndarray, weights: np.ndarray | None = None) -> np.ndarray:
-    """Share of each label's samples that are recognised, [m, labels]; with weights [m, N] of the samples."""
-    one_hot = labels[..., None] == np.arange(int(labels.max()) + 1)  # [m, N, labels]
-    weight = one_hot if weights is None else one_hot * weights[..., None]
-    hits = (weight * (predicted == labels)[..., None]).sum(axis=1)
-    n = weight.sum(axis=1)
-    return np.divide(hits, n, out=np.full(n.shape, np.nan), where=n > 0)
 
 
 def _feature_rows(
@@ -260,123 +225,6 @@ def _resampled_means(values: np.ndarray, design: Design) -> tuple[np.ndarray, np
     seeds = boots.seeds / boots.seeds.sum(axis=1, keepdims=True)  # [m, R]
     means = np.einsum("mr,prf->mpf", seeds, values[design.rows], optimize=True)
     return means, boots.units[:, boots.unit_of[design.rows[:, 0]]]
-
-
-def _sets(targets: Targets) -> dict[str, np.ndarray]:
-    """Name the sets of usable features: all, and each group by itself."""
-    usable = np.flatnonzero(targets.usable)
-    sets = {ALL: usable}
-    groups = [FEATURES[name].group if name in FEATURES else "" for name in targets.names]
-    for group in filter(None, dict.fromkeys(groups)):
-        members = np.array([f for f in usable if groups[f] == group], int)
-        if 0 < len(members) < len(usable):
-            sets[group] = members
-    return sets
-
-
-def _classification(targets: Targets, design: Design) -> pd.DataFrame:
-    sets = _sets(targets)
-    why = _why_not_classified(targets, design)
-    null = f"none: {why or 'described only'}"
-    rows = {"features": list(sets), "label": "", "statistic": ACCURACY}
-    accuracy = blank(pd.DataFrame(rows), design, null=null)
-    rows = {"features": ALL, "label": np.unique(design.labels), "statistic": RECALL}
-    recall = blank(pd.DataFrame(rows), design, null=null)
-    if not why:
-        counts = design.bootstraps().samples()  # [bootstraps, N]
-        shares_of = []
-        for number, members in enumerate(sets.values()):
-            values = targets.values[:, members].astype(float)
-            shares, drawn = _recalls(values, design, counts)
-            shares_of.append(shares.mean(axis=1))
-            mean, means = shares[:1].mean(axis=1), drawn.mean(axis=1, keepdims=True)
-            write_estimates(accuracy, np.array([number]), design, mean, means)
-            if number == 0:
-                write_estimates(recall, np.arange(len(recall)), design, shares[0], drawn)
-        found = np.stack(shares_of, axis=1)  # [1 + m, sets]
-        # Accuracies are on one scale, so the largest is compared as it is.
-        how = {"family": "sets of features", "moved": "labels", "standardise": False}
-        record(accuracy, np.arange(len(sets)), design, found[0], found[1:], **how)
-        means = prompt_means(targets.values.astype(float), design)
-        apart = of_features(label_contrasts(design), means)  # [F, T, T]
-        agreement = np.stack([apart[members].mean(axis=0) for members in sets.values()])
-        record_flips(accuracy, np.arange(len(sets)), design, agreement, standardise=False)
-    return pd.concat([accuracy, recall], ignore_index=True)
-
-
-def _recalls(values: np.ndarray, design: Design, counts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Recall from values [N, F]: observed and permuted [1 + m, labels], and in resamples [·, labels].
-
-    Without templates folds follow the labels. Then labels stay and measurements move (`Design.exchanges`).
-    """
-    labels = np.unique(design.labels, return_inverse=True)[1][None]  # [1, N]
-    if design.blocked:
-        labels = np.concatenate([labels, labels[0, design.permutations()]])
-        predicted = nearest_centroid(values, labels, design)
-    else:
-        orders = [np.arange(len(values)), *design.exchanges()]
-        predicted = np.concatenate([nearest_centroid(values[order], labels, design) for order in orders])
-    shares = _recall(predicted, np.broadcast_to(labels, predicted.shape))
-    return shares, _recall(predicted[:1], labels[:1], counts)
-
-
-def _why_not_classified(targets: Targets, design: Design) -> str:
-    if not targets.usable.any():
-        return "no feature can be used"
-    if design.numeric:
-        return f"{design.label} is a rating, which has no classes"
-    if len(set(design.prompt_labels)) < 2:
-        return f"all prompts have one {design.label}"
-    return design.why_no_folds
-
-
-def _verdict(effects: pd.DataFrame, classification: pd.DataFrame, design: Design) -> pd.DataFrame:
-    """Say in a sentence what the tables of all features show."""
-    anova = effects.iloc[np.flatnonzero(effects["statistic"] == ANOVA)]
-    n_used = int(np.isfinite(anova["estimate"].to_numpy(float)).sum())
-    n_differ = int((anova["p_corrected"].to_numpy(float) <= ALPHA).sum())
-    by_feature = f"{n_differ} of {n_used} features differ at a false discovery rate of {ALPHA:.0%}"
-    if design.numeric:
-        row, said = _verdict_on_rating(anova, by_feature, design.label)
-    else:
-        row = classification.iloc[[0]]
-        said = _verdict_on_labels(row.to_dict("records")[0], by_feature, n_differ, design)
-    return row.reindex(columns=_COMMON).assign(verdict=said).reset_index(drop=True)
-
-
-def _verdict_on_labels(whole: dict, by_feature: str, n_differ: int, design: Design) -> str:
-    """Say whether the sound differs between labels, from the accuracy of all features together."""
-    p, smallest, label = whole["p"], whole["min_p"], design.label
-    by_sound = (
-        "held-out clips are classified from sound alone with a balanced accuracy of "
-        f"{whole['estimate']:.2f} (chance {1 / len(set(design.prompt_labels)):.2f}, p = {p:.2g})"
-    )
-    if np.isnan(p):
-        reason = str(whole["null"]).removeprefix("none: ")
-        return f"Whether the audio differs between {label}s cannot be tested: {reason}"
-    if smallest > ALPHA:
-        small = f"The study is too small to tell whether the audio differs between {label}s"
-        return f"{small}: no p below {smallest:.2g} is possible, and {by_sound}."
-    if p <= ALPHA:
-        return f"The audio differs between {label}s: {by_sound}, and {by_feature}."
-    if n_differ:
-        some = f"The audio differs between {label}s in some respects only: {by_feature}"
-        return f"{some}, but as a whole it does not tell: {by_sound}."
-    none = f"The audio was not shown to differ between {label}s: {by_sound}, and {by_feature}."
-    return f"{none} {_NO_LICENCE}"
-
-
-def _verdict_on_rating(anova: pd.DataFrame, by_feature: str, label: str) -> tuple[pd.DataFrame, str]:
-    """Say whether the sound goes with a rating; with the row of the feature of the least p."""
-    p = anova["p_corrected"].to_numpy(float)
-    row = anova.iloc[[int(np.nanargmin(p)) if np.isfinite(p).any() else 0]]
-    if not np.isfinite(p).any():
-        reason = str(row["null"].iloc[0]).removeprefix("none: ")
-        return row, f"Whether the audio goes with {label} cannot be tested: {reason}"
-    if np.nanmin(p) <= ALPHA:
-        feature = row["feature"].iloc[0]
-        return row, f"The audio goes with {label}, most clearly its {feature}: {by_feature}."
-    return row, f"The audio was not shown to go with {label}: {by_feature}. {_NO_LICENCE}"
 
 
 FINDINGS = (

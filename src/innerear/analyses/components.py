@@ -50,11 +50,17 @@ def principal_components(states: np.ndarray, n_components: int) -> tuple[np.ndar
     scores = np.zeros((n_samples, n_components))
     along = vectors[:, :kept]
     scores[:, :kept] = (along * np.sqrt(variances[:kept]) if by_sample else states @ along) * real
-    return variances, scores * _signs(scores)
+    return variances, scores * signs(scores)
 
 
-def _signs(scores: np.ndarray) -> np.ndarray:
-    """Return the sign of each column's entry of largest magnitude; of near ties, the first."""
+def signs(scores: np.ndarray) -> np.ndarray:
+    """Return the sign of each column's entry of largest magnitude; of near ties, that of the first.
+
+    Examples
+    --------
+    >>> signs(np.array([[1.0, -2.0], [-3.0, 2.0]])).tolist()
+    [-1.0, -1.0]
+    """
     magnitude = np.abs(scores)
     first = (magnitude >= magnitude.max(axis=0) * (1 - 1e-6)).argmax(axis=0)
     return np.where(scores[first, np.arange(scores.shape[1])] < 0, -1.0, 1.0)

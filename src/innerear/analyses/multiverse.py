@@ -10,7 +10,7 @@ from itertools import product
 import numpy as np
 import pandas as pd
 
-from innerear.gram.reading import GramSource
+from innerear.gram.reading import WINDOWS, GramSource
 from innerear.statistics.design import Design
 from innerear.statistics.label_distance import Distance, permuted_sums
 from innerear.statistics.probes import centred_targets, held_out_operators
@@ -18,9 +18,9 @@ from innerear.statistics.prompt_pairs import PromptPairs
 from innerear.statistics.table import LayerResult, blank, columns, record, record_flips
 from innerear.statistics.template_contrasts import label_contrasts
 
-SPACES = AS_RECORDED, NORMALISED = "as recorded", "LayerNorm"
+NORMALISED = "LayerNorm"
+SPACES = "as recorded", NORMALISED
 SCALES = RAW, CENTRED, STANDARDISED = "raw (diagnostic)", "centred", "z-scored"
-WINDOWS = ("whole", "first_10", "last_10")
 MEASURES = DISTANCE, COSINE, PROBE = "distance", "cosine", "probe"
 #: columns that name one way of analysing
 CHOICES = ("space", "scale", "window", "statistic")

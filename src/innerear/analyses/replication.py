@@ -135,11 +135,11 @@ def _check(one: np.ndarray, other: np.ndarray) -> None:
 
 
 def layer_table(
-    one: np.ndarray, other: np.ndarray, complete: np.ndarray, *, model: str, layer: int
+    one: np.ndarray, other: np.ndarray, curves: pd.DataFrame, complete: np.ndarray, *, model: str, layer: int
 ) -> pd.DataFrame:
     """Compare the published figures with ours: as published, then by branch, then centred.
 
-    Of clips as those of `layer_curves`; centred cosines are averaged over the complete steps, bool [S].
+    Of clips and their `layer_curves`, whose centred cosines are averaged over the complete steps, bool [S].
 
     Returns
     -------
@@ -147,12 +147,7 @@ def layer_table(
     n_seeds, note. Raw statistics: `estimate` is of the first seed's pair, since one pair was published;
     `lowest` and `highest` are over the pairs of all seeds. Centred ones are means over pairs and steps; with
     one prompt per emotion they have no p.
-
-    Raises
-    ------
-    InputError: as `layer_curves`.
     """
-    _check(one, other)
     n, _, n_steps, d_model = one.shape
     sizes = dict(zip(list(PUBLISHED)[:3], (n_steps, 2, d_model), strict=True))
     rows = [(FLATTENED, name, PUBLISHED[name], size, size, size, n, "") for name, size in sizes.items()]
@@ -168,7 +163,6 @@ def layer_table(
             note = PUBLISHED_NOTES.get(name, "") if branch == FLATTENED else ""
             note = _unit(int(first), d_model, branch) if is_dimension else note
             rows.append((branch, name, published, first, min(values), max(values), n, note))
-    curves = layer_curves(one, other, model=model, layer=layer)
     for branch in BRANCHES[1:]:
         two, same = (_mean_centred(curves, branch, pairs, complete) for pairs in PAIRS[1:])
         for name, value in ((PAIRS[1], two), (PAIRS[2], same), ("one emotion − two, other seed", same - two)):
@@ -215,8 +209,9 @@ def of_stacks(
     tables, curves = [], []
     for layer in tqdm(layers, desc="replication", unit="layer"):
         one, other = (_read(of_prompt, layer, site) for of_prompt in stacks)
-        tables.append(layer_table(one, other, complete, model=model, layer=layer))
-        curves.append(layer_curves(one, other, model=model, layer=layer))
+        named = {"model": model, "layer": layer}
+        curves.append(layer_curves(one, other, **named))
+        tables.append(layer_table(one, other, curves[-1], complete, **named))
     return pd.concat(tables, ignore_index=True), pd.concat(curves, ignore_index=True)
 
 

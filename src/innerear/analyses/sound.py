@@ -11,7 +11,7 @@ from itertools import product
 import numpy as np
 import pandas as pd
 
-from innerear.gram.reading import GramSource, window_products
+from innerear.gram.reading import WINDOWS, GramSource, window_products
 from innerear.statistics.cells import write_estimates
 from innerear.statistics.clip_targets import Targets, clip_targets, prompt_means
 from innerear.statistics.design import Design
@@ -25,7 +25,6 @@ from innerear.statistics.significance import TIE
 from innerear.statistics.table import INTERVAL, LayerResult, blank, columns, record, record_flips
 from innerear.statistics.template_contrasts import covariances, of_kernel
 
-WINDOWS = ("whole", "first_10", "last_10")
 HELD_OUT, BEYOND = "held-out R²", "share of what the label leaves"
 MAP_COLUMNS = ("statistic",)
 FAMILY = "layers × features × branches × windows"

@@ -13,7 +13,7 @@ from itertools import product
 import numpy as np
 import pandas as pd
 
-from innerear.gram.reading import GramSource, window_products
+from innerear.gram.reading import WINDOWS, GramSource, window_products
 from innerear.statistics.claims import benjamini_hochberg
 from innerear.statistics.clip_targets import Targets, clip_targets, prompt_means
 from innerear.statistics.design import Design
@@ -28,7 +28,6 @@ from innerear.statistics.significance import percentile_interval
 from innerear.statistics.table import INTERVAL, LayerResult, Maxima, blank, columns, record, record_flips
 from innerear.statistics.template_contrasts import covariances, label_contrasts, of_kernel
 
-WINDOWS = ("whole", "first_10", "last_10")
 LABEL, SOUND, BOTH = "R² of the label", "R² of the sound", "R² of label and sound"
 BEYOND_LABEL = "share of what the label leaves"
 STATISTICS = (LABEL, SOUND, BOTH, BEYOND_LABEL)

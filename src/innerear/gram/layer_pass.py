@@ -1,6 +1,6 @@
 """One pass over a layer's stacks: inner products between samples, from which all later analyses follow."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from itertools import cycle
@@ -93,30 +93,11 @@ def layer_gram(
     windows = named_windows(complete, min(n_bins, int(complete.sum())))
     d_model = read(0, slice(0, 1)).shape[-1]
     sums = WindowSums(windows, (len(branches), n_samples, d_model))
-    features = np.empty((len(names), n_samples, d_model), np.float32)
-    stored = features[: len(branches)]
+    blocks = _blocks(read, n_samples, len(complete), len(branches), memory_mb)
     arrays: Arrays = {}
-    for start, block in _blocks(read, n_samples, len(complete), len(branches), memory_mb):
-        # One step at a time: its features stay in the processor's cache, and float32 never doubles the block.
-        for step in range(start, start + len(block)):
-            widened(block[step - start], stored)
-            rounding = _rounding(stored, epsilon, step)
-            mean = stored.mean(axis=1)  # [C, D]
-            stored -= mean[:, None]
-            sums.add(step, stored, mean)
-            if len(names) > len(branches):
-                np.subtract(
-                    stored[branches.index("cond")], stored[branches.index("uncond")], out=features[-1]
-                )
-            found = _step(features, weights @ mean, weights**2 @ rounding, prompts, pairs=pairs)
-            for name, values in found.items():
-                if name not in arrays:
-                    kind = bool if name == "deterministic" else np.float32
-                    shape = [len(names), *values.shape[1:]]
-                    shape.insert(_AXES[name].index("step"), len(complete))
-                    arrays[name] = (_AXES[name], np.empty(shape, kind))
-                axes, whole = arrays[name]
-                np.moveaxis(whole, axes.index("step"), 1)[:, step] = values
+    for step, features, mean, rounding in _centred_steps(blocks, branches, weights, epsilon, sums):
+        found = _step(features, mean, rounding, prompts, pairs=pairs)
+        _write_step(arrays, found, step, len(complete))
     arrays |= window_arrays(sums, weights, windows, arrays["deterministic"][1], prompts)
     arrays["complete"] = (("step",), complete)
     arrays["step_count"] = (("step",), coarse.counts.astype(np.int32))
@@ -282,6 +263,46 @@ def _steps_at_once(n_steps: int, step_bytes: int, memory_mb: int) -> int:
     most = max(1, memory_mb * 2**20 // (2 * step_bytes))
     size = min(most, max(chunk, _BLOCK_BYTES // step_bytes))
     return min(n_steps, size // chunk * chunk or size)
+
+
+def _centred_steps(
+    blocks: Iterable[tuple[int, np.ndarray]],
+    branches: Sequence[str],
+    weights: np.ndarray,
+    epsilon: float,
+    sums: WindowSums,
+) -> Iterator[tuple[int, np.ndarray, np.ndarray, np.ndarray]]:
+    """Yield each step's number, and its features as `_step` takes them; add these to the windows' sums.
+
+    `weights` [all, C] are those of `_derived`. The features of the next step overwrite those yielded.
+    """
+    features = np.empty((len(weights), *sums.centred.shape[2:]), np.float32)  # [all, N, D]
+    stored = features[: len(branches)]
+    for start, block in blocks:
+        # One step at a time: its features stay in the processor's cache, and float32 never doubles the block.
+        for step, states in enumerate(block, start):
+            widened(states, stored)
+            rounding = _rounding(stored, epsilon, step)
+            mean = stored.mean(axis=1)  # [C, D]
+            stored -= mean[:, None]
+            sums.add(step, stored, mean)
+            if len(weights) > len(branches):
+                np.subtract(
+                    stored[branches.index("cond")], stored[branches.index("uncond")], out=features[-1]
+                )
+            yield step, features, weights @ mean, weights**2 @ rounding
+
+
+def _write_step(arrays: Arrays, found: Mapping[str, np.ndarray], step: int, n_steps: int) -> None:
+    """Write the results of a step, each [C, …], at its place in the arrays; the first step makes these."""
+    for name, values in found.items():
+        if name not in arrays:
+            kind = bool if name == "deterministic" else np.float32
+            shape = list(values.shape)
+            shape.insert(_AXES[name].index("step"), n_steps)
+            arrays[name] = (_AXES[name], np.empty(shape, kind))
+        axes, whole = arrays[name]
+        np.moveaxis(whole, axes.index("step"), 1)[:, step] = values
 
 
 def _rounding(features: np.ndarray, epsilon: float, step: int) -> np.ndarray:

@@ -7,6 +7,8 @@ import numpy as np
 import pandas as pd
 
 N_DECILES = 10
+#: of `named_windows`, those that analyses of averaged states read
+WINDOWS = ("whole", "first_10", "last_10")
 
 
 class GramSource(Protocol):

@@ -99,9 +99,8 @@ def _samples(tables: Tables) -> tuple[float, str]:
 
 
 def _templates(tables: Tables) -> tuple[float, str]:
-    samples = tables["samples"]
-    held = samples.groupby("template")["emotion"].nunique()
-    several = float((held > 1).sum()) if "template" in samples else 0.0
+    held = tables["samples"].groupby("template")["emotion"].nunique()
+    several = float((held > 1).sum())
     return several, "templates that hold several emotions; fewer cannot speak for other sentences"
 
 

@@ -1,6 +1,5 @@
 """One page with all clips of a study, to look at and to listen to without a network."""
 
-import base64
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 
@@ -15,7 +14,7 @@ from innerear.figures.style import SEQUENTIAL
 from innerear.io.clips import read_clip
 from innerear.pages import strips
 from innerear.pages.heading import Heading
-from innerear.pages.vorbis import vorbis
+from innerear.pages.vorbis import embedded
 
 #: columns and rows of a spectrogram thumbnail at most
 THUMBNAIL = (200, 48)
@@ -46,7 +45,7 @@ def clips_page(
     Parameters
     ----------
     samples : the index, in whose order emotions, prompts and seeds stand: sample_id, prompt_id, emotion,
-        text, seed, audio, and recording, the file's name of a recorded track.
+        text, seed, audio, audio_sha256, and recording, the name of a recorded track's file.
     heading, room : of the study, and the page's own name.
     clips : long table of clip features: sample_id, feature, value, reason. The page shows some of them.
     mel : [N] `mel_spectrogram` of each clip; measured here if not given.
@@ -58,14 +57,14 @@ def clips_page(
     ------
     InputError: a clip cannot be read, or is not the one whose ``audio_sha256`` the index lists.
     """
-    hashes = samples["audio_sha256"].tolist() if "audio_sha256" in samples else [None] * len(samples)
-    waves = [read_clip(*clip)[:2] for clip in zip(samples["audio"], hashes, strict=True)]
+    clips_of = zip(samples["audio"], samples["audio_sha256"], strict=True)
+    waves = [read_clip(path, sha256)[:2] for path, sha256 in clips_of]
     images = [mel_spectrogram(wave.T, rate) for wave, rate in waves] if mel is None else list(mel)
     top = max((float(image.max()) for image in images), default=0.0)
     facts = {} if clips is None else _facts(clips)
     drawn = [] if chroma is None or norms is None else _closer(waves, images, chroma, norms, top)
     names, seeds = samples["sample_id"].astype(str).tolist(), samples["seed"].tolist()
-    files = samples["recording"].tolist() if "recording" in samples else [""] * len(samples)
+    files = samples["recording"].tolist()
     cards = [
         {
             "name": names[i],
@@ -73,7 +72,7 @@ def clips_page(
             "file": files[i],
             "seconds": len(wave) / rate,
             "rate": rate,
-            "ogg": base64.b64encode(vorbis(wave, rate)).decode(),
+            "ogg": embedded(wave, rate),
             "image": thumbnail(images[i], top),
             "facts": facts.get(names[i], []),
             "strips": drawn[i] if drawn else {},

@@ -1,6 +1,5 @@
 """The page of a listening test, its key, and the answers that come back."""
 
-import base64
 import hashlib
 import json
 import re
@@ -14,15 +13,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pyloudnorm
-from markupsafe import Markup
 from numpy.typing import NDArray
 
 from innerear.analyses.listening_test import Excerpt, Trial, scores
 from innerear.errors import InputError
 from innerear.io.clips import read_clip
 from innerear.io.files import atomic
-from innerear.pages.templates import fill
-from innerear.pages.vorbis import vorbis
+from innerear.pages.templates import as_script, fill
+from innerear.pages.vorbis import embedded
 
 #: loudness of all excerpts, and the largest sample of one
 LUFS, PEAK = -23.0, 0.98
@@ -65,7 +63,7 @@ def listening_page(trials: Sequence[Trial], read: Read, rng: np.random.Generator
     ]
     key_hash = _sha256(key)
     page = _sha256(key_hash + json.dumps(asked) + "".join(sound["ogg"] for sound in sounds))
-    told = Markup(json.dumps(asked, ensure_ascii=False).replace("<", "\\u003c"))
+    told = as_script(asked)
     return fill("listening.html", told=told, sounds=sounds, page=page, key=key_hash), key
 
 
@@ -76,7 +74,7 @@ def reader(samples: pd.DataFrame, steered: Mapping[str, tuple[NDArray, int]]) ->
     def read(name: str) -> tuple[NDArray, int]:
         if name in steered:
             return steered[name]
-        wave, rate, *_ = read_clip(files[name]["audio"], files[name].get("audio_sha256"))
+        wave, rate, *_ = read_clip(files[name]["audio"], files[name]["audio_sha256"])
         return wave, rate
 
     return read
@@ -91,8 +89,8 @@ def _sound(wave: NDArray, rate: int, excerpt: Excerpt) -> dict[str, Any]:
         ramp = np.minimum(1, np.arange(1, len(part) + 1) / (FADE * rate))
         part *= np.minimum(ramp, ramp[::-1])[:, None]
     meter = pyloudnorm.Meter(rate, block_size=min(0.4, len(part) / rate))
-    ogg = vorbis(_as_loud(part, meter.integrated_loudness(part)), rate)
-    return {"ogg": base64.b64encode(ogg).decode(), "rate": rate, "seconds": len(part) / rate}
+    ogg = embedded(_as_loud(part, meter.integrated_loudness(part)), rate)
+    return {"ogg": ogg, "rate": rate, "seconds": len(part) / rate}
 
 
 def _as_loud(wave: NDArray, level: float) -> NDArray:

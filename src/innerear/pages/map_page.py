@@ -1,7 +1,5 @@
 """The map of layers and steps: what is measured where and when, and the music of that moment."""
 
-import base64
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -9,7 +7,6 @@ from typing import Any
 import matplotlib
 import numpy as np
 import pandas as pd
-from markupsafe import Markup
 from matplotlib.colors import to_hex
 from numpy.typing import NDArray
 
@@ -26,7 +23,8 @@ from innerear.pages.heading import Heading
 from innerear.pages.pack import Packed, counted, listed, pack
 from innerear.pages.plane import planes
 from innerear.pages.step_axis import StepAxis
-from innerear.pages.vorbis import vorbis
+from innerear.pages.templates import as_script
+from innerear.pages.vorbis import embedded
 from innerear.statistics.significance import ALPHA
 
 BRANCHES = {"cond": "reads the text", "uncond": "reads only the music so far", "delta": "cond − uncond"}
@@ -155,7 +153,7 @@ def map_page(
         "Map",
         labels=emotions,
         names=list(dict.fromkeys(emotions)),
-        told=Markup(json.dumps(told, ensure_ascii=False).replace("<", "\\u003c")),
+        told=as_script(told),
         arrays=arrays,
         sounds=_sounds(samples),
         measures=measures,
@@ -230,10 +228,8 @@ def _clips(samples: pd.DataFrame, mel: Sequence[NDArray]) -> list[dict[str, Any]
 
 def _sounds(samples: pd.DataFrame) -> list[dict[str, Any]]:
     """Return the sound of each clip as Ogg Vorbis in base64, with its rate and its length in seconds."""
-    hashes = samples["audio_sha256"].tolist() if "audio_sha256" in samples else [None] * len(samples)
     sounds = []
-    for path, digest in zip(samples["audio"], hashes, strict=True):
-        wave, rate, *_ = read_clip(path, digest)
-        ogg = base64.b64encode(vorbis(wave, rate)).decode()
-        sounds.append({"ogg": ogg, "rate": rate, "seconds": len(wave) / rate})
+    for path, sha256 in zip(samples["audio"], samples["audio_sha256"], strict=True):
+        wave, rate, *_ = read_clip(path, sha256)
+        sounds.append({"ogg": embedded(wave, rate), "rate": rate, "seconds": len(wave) / rate})
     return sounds

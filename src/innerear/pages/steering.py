@@ -1,6 +1,5 @@
 """A page of steered clips: a slider moves the dose while a clip plays."""
 
-import base64
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -8,7 +7,7 @@ from numpy.typing import NDArray
 
 from innerear.pages.figures import Figure
 from innerear.pages.heading import Heading
-from innerear.pages.vorbis import vorbis
+from innerear.pages.vorbis import embedded
 from innerear.stacks.gram_file import GramFile
 
 # What equally loud clips are brought to: the softest would clip if it were raised to the loudest.
@@ -44,7 +43,7 @@ def steering_page(
                 # An untouched clip is the same in every layer.
                 if dose == 0 and layer != layers[0]:
                     continue
-                ogg = base64.b64encode(vorbis(wave[:, None], rate)).decode()
+                ogg = embedded(wave[:, None], rate)
                 named = {"template": template, "layer": "" if dose == 0 else layer, "dose": f"{dose:g}"}
                 sounds.append(named | {"gain": f"{gain:.4g}", "ogg": ogg})
     return heading.page(

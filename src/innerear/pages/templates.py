@@ -2,6 +2,7 @@
 
 import base64
 import hashlib
+import json
 from collections.abc import Iterable
 from importlib.resources import files
 
@@ -33,18 +34,18 @@ def _label_rules(colours: Iterable[str]) -> Markup:
     return Markup("".join(f".label-{i}{{--label:{colour}}}" for i, colour in enumerate(colours)))
 
 
-def percent(value: float) -> str:
-    """Write a place or a length in % of what holds it.
+def as_script(value: object) -> Markup:
+    """Write a value as JSON that can stand in a script: no text in it ends the script.
 
     Examples
     --------
-    >>> percent(1 / 8)
-    '12.50%'
+    >>> print(as_script(["</script>"]))
+    ["\\u003c/script>"]
     """
-    return f"{100 * value:.2f}%"
+    return Markup(json.dumps(value, ensure_ascii=False).replace("<", "\\u003c"))
 
 
-_ENVIRONMENT.filters |= {"sha256": _sha256, "source": _source, "percent": percent}
+_ENVIRONMENT.filters |= {"sha256": _sha256, "source": _source}
 _ENVIRONMENT.globals |= {"label_rules": _label_rules, "styles": [], "scripts": []}
 
 

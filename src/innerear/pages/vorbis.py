@@ -1,5 +1,6 @@
 """Sound as Ogg Vorbis: the same bytes whenever the same sound is encoded."""
 
+import base64
 import io
 import zlib
 
@@ -32,6 +33,11 @@ def vorbis(wave: NDArray, rate: int) -> bytes:
         for start in range(0, len(wave), BLOCK):
             encoder.write(wave[start : start + BLOCK])
     return _without_number(bytearray(buffer.getvalue()))
+
+
+def embedded(wave: NDArray, rate: int) -> str:
+    """Return sound as a page holds it: `vorbis`, in base64."""
+    return base64.b64encode(vorbis(wave, rate)).decode()
 
 
 def _without_number(stream: bytearray) -> bytes:
