@@ -1,5 +1,7 @@
 """What is wrong with a checkpoint is said in one line that names the file and the key."""
 
+import math
+import re
 import shutil
 
 import pytest
@@ -7,9 +9,12 @@ import torch
 from checkpoints import write_checkpoint
 from hub_cache import store
 from omegaconf import OmegaConf
+from safetensors.torch import load_file, save_file
+from transformers_checkpoints import write_transformers_checkpoint
 
 from innerear.errors import InputError
 from innerear.models import load_model
+from innerear.models.packages import require_finite
 
 LM, CODEC = "state_dict.bin", "compression_state_dict.bin"
 KEY = "transformer.layers.0.linear1.weight"
@@ -81,6 +86,61 @@ def test_a_wrong_weight_is_named(checkpoint, value, message):
         load_model(checkpoint, device="cpu")
 
 
+def spoilt(key, at, value):
+    def change(package):
+        package["best_state"][key][at] = value
+
+    return change
+
+
+CODEBOOK = "quantizer.vq.layers.1._codebook.embed"
+
+
+@pytest.mark.parametrize(
+    ("name", "key", "at", "value", "message"),
+    [
+        (LM, KEY, ..., math.nan, "2,048 of 2,048 values, the first nan"),
+        (LM, "emb.0.weight", 3, math.nan, "32 of 544 values, the first nan"),
+        (LM, "out_norm.bias", -1, -math.inf, "1 of 32 values, the first -inf"),
+        (CODEC, CODEBOOK, (0, 0), math.inf, "1 of 128 values, the first inf"),
+        (CODEC, "encoder.model.0.conv.conv.weight_v", 0, math.nan, "7 of 28 values, the first nan"),
+    ],
+)
+def test_weights_that_are_not_finite_are_named(checkpoint, name, key, at, value, message):
+    rewrite(checkpoint / name, spoilt(key, at, value))
+    weight = rf"the weight '{re.escape(key)}' is not finite in float32"
+    with pytest.raises(InputError, match=f"model/{name}: {weight}: {message}"):
+        load_model(checkpoint, device="cpu")
+
+
+def test_weights_beyond_the_precision_of_the_model_are_named():
+    module = torch.nn.Linear(3, 3)
+    module.weight.data[1, 2] = 1e6
+    require_finite(module, "file")
+    with pytest.raises(InputError, match=r"file: .* float16: 1 of 9 values, .* inf;.* model\.dtype: float32"):
+        require_finite(module.half(), "file")
+
+
+def test_a_text_encoder_without_finite_weights_is_named(checkpoint):
+    path = checkpoint / "t5/model.safetensors"
+    weights = load_file(path)
+    next(iter(weights.values())).fill_(math.nan)
+    save_file(weights, path, {"format": "pt"})
+    with pytest.raises(InputError, match=rf"{LM}, text encoder: the weight '.*' is not finite"):
+        load_model(checkpoint, device="cpu")
+
+
+@pytest.mark.parametrize("part", ["decoder", "text_encoder", "audio_encoder"])
+def test_every_part_in_the_layout_of_transformers_must_be_finite(tiny_model, tmp_path, part):
+    folder = write_transformers_checkpoint(tmp_path / "model", tiny_model)
+    weights = load_file(folder / "model.safetensors")
+    key = next(key for key, value in weights.items() if key.startswith(part) and value.is_floating_point())
+    weights[key].view(-1)[0] = math.nan
+    save_file(weights, folder / "model.safetensors", {"format": "pt"})
+    with pytest.raises(InputError, match=rf"/model: the weight '{part}\..*' is not finite in float32: 1 of"):
+        load_model(folder, device="cpu", backend="transformers")
+
+
 @pytest.mark.parametrize(
     ("key", "value", "message"),
     [
@@ -150,3 +210,6 @@ def test_a_codec_of_the_hub_is_read_from_the_cache_and_part_of_the_identity(
     assert not torch.equal(sounds[0].audio, sounds[1].audio)
     assert sounds[0].audio.shape == (1, 320)
     assert [one != other for one, other in zip(*identities, strict=True)] == [False, False, True]
+    store(tmp_path / "cache", "facebook/encodec_32khz", write_encodec(tmp_path / "codec", math.nan), "0" * 40)
+    with pytest.raises(InputError, match=r"encodec_32khz.*: the weight 'quantizer.*' is not finite"):
+        load_model(checkpoint, device="cpu")

@@ -10,11 +10,23 @@ import omegaconf
 import torch
 
 from innerear.errors import InputError
-from innerear.models.conditioners import local_conditioners, own_text_encoder, separate_when_used
+from innerear.models.conditioners import (
+    local_conditioners,
+    own_text_encoder,
+    separate_when_used,
+    text_encoders,
+)
 from innerear.models.hub import ENCODEC, MUSICGEN, TEXT_ENCODER, files_of, require_cached
 from innerear.models.identity import hash_files, identity_text
 from innerear.models.imports import import_audiocraft
-from innerear.models.packages import configuration, load_weights, read_package
+from innerear.models.packages import (
+    configuration,
+    load_weights,
+    read_package,
+    readable,
+    require_finite,
+    weights_of,
+)
 from innerear.study.architectures import CODEC, LANGUAGE_MODEL, REFUSED
 from innerear.study.generation_settings import GenerationSettings
 
@@ -117,7 +129,9 @@ def _language_model(path: Path, device: torch.device, dtype: torch.dtype, seed: 
     cfg = configuration(package, path)
     refuse_family(cfg, path)
     lm = build_language_model(cfg, path, device, dtype)
-    load_weights(lm, package, path)
+    load_weights(lm, weights_of(package, path), path)
+    for encoder in text_encoders(lm):
+        require_finite(encoder, f"{path}, text encoder")
     if seed is not None:
         _initialise(lm, path, seed)
     for name, conditioner in lm.condition_provider.conditioners.items():
@@ -185,7 +199,7 @@ def _codec(
     cfg = configuration(package, path)
     cfg.device = str(device)
     codec = _built(builders.get_compression_model, cfg, path)
-    load_weights(codec, package, path)
+    load_weights(codec, weights_of(package, path), path)
     return codec.eval(), [path]
 
 
@@ -213,8 +227,10 @@ def _hub_codec(
 
     repo = codec_repository(name, path)
     found = require_cached(repo, ENCODEC, "the codec", source, revisions)
-    codec = HFEncodecCompressionModel(EncodecModel.from_pretrained(found.folder, local_files_only=True))
-    return codec.to(device).eval(), [path, *files_of(found.folder, ENCODEC)]
+    with readable(found.folder):
+        encodec = EncodecModel.from_pretrained(found.folder, local_files_only=True)
+    require_finite(encodec, found.folder)
+    return HFEncodecCompressionModel(encodec).to(device).eval(), [path, *files_of(found.folder, ENCODEC)]
 
 
 def _assembled(name: str, lm: Any, codec: Any, directory: Path) -> "MusicGen":
