@@ -141,6 +141,14 @@ def test_every_part_in_the_layout_of_transformers_must_be_finite(tiny_model, tmp
         load_model(folder, device="cpu", backend="transformers")
 
 
+@pytest.mark.parametrize("name", [LM, CODEC])
+@pytest.mark.parametrize(("key", "kind"), [(5, "int"), (None, "NoneType"), (("a", 1), "tuple")])
+def test_a_weight_whose_name_is_no_text_is_named(checkpoint, name, key, kind):
+    rewrite(checkpoint / name, lambda package: package["best_state"].update({key: torch.ones(2)}))
+    with pytest.raises(InputError, match=rf"{name}: best_state has the key .*, a {kind} and not the name"):
+        load_model(checkpoint, device="cpu")
+
+
 @pytest.mark.parametrize(
     ("key", "value", "message"),
     [

@@ -19,7 +19,7 @@ from omegaconf import base, nodes
 from torch import nn
 from yaml import YAMLError
 
-from innerear.errors import InputError
+from innerear.errors import InputError, shown
 from innerear.study.architectures import CODEC, LANGUAGE_MODEL
 
 _ALLOWED = [
@@ -111,6 +111,11 @@ def weights_of(package: Mapping[str, Any], path: str | PathLike) -> dict[str, to
     if not isinstance(state, Mapping):
         raise InputError(f"{path}: 'best_state' is a {type(state).__name__}, not a dictionary of weights")
     for key, value in state.items():
+        if not isinstance(key, str):
+            raise InputError(
+                f"{path}: best_state has the key {shown(key)}, a {type(key).__name__} and not the name of a "
+                "weight; export the checkpoint with audiocraft.utils.export"
+            )
         if not isinstance(value, torch.Tensor):
             raise InputError(f"{path}: best_state[{key!r}] is a {type(value).__name__}, not a tensor")
     return dict(state)
