@@ -54,7 +54,7 @@ def in_state(**weights):
         (lambda package: package.pop("best_state") and None, "has no 'best_state', only 'xp.cfg'"),
         (lambda package: package.pop("xp.cfg") and None, "has no 'xp.cfg', only 'best_state'"),
         (lambda package: package.update(best_state=[1]), "'best_state' is a list"),
-        (lambda package: package.update(best_state={}), "'best_state' does not fit.*Missing key"),
+        (lambda package: package.update(best_state={}), "'best_state' does not fit.* are for at most 0;"),
         (lambda package: package.update({"xp.cfg": "a: [b"}), "'xp.cfg' is no configuration in YAML"),
         (lambda package: package.update({"xp.cfg": "- 1"}), "'xp.cfg' is a ListConfig"),
         (lambda package: package.update({"xp.cfg": 3}), "'xp.cfg' is no configuration"),
@@ -167,6 +167,44 @@ def test_a_configuration_that_does_not_run_is_explained(checkpoint, key, value, 
     configure(checkpoint / LM, key, value)
     with pytest.raises(InputError, match=rf"{LM}.*{message}"):
         load_model(checkpoint, device="cpu")
+
+
+HUGE = 10**9
+
+
+@pytest.mark.parametrize("value", [HUGE, 10**4])
+@pytest.mark.parametrize(
+    ("name", "key", "most"),
+    [
+        (LM, "transformer_lm.num_layers", 3),
+        (LM, "transformer_lm.n_q", 4),
+        (LM, "transformer_lm.card", 16),
+        (LM, "transformer_lm.dim", 32),
+        (LM, "transformer_lm.hidden_scale", 3),
+        (CODEC, "rvq.n_q", 4),
+        (CODEC, "rvq.bins", 16),
+        (CODEC, "seanet.dimension", 8),
+        (CODEC, "seanet.n_filters", 64),
+        (CODEC, "seanet.ratios", 64),
+        (CODEC, "seanet.kernel_size", 64),
+        (CODEC, "seanet.n_residual_layers", 72),
+        (CODEC, "seanet.lstm", 72),
+    ],
+)
+def test_a_model_larger_than_its_weights_is_not_built(checkpoint, name, key, most, value):
+    configure(checkpoint / name, key, [2, value] if key.endswith("ratios") else value)
+    message = rf"{name}: .* {key} is {value}, where the weights are for at most {most};"
+    with pytest.raises(InputError, match=message):
+        load_model(checkpoint, device="cpu")
+
+
+@pytest.mark.parametrize("key", ["n_chroma", "radix2_exp", "nfft", "winlen"])
+def test_a_chroma_larger_than_its_weights_is_not_built(tmp_path, key):
+    folder = write_checkpoint(tmp_path / "melody", melody=True)
+    assert load_model(folder, device="cpu").d_model == 32
+    configure(folder / LM, f"conditioners.self_wav.chroma_stem.{key}", HUGE)
+    with pytest.raises(InputError, match=rf"chroma_stem\.{key} is {HUGE}, where the weights are for at most"):
+        load_model(folder, device="cpu")
 
 
 def test_a_codec_of_another_model_is_refused(checkpoint, tmp_path):
