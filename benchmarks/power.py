@@ -9,6 +9,7 @@ labels permuted within templates, and against sign flips of whole templates.
 """
 
 import argparse
+import re
 
 import numpy as np
 from options import count
@@ -18,7 +19,9 @@ from innerear.study.power import EFFECTIVE_DIMENSION, LEVELS, POWER, Power
 EFFECTS = np.linspace(0, 1.5, 151)
 # Variance between prompts, as a share of that of a clip (the rest is the seed's).
 SHARES = (0.3, 0.6, 0.9)
-DESIGNS = ("2x4", "3x4", "5x4", "8x4", "10x4", "12x4", "20x4", "6x2", "10x2", "10x8")
+DESIGNS = ((2, 4), (3, 4), (5, 4), (8, 4), (10, 4), (12, 4), (20, 4), (6, 2), (10, 2), (10, 8))
+# of a design: all 2^(T − 1) flips of T templates are in memory
+MOST_TEMPLATES, MOST_LABELS = 24, 100
 
 
 def main() -> None:
@@ -26,13 +29,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="What a design detects.")
     parser.add_argument("--studies", type=count, default=2000)
     parser.add_argument("--permutations", type=count, default=1000)
-    parser.add_argument("--designs", nargs="+", default=DESIGNS, help="templates x labels")
+    parser.add_argument("--designs", type=sizes, nargs="+", default=DESIGNS, help="templates x labels")
     arguments = parser.parse_args()
     print("| templates × labels | test | p ≤ .05: simulated | formula | p ≤ .001: simulated | formula |")
     print("| --- | --- | --- | --- | --- | --- |")
     found = {}
     for design in arguments.designs:
-        n_templates, n_labels = map(int, design.split("x"))
+        n_templates, n_labels = design
         power = design_of(n_templates, n_labels, arguments.permutations)
         values = simulated(power, arguments.studies, np.random.default_rng([n_templates, n_labels]))
         found[design] = values
@@ -40,9 +43,20 @@ def main() -> None:
             cells = [(detected(p, level), power.detectable(level, flips=test == "flip")) for level in LEVELS]
             shown = " | ".join(f"{said(one)} | {said(other)}" for one, other in cells)
             print(f"| {n_templates} × {n_labels} | {test} | {shown} |", flush=True)
-    if {"5x4", "10x4"} <= found.keys():
+    if {(5, 4), (10, 4)} <= found.keys():
         print_gain(found)
-        print_levels(design_of(10, 4, arguments.permutations), arguments.studies // 2)
+        print_levels(design_of(10, 4, arguments.permutations), -(-arguments.studies // 2))
+
+
+def sizes(text: str) -> tuple[int, int]:
+    """Return the templates and labels of a design that is written as 5x4."""
+    numbers = re.fullmatch("([0-9]{1,3})x([0-9]{1,3})", text)
+    n_templates, n_labels = map(int, numbers.groups()) if numbers else (0, 0)
+    if 2 <= n_templates <= MOST_TEMPLATES and 2 <= n_labels <= MOST_LABELS:
+        return n_templates, n_labels
+    raise argparse.ArgumentTypeError(
+        f"{text!r} is no design: give templates x labels, from 2x2 to {MOST_TEMPLATES}x{MOST_LABELS}"
+    )
 
 
 def design_of(n_templates: int, n_labels: int, n_permutations: int) -> Power:
@@ -133,7 +147,7 @@ def detected(p: np.ndarray, level: float) -> float:
     return float(np.interp(POWER, share[i - 1 : i + 1], EFFECTS[i - 1 : i + 1]))
 
 
-def print_gain(found: dict[str, dict[str, np.ndarray]]) -> None:
+def print_gain(found: dict[tuple[int, int], dict[str, np.ndarray]]) -> None:
     """Compare 5 templates × 4 seeds with 10 × 2, in standard deviations of a clip."""
     print("\n| variance between prompts | test | 5 templates × 4 seeds | 10 × 2 | ratio |")
     print("| --- | --- | --- | --- | --- |")
@@ -142,7 +156,7 @@ def print_gain(found: dict[str, dict[str, np.ndarray]]) -> None:
             for level in LEVELS:
                 few, many = (
                     detected(found[design][test], level) * np.sqrt(share + (1 - share) / n_seeds)
-                    for design, n_seeds in (("5x4", 4), ("10x4", 2))
+                    for design, n_seeds in (((5, 4), 4), ((10, 4), 2))
                 )
                 cells = f"{said(few)} | {said(many)} | {said(many / few)}"
                 print(f"| {share:g} | {test}, p ≤ {level:g} | {cells} |")

@@ -16,6 +16,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from argparse import ArgumentTypeError
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -69,23 +70,44 @@ def fewer(seeds: list[int] | dict[str, int], most: int | None) -> tuple[list[int
     return seeds[:most], len(seeds[:most])
 
 
+def study_of_templates(text: str) -> dict:
+    """Return the settings in a file, of a study of templates and emotions."""
+    try:
+        study = yaml.safe_load(Path(text).read_text("utf-8"))
+    except (OSError, ValueError, yaml.YAMLError) as error:
+        raise ArgumentTypeError(f"{text!r} cannot be read: {' '.join(str(error).split())}") from None
+    section = study.get("prompts") if isinstance(study, dict) else None
+    if (
+        not isinstance(section, dict)
+        or not {"templates", "emotions"} <= section.keys()
+        or "seeds" not in study
+    ):
+        raise ArgumentTypeError(f"{text!r} is no study with seeds, templates and emotions")
+    return study
+
+
+def folder_of_profile(text: str) -> Path:
+    """Return a folder that holds a profile of Snakemake."""
+    if not any(Path(text).glob("*.yaml")):
+        raise ArgumentTypeError(f"{text!r} is no folder with a profile, such as config.yaml")
+    return Path(text)
+
+
 def main() -> None:
     """Time the forms in turn."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--slurm", choices=("no", "site", "test"), default="no")
-    parser.add_argument("--profile", type=Path, default=ROOT / "workflow/profiles/slurm")
-    parser.add_argument("--study", type=Path, default=ROOT / "config.yaml")
+    parser.add_argument("--profile", type=folder_of_profile, default=ROOT / "workflow/profiles/slurm")
+    parser.add_argument("--study", type=study_of_templates, default=str(ROOT / "config.yaml"))
     parser.add_argument("--seeds", type=count, help="so many of the study's seeds")
     parser.add_argument("--batch", choices=("pair", "prompt"))
     parser.add_argument("--repeats", type=count, default=3)
     options = parser.parse_args()
-    study = yaml.safe_load(options.study.read_text("utf-8"))
+    study = options.study
     study["seeds"], n_seeds = fewer(study["seeds"], options.seeds)
     if options.batch:
         study["generation"] = study.get("generation", {}) | {"batch": options.batch}
     section = study["prompts"]
-    if section.get("sheet"):
-        raise SystemExit("give a study of templates and emotions")
     samples = len(section["templates"]) * len(section["emotions"]) * n_seeds
     forms = {"local": ["--cores", "all"]}
     if options.slurm != "no":

@@ -1,9 +1,9 @@
 """Renew what the pages in docs/ take from the schema, from the default study and from the workflow.
 
-In a page, a part stands between ``<!-- name -->`` and ``<!-- /name -->``. With ``--check``, nothing is
-written and the exit status tells whether all is up to date.
+In a page, a part stands between ``<!-- name -->`` and ``<!-- /name -->``.
 """
 
+import argparse
 import json
 import re
 import subprocess
@@ -135,6 +135,11 @@ def renewed(page: Path, **parts: str) -> str:
 
 def main() -> None:
     """Renew the pages, or check them."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument(
+        "--check", action="store_true", help="write nothing; the exit status tells whether all is up to date"
+    )
+    check = parser.parse_args().check
     docs = ROOT / "docs"
     current = {
         docs / "settings.md": renewed(docs / "settings.md", config=config_table()),
@@ -142,7 +147,7 @@ def main() -> None:
         docs / "images/rules.svg": picture_of_rules(),
     }
     stale = [path for path, text in current.items() if not path.exists() or path.read_text("utf-8") != text]
-    if "--check" in sys.argv and stale:
+    if check and stale:
         sys.exit(f"out of date, run make docs: {', '.join(str(path.relative_to(ROOT)) for path in stale)}")
     for path in stale:
         path.write_text(current[path], "utf-8")

@@ -2,6 +2,7 @@
 
 import argparse
 import sys
+from typing import Any
 
 from innerear.errors import InputError, shown
 from innerear.io.log import one_line, print_anything
@@ -22,13 +23,18 @@ def main(arguments: list[str] | None = None) -> int:
     fetching.add_argument("model", help=model)
     fetching.add_argument("--revision", help="commit, branch or tag of a hub model (default: main)")
     fetching.add_argument("--backend", choices=("audiocraft", "transformers"), default="audiocraft")
-    fetching.add_argument("--output", help="write the revisions to this file, for load_model(pins=FILE)")
+    fetching.add_argument(
+        "--output", type=_path, help="write the revisions to this file, for load_model(pins=FILE)"
+    )
     naming = commands.add_parser("study", help="print the name of a configuration's study")
-    naming.add_argument("config", help="the configuration, as YAML")
+    naming.add_argument("config", type=_path, help="the configuration, as YAML")
     chosen = parser.parse_args(arguments)
     print_anything()
     try:
         {"fetch": _fetch, "trace": _trace, "study": _study}[chosen.command](chosen)
+    except FileNotFoundError as error:
+        print(f"error: {error.filename} does not exist; give a path that does", file=sys.stderr)
+        return 1
     except (InputError, OSError) as error:
         said = str(error) if isinstance(error, InputError) else one_line(error)
         if said is None:
@@ -36,6 +42,12 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"error: {said}", file=sys.stderr)
         return 1
     return 0
+
+
+def _path(text: str) -> str:
+    if not text:
+        raise argparse.ArgumentTypeError("an empty text is no path: name a file")
+    return text
 
 
 # Imported below: --help does not wait for torch.
@@ -58,18 +70,49 @@ def _fetch(chosen: argparse.Namespace) -> None:
 
 
 def _study(chosen: argparse.Namespace) -> None:
+    from innerear.study.config_files import check_files
+    from innerear.study.names import MAX_NAME, is_name
+
+    settings = _read_yaml(chosen.config)
+    if not isinstance(settings, dict):
+        found = "nothing" if settings is None else shown(settings)
+        raise InputError(f"{chosen.config} holds {found}; give keys with values, such as study: my_study")
+    check_files([chosen.config])
+    if "study" not in settings:
+        raise InputError(f"{chosen.config} names no study; give one, as in study: my_study")
+    name = settings["study"]
+    if not isinstance(name, str) or not is_name(name):
+        raise InputError(
+            f"{chosen.config}: study: {shown(name)} cannot name a folder; use up to {MAX_NAME} letters, "
+            "digits, - and _, a letter or a digit first, in quotes if YAML takes it for a number or a date"
+        )
+    print(name)
+
+
+def _read_yaml(path: str) -> Any:
     import yaml
 
-    from innerear.study.names import is_name
+    class Loader(yaml.SafeLoader):
+        def construct_object(self, node: Any, deep: bool = False) -> Any:
+            try:
+                return super().construct_object(node, deep)
+            # A date that does not exist, a number of thousands of digits, a word after !!bool
+            except (AttributeError, KeyError, ValueError):
+                problem = f"{shown(node.value)} is no {node.tag.rpartition(':')[2]}; put a text in quotes"
+                raise yaml.MarkedYAMLError(problem=problem, problem_mark=node.start_mark) from None
 
     try:
-        with open(chosen.config, encoding="utf-8") as file:
-            name = yaml.safe_load(file)["study"]
-    except (yaml.YAMLError, UnicodeDecodeError, LookupError, TypeError) as error:
-        raise InputError(f"{chosen.config} names no study ({' '.join(str(error).split())})") from None
-    if not isinstance(name, str) or not is_name(name):
-        raise InputError(f"{chosen.config}: study: {shown(name)} cannot name a folder")
-    print(name)
+        with open(path, encoding="utf-8-sig") as file:
+            return yaml.load(file, Loader)
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path} is no text in UTF-8 ({error.reason}); save it as UTF-8") from None
+    except RecursionError:
+        raise InputError(f"{path} is nested too deeply; no study needs so many levels") from None
+    except yaml.MarkedYAMLError as error:
+        at = f", line {error.problem_mark.line + 1}" if error.problem_mark else ""
+        raise InputError(f"{path}{at}: {error.problem}") from None
+    except yaml.YAMLError as error:  # a character that YAML does not allow
+        raise InputError(f"{path} is no YAML ({' '.join(str(error).split())})") from None
 
 
 if __name__ == "__main__":

@@ -3,6 +3,8 @@
 import argparse
 import importlib
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -29,6 +31,43 @@ def test_seconds_are_finite_and_more_than_0(options, text):
     with pytest.raises(argparse.ArgumentTypeError, match="give more than 0"):
         options.duration(text)
     assert options.duration("0.3") == 0.3
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        *(
+            (["benchmarks/power.py", "--designs", text], "give templates x labels")
+            for text in ("3x", "0x4", "x")
+        ),
+        *(
+            (["benchmarks/power.py", "--designs", "5x4", text], "from 2x2 to 24x100")
+            for text in ("1x4", "99x2")
+        ),
+        (["benchmarks/power.py", "--studies", "0"], "argument --studies: '0' is no number of things"),
+        (["benchmarks/study_throughput.py", "--seeds", "0"], "argument --seeds: '0' is no number of things"),
+        (["benchmarks/study_throughput.py", "--study", "/nonexistent.yaml"], "No such file"),
+        (["benchmarks/study_throughput.py", "--study", "."], "'.' cannot be read: .* Is a directory"),
+        (["benchmarks/study_throughput.py", "--study", "CITATION.cff"], "is no study with seeds, templates"),
+        (["benchmarks/study_throughput.py", "--profile", "/nonexistent"], "is no folder with a profile"),
+        (["benchmarks/dag.py", "--pairs", "0"], "argument --pairs: '0' is no number of things"),
+        (["docs/renew.py", "--foo"], "unrecognized arguments: --foo"),
+    ],
+)
+def test_a_wrong_argument_is_said_in_one_line(arguments, message):
+    command = [sys.executable, *arguments]
+    done = subprocess.run(command, cwd=BENCHMARKS.parent, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 2
+    assert re.search(f": error: .*{message}.*\n$", done.stderr), done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_benchmark_of_one_study_of_a_design_ends():
+    command = [sys.executable, "benchmarks/power.py", "--studies", "1", "--permutations", "20"]
+    command += ["--designs", "5x4", "10x4"]
+    done = subprocess.run(command, cwd=BENCHMARKS.parent, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    assert "| 10 × 4 | flip |" in done.stdout
 
 
 @pytest.mark.parametrize("file", sorted(BENCHMARKS.glob("*.py")), ids=lambda file: file.stem)

@@ -1,5 +1,7 @@
 """What is wrong with a checkpoint is said in one line that names the file and the key."""
 
+import math
+import re
 import shutil
 
 import pytest
@@ -7,9 +9,12 @@ import torch
 from checkpoints import write_checkpoint
 from hub_cache import store
 from omegaconf import OmegaConf
+from safetensors.torch import load_file, save_file
+from transformers_checkpoints import write_transformers_checkpoint
 
 from innerear.errors import InputError
 from innerear.models import load_model
+from innerear.models.packages import require_finite
 
 LM, CODEC = "state_dict.bin", "compression_state_dict.bin"
 KEY = "transformer.layers.0.linear1.weight"
@@ -49,7 +54,7 @@ def in_state(**weights):
         (lambda package: package.pop("best_state") and None, "has no 'best_state', only 'xp.cfg'"),
         (lambda package: package.pop("xp.cfg") and None, "has no 'xp.cfg', only 'best_state'"),
         (lambda package: package.update(best_state=[1]), "'best_state' is a list"),
-        (lambda package: package.update(best_state={}), "'best_state' does not fit.*Missing key"),
+        (lambda package: package.update(best_state={}), "'best_state' does not fit.* are for at most 0;"),
         (lambda package: package.update({"xp.cfg": "a: [b"}), "'xp.cfg' is no configuration in YAML"),
         (lambda package: package.update({"xp.cfg": "- 1"}), "'xp.cfg' is a ListConfig"),
         (lambda package: package.update({"xp.cfg": 3}), "'xp.cfg' is no configuration"),
@@ -81,6 +86,69 @@ def test_a_wrong_weight_is_named(checkpoint, value, message):
         load_model(checkpoint, device="cpu")
 
 
+def spoilt(key, at, value):
+    def change(package):
+        package["best_state"][key][at] = value
+
+    return change
+
+
+CODEBOOK = "quantizer.vq.layers.1._codebook.embed"
+
+
+@pytest.mark.parametrize(
+    ("name", "key", "at", "value", "message"),
+    [
+        (LM, KEY, ..., math.nan, "2,048 of 2,048 values, the first nan"),
+        (LM, "emb.0.weight", 3, math.nan, "32 of 544 values, the first nan"),
+        (LM, "out_norm.bias", -1, -math.inf, "1 of 32 values, the first -inf"),
+        (CODEC, CODEBOOK, (0, 0), math.inf, "1 of 128 values, the first inf"),
+        (CODEC, "encoder.model.0.conv.conv.weight_v", 0, math.nan, "7 of 28 values, the first nan"),
+    ],
+)
+def test_weights_that_are_not_finite_are_named(checkpoint, name, key, at, value, message):
+    rewrite(checkpoint / name, spoilt(key, at, value))
+    weight = rf"the weight '{re.escape(key)}' is not finite in float32"
+    with pytest.raises(InputError, match=f"model/{name}: {weight}: {message}"):
+        load_model(checkpoint, device="cpu")
+
+
+def test_weights_beyond_the_precision_of_the_model_are_named():
+    module = torch.nn.Linear(3, 3)
+    module.weight.data[1, 2] = 1e6
+    require_finite(module, "file")
+    with pytest.raises(InputError, match=r"file: .* float16: 1 of 9 values, .* inf;.* model\.dtype: float32"):
+        require_finite(module.half(), "file")
+
+
+def test_a_text_encoder_without_finite_weights_is_named(checkpoint):
+    path = checkpoint / "t5/model.safetensors"
+    weights = load_file(path)
+    next(iter(weights.values())).fill_(math.nan)
+    save_file(weights, path, {"format": "pt"})
+    with pytest.raises(InputError, match=rf"{LM}, text encoder: the weight '.*' is not finite"):
+        load_model(checkpoint, device="cpu")
+
+
+@pytest.mark.parametrize("part", ["decoder", "text_encoder", "audio_encoder"])
+def test_every_part_in_the_layout_of_transformers_must_be_finite(tiny_model, tmp_path, part):
+    folder = write_transformers_checkpoint(tmp_path / "model", tiny_model)
+    weights = load_file(folder / "model.safetensors")
+    key = next(key for key, value in weights.items() if key.startswith(part) and value.is_floating_point())
+    weights[key].view(-1)[0] = math.nan
+    save_file(weights, folder / "model.safetensors", {"format": "pt"})
+    with pytest.raises(InputError, match=rf"/model: the weight '{part}\..*' is not finite in float32: 1 of"):
+        load_model(folder, device="cpu", backend="transformers")
+
+
+@pytest.mark.parametrize("name", [LM, CODEC])
+@pytest.mark.parametrize(("key", "kind"), [(5, "int"), (None, "NoneType"), (("a", 1), "tuple")])
+def test_a_weight_whose_name_is_no_text_is_named(checkpoint, name, key, kind):
+    rewrite(checkpoint / name, lambda package: package["best_state"].update({key: torch.ones(2)}))
+    with pytest.raises(InputError, match=rf"{name}: best_state has the key .*, a {kind} and not the name"):
+        load_model(checkpoint, device="cpu")
+
+
 @pytest.mark.parametrize(
     ("key", "value", "message"),
     [
@@ -99,6 +167,44 @@ def test_a_configuration_that_does_not_run_is_explained(checkpoint, key, value, 
     configure(checkpoint / LM, key, value)
     with pytest.raises(InputError, match=rf"{LM}.*{message}"):
         load_model(checkpoint, device="cpu")
+
+
+HUGE = 10**9
+
+
+@pytest.mark.parametrize("value", [HUGE, 10**4])
+@pytest.mark.parametrize(
+    ("name", "key", "most"),
+    [
+        (LM, "transformer_lm.num_layers", 3),
+        (LM, "transformer_lm.n_q", 4),
+        (LM, "transformer_lm.card", 16),
+        (LM, "transformer_lm.dim", 32),
+        (LM, "transformer_lm.hidden_scale", 3),
+        (CODEC, "rvq.n_q", 4),
+        (CODEC, "rvq.bins", 16),
+        (CODEC, "seanet.dimension", 8),
+        (CODEC, "seanet.n_filters", 64),
+        (CODEC, "seanet.ratios", 64),
+        (CODEC, "seanet.kernel_size", 64),
+        (CODEC, "seanet.n_residual_layers", 72),
+        (CODEC, "seanet.lstm", 72),
+    ],
+)
+def test_a_model_larger_than_its_weights_is_not_built(checkpoint, name, key, most, value):
+    configure(checkpoint / name, key, [2, value] if key.endswith("ratios") else value)
+    message = rf"{name}: .* {key} is {value}, where the weights are for at most {most};"
+    with pytest.raises(InputError, match=message):
+        load_model(checkpoint, device="cpu")
+
+
+@pytest.mark.parametrize("key", ["n_chroma", "radix2_exp", "nfft", "winlen"])
+def test_a_chroma_larger_than_its_weights_is_not_built(tmp_path, key):
+    folder = write_checkpoint(tmp_path / "melody", melody=True)
+    assert load_model(folder, device="cpu").d_model == 32
+    configure(folder / LM, f"conditioners.self_wav.chroma_stem.{key}", HUGE)
+    with pytest.raises(InputError, match=rf"chroma_stem\.{key} is {HUGE}, where the weights are for at most"):
+        load_model(folder, device="cpu")
 
 
 def test_a_codec_of_another_model_is_refused(checkpoint, tmp_path):
@@ -150,3 +256,6 @@ def test_a_codec_of_the_hub_is_read_from_the_cache_and_part_of_the_identity(
     assert not torch.equal(sounds[0].audio, sounds[1].audio)
     assert sounds[0].audio.shape == (1, 320)
     assert [one != other for one, other in zip(*identities, strict=True)] == [False, False, True]
+    store(tmp_path / "cache", "facebook/encodec_32khz", write_encodec(tmp_path / "codec", math.nan), "0" * 40)
+    with pytest.raises(InputError, match=r"encodec_32khz.*: the weight 'quantizer.*' is not finite"):
+        load_model(checkpoint, device="cpu")

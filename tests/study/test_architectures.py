@@ -1,5 +1,6 @@
 """Names of models: what they stand for, what runs, and what is refused before any job."""
 
+import re
 from dataclasses import asdict
 from pathlib import Path
 from types import SimpleNamespace
@@ -11,6 +12,7 @@ from innerear.errors import InputError
 from innerear.study.architectures import (
     CODEC,
     HUB_MODELS,
+    KNOWN,
     LANGUAGE_MODEL,
     Architecture,
     architecture_of,
@@ -158,3 +160,29 @@ def test_a_declared_window_changes_the_estimate(settings, tmp_path):
     # In windows of 2 s a clip of 4 s takes 100 + 100 + 80 frames, and 3 steps more each.
     assert [size.n_steps for size in sizes] == [203, 289]
     assert sizes[1].stack_bytes > 1.3 * sizes[0].stack_bytes
+
+
+@pytest.mark.parametrize(
+    ("stride", "duration", "why", "least"),
+    [
+        (1e-9, 40, "1e-09 of a window of 1,500 codec frames is less than one frame", 0.000667),
+        (6e-4, 40, "0.0006 of a window of 1,500 codec frames is less than one frame", 0.000667),
+        (1e-3, 600, "0.001 of a window makes more than 1,000 windows of 600 s", 0.019334),
+        (1e-9, 600, "1e-09 of a window of 1,500 codec frames is less than one frame", 0.019334),
+        (1 - 1e-10, 40, "0.9999999999 of a window of 1,500 codec frames leaves none to read again", 0.000667),
+    ],
+)
+def test_a_stride_that_cuts_no_windows_is_told_what_does(stride, duration, why, least):
+    small = KNOWN["facebook/musicgen-small"]
+    said = re.escape(f"generation.stride: {why}; use a share from {least:g} to 0.999333, or shorter clips")
+    with pytest.raises(InputError, match=f"^{said}$"):
+        small.timeline(duration, stride)
+    assert len(small.timeline(duration, least).windows) <= 1001
+    assert len(small.timeline(duration, 0.999333).windows) > 1
+
+
+def test_a_window_of_one_frame_cannot_be_read_again():
+    with pytest.raises(
+        InputError, match=r"generation\.stride: 0\.6 .* nor does any share do; use shorter clips"
+    ):
+        Architecture(2, 8, max_duration=0.02).timeline(1, 0.6)

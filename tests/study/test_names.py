@@ -105,12 +105,36 @@ def test_one_text_of_two_templates_names_both():
 
 
 @pytest.mark.parametrize("field", ["emotion", "template"])
-@pytest.mark.parametrize(("one", "two"), [("Happy", "happy"), ("a b", "a  b"), ("cafe\u0301", "café")])
+@pytest.mark.parametrize(
+    ("one", "two"),
+    [
+        *(("Happy", "happy"), ("a b", "a  b"), ("cafe\u0301", "café"), ("a b", "a\u2800b")),
+        *(("happy", f"ha{chr(code)}ppy") for code in (0xAD, 0x34F, 0x200B, 0x200D, 0x200E, 0x200F, 0x202E)),
+        *(
+            ("happy", f"happy{chr(code)}")
+            for code in (0x2060, 0x2064, 0x3164, 0xFE0F, 0xFEFF, 0xE0020, 0xE0100)
+        ),
+        *(("happy", f"{chr(code)}happy") for code in (0x61C, 0x115F, 0x17B4, 0x180B, 0x180E, 0x2069, 0xFFA0)),
+    ],
+)
 def test_labels_that_look_alike_name_both_rows(field, one, two):
     factors = {"emotion": "e", "template": "t"}
     prompts = [Prompt("a", "x", **{**factors, field: one}), Prompt("b", "y", **{**factors, field: two})]
     with pytest.raises(InputError, match=f"rows 1 and 2 have the {field}s .*, which look alike"):
         checked(prompts, "sheet", [1, 2])
+
+
+@pytest.mark.parametrize(("one", "two"), [("happy", "ha ppy"), ("happy", "happy!"), ("1", "2"), ("ä", "a")])
+def test_labels_that_differ_visibly_are_two(one, two):
+    assert checked([Prompt("a", "x", "", one), Prompt("b", "y", "", two)], "sheet", [1, 2])
+
+
+def test_what_is_invisible_in_a_label_is_said_by_its_code():
+    prompts = [Prompt("a", "x", "", "happy"), Prompt("b", "y", "", "ha\u200bppy")]
+    with pytest.raises(InputError, match=r"the emotions 'happy' and 'ha<U\+200B>ppy', which look alike"):
+        checked(prompts, "sheet", [1, 2])
+    with pytest.raises(InputError, match=r"the emotion is '<U\+200B><U\+FE0F>', of which nothing is seen"):
+        checked([Prompt("a", "x", "", "\u200b\ufe0f")], "sheet", [1])
 
 
 def test_what_tables_take_for_a_missing_number_is_no_label():

@@ -30,6 +30,7 @@ _SAID = {
     errno.ENOLCK: f"its file system has no locks; {_LOCKS}",
     errno.ENAMETOOLONG: "the name is too long for its file system; give shorter names or another folder",
     errno.ENOTDIR: "a part of its path is a file, where a folder is needed",
+    errno.EEXIST: "it is a file, where a folder is needed",
     errno.EISDIR: "it is a folder, where a file is needed",
     errno.ELOOP: "its path is a circle of symbolic links",
 }

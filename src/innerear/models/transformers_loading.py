@@ -18,7 +18,7 @@ from innerear.models.conversion import Parts, converted
 from innerear.models.hub import TRANSFORMERS, files_of, require_cached
 from innerear.models.identity import hash_files
 from innerear.models.loading import load_musicgen
-from innerear.models.packages import readable
+from innerear.models.packages import readable, require_finite
 from innerear.study.architectures import LANGUAGE_MODEL
 
 _DEFAULT_SECONDS = 30.0
@@ -141,6 +141,7 @@ def _read(kind: Any, folder: Path) -> Any:
     if wrong:
         more = f"; and {len(wrong) - 1} more" if len(wrong) > 1 else ""
         raise InputError(f"{folder} {wrong[0]}{more}: its weights are not those of its config.json")
+    require_finite(model, folder)
     return model
 
 

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice, pairwise
-from math import floor
+from math import ceil, floor
 from os.path import exists, isabs, isdir, isfile, join
 from pathlib import Path
 from typing import Any
@@ -75,20 +75,33 @@ class Architecture:
         ------
         InputError: a clip without a codec frame, or windows that cannot be cut.
         """
-        if self.n_frames(duration) < 1:
-            raise InputError(
-                f"generation.duration: {duration} s holds no codec frame; use at least "
-                f"{1 / self.frame_rate:g} s"
-            )
-        context = self.n_frames(self.max_duration)
+        n_frames, context = self.n_frames(duration), self.n_frames(self.max_duration)
+        for key, seconds in (("generation.duration", duration), ("max_duration", self.max_duration)):
+            if self.n_frames(seconds) < 1:
+                raise InputError(
+                    f"{key}: {seconds} s holds no codec frame; use at least {1 / self.frame_rate:g} s"
+                )
         shift = int(stride * context + 1e-6)
-        if (self.n_frames(duration) - context) > MAX_WINDOWS * shift > 0:
-            raise InputError(
-                f"generation.stride: {stride:g} of a window makes more than {MAX_WINDOWS:,} windows of "
-                f"{duration:g} s; use a larger share, or shorter clips"
-            )
-        windows = windows_of(self.n_frames(duration), context, shift, given)
-        return Timeline(self.n_frames(duration), self.n_codebooks, self.frame_rate, windows, self.delays)
+        least = max(1, ceil((n_frames - context) / MAX_WINDOWS))
+        if n_frames > context and not least <= shift < context:
+            raise InputError(f"generation.stride: {_why_not(stride, shift, least, context, duration)}")
+        windows = windows_of(n_frames, context, shift, given)
+        return Timeline(n_frames, self.n_codebooks, self.frame_rate, windows, self.delays)
+
+
+def _why_not(stride: float, shift: int, least: int, context: int, duration: float) -> str:
+    """Say why a clip cannot be cut into windows `shift` frames apart, and how it can."""
+    if shift < 1:
+        why = f"{stride:g} of a window of {context:,} codec frames is less than one frame"
+    elif shift < least:
+        why = f"{stride:g} of a window makes more than {MAX_WINDOWS:,} windows of {duration:g} s"
+    else:
+        why = f"{stride} of a window of {context:,} codec frames leaves none to read again"
+    # Rounded into the range.
+    first, last = ceil(1e6 * least / context) / 1e6, floor(1e6 * (context - 1) / context) / 1e6
+    if first > last:
+        return f"{why}, nor does any share do; use shorter clips"
+    return f"{why}; use a share from {first:g} to {last:g}, or shorter clips"
 
 
 _MUSICGEN = {

@@ -17,6 +17,12 @@ _NO_TEXT = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff\ufffd-\
 # T5 takes these for a space (U+2581 is its own sign for one).
 _AS_SPACE = str.maketrans(dict.fromkeys("\u1680\u200b\u200e\u200f\u2028\u2029\u2581\ufeff", " "))
 
+# What no font shows: Unicode's Default_Ignorable_Code_Point.
+_INVISIBLE = re.compile(
+    "[\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u202a-\u202e\u2060-\u206f\u3164"
+    "\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufff8\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e0fff]"
+)
+
 
 def is_name(text: str) -> bool:
     """Return whether a text can name a folder on any system.
@@ -94,6 +100,18 @@ def reading(text: str) -> str:
     return " ".join("".join(one for one in spaced if unicodedata.category(one) != "Cf").split())
 
 
+def seen(text: str) -> str:
+    """Return a text as it is seen: texts that differ, but not in this, look alike.
+
+    Unlike in `reading`, a character without width is no space.
+
+    >>> seen("Ha\\u200bppy \\u00a0song\\ufe0f")
+    'happy song'
+    """
+    visible = unicodedata.normalize("NFKC", _INVISIBLE.sub("", text))
+    return " ".join(visible.replace("\u2800", " ").casefold().split())  # U+2800: Braille without a dot
+
+
 def check_labels(labels: Sequence[str], of: str, where: str, rows: Sequence[int]) -> None:
     """Refuse labels that tables cannot hold, and two that look alike.
 
@@ -104,23 +122,30 @@ def check_labels(labels: Sequence[str], of: str, where: str, rows: Sequence[int]
 
     Raises
     ------
-    InputError: a label of more than `MAX_LABEL` characters, ``nan``, or two that differ in case, white space
-        or Unicode form only.
+    InputError: a label of more than `MAX_LABEL` characters, ``nan``, one of which nothing is seen, or two
+        that differ in case, white space, Unicode form or invisible characters only.
     """
-    seen: dict[str, tuple[str, int]] = {}
+    labelled: dict[str, tuple[str, int]] = {}
     for label, row in zip(labels, rows, strict=True):
-        if len(label) > MAX_LABEL or label == "nan":
+        look = seen(label)
+        if len(label) > MAX_LABEL or label == "nan" or (label and not look):
             why = "which tables take for a missing number" if label == "nan" else "which is too long"
+            why = why if look else "of which nothing is seen"
             raise InputError(
-                f"{where}, row {row}: the {of} is {shown(label)}, {why}; use another, of at most {MAX_LABEL} "
-                "characters"
+                f"{where}, row {row}: the {of} is {_coded(label)}, {why}; use another, of at most "
+                f"{MAX_LABEL} characters"
             )
-        first, its_row = seen.setdefault(reading(label).casefold(), (label, row))
+        first, its_row = labelled.setdefault(look, (label, row))
         if first != label:
             raise InputError(
-                f"{where}: rows {its_row} and {row} have the {of}s {first!r} and {label!r}, which look alike "
-                "but would count as two; write them alike, or rename one"
+                f"{where}: rows {its_row} and {row} have the {of}s {_coded(first)} and {_coded(label)}, "
+                "which look alike but would count as two; write them alike, or rename one"
             )
+
+
+def _coded(label: str) -> str:
+    """Return a label for a message, with the codes of what is invisible."""
+    return shown(_INVISIBLE.sub(lambda one: f"<U+{ord(one[0]):04X}>", label))
 
 
 def layers_of(named: str) -> list[int]:
