@@ -49,12 +49,12 @@ class Page(HTMLParser):
 @pytest.fixture(scope="module")
 def sheet():
     rows = [
-        (f"{template}-{emotion}/seed-{seed}", f"{template}-{emotion}", emotion, text, seed)
+        (f"{template}-{emotion}/seed-{seed}", f"{template}-{emotion}", template, emotion, text, seed)
         for emotion in ("sad", "happy")
         for template, text in (("plain", f"a {emotion} piece"), ("odd", f'<b>{emotion}</b> & "so" {{x}}'))
         for seed in (0, 7)
     ]
-    return pd.DataFrame(rows, columns=["sample_id", "prompt_id", "emotion", "text", "seed"])
+    return pd.DataFrame(rows, columns=["sample_id", "prompt_id", "template", "emotion", "text", "seed"])
 
 
 @pytest.fixture(scope="module")
@@ -182,3 +182,9 @@ def test_wrong_files_are_named(samples, tmp_path):
         clips_page(listed, HEADING)
     with pytest.raises(InputError, match=r"1\.wav is not the clip"):
         clips_page(samples.assign(audio=samples["audio"].iloc[1]), HEADING)
+
+
+def test_clips_without_templates_are_filtered_by_prompt(samples):
+    page = Page(clips_page(samples.assign(template=""), HEADING))
+    of_clips = [attributes["data-sentence"] for attributes in page.all("figure") if "data-seed" in attributes]
+    assert of_clips == samples["prompt_id"].tolist()

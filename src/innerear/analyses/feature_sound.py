@@ -40,8 +40,7 @@ def sound_rows(
     wide = acoustics.pivot(index="sample_id", columns="feature", values="value")
     wide = wide.reindex(design.samples["sample_id"]).dropna(axis=1)
     wide = wide.loc[:, wide.nunique() > 1]
-    fires = (rate[design.rows].mean(axis=1) > 0).sum(axis=0) >= min(FEWEST_PROMPTS, design.n_prompts)
-    numbers = np.flatnonzero(fires & (mean.std(axis=0) > 0))
+    numbers = np.flatnonzero(in_enough_prompts(rate, design) & (mean.std(axis=0) > 0))
     if not len(numbers) or wide.empty:
         return pd.DataFrame(), []
     x, y = pd.DataFrame(mean[:, numbers]).rank().to_numpy(), wide.astype(float).rank().to_numpy()
@@ -77,6 +76,12 @@ def sound_rows(
             else:
                 table["interval"] = "none: no templates"
     return pd.concat(tables, ignore_index=True), maxima
+
+
+def in_enough_prompts(rate: np.ndarray, design: Design) -> np.ndarray:
+    """Return whether features with firing rates [N, F] fire in at least `FEWEST_PROMPTS` prompts, [F]."""
+    fires = rate[design.rows].mean(axis=1) > 0  # [P, F]
+    return fires.sum(axis=0) >= min(FEWEST_PROMPTS, design.n_prompts)
 
 
 def _of_templates(x: np.ndarray, y: np.ndarray, design: Design) -> tuple[np.ndarray, list[np.ndarray]]:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pandas as pd
 
-from innerear.analyses.feature_sound import FEWEST_PROMPTS, over_templates
+from innerear.analyses.feature_sound import in_enough_prompts, over_templates
 from innerear.analyses.lags import ONE_SEED, Sound
 from innerear.analyses.seed_differences import between_prompts, between_seeds
 from innerear.statistics.design import Design
@@ -63,7 +63,7 @@ def time_rows(
     Parameters
     ----------
     steps : of the design's samples, in its order.
-    rate : [N, F] firing rates. Features that fire in at least `FEWEST_PROMPTS` prompts are compared.
+    rate : [N, F] firing rates. Features that fire in enough prompts (`in_enough_prompts`) are compared.
     why_not : why nothing is tested.
 
     Returns
@@ -73,8 +73,7 @@ def time_rows(
     whole templates, of what is left without the mean over the prompts of each template and seed. Intervals
     are a jackknife over templates. p is of the largest correlation over the features.
     """
-    fires = (rate[design.rows].mean(axis=1) > 0).sum(axis=0) >= min(FEWEST_PROMPTS, design.n_prompts)
-    numbers, names = np.flatnonzero(fires), steps.sound.names
+    numbers, names = np.flatnonzero(in_enough_prompts(rate, design)), steps.sound.names
     n_seeds = design.rows.shape[1]
     if not len(numbers) or not names:
         return pd.DataFrame(), []

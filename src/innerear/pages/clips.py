@@ -98,8 +98,9 @@ def _ordered(samples: pd.DataFrame, cards: Sequence[Mapping]) -> list[dict]:
 
 
 def _sentences(samples: pd.DataFrame) -> list[str]:
-    """Return the sentence of each clip: its template, or its prompt where there are none."""
-    return samples["template" if "template" in samples else "prompt_id"].astype(str).tolist()
+    """Return the sentence of each clip: its template, or its prompt where it has none."""
+    columns = (samples[name].astype(str).tolist() for name in ("template", "prompt_id"))
+    return [template or prompt for template, prompt in zip(*columns, strict=True)]
 
 
 def _closer(waves, images, chroma: NDArray, norms: NDArray, top: float) -> list[dict[str, str]]:
