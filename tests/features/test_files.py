@@ -19,6 +19,10 @@ def untied(**fields):
     return drawn(6, 10, tied=False, metadata={"study": "ä"}, **fields)
 
 
+def normal_states():
+    return torch.randn(50, 6, generator=torch.Generator().manual_seed(2))
+
+
 @pytest.mark.parametrize("threshold", [None, torch.full((10,), 0.3)])
 def test_what_is_read_is_what_was_written(tmp_path, threshold):
     one = untied(threshold=threshold)
@@ -27,7 +31,7 @@ def test_what_is_read_is_what_was_written(tmp_path, threshold):
     for part in ("encoder", "encoder_bias", "decoder", "bias"):
         assert torch.equal(getattr(one, part), getattr(again, part))
     assert (again.k, again.metadata["study"]) == (3, "ä")
-    states = torch.randn(50, 6)
+    states = normal_states()
     assert torch.equal(one.reconstruct(states), again.reconstruct(states))
 
 
@@ -46,14 +50,14 @@ def recipe(folder, states):
 
 @pytest.mark.parametrize("threshold", [None, torch.full((10,), 0.3)])
 def test_the_documented_recipe_gives_our_reconstruction(tmp_path, threshold):
-    one, states = untied(threshold=threshold, k=9 if threshold is not None else 3), torch.randn(50, 6)
+    one, states = untied(threshold=threshold, k=9 if threshold is not None else 3), normal_states()
     files.save(one, tmp_path / "d")
     torch.testing.assert_close(recipe(tmp_path / "d", states), one.reconstruct(states))
 
 
 def test_sae_lens_opens_it(tmp_path):
     sae_lens = pytest.importorskip("sae_lens")
-    one, states = untied(), torch.randn(50, 6)
+    one, states = untied(), normal_states()
     files.save(one, tmp_path / "d")
     torch.testing.assert_close(
         sae_lens.SAE.load_from_disk(str(tmp_path / "d"))(states), one.reconstruct(states)
@@ -77,7 +81,7 @@ def published(folder, change, n_latents=10):
 
 
 def test_published_variants_mean_the_same_here(tmp_path):
-    states = torch.randn(50, 6)
+    states = normal_states()
     a = published(tmp_path / "a", {"rescale_acts_by_decoder_norm": True, "apply_b_dec_to_input": False})
     norms = a["W_dec"].norm(dim=1)
     latents = (states @ a["W_enc"] + a["b_enc"]) * norms
@@ -88,7 +92,7 @@ def test_published_variants_mean_the_same_here(tmp_path):
 
 
 def test_a_standard_dictionary_keeps_all_that_fires(tmp_path):
-    states, a = torch.randn(50, 6), published(tmp_path / "a", {"architecture": "standard", "k": None})
+    states, a = normal_states(), published(tmp_path / "a", {"architecture": "standard", "k": None})
     latents = ((states - a["b_dec"]) @ a["W_enc"] + a["b_enc"]).relu()
     found = files.load(tmp_path / "a")
     assert found.k == 9
@@ -127,7 +131,7 @@ def test_a_direction_of_length_0_never_fires(tmp_path):
         arrays = published(tmp_path / name, change)
         arrays["W_dec"][[2, 7]] = 0
         save_file(arrays, tmp_path / name / "sae_weights.safetensors")
-    found, states = files.load(tmp_path / "b"), torch.randn(50, 6)
+    found, states = files.load(tmp_path / "b"), normal_states()
     which, values = found.encode(states)
     assert not values[(which == 2) | (which == 7)].any()
     assert torch.isfinite(found.reconstruct(states)).all()
