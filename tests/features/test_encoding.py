@@ -3,25 +3,19 @@
 import numpy as np
 import pytest
 import torch
+from fake_dictionaries import drawn
 from fake_tokens import write_stack
 
 from innerear.errors import InputError
 from innerear.features.activations import Activations, write_activations
-from innerear.features.dictionary import Dictionary, unit_rows
 from innerear.features.encoding import encode_layer
-
-
-def drawn(n_latents, k, d_model=4):
-    torch.manual_seed(n_latents)
-    decoder = unit_rows(torch.randn(n_latents, d_model))
-    return Dictionary(decoder.T.contiguous(), torch.zeros(n_latents), decoder, torch.zeros(d_model), k)
 
 
 @pytest.fixture
 def encoded(tmp_path):
     states = np.random.default_rng(0).normal(size=(3, 2, 13, 4)).astype(np.float32)
     paths = [write_stack(tmp_path / f"{i}.h5", one) for i, one in enumerate(states)]
-    dictionaries = {"uncond": drawn(12, 3), "delta": drawn(8, 2)}
+    dictionaries = {"uncond": drawn(4, 12, 3), "delta": drawn(4, 8, 2, seed=1)}
     indices, values, steps = encode_layer(paths, 0, dictionaries)
     target = tmp_path / "layer_00.h5"
     attrs = {"layer": 0}
@@ -66,8 +60,8 @@ def test_a_changed_byte_is_noticed(encoded):
 def test_a_dictionary_of_another_model_is_refused(tmp_path):
     path = write_stack(tmp_path / "a.h5", np.ones((2, 13, 4)))
     with pytest.raises(InputError, match="of another model"):
-        encode_layer([path], 0, {"uncond": drawn(12, 3, d_model=5)})
-    huge = drawn(12, 3)
+        encode_layer([path], 0, {"uncond": drawn(5)})
+    huge = drawn(4)
     huge.encoder.mul_(1e6)
     with pytest.raises(InputError, match="float16's range"):
         encode_layer([path], 0, {"uncond": huge})

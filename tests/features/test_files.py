@@ -6,31 +6,32 @@ import shutil
 import numpy as np
 import pytest
 import torch
+from fake_dictionaries import drawn
 from safetensors.torch import load_file, save_file
 
 from innerear.errors import InputError
 from innerear.features import files
-from innerear.features.dictionary import Dictionary, unit_rows
 from innerear.features.measures import matched
 
 
-def drawn(threshold=None, k=3):
-    torch.manual_seed(0)
-    decoder = unit_rows(torch.randn(10, 6))
-    return Dictionary(
-        torch.randn(6, 10), torch.randn(10), decoder, torch.randn(6), k, threshold, {"study": "ä"}
-    )
+def untied(**fields):
+    """A dictionary whose arrays all differ."""
+    return drawn(6, 10, tied=False, metadata={"study": "ä"}, **fields)
+
+
+def normal_states():
+    return torch.randn(50, 6, generator=torch.Generator().manual_seed(2))
 
 
 @pytest.mark.parametrize("threshold", [None, torch.full((10,), 0.3)])
 def test_what_is_read_is_what_was_written(tmp_path, threshold):
-    one = drawn(threshold)
+    one = untied(threshold=threshold)
     files.save(one, tmp_path / "d")
     again = files.load(tmp_path / "d")
     for part in ("encoder", "encoder_bias", "decoder", "bias"):
         assert torch.equal(getattr(one, part), getattr(again, part))
     assert (again.k, again.metadata["study"]) == (3, "ä")
-    states = torch.randn(50, 6)
+    states = normal_states()
     assert torch.equal(one.reconstruct(states), again.reconstruct(states))
 
 
@@ -49,14 +50,14 @@ def recipe(folder, states):
 
 @pytest.mark.parametrize("threshold", [None, torch.full((10,), 0.3)])
 def test_the_documented_recipe_gives_our_reconstruction(tmp_path, threshold):
-    one, states = drawn(threshold, k=9 if threshold is not None else 3), torch.randn(50, 6)
+    one, states = untied(threshold=threshold, k=9 if threshold is not None else 3), normal_states()
     files.save(one, tmp_path / "d")
     torch.testing.assert_close(recipe(tmp_path / "d", states), one.reconstruct(states))
 
 
 def test_sae_lens_opens_it(tmp_path):
     sae_lens = pytest.importorskip("sae_lens")
-    one, states = drawn(), torch.randn(50, 6)
+    one, states = untied(), normal_states()
     files.save(one, tmp_path / "d")
     torch.testing.assert_close(
         sae_lens.SAE.load_from_disk(str(tmp_path / "d"))(states), one.reconstruct(states)
@@ -80,7 +81,7 @@ def published(folder, change, n_latents=10):
 
 
 def test_published_variants_mean_the_same_here(tmp_path):
-    states = torch.randn(50, 6)
+    states = normal_states()
     a = published(tmp_path / "a", {"rescale_acts_by_decoder_norm": True, "apply_b_dec_to_input": False})
     norms = a["W_dec"].norm(dim=1)
     latents = (states @ a["W_enc"] + a["b_enc"]) * norms
@@ -91,7 +92,7 @@ def test_published_variants_mean_the_same_here(tmp_path):
 
 
 def test_a_standard_dictionary_keeps_all_that_fires(tmp_path):
-    states, a = torch.randn(50, 6), published(tmp_path / "a", {"architecture": "standard", "k": None})
+    states, a = normal_states(), published(tmp_path / "a", {"architecture": "standard", "k": None})
     latents = ((states - a["b_dec"]) @ a["W_enc"] + a["b_enc"]).relu()
     found = files.load(tmp_path / "a")
     assert found.k == 9
@@ -130,7 +131,7 @@ def test_a_direction_of_length_0_never_fires(tmp_path):
         arrays = published(tmp_path / name, change)
         arrays["W_dec"][[2, 7]] = 0
         save_file(arrays, tmp_path / name / "sae_weights.safetensors")
-    found, states = files.load(tmp_path / "b"), torch.randn(50, 6)
+    found, states = files.load(tmp_path / "b"), normal_states()
     which, values = found.encode(states)
     assert not values[(which == 2) | (which == 7)].any()
     assert torch.isfinite(found.reconstruct(states)).all()
@@ -182,7 +183,7 @@ def test_settings_that_contradict_the_weights_are_named(tmp_path, change):
 
 
 def test_metadata_of_others_are_written_again(tmp_path):
-    files.save(drawn(), tmp_path / "d", {"note": "\ud800", "most": None})
+    files.save(untied(), tmp_path / "d", {"note": "\ud800", "most": None})
     assert files.load(tmp_path / "d").metadata["note"] == "\ud800"
 
 
@@ -190,7 +191,7 @@ def test_its_own_are_refused_under_another_name_or_with_some_gone(tmp_path):
     root = tmp_path / "results/base/features/dictionaries"
     n_seeds = {"uncond": 2, "delta": 1}
     for name in ("uncond/layer_00/seed-0", "uncond/layer_00/seed-1", "delta/layer_00/seed-0"):
-        files.save(drawn(), root / name, {"n_seeds": n_seeds})
+        files.save(untied(), root / name, {"n_seeds": n_seeds})
     folder = root / "uncond/layer_00/seed-0"
     assert files.load_own(folder).n_latents == 10
     remedy = "; remake it with: snakemake --cores 1 --force .*/dictionaries/uncond/layer_00"
@@ -213,7 +214,7 @@ def test_its_own_are_refused_under_another_name_or_with_some_gone(tmp_path):
 @pytest.mark.parametrize("name", ["cfg.json", "sae_weights.safetensors"])
 def test_a_broken_one_of_a_study_can_be_remade(tmp_path, name):
     folder = tmp_path / "results/base/features/dictionaries/uncond/layer_03/seed-0"
-    files.save(drawn(), folder)
+    files.save(untied(), folder)
     for harm in (lambda path: path.write_bytes(path.read_bytes()[:50]), lambda path: path.unlink()):
         harm(folder / name)
         with pytest.raises(InputError, match=rf"{name} .*; remake it with: .* --force {folder.parent}$"):
@@ -226,13 +227,12 @@ def test_a_failed_writer_leaves_no_folder(tmp_path, monkeypatch):
 
     monkeypatch.setattr(files, "save_file", killed)
     with pytest.raises(KeyboardInterrupt):
-        files.save(drawn(), tmp_path / "d")
+        files.save(untied(), tmp_path / "d")
     assert list(tmp_path.iterdir()) == []
 
 
 def test_training_prompts_are_not_scored():
-    one = Dictionary(*drawn().__dict__.values())
-    object.__setattr__(one, "metadata", {"training_prompts": ["piano-sad", "piano-happy"]})
+    one = drawn(metadata={"training_prompts": ["piano-sad", "piano-happy"]})
     one.require_unseen(["band-sad"])
     with pytest.raises(InputError, match="was trained on piano-sad"):
         one.require_unseen(["band-sad", "piano-sad"])

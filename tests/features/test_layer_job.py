@@ -7,12 +7,12 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+from fake_dictionaries import drawn
 from fake_tokens import atoms, superposed, write_stack
 
 from innerear.errors import InputError
 from innerear.features.activations import Activations
 from innerear.features.clips import DELTA, GAUSSIAN, RANDOM_INIT, UNCOND, Clips, States
-from innerear.features.dictionary import Dictionary
 from innerear.features.files import load, save
 from innerear.features.layer_job import (
     clip_means,
@@ -146,9 +146,7 @@ def test_given_dictionaries_of_something_else_are_refused(study, tmp_path, says,
 @pytest.mark.parametrize("width", [8, 15, 17])
 def test_given_dictionaries_of_another_width_are_refused(study, tmp_path, width):
     clips, *_ = study
-    wide = torch.randn(32, width)
-    one = Dictionary(wide.T.contiguous(), torch.zeros(32), wide, torch.zeros(width), 3)
-    save(one, tmp_path / "uncond/layer_00/seed-0")
+    save(drawn(width, 32), tmp_path / "uncond/layer_00/seed-0")
     with pytest.raises(InputError, match=rf"layer_00/seed-0/cfg\.json: d_in is {width}, not {D}"):
         dictionaries_of(clips, States(clips, 0), SETTINGS, SimpleNamespace(given=str(tmp_path)))
 

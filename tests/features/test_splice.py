@@ -3,22 +3,21 @@
 import numpy as np
 import pytest
 import torch
+from fake_dictionaries import drawn
 
 from innerear.errors import InputError
-from innerear.features.dictionary import Dictionary, unit_rows
 from innerear.features.measures import Components
 from innerear.features.splice import cost_rows, edits, splice_costs, spliced, unigram_nats
 from innerear.models.base import Pass
 
 
-def drawn(d_model, n_latents=64, k=4, seed=0):
-    decoder = unit_rows(torch.randn(n_latents, d_model, generator=torch.Generator().manual_seed(seed)))
-    return Dictionary(decoder.T.contiguous(), torch.zeros(n_latents), decoder, torch.zeros(d_model), k)
+def base_and_delta(d_model):
+    return (drawn(d_model, 64, 4, seed=seed) for seed in (0, 1))
 
 
 def of(d_model):
     tokens = np.random.default_rng(0).normal(size=(200, d_model)).astype(np.float32)
-    return edits(drawn(d_model), drawn(d_model, seed=1), Components(tokens, 4))
+    return edits(*base_and_delta(d_model), Components(tokens, 4))
 
 
 @pytest.fixture(scope="module")
@@ -66,7 +65,8 @@ def test_shared_errors_stay_and_independent_ones_grow_under_guidance():
     rng, g = np.random.default_rng(0), 3.0
     cond, uncond = (torch.from_numpy(rng.normal(size=(4000, 16)).astype(np.float32)) for _ in range(2))
     names = of(16)
-    size = (uncond - drawn(16).reconstruct(uncond)).square().sum(dim=1).mean().sqrt()
+    base, _ = base_and_delta(16)
+    size = (uncond - base.reconstruct(uncond)).square().sum(dim=1).mean().sqrt()
     for name, factor in (("shared noise", 1), ("independent noise", np.sqrt(g**2 + (g - 1) ** 2))):
         c, u = names[name](cond, uncond)
         error = (u + g * (c - u)) - (uncond + g * (cond - uncond))
@@ -77,19 +77,18 @@ def test_edits_do_to_delta_what_they_say():
     rng = np.random.default_rng(0)
     cond, uncond = (torch.from_numpy(rng.normal(size=(50, 8)).astype(np.float32)) for _ in range(2))
     made = of(8)
-    base, delta = drawn(8), drawn(8, seed=1)
+    base, delta = base_and_delta(8)
     c, u = made["base + delta"](cond, uncond)
     torch.testing.assert_close(c - u, delta.reconstruct(cond - uncond))
     torch.testing.assert_close(u, base.reconstruct(uncond))
     assert torch.equal(made["cond only"](cond, uncond)[1], uncond)
-    torch.testing.assert_close(
-        made["shared noise"](cond, uncond)[0] - cond, u * 0 + noise_of(made, cond, uncond)
-    )
-
-
-def noise_of(made, cond, uncond):
-    made = of(8)
-    return made["shared noise"](cond, uncond)[1] - uncond
+    lengths = (uncond - base.reconstruct(uncond)).norm(dim=1)
+    for name, shared in (("shared noise", True), ("independent noise", False)):
+        c, u = made[name](cond, uncond)
+        for noise in (c - cond, u - uncond):
+            torch.testing.assert_close(noise.norm(dim=1), lengths)
+        assert torch.allclose(c - cond, u - uncond, atol=1e-5) == shared
+    assert lengths.min() > 0.01
 
 
 def test_costs_are_rises_over_the_untouched_model(tiny_model, clip):
@@ -108,6 +107,25 @@ def test_costs_are_rises_over_the_untouched_model(tiny_model, clip):
 def test_unigrams_count_each_codebook_by_itself():
     codes = np.array([[[0, 0, 0, 0], [0, 1, 0, 1]]])
     assert unigram_nats(codes, codes, 2) == pytest.approx((-np.log(5 / 6) + np.log(2)) / 2)
+
+
+def test_unigrams_are_those_of_other_clips():
+    codes, of_others = np.zeros((1, 1, 4), int), np.array([[[1, 1]], [[1, 1]]])
+    # Code 0 was seen in none of 4 tokens, and counts once more, as code 1 does.
+    assert unigram_nats(codes, of_others, 2) == pytest.approx(np.log(6))
+    assert unigram_nats(of_others, codes, 2) == pytest.approx(np.log(6))
+
+
+def test_what_is_recovered_lies_between_reading_nothing_and_the_untouched_model():
+    clean, edited = np.array([[1.0, 2.0, 5.0], [3.0, 2.0, 7.0]]), np.array([[2.0, 5.0, 9.0], [5.0, 5.0, 9.0]])
+    table = cost_rows({(-1, "none"): clean, (0, "both"): edited}, unigram=4.0)
+    cond, uncond, guided = (row for row in table if row["edit"] == "both")
+    # Untouched they cost 2, 2 and 6 nats; edited 3.5, 5 and 9.
+    assert (cond["nats"], cond["cost"], cond["recovered"]) == (3.5, 1.5, 0.25)
+    assert cond["cost_sd"] == pytest.approx(np.sqrt(0.5))  # of rises of 1 and 2
+    assert (uncond["cost"], uncond["recovered"]) == (3.0, -0.5)  # worse than reading nothing
+    assert guided["cost"] == 3.0 and np.isnan(guided["recovered"])  # there was nothing to recover
+    assert [row["recovered"] for row in table[:2]] == [1.0, 1.0]
 
 
 class OneLayer:

@@ -1,6 +1,7 @@
 """Dictionaries find what was planted, nothing in noise, and refuse what cannot be learned from."""
 
 import logging
+from itertools import cycle
 
 import numpy as np
 import pytest
@@ -29,6 +30,31 @@ def test_batchtopk_keeps_k_on_average():
     values = found.encode(torch.from_numpy(tokens))[1]
     assert (values > 0).sum(dim=1).float().mean().item() == pytest.approx(3, abs=0.7)
     assert len(set((values > 0).sum(dim=1).tolist())) > 1
+
+
+class Repeated:
+    """Batches of tokens that are known, over and over."""
+
+    def __init__(self, batches):
+        self._batches, every = batches, torch.cat(batches)
+        self.n_tokens, self.mean, self.scale = len(every), every.mean(dim=0), 2.0
+
+    def batches(self, size, generator):
+        return cycle(self._batches)
+
+
+def test_the_threshold_is_the_moving_average_of_the_least_value_that_each_batch_keeps():
+    generator = torch.Generator().manual_seed(0)
+    batches = [size * torch.randn(40, 8, generator=generator) for size in (1, 30, 200)]
+    source = Repeated(batches)
+    found = train(source, 12, 3, kind="batchtopk", steps=4, lr=0.0)  # learns nothing
+    latents = [((batch - source.mean) @ found.encoder).numpy() for batch in (*batches, batches[0])]
+    least = [np.sort(one, axis=None)[-3 * 40] for one in latents]
+    average = least[0]
+    for one in least[1:]:
+        average += (one - average) / 100
+    assert found.threshold.numpy() == pytest.approx(np.full(12, average), rel=1e-4)
+    assert train(source, 12, 3, kind="topk", steps=4, lr=0.0).threshold is None
 
 
 def test_in_gaussian_noise_two_seeds_find_different_directions():

@@ -50,6 +50,20 @@ def test_a_probe_turns_away_from_what_varies_within_labels():
     assert turn[1] < turn[0]
 
 
+def test_a_probes_covariance_is_half_its_mean_variance():
+    values = np.random.default_rng(0).normal(size=(12, 1, 3)) * [1, 4, 0.5]
+    labels = ["calm", "energetic", "sad"] * 4
+    found = between(values, labels, POLES, layer=0, source="probe").vector
+    clouds = [values[start::3, 0] for start in range(3)]
+    covariance = sum(np.cov(cloud.T, bias=True) for cloud in clouds) / 3
+    shrunken = covariance / 2 + np.eye(3) * covariance.trace() / 3 / 2
+    moved = clouds[1].mean(axis=0) - clouds[0].mean(axis=0)
+    turned = np.linalg.inv(shrunken) @ moved
+    expected = turned / np.linalg.norm(turned) * np.linalg.norm(moved)
+    assert found == pytest.approx(expected, rel=1e-5)
+    assert not np.allclose(expected, moved, rtol=0.1)
+
+
 def test_a_direction_refuses_the_prompts_that_it_was_fitted_on():
     direction = Direction(np.ones(3), 1, name="calm → energetic", training_prompts=frozenset({"piano-calm"}))
     direction.require_unseen(["guitar-calm"])

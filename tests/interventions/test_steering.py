@@ -6,10 +6,12 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from fakes import rows
 
 from innerear import ActivationExtractor, intervene
 from innerear.errors import InputError
-from innerear.interventions import Add
+from innerear.interventions import Add, ProjectOut, Replace, orthonormal
+from innerear.interventions.directions import random_directions
 from innerear.interventions.fitting import ClipFeatures, Directions, fit, replayed_states, stored_states
 from innerear.interventions.measuring import MEASURED, Made, likelihood, measured
 from innerear.interventions.patching import patch
@@ -153,21 +155,56 @@ def test_there_is_a_row_for_each_clip_of_the_plan(steered):
     assert table.loc[table["source"] == "random", "nll"].isna().all()
 
 
+def composed(model, text, seed, edits):
+    """One clip that is composed with edits."""
+    with intervene(model, edits):
+        made = model.generate([text], [seed], **GENERATION)
+    return Made(made.codes, made.audio)
+
+
 def test_each_clip_is_edited_as_its_condition_says(tiny_model, directions, steered):
     table, sounds = steered
     vector = directions.direction(2, "means", "t1").vector
-    for condition in (Condition("none"), Condition("means", "both", 0.5), Condition("means", "cond", -0.25)):
-        with intervene(tiny_model, Add(condition.dose * vector, layers=2, branch=condition.branch)):
-            made = tiny_model.generate([TEMPLATES["t1"]], [SEEDS["t1"]], **GENERATION)
-        same = (table[name] == getattr(condition, name) for name in ("source", "branch", "dose"))
-        rows = table[np.logical_and.reduce([*same, table["template"] == "t1"])]
-        expected = measured(tiny_model, Made(made.codes, made.audio))
+    drawn = random_directions(directions.covariance(2), 1.0, 3, seed=2) * np.linalg.norm(vector)
+    vectors = {
+        Condition("none"): vector,
+        Condition("means", "both", 0.5): vector,
+        Condition("means", "cond", -0.25): vector,
+        Condition("random", "both", 0.5, 0): drawn[0],
+        Condition("random", "both", -0.5, 2): drawn[2],
+    }
+    for condition, own in vectors.items():
+        edit = Add(condition.dose * own, layers=2, branch=condition.branch)
+        made = composed(tiny_model, TEMPLATES["t1"], SEEDS["t1"], edit)
+        same = (table[name] == value for name, value in condition._asdict().items())
+        [row] = table[np.logical_and.reduce([*same, table["template"] == "t1"])].to_dict("records")
+        expected = measured(tiny_model, made)
         for name in MEASURED:
-            assert np.allclose(rows[name], expected[name], rtol=1e-4, equal_nan=True), name
-        nll = likelihood(tiny_model, Made(made.codes, made.audio), [TEMPLATES["t1"]], GENERATION)
-        assert np.allclose(rows["nll"], nll, atol=1e-4)
-        if condition.branch == "both":
-            assert np.allclose(sounds["t1", condition.dose, -1], made.audio[0].numpy(), atol=1e-5)
+            assert np.allclose(row[name], expected[name], rtol=1e-4, equal_nan=True), (condition, name)
+        if condition.branch == "both" and (condition.source != "random" or condition.dose > 0):
+            kept = sounds["t1", condition.dose, condition.draw]
+            assert np.allclose(kept, made.audio[0].numpy(), atol=1e-5)
+
+
+def test_a_clips_likelihood_is_guided_and_of_the_untouched_model_under_the_neutral_text(
+    tiny_model, directions, steered
+):
+    table, _ = steered
+    edit = Add(0.5 * directions.direction(2, "means", "t1").vector, layers=2)
+    codes = composed(tiny_model, TEMPLATES["t1"], SEEDS["t1"], edit).codes
+    timeline = tiny_model.timeline(0.5)
+    cond, _, guided = (
+        tiny_model.replay(codes, [TEMPLATES["t1"]], timeline, guidance=3.0)[0].mean(dim=(1, 2)).tolist()
+    )
+    assert abs(guided - cond) > 0.01
+    of_clip = {"source": "means", "branch": "both", "dose": 0.5, "template": "t1"}
+    assert rows(table, **of_clip)["nll"].tolist() == pytest.approx([guided], abs=1e-4)
+    # Guidance of 1, and none, is cond alone.
+    for guidance in (1.0, None):
+        found = likelihood(
+            tiny_model, Made(codes, None), [TEMPLATES["t1"]], {"duration": 0.5, "guidance": guidance}
+        )
+        assert found.tolist() == pytest.approx([cond], abs=1e-4)
 
 
 def test_untouched_clips_do_not_depend_on_the_layer(tiny_model, directions, steered):
@@ -215,15 +252,68 @@ def test_clips_are_composed_without_a_subspace(tiny_model, directions):
     assert np.isfinite(table[["loudness", "rms"]].to_numpy()).any()
 
 
-def test_patching_the_last_layer_is_reading_under_the_other_text(samples, tiny_model):
+def without(directions, layer, template, subspace):
+    """The edit that projects the labels' subspace out of a layer's states, or a random one of its rank."""
+    differences, mean = directions.subspace(layer, template)
+    basis = orthonormal(differences)
+    if subspace == "random":
+        seed = [layer, list(TEMPLATES).index(template)]
+        basis = orthonormal(random_directions(directions.covariance(layer), 1.0, len(basis), seed))
+    return ProjectOut(basis, mean, layers=layer)
+
+
+def test_an_ablation_removes_the_labels_and_its_control_a_random_subspace(tiny_model, directions):
+    text = f"happy {TEMPLATES['t1']}"
+    prompts = [{"id": "t1-happy", "template": "t1", "emotion": "happy", "text": text}]
+    table = ablate(tiny_model, directions, PLAN, prompts, GENERATION).set_index(["layer", "subspace"])
+    for where, layers in {"2": [2], "all": LAYERS}.items():
+        for subspace in ("labels", "random"):
+            edits = [without(directions, layer, "t1", subspace) for layer in layers]
+            expected = measured(tiny_model, composed(tiny_model, text, SEEDS["t1"], edits))
+            found = table.loc[(where, subspace), list(MEASURED)].to_numpy(float)
+            assert np.allclose(found, expected[list(MEASURED)], rtol=1e-4, equal_nan=True), (where, subspace)
+        # Were the two alike, the control could be taken for the ablation.
+        assert abs(table.loc[(where, "labels"), "rms"] - table.loc[(where, "random"), "rms"]) > 0.01
+
+
+@pytest.fixture(scope="module")
+def likelihoods(samples, tiny_model):
+    """Nats of a token by layer, difference, window, template and emotion, with patched states."""
     table = patch(tiny_model, samples, PLAN, site="residual", guidance=3.0)
-    nll = table.set_index(["layer", "differs", "window", "template", "emotion"])["nll"].sort_index()
-    own, other = nll["none", "", "whole"], nll["none", "text", "whole"]
-    assert np.allclose(nll["2", "text", "whole"], other, atol=1e-4)
+    return table.set_index(["layer", "differs", "window", "template", "emotion"])["nll"].sort_index()
+
+
+def test_patching_the_last_layer_is_reading_under_the_other_text(samples, tiny_model, likelihoods):
+    own, other = likelihoods["none", "", "whole"], likelihoods["none", "text", "whole"]
+    assert np.allclose(likelihoods["2", "text", "whole"], other, atol=1e-4)
     assert not np.allclose(own, other, atol=1e-4)
-    assert np.abs(nll["0", "text", "whole"] - own).max() <= np.abs(other - own).max()
+    assert np.abs(likelihoods["0", "text", "whole"] - own).max() <= np.abs(other - own).max()
     with pytest.raises(InputError, match="clips are not one of either pole in 3 templates"):
         patch(tiny_model, samples.iloc[:3], PLAN, site="residual", guidance=3.0)
+
+
+@pytest.mark.parametrize("differs", ["text", "history"])
+def test_half_a_clip_is_read_with_the_states_of_the_other_text_or_clip(
+    samples, tiny_model, likelihoods, differs
+):
+    extractor = ActivationExtractor(tiny_model, layers=[2])
+    clips = samples[samples["template"] == "t1"].set_index("emotion")
+    texts, codes = {}, {}
+    for emotion, path in clips["stack"].items():
+        with Stack(path) as stack:
+            texts[emotion], codes[emotion] = [stack.attrs["text"]], torch.from_numpy(stack.codes).long()[None]
+    timeline = tiny_model.timeline(0.5)
+    half = round(timeline.n_steps / 2)
+    for emotion, other in (POLES, POLES[::-1]):
+        own = {"text": (texts[other], codes[emotion]), "history": (texts[emotion], codes[other])}[differs]
+        extractor.replay(*own, guidance=3.0)
+        donor = extractor.get_activations()["layer_2"][:, 0]  # cond: [S, B, D]
+        for window, steps in (("first half", (0, half)), ("second half", (half, timeline.n_steps))):
+            with intervene(tiny_model, Replace(donor, layers=2, branch="cond", steps=steps)):
+                nll = tiny_model.replay(codes[emotion], texts[emotion], timeline, guidance=3.0)
+            found = likelihoods["2", differs, window, "t1", emotion]
+            assert found == pytest.approx(nll[0, 0].mean().item(), abs=1e-4)
+            assert abs(found - likelihoods["none", "", "whole", "t1", emotion]) > 1e-3
 
 
 def test_silence_has_a_reason_and_no_values(tiny_model):

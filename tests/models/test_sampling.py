@@ -39,6 +39,11 @@ def test_top_p_keeps_the_token_that_crosses_p():
     torch.testing.assert_close(found, torch.tensor([0, 2 / 3, 0, 1 / 3]), atol=0.007, rtol=0)
 
 
+def test_top_p_keeps_a_token_whose_predecessors_sum_to_p_exactly():
+    found = frequencies(draws(100_000, [0.5, 0.375, 0.125], "top_p", 0.5), 3)
+    torch.testing.assert_close(found, torch.tensor([4 / 7, 3 / 7, 0]), atol=0.007, rtol=0)
+
+
 @pytest.mark.parametrize(("method", "argument"), [("top_k", 5), ("top_p", 0.8)])
 def test_a_sample_draws_the_same_beside_any_other(method, argument):
     generator = torch.Generator().manual_seed(0)
