@@ -25,6 +25,7 @@ from options import count
 from sums import InMemory, sheet
 
 from innerear.acoustics.features import FEATURES
+from innerear.acoustics.followed import FOLLOWED, followed
 from innerear.analyses import alignment, audio_check, best_layers, embedding, lags
 from innerear.analyses.layer import analyse, complete
 from innerear.analyses.text_or_history import decomposition, likelihood
@@ -150,14 +151,14 @@ def of_moments(study: Study) -> None:
     """Follow the sound; states are made as they are read."""
     timeline, width = Timeline(FRAMES, 4, 50.0), study.options.width
     rng = np.random.default_rng(1)
-    names = [name for names in lags.FOLLOWED.values() for name in names]
+    names = [name for names in FOLLOWED.values() for name in names]
     frames = {name: rng.normal(size=(len(study.samples), FRAMES)) for name in names}
 
     def read(i: int) -> np.ndarray:
         drawn = np.random.default_rng(i).integers(-100, 100, (2, timeline.n_steps, width), np.int8)
         return drawn.astype(np.float16)
 
-    found = lags.of_states(read, lags.followed(frames), timeline, study.design)
+    found = lags.of_states(read, followed(frames), timeline, study.design)
     complete(lags, found, study.design, model="made up", layer=0)
 
 

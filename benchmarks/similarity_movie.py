@@ -17,7 +17,7 @@ import numpy as np
 from options import count
 from sklearn.metrics.pairwise import cosine_similarity as sklearn_cosine
 
-from innerear.analyses.similarity import cosine_similarity
+from innerear import cosine_similarity
 
 
 def ours(x: np.ndarray) -> np.ndarray:

@@ -2,10 +2,10 @@
 
 from tqdm import tqdm
 
+from innerear.acoustics.followed import FOLLOWED, followed
 from innerear.acoustics.frame_files import read_frames
 from innerear.analyses import features
 from innerear.analyses.feature_time import Steps
-from innerear.analyses.lags import FOLLOWED, followed
 from innerear.analyses.layer import analyse
 from innerear.features.activations import read_branch
 from innerear.io.log import log_to

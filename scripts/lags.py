@@ -2,6 +2,7 @@
 
 from tqdm import tqdm
 
+from innerear.acoustics.followed import followed
 from innerear.acoustics.frame_files import read_frames
 from innerear.analyses import lags
 from innerear.analyses.layer import complete
@@ -14,7 +15,7 @@ from innerear.study.names import layers_of
 with log_to(snakemake.log[0]):
     samples = read_table(snakemake.input.samples)
     frames = read_frames(read_table(snakemake.input.frames), samples["sample_id"].tolist())["value"]
-    sound = lags.followed({name: frames.sel(feature=name).values for name in frames["feature"].values})
+    sound = followed({name: frames.sel(feature=name).values for name in frames["feature"].values})
     design = read_design(samples, snakemake.input.design)
 
     def of_layer(layer: int) -> LayerResult:

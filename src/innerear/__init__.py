@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import lazy_loader
 
 if TYPE_CHECKING:
-    from innerear.analyses.similarity import cosine_similarity
+    from innerear.analyses.cosine_similarity import cosine_similarity
     from innerear.capture.extractor import ActivationExtractor
     from innerear.interventions import intervene
     from innerear.models import load_model
@@ -20,7 +20,7 @@ __all__ = ["ActivationExtractor", "cosine_similarity", "intervene", "load_model"
 __getattr__, __dir__, _ = lazy_loader.attach(
     __name__,
     submod_attrs={
-        "analyses.similarity": ["cosine_similarity"],
+        "analyses.cosine_similarity": ["cosine_similarity"],
         "capture.extractor": ["ActivationExtractor"],
         "interventions": ["intervene"],
         "models": ["load_model"],

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from fakes import make_design, sized
 
+from innerear.acoustics.followed import followed
 from innerear.analyses.feature_time import Steps, time_rows
-from innerear.analyses.lags import followed
 
 N_STEPS, N_LATENTS = 40, 8
 

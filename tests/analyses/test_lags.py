@@ -5,8 +5,9 @@ import pytest
 from fakes import make_design, sized
 from scipy.stats import binom
 
+from innerear.acoustics.followed import followed
 from innerear.analyses import lags
-from innerear.analyses.lags import HISTORY, MOMENT, PLANNING, followed, moment, of_stacks, of_states
+from innerear.analyses.lags import HISTORY, MOMENT, PLANNING, moment, of_stacks, of_states
 from innerear.analyses.layer import complete
 from innerear.analyses.seed_differences import (
     between_prompts,

@@ -10,6 +10,7 @@ from fakes import EMOTIONS, Measured, Stored, analysed, clustered, make_design, 
 from scipy.stats import binom
 
 from innerear import analyses
+from innerear.acoustics.followed import followed
 from innerear.analyses import (
     affect,
     alignment,
@@ -107,9 +108,9 @@ def the_rest(size, seed, design):
     heard = rng.normal(size=(DESIGN.n_samples, CLIP.n_frames))  # white noise: the moment alone is shared
     states = rng.normal(size=(DESIGN.n_samples, 1, CLIP.n_steps, 6))
     states[:, 0, 3:, 0] += 2 * heard
-    followed = lags.followed({"rms": heard}, {"rms": ("rms",)})
+    series = followed({"rms": heard}, {"rms": ("rms",)})
     found = complete(
-        lags, lags.of_states(lambda i: states[i], followed, CLIP, sizes, ["uncond"]), sizes, model="", layer=0
+        lags, lags.of_states(lambda i: states[i], series, CLIP, sizes, ["uncond"]), sizes, model="", layer=0
     )
     tables["lags"] = layer_map(lags, [found.table], [found.null])
     effects = {"text": 0.6 * size, "history": 0.4 * size, "general": True, "seed": seed}

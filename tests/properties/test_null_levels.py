@@ -9,11 +9,12 @@ import pytest
 from fakes import EMOTIONS, Measured, analysed, clustered, make_design, rows, sized, stored_products
 from scipy.stats import binom
 
+from innerear.acoustics.followed import followed
 from innerear.analyses import discriminability, generalisation, similarity, sound, sound_and_label
 from innerear.analyses.audio_check import ANOVA, SLOPE, audio_check
 from innerear.analyses.best_layers import best_layers
 from innerear.analyses.discriminability import CONCORDANCE, DISTANCE, EVIDENCE
-from innerear.analyses.lags import followed, of_states
+from innerear.analyses.lags import of_states
 from innerear.analyses.similarity import RATING_OTHER_SEED
 from innerear.analyses.sound import BEYOND
 from innerear.analyses.sound_and_label import BEYOND_LABEL, LABEL, SOUND

@@ -10,8 +10,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pandas as pd
 
+from innerear.acoustics.followed import Sound
 from innerear.analyses.feature_sound import in_enough_prompts, over_templates
-from innerear.analyses.lags import ONE_SEED, Sound
+from innerear.analyses.lags import ONE_SEED
 from innerear.analyses.seed_differences import between_prompts, between_seeds
 from innerear.statistics.design import Design
 from innerear.statistics.table import Maxima, blank, record

@@ -13,7 +13,7 @@ the frames up to f + max d − 1 already, and a feature is measured in a window 
 *planned* only if it lies past both, and *history* only if it was over before the frame began (`moment`).
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import product
 from os import PathLike
@@ -21,7 +21,7 @@ from os import PathLike
 import numpy as np
 import pandas as pd
 
-from innerear.acoustics.features import CHROMA
+from innerear.acoustics.followed import Sound
 from innerear.analyses.seed_differences import (
     BranchStates,
     between_seeds,
@@ -45,18 +45,11 @@ MAX_LAG = 25
 STATISTIC = "held-out r between seeds of a prompt"
 MAP_COLUMNS = ("statistic",)
 FAMILY = "layers × branches × features × lags"
-#: what is followed: name → its columns among the frame features
-FOLLOWED: Mapping[str, Sequence[str]] = {
-    **{name: (name,) for name in ("rms", "onset_strength", "centroid", "flatness", "flux")},
-    "chroma": CHROMA,
-}
 ONE_SEED = "there is one seed: only another seed of the same prompt has its course over time"
 PLANNING, MOMENT, HISTORY = "planning", "the same moment", "history"
 # Seconds that a feature's analysis window reaches to either side of its frame's centre, where it is not .032:
 # the lowest filters of the constant-Q transform are half a second long.
 _REACH, _REACH_OF = 0.032, {"chroma": 0.25}
-# A feature that more of a study's frames lack is not used.
-MAX_MISSING = 0.1
 # Values of the sound, at all lags of a piece, that are held at once.
 _SERIES_AT_ONCE = 2**25
 # Arrangements are scored in pieces of about this many values, to stay in cache.
@@ -64,58 +57,6 @@ _AT_ONCE = 2**17
 
 #: reads sample i's states of all branches, [C, S, D]
 Reader = Callable[[int], np.ndarray]
-
-
-@dataclass(frozen=True)
-class Sound:
-    """Frame features of all samples, ready to be followed.
-
-    `feature_of` int [F] is the feature, of `names`, of each column of `values` float32 [N, T, F]: of unit
-    variance, without the mean over samples at each frame, 0 where not measured. `reasons` are feature → why
-    it cannot be used.
-    """
-
-    names: list[str]
-    feature_of: np.ndarray
-    values: np.ndarray
-    reasons: dict[str, str]
-
-
-def followed(frames: Mapping[str, np.ndarray], groups: Mapping[str, Sequence[str]] = FOLLOWED) -> Sound:
-    """Prepare frame features, column → [N, T] with NaN gaps; columns of one group are scored together.
-
-    Raises
-    ------
-    InputError: a column that `frames` lacks.
-
-    Examples
-    --------
-    >>> sound = followed({"rms": np.array([[1.0, 2.0], [3.0, 2.5]])}, {"rms": ("rms",)})
-    >>> sound.values.shape, sound.names
-    ((2, 2, 1), ['rms'])
-    """
-    absent = [name for columns in groups.values() for name in columns if name not in frames]
-    if absent:
-        raise InputError(f"the frame features lack {absent[0]!r}: remake acoustics/frames")
-    names, feature_of, values, reasons = [], [], [], {}
-    for name, own in groups.items():
-        series = np.stack([np.asarray(frames[column], float) for column in own], axis=-1)  # [N, T, F]
-        measured = np.isfinite(series)
-        if 1 - measured.mean() > MAX_MISSING:
-            reasons[name] = f"{1 - measured.mean():.0%} of frames have no value"
-            continue
-        n = measured.sum(axis=0)
-        course = np.divide(np.nansum(series, axis=0), n, out=np.zeros(series.shape[1:]), where=n > 0)
-        left = np.where(measured, series - course, 0)
-        scale = np.sqrt((left**2).mean())
-        if not scale:
-            reasons[name] = "it does not vary between samples"
-            continue
-        feature_of += [len(names)] * len(own)
-        names.append(name)
-        values.append((left / scale).astype(np.float32))
-    whole = np.concatenate(values, axis=-1) if values else np.empty((0, 0, 0), np.float32)
-    return Sound(names, np.array(feature_of, int), whole, reasons)
 
 
 def of_states(

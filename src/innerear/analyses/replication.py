@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
-from innerear.analyses.similarity import cosine_similarity
+from innerear.analyses.cosine_similarity import cosine_similarity
 from innerear.errors import InputError
 from innerear.stacks import Stack
 

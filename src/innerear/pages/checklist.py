@@ -99,7 +99,8 @@ def _samples(tables: Tables) -> tuple[float, str]:
 
 
 def _templates(tables: Tables) -> tuple[float, str]:
-    held = tables["samples"].groupby("template")["emotion"].nunique()
+    samples = tables["samples"]
+    held = samples[samples["template"] != ""].groupby("template")["emotion"].nunique()
     several = float((held > 1).sum())
     return several, "templates that hold several emotions; fewer cannot speak for other sentences"
 
