@@ -30,4 +30,4 @@ def write_likelihood(path: Path) -> None:
     nll[..., 0] = np.nan
     arrays["nll"] = (("cell", "distribution", "codebook", "frame"), nll)
     coords |= {"distribution": list(KEPT), "codebook": range(4), "frame": range(FRAMES)}
-    GramFile.write(path, arrays, coords, {"frame_rate": 50.0})
+    GramFile.write(path, arrays, coords, {"frame_rate": 50.0, "template": "t"})

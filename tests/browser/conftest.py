@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from fake_likelihood import write_likelihood
+from markupsafe import Markup
 from numpy.typing import NDArray
 from scipy.signal import butter, sosfilt
 
@@ -20,6 +21,7 @@ from innerear.analyses.similarity import CENTRED, OTHER_SEED
 from innerear.io.clips import write_clip
 from innerear.pages.clips import clips_page
 from innerear.pages.counterfactual import counterfactual_page
+from innerear.pages.figures import Figure
 from innerear.pages.heading import Heading
 from innerear.pages.map_page import Firing, map_page
 from innerear.stacks import GramFile
@@ -35,6 +37,13 @@ FORMATS = {"t-calm": (16000, 1), "t-sad": (32000, 1), "u-calm": (32000, 2), "u-s
 
 #: layers, branches and steps of the made-up map
 LAYERS, BRANCHES, STEPS = (0, 3, 5), ("cond", "uncond", "delta"), 253
+#: a figure of the workflow's, in short
+SHARES = Figure(
+    "shares",
+    Markup('<svg viewBox="0 0 9 6" role="img" aria-label="shares"><path d="M0 6L9 0"/></svg>'),
+    "0 0 9 6",
+    Markup("Shares <i>of</i> the variance."),
+)
 
 
 @dataclass
@@ -74,7 +83,9 @@ def pages(tmp_path_factory) -> Pages:
     )
     write_likelihood(folder / "likelihood.h5")
     with GramFile(folder / "likelihood.h5") as likelihood:
-        other = counterfactual_page(samples, likelihood, heading)
+        other = counterfactual_page(
+            samples, likelihood, heading, figures={"shares": SHARES}, templates=["t", "u"]
+        )
     tables = made_up_maps(rng)
     grams = {layer: MadeUpGram(rng, len(samples)) for layer in LAYERS}
     mel = [rng.uniform(-60, 0, (64, 250)) for _ in clips]

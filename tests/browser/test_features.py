@@ -12,6 +12,8 @@ from innerear.io.clips import write_clip
 from innerear.pages.features import LISTEN, features_page
 from innerear.pages.heading import Heading
 
+from .test_layout import axe_faults
+
 # Says what a browser was asked to play: the buffer's length, and (offset, seconds) of each start.
 SPY = """
     window.started = [];
@@ -40,7 +42,13 @@ def page(tmp_path_factory):
         "beyond_twin": True,
         "layer": 2,
     }
-    own = {"feature": range(3), "f": [1.0, 2.0, 3.0], "estimate": 0.5, "p_corrected": 0.5, "named": False}
+    own = {
+        "feature": range(3),
+        "f": [1.0, 2.0, 3.0],
+        "estimate": [0.5, 0.25, 0.125],
+        "p_corrected": [0.5, np.nan, 0.25],
+    }
+    own |= {"named": [False, True, False]}
     activations = {2: (indices, rng.exponential(size=indices.shape))}
     # As wide as real ones.
     said = [("near direction", np.nan, n, 0.5) for n in (101, 102, 103)]
@@ -101,3 +109,39 @@ def test_the_page_has_no_line_that_is_too_wide(browser, page):
     for width in (1440, 400):
         browser.resize(width, 900)
         assert browser.run("return document.documentElement.scrollWidth - window.innerWidth") <= 0
+
+
+ORDER = """
+    const rows = [...document.querySelectorAll("tbody tr")];
+    return rows.filter(row => !row.hidden).map(row => row.cells[1].textContent);"""
+
+
+def test_the_table_sorts_and_filters_and_leads_to_the_features(browser, page):
+    browser.open(page)
+    head = "document.querySelectorAll('thead th')[{}]"
+    assert browser.run(ORDER) == ["1", "2", "0"]  # the named one first, then by p
+    for column, ascending in ((1, ["0", "1", "2"]), (4, ["2", "1", "0"]), (5, ["2", "0", "1"])):
+        for order in ("ascending", "descending"):
+            browser.run(f"{head.format(column)}.firstElementChild.focus()")
+            browser.press("Space")
+            assert browser.run(f"return {head.format(column)}.getAttribute('aria-sort')") == order
+            assert browser.run(ORDER) == (ascending if order == "ascending" else ascending[::-1])
+        assert browser.run("return document.querySelectorAll('[aria-sort]').length") == 1
+    browser.run("""
+        const box = document.querySelector("[data-filter=named]");
+        box.value = "yes";
+        box.dispatchEvent(new Event("change"));""")
+    assert browser.run(ORDER) == ["1"]
+    assert browser.run("return document.getElementById('count').textContent") == "1 of 3 features"
+    articles = (
+        "return [...document.querySelectorAll('article')].filter(one => one.offsetParent).map(one => one.id)"
+    )
+    assert browser.run(articles) == ["feature-2-1"]
+    assert browser.run("return document.querySelector('tbody a').hash") == "#feature-2-1"
+    assert browser.messages() == []
+
+
+def test_axe_finds_nothing_serious_in_the_features(chromium, page):
+    chromium.resize(390, 900)
+    chromium.open(page)
+    assert not axe_faults(chromium)

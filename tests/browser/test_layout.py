@@ -48,3 +48,22 @@ def test_axe_finds_nothing_serious(chromium, pages, name):
     chromium.open(pages.paths[name])
     chromium.run(_OPEN)
     assert not axe_faults(chromium)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_printed_page_has_no_controls_nor_their_names(chromium, pages, name):
+    chromium.resize(800, 900)
+    chromium.open(pages.paths[name])
+    try:
+        chromium.page.emulate_media(media="print")
+        seen = chromium.run("""
+            const controls = [...document.querySelectorAll("button, input, select, label, nav")];
+            return controls.filter(one => one.checkVisibility()).map(one => one.outerHTML.slice(0, 120));""")
+        marks = chromium.run("""
+            return [...document.querySelectorAll(".scale b")].map(axis => [...axis.children]
+                .filter(one => one.checkVisibility()).map(one => one.textContent));""")
+    finally:
+        chromium.page.emulate_media(media="screen")
+    assert seen == []
+    assert all(axis == ["0", "2", "4"] for axis in marks)
+    assert bool(marks) == (name == "listen")

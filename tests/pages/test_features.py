@@ -103,6 +103,8 @@ def test_named_features_stand_first_and_every_moment_has_its_clip(design):
     assert min(starts) >= 0 and max(starts) <= STEPS / 50
     assert page.count("<polyline") == 6 * 4
     assert len(page) < 4e6
+    assert "moments are left out" not in page
+    assert page.count("named “") == 1 and len(re.findall(r'<tr data-layer="2"', page)) == 6
     for said in ("7 (0.61)", "200 of 1 (21.9 ×)", "+0.200, +0.020"):
         assert page.count(said) == 1
 
@@ -119,6 +121,32 @@ def test_a_page_that_would_be_too_large_leaves_clips_out(design, monkeypatch):
     )
     assert set(re.findall(r'data-clip="(\d+)"', page)) == set(re.findall(r'id="clip-(\d+)"', page))
     assert 0 < page.count('class="clip"') < design.n_samples
+    kept, (left, wanted) = (
+        page.count('class="moment"'),
+        re.findall(r"(\d+) of (\d+) moments are left out", page)[0],
+    )
+    assert 0 < kept == int(wanted) - int(left) < int(wanted)
+
+
+def test_a_full_page_keeps_the_first_moments_of_every_feature(design, monkeypatch):
+    """Each feature fires in a clip of its own; those of the last clips lose no more than the others."""
+    n = design.n_samples
+    clips = np.arange(n).reshape(2, -1)  # of both features
+    indices = np.zeros((n, STEPS, 1), np.uint16)
+    indices[clips[1]] = 1
+    values = np.random.default_rng(0).exponential(size=indices.shape)
+    sizes = [len(one["ogg"]) for one in features._clips(design.samples, [0])]
+    monkeypatch.setattr(features, "MOST_BYTES", 4 * sizes[0])
+    page = features_page(
+        table(2),
+        described(),
+        {2: (indices, values)},
+        np.arange(STEPS) / 50,
+        design,
+        Heading("s", "nano", 8, 4),
+    )
+    kept = {int(clip) for clip in re.findall(r'id="clip-(\d+)"', page)}
+    assert [len(kept & set(own)) for own in clips.tolist()] == [2, 2]
 
 
 def test_a_study_in_which_nothing_fires_says_so(design):
@@ -126,3 +154,15 @@ def test_a_study_in_which_nothing_fires_says_so(design):
         table(0), described(), {}, np.arange(STEPS) / 50, design, Heading("study", "nano", 8, 4)
     )
     assert "No feature fires" in page
+
+
+def test_a_feature_fires_most_in_the_label_of_the_largest_mean(design):
+    fires = np.zeros((design.n_samples, STEPS))
+    label = design.prompt_labels[1]
+    for rows in design.rows[design.prompt_labels == label]:
+        fires[rows] = 1
+    assert features._most(fires, design) == label
+
+
+def test_a_p_reads_as_on_the_other_pages():
+    assert [features._p(one) for one in (1 / 1001, 0.25, np.nan)] == [".001", ".25", "none"]

@@ -105,3 +105,9 @@ def test_a_map_of_nothing_keeps_one_measure(tmp_path):
     told, arrays, _ = shown(1, tmp_path, measures=())
     assert [one["key"] for one in told["measures"]] == [MEASURES[0].key]
     assert (arrays["distance-value"] == MISSING).all()
+
+
+def test_the_scale_knows_what_lies_beyond_it(tmp_path):
+    told, *_ = shown(1, tmp_path, measures=("discriminability",))
+    (scale,) = told["measures"]
+    assert scale["least"] == 0 and scale["top"] < scale["most"] == max(COMPLETE)

@@ -16,19 +16,19 @@ MAPPED = (
     *("similarity", "discriminability", "emergence", "generalisation", "dimensions", "affect"),
     *("multiverse", "sound", "sound_and_label", "lags", "decomposition"),
 )
-# What stays when the design is another one: the capture, measures of the sound, and the pages of clips.
+# What stays when the design is another one: the capture, measures of the sound, and the page of clips.
 BEFORE_THE_DESIGN = {
     **dict.fromkeys(
         ("index", "qc", "verify", "gate", "plot_diagnostics", "clip_features", "plot_acoustics"), 1
     ),
-    **{"gram": 1, "cells": 1, "clips": 1, "counterfactual_page": 1},
+    **{"gram": 1, "cells": 1, "clips": 1},
 }
 OF_THE_DESIGN = {
     **{name: 1 for name in (*MAPPED, "components")},
     **{f"{name}_map": 1 for name in MAPPED},
     **{f"plot_{name}": 1 for name in (*MAPPED, "components", "embedding", "alignment", "audio_check")},
     **dict.fromkeys(("design", "best_layers", "embedding", "alignment", "audio_check", "likelihood"), 1),
-    **dict.fromkeys(("checklist", "findings", "answers", "map_page", "record"), 1),
+    **dict.fromkeys(("checklist", "findings", "answers", "map_page", "counterfactual_page", "record"), 1),
 }
 FAN_IN_ONCE = BEFORE_THE_DESIGN | OF_THE_DESIGN
 # Each makes, measures or replays all clips in one job.

@@ -114,10 +114,16 @@ use rule plot_similarity as plot_decomposition with:
 
 
 rule counterfactual_page:
-    """Put the clips of the first template on a page, with their likelihood under every text of the template."""
+    """Put the figures, and the clips of the first template with their likelihood under its texts, on a page."""
     input:
         samples=rules.gate.output.samples,
         likelihood=collect("<results>/counterfactual/trained/{template}", template=EXAMPLE_BLOCK),
+        figures=[
+            rules.plot_decomposition.output.text_or_history,
+            rules.plot_decomposition.output.text_or_history_steps,
+            rules.plot_decomposition.output.likelihood_matrix,
+        ],
+        captions=CAPTIONS,
         audio=later(
             CLIPS,
             sample=samples_of(prompt for name in EXAMPLE_BLOCK for prompt in BLOCKS[name].prompts),
@@ -130,6 +136,7 @@ rule counterfactual_page:
         **needs(mb=1500, minutes=20),
     params:
         heading=heading,
+        templates=list(BLOCKS),
     script:
         "../../scripts/counterfactual_page.py"
 

@@ -1,11 +1,14 @@
 """A page of one template's clips, each with its likelihood under every text of the template."""
 
+from collections.abc import Mapping, Sequence
+
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
 from innerear.figures.style import palette
 from innerear.pages.clips import clips_page
+from innerear.pages.figures import Figure
 from innerear.pages.heading import Heading
 from innerear.stacks import GramFile
 from innerear.study.text_swaps import NEUTRAL, NONE, PARAPHRASE
@@ -39,11 +42,24 @@ def excess(likelihood: GramFile, distribution: str = "cond") -> dict[str, dict[s
     return found
 
 
-def counterfactual_page(samples: pd.DataFrame, likelihood: GramFile, heading: Heading) -> str:
-    """Make a page with the clips of a template, and how likely each is under each text, as `clips_page` does.
+def counterfactual_page(
+    samples: pd.DataFrame,
+    likelihood: GramFile,
+    heading: Heading,
+    *,
+    figures: Mapping[str, Figure],
+    templates: Sequence[str],
+) -> str:
+    """Make a page of the study's figures and of a template's clips, and how likely each is under each text.
 
-    `samples` is the index of the study, `likelihood` an open `likelihood.h5` of the template.
+    Parameters
+    ----------
+    samples : the index of the study.
+    likelihood : an open `likelihood.h5` of the template.
+    figures : of all templates, in order.
+    templates : all whose clips were read under other texts.
     """
+    template = str(likelihood.attrs["template"])
     nats = {(clip, text): one for clip, texts in excess(likelihood).items() for text, one in texts.items()}
     own = samples.loc[samples["sample_id"].isin([clip for clip, _ in nats])]
     colours = palette(own["emotion"].tolist()) | _CONTROLS
@@ -61,6 +77,9 @@ def counterfactual_page(samples: pd.DataFrame, likelihood: GramFile, heading: He
         heading,
         room="Text or history",
         template="counterfactual.html",
+        figures=list(figures.values()),
+        own_template=template,
+        others=[one for one in templates if one != template],
         texts=texts,
         longest=max(_SMALLEST, *map(abs, means)),
         low=low,

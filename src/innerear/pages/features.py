@@ -1,7 +1,8 @@
 """A page of sparse features: what each goes with, and moments to listen to."""
 
 import base64
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
+from itertools import zip_longest
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from innerear.features.activations import CODE, NEAR, WITHOUT, Sparse, activatio
 from innerear.figures.tables import rows_of
 from innerear.io.clips import read_clip
 from innerear.pages.heading import Heading
+from innerear.pages.index import p_text
 from innerear.pages.vorbis import vorbis
 from innerear.statistics.design import Design
 
@@ -54,8 +56,8 @@ def features_page(
     for row in chosen.to_dict("records"):
         own = rows_of(described, layer=row["layer"], feature=row["feature"])
         features.append(_feature(row, _does(own), activations[int(row["layer"])], seconds, design))
-    used = sorted({moment["clip"] for one in features for _, moments in one["moments"] for moment in moments})
-    clips = _clips(design.samples, used)
+    wanted = _by_rank(features)
+    clips = _clips(design.samples, wanted)
     kept = {clip["number"] for clip in clips}
     for one in features:  # a page that is too large leaves out clips, and their moments
         one["moments"] = [
@@ -63,6 +65,8 @@ def features_page(
             for heading, moments in one["moments"]
         ]
     values = {"contrast": design.label, "features": features, "clips": clips}
+    values |= {"n_moments": len(wanted), "n_left_out": sum(clip not in kept for clip in wanted)}
+    values |= {"seconds": (float(seconds[0]), float(seconds[-1])), "most_megabytes": MOST_BYTES / 1e6}
     values |= {"n_named": sum(one["named"] for one in features), "listen": LISTEN, "before": BEFORE}
     values |= {"of_clip": OF_CLIP, "width": _WIDTH, "height": _HEIGHT}
     labels = [str(label) for label in design.prompt_labels]
@@ -76,8 +80,10 @@ def _feature(
     number = int(row["feature"])
     fires = activation_of(sparse, number)  # [N, S']
     density = float((fires > 0).mean())
+    curves, highest = _curves(fires, design)
     facts = [
         ("fires in", f"{density:.1%} of steps, {int((fires > 0).any(axis=1).sum())} clips"),
+        ("fires most in", most := _most(fires, design)),
         ("ω² of clip means", f"{row['estimate']:.2f}"),
         ("p by max-T", _p(row["p_corrected"])),
         ("p by sign flips", _p(row["p_flip_corrected"])),
@@ -94,10 +100,29 @@ def _feature(
         "layer": int(row["layer"]),
         "number": number,
         "named": bool(row["named"]),
+        "most": most,
+        "density": density,
+        "effect": float(row["estimate"]),
+        "p": float(row["p_corrected"]),
+        "shown_p": _p(row["p_corrected"]),
         "facts": facts,
-        "curves": _curves(fires, design),
+        "curves": curves,
+        "highest": highest,
         "moments": moments,
     }
+
+
+def _most(fires: NDArray, design: Design) -> str:
+    """Return the label of whose prompts the mean activation is largest."""
+    of_prompts = fires.mean(axis=1)[design.rows].mean(axis=1)  # [P]
+    labels = dict.fromkeys(design.prompt_labels.tolist())
+    return str(max(labels, key=lambda label: of_prompts[design.prompt_labels == label].mean()))
+
+
+def _by_rank(features: Iterable[Mapping]) -> list[int]:
+    """Return the clip of every moment: the first ones of all features, then the second ones, and so on."""
+    ranks = zip_longest(*(moments for one in features for _, moments in one["moments"]))
+    return [moment["clip"] for rank in ranks for moment in rank if moment]
 
 
 def _does(rows: pd.DataFrame) -> list[tuple[str, str]]:
@@ -112,7 +137,7 @@ def _does(rows: pd.DataFrame) -> list[tuple[str, str]]:
 
 
 def _p(value: float) -> str:
-    return "none" if np.isnan(value) else f"{value:.3g}"
+    return p_text(value) or "none"
 
 
 def top_moments(fires: NDArray, design: Design) -> list[tuple[int, int]]:
@@ -160,8 +185,11 @@ def _moment(fires: NDArray, seconds: NDArray, design: Design, clip: int, step: i
     }
 
 
-def _curves(fires: NDArray, design: Design) -> list[dict[str, str]]:
-    """Return the mean activation over the clip by label, as points, with 95 % intervals over prompts."""
+def _curves(fires: NDArray, design: Design) -> tuple[list[dict[str, str]], float]:
+    """Return the mean activation over the clip by label, as points, with 95 % intervals over prompts.
+
+    The second is the value at the top of the drawing.
+    """
     bins = np.array_split(np.arange(fires.shape[1]), min(_BINS, fires.shape[1]))
     binned = np.stack([fires[:, one].mean(axis=1) for one in bins], axis=1)  # [N, bins]
     of_prompts = binned[design.rows].mean(axis=1)  # [P, bins]
@@ -178,7 +206,7 @@ def _curves(fires: NDArray, design: Design) -> list[dict[str, str]]:
         heights = _HEIGHT * (1 - np.clip(values / highest, 0, 1))
         return " ".join(f"{a:.0f},{b:.1f}" for a, b in zip(at, heights, strict=True))
 
-    return [
+    drawn = [
         {
             "name": label,
             "points": points(curves[label][1]),
@@ -186,12 +214,13 @@ def _curves(fires: NDArray, design: Design) -> list[dict[str, str]]:
         }
         for label in curves
     ]
+    return drawn, highest
 
 
-def _clips(samples: pd.DataFrame, used: Sequence[int]) -> list[dict[str, object]]:
+def _clips(samples: pd.DataFrame, wanted: Iterable[int]) -> list[dict[str, object]]:
     """Return the sound of clips, each once, until the page is full."""
     clips, size = [], 0
-    for number in used:
+    for number in dict.fromkeys(wanted):
         row = samples.iloc[number]
         wave, rate, _ = read_clip(row["audio"], row["audio_sha256"])
         ogg = base64.b64encode(vorbis(wave.mean(axis=1, keepdims=True), rate)).decode()

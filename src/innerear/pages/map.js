@@ -7,7 +7,7 @@ const labels = [...document.querySelectorAll(".sign path")].map(sign => {
   return sign.closest("span").textContent.trim();
 });
 const rate = S > 1 ? (S - 1) / (seconds[S - 1] - seconds[0]) : 1;
-const view = {m: 0, b: Math.max(0, branches.findIndex(one => one.name === "uncond")), l: L - 1, s: Math.floor(S / 2), a: 0, o: -1, w: null};
+const view = {m: 0, b: null, l: L - 1, s: Math.floor(S / 2), a: 0, o: -1, w: null};
 const player = new Player(() => {
   byId("play").setAttribute("aria-pressed", String(player.playing));
   byId("play").textContent = player.playing ? "❚❚ Pause" : "▶ Play";
@@ -19,8 +19,17 @@ player.ended = () => { if (view.w) player.play(sounds[view.a], seconds[view.w[0]
 const limit = (value, low, high) => Math.min(high, Math.max(low, value));
 const at = (b, l, s) => (b * L + l) * S + s;
 const short = p => Number.isNaN(p) ? "none" : p >= 1 ? "1" : String(Number(p.toPrecision(2))).replace(/^0/, "");
-const digits = value => String(Number(value.toPrecision(6)));
+const digits = value => String(Number(value.toPrecision(3)));
 let arrays, everything, plane, width, rows = [];
+
+// Whether a branch has a measure; the branch that shows it, uncond before others.
+const has = (m, b) => arrays[measures[m].key + "-value"].subarray(at(b, 0, 0), at(b + 1, 0, 0)).some(value => value !== MISSING);
+const best = m => ["uncond", ...branches.map(one => one.name)].map(name => branches.findIndex(one => one.name === name))
+  .find(b => b >= 0 && has(m, b)) ?? 0;
+// While a clip plays, its second and step; else those of the cell.
+const sounding = () => player.playing && player.loaded === player.chosen;
+const secondNow = () => sounding() ? player.second : seconds[view.s];
+const stepNow = () => sounding() ? nearest(player.second) : view.s;
 
 // What stands in a cell, as numbers of the table.
 function values(b, l, s) {
@@ -38,11 +47,12 @@ function words(b, l, s) {
   return `${where}: ${digits(value)}${interval}, ${tested}.`;
 }
 
-// The picture: a pixel a cell, scaled without smoothing; over it hatches, and grey where nothing is measured.
+// The picture: a pixel a cell, scaled without smoothing; over it hatches, and nothing where nothing is measured.
 const shades = told.colours.map(colour => Number.parseInt("ff" + colour.slice(5) + colour.slice(3, 5) + colour.slice(1, 3), 16));
 function paint() {
-  const {key, top, meaning, name, numbers} = measures[view.m], value = arrays[key + "-value"], p = arrays[key + "-p"];
-  rows.forEach(({colours, hatches}, b) => {
+  const {key, top, most, least, meaning, name, numbers} = measures[view.m], value = arrays[key + "-value"], p = arrays[key + "-p"];
+  rows.forEach(({colours, hatches, lacks}, b) => {
+    lacks.textContent = has(view.m, b) ? "" : " · not measured";
     const image = new ImageData(S, L), pixels = new Uint32Array(image.data.buffer);
     for (let l = 0; l < L; l++) for (let s = 0; s < S; s++) {
       const one = value[at(b, l, s)];
@@ -52,8 +62,10 @@ function paint() {
     colours.getContext("2d").putImageData(image, 0, 0);
     hatch(hatches, b, value, p, numbers.p);
   });
+  byId("measure").value = key;
   byId("meaning").textContent = `${name}: ${meaning}.`;
-  byId("top").textContent = digits(Number(top.toPrecision(3)));
+  byId("bottom").textContent = (least < 0 ? "≤ " : "") + "0";
+  byId("top").textContent = (most > top ? "≥ " : "") + digits(top);
 }
 function lines(context, width, height) {
   context.strokeStyle = "rgb(255 255 255 / .55)";
@@ -75,53 +87,75 @@ function hatch(canvas, b, value, p, numbers) {
   context.clip();
   lines(context, clientWidth, clientHeight);
 }
+// The chosen layer over time: its own branch on top of the others.
 function curve() {
-  const svg = byId("curve"), {key, name} = measures[view.m];
+  const svg = byId("curve"), {key, name, unit} = measures[view.m];
   const of = (part, b) => Array.from({length: S}, (_, s) => counted(arrays[`${key}-${part}`][at(b, view.l, s)]));
   const all = branches.map((_, b) => of("value", b)), low = of("low", view.b), high = of("high", view.b);
   const known = [...all.flat(), ...low, ...high].filter(Number.isFinite), most = Math.max(...known, 1e-6), least = Math.min(...known, 0);
-  const place = (v, s) => `${((s + .5) / S * 1000).toFixed(1)} ${(155 - 150 * (v - least) / (most - least)).toFixed(1)}`;
+  const height = v => 155 - 150 * (v - least) / (most - least), every = all[0].map((_, s) => s);
+  const place = (v, s) => `${((s + .5) / S * 1000).toFixed(1)} ${height(v).toFixed(1)}`;
   const path = (line, steps) => steps.filter(s => Number.isFinite(line[s])).map((s, i) => (i ? "L" : "M") + place(line[s], s)).join("");
-  const every = all[0].map((_, s) => s);
   svg.replaceChildren();
-  drawn("line", {x1: 0, x2: 1000, y1: place(0, 0).split(" ")[1], y2: place(0, 0).split(" ")[1]}, svg);
+  drawn("line", {x1: 0, x2: 1000, y1: height(0), y2: height(0)}, svg);
   const band = path(high, every) + path(low, [...every].reverse()).replace("M", "L");
   drawn("path", {d: band && band + "z", class: "band"}, svg);
-  all.forEach((line, b) => drawn("path", {d: path(line, every), class: b === view.b ? "own" : ""}, svg));
-  byId("curve-title").textContent = `${name}, layer ${layers[view.l]}: ${branches[view.b].name} with its 95 % interval; grey: the other branches`;
+  const others = every.slice(0, branches.length).filter(b => b !== view.b && has(view.m, b));
+  const kinds = [[view.b, "own"], ...others.map((b, i) => [b, i ? "dashed" : "thin"])];
+  for (const [b, kind] of [...kinds].reverse()) drawn("path", {d: path(all[b], every), class: kind}, svg);
+  // The least is left out where it would lie on 0.
+  const marks = [most, 0, ...(height(least) - height(0) > 20 ? [least] : [])];
+  byId("heights").replaceChildren(...marks.map(v => {
+    const mark = Object.assign(document.createElement("span"), {textContent: digits(v)});
+    mark.style.top = height(v) / 1.6 + "%";
+    return mark;
+  }));
+  byId("curve-title").textContent = `${name}, layer ${layers[view.l]}: ${unit}`;
+  byId("curve-legend").replaceChildren(...kinds.map(([b, kind]) => {
+    const line = Object.assign(document.createElement("span"), {className: "nowrap"});
+    drawn("path", {d: "M0 5h28", class: kind}, drawn("svg", {class: "line", viewBox: "0 0 28 10", "aria-hidden": "true"}, line));
+    line.append(" " + branches[b].name, kind !== "own" ? "" : has(view.m, b) ? " with its 95 % interval" : ": not measured");
+    return line;
+  }));
 }
 
 // One moment: the cell, the plane, the codes, and where the cursor stands.
 function moment() {
-  const bin = bins.findIndex(([from, to]) => view.s >= from && view.s < to), row = rows[view.b];
-  const wide = row.colours.clientWidth / S, high = row.colours.clientHeight / L, cell = byId("cell");
+  const row = rows[view.b], wide = row.colours.clientWidth / S, high = row.colours.clientHeight / L, cell = byId("cell");
   Object.assign(cell.style, {width: Math.max(wide, 4) + "px", height: Math.max(high, 4) + "px",
     transform: `translate(${view.s * wide}px, ${row.cells.offsetTop + (L - 1 - view.l) * high}px)`});
   byId("readout").textContent = words(view.b, view.l, view.s);
-  if (bin >= 0) {
-    plane.show((((view.b * L + view.l) * bins.length + bin) * K) * 2);
-    const [one, two] = told.shares[view.b][view.l], [from, to] = bins[bin];
-    byId("plane-title").textContent = `All clips: layer ${layers[view.l]}, ${branches[view.b].name}, ` +
-      `mean of ${seconds[from].toFixed(2)}–${seconds[to - 1].toFixed(2)} s; components of ${Math.round(100 * one)} and ${Math.round(100 * two)} % of the variance`;
-  }
-  codes();
-  firing();
+  show(stepNow());
   byId("layer").value = view.l;
   byId("step").value = view.s;
   byId("layer").setAttribute("aria-valuetext", words(view.b, view.l, view.s));
   byId("step").setAttribute("aria-valuetext", words(view.b, view.l, view.s));
 }
-function codes() {
+// What stands on the right of a step: the plane of the time bin that is nearest, the codes, the features.
+let shown;
+function show(s) {
+  const now = [view.b, view.l, s, view.a].join();
+  if (now === shown) return;
+  shown = now;
+  const after = bins.findIndex(([, to]) => s < to), bin = after < 0 ? bins.length - 1 : after;
+  const [one, two] = told.shares[view.b][view.l], [from, to] = bins[bin];
+  plane.show((((view.b * L + view.l) * bins.length + bin) * K) * 2);
+  byId("plane-title").textContent = `All clips: layer ${layers[view.l]}, ${branches[view.b].name}, ` +
+    `mean of ${seconds[from].toFixed(2)}–${seconds[to - 1].toFixed(2)} s; components of ${Math.round(100 * one)} and ${Math.round(100 * two)} % of the variance`;
+  codes(s);
+  firing(s);
+}
+function codes(s) {
   if (!arrays.codes) return;
-  const books = arrays.codes.length / K / (S - lead), frame = view.s - lead, frames = S - lead;
-  const made = complete[view.s] ? Array.from({length: books}, (_, k) => arrays.codes[(view.a * books + k) * frames + frame]) : [];
+  const books = arrays.codes.length / K / (S - lead), frame = s - lead, frames = S - lead;
+  const made = complete[s] ? Array.from({length: books}, (_, k) => arrays.codes[(view.a * books + k) * frames + frame]) : [];
   byId("codes").textContent = made.length ? `Codes of frame ${frame}: ${made.join(", ")}` : "";
 }
-function firing() {
+function firing(s) {
   if (!arrays.features) return;
   const n = arrays.features.length / told.features.length / K;
-  const value = f => arrays.features[(f * K + view.a) * n + view.s - lead] / 100;
-  const found = told.features.map((one, f) => ({...one, value: complete[view.s] ? value(f) : 0}));
+  const value = f => arrays.features[(f * K + view.a) * n + s - lead] / 100;
+  const found = told.features.map((one, f) => ({...one, value: complete[s] ? value(f) : 0}));
   byId("firing").replaceChildren(...found.filter(one => one.value > 0).sort((one, other) => other.value - one.value).map(one => {
     const line = document.createElement("li"), link = document.createElement("a");
     link.href = `features.html#feature-${one.layer}-${one.number}`;
@@ -160,13 +194,13 @@ function go(changes) {
   if (!arrays[measures[changes.m ?? view.m].key + "-p"]) { everything.then(() => go(changes)); return; }
   const before = {...view};
   Object.assign(view, changes);
+  if (view.m !== before.m && changes.b === undefined && !has(view.m, view.b)) view.b = best(view.m);
   if (view.m !== before.m) paint();
   if (view.m !== before.m || view.l !== before.l || view.b !== before.b) curve();
   if (view.a !== before.a || view.o !== before.o) cards();
   part(); moment(); speak(); address();
 }
 function cards() {
-  byId("measure").value = measures[view.m].key;
   byId("clip").value = view.a;
   byId("other").value = view.o;
   byId("change").disabled = view.o < 0;
@@ -212,7 +246,8 @@ function lay() {
   rows = branches.map(({name, reads}, b) => {
     const title = document.createElement("p"), cells = document.createElement("div");
     title.className = "branch";
-    title.append(Object.assign(document.createElement("b"), {textContent: name}), " " + reads);
+    const lacks = document.createElement("span");
+    title.append(Object.assign(document.createElement("b"), {textContent: name}), " " + reads, lacks);
     cells.className = "cells";
     const [colours, hatches] = ["colours", "hatches"].map(className => Object.assign(document.createElement("canvas"), {className}));
     [colours.width, colours.height] = [S, L];
@@ -236,7 +271,7 @@ function lay() {
       go({b, l: L - 1 - row, s});
       player.play(sounds[view.a], seconds[s]);
     });
-    return {cells, colours, hatches};
+    return {cells, colours, hatches, lacks};
   });
   const mark = (axis, s, text) => {
     if (s > .96 * S) return;
@@ -245,7 +280,8 @@ function lay() {
     axis.append(tick);
   };
   const spacing = [.25, .5, 1, 2, 5, 10, 30].find(one => seconds[S - 1] / one <= 8.5) ?? 60;
-  for (let t = 0; t <= seconds[S - 1]; t += spacing) mark(byId("seconds"), (t - seconds[0]) * rate, t + " s");
+  for (const axis of [byId("seconds"), byId("curve-seconds")])
+    for (let t = 0; t <= seconds[S - 1]; t += spacing) mark(axis, (t - seconds[0]) * rate, t + " s");
   const jump = [5, 10, 25, 50, 100, 250, 500].find(one => S / one <= 9) ?? 1000;
   for (let s = 0; s < S; s += jump) mark(byId("steps"), s, s ? s : "step 0");
 }
@@ -282,20 +318,17 @@ function controls() {
     }[event.key] ?? (event.key >= "1" && event.key <= "9" && event.key <= K && (() => go({a: Number(event.key) - 1})));
     if (!done) return;
     done();
-    byId("measure").value = measures[view.m].key;
     event.preventDefault();
   });
 }
 function follow() {
-  const on = player.playing && player.loaded === player.chosen, second = on ? player.second : seconds[view.s];
-  byId("cursor").style.transform = `translateX(${limit((second - seconds[0]) * rate + .5, 0, S) * width / S}px)`;
+  const second = secondNow();
+  for (const cursor of document.querySelectorAll(".cursor"))
+    cursor.style.transform = `translateX(${limit((second - seconds[0]) * rate + .5, 0, S) * width / S}px)`;
   for (const box of document.querySelectorAll(".clip"))
     box.lastChild.style.left = 100 * second / Number(sounds[box.dataset.clip].dataset.seconds) + "%";
-  if (on) {
-    if (view.w && second > seconds[view.w[1]] + 1 / rate) player.play(player.chosen, seconds[view.w[0]]);
-    const s = nearest(second), bin = ([from, to]) => s >= from && s < to, now = bins.findIndex(bin);
-    if (now >= 0) plane.show((((view.b * L + view.l) * bins.length + now) * K) * 2);
-  }
+  if (sounding() && view.w && second > seconds[view.w[1]] + 1 / rate) player.play(player.chosen, seconds[view.w[0]]);
+  show(stepNow());
   requestAnimationFrame(follow);
 }
 async function begin() {
@@ -305,6 +338,7 @@ async function begin() {
   const soon = ({dataset}) => dataset.name.startsWith(own) || ["places", "codes", "features"].includes(dataset.name);
   arrays = await unpackAll(every.filter(soon));
   everything = unpackAll(every.filter(element => !soon(element))).then(others => Object.assign(arrays, others));
+  view.b ??= best(view.m);
   plane = new Plane(byId("plane"), clips, labels, arrays.places, i => {
     go({a: i});
     player.play(sounds[i], seconds[view.s]);

@@ -48,6 +48,7 @@ class Measure:
     key: str
     name: str
     meaning: str
+    unit: str
     table: str
     where: Mapping[str, object]
 
@@ -57,6 +58,7 @@ MEASURES = (
         "distance",
         "How far apart labels lie",
         "squared distance of two labels' means ÷ variance, cross-validated; 0 without an effect",
+        "squared distance ÷ variance",
         "discriminability",
         {"statistic": DISTANCE},
     ),
@@ -64,6 +66,7 @@ MEASURES = (
         "evidence",
         "What a probe of the label knows",
         "evidence of a probe on held-out sentences as a share of a perfect one's; 0 without an effect",
+        "share of a perfect probe's evidence",
         "discriminability",
         {"statistic": EVIDENCE},
     ),
@@ -71,20 +74,23 @@ MEASURES = (
         "cosine",
         "How much more alike clips of one label are",
         "mean cosine of pairs of one label less that of two, of other seeds; 0 without an effect",
+        "difference of mean cosines",
         "similarity",
         {"statistic": [OTHER_SEED, RATING_OTHER_SEED], "measure": CENTRED},
     ),
     Measure(
         "text",
         "What the text explains",
-        "share of the variance over clips and texts; 0 without an effect",
+        "share of the variance over clips and texts, of cond, which alone reads a text; 0 without an effect",
+        "share of variance",
         "decomposition",
         {"statistic": "text", "weights": "trained"},
     ),
     Measure(
         "history",
         "What the music so far explains",
-        "share of the variance over clips and texts; 0 without an effect",
+        "share of the variance over clips and texts, of cond, which alone reads a text; 0 without an effect",
+        "share of variance",
         "decomposition",
         {"statistic": "history", "weights": "trained"},
     ),
@@ -209,8 +215,12 @@ def _measure(
         "key": measure.key,
         "name": measure.name,
         "meaning": measure.meaning,
+        "unit": measure.unit,
         "numbers": numbers,
+        # What the colours end at, and what lies beyond.
         "top": float(np.quantile(known, 0.995)) if known.max(initial=0) > 0 else 1.0,
+        "most": float(known.max(initial=0)),
+        "least": float(known.min(initial=0)),
     }
 
 
