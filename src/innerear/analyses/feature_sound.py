@@ -47,11 +47,11 @@ def sound_rows(
     nothing = "" if len(design.seeds) > 1 else "one clip a prompt: nothing is left beyond the prompt"
     tables, maxima = [], []
     # What the null exchanges: whole prompts with their sound, or the clips of a prompt.
-    prompts = {"of": "pairs", "moved": f"{design.label}s"}
-    clips = {"of": "seeds", "moved": "clips permuted within prompts"}
-    for statistic, residuals, orders, exchanged, reason in (
-        (SOUND, np.eye(len(x)) - 1 / len(x), design.permutations(), prompts, ""),
-        (SOUND_BEYOND, _beyond(design), design.seed_permutations(), clips, nothing),
+    prompts = "pairs", design.permutations(), f"{design.label}s"
+    clips = "seeds", design.seed_permutations(), "clips permuted within prompts"
+    for statistic, residuals, (of, orders, moved), reason in (
+        (SOUND, np.eye(len(x)) - 1 / len(x), prompts, ""),
+        (SOUND_BEYOND, _beyond(design), clips, nothing),
     ):
         reason = why_not or reason
         correlations = _correlations(x, y, residuals)  # [F, A]
@@ -66,8 +66,10 @@ def sound_rows(
             continue
         null = np.stack([np.abs(_correlations(x[order], y, residuals)).max(axis=0) for order in orders])
         every, family = np.arange(len(table)), "features × acoustic measures of this layer"
-        common = {"family": family, "standardise": False}
-        maxima += record(table, every, design, np.abs(signed), null, **common, **exchanged)
+        observed = np.abs(signed)
+        maxima += record(
+            table, every, design, observed, null, family=family, moved=moved, of=of, standardise=False
+        )
         if statistic == SOUND_BEYOND:
             if design.n_templates:
                 maxima += over_templates(

@@ -18,6 +18,7 @@ from tqdm import tqdm
 from innerear.analyses.cosine_similarity import cosine_similarity
 from innerear.errors import InputError
 from innerear.stacks import Stack
+from innerear.stacks.index import first_stack
 
 FLATTENED = "both, flattened"
 BRANCHES = (FLATTENED, "cond", "uncond", "delta")
@@ -204,7 +205,7 @@ def of_stacks(
         )
     ordered = samples.sort_values("seed")
     stacks = [ordered.loc[ordered["prompt_id"] == prompt] for prompt in emotions]
-    with Stack(stacks[0]["stack"].tolist()[0]) as stack:
+    with first_stack(stacks[0]) as stack:
         complete = stack.complete
     tables, curves = [], []
     for layer in tqdm(layers, desc="replication", unit="layer"):

@@ -161,7 +161,8 @@ def worst_first(rows: pd.DataFrame) -> pd.DataFrame:
 
     Tolerances differ between rows: a larger deviation may be the smaller share of its own.
     """
-    rows = rows[rows["value"].notna() | ~rows["pass"].astype(bool)]
+    compared = rows["value"].notna() | ~rows["pass"].astype(bool)
+    rows = rows.iloc[np.flatnonzero(compared)]
     value, tolerance = (rows[name].to_numpy(float) for name in ("value", "tolerance"))
     share = np.divide(value, tolerance, out=value.copy(), where=tolerance > 0)
     least_is_worst = set(rows["check"]) == {"varies"}

@@ -1,6 +1,5 @@
 """A page of sparse features: what each goes with, and moments to listen to."""
 
-import base64
 from collections.abc import Iterable, Mapping
 from itertools import zip_longest
 from typing import Any
@@ -15,7 +14,7 @@ from innerear.figures.tables import rows_of
 from innerear.io.clips import read_clip
 from innerear.pages.heading import Heading
 from innerear.pages.index import p_text
-from innerear.pages.vorbis import vorbis
+from innerear.pages.vorbis import embedded
 from innerear.statistics.design import Design
 
 #: moments of each kind a feature
@@ -223,7 +222,7 @@ def _clips(samples: pd.DataFrame, wanted: Iterable[int]) -> list[dict[str, objec
     for number in dict.fromkeys(wanted):
         row = samples.iloc[number]
         wave, rate, _ = read_clip(row["audio"], row["audio_sha256"])
-        ogg = base64.b64encode(vorbis(wave.mean(axis=1, keepdims=True), rate)).decode()
+        ogg = embedded(wave.mean(axis=1, keepdims=True), rate)
         size += len(ogg)
         if size > MOST_BYTES:
             break

@@ -93,7 +93,7 @@ def _deviations(verification: pd.DataFrame) -> list[tuple[str, str, int, float, 
     """Return name, place of the worst, number, worst value and tolerance of each check of `verify`."""
     found = []
     for check in dict.fromkeys(verification["check"].tolist()):
-        rows = verification[verification["check"] == check]
+        rows = verification.iloc[np.flatnonzero(verification["check"] == check)]
         worst = worst_first(rows).iloc[0]
         found.append(
             (check, str(worst["where"]), len(rows), float(worst["value"]), float(worst["tolerance"]))
