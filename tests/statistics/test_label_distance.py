@@ -45,7 +45,7 @@ def test_distance_equals_the_products_of_fold_differences(features):
     assert folds[~np.eye(4, dtype=bool)].mean() == pytest.approx(np.mean(products))
 
 
-def product(means, one, other, labels, unit_of):
+def product_of_units(means, one, other, labels, unit_of):
     """Mean over pairs of labels of the product of two units' differences, of prompts' states [P, D]."""
     mean = {(u, a): means[(unit_of == u) & (labels == a)].mean(axis=0) for u in (one, other) for a in EMOTIONS}
     pairs = combinations(EMOTIONS, 2)
@@ -76,7 +76,7 @@ def test_products_of_two_folds_are_the_mean_over_pairs_of_their_units(n_template
         labels, units, places = design.prompt_labels[row], unit_of[row], fold_of[row]
         for f, g in combinations(folds, 2):
             pairs = [(t, u) for t in np.unique(units[places == f]) for u in np.unique(units[places == g])]
-            expected = np.mean([product(means, t, u, labels, units) for t, u in pairs])
+            expected = np.mean([product_of_units(means, t, u, labels, units) for t, u in pairs])
             assert products[f, g] == products[g, f] == pytest.approx(expected)
 
 
@@ -90,7 +90,7 @@ def test_flipped_products_of_two_folds_are_those_of_turned_templates(n_templates
     flips = design.flips()
     found = flipped_fold_products(distance.contrasts((means @ means.T)[None]), design)[..., 0]
     assert len(found) == len(flips) > 5
-    for signs, products in zip(flips[:6], found, strict=False):
+    for signs, products in zip(flips[:6], found[:6], strict=True):
         turned = means * signs[design.block_of][:, None]
         expected = distance.fold_products((turned @ turned.T)[None], identity)[0, ..., 0]
         np.testing.assert_allclose(products, expected, atol=1e-12)
