@@ -157,6 +157,24 @@ def test_replay_fails_just_above_the_tolerance_and_passes_just_below(
         assert cond["value"] == pytest.approx(share * tolerance, rel=0.35)
 
 
+def test_a_clip_is_made_again_with_as_many_rows_a_call(tiny_model, tmp_path, monkeypatch):
+    """In float16 on a GPU, calls of other sizes round otherwise, and draws flip."""
+    path, options = tmp_path / "0.h5", {"study": "s", "capture": {"layers": [1], "dtype": "float16"}}
+    options |= {"generation": GENERATION, "rows": 3}
+    generate_samples(tiny_model, SAMPLES[:1], [path], [tmp_path / "0.wav"], **options)
+    generate, sizes = tiny_model.generate, []
+
+    def observed(*arguments, **how):
+        made = generate(*arguments, **how)
+        sizes.append(made.rows)
+        return made
+
+    monkeypatch.setattr(tiny_model, "generate", observed)
+    checks = verify_samples(listed(pd.DataFrame({"stack": [str(path)]})), tiny_model, GENERATION)
+    assert checks.set_index("check").loc["regenerate", "pass"]
+    assert sizes == [(3,)]
+
+
 def test_a_deviation_ignores_what_all_units_share():
     rng = np.random.default_rng(0)
     states = rng.normal(size=(5, 64))

@@ -38,7 +38,7 @@ def test_no_p_is_smaller_than_the_design_allows():
 
 @pytest.mark.parametrize(("gap", "p"), [(1e-6, 1.0), (1e-4, 0.01)])
 def test_scores_that_differ_by_rounding_are_ties_and_others_are_not(gap, p):
-    """Scores as R²: equal data in another order of float32 sums, and a hundredth of a percent more."""
+    """Scores as R²: equal data in another order of float32 sums, and one that is better by 1e-4."""
     result = against_null(np.array([0.5]), np.full((99, 1), 0.5 - gap), standardise=False)
     assert result.p[0] == result.p_corrected[0] == pytest.approx(p)
     assert max_t(np.array([0.5]), np.full(99, 0.5 - gap))[0] == pytest.approx(p)
