@@ -47,11 +47,9 @@ def test_distance_equals_the_products_of_fold_differences(features):
 
 def product_of_units(means, one, other, labels, unit_of):
     """Mean over pairs of labels of the product of two units' differences, of prompts' states [P, D]."""
-    mean = {(u, a): means[(unit_of == u) & (labels == a)].mean(axis=0) for u in (one, other) for a in EMOTIONS}
-    pairs = combinations(EMOTIONS, 2)
-    return np.mean(
-        [(mean[one, a] - mean[one, b]) @ (mean[other, a] - mean[other, b]) for a, b in pairs]
-    )
+    units, pairs = (one, other), combinations(EMOTIONS, 2)
+    mean = {(u, a): means[(unit_of == u) & (labels == a)].mean(axis=0) for u in units for a in EMOTIONS}
+    return np.mean([(mean[one, a] - mean[one, b]) @ (mean[other, a] - mean[other, b]) for a, b in pairs])
 
 
 @pytest.mark.parametrize(
