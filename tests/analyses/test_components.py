@@ -75,6 +75,23 @@ def test_tested_rows_say_what_moved_and_what_is_corrected():
     assert (table["p_corrected"] >= table["p"]).all()
 
 
+def test_p_and_the_lines_of_the_scree_are_those_of_the_shuffles():
+    design, m = make_design(n_templates=3), 30
+    gram = Measured(data(design, emotion=0.6), design)
+    table = analysed(components, gram, design, n_shuffles=m).table
+    table = table[table["branch"] == "uncond"].sort_values("component")
+    null = parallel_analysis(gram.read("window_mean", branch="uncond", window="whole"), design, m)
+    found = table["estimate"].to_numpy()
+    middle = np.sort(null, axis=0)[m // 2 - 1 : m // 2 + 1]
+    np.testing.assert_allclose(table["null_median"], middle.mean(axis=0))
+    np.testing.assert_allclose(table["null_95"], np.quantile(null, 0.95, axis=0))
+    np.testing.assert_allclose(table["p"], (1 + (null >= found).sum(axis=0)) / (m + 1))
+    first = null.max(axis=1)[:, None]
+    np.testing.assert_allclose(table["p_corrected"], (1 + (first >= found).sum(axis=0)) / (m + 1))
+    # A later component is compared with the first of each shuffle, not with its like.
+    assert (table["p_corrected"] > table["p"] + 0.5).any()
+
+
 @pytest.mark.parametrize(("n_shuffles", "reason"), [(0, "no permutations"), (9, "deterministic")])
 def test_what_cannot_be_tested_has_no_p_and_a_reason(n_shuffles, reason):
     design = make_design()

@@ -247,13 +247,24 @@ def test_a_shape_is_fitted_by_least_squares():
     assert min(errors) == (pytest.approx(errors[chosen[0]][0]), pytest.approx(height[0]))
 
 
-def test_a_logistic_rises_from_10_to_90_percent_in_its_rise_time():
+def test_a_logistic_rises_from_10_to_90_percent_in_2_ln_9_scales():
     shapes, scales = logistic_shapes(400)
-    middle = shapes[(np.abs(shapes - 0.5).argmin(axis=1) > 150) & (scales < 20)]
-    for shape, scale in zip(middle[:5], scales[scales < 20], strict=False):
-        rise = (shape > 0.1).argmax(), (shape > 0.9).argmax()
-        assert 0 <= rise[0] <= rise[1]
-        assert scale >= 2
+    # Rises that begin and end well inside the clip, so that both crossings are there.
+    inside = (shapes[:, 0] < 0.01) & (shapes[:, -1] > 0.99)
+    assert len(np.unique(scales[inside])) > 5
+    for shape, scale in zip(shapes[inside], scales[inside], strict=True):
+        lo, hi = np.interp([0.1, 0.9], shape, np.arange(400))
+        assert hi - lo == pytest.approx(2 * np.log(9) * scale, rel=0.02)
+
+
+@pytest.mark.parametrize("scale", [2.0, 4.0])
+def test_the_rise_time_of_a_planted_logistic_is_reported(scale):
+    """The distance is the square of the effect; a weak one hardly adds to the variance it is divided by."""
+    rise = 1 / (1 + np.exp(-(STEP - 33) / scale))
+    row = one(analysed(0.6 * np.sqrt(rise), d=300, m=9).table, RISE_TIME)
+    # Scales are tried in ratios of 1.26.
+    assert row["estimate"] == pytest.approx(2 * np.log(9) * scale, rel=0.26)
+    assert row["unit"] == "step"
 
 
 # ---- early and late ----------------------------------------------------------------------------------

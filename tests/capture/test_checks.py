@@ -10,7 +10,7 @@ import pytest
 import soundfile
 from sealed import edited, listed
 
-from innerear.capture.checks import MEANING, check_samples, summarise
+from innerear.capture.checks import MEANING, check_samples, passes, spread, summarise
 from innerear.capture.generation import generate_samples
 from innerear.capture.verification import verify_samples
 from innerear.errors import InputError
@@ -139,6 +139,52 @@ def test_uncond_that_differs_before_its_tokens_do_is_found(index):
     assert failures(index) == set()
     change(index, 2, 1, remember)
     assert failures(index) == {("uncond_prefix", SAMPLES[2].id)}
+
+
+@pytest.mark.parametrize(("step", "expected"), [(6, {("uncond_prefix", SAMPLES[2].id)}), (7, set())])
+def test_uncond_is_compared_up_to_the_step_that_predicts_the_first_token_that_differs(index, step, expected):
+    """Codebook 2 is delayed by 2: its token of frame 4 is predicted at step 6, and read from step 7 on."""
+    with h5py.File(index["stack"][0]) as source, wrongly(index, 2) as target:
+        assert source.attrs["delays"].tolist() == [0, 1, 2, 3]
+        codes = source["codes"][...]
+        codes[2, 4] = (codes[2, 4] + 1) % 16
+        target["codes"][...] = codes
+        target.attrs["tokens_sha256"] = tokens_hash(codes)
+        for layer in range(3):
+            states = target[f"residual/layer_{layer:02d}"][...]
+            states[1] = source[f"residual/layer_{layer:02d}"][1]
+            states[1, step] += 0.1
+            target[f"residual/layer_{layer:02d}"][...] = states
+    assert failures(index) == expected
+
+
+@pytest.mark.parametrize(
+    ("computed", "stored", "tolerance"),
+    [("float32", "float32", 1e-4), ("float32", "float16", 1e-3), ("float16", "float16", 1e-2)],
+)
+def test_a_fault_just_above_the_tolerance_fails_and_one_just_below_passes(
+    tiny_model, tmp_path, computed, stored, tolerance
+):
+    paths = [[tmp_path / f"{i}.{suffix}" for i in range(2)] for suffix in ("h5", "wav")]
+    capture = {"layers": "all", "dtype": stored}
+    generate_samples(tiny_model, SAMPLES[:2], *paths, study="s", capture=capture, generation=GENERATION)
+    named = zip(*(map(str, one) for one in paths), strict=True)
+    index = listed(pd.DataFrame(named, columns=["stack", "audio"]))
+    with wrongly(index, 0) as file:
+        file.attrs["dtype"] = computed
+    with wrongly(index, 1) as file:
+        file.attrs["dtype"] = computed
+        right = file["residual/layer_01"][0, 0].astype(float)
+    noise = np.random.default_rng(0).normal(size=right.shape)
+    noise *= spread(right) / np.sqrt((noise**2).mean())
+    for share, expected in ((0.6, set()), (1.5, {("cond_start", SAMPLES[1].id)})):
+        with wrongly(index, 1) as file:
+            file["residual/layer_01"][0, 0] = right + share * tolerance * noise
+        assert failures(index) == expected
+
+
+def test_a_step_too_many_fails_as_one_too_few_does():
+    assert [passes("steps", n, 23.0) for n in (22.0, 23.0, 24.0)] == [False, True, False]
 
 
 def test_tokens_that_are_not_those_of_the_index_are_found(index):

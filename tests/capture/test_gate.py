@@ -136,6 +136,15 @@ def test_a_value_is_required_where_there_is_something_to_compare():
         judge(tables(gap=False))
 
 
+@pytest.mark.parametrize("n_steps", [22.0, 24.0])
+def test_another_number_of_steps_that_says_that_it_passed_is_refused(n_steps):
+    checks = tables()
+    of_steps = checks[0].index[checks[0]["check"] == "steps"][1]
+    checks[0].loc[of_steps, "value"] = n_steps
+    with pytest.raises(InputError, match="its verdict is True"):
+        judge(checks)
+
+
 def test_failures_are_named_with_the_command_that_remakes_them():
     checks = tables()
     checks[0].loc[7, ["value", "pass"]] = 3.0, False

@@ -126,6 +126,55 @@ def test_what_is_recorded_wrongly_fails(study, fault):
     assert cond["value"] > 3 * cond["tolerance"]
 
 
+@pytest.mark.parametrize(
+    ("composed", "replayed", "stored", "tolerance"),
+    [
+        ("float32", "float32", "float32", 1e-4),
+        ("float32", "float32", "float16", 1e-3),
+        ("float16", "float16", "float16", 1e-2),
+        ("float16", "float32", "float16", 5e-2),
+    ],
+)
+def test_replay_fails_just_above_the_tolerance_and_passes_just_below(
+    tiny_model, tmp_path, monkeypatch, composed, replayed, stored, tolerance
+):
+    path, capture = tmp_path / "0.h5", {"layers": [1], "dtype": stored}
+    options = {"study": "s", "capture": capture, "generation": GENERATION}
+    generate_samples(tiny_model, SAMPLES[:1], [path], [tmp_path / "0.wav"], **options)
+    with Stack(path) as stack:
+        right = stack.read(1).astype(float)
+    noise = np.random.default_rng(0).normal(size=right[0, 20].shape)
+    noise *= spread(right[0]) / np.sqrt((noise**2).mean())
+    monkeypatch.setattr(tiny_model, "dtype", getattr(torch, replayed))
+    for share, expected in ((0.6, True), (1.5, False)):
+        with edited(path) as file:
+            file.attrs["dtype"] = composed
+            file[LAYER][0, 20] = right[0, 20] + share * tolerance * noise
+        checks = verify_samples(listed(pd.DataFrame({"stack": [str(path)]})), tiny_model, GENERATION)
+        cond = checks.set_index("check").loc["replay_cond"]
+        assert cond["pass"] == expected
+        # A float16 stack adds its own rounding, 4e-4 of the spread.
+        assert cond["value"] == pytest.approx(share * tolerance, rel=0.35)
+
+
+def test_a_clip_is_made_again_with_as_many_rows_a_call(tiny_model, tmp_path, monkeypatch):
+    """In float16 on a GPU, calls of other sizes round otherwise, and draws flip."""
+    path, options = tmp_path / "0.h5", {"study": "s", "capture": {"layers": [1], "dtype": "float16"}}
+    options |= {"generation": GENERATION, "rows": 3}
+    generate_samples(tiny_model, SAMPLES[:1], [path], [tmp_path / "0.wav"], **options)
+    generate, sizes = tiny_model.generate, []
+
+    def observed(*arguments, **how):
+        made = generate(*arguments, **how)
+        sizes.append(made.rows)
+        return made
+
+    monkeypatch.setattr(tiny_model, "generate", observed)
+    checks = verify_samples(listed(pd.DataFrame({"stack": [str(path)]})), tiny_model, GENERATION)
+    assert checks.set_index("check").loc["regenerate", "pass"]
+    assert sizes == [(3,)]
+
+
 def test_a_deviation_ignores_what_all_units_share():
     rng = np.random.default_rng(0)
     states = rng.normal(size=(5, 64))

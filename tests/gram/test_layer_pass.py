@@ -212,6 +212,34 @@ def test_energy_shares():
     np.testing.assert_allclose(arrays["mean_norm"][1][1], 10, rtol=1e-5)
 
 
+def test_the_three_largest_dimensions_share_of_the_energy_by_hand():
+    signs = np.sign(np.random.default_rng(0).normal(size=(N, 1, S, 5)))
+    sizes = np.array([[2.0, 5, 1, 4, 3], [1.0, 1, 2, 0, 5]])  # of cond and uncond, by dimension
+    x = (signs * sizes[:, None]).astype(np.float32)
+    share = run(x)[0]["top3_share"][1]
+    np.testing.assert_allclose(share[0], (25 + 16 + 9) / 55, rtol=1e-5)
+    np.testing.assert_allclose(share[1], (25 + 4 + 1) / 31, rtol=1e-5)
+    np.testing.assert_allclose(share[2], (16 + 16 + 4) / 38, rtol=1e-5)  # of 1, 4, −1, 4, −2
+
+
+def test_the_share_of_levels_is_that_of_the_raw_states_energy(tmp_path):
+    rng, timeline = np.random.default_rng(3), Timeline(n_frames=S - 3, n_codebooks=4, frame_rate=50)
+    x = rng.normal(size=(3, 2, S, D)) + 2 * rng.normal(size=D)
+    x -= x.mean(axis=-1, keepdims=True)  # as stored
+    levels = rng.normal(size=(3, 2, S)) + np.array([0.5, -1.5])[:, None]
+    paths = [tmp_path / f"{i}.h5" for i in range(3)]
+    for path, states, level in zip(paths, x.astype(np.float32), levels, strict=True):
+        with StackWriter(path, {"model": "nano"}, np.zeros((4, S - 3), np.int16), timeline) as stack:
+            stack.write("residual", 2, states, level)
+    arrays = stacks_gram(paths, [path.stem for path in paths], 2)[0]
+    axes, share = arrays["level_share"]
+    assert axes == ("branch", "step")
+    raw, of_level = with_delta(x + levels[..., None]), with_delta(levels[..., None])
+    expected = D * (of_level**2).sum(axis=(2, 3)) / (raw**2).sum(axis=(2, 3))
+    np.testing.assert_allclose(share, expected, rtol=1e-3)  # stored as float16
+    assert np.ptp(expected) > 0.2
+
+
 @pytest.mark.parametrize(
     ("call", "message"),
     [

@@ -72,6 +72,20 @@ def test_projectors_and_degrees_of_freedom():
     assert np.trace(anova.label) == pytest.approx(3)
 
 
+@pytest.mark.parametrize("templates", [True, False])
+def test_f_does_not_depend_on_where_zero_is(templates):
+    """A spread of a millionth of the size is no rounding, neither of the means nor of a rating."""
+    table = sheet(5, templates=templates)
+    rating = dict(zip(table["prompt_id"].unique(), np.random.default_rng(1).normal(size=20), strict=True))
+    near = table.assign(valence=table["prompt_id"].map(rating))
+    far = near.assign(valence=near["valence"] + 1e6)
+    one, other = Design(near, "valence"), Design(far, "valence")
+    means = np.random.default_rng(2).normal(size=(20, 6))
+    expected = Anova(one).f(means)
+    np.testing.assert_allclose(Anova(one).f(means + 1e6), expected, rtol=1e-6)
+    np.testing.assert_allclose(Anova(other).f(means), expected, rtol=1e-6)
+
+
 def test_what_does_not_vary_has_no_f():
     design = make_design(templates=False)
     assert np.isnan(Anova(design).f(np.full((20, 1), 5.1))).all()

@@ -1,6 +1,7 @@
 """Distances between labels and variance explained equal what textbooks compute from the features."""
 
 from functools import partial
+from itertools import combinations
 
 import fakes
 import numpy as np
@@ -9,7 +10,13 @@ from fakes import EMOTIONS, centred, clustered, sized
 from scipy.stats import f_oneway
 
 from innerear.statistics.design import Design
-from innerear.statistics.label_distance import Distance, Explained, kernel_of_prompts, permuted_sums
+from innerear.statistics.label_distance import (
+    Distance,
+    Explained,
+    flipped_fold_products,
+    kernel_of_prompts,
+    permuted_sums,
+)
 
 RATINGS = dict(zip(EMOTIONS, ((0.8, 0), (-0.7, 0), (0.5, 0), (0.4, 0)), strict=True))
 make_design = partial(fakes.make_design, n_templates=4)
@@ -36,6 +43,55 @@ def test_distance_equals_the_products_of_fold_differences(features):
     assert (distance.weights * prompts[0]).sum() == pytest.approx(np.mean(products))
     folds = distance.fold_products(prompts, np.arange(design.n_prompts)[None])[0, ..., 0]
     assert folds[~np.eye(4, dtype=bool)].mean() == pytest.approx(np.mean(products))
+
+
+def product_of_units(means, one, other, labels, unit_of):
+    """Mean over pairs of labels of the product of two units' differences, of prompts' states [P, D]."""
+    units, pairs = (one, other), combinations(EMOTIONS, 2)
+    mean = {(u, a): means[(unit_of == u) & (labels == a)].mean(axis=0) for u in units for a in EMOTIONS}
+    return np.mean([(mean[one, a] - mean[one, b]) @ (mean[other, a] - mean[other, b]) for a, b in pairs])
+
+
+@pytest.mark.parametrize(
+    ("n_templates", "templates", "sizes"),
+    [(4, True, [1]), (12, True, [1, 2]), (5, False, [1]), (12, False, [1, 2])],
+)
+def test_products_of_two_folds_are_the_mean_over_pairs_of_their_units(n_templates, templates, sizes):
+    """A fold holds one template or two; without templates, one prompt of each label or two."""
+    design = make_design(n_templates=n_templates, templates=templates)
+    means = np.random.default_rng(1).normal(size=(design.n_prompts, 6))
+    fold_of = np.empty(design.n_prompts, int)
+    for number, fold in enumerate(design.folds()):
+        fold_of[design.prompt_of[fold.test]] = number
+    folds = range(fold_of.max() + 1)
+    assert set(np.bincount(fold_of) // len(EMOTIONS)) == set(sizes)
+    unit_of = design.block_of if templates else fold_of
+    rows = np.vstack([np.arange(design.n_prompts), design.prompt_permutations(2)])
+    found = Distance(design).fold_products((means @ means.T)[None], rows)[..., 0]
+    assert np.isnan(np.diagonal(found, axis1=1, axis2=2)).all()
+    for row, products in zip(rows, found, strict=True):
+        # A prompt takes the label and the place of its stand-in.
+        labels, units, places = design.prompt_labels[row], unit_of[row], fold_of[row]
+        for f, g in combinations(folds, 2):
+            pairs = [(t, u) for t in np.unique(units[places == f]) for u in np.unique(units[places == g])]
+            expected = np.mean([product_of_units(means, t, u, labels, units) for t, u in pairs])
+            assert products[f, g] == products[g, f] == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("n_templates", [6, 12])
+def test_flipped_products_of_two_folds_are_those_of_turned_templates(n_templates):
+    design = sized(make_design(n_templates=n_templates), n_permutations=5)
+    means = np.random.default_rng(2).normal(size=(design.n_prompts, 6))
+    blocks = np.equal.outer(design.block_of, design.block_of) / len(EMOTIONS)
+    means -= blocks @ means
+    distance, identity = Distance(design), np.arange(design.n_prompts)[None]
+    flips = design.flips()
+    found = flipped_fold_products(distance.contrasts((means @ means.T)[None]), design)[..., 0]
+    assert len(found) == len(flips) > 5
+    for signs, products in zip(flips[:6], found[:6], strict=True):
+        turned = means * signs[design.block_of][:, None]
+        expected = distance.fold_products((turned @ turned.T)[None], identity)[0, ..., 0]
+        np.testing.assert_allclose(products, expected, atol=1e-12)
 
 
 def test_distance_of_a_rating_is_the_squared_slope_pooled_over_templates(features):

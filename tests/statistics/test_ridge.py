@@ -80,6 +80,37 @@ def test_penalties_are_chosen_without_the_fold_that_is_judged():
     assert (chosen[0] != chosen[1]).any()
 
 
+def inner_errors(kernel, targets, folds, number, scale):
+    """Each penalty's squared error [penalties, columns] on the other folds, each fitted without both."""
+    errors, every = np.zeros((len(PENALTIES), targets.shape[1])), np.arange(len(kernel))
+    for other in folds[:number] + folds[number + 1 :]:
+        train = np.setdiff1d(every, np.r_[folds[number].test, other.test])
+        for row, penalty in zip(errors, PENALTIES, strict=True):
+            row += (refitted(kernel, targets, train, other.test, penalty * scale) ** 2).sum(axis=0)
+    return errors
+
+
+def test_the_chosen_penalty_has_the_least_error_within_the_training_set():
+    """Of each column by itself in `errors` and `sums`, of all together in `joint`."""
+    design, rng = make_design(), np.random.default_rng(7)
+    folds, x = design.folds(), rng.normal(size=(design.n_samples, 7)) + 2
+    noise = np.array([0.03, 1, 4, 30])
+    y = (x @ rng.normal(size=(7, 4)) + noise * rng.normal(size=(design.n_samples, 4))).astype(np.float32)
+    kernel, scale, ridge = x @ x.T, ((x - x.mean(axis=0)) ** 2).sum() / len(x), DualRidge(x @ x.T, folds)
+    inner = np.stack([inner_errors(kernel, y, folds, number, scale) for number in range(len(folds))])
+    chosen = inner.argmin(axis=1)  # [folds, columns]
+    assert len(np.unique(chosen)) > 3
+    expected = np.empty_like(y)
+    for numbers, fold in zip(chosen, folds, strict=True):
+        for column, number in enumerate(numbers):
+            one = refitted(kernel, y[:, column, None], fold.train, fold.test, PENALTIES[number] * scale)
+            expected[fold.test, column] = one[:, 0] ** 2
+    np.testing.assert_allclose(ridge.errors(y)[0], expected, rtol=2e-3, atol=1e-5)
+    np.testing.assert_allclose(ridge.sums(y)[0], expected.sum(axis=0), rtol=1e-3)
+    together = ridge.joint(packed(y @ y.T, folds)[None])[2][:, 0]
+    np.testing.assert_array_equal(together, inner.sum(axis=2).argmin(axis=1))
+
+
 @pytest.mark.parametrize("gaps", [False, True])
 def test_sums_are_those_of_the_errors_where_they_matter_and_the_least_elsewhere(gaps):
     design, rng = make_design(), np.random.default_rng(5)

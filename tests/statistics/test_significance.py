@@ -31,6 +31,27 @@ def test_p_counts_the_observed_one():
     assert np.isnan(result.p_corrected[2])
 
 
+def test_no_p_is_smaller_than_the_design_allows():
+    result = against_null(np.array([9.0]), np.zeros((999, 1)), smallest=0.1)
+    assert result.p[0] == result.p_corrected[0] == 0.1
+
+
+@pytest.mark.parametrize(("gap", "p"), [(1e-6, 1.0), (1e-4, 0.01)])
+def test_scores_that_differ_by_rounding_are_ties_and_others_are_not(gap, p):
+    """Scores as R²: equal data in another order of float32 sums, and one that is better by 1e-4."""
+    result = against_null(np.array([0.5]), np.full((99, 1), 0.5 - gap), standardise=False)
+    assert result.p[0] == result.p_corrected[0] == pytest.approx(p)
+    assert max_t(np.array([0.5]), np.full(99, 0.5 - gap))[0] == pytest.approx(p)
+
+
+@pytest.mark.parametrize(("gap", "p"), [(1e-6, 0.51), (1e-4, 0.01)])
+@pytest.mark.parametrize("unit", [1e-6, 1.0])
+def test_ties_of_flips_are_a_share_of_their_spread(gap, p, unit):
+    spread = np.repeat([1.0, -1.0], [50, 49])[:, None]
+    result = against_null(np.array([unit * (1 + gap)]), unit * spread, standardise=False, of_flips=True)
+    assert result.p[0] == result.p_corrected[0] == pytest.approx(p)
+
+
 def test_max_t_is_the_p_against_the_family():
     rng = np.random.default_rng(1)
     observed, null = rng.normal(size=20) + 1, rng.normal(size=(199, 20))
@@ -67,3 +88,13 @@ def test_correction_over_layers_equals_one_family():
     nulls[1]["permutations"] = "other"
     with pytest.raises(InputError, match="different permutation tables"):
         correct_over(tables, nulls, ["branch"], "layers × steps")
+
+
+def test_a_joined_map_has_no_p_smaller_than_the_design_allows():
+    tables, nulls, by = [], [], ["branch"]
+    for layer in range(2):
+        row = {"branch": "cond", "score": 9.0 - layer, "p_corrected": 0.2, "min_p": 0.2, "family": "layer"}
+        tables.append(pd.DataFrame([row]))
+        nulls.append(null_table([({"branch": "cond"}, np.zeros(99))], "abc", by, 99))
+    assert max_t(np.array([9.0]), np.zeros(99))[0] == 0.01
+    assert correct_over(tables, nulls, by, "layers")["p_corrected"].tolist() == [0.2, 0.2]
