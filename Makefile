@@ -20,6 +20,7 @@ endif
 .PHONY: run test test-cluster test-browser test-long check format lock dag docs benchmarks nano clean
 
 run: $(INSTALLED)  ## The study of config.yaml from text to report: results/<study>/
+	@$(BIN)/python -m innerear study config.yaml > /dev/null
 	$(BIN)/snakemake --cores $(CORES) --scheduler greedy --logger innerear $(RESUME)
 	@study="$$($(BIN)/python -m innerear study config.yaml)" && \
 		$(BIN)/snakemake --cores 1 --report "results/$$study/report.zip" && \

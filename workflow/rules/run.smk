@@ -82,8 +82,8 @@ def refusal(rule, setting):
 
     def refuse(wildcards):
         raise WorkflowError(
-            f"study {config['study']} makes nothing by rule {rule}: {setting} asks for it; where that is "
-            "set, the end of `snakemake -n` says what is lacking"
+            f"study {config['study']} has no use for {rule}: {setting} asks for it; where that is set, the "
+            "end of `snakemake -n` says what is lacking"
         )
 
     return refuse
