@@ -22,7 +22,7 @@ import numpy as np
 import torch
 
 from innerear.features.dictionary import Dictionary
-from innerear.features.tokens import Steps
+from innerear.features.tokens import TokenSteps
 from innerear.features.training import train
 from innerear.stacks import StackWriter
 from innerear.timeline import Timeline
@@ -58,7 +58,7 @@ def measure(shape: Sequence[int], n_latents: int, k: int, rounds: int) -> None:
     """Print medians of CPU time of each way, taken in turn."""
     with tempfile.TemporaryDirectory() as folder:
         paths = write_stacks(Path(folder), *shape)
-        steps = Steps(paths[0])
+        steps = TokenSteps(paths[0])
         tokens = np.concatenate([steps.read(path, 0, ["uncond"])[0] for path in paths])
         dictionary = train(tokens, n_latents, k, steps=2)
 

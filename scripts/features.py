@@ -2,10 +2,9 @@
 
 from tqdm import tqdm
 
-from innerear.acoustics.followed import FOLLOWED, followed
 from innerear.acoustics.frame_files import read_frames
 from innerear.analyses import features
-from innerear.analyses.feature_time import Steps
+from innerear.analyses.feature_time import FeatureSteps, sound_of_steps
 from innerear.analyses.layer import analyse
 from innerear.features.activations import read_branch
 from innerear.io.log import log_to
@@ -20,17 +19,15 @@ with log_to(snakemake.log[0]):
     samples = read_table(snakemake.input.samples)
     design = read_design(samples, snakemake.input.design)
     frames = read_frames(read_table(snakemake.input.frames), samples["sample_id"].tolist())["value"]
-    single = {name: columns for name, columns in FOLLOWED.items() if len(columns) == 1}
-    sound = followed({name: frames.sel(feature=name).values for name in single}, single)
     with first_stack(samples) as stack:
-        whole = stack.frames[stack.complete][:, -1]
+        beside = sound_of_steps(frames, stack.timeline)
     layers = layers_of(snakemake.wildcards.layers)
     jobs = list(zip(layers, snakemake.input.grams, snakemake.input.clips, snakemake.input.steps, strict=True))
 
     def of_layers():
         for layer, gram, clips, steps in tqdm(jobs, desc="features", unit="layer"):
             named = {"gram": gram, "clips": clips, "acoustics": snakemake.input.acoustics}
-            of_steps = Steps(*read_branch(steps, "uncond", samples), sound, whole)
+            of_steps = FeatureSteps(*read_branch(steps, "uncond", samples), *beside)
             with open_inputs(named, samples) as inputs:
                 how = {"model": snakemake.params.model, "layer": layer, "steps": of_steps}
                 yield analyse(features, design=design, **how, **inputs), inputs["gram"].attrs

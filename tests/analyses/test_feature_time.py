@@ -5,7 +5,7 @@ import pytest
 from fakes import make_design, sized
 
 from innerear.acoustics.followed import followed
-from innerear.analyses.feature_time import Steps, time_rows
+from innerear.analyses.feature_time import FeatureSteps, time_rows
 
 N_STEPS, N_LATENTS = 40, 8
 
@@ -22,7 +22,7 @@ def study(design, sound, activations):
     series = {name: (name,) for name in sound}
     # Two frames come before the first whole one.
     frames = {name: np.pad(one, ((0, 0), (2, 0)), mode="edge") for name, one in sound.items()}
-    return Steps(latents, activations, followed(frames, series), np.arange(N_STEPS) + 2)
+    return FeatureSteps(latents, activations, followed(frames, series), np.arange(N_STEPS) + 2)
 
 
 def drawn(design, seed):
@@ -77,5 +77,5 @@ def test_one_seed_says_why():
 def test_places_that_are_not_used_do_not_fire():
     latents = np.array([[[2, 0], [1, 0]]], np.uint16)
     values = np.array([[[4.0, 0.0], [2.0, 0.0]]], np.float16)
-    steps = Steps(latents, values, followed({}, {}), np.arange(2))
+    steps = FeatureSteps(latents, values, followed({}, {}), np.arange(2))
     assert steps.of(np.array([0]), 3).tolist() == [[[0, -1, 2], [0, 1, -2]]]

@@ -9,19 +9,21 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
+import xarray as xr
 
-from innerear.acoustics.followed import Sound
+from innerear.acoustics.followed import FOLLOWED, Sound, followed
 from innerear.analyses.feature_sound import in_enough_prompts, over_templates
 from innerear.analyses.lags import ONE_SEED
 from innerear.analyses.seed_differences import between_prompts, between_seeds
 from innerear.statistics.design import Design
 from innerear.statistics.table import Maxima, blank, record
+from innerear.timeline import Timeline
 
 OVER_TIME = "largest correlation with sound over the steps, between seeds of a prompt"
 
 
 @dataclass(frozen=True)
-class Steps:
+class FeatureSteps:
     """One branch's activations at each step, beside the sound.
 
     Attributes
@@ -36,7 +38,7 @@ class Steps:
     sound: Sound
     frames: np.ndarray
 
-    def subset(self, rows: np.ndarray) -> "Steps":
+    def subset(self, rows: np.ndarray) -> "FeatureSteps":
         """Return the same of some clips."""
         sound = replace(self.sound, values=self.sound.values[rows])
         return replace(self, latents=self.latents[rows], values=self.values[rows], sound=sound)
@@ -56,8 +58,18 @@ class Steps:
         return series - series.mean(axis=1, keepdims=True)
 
 
+def sound_of_steps(frames: xr.DataArray, timeline: Timeline) -> tuple[Sound, np.ndarray]:
+    """Return the sound of frames (clip, frame, feature), and the frame [S'] that is whole after each step.
+
+    Only features that are one number a frame are followed.
+    """
+    single = {name: columns for name, columns in FOLLOWED.items() if len(columns) == 1}
+    sound = followed({name: frames.sel(feature=name).values for name in single}, single)
+    return sound, timeline.frames[timeline.complete][:, -1]
+
+
 def time_rows(
-    steps: Steps, rate: np.ndarray, design: Design, why_not: str = ""
+    steps: FeatureSteps, rate: np.ndarray, design: Design, why_not: str = ""
 ) -> tuple[pd.DataFrame, list[Maxima]]:
     """Correlate features with frame features of the sound, over steps, in what tells a prompt's seeds apart.
 
@@ -107,7 +119,7 @@ def time_rows(
 
 
 def _products(
-    steps: Steps, numbers: np.ndarray, n_latents: int, design: Design
+    steps: FeatureSteps, numbers: np.ndarray, n_latents: int, design: Design
 ) -> tuple[np.ndarray, list[np.ndarray], np.ndarray]:
     """Multiply activations with the sound of every seed of the same prompt, a template at a time.
 

@@ -13,7 +13,7 @@ import pandas as pd
 
 from innerear.analyses.feature_probes import probe_rows
 from innerear.analyses.feature_sound import SOUND_BEYOND, sound_rows
-from innerear.analyses.feature_time import Steps, time_rows
+from innerear.analyses.feature_time import FeatureSteps, time_rows
 from innerear.gram.reading import GramSource
 from innerear.statistics.anova import Anova
 from innerear.statistics.claims import benjamini_hochberg
@@ -54,7 +54,11 @@ class _Cells:
 
 
 def of_layer(
-    gram: GramSource, design: Design, clips: GramSource, acoustics: pd.DataFrame, steps: Steps | None = None
+    gram: GramSource,
+    design: Design,
+    clips: GramSource,
+    acoustics: pd.DataFrame,
+    steps: FeatureSteps | None = None,
 ) -> LayerResult:
     """Test the features of one layer, reduced to clips, on held-out prompts.
 

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import torch
 
-from innerear.features.tokens import Files, Steps, layer_tokens
+from innerear.features.tokens import Files, TokenSteps, layer_tokens
 from innerear.stacks import stacks_hash
 
 log = logging.getLogger(__name__)
@@ -83,7 +83,7 @@ class States:
 
     def __init__(self, clips: Clips, layer: int, *, memory_gb: float = 4) -> None:
         self._clips, self.layer, self._memory_gb = clips, layer, memory_gb
-        steps = Steps(clips.stacks[0], clips.site)
+        steps = TokenSteps(clips.stacks[0], clips.site)
         self.d_model = steps.read(clips.stacks[0], layer, [UNCOND]).shape[-1]
         own = [UNCOND, *[DELTA] * ("cond" in steps.branches)]
         self.of = [*own, *[RANDOM_INIT] * bool(clips.twins)]

@@ -8,7 +8,7 @@ import torch
 
 from innerear.errors import InputError
 from innerear.features.dictionary import Dictionary
-from innerear.features.tokens import Steps
+from innerear.features.tokens import TokenSteps
 
 # indices are uint16
 _MOST_LATENTS = 2**16
@@ -39,7 +39,7 @@ def encode_layer(
     ------
     InputError: a dictionary of another d_model or with too many latents; a value past float16's range.
     """
-    steps = Steps(paths[0], site)
+    steps = TokenSteps(paths[0], site)
     most = max(one.k for one in dictionaries.values())
     for branch, one in dictionaries.items():
         if one.n_latents > _MOST_LATENTS:

@@ -27,7 +27,7 @@ from innerear.features.measures import (
     write_with,
     written_and_firing,
 )
-from innerear.features.tokens import Steps
+from innerear.features.tokens import TokenSteps
 from innerear.features.training import train
 from innerear.stacks.gram_file import Arrays, Coords
 from innerear.study.dictionaries import require_of, root_of, seeds_of
@@ -228,7 +228,7 @@ def encode_clips(
     ``stable`` [latents], ``twin_cosine`` [latents], and ``training`` bool [sample].
     """
     site = clips.site
-    recorded = Steps(clips.stacks[0], site).branches
+    recorded = TokenSteps(clips.stacks[0], site).branches
     by_branch = {branch: dictionaries[UNCOND][0] for branch in recorded}
     if DELTA in dictionaries:
         by_branch[DELTA] = dictionaries[DELTA][0]

@@ -16,7 +16,7 @@ BRANCHES = ("cond", "uncond", "delta")
 _AT_ONCE = 2
 
 
-class Steps:
+class TokenSteps:
     """Which steps of a study's clips are tokens: complete ones, which write all codebooks anew.
 
     Raises
@@ -91,7 +91,7 @@ def layer_tokens(
     """
     if not paths:
         raise InputError("no stacks to read tokens from")
-    steps = Steps(paths[0], site)
+    steps = TokenSteps(paths[0], site)
     contents = [None] * len(paths) if contents is None else contents
 
     def read(path: str | PathLike, content: str | None) -> np.ndarray:
