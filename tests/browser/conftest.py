@@ -67,11 +67,11 @@ def pages(tmp_path_factory) -> Pages:
         wave = sosfilt(low, rng.normal(0, 0.3, (SECONDS * rate, channels)), axis=0)
         sha256 = write_clip(path := folder / f"{prompt}.wav", wave, rate)
         clips[f"{prompt}/seed-0"] = comparable(wave, rate)
-        emotion = prompt.partition("-")[2]
+        template, _, emotion = prompt.partition("-")
         text = f"a {emotion} piece for <strings>"
-        rows.append((f"{prompt}/seed-0", prompt, emotion, text, 0, path, sha256, ""))
-    columns = ["sample_id", "prompt_id", "emotion", "text", "seed", "audio", "audio_sha256", "recording"]
-    samples = pd.DataFrame(rows, columns=columns)
+        rows.append((f"{prompt}/seed-0", prompt, template, emotion, text, 0, path, sha256, ""))
+    columns = ["sample_id", "prompt_id", "template", "emotion", "text", "seed", "audio", "audio_sha256"]
+    samples = pd.DataFrame(rows, columns=[*columns, "recording"])
     rooms = {"Map": "map.html", "Clips": "listen.html", "Text or history": "counterfactual.html"}
     heading = Heading("noise", "made up", len(samples), len(samples), rooms)
     sheet = clips_page(
