@@ -29,7 +29,7 @@ run: $(INSTALLED)  ## The study of config.yaml from text to report: results/<stu
 test: check  ## All tests but those of test-long, test-cluster and test-browser
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile -m "not long" --ignore tests/cluster --ignore tests/browser
 
-test-long: $(INSTALLED)  ## A study killed at fifty moments, run in other ways, and with a new analysis: half an hour
+test-long: $(INSTALLED)  ## Studies killed at fifty moments, run in other ways, of recorded music, with a new analysis: half an hour
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m long tests/workflow tests/docs
 
 test-cluster: $(INSTALLED)  ## What needs Debian packages (.ci/run installs them): a study on a Slurm of this machine's own, other readers

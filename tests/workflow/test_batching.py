@@ -11,6 +11,7 @@ from innerear.stacks import Stack
 
 from .conftest import TINY, Workflow
 
+pytestmark = pytest.mark.long
 BY_PROMPT = {"duration": 1, "batch": "prompt", "batch_size": 2}
 SEEDS = [0, 1, 7]  # one more than fit a batch
 

@@ -9,6 +9,7 @@ from innerear.analyses.similarity import OTHER_SEED
 from innerear.io.tables import read_table
 from innerear.stacks import GramFile, Stack
 
+pytestmark = pytest.mark.long
 TRACKS = {
     "study": "tracks",
     "model": {"name": "nano"},
