@@ -66,6 +66,17 @@ class Clips:
         return [self.stacks[i] for i in rows], [self.contents[i] for i in rows]
 
 
+def evenly(n: int, most: int) -> np.ndarray:
+    """Return at most so many of n rows, 1 at least, evenly over all.
+
+    Examples
+    --------
+    >>> evenly(5, 3).tolist(), evenly(2, 3).tolist()
+    ([0, 2, 4], [0, 1])
+    """
+    return np.unique(np.linspace(0, n - 1, min(max(most, 1), n)).astype(int))
+
+
 class States:
     """The tokens of one layer, of all clips of a study, or of as many as memory holds.
 
@@ -90,7 +101,7 @@ class States:
         most = int(memory_gb * 1e9 / (4 * len(self.of) * len(steps.steps) * self.d_model))
         n = len(clips.stacks)
         self.whole = most >= n
-        self._rows = np.unique(np.linspace(0, n - 1, max(2, min(most, n))).astype(int))
+        self._rows = evenly(n, max(2, most))
         if not self.whole:
             log.warning(
                 "layer %d: %d of %d clips fit features.memory_gb; measures are of these, training is on all",

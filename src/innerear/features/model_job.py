@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import torch
 
-from innerear.features.clips import DELTA, UNCOND, held_out
+from innerear.features.clips import DELTA, UNCOND, evenly, held_out
 from innerear.features.known import code_embeddings, recovered_atoms, summed_embeddings
 from innerear.features.layer_job import load_layer, trained_on
 from innerear.features.measures import Components, fvu, write_with
@@ -49,10 +49,10 @@ def splice_table(
     seen = np.isin(prompts, list(training))
     held = samples.iloc[np.flatnonzero(held_out(prompts, training))]
     chosen = held[~held["prompt_id"].duplicated()]
-    chosen = chosen.iloc[_evenly(len(chosen), _CLIPS)]
+    chosen = chosen.iloc[evenly(len(chosen), _CLIPS)]
     codes, timeline = tokens_of(chosen)
     others = samples.iloc[np.flatnonzero(seen)] if seen.any() else samples
-    read = others.iloc[_evenly(len(others), _clips_within(memory_gb, timeline, model))]
+    read = others.iloc[evenly(len(others), _clips_within(memory_gb, timeline, model))]
     by_layer = {}
     for layer, found in dictionaries.items():
         base = found[UNCOND][0].to(model.device)
@@ -86,7 +86,7 @@ def known_rows(
     none where there are too few tokens for as many latents.
     """
     codes, timeline = tokens_of(samples)
-    codes = codes[_evenly(len(codes), _clips_within(memory_gb, timeline, model))]
+    codes = codes[evenly(len(codes), _clips_within(memory_gb, timeline, model))]
     embeddings = code_embeddings(model)
     tokens, read = summed_embeddings(codes.numpy(), embeddings, timeline)
     flat = tokens.reshape(-1, tokens.shape[-1])
@@ -120,8 +120,3 @@ def tokens_of(samples: pd.DataFrame) -> tuple[torch.Tensor, Timeline]:
 def _clips_within(memory_gb: float, timeline: Timeline, model: MusicModel) -> int:
     """Return how many clips' tokens, float32 [S', D] each, take so many GB."""
     return int(memory_gb * 1e9 / (4 * int(timeline.complete.sum()) * model.d_model))
-
-
-def _evenly(n: int, most: int) -> np.ndarray:
-    """Return at most so many of n rows, 1 at least, evenly over all."""
-    return np.unique(np.linspace(0, n - 1, min(max(most, 1), n)).astype(int))

@@ -146,8 +146,7 @@ def _label(measure: str, end: str) -> str:
 
 def _main_effects(table: pd.DataFrame) -> pd.DataFrame:
     """Return the tested effects of the plan's first source, which stars and thin lines are of."""
-    effects = rows_of(table, statistic=EFFECT, weights="trained", branch="both")
-    return rows_of(effects, main=True)
+    return rows_of(table, statistic=EFFECT, weights="trained", branch="both", main=True)
 
 
 def _of_layer(rows: pd.DataFrame, layer: object) -> list[dict[str, Any]]:
@@ -181,13 +180,10 @@ def _how(effects: pd.DataFrame, main: str) -> str:
 def ablation(table: pd.DataFrame, curves: pd.DataFrame, *, model: str, contrast: str) -> Figure:
     """Draw the share of clips that are named right, untouched and without a subspace, paired by template."""
     own = rows_of(curves, kind="ablation")
-    where, losses = (
-        [layer for layer in distinct(own, "layer") if layer != UNTOUCHED],
-        rows_of(table, statistic=ABLATION),
-    )
+    where = [layer for layer in distinct(own, "layer") if layer != UNTOUCHED]
+    losses = rows_of(table, statistic=ABLATION)
     by_chance = float(rows_of(table, statistic=ACCURACY)["chance"].iloc[0])
-    n = f"n: {losses['n_templates'].iloc[0]:g} templates (thin)"
-    how = f"{n}; dotted: by chance"
+    how = f"n: {losses['n_templates'].iloc[0]:g} templates (thin); dotted: by chance"
     figure, axes = new_figure(
         1,
         len(where),

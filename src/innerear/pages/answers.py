@@ -134,9 +134,7 @@ def with_level(
     sure = level(p, p_flip) if choice.entry.tested else NOT_TESTED
     fields = {**row, **words, **choice.fields, "n_found": choice.n_found.get(sure, 0)}
     text = with_minus(choice.entry.sentence.format(**fields))
-    if sure == NOT_TESTED:
-        return sure, text
-    if sure == ESTABLISHED:
+    if sure in (NOT_TESTED, ESTABLISHED):
         return sure, text
     if sure == SENTENCES:
         why = f"over templates p is {p_flip:.2g}" if np.isfinite(p_flip) else why_no_flips(choice.n_templates)

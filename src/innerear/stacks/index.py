@@ -92,18 +92,17 @@ def read_codes(samples: pd.DataFrame) -> tuple[np.ndarray, Timeline]:
     ------
     InputError: a stack that is broken or not the one that the index lists; clips of different lengths.
     """
-    found = []
-    with first_stack(samples) as first:
-        timeline = first.timeline
+    found, timelines = [], []
     for path, content in zip(samples["stack"], samples["content_sha256"], strict=True):
         with Stack(path, content=content) as stack:
-            if stack.timeline != timeline:
-                raise InputError(
-                    f"{path} has another timeline than {first.path}: clips of one study are of one length; "
-                    f"{remake(path)}"
-                )
             found.append(stack.codes)
-    return np.stack(found), timeline
+            timelines.append(stack.timeline)
+        if timelines[-1] != timelines[0]:
+            raise InputError(
+                f"{path} has another timeline than {samples['stack'].tolist()[0]}: clips of one study are of "
+                f"one length; {remake(path)}"
+            )
+    return np.stack(found), timelines[0]
 
 
 def stacks_hash(samples: pd.DataFrame) -> str:
