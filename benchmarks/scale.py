@@ -36,7 +36,7 @@ from innerear.io.tables import read_table, write_table
 from innerear.stacks import GramFile, StackWriter, stacks_hash
 from innerear.stacks.index import sample_table
 from innerear.statistics.design import Design
-from innerear.statistics.design_file import read_design, write_design
+from innerear.statistics.design.file import read_design, write_design
 from innerear.timeline import Timeline
 
 EMOTIONS = ("happy", "sad", "calm", "energetic")

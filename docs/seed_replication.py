@@ -17,7 +17,7 @@ import torch
 from matplotlib.figure import Figure
 
 from innerear import ActivationExtractor, load_model
-from innerear.figures.style import new_figure, save, styled
+from innerear.figures.drawing.style import new_figure, save, styled
 from innerear.models import MusicModel
 
 EMOTIONS = ("happy", "sad", "calm", "energetic")

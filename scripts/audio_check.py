@@ -3,7 +3,7 @@
 from innerear.analyses.audio_check import audio_check
 from innerear.io.log import log_to
 from innerear.io.tables import read_table, write_table
-from innerear.statistics.design_file import read_design
+from innerear.statistics.design.file import read_design
 
 with log_to(snakemake.log[0]):
     result = audio_check(

@@ -4,7 +4,7 @@ from innerear.analyses.best_layers import best_layers
 from innerear.io.log import log_to
 from innerear.io.tables import read_table, write_table
 from innerear.stacks import open_layers
-from innerear.statistics.design_file import read_design
+from innerear.statistics.design.file import read_design
 
 with log_to(snakemake.log[0]):
     samples = read_table(snakemake.input.samples)

@@ -6,7 +6,7 @@ from innerear.analyses.text_or_history.decomposition import of_layer
 from innerear.io.log import log_to
 from innerear.io.tables import read_table
 from innerear.stacks import open_templates
-from innerear.statistics.design_file import read_design
+from innerear.statistics.design.file import read_design
 from innerear.statistics.table import LayerResult, write_layers
 from innerear.study.names import layers_of
 

@@ -3,7 +3,7 @@
 from innerear.io.log import log_to
 from innerear.io.tables import read_table, write_table
 from innerear.statistics.design import Design
-from innerear.statistics.design_file import summary, write_design
+from innerear.statistics.design.file import summary, write_design
 
 with log_to(snakemake.log[0]):
     settings = snakemake.params.statistics

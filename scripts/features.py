@@ -4,14 +4,14 @@ from tqdm import tqdm
 
 from innerear.acoustics.frame_files import read_frames
 from innerear.analyses import features
-from innerear.analyses.feature_time import FeatureSteps, sound_of_steps
+from innerear.analyses.features.time import FeatureSteps, sound_of_steps
 from innerear.analyses.layer import analyse
 from innerear.features.activations import read_branch
 from innerear.io.log import log_to
 from innerear.io.tables import read_table
 from innerear.stacks.index import first_stack
 from innerear.stacks.inputs import open_inputs
-from innerear.statistics.design_file import read_design
+from innerear.statistics.design.file import read_design
 from innerear.statistics.table import write_layers
 from innerear.study.names import layers_of
 

@@ -7,7 +7,7 @@ from innerear.io.tables import read_table
 from innerear.pages.features import features_page
 from innerear.pages.heading import Heading
 from innerear.stacks.index import first_stack
-from innerear.statistics.design_file import read_design
+from innerear.statistics.design.file import read_design
 
 with log_to(snakemake.log[0]):
     samples = read_table(snakemake.input.samples)

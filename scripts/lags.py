@@ -8,7 +8,7 @@ from innerear.analyses import lags
 from innerear.analyses.layer import complete
 from innerear.io.log import log_to
 from innerear.io.tables import read_table
-from innerear.statistics.design_file import read_design
+from innerear.statistics.design.file import read_design
 from innerear.statistics.table import LayerResult, write_layers
 from innerear.study.names import layers_of
 

@@ -8,7 +8,7 @@ from innerear.analyses.layer import analyse
 from innerear.io.log import log_to
 from innerear.io.tables import read_table
 from innerear.stacks.inputs import open_inputs
-from innerear.statistics.design_file import read_design
+from innerear.statistics.design.file import read_design
 from innerear.statistics.table import write_layers
 
 name = snakemake.wildcards.get("analysis", snakemake.params.analysis)

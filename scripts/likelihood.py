@@ -4,7 +4,7 @@ from innerear.analyses.text_or_history.likelihood import likelihood_table
 from innerear.io.log import log_to
 from innerear.io.tables import read_table, write_table
 from innerear.stacks import open_templates
-from innerear.statistics.design_file import read_design
+from innerear.statistics.design.file import read_design
 
 with log_to(snakemake.log[0]):
     samples = read_table(snakemake.input.samples)

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
-from innerear.analyses.listening_trials import (
+from innerear.analyses.listening_test.trials import (
     feature_trials,
     heard_features,
     label_trials,
@@ -18,7 +18,7 @@ from innerear.io.tables import read_table
 from innerear.pages.listening import keep_page, listening_page, reader
 from innerear.stacks import open_layers
 from innerear.stacks.index import first_stack
-from innerear.statistics.design_file import read_design
+from innerear.statistics.design.file import read_design
 
 with (
     log_to(snakemake.log[0]),

@@ -2,7 +2,7 @@
 
 from importlib import import_module
 
-from innerear.figures.style import save
+from innerear.figures.drawing.style import save
 from innerear.io.log import log_to
 from innerear.stacks.inputs import open_inputs
 

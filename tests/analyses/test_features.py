@@ -6,8 +6,8 @@ import pytest
 from fakes import EMOTIONS, Stored, analysed, clustered, make_design, rows, sized
 
 from innerear.analyses import features
-from innerear.analyses.feature_probes import ACCURACY, accuracies
-from innerear.analyses.feature_sound import SOUND, SOUND_BEYOND, sound_rows
+from innerear.analyses.features.probes import ACCURACY, accuracies
+from innerear.analyses.features.sound import SOUND, SOUND_BEYOND, sound_rows
 from innerear.pages.findings import Asked, findings
 from innerear.statistics.claims import ESTABLISHED, NOT_ESTABLISHED, SENTENCES
 from innerear.statistics.table import layer_map

@@ -12,7 +12,7 @@ from sklearn.linear_model import Ridge
 
 from innerear.analyses import generalisation
 from innerear.analyses.generalisation import AUC, EVIDENCE
-from innerear.statistics.probes import Ranking, held_out_operators
+from innerear.statistics.ridge.probes import Ranking, held_out_operators
 from innerear.statistics.table import layer_map
 
 Measured = partial(fakes.Measured, n_bins=5)

@@ -6,7 +6,7 @@ import pytest
 from scipy.stats import binom
 
 from innerear.analyses.listening_test import AGAINST, ALL, Trial, exact_p, scores
-from innerear.analyses.listening_trials import label_trials
+from innerear.analyses.listening_test.trials import label_trials
 from innerear.errors import InputError
 
 EMOTIONS = ("happy", "sad", "calm")

@@ -13,7 +13,7 @@ import soundfile
 from fake_interventions import SteeredSounds
 
 from innerear.analyses.listening_test import ALL, fewest_trials, scores
-from innerear.analyses.listening_trials import (
+from innerear.analyses.listening_test.trials import (
     DETECTION,
     INTRUDER,
     LABEL,

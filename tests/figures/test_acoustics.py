@@ -7,8 +7,8 @@ import xarray as xr
 
 from innerear.acoustics.frame_files import frame_files, write_frames
 from innerear.figures.acoustics import draw, features_by_emotion
+from innerear.figures.drawing.style import palette, save
 from innerear.figures.samples import GAP, spectrogram_sheet
-from innerear.figures.style import palette, save
 
 EMOTIONS, TEMPLATES, SEEDS = ("happy", "sad"), ("piano", "band", "guitar"), (0, 1)
 

@@ -5,7 +5,7 @@ import pytest
 
 from innerear.analyses.alignment import ACROSS, ITSELF, OVER_LAYERS, OVER_TIME, SAME
 from innerear.figures.alignment import draw
-from innerear.figures.tables import rows_of
+from innerear.figures.drawing.tables import rows_of
 
 
 def test_layers_have_both_comparisons_and_the_ceiling(answers):

@@ -4,8 +4,8 @@ import numpy as np
 from matplotlib.colors import to_hex
 
 from innerear.figures.components import component_plane, draw, scree, trajectories
-from innerear.figures.style import palette
-from innerear.figures.tables import rows_of
+from innerear.figures.drawing.style import palette
+from innerear.figures.drawing.tables import rows_of
 
 
 def test_scree_counts_components_beyond_chance(study):

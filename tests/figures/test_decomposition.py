@@ -22,7 +22,7 @@ from innerear.figures.decomposition import (
     text_maps,
     text_probes,
 )
-from innerear.figures.style import palette
+from innerear.figures.drawing.style import palette
 
 STEPS = np.arange(3, 23)
 SHARES = {TEXT: 0.2, HISTORY: 0.3, INTERACTION: -0.1, CLIP: 0.6, PARAPHRASE: 0.01, SWAP: 0.25}

@@ -4,7 +4,7 @@ import numpy as np
 
 from innerear.analyses.dimensions import BEYOND, BY_DIMENSION, ROTATED
 from innerear.figures.dimensions import SHOWN, draw
-from innerear.figures.tables import rows_of
+from innerear.figures.drawing.tables import rows_of
 
 
 def test_shares_random_bases_and_the_strongest_dimensions(answers):

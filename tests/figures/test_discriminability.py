@@ -5,8 +5,8 @@ import pytest
 
 from innerear.analyses.discriminability import DISTANCE, EVIDENCE
 from innerear.figures.discriminability import discriminability_curves, discriminability_maps, layer_ranks
-from innerear.figures.maps import Steps, by_layer_and_step
-from innerear.figures.tables import rows_of
+from innerear.figures.drawing.maps import Steps, by_layer_and_step
+from innerear.figures.drawing.tables import rows_of
 
 
 def panels(figure):

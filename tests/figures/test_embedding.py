@@ -7,8 +7,8 @@ from fakes import Stored
 from matplotlib.colors import to_rgba
 
 from innerear.analyses.embedding import BINS, SAMPLES
+from innerear.figures.drawing.style import palette
 from innerear.figures.embedding import draw
-from innerear.figures.style import palette
 
 LAYERS, BRANCHES, N, N_BINS = (0, 3), ("cond", "uncond"), 6, 3
 

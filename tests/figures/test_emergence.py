@@ -3,8 +3,8 @@
 import numpy as np
 
 from innerear.analyses.emergence import INTERACTION, ONSET, RISE
+from innerear.figures.drawing.tables import rows_of
 from innerear.figures.emergence import early_late, emergence_curves
-from innerear.figures.tables import rows_of
 
 
 def test_the_onset_is_drawn_where_the_table_has_one(answers):

@@ -4,8 +4,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from innerear.analyses.feature_probes import ACCURACY, KS
 from innerear.analyses.features import BEYOND_CHANCE, DIMENSIONS, FEATURES, TWIN
+from innerear.analyses.features.probes import ACCURACY, KS
 from innerear.figures.features import draw
 
 LAYERS = (0, 3)

@@ -3,8 +3,8 @@
 import numpy as np
 
 from innerear.analyses.generalisation import EVIDENCE
+from innerear.figures.drawing.tables import rows_of
 from innerear.figures.generalisation import time_squares, transfer_curves
-from innerear.figures.tables import rows_of
 
 
 def test_squares_are_laid_out_train_by_test_and_marked(answers):

@@ -8,8 +8,8 @@ import pandas as pd
 import pytest
 
 from innerear.analyses.interventions import EFFECT, interventions
+from innerear.figures.drawing.style import BRANCH_COLOURS, palette, save
 from innerear.figures.interventions import _WINDOWS, dose_curves, draw
-from innerear.figures.style import BRANCH_COLOURS, palette, save
 from innerear.io.tables import read_table, write_table
 
 

@@ -5,9 +5,9 @@ import pandas as pd
 import pytest
 from fakes import Stored
 
-from innerear.figures.maps import Steps, by_layer_and_step
+from innerear.figures.drawing.maps import Steps, by_layer_and_step
+from innerear.figures.drawing.tables import rows_of, spread_evenly
 from innerear.figures.similarity import draw, effect_map, similarity_matrices, strata_curves
-from innerear.figures.tables import rows_of, spread_evenly
 
 
 def panels(figure):

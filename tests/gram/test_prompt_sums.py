@@ -8,8 +8,8 @@ from innerear.gram import prompt_sums
 from innerear.gram.prompt_sums import ALL, GRAM, SAME, Prompts, read_sums, unpacked
 from innerear.gram.reading import cosine, raw_gram, window_products
 from innerear.statistics.design import Design
+from innerear.statistics.design.prompt_pairs import PromptPairs
 from innerear.statistics.label_distance import Distance, kernel_of_prompts
-from innerear.statistics.prompt_pairs import PromptPairs
 
 BRANCH = "uncond"
 

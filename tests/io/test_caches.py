@@ -58,7 +58,7 @@ def test_without_the_cache_numba_refuses(read_only, tmp_path):
 
 
 def test_matplotlib_has_a_cache_where_home_cannot_be_written(read_only, tmp_path):
-    code = "import os, innerear.figures.style as style; print(os.environ['MPLCONFIGDIR'])"
+    code = "import os, innerear.figures.drawing.style as style; print(os.environ['MPLCONFIGDIR'])"
     done = python(code, env=read_only, preexec_fn=without_privileges)
     assert done.stdout.strip() == str(tmp_path / f"tmp/innerear-cache-{os.getuid()}/matplotlib")
     assert done.stderr == ""

@@ -77,7 +77,7 @@ def test_fingerprint_follows_a_module_that_the_script_imports_by_a_computed_name
     assert fingerprint("innerear.aside") != before
 
 
-@pytest.mark.parametrize("module", ["io.tables", "statistics.design_file", "stacks.gram_file"])
+@pytest.mark.parametrize("module", ["io.tables", "statistics.design.file", "stacks.gram_file"])
 def test_every_analysis_follows_what_its_script_reads_and_writes_by(module, tmp_path, monkeypatch):
     """An edit of how tables are written, or designs read, runs the analyses again."""
     source, copy = ROOT / "src/innerear", tmp_path / "innerear"

@@ -23,7 +23,7 @@ from innerear.study.questions import QUESTIONS, words_for
 
 FOLDER = Path(innerear.analyses.__file__).parent
 ASKING = sorted(
-    ".".join(("innerear.analyses", *path.relative_to(FOLDER).with_suffix("").parts))
+    ".".join(("innerear.analyses", *path.relative_to(FOLDER).with_suffix("").parts)).removesuffix(".__init__")
     for path in FOLDER.rglob("*.py")
     if "\nFINDINGS" in path.read_text("utf-8")
 )

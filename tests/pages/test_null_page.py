@@ -31,8 +31,8 @@ from innerear.analyses.text_or_history import decomposition, likelihood
 from innerear.pages.findings import Asked, collected, findings
 from innerear.statistics.claims import ESTABLISHED, NOT_ESTABLISHED, NOT_TESTED, SENTENCES
 from innerear.statistics.design import Design
+from innerear.statistics.design.flips import flipped_sums
 from innerear.statistics.finding import Finding
-from innerear.statistics.flips import flipped_sums
 from innerear.statistics.label_distance import Distance, permuted_sums
 from innerear.statistics.table import blank, layer_map, record, record_flips
 from innerear.study.questions import QUESTIONS, words_for

@@ -7,7 +7,7 @@ import pytest
 from matplotlib import pyplot as plt
 
 from innerear.errors import InputError
-from innerear.figures.style import save
+from innerear.figures.drawing.style import save
 from innerear.pages.figures import read_figures
 from innerear.pages.svg import inline_svg, view_box
 

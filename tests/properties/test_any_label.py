@@ -20,7 +20,7 @@ from innerear.analyses.dimensions import BY_DIMENSION
 from innerear.analyses.similarity import RATING_OTHER_SEED, RATING_SAME_SEED
 from innerear.analyses.sound import BEYOND
 from innerear.statistics.design import Design
-from innerear.statistics.design_file import read_design, write_design
+from innerear.statistics.design.file import read_design, write_design
 
 TWO = {"happy": (0.8, 0.5), "sad": (-0.7, -0.5)}
 S, D = 20, 6

@@ -14,7 +14,7 @@ from innerear.io.tables import read_table, read_tables
 from innerear.results import open_study
 from innerear.stacks import GramFile, Stack, open_layers, open_templates
 from innerear.stacks.index import sample_table
-from innerear.statistics.design_file import read_design
+from innerear.statistics.design.file import read_design
 from innerear.study.prompts import Prompt
 from innerear.study.sample_settings import study_settings
 

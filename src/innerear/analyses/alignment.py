@@ -16,8 +16,8 @@ from innerear.gram.reading import GramSource
 from innerear.gram.time_bins import bin_means, bin_seconds
 from innerear.statistics.cka import cka_vectors
 from innerear.statistics.design import Design
+from innerear.statistics.design.resampling import shared_once
 from innerear.statistics.finding import Finding
-from innerear.statistics.resampling import shared_once
 from innerear.statistics.significance import percentile_interval, with_interval
 from innerear.statistics.table import blank
 

@@ -12,8 +12,9 @@ from innerear.gram.reading import GramSource
 from innerear.statistics.anova import Anova
 from innerear.statistics.claims import benjamini_hochberg
 from innerear.statistics.design import Design
+from innerear.statistics.design.flips import flipped_sums
+from innerear.statistics.design.template_contrasts import label_contrasts, of_features
 from innerear.statistics.finding import Finding
-from innerear.statistics.flips import flipped_sums
 from innerear.statistics.label_distance import permuted_sums
 from innerear.statistics.noise import noise_normalised_kernel
 from innerear.statistics.pieces import pieces
@@ -27,7 +28,6 @@ from innerear.statistics.table import (
     record_flip_null,
     record_flips,
 )
-from innerear.statistics.template_contrasts import label_contrasts, of_features
 
 MAP_COLUMNS = ("statistic",)
 FAMILY = "layers × branches"

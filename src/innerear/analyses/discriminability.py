@@ -14,10 +14,11 @@ from innerear.gram.prompt_sums import ALL, GRAM, SAME, read_sums
 from innerear.gram.reading import GramSource, analysed_cells
 from innerear.statistics.cells import estimates, no_p, record_by_over, rounded
 from innerear.statistics.design import Design
+from innerear.statistics.design.prompt_pairs import PromptPairs
 from innerear.statistics.finding import Finding
 from innerear.statistics.label_distance import Distance, Explained, permuted_sums
 from innerear.statistics.pieces import pieces
-from innerear.statistics.probes import (
+from innerear.statistics.ridge.probes import (
     Ranking,
     balanced_accuracy,
     balanced_accuracy_bootstrap,
@@ -27,7 +28,6 @@ from innerear.statistics.probes import (
     held_out_operators,
     hits,
 )
-from innerear.statistics.prompt_pairs import PromptPairs
 from innerear.statistics.table import INTERVAL, LayerResult, Maxima, columns
 from innerear.study.questions import QUESTIONS
 

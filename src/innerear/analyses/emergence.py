@@ -15,10 +15,10 @@ from innerear.errors import InputError
 from innerear.gram.prompt_sums import ALL, GRAM, SAME, Prompts, read_sums, unpacked
 from innerear.gram.reading import GramSource
 from innerear.statistics.design import Design
+from innerear.statistics.design.prompt_pairs import PromptPairs
 from innerear.statistics.finding import SMALLEST_EFFECTS, Finding
 from innerear.statistics.label_distance import Distance, flipped_fold_products, permuted_sums
 from innerear.statistics.pieces import pieces
-from innerear.statistics.prompt_pairs import PromptPairs
 from innerear.statistics.significance import ALPHA, CONFIDENCE, first_of, with_interval
 from innerear.statistics.table import (
     INTERVAL,

@@ -16,8 +16,9 @@ from innerear.gram.reading import GramSource
 from innerear.gram.time_bins import bin_means
 from innerear.statistics.cells import estimates, rounded
 from innerear.statistics.design import Design
+from innerear.statistics.design.template_contrasts import label_contrasts
 from innerear.statistics.finding import Finding
-from innerear.statistics.probes import (
+from innerear.statistics.ridge.probes import (
     Ranking,
     evidence,
     evidence_bootstrap,
@@ -25,7 +26,6 @@ from innerear.statistics.probes import (
     held_out_operators,
 )
 from innerear.statistics.table import INTERVAL, LayerResult, Maxima, blank, columns, record, record_flips
-from innerear.statistics.template_contrasts import label_contrasts
 
 MAP_COLUMNS = ("branch", "statistic", "over")
 FAMILY = "layers × windows of a branch"

@@ -12,11 +12,11 @@ import pandas as pd
 
 from innerear.gram.reading import WINDOWS, GramSource
 from innerear.statistics.design import Design
+from innerear.statistics.design.prompt_pairs import PromptPairs
+from innerear.statistics.design.template_contrasts import label_contrasts
 from innerear.statistics.label_distance import Distance, permuted_sums
-from innerear.statistics.probes import centred_targets, held_out_operators
-from innerear.statistics.prompt_pairs import PromptPairs
+from innerear.statistics.ridge.probes import centred_targets, held_out_operators
 from innerear.statistics.table import LayerResult, blank, columns, record, record_flips
-from innerear.statistics.template_contrasts import label_contrasts
 
 NORMALISED = "LayerNorm"
 SPACES = "as recorded", NORMALISED

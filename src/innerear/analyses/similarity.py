@@ -12,10 +12,10 @@ from innerear.gram import prompt_sums
 from innerear.gram.reading import GramSource, analysed_cells, cosine, window_products
 from innerear.statistics.cells import estimates, no_p, record_by_over, rounded
 from innerear.statistics.design import STRATA, Design
+from innerear.statistics.design.prompt_pairs import PromptPairs, Units
+from innerear.statistics.design.sheet import texts
 from innerear.statistics.finding import Finding
 from innerear.statistics.label_distance import Distance, permuted_sums
-from innerear.statistics.prompt_pairs import PromptPairs, Units
-from innerear.statistics.sheet import texts
 from innerear.statistics.table import INTERVAL, LayerResult, Maxima, columns
 from innerear.study.questions import QUESTIONS
 

@@ -15,15 +15,15 @@ from innerear.gram.reading import WINDOWS, GramSource, window_products
 from innerear.statistics.cells import write_estimates
 from innerear.statistics.clip_targets import Targets, clip_targets, prompt_means
 from innerear.statistics.design import Design
+from innerear.statistics.design.template_contrasts import covariances, of_kernel
 from innerear.statistics.finding import HELD_OUT_R2, SHARE_LEFT, Finding
-from innerear.statistics.fold_spans import FoldSpans
 from innerear.statistics.label_distance import kernel_of_prompts
-from innerear.statistics.nested import joined_kernel, share_of_the_rest
 from innerear.statistics.pieces import pieces
 from innerear.statistics.ridge import DualRidge, r2
+from innerear.statistics.ridge.fold_spans import FoldSpans
+from innerear.statistics.ridge.nested import joined_kernel, share_of_the_rest
 from innerear.statistics.significance import TIE
 from innerear.statistics.table import INTERVAL, LayerResult, blank, columns, record, record_flips
-from innerear.statistics.template_contrasts import covariances, of_kernel
 
 HELD_OUT, BEYOND = "held-out R²", "share of what the label leaves"
 MAP_COLUMNS = ("statistic",)

@@ -7,10 +7,10 @@ from matplotlib.figure import Figure
 
 from innerear.acoustics.features import feature_label
 from innerear.acoustics.frame_files import read_frames
-from innerear.figures.grid import say
+from innerear.figures.drawing.grid import say
+from innerear.figures.drawing.style import dot, markers, new_figure, palette, styled
+from innerear.figures.drawing.tables import distinct, n_clips, rows_of
 from innerear.figures.samples import spectrogram_sheet
-from innerear.figures.style import dot, markers, new_figure, palette, styled
-from innerear.figures.tables import distinct, n_clips, rows_of
 
 SHOWN = (
     *("tempo", "onset_rate", "pulse_clarity", "loudness", "crest_factor", "majorness", "register"),

@@ -7,9 +7,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from innerear.analyses.affect import CROSSED, GRADED, SCALES
-from innerear.figures.grid import Grid, say, say_why_not
-from innerear.figures.style import BRANCH_COLOURS, BRANCHES, styled
-from innerear.figures.tables import distinct, n_prompts, rows_of, span
+from innerear.figures.drawing.grid import Grid, say, say_why_not
+from innerear.figures.drawing.style import BRANCH_COLOURS, BRANCHES, styled
+from innerear.figures.drawing.tables import distinct, n_prompts, rows_of, span
 from innerear.statistics.significance import ALPHA
 
 

@@ -6,9 +6,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from innerear.analyses.alignment import ACROSS, ITSELF, OVER_LAYERS, OVER_TIME, SAME
-from innerear.figures.grid import Grid
-from innerear.figures.style import SEQUENTIAL, styled
-from innerear.figures.tables import distinct, n_prompts, rows_of, spread_evenly
+from innerear.figures.drawing.grid import Grid
+from innerear.figures.drawing.style import SEQUENTIAL, styled
+from innerear.figures.drawing.tables import distinct, n_prompts, rows_of, spread_evenly
 
 MAX_LAYERS = 4
 _HOW = "below the diagonal: same seeds; above: across seed halves,\nwhose diagonal is the noise ceiling"

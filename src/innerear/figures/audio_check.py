@@ -11,8 +11,8 @@ from matplotlib.figure import Figure
 from innerear.acoustics.features import feature_label
 from innerear.analyses.audio_check import ANOVA, HEDGES, SLOPE
 from innerear.figures.acoustics import SHOWN
-from innerear.figures.style import dot, new_figure, palette, styled
-from innerear.figures.tables import distinct, rows_of
+from innerear.figures.drawing.style import dot, new_figure, palette, styled
+from innerear.figures.drawing.tables import distinct, rows_of
 from innerear.statistics.significance import ALPHA
 
 MAX_CONTRASTS = 6

@@ -7,9 +7,16 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from innerear.figures.grid import Grid, say
-from innerear.figures.style import BRANCH_COLOURS, LabelColours, dot, markers, styled
-from innerear.figures.tables import distinct, n_clips, n_prompts, rows_of, spread_evenly, why_not_tested
+from innerear.figures.drawing.grid import Grid, say
+from innerear.figures.drawing.style import BRANCH_COLOURS, LabelColours, dot, markers, styled
+from innerear.figures.drawing.tables import (
+    distinct,
+    n_clips,
+    n_prompts,
+    rows_of,
+    spread_evenly,
+    why_not_tested,
+)
 from innerear.gram.reading import GramSource
 
 MAX_LAYERS = 4

@@ -12,10 +12,10 @@ from innerear.analyses.text_or_history.cells import HISTORY, INTERACTION, PARAPH
 from innerear.analyses.text_or_history.decomposition import OVERTAKING
 from innerear.analyses.text_or_history.likelihood import ALL, COST, MISMATCH
 from innerear.analyses.text_or_history.shares import CLIP, COMPONENTS, LENGTH, SHUFFLED, probe_name
-from innerear.figures.grid import Grid, draw_points, say
-from innerear.figures.maps import Steps, draw_estimates
-from innerear.figures.style import DIVERGING, SEQUENTIAL, new_figure, styled
-from innerear.figures.tables import (
+from innerear.figures.drawing.grid import Grid, draw_points, say
+from innerear.figures.drawing.maps import Steps, draw_estimates
+from innerear.figures.drawing.style import DIVERGING, SEQUENTIAL, new_figure, styled
+from innerear.figures.drawing.tables import (
     distinct,
     how_tested,
     intervals,

@@ -5,9 +5,9 @@ from collections.abc import Mapping
 import numpy as np
 from matplotlib.figure import Figure
 
-from innerear.figures.grid import Grid
-from innerear.figures.maps import Steps, draw_map
-from innerear.figures.style import SEQUENTIAL, styled
+from innerear.figures.drawing.grid import Grid
+from innerear.figures.drawing.maps import Steps, draw_map
+from innerear.figures.drawing.style import SEQUENTIAL, styled
 from innerear.gram.reading import GramSource, step_counts
 
 _ROWS = {

@@ -8,9 +8,9 @@ from matplotlib.collections import PathCollection
 from matplotlib.figure import Figure
 
 from innerear.analyses.dimensions import BEYOND, BY_DIMENSION, ROTATED, TOP
-from innerear.figures.grid import Grid, say_why_not
-from innerear.figures.style import BRANCH_COLOURS, SEQUENTIAL, styled
-from innerear.figures.tables import distinct, how_tested, rows_of
+from innerear.figures.drawing.grid import Grid, say_why_not
+from innerear.figures.drawing.style import BRANCH_COLOURS, SEQUENTIAL, styled
+from innerear.figures.drawing.tables import distinct, how_tested, rows_of
 from innerear.statistics.significance import ALPHA
 
 #: dimensions of less selection frequency are not drawn

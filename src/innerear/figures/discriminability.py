@@ -15,10 +15,10 @@ from innerear.analyses.discriminability import (
     EVIDENCE,
     RATING_DISPERSION,
 )
-from innerear.figures.grid import Grid, draw_band
-from innerear.figures.maps import Steps, draw_estimates
-from innerear.figures.style import BRANCH_COLOURS, BRANCHES, DIVERGING, SEQUENTIAL, styled
-from innerear.figures.tables import distinct, how_tested, largest, n_and_bands, rows_of, spread_evenly
+from innerear.figures.drawing.grid import Grid, draw_band
+from innerear.figures.drawing.maps import Steps, draw_estimates
+from innerear.figures.drawing.style import BRANCH_COLOURS, BRANCHES, DIVERGING, SEQUENTIAL, styled
+from innerear.figures.drawing.tables import distinct, how_tested, largest, n_and_bands, rows_of, spread_evenly
 
 _UNITS = {
     DISTANCE: "distance²\n÷ variance",

@@ -5,9 +5,9 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from innerear.analyses.embedding import BINS, SAMPLES
-from innerear.figures.grid import Grid
-from innerear.figures.style import LabelColours, styled
-from innerear.figures.tables import n_clips, rows_of, spread_evenly
+from innerear.figures.drawing.grid import Grid
+from innerear.figures.drawing.style import LabelColours, styled
+from innerear.figures.drawing.tables import n_clips, rows_of, spread_evenly
 from innerear.gram.reading import GramSource
 
 

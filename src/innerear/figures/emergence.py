@@ -6,10 +6,17 @@ from matplotlib.figure import Figure
 
 from innerear.analyses.discriminability import DISTANCE
 from innerear.analyses.emergence import DIFFERENCE, INTERACTION, ONSET, RISE
-from innerear.figures.grid import Grid, draw_band, draw_points, say
-from innerear.figures.maps import Steps
-from innerear.figures.style import BRANCH_COLOURS, BRANCHES, styled
-from innerear.figures.tables import distinct, how_tested, intervals, n_and_bands, rows_of, spread_evenly
+from innerear.figures.drawing.grid import Grid, draw_band, draw_points, say
+from innerear.figures.drawing.maps import Steps
+from innerear.figures.drawing.style import BRANCH_COLOURS, BRANCHES, styled
+from innerear.figures.drawing.tables import (
+    distinct,
+    how_tested,
+    intervals,
+    n_and_bands,
+    rows_of,
+    spread_evenly,
+)
 from innerear.statistics.finding import NO_BRANCH
 from innerear.statistics.significance import ALPHA
 

@@ -5,10 +5,10 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from innerear.analyses.feature_probes import ACCURACY, KS
 from innerear.analyses.features import BEYOND_CHANCE, DIMENSIONS, FEATURES, TWIN
-from innerear.figures.style import dot, markers, new_figure, styled
-from innerear.figures.tables import n_prompts, rows_of, span
+from innerear.analyses.features.probes import ACCURACY, KS
+from innerear.figures.drawing.style import dot, markers, new_figure, styled
+from innerear.figures.drawing.tables import n_prompts, rows_of, span
 from innerear.statistics.significance import ALPHA
 
 _WITHIN = "FVU within steps"

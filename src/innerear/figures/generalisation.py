@@ -5,10 +5,10 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from innerear.analyses.generalisation import BINS, EVIDENCE, WINDOWS
-from innerear.figures.grid import Grid, draw_band, draw_points
-from innerear.figures.maps import draw_map
-from innerear.figures.style import BRANCH_COLOURS, DIVERGING, styled
-from innerear.figures.tables import distinct, how_tested, intervals, largest, rows_of, spread_evenly
+from innerear.figures.drawing.grid import Grid, draw_band, draw_points
+from innerear.figures.drawing.maps import draw_map
+from innerear.figures.drawing.style import BRANCH_COLOURS, DIVERGING, styled
+from innerear.figures.drawing.tables import distinct, how_tested, intervals, largest, rows_of, spread_evenly
 from innerear.statistics.significance import ALPHA
 
 

@@ -21,8 +21,8 @@ from innerear.analyses.interventions import (
     SWAPPED,
     UNTOUCHED,
 )
-from innerear.figures.style import dot, new_figure, styled
-from innerear.figures.tables import distinct, rows_of
+from innerear.figures.drawing.style import dot, new_figure, styled
+from innerear.figures.drawing.tables import distinct, rows_of
 from innerear.statistics.significance import ALPHA
 
 _SOURCES = {"means": "#332288", "probe": "#117733", "delta": "#882255", "features": "#999933"}

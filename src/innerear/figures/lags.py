@@ -11,9 +11,9 @@ from matplotlib.figure import Figure
 
 from innerear.acoustics.features import feature_label
 from innerear.analyses.lags import MOMENT
-from innerear.figures.grid import Grid, say_why_not
-from innerear.figures.style import SEQUENTIAL, styled
-from innerear.figures.tables import distinct, how_tested, rows_of, spread_evenly
+from innerear.figures.drawing.grid import Grid, say_why_not
+from innerear.figures.drawing.style import SEQUENTIAL, styled
+from innerear.figures.drawing.tables import distinct, how_tested, rows_of, spread_evenly
 from innerear.statistics.significance import ALPHA
 
 MAX_LAYERS = 8

@@ -6,8 +6,8 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from innerear.analyses.multiverse import CHOICES, RAW
-from innerear.figures.style import BRANCH_COLOURS, new_figure, styled
-from innerear.figures.tables import distinct, how_tested, rows_of
+from innerear.figures.drawing.style import BRANCH_COLOURS, new_figure, styled
+from innerear.figures.drawing.tables import distinct, how_tested, rows_of
 from innerear.statistics.significance import ALPHA
 
 

@@ -4,9 +4,9 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from innerear.analyses.replication import BRANCHES, PAIRS, PUBLISHED
-from innerear.figures.grid import draw_band
-from innerear.figures.style import BRANCH_COLOURS, new_figure, styled
-from innerear.figures.tables import distinct, rows_of
+from innerear.figures.drawing.grid import draw_band
+from innerear.figures.drawing.style import BRANCH_COLOURS, new_figure, styled
+from innerear.figures.drawing.tables import distinct, rows_of
 
 _ENDS = {"along": "step", "ends": ("lowest", "highest")}
 

@@ -8,8 +8,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from innerear.figures.style import SEQUENTIAL, new_figure, palette, styled
-from innerear.figures.tables import distinct, rows_of
+from innerear.figures.drawing.style import SEQUENTIAL, new_figure, palette, styled
+from innerear.figures.drawing.tables import distinct, rows_of
 
 RANGE_DB = 60
 # White bands and columns between the spectrograms.

@@ -9,10 +9,10 @@ from matplotlib.figure import Figure
 from pandas.api.types import is_numeric_dtype
 
 from innerear.analyses.similarity import CENTRED, CORRELATIONS, RAW, STANDARDISED, TESTED
-from innerear.figures.grid import Grid, draw_band, say_why_not
-from innerear.figures.maps import Steps, draw_estimates
-from innerear.figures.style import DIVERGING, styled
-from innerear.figures.tables import (
+from innerear.figures.drawing.grid import Grid, draw_band, say_why_not
+from innerear.figures.drawing.maps import Steps, draw_estimates
+from innerear.figures.drawing.style import DIVERGING, styled
+from innerear.figures.drawing.tables import (
     distinct,
     how_tested,
     largest,

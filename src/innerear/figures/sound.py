@@ -9,9 +9,9 @@ from matplotlib.figure import Figure
 
 from innerear.acoustics.features import feature_label
 from innerear.analyses.sound import BEYOND, HELD_OUT
-from innerear.figures.grid import Grid
-from innerear.figures.style import BRANCHES, SEQUENTIAL, styled
-from innerear.figures.tables import distinct, how_tested, largest, rows_of, spread_evenly
+from innerear.figures.drawing.grid import Grid
+from innerear.figures.drawing.style import BRANCHES, SEQUENTIAL, styled
+from innerear.figures.drawing.tables import distinct, how_tested, largest, rows_of, spread_evenly
 from innerear.statistics.significance import ALPHA
 
 _TITLES = {

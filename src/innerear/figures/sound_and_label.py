@@ -8,9 +8,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from innerear.analyses.sound_and_label import BEYOND_LABEL, BOTH, LABEL, SOUND
-from innerear.figures.grid import Grid, draw_band, draw_points
-from innerear.figures.style import styled
-from innerear.figures.tables import distinct, how_tested, rows_of
+from innerear.figures.drawing.grid import Grid, draw_band, draw_points
+from innerear.figures.drawing.style import styled
+from innerear.figures.drawing.tables import distinct, how_tested, rows_of
 from innerear.statistics.significance import ALPHA
 
 # Of Paul Tol's muted scheme, as the branches' colours are, and like these none is an emotion's.

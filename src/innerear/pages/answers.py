@@ -10,7 +10,7 @@ import pandas as pd
 
 from innerear.acoustics.features import FEATURES, feature_label
 from innerear.errors import InputError
-from innerear.figures.tables import rows_of
+from innerear.figures.drawing.tables import rows_of
 from innerear.statistics.claims import (
     ESTABLISHED,
     NOT_ESTABLISHED,

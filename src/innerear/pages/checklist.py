@@ -9,7 +9,7 @@ import pandas as pd
 from innerear.analyses.audio_check import ANOVA
 from innerear.analyses.best_layers import HELD_OUT, RANK
 from innerear.analyses.similarity import CENTRED, OTHER_SEED, RATING_OTHER_SEED, RAW
-from innerear.figures.tables import rows_of
+from innerear.figures.drawing.tables import rows_of
 from innerear.statistics.claims import ESTABLISHED, level
 from innerear.statistics.design import STRATA
 from innerear.statistics.finding import NO_BRANCH

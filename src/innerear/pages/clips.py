@@ -10,7 +10,7 @@ from PIL import Image
 from tqdm import tqdm
 
 from innerear.acoustics.spectrogram import mel_spectrogram
-from innerear.figures.style import SEQUENTIAL
+from innerear.figures.drawing.style import SEQUENTIAL
 from innerear.io.clips import read_clip
 from innerear.pages import strips
 from innerear.pages.heading import Heading

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from innerear.figures.style import palette
+from innerear.figures.drawing.style import palette
 from innerear.pages.clips import clips_page
 from innerear.pages.figures import Figure
 from innerear.pages.heading import Heading

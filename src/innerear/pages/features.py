@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from innerear.analyses.features import is_true, surest
 from innerear.features.activations import CODE, NEAR, WITHOUT, Sparse, activation_of
-from innerear.figures.tables import rows_of
+from innerear.figures.drawing.tables import rows_of
 from innerear.io.clips import read_clip
 from innerear.pages.heading import Heading
 from innerear.pages.index import p_text

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from innerear.figures.style import palette
+from innerear.figures.drawing.style import palette
 from innerear.pages.templates import fill
 
 

@@ -14,8 +14,8 @@ from innerear.analyses.discriminability import DISTANCE, EVIDENCE
 from innerear.analyses.features import surest
 from innerear.analyses.similarity import CENTRED, OTHER_SEED, RATING_OTHER_SEED
 from innerear.features.activations import Sparse, activation_of
-from innerear.figures.style import SEQUENTIAL
-from innerear.figures.tables import rows_of
+from innerear.figures.drawing.style import SEQUENTIAL
+from innerear.figures.drawing.tables import rows_of
 from innerear.gram.reading import GramSource
 from innerear.io.clips import read_clip
 from innerear.pages.clips import thumbnail

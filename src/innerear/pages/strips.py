@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from innerear.errors import InputError
-from innerear.figures.style import SEQUENTIAL
+from innerear.figures.drawing.style import SEQUENTIAL
 from innerear.gram.reading import GramSource, step_counts
 
 WIDTH = 640  # columns of a strip at most

@@ -11,8 +11,8 @@ import numpy as np
 
 from innerear.statistics.anova import Anova
 from innerear.statistics.design import Design
+from innerear.statistics.design.prompt_pairs import Units
 from innerear.statistics.pieces import pieces
-from innerear.statistics.prompt_pairs import Units
 
 
 def kernel_of_prompts(kernel: np.ndarray, design: Design) -> np.ndarray:

@@ -12,7 +12,7 @@ import pandas as pd
 from innerear.io.tables import write_table
 from innerear.stacks.gram_file import Arrays, Coords, GramFile, layer_name
 from innerear.statistics.design import Design
-from innerear.statistics.flips import agreeing, flipped_sums
+from innerear.statistics.design.flips import agreeing, flipped_sums
 from innerear.statistics.significance import FLIP, against_null, correct_over, write_test
 
 #: what a test says of a row, and what it was tested against

@@ -21,7 +21,7 @@ from innerear.analyses.text_or_history.cells import (
     pair_products,
     relabeled,
 )
-from innerear.statistics.probes import held_out_operators
+from innerear.statistics.ridge.probes import held_out_operators
 
 DELTA = "delta"
 #: (trained on, tested on) of the probes

@@ -20,10 +20,10 @@ from innerear.analyses.text_or_history.decomposition import NO_SWAPS
 from innerear.analyses.text_or_history.shares import Resamples
 from innerear.gram.reading import N_DECILES, GramSource
 from innerear.statistics.design import Design
+from innerear.statistics.design.template_contrasts import odd_flips
 from innerear.statistics.finding import Finding
 from innerear.statistics.significance import percentile_interval
 from innerear.statistics.table import blank, columns, record, record_flip_null
-from innerear.statistics.template_contrasts import odd_flips
 from innerear.study.questions import QUESTIONS
 
 NLL, COST, MISMATCH = "negative log-likelihood", "cost of another text", "mismatch"

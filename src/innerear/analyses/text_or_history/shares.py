@@ -23,9 +23,9 @@ from innerear.analyses.text_or_history.cells import (
     relabeled,
     template_products,
 )
-from innerear.statistics.flips import agreeing, flipped_sums
+from innerear.statistics.design.flips import agreeing, flipped_sums
+from innerear.statistics.design.template_contrasts import odd_flips
 from innerear.statistics.significance import MAX_DROPPED
-from innerear.statistics.template_contrasts import odd_flips
 
 CLIP, LEAD, LENGTH = "clip", "history − text", "‖delta‖ ÷ ‖cond‖"
 SHUFFLED, GENERAL = ", pairing shuffled", ", general"

@@ -1,0 +1,88 @@
+"""The one owner of labels, folds, permutations and bootstraps.
+
+The unit of inference is the prompt. Samples of one prompt resemble each other, and counting them as
+independent turns noise into findings. Every inference function of Inner Ear therefore takes a
+`Design`, never a bare array of labels. Templates, where there are any, are blocks: labels move among
+the prompts of one template, folds are whole templates, bootstraps resample templates.
+"""
+
+import numpy as np
+import pandas as pd
+
+from innerear.statistics.design.exchange import REFITS, Exchange
+from innerear.statistics.design.flips import Flips
+from innerear.statistics.design.folds import MAX_FOLDS, Fold, Folds
+from innerear.statistics.design.resampling import Bootstraps, Resampling
+from innerear.statistics.design.sheet import CONTROL
+from innerear.statistics.significance import Significance, against_null
+from innerear.study.prompts import LABELS
+
+__all__ = ["MAX_FOLDS", "REFITS", "STRATA", "Bootstraps", "Design", "Fold"]
+
+STRATA = {
+    1: "same prompt, other seed",
+    2: "same emotion, same seed",
+    3: "same emotion, other seed",
+    4: "other emotion, same seed",
+    5: "other emotion, other seed",
+}
+
+
+class Design(Exchange, Flips, Folds, Resampling):
+    """Which samples there are, and what may be exchanged with what; parameters are those of `Sheet`.
+
+    Notes
+    -----
+    Templates are blocks when there are at least two and one of them holds more than one prompt.
+    Otherwise labels are exchanged among all prompts, and folds are groups of whole prompts,
+    stratified by label.
+
+    Examples
+    --------
+    >>> samples = pd.DataFrame({"sample_id": list("abcd"), "prompt_id": list("abcd"), "seed": 0,
+    ...                         "emotion": ["happy", "sad"] * 2, "template": ["x", "x", "y", "y"]})
+    >>> design = Design(samples)
+    >>> design.n_prompts, design.n_blocks, design.relabelings
+    (4, 2, 2)
+    """
+
+    is_shuffled = False
+
+    def shuffled(self) -> "Design":
+        """Return a control whose labels were moved once between prompts, as a permutation would.
+
+        With the label move all other columns of `LABELS` that the sheet has: a prompt's emotion and its
+        ratings stay together.
+        """
+        rng = np.random.default_rng(self.stream(CONTROL))
+        stand_in = np.arange(self.n_prompts)
+        for members in self.members():
+            stand_in[members] = rng.permutation(members)
+        rows = self.rows[stand_in[self.prompt_of], self.seed_of]
+        columns = [name for name in {*LABELS, self.label} if name in self.samples]
+        moved = {name: self.samples[name].to_numpy()[rows] for name in columns}
+        control = self._of(self.samples.assign(**moved))
+        control.is_shuffled = True
+        return control
+
+    def subset(self, rows: np.ndarray) -> "Design":
+        """Return the design of some of the samples, for folds within a training set."""
+        return self._of(self.samples.iloc[np.sort(rows)])
+
+    def of_prompts(self) -> "Design":
+        """Return the design of the prompts' means over seeds: a sample each, with the same permutations."""
+        design = self._of(self.samples.iloc[self.rows[:, 0]])
+        if self.n_permutations:
+            design.use_table(self.prompt_permutations())
+        return design
+
+    def _of(self, samples: pd.DataFrame) -> "Design":
+        sizes = {"n_permutations": self.n_permutations, "n_bootstraps": self.n_bootstraps}
+        return Design(samples, self.label, self.seed, **sizes)
+
+    def test(
+        self, observed: np.ndarray, null: np.ndarray, *, of: str = "labels", standardise: bool = True
+    ) -> Significance:
+        """Test cells [cells] against their null [m, cells] by `against_null`; `of` as in `smallest_p`."""
+        smallest = self.smallest_p(len(null), of=of)
+        return against_null(observed, null, smallest=smallest, standardise=standardise)
