@@ -1,5 +1,6 @@
 """What is wrong with a checkpoint is said in one line that names the file and the key."""
 
+import json
 import math
 import re
 import shutil
@@ -54,7 +55,7 @@ def in_state(**weights):
         (lambda package: package.pop("best_state") and None, "has no 'best_state', only 'xp.cfg'"),
         (lambda package: package.pop("xp.cfg") and None, "has no 'xp.cfg', only 'best_state'"),
         (lambda package: package.update(best_state=[1]), "'best_state' is a list"),
-        (lambda package: package.update(best_state={}), "'best_state' does not fit.* are for at most 0;"),
+        (lambda package: package.update(best_state={}), "'best_state' does not fit.* has at most 0;"),
         (lambda package: package.update({"xp.cfg": "a: [b"}), "'xp.cfg' is no configuration in YAML"),
         (lambda package: package.update({"xp.cfg": "- 1"}), "'xp.cfg' is a ListConfig"),
         (lambda package: package.update({"xp.cfg": 3}), "'xp.cfg' is no configuration"),
@@ -193,7 +194,7 @@ HUGE = 10**9
 )
 def test_a_model_larger_than_its_weights_is_not_built(checkpoint, name, key, most, value):
     configure(checkpoint / name, key, [2, value] if key.endswith("ratios") else value)
-    message = rf"{name}: .* {key} is {value}, where the weights are for at most {most};"
+    message = rf"{name}: .* {key} is {value}, where a model of these weights has at most {most};"
     with pytest.raises(InputError, match=message):
         load_model(checkpoint, device="cpu")
 
@@ -203,8 +204,18 @@ def test_a_chroma_larger_than_its_weights_is_not_built(tmp_path, key):
     folder = write_checkpoint(tmp_path / "melody", melody=True)
     assert load_model(folder, device="cpu").d_model == 32
     configure(folder / LM, f"conditioners.self_wav.chroma_stem.{key}", HUGE)
-    with pytest.raises(InputError, match=rf"chroma_stem\.{key} is {HUGE}, where the weights are for at most"):
+    with pytest.raises(
+        InputError, match=rf"chroma_stem\.{key} is {HUGE}, where a model of these weights has at most"
+    ):
         load_model(folder, device="cpu")
+
+
+@pytest.mark.parametrize("key", ["num_layers", "d_ff", "vocab_size"])
+def test_a_text_encoder_larger_than_its_weights_is_not_built(checkpoint, key):
+    path = checkpoint / "t5/config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {key: HUGE}))
+    with pytest.raises(InputError, match=rf"t5/config\.json .*: {key} is {HUGE}, where a model of these"):
+        load_model(checkpoint, device="cpu")
 
 
 def test_a_codec_of_another_model_is_refused(checkpoint, tmp_path):

@@ -253,7 +253,7 @@ def _another_family(folder):
 
 def _another_shape(folder):
     config = json.loads((folder / "config.json").read_text())
-    config["decoder"]["ffn_dim"] += 1
+    config["decoder"]["ffn_dim"] -= 1
     (folder / "config.json").write_text(json.dumps(config))
 
 
@@ -289,6 +289,26 @@ def test_a_spoilt_folder_is_refused_in_one_line(own_layout, tmp_path, spoil, mes
     with pytest.raises(InputError, match=message) as refused:
         load_model(folder, device="cpu", backend="transformers")
     assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        *("decoder.num_hidden_layers", "decoder.num_codebooks", "decoder.ffn_dim", "decoder.vocab_size"),
+        *("decoder.max_position_embeddings", "decoder.dropout"),
+        *("text_encoder.num_layers", "text_encoder.d_ff"),
+        *("audio_encoder.num_residual_layers", "audio_encoder.num_filters"),
+        *("audio_encoder.upsampling_ratios", "audio_encoder.target_bandwidths"),
+    ],
+)
+def test_a_model_larger_than_its_weights_is_not_built(own_layout, tmp_path, key):
+    folder = shutil.copytree(own_layout, tmp_path / "spoilt")
+    config = json.loads((folder / "config.json").read_text())
+    part, name = key.split(".")
+    config[part][name] = [2, 10**9] if isinstance(config[part][name], list) else 10**9
+    (folder / "config.json").write_text(json.dumps(config))
+    with pytest.raises(InputError, match=rf"config\.json .*: {key} is 1000000000, where a model of these"):
+        load_model(folder, device="cpu", backend="transformers")
 
 
 def test_a_hub_model_that_is_not_in_the_cache_names_the_command(monkeypatch, tmp_path):

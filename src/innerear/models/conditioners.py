@@ -16,6 +16,7 @@ from torch import nn
 from innerear.errors import InputError
 from innerear.models.packages import readable
 from innerear.models.patching import replaced
+from innerear.models.sizes import require_library_sizes
 
 #: Name in a checkpoint's configuration for the T5 encoder in its own ``t5/``.
 OWN_T5 = "innerear-nano-t5"
@@ -38,6 +39,7 @@ def local_conditioners(folder_of: Callable[[str], Path], own: Path | None = None
 
     def read_encoder(name: str) -> Any:
         with readable(folder(name)):
+            require_library_sizes(Path(folder(name)))
             return encoder.from_pretrained(folder(name), local_files_only=True)
 
     def read_tokenizer(name: str) -> Any:

@@ -1,16 +1,15 @@
 """Build an audiocraft MusicGen or AudioGen from checkpoint files, without a network."""
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import contextmanager
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import omegaconf
 import torch
 
-from innerear.errors import InputError, shown
+from innerear.errors import InputError
 from innerear.models.conditioners import (
     local_conditioners,
     own_text_encoder,
@@ -27,6 +26,13 @@ from innerear.models.packages import (
     readable,
     require_finite,
     weights_of,
+)
+from innerear.models.sizes import (
+    Shapes,
+    codec_sizes,
+    language_model_sizes,
+    require_library_sizes,
+    require_sizes,
 )
 from innerear.study.architectures import CODEC, LANGUAGE_MODEL, REFUSED
 from innerear.study.generation_settings import GenerationSettings
@@ -130,7 +136,7 @@ def _language_model(path: Path, device: torch.device, dtype: torch.dtype, seed: 
     cfg = configuration(package, path)
     refuse_family(cfg, path)
     weights = weights_of(package, path)
-    _built(partial(_require_sizes, _language_model_sizes(weights), path), cfg, path)
+    _require_sizes(language_model_sizes, weights, cfg, path)
     lm = build_language_model(cfg, path, device, dtype)
     load_weights(lm, weights, path)
     for encoder in text_encoders(lm):
@@ -190,67 +196,15 @@ def _built(build: Any, cfg: omegaconf.DictConfig, path: Path) -> Any:
         ) from None
 
 
-def _language_model_sizes(weights: Mapping[str, torch.Tensor]) -> dict[str, float]:
-    """Return the largest values of a language model's settings for which there are weights."""
-    embedded, dim = _shape(weights, "emb.0.weight")
-    chroma = "condition_provider.conditioners.self_wav."
-    windows = _largest(weights, f"{chroma}chroma.")
-    return {
-        "transformer_lm.num_layers": _count(weights, "transformer.layers."),
-        "transformer_lm.n_q": _count(weights, "emb."),
-        "transformer_lm.card": embedded - 1,  # and a token that is none
-        "transformer_lm.dim": dim,
-        "transformer_lm.hidden_scale": _largest(weights) / max(dim, 1),
-        "conditioners.self_wav.chroma_stem.n_chroma": _shape(weights, f"{chroma}output_proj.weight")[1],
-        "conditioners.self_wav.chroma_stem.radix2_exp": windows.bit_length(),
-        "conditioners.self_wav.chroma_stem.nfft": windows,
-        "conditioners.self_wav.chroma_stem.winlen": windows,
-    }
-
-
-def _codec_sizes(weights: Mapping[str, torch.Tensor]) -> dict[str, int]:
-    """Return the largest values of a codec's settings for which there are weights."""
-    bins, dimension = _shape(weights, "quantizer.vq.layers.0._codebook.embed")
-    widths = ("channels", "n_filters", "ratios", "kernel_size", "residual_kernel_size", "last_kernel_size")
-    counts = ("n_residual_layers", "lstm")
-    return {
-        "rvq.n_q": _count(weights, "quantizer.vq.layers."),
-        "rvq.bins": bins,
-        "seanet.dimension": dimension,
-        **dict.fromkeys((f"seanet.{name}" for name in widths), _largest(weights)),
-        **dict.fromkeys((f"seanet.{name}" for name in counts), len(weights)),
-    }
-
-
-def _count(weights: Mapping[str, torch.Tensor], start: str) -> int:
-    """Return how many parts of a list, such as ``emb.0``, ``emb.1`` …, have weights."""
-    return len({key.removeprefix(start).partition(".")[0] for key in weights if key.startswith(start)})
-
-
-def _shape(weights: Mapping[str, torch.Tensor], key: str) -> tuple[int, int]:
-    """Return the shape of a matrix; (0, 0) where it is not there."""
-    if key not in weights or weights[key].ndim != 2:
-        return 0, 0
-    rows, columns = weights[key].shape
-    return rows, columns
-
-
-def _largest(weights: Mapping[str, torch.Tensor], start: str = "") -> int:
-    """Return the longest axis of all weights whose names start so."""
-    shapes = (one.shape for key, one in weights.items() if key.startswith(start))
-    return max((size for shape in shapes for size in shape), default=0)
-
-
-def _require_sizes(sizes: Mapping[str, float], path: Path, cfg: omegaconf.DictConfig) -> None:
-    """Refuse a model that is larger than its weights, which to build might take all memory or forever."""
-    for key, most in sizes.items():
-        given = omegaconf.OmegaConf.select(cfg, key)
-        for value in given if isinstance(given, omegaconf.ListConfig) else [given]:
-            if isinstance(value, int | float) and value > most:
-                raise InputError(
-                    f"{path}: 'best_state' does not fit the configuration 'xp.cfg' beside it: {key} is "
-                    f"{shown(value)}, where the weights are for at most {most:g}; put both of one model there"
-                )
+def _require_sizes(
+    sizes_of: Callable[[Shapes], dict[str, float]],
+    weights: Mapping[str, torch.Tensor],
+    cfg: omegaconf.DictConfig,
+    path: Path,
+) -> None:
+    sizes = sizes_of({key: weight.shape for key, weight in weights.items()})
+    where = f"{path}: 'best_state' does not fit the configuration 'xp.cfg' beside it"
+    _built(lambda cfg: require_sizes(sizes, cfg, where), cfg, path)
 
 
 def _codec(
@@ -265,7 +219,7 @@ def _codec(
     cfg = configuration(package, path)
     cfg.device = str(device)
     weights = weights_of(package, path)
-    _built(partial(_require_sizes, _codec_sizes(weights), path), cfg, path)
+    _require_sizes(codec_sizes, weights, cfg, path)
     codec = _built(builders.get_compression_model, cfg, path)
     load_weights(codec, weights, path)
     return codec.eval(), [path]
@@ -296,6 +250,7 @@ def _hub_codec(
     repo = codec_repository(name, path)
     found = require_cached(repo, ENCODEC, "the codec", source, revisions)
     with readable(found.folder):
+        require_library_sizes(found.folder)
         encodec = EncodecModel.from_pretrained(found.folder, local_files_only=True)
     require_finite(encodec, found.folder)
     return HFEncodecCompressionModel(encodec).to(device).eval(), [path, *files_of(found.folder, ENCODEC)]

@@ -19,6 +19,7 @@ from innerear.models.hub import TRANSFORMERS, files_of, require_cached
 from innerear.models.identity import hash_files
 from innerear.models.loading import load_musicgen
 from innerear.models.packages import readable, require_finite
+from innerear.models.sizes import require_library_sizes
 from innerear.study.architectures import LANGUAGE_MODEL
 
 _DEFAULT_SECONDS = 30.0
@@ -128,6 +129,7 @@ def _tokenizer(folder: Path) -> Any:
 
 def _read(kind: Any, folder: Path) -> Any:
     with _quiet(), torch.random.fork_rng(devices=[]), readable(folder):
+        require_library_sizes(folder)
         model, report = kind.from_pretrained(
             folder,
             local_files_only=True,
