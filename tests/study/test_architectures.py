@@ -2,11 +2,9 @@
 
 import re
 from dataclasses import asdict
-from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-import yaml
 
 from innerear.errors import InputError
 from innerear.study.architectures import (
@@ -22,8 +20,7 @@ from innerear.study.architectures import (
 )
 from innerear.study.study import Study
 
-ROOT = Path(__file__).parents[2]
-SCHEMA = yaml.safe_load((ROOT / "workflow/schemas/config.schema.yaml").read_text())
+from .conftest import SCHEMA
 
 
 def checkpoint(folder):
@@ -32,11 +29,6 @@ def checkpoint(folder):
     for name in (LANGUAGE_MODEL, CODEC):
         (folder / name).touch()
     return str(folder)
-
-
-@pytest.fixture
-def settings():
-    return yaml.safe_load((ROOT / "config.yaml").read_text())
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,6 @@ import re
 import time
 import tracemalloc
 from copy import deepcopy
-from pathlib import Path
 
 import pytest
 import yaml
@@ -17,9 +16,8 @@ from innerear.study.architectures import CODEC, LANGUAGE_MODEL
 from innerear.study.config_files import check_files
 from innerear.study.study import Study
 
-ROOT = Path(__file__).parents[2]
-SCHEMA = yaml.safe_load((ROOT / "workflow/schemas/config.schema.yaml").read_text("utf-8"))
-DEFAULT = yaml.safe_load((ROOT / "config.yaml").read_text("utf-8"))
+from .conftest import DEFAULT, ROOT, SCHEMA
+
 TEMPLATES, EMOTIONS = DEFAULT["prompts"]["templates"], DEFAULT["prompts"]["emotions"]
 
 

@@ -6,16 +6,13 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-import yaml
 
 from innerear.errors import InputError
 from innerear.io.tables import write_table
 from innerear.study.controls import CONTROLLED
 from innerear.study.study import Study
 
-ROOT = Path(__file__).parents[2]
-SCHEMA = yaml.safe_load((ROOT / "workflow/schemas/config.schema.yaml").read_text("utf-8"))
-DEFAULT = yaml.safe_load((ROOT / "config.yaml").read_text("utf-8")) | {"study": "own"}
+from .conftest import DEFAULT, SCHEMA
 
 
 @pytest.fixture(autouse=True)
@@ -36,7 +33,7 @@ def finished(tmp_path, monkeypatch):
 
 
 def study(*controls, **changes):
-    settings = deepcopy(DEFAULT) | changes
+    settings = deepcopy(DEFAULT) | {"study": "own"} | changes
     settings["statistics"] = {"controls": list(controls)}
     return Study.from_settings(settings, SCHEMA)
 

@@ -6,10 +6,8 @@ import re
 import time
 import unicodedata
 from copy import deepcopy
-from pathlib import Path
 
 import pytest
-import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -18,9 +16,8 @@ from innerear.study.config import documented_keys
 from innerear.study.prompts import prompts_from_sheet
 from innerear.study.study import Study
 
-ROOT = Path(__file__).parents[2]
-SCHEMA = yaml.safe_load((ROOT / "workflow/schemas/config.schema.yaml").read_text("utf-8"))
-DEFAULT = yaml.safe_load((ROOT / "config.yaml").read_text("utf-8"))
+from .conftest import DEFAULT, SCHEMA
+
 KEYS = [name for name, _ in documented_keys(SCHEMA)]
 MANY = settings(
     max_examples=500,

@@ -3,11 +3,9 @@
 import math
 from dataclasses import asdict, fields
 from fractions import Fraction
-from pathlib import Path
 
 import numpy as np
 import pytest
-import yaml
 
 from innerear.errors import InputError
 from innerear.study.generation_settings import (
@@ -18,7 +16,8 @@ from innerear.study.generation_settings import (
     own_names,
 )
 
-SCHEMA = yaml.safe_load((Path(__file__).parents[2] / "workflow/schemas/config.schema.yaml").read_text())
+from .conftest import SCHEMA
+
 GENERATION = SCHEMA["properties"]["generation"]["properties"]
 NAMES = [field.name for field in fields(GenerationSettings)]
 

@@ -1,20 +1,18 @@
 """Which clips a study steers, or why it steers none."""
 
-from pathlib import Path
+from copy import deepcopy
 
 import pytest
-import yaml
 
 from innerear.errors import InputError
 from innerear.study.interventions import Condition
 from innerear.study.study import Study
 
-ROOT = Path(__file__).parents[2]
-SCHEMA = yaml.safe_load((ROOT / "workflow/schemas/config.schema.yaml").read_text())
+from .conftest import DEFAULT, SCHEMA
 
 
 def study(**sections):
-    settings = yaml.safe_load((ROOT / "config.yaml").read_text())
+    settings = deepcopy(DEFAULT)
     for name, section in sections.items():
         settings[name] = settings.get(name, {}) | section
     return Study.from_settings(settings, SCHEMA)
@@ -121,7 +119,7 @@ def test_what_is_edited_in_place_of_what_was_asked_for_is_said(sections, said):
 
 
 def test_too_few_templates_are_a_remark_and_a_control_of_labels_has_no_clips():
-    two = yaml.safe_load((ROOT / "config.yaml").read_text())["prompts"]["templates"][:2]
+    two = DEFAULT["prompts"]["templates"][:2]
     few = study(prompts={"templates": two})
     assert few.interventions is None
     assert "steered   nothing: templates with each emotion once and a neutral text: 2;" in few.announcement
@@ -212,8 +210,7 @@ def test_values_out_of_range_are_refused(key, value):
         study(interventions={key: value})
 
 
-def test_emotions_of_equal_arousal_have_the_first_and_the_last_as_poles():
-    settings = yaml.safe_load((ROOT / "config.yaml").read_text())
+def test_emotions_of_equal_arousal_have_the_first_and_the_last_as_poles(settings):
     for emotion in settings["prompts"]["emotions"]:
         emotion["arousal"] = 0.5
     names = [emotion["id"] for emotion in settings["prompts"]["emotions"]]

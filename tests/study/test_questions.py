@@ -1,23 +1,19 @@
 """The primary questions are named before anything runs, with the reason where one cannot be answered."""
 
-from pathlib import Path
-
 import pytest
-import yaml
 
 from innerear.errors import InputError
 from innerear.statistics.finding import SMALLEST_EFFECTS, UNITS
 from innerear.study.questions import QUESTIONS, words_for
 from innerear.study.study import Study
 
-ROOT = Path(__file__).parents[2]
-SCHEMA = yaml.safe_load((ROOT / "workflow/schemas/config.schema.yaml").read_text("utf-8"))
+from .conftest import DEFAULT, SCHEMA
+
 STATISTICS = SCHEMA["properties"]["statistics"]["properties"]
 
 
 def announcement(**changes):
-    settings = yaml.safe_load((ROOT / "config.yaml").read_text("utf-8"))
-    return Study.from_settings(settings | changes, SCHEMA).announcement
+    return Study.from_settings(DEFAULT | changes, SCHEMA).announcement
 
 
 def test_the_dry_run_names_three_questions():

@@ -1,11 +1,9 @@
 """Rows of a sheet that name a sound file: read, or refused before any work."""
 
 import re
-from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-import yaml
 from fake_tracks import write_track
 
 from innerear.errors import InputError
@@ -13,8 +11,8 @@ from innerear.pages.captions import caption
 from innerear.study.prompts import prompts_from_sheet
 from innerear.study.study import Study
 
-ROOT = Path(__file__).parents[2]
-SCHEMA = yaml.safe_load((ROOT / "workflow/schemas/config.schema.yaml").read_text())
+from .conftest import ROOT, SCHEMA
+
 COLUMNS = ("id", "text", "emotion", "template", "audio", "audio_start")
 ROWS = [
     ("a-happy", "happy tune", "happy", "a", "music/1.wav", ""),

@@ -1,10 +1,8 @@
 """Seeds of all prompts, or of each template alone."""
 
 from itertools import product
-from pathlib import Path
 
 import pytest
-import yaml
 
 from innerear.errors import InputError
 from innerear.study.prompts import Prompt
@@ -12,9 +10,7 @@ from innerear.study.sample_settings import study_settings
 from innerear.study.seeds import seeds_of_prompts
 from innerear.study.study import Study
 
-ROOT = Path(__file__).parents[2]
-SCHEMA = yaml.safe_load((ROOT / "workflow/schemas/config.schema.yaml").read_text("utf-8"))
-DEFAULT = yaml.safe_load((ROOT / "config.yaml").read_text("utf-8"))
+from .conftest import DEFAULT, SCHEMA
 
 
 def prompts_of(*templates):

@@ -1,10 +1,8 @@
 """Settings, architectures, estimate and study: what the Snakefile knows before any model is loaded."""
 
 import re
-from pathlib import Path
 
 import pytest
-import yaml
 
 from innerear.errors import InputError
 from innerear.study.architectures import KNOWN, architecture_of, resolve_layers
@@ -12,13 +10,7 @@ from innerear.study.config import documented_keys
 from innerear.study.prompts import Sample
 from innerear.study.study import Study
 
-ROOT = Path(__file__).parents[2]
-SCHEMA = yaml.safe_load((ROOT / "workflow/schemas/config.schema.yaml").read_text())
-
-
-@pytest.fixture
-def settings():
-    return yaml.safe_load((ROOT / "config.yaml").read_text())
+from .conftest import SCHEMA
 
 
 def test_the_default_study_has_eighty_samples_of_all_layers(settings):

@@ -1,0 +1,17 @@
+"""The schema of settings and the default study, which the tests of studies read and change."""
+
+from copy import deepcopy
+from pathlib import Path
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).parents[2]
+SCHEMA = yaml.safe_load((ROOT / "workflow/schemas/config.schema.yaml").read_text("utf-8"))
+DEFAULT = yaml.safe_load((ROOT / "config.yaml").read_text("utf-8"))
+
+
+@pytest.fixture
+def settings():
+    """The default study's settings, to be changed."""
+    return deepcopy(DEFAULT)
