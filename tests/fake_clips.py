@@ -23,17 +23,13 @@ class Averages:
         return np.array(self.axes[axis])
 
 
-def clip_table(design, values, names=None, unit="dB", reason="silent"):
-    """Clip features [N, F] as their long table; NaN has the reason."""
+def clip_table(design, values, names=None, units=None, reason="silent"):
+    """Clip features [N, F] as their long table, in dB unless said; NaN has the reason."""
     names = names or [f"f{k}" for k in range(values.shape[1])]
+    units = units or ["dB"] * len(names)
     rows = [
         (sample, name, unit, values[i, k], "" if np.isfinite(values[i, k]) else reason)
         for i, sample in enumerate(design.samples["sample_id"])
-        for k, name in enumerate(names)
+        for k, (name, unit) in enumerate(zip(names, units, strict=True))
     ]
     return pd.DataFrame(rows, columns=["sample_id", "feature", "unit", "value", "reason"])
-
-
-def codes(design):
-    """Number of each sample's label, [N]."""
-    return np.unique(design.labels, return_inverse=True)[1]

@@ -1,5 +1,6 @@
 """Clips of a study's interventions, made up: loudness follows the dose, or does not."""
 
+import fakes
 import numpy as np
 import pandas as pd
 from fakes import Stored
@@ -32,13 +33,7 @@ class SteeredSounds(Stored):
 
 def sheet(rng):
     """The index of a study of two seeds, and its clip features."""
-    rows = [
-        (f"{template}-{label}/seed-{seed}", f"{template}-{label}", template, label, seed)
-        for template in TEMPLATES
-        for label in LABELS
-        for seed in range(2)
-    ]
-    samples = pd.DataFrame(rows, columns=["sample_id", "prompt_id", "template", "emotion", "seed"])
+    samples = fakes.sheet(TEMPLATES, 2, LABELS).sort_values("template", kind="stable", ignore_index=True)
     clips = pd.DataFrame(
         [
             (sample, feature, _value(feature, _LOUDNESS[label], rng))

@@ -67,13 +67,18 @@ def stored_products(products):
 
 
 def sheet(n_templates=5, n_seeds=2, emotions=EMOTIONS, *, templates=True, ratings=None, own_seeds=False):
-    """Emotions × templates × seeds; `ratings` maps an emotion to (valence, arousal)."""
+    """Emotions × templates × seeds; `ratings` maps an emotion to (valence, arousal).
+
+    Templates and seeds are so many, or those listed.
+    """
+    names = [f"t{t}" for t in range(n_templates)] if isinstance(n_templates, int) else n_templates
+    seeds = np.arange(n_seeds) if isinstance(n_seeds, int) else np.array(n_seeds)
     table = pd.DataFrame(
         [
-            (f"t{t}-{emotion}/seed-{seed}", f"t{t}-{emotion}", f"t{t}" if templates else "", emotion, seed)
+            (f"{name}-{emotion}/seed-{seed}", f"{name}-{emotion}", name if templates else "", emotion, seed)
             for emotion in emotions
-            for t in range(n_templates)
-            for seed in np.arange(n_seeds) + t * n_seeds * own_seeds
+            for t, name in enumerate(names)
+            for seed in seeds + t * len(seeds) * own_seeds
         ],
         columns=["sample_id", "prompt_id", "template", "emotion", "seed"],
     )
@@ -118,6 +123,11 @@ def strata_of(design):
     strata[np.equal.outer(unit, unit)] = 0
     strata[prompt & ~seed] = 1
     return strata
+
+
+def codes_of(labels):
+    """The number of each label, in the order of their names: [N] of [N]."""
+    return np.unique(labels, return_inverse=True)[1]
 
 
 def centred(x):

@@ -2,8 +2,8 @@
 
 import numpy as np
 import pytest
-from fake_clips import clip_table, codes
-from fakes import clustered, make_design, rows, sized
+from fake_clips import clip_table
+from fakes import clustered, codes_of, make_design, rows, sized
 from scipy.stats import binom, f_oneway
 
 from innerear.analyses.audio_check import ANOVA, HEDGES, audio_check, hedges_g
@@ -26,7 +26,7 @@ def differing(effects):
 def test_a_planted_difference_is_found_in_its_feature_and_named_in_the_verdict():
     design, rng = make_design(), np.random.default_rng(0)
     values = clustered(design, (3,), 0.1, rng)
-    values[:, 0] += 8 * codes(design)
+    values[:, 0] += 8 * codes_of(design.labels)
     result = run(design, values)
     assert differing(result.effects) == ["loudness"]
     whole = result.classification.iloc[0]
@@ -65,7 +65,7 @@ def test_f_is_that_of_a_one_way_and_of_a_block_design():
     for templates in (False, True):
         design = make_design(templates=templates)
         means = rng.normal(size=(design.n_prompts, 2)) + 3 * design.block_of[:, None]
-        labels = np.unique(design.prompt_labels, return_inverse=True)[1]
+        labels = codes_of(design.prompt_labels)
         found = Anova(design).f(means)
         if not templates:
             groups = [means[labels == k] for k in range(4)]
@@ -136,7 +136,7 @@ def test_flips_stand_beside_the_permutation():
     """Feature 0 differs by emotion, feature 1 by nothing; seven templates."""
     design, rng = make_design(7), np.random.default_rng(1)
     values = clustered(design, (2,), 0.5, rng)
-    values[:, 0] += 3 * codes(design)
+    values[:, 0] += 3 * codes_of(design.labels)
     found = audio_check(clip_table(design, values), sized(design, 199), model="m")
     anova = found.effects[found.effects["statistic"] == ANOVA].set_index("feature")
     assert anova.loc["f0", "p_flip_corrected"] <= 0.05 and anova.loc["f0", "k"] == 7

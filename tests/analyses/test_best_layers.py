@@ -1,7 +1,7 @@
 """The best layer: ranked, and confirmed on templates that did not choose it."""
 
 import numpy as np
-from fakes import Measured, Stored, analysed, clustered, make_design, rows, stored_products
+from fakes import Measured, Stored, analysed, clustered, codes_of, make_design, rows, stored_products
 from scipy.stats import binom
 
 from innerear.analyses import discriminability
@@ -11,7 +11,7 @@ from innerear.statistics.label_distance import Distance, kernel_of_prompts
 
 def test_the_planted_layer_is_best_and_confirmed_elsewhere_than_where_it_was_chosen():
     design, layers = make_design(n_templates=5), {}
-    codes = np.unique(design.labels, return_inverse=True)[1]
+    codes = codes_of(design.labels)
     for layer, emotion in enumerate((0.0, 1.2, 0.5)):
         rng = np.random.default_rng(layer)
         x = clustered(design, (2, 20, 8), 0.5, rng)

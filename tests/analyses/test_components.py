@@ -5,7 +5,7 @@ from functools import partial
 import fakes
 import numpy as np
 import pytest
-from fakes import analysed, make_design
+from fakes import analysed, codes_of, make_design
 from sklearn.decomposition import PCA
 
 from innerear.analyses import components
@@ -23,7 +23,7 @@ def data(design, emotion=0.0, within=0.8, seed=0, template=0.0):
     rng = np.random.default_rng(seed)
     prompt = np.sqrt(within) * rng.normal(size=(design.n_prompts, 2, 1, D))
     x = prompt[design.prompt_of] + np.sqrt(1 - within) * rng.normal(size=(design.n_samples, 2, S, D))
-    codes = np.unique(design.labels, return_inverse=True)[1]
+    codes = codes_of(design.labels)
     x += template * rng.normal(size=(design.n_blocks, 1, 1, D))[design.block_of[design.prompt_of]]
     return x + 4 + emotion * rng.normal(size=(4, D))[codes][:, None, None]
 

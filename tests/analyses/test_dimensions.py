@@ -6,7 +6,7 @@ import fakes
 import numpy as np
 import pandas as pd
 import pytest
-from fakes import EMOTIONS, analysed, make_design, rows, sized
+from fakes import EMOTIONS, analysed, codes_of, make_design, rows, sized
 from scipy.stats import binom, f_oneway
 from sklearn.linear_model import LinearRegression
 
@@ -36,7 +36,7 @@ def data(design, seed=0, d=D, emotion=0.0, dimensions=tuple(PLANTED), within=0.5
     x = np.sqrt(within) * rng.normal(size=(design.n_prompts, 2, 1, d))[design.prompt_of]
     x = x + np.sqrt(1 - within) * rng.normal(size=(design.n_samples, 2, 1, d)) + np.zeros((S, 1))
     x += template * rng.normal(size=(design.n_blocks, 1, 1, d))[design.block_of[design.prompt_of]]
-    codes = np.unique(design.labels, return_inverse=True)[1]
+    codes = codes_of(design.labels)
     x[:, 1, :, list(dimensions)] += emotion * np.array([-1.5, -0.5, 0.5, 1.5])[codes][:, None]
     return x + 5
 
@@ -251,7 +251,7 @@ def test_flips_find_planted_dimensions_and_the_distance_in_units_of_noise():
 def test_noise_normalised_distance_and_flips_keep_their_level():
     """Studies of 6 templates, also with one emotion of three times the spread."""
     design, n = make_design(6, 2), 60
-    codes = np.unique(design.labels, return_inverse=True)[1]
+    codes = codes_of(design.labels)
     p, p_flip, estimates = [], [], []
     for seed in range(n):
         x = data(design, seed, d=10, template=0, dimensions=())

@@ -5,7 +5,7 @@ from functools import partial
 import fakes
 import numpy as np
 import pytest
-from fakes import EMOTIONS, Measured, analysed, rows
+from fakes import EMOTIONS, Measured, analysed, codes_of, rows
 from scipy.stats import binom
 
 from innerear.analyses import discriminability
@@ -35,7 +35,7 @@ def data(design, *, d=8, n_steps=20, within=0.5, emotion=0.0, onset=0, seed=0):
     noise = rng.normal(size=(design.n_samples, 2, n_steps, d))
     template = rng.normal(size=(design.n_blocks, 2, n_steps, d))[design.block_of]
     x = (np.sqrt(within) * prompt + template)[design.prompt_of] + np.sqrt(1 - within) * noise
-    codes = np.unique(design.samples["emotion"], return_inverse=True)[1]
+    codes = codes_of(design.samples["emotion"])
     x[:, 1, onset:] += emotion * rng.normal(size=(4, d))[codes][:, None]
     return x.astype(np.float32)
 

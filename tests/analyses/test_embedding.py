@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from fakes import EMOTIONS, Stored, sheet
+from fakes import EMOTIONS, Stored, codes_of, sheet
 from scipy.spatial.distance import cdist
 
 from innerear.analyses.embedding import BINS, SAMPLES, distances, embed, embedding, kept_bins
@@ -20,7 +20,7 @@ def make_design(n_templates):
 def clusters(design, n=1):
     """[N * n, 20] points: three far clusters, by emotion."""
     rng = np.random.default_rng(0)
-    codes = np.repeat(np.unique(design.labels, return_inverse=True)[1], n)
+    codes = np.repeat(codes_of(design.labels), n)
     return 50 * np.eye(3, 20)[codes] + rng.normal(size=(len(codes), 20))
 
 

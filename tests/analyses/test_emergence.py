@@ -6,7 +6,7 @@ import fakes
 import numpy as np
 import pytest
 import ruptures
-from fakes import make_design, rows
+from fakes import codes_of, make_design, rows
 from scipy.stats import binom
 
 from innerear.analyses import emergence
@@ -46,7 +46,7 @@ def data(design, strength, *, d=12, within=0.5, seed=0, n_steps=S, smooth=1, tur
 
     x = np.sqrt(within) * noise(design.n_prompts)[design.prompt_of]
     x += np.sqrt(1 - within) * noise(design.n_samples)
-    codes = np.unique(design.labels, return_inverse=True)[1]
+    codes = codes_of(design.labels)
     first, second = rng.normal(size=(2, 4, d))
     late = (np.arange(n_steps) >= n_steps / 2)[:, None] & turn
     pattern = np.where(late, second[:, None], first[:, None])  # [4, S, D]

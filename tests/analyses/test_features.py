@@ -1,9 +1,9 @@
 """Features on held-out templates: a planted one is found, noise is not, and what cannot be asked says why."""
 
 import numpy as np
-import pandas as pd
 import pytest
-from fakes import EMOTIONS, Stored, analysed, clustered, make_design, rows, sized
+from fake_clips import clip_table
+from fakes import EMOTIONS, Stored, analysed, clustered, codes_of, make_design, rows, sized
 
 from innerear.analyses import features
 from innerear.analyses.features.probes import ACCURACY, accuracies
@@ -21,7 +21,7 @@ def fake(design, *, switched=0.0, held=6, noise=1.0, seed=0):
     rng = np.random.default_rng(seed)
     samples = np.array(design.samples["sample_id"])
     arrays, coords = {}, {"sample": samples}
-    emotion = np.unique(design.labels, return_inverse=True)[1]
+    emotion = codes_of(design.labels)
     for branch in ("cond", "uncond", "delta", "random_init"):
         coords[f"latent_{branch}"] = np.arange(N_LATENTS)
         values = noise * clustered(design, (N_LATENTS,), 0.5, rng) + 10
@@ -42,9 +42,7 @@ def fake(design, *, switched=0.0, held=6, noise=1.0, seed=0):
 
 
 def sound(design, values):
-    table = pd.DataFrame(values, columns=[f"m{i}" for i in range(values.shape[1])])
-    long = table.assign(sample_id=design.samples["sample_id"]).melt("sample_id", var_name="feature")
-    return long
+    return clip_table(design, values, [f"m{i}" for i in range(values.shape[1])])
 
 
 def found(design, *, acoustics=None, n_permutations=99, **planted):
@@ -131,7 +129,7 @@ def test_probes_choose_on_other_templates():
     design = make_design(6)
     rng = np.random.default_rng(0)
     values = rng.normal(size=(design.n_samples, 30))
-    emotion = np.unique(design.labels, return_inverse=True)[1]
+    emotion = codes_of(design.labels)
     for label in range(4):
         values[:, 7 + label] += 8 * (emotion == label)
     by_k = accuracies(values, design)

@@ -5,7 +5,7 @@ from functools import partial
 import fakes
 import numpy as np
 import pytest
-from fakes import analysed
+from fakes import analysed, codes_of
 from mne.decoding import GeneralizingEstimator
 from scipy.stats import binom
 from sklearn.linear_model import Ridge
@@ -24,7 +24,7 @@ def data(design, *, n_steps=20, d=10, within=0.5, emotion=0.0, turn=True, seed=0
     rng = np.random.default_rng(seed)
     x = np.sqrt(within) * rng.normal(size=(design.n_prompts, 2, n_steps, d))[design.prompt_of]
     x += np.sqrt(1 - within) * rng.normal(size=(design.n_samples, 2, n_steps, d))
-    codes = np.unique(design.labels, return_inverse=True)[1]
+    codes = codes_of(design.labels)
     first, second = emotion * rng.normal(size=(2, 4, d))
     x[:, :, : n_steps // 2] += first[codes][:, None, None]
     x[:, :, n_steps // 2 :] += (second if turn else first)[codes][:, None, None]
@@ -118,7 +118,7 @@ def test_flips_tell_a_stable_code_from_a_changing_one():
 
 def test_flips_keep_their_level_where_spread_is_unlike():
     design, n_bins = make_design(n_templates=8), 60
-    codes = np.unique(design.labels, return_inverse=True)[1]
+    codes = codes_of(design.labels)
     x = data(design, n_steps=n_bins, d=5, within=0.8)
     x = (x - x.mean(axis=0)) * np.array([1, 1, 1, 3])[codes, None, None, None]
     table = analysed(

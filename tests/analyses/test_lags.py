@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from fakes import make_design, sized
+from fakes import codes_of, make_design, sized
 from scipy.stats import binom
 
 from innerear.acoustics.followed import followed
@@ -73,7 +73,7 @@ def walks(rng, *shape):
 
 def course(rng, design, shared):
     """Random walks of each clip, beside one that an emotion, prompt or seed shares; or unlike spread."""
-    codes = np.unique(design.labels, return_inverse=True)[1]
+    codes = codes_of(design.labels)
     own = walks(rng, design.n_samples)
     if shared == "spread":
         return own * np.array([1, 1, 1, 3])[codes, None]
@@ -91,10 +91,7 @@ def null_studies(shared, n, both=False, n_seeds=2):
         rng = np.random.default_rng(k)
         x, y = course(rng, design, shared), course(rng, design, shared)
         if both:
-            number = {
-                "emotion": np.unique(design.labels, return_inverse=True)[1],
-                "prompt": design.prompt_of,
-            }[shared]
+            number = {"emotion": codes_of(design.labels), "prompt": design.prompt_of}[shared]
             same = 4 * walks(rng, number.max() + 1)[number]
             x, y = x + same, y + same
         states = states_of(rng, design, x, d_model=3).astype(np.float32)

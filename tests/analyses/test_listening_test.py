@@ -1,8 +1,8 @@
 """A listening test finds listeners who can tell, and not those who guess."""
 
 import numpy as np
-import pandas as pd
 import pytest
+from fakes import sheet
 from scipy.stats import binom
 
 from innerear.analyses.listening_test import AGAINST, ALL, Trial, exact_p, scores
@@ -10,14 +10,7 @@ from innerear.analyses.listening_test.trials import label_trials
 from innerear.errors import InputError
 
 EMOTIONS = ("happy", "sad", "calm")
-SAMPLES = pd.DataFrame(
-    [
-        {"sample_id": f"{template}-{emotion}/seed-{seed}", "template": template, "emotion": emotion}
-        for template in ("piano", "band", "guitar", "song")
-        for emotion in EMOTIONS
-        for seed in (0, 1)
-    ]
-)
+SAMPLES = sheet(4, 2, EMOTIONS)
 
 
 def trials(each=12, seed=0):

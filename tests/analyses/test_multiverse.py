@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from fakes import Measured, analysed, clustered, make_design, rows
+from fakes import Measured, analysed, clustered, codes_of, make_design, rows
 
 from innerear.analyses import multiverse
 from innerear.figures.multiverse import draw
@@ -14,7 +14,7 @@ DESIGN = make_design(6, 2)
 def result(size, seed=0, design=DESIGN):
     rng = np.random.default_rng(seed)
     x = clustered(design, (2, 12, 16), 0.3, rng)
-    directions = rng.normal(size=(4, 16))[np.unique(design.labels, return_inverse=True)[1]]
+    directions = rng.normal(size=(4, 16))[codes_of(design.labels)]
     x[:, 1] += size * directions[:, None]
     return analysed(multiverse, Measured(x, design), design, n_permutations=99)
 

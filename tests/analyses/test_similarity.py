@@ -6,7 +6,7 @@ import fakes
 import numpy as np
 import pandas as pd
 import pytest
-from fakes import EMOTIONS, analysed, rows, strata_of
+from fakes import EMOTIONS, analysed, codes_of, rows, strata_of
 from scipy.stats import binom
 
 from innerear.analyses import similarity
@@ -27,7 +27,7 @@ def data(design, d=24, emotion=0.0, onset=0, within=0.5, seed=0, offset=5.0, n_s
     prompt = rng.normal(size=(design.n_prompts, 2, n_steps, d))
     noise = rng.normal(size=(design.n_samples, 2, n_steps, d))
     x = np.sqrt(within) * prompt[design.prompt_of] + np.sqrt(1 - within) * noise + offset * rng.normal(size=d)
-    codes = np.unique(design.labels, return_inverse=True)[1]
+    codes = codes_of(design.labels)
     x[:, 1, onset:] += emotion * rng.normal(size=(4, d))[codes][:, None]
     return x.astype(np.float32)
 

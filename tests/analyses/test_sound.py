@@ -5,8 +5,8 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
-from fake_clips import Averages, clip_table, codes
-from fakes import analysed, clustered, make_design
+from fake_clips import Averages, clip_table
+from fakes import analysed, clustered, codes_of, make_design
 from scipy.stats import binom
 from sklearn.kernel_ridge import KernelRidge
 
@@ -214,9 +214,9 @@ def test_what_goes_beyond_the_label_is_told_from_what_the_label_brings():
     """Feature 0 follows the label, which the states know; feature 1 follows the states within a label."""
     design, rng = make_design(n_seeds=3), np.random.default_rng(9)
     own = rng.normal(size=(design.n_samples, 4))
-    states = np.c_[3 * np.eye(4)[codes(design)], own]
+    states = np.c_[3 * np.eye(4)[codes_of(design.labels)], own]
     noise = 0.3 * rng.normal(size=(design.n_samples, 2))
-    values = np.c_[codes(design), own[:, 0] + 0.5 * codes(design)] + noise
+    values = np.c_[codes_of(design.labels), own[:, 0] + 0.5 * codes_of(design.labels)] + noise
     gram = Averages(design, cond=states)
     plain, beyond = (run(design, gram, values, statistic).table for statistic in (HELD_OUT, BEYOND))
     assert (plain["estimate"] > 0.7).all()
@@ -233,9 +233,9 @@ def test_false_positive_rate_beyond_the_label():
     rng, rejected, n = np.random.default_rng(10), 0, 0
     design = make_design(n_templates=4)
     for _ in range(20):
-        shared = rng.normal(size=(4, 6))[codes(design)]
+        shared = rng.normal(size=(4, 6))[codes_of(design.labels)]
         gram = Averages(design, cond=shared + clustered(design, (6,), 0.5, rng))
-        values = rng.normal(size=(4, 10))[codes(design)] + clustered(design, (10,), 0.5, rng)
+        values = rng.normal(size=(4, 10))[codes_of(design.labels)] + clustered(design, (10,), 0.5, rng)
         table = run(design, gram, values, BEYOND).table
         rejected, n = rejected + int((table["p"] <= 0.05).sum()), n + len(table)
     low, high = binom.interval(0.99, n, 0.05)

@@ -2,8 +2,8 @@
 
 import numpy as np
 import pytest
-from fake_clips import Averages, clip_table, codes
-from fakes import analysed, clustered, make_design
+from fake_clips import Averages, clip_table
+from fakes import analysed, clustered, codes_of, make_design
 from scipy.stats import binom
 
 from innerear.analyses import sound_and_label
@@ -18,7 +18,7 @@ def run(design, values, n_permutations=99, **branches):
 
 def test_label_and_sound_are_told_apart():
     design, rng = make_design(n_seeds=3), np.random.default_rng(0)
-    by_label = rng.normal(size=(4, 6))[codes(design)]
+    by_label = rng.normal(size=(4, 6))[codes_of(design.labels)]
     sound = clustered(design, (4,), 0.5, rng)
     by_sound = sound @ rng.normal(size=(4, 6))
     noise = 0.3 * rng.normal(size=(3, design.n_samples, 6))
@@ -43,7 +43,7 @@ def test_label_and_sound_are_told_apart():
 def test_flips_find_what_templates_agree_on():
     """Two branches, of the label and of the sound; templates of seven."""
     design, rng = make_design(7), np.random.default_rng(1)
-    by_label = 2 * rng.normal(size=(4, 6))[codes(design)]
+    by_label = 2 * rng.normal(size=(4, 6))[codes_of(design.labels)]
     sound = clustered(design, (4,), 0.5, rng)
     by_sound = sound @ rng.normal(size=(4, 6))
     noise = rng.normal(size=(2, design.n_samples, 6))
@@ -86,7 +86,7 @@ def test_false_positive_rates():
     rejected, dimensions = 0, 0
     design = make_design(n_templates=4)
     for _ in range(n):
-        shared = [rng.normal(size=(4, 5))[codes(design)] for _ in range(2)]
+        shared = [rng.normal(size=(4, 5))[codes_of(design.labels)] for _ in range(2)]
         sound, states = (one + clustered(design, (5,), 0.5, rng) for one in shared)
         table = run(design, sound, cond=states).table.set_index("statistic")
         rejected += int(table.loc[BEYOND_LABEL, "p"] <= 0.05)

@@ -6,7 +6,8 @@ from importlib import import_module
 import numpy as np
 import pandas as pd
 import pytest
-from fakes import Measured, Stored, analysed, make_design, sized
+from fake_clips import clip_table
+from fakes import Measured, Stored, analysed, codes_of, make_design, sized
 
 from innerear.io.tables import read_table, write_table
 from innerear.statistics.table import layer_map
@@ -18,26 +19,18 @@ ONSET = 15
 def features(design, layer):
     rng = np.random.default_rng(layer)
     x = rng.normal(size=(design.n_samples, 2, S, D)) + 3
-    codes = np.unique(design.labels, return_inverse=True)[1]
+    codes = codes_of(design.labels)
     x[:, 1, ONSET:] += 2 * rng.normal(size=(4, D))[codes][:, None]
     x[:, 1, 0] = x[0, 1, 0]
     return x.astype(np.float16)
 
 
-def clip_table(design):
-    rng = np.random.default_rng(9)
-    codes = np.unique(design.labels, return_inverse=True)[1]
-    values = {
-        "loudness": codes + 0.1 * rng.normal(size=design.n_samples),
-        "noise": rng.normal(size=design.n_samples),
-        "tempo": np.full(design.n_samples, np.nan),
-    }
-    rows = [
-        (sample, name, "dB" if name == "loudness" else "", column[i], "silent" if np.isnan(column[i]) else "")
-        for name, column in values.items()
-        for i, sample in enumerate(design.samples["sample_id"])
-    ]
-    return pd.DataFrame(rows, columns=["sample_id", "feature", "unit", "value", "reason"])
+def clips(design):
+    """Loudness goes with the emotion, noise does not, and no clip has a tempo."""
+    n, rng = design.n_samples, np.random.default_rng(9)
+    loudness = codes_of(design.labels) + 0.1 * rng.normal(size=n)
+    values = np.c_[loudness, rng.normal(size=n), np.full(n, np.nan)]
+    return clip_table(design, values, ["loudness", "noise", "tempo"], ["dB", "", ""])
 
 
 class Study:
@@ -47,7 +40,7 @@ class Study:
 
     def __init__(self, folder):
         self.folder, self.design = folder, make_design(4)
-        self.samples, self.clips = self.design.samples, clip_table(self.design)
+        self.samples, self.clips = self.design.samples, clips(self.design)
         self.grams = {
             layer: Measured(features(self.design, layer), self.design, pads=3, n_bins=5) for layer in LAYERS
         }

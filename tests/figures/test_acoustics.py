@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import xarray as xr
+from fakes import sheet
 
 from innerear.acoustics.frame_files import frame_files, write_frames
 from innerear.figures.acoustics import draw, features_by_emotion
@@ -15,8 +16,7 @@ EMOTIONS, TEMPLATES, SEEDS = ("happy", "sad"), ("piano", "band", "guitar"), (0, 
 
 @pytest.fixture
 def samples():
-    rows = [(f"{t}-{e}/seed-{s}", f"{t}-{e}", t, e, s) for e in EMOTIONS for t in TEMPLATES for s in SEEDS]
-    return pd.DataFrame(rows, columns=["sample_id", "prompt_id", "template", "emotion", "seed"])
+    return sheet(TEMPLATES, SEEDS, EMOTIONS)
 
 
 @pytest.fixture
@@ -104,9 +104,7 @@ def test_spectrograms_have_low_frequencies_below(samples):
 
 
 def test_more_prompts_and_seeds_than_fit_are_said_to_be_left_out():
-    rows = [(f"{p}", f"{p}", "calm", s) for p in range(15) for s in range(10)]
-    samples = pd.DataFrame(rows, columns=["prompt_id", "template", "emotion", "seed"])
-    figure = spectrogram_sheet(samples, [np.zeros((2, 2))] * 150, model="nano", seconds=5)
+    figure = spectrogram_sheet(sheet(15, 10, ("calm",)), [np.zeros((2, 2))] * 150, model="nano", seconds=5)
     assert "at most 12 of 15 prompts and 8 of 10 seeds" in figure.get_suptitle()
     assert len(figure.axes[0].get_yticks()) == 12
 

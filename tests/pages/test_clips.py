@@ -6,6 +6,7 @@ import io
 import re
 from html.parser import HTMLParser
 
+import fakes
 import numpy as np
 import pandas as pd
 import pytest
@@ -48,13 +49,9 @@ class Page(HTMLParser):
 
 @pytest.fixture(scope="module")
 def sheet():
-    rows = [
-        (f"{template}-{emotion}/seed-{seed}", f"{template}-{emotion}", template, emotion, text, seed)
-        for emotion in ("sad", "happy")
-        for template, text in (("plain", f"a {emotion} piece"), ("odd", f'<b>{emotion}</b> & "so" {{x}}'))
-        for seed in (0, 7)
-    ]
-    return pd.DataFrame(rows, columns=["sample_id", "prompt_id", "template", "emotion", "text", "seed"])
+    table = fakes.sheet(("plain", "odd"), (0, 7), ("sad", "happy"))
+    texts = {"plain": "a {} piece", "odd": '<b>{}</b> & "so" {{x}}'}
+    return table.assign(text=[texts[one.template].format(one.emotion) for one in table.itertuples()])
 
 
 @pytest.fixture(scope="module")

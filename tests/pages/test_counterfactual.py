@@ -3,9 +3,9 @@
 import re
 
 import numpy as np
-import pandas as pd
 import pytest
 from fake_likelihood import ADDED, write_likelihood
+from fakes import sheet
 from markupsafe import Markup
 
 from innerear.io.clips import write_clip
@@ -39,13 +39,10 @@ SHARES = Figure("shares", Markup("<svg id='shares'/>"), "0 0 1 1", Markup("Share
 
 
 def page_of(likelihood, folder, templates):
-    rows = [
-        (f"{prompt}/seed-0", prompt, prompt.split("-")[1], "<b>text</b>", 0, folder / f"{prompt}.wav")
-        for prompt in ("t-calm", "u-calm", "t-sad")
-    ]
-    samples = pd.DataFrame(rows, columns=["sample_id", "prompt_id", "emotion", "text", "seed", "audio"])
-    hashes = [write_clip(path, np.zeros(RATE // 2), RATE) for path in samples["audio"]]
-    samples = samples.assign(template=samples["prompt_id"].str[0], audio_sha256=hashes, recording="")
+    samples = sheet(("t", "u"), 1, ("calm", "sad")).head(3)
+    paths = [folder / f"{prompt}.wav" for prompt in samples["prompt_id"]]
+    hashes = [write_clip(path, np.zeros(RATE // 2), RATE) for path in paths]
+    samples = samples.assign(text="<b>text</b>", audio=paths, audio_sha256=hashes, recording="")
     heading = Heading("study", "nano", 4, 2)
     return counterfactual_page(samples, likelihood, heading, figures={"shares": SHARES}, templates=templates)
 

@@ -5,6 +5,7 @@ import re
 import numpy as np
 import pandas as pd
 import pytest
+from fakes import sheet
 from markupsafe import Markup
 
 from innerear.pages.figures import Figure
@@ -16,16 +17,7 @@ from innerear.statistics.claims import ESTABLISHED, NOT_ESTABLISHED, NOT_TESTED,
 from innerear.statistics.finding import UNITS
 
 HEADING = Heading("study <1>", "nano", 8, 4, {"Answers": "index.html", "Map": "map.html"})
-SAMPLES = pd.DataFrame(
-    {
-        "prompt_id": ["a", "a", "b", "b", "c", "c", "d", "d"],
-        "text": "music",
-        "recording": "",
-        "emotion": ["x", "x", "y", "y"] * 2,
-        "template": ["s"] * 4 + ["t"] * 4,
-        "seed": [0, 1] * 4,
-    }
-)
+SAMPLES = sheet(2, 2, ("x", "y")).assign(text="music", recording="")
 DESIGN = pd.DataFrame(
     {"property": ["contrast", "detectable effect f at p ≤ 0.05"], "value": ["emotion", "0.223"]}
 )

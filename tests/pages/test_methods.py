@@ -2,17 +2,11 @@
 
 import pandas as pd
 import pytest
+from fakes import sheet
 
 from innerear.pages.methods import layers_text, methods
 
-PROMPTS = [(sentence, label) for sentence in ("one", "two") for label in ("calm", "sad")]
-SAMPLES = pd.DataFrame(
-    [
-        {"prompt_id": f"{sentence}-{label}", "template": sentence, "emotion": label, "seed": seed}
-        for number, (sentence, label) in enumerate(PROMPTS)
-        for seed in (2 * (number // 2), 2 * (number // 2) + 1)
-    ]
-).assign(model="nano", text="music", recording="")
+SAMPLES = sheet(2, 2, ("calm", "sad"), own_seeds=True).assign(model="nano", text="music", recording="")
 WORST = {"replay_cond": 4e-4, "replay_uncond": 4.611e-4, "replay_delta": 0.0242, "replay_level": 0.5}
 
 

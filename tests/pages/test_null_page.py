@@ -6,7 +6,7 @@ from pkgutil import iter_modules
 import numpy as np
 from fake_clips import clip_table
 from fake_replays import Likelihoods, Replayed, likelihoods, network
-from fakes import EMOTIONS, Measured, Stored, analysed, clustered, make_design, sized
+from fakes import EMOTIONS, Measured, Stored, analysed, clustered, codes_of, make_design, sized
 from scipy.stats import binom
 
 from innerear import analyses
@@ -60,7 +60,7 @@ WITH_A_TEST_OF_THEIR_OWN = {"embedding", "features", "interventions"}
 @cache
 def studied(size, seed):
     """Two layers, and the clips' features: labels differ by so much in both branches and in sound."""
-    rng, codes = np.random.default_rng(seed), np.unique(DESIGN.labels, return_inverse=True)[1]
+    rng, codes = np.random.default_rng(seed), codes_of(DESIGN.labels)
     layers = []
     for _ in range(2):
         x = clustered(DESIGN, (2, 12, 10), 0.3, rng)
@@ -88,7 +88,7 @@ def page(size, seed, design, further=None):
 
 def rated(design):
     """The same with ratings, which go with the emotions but not for each prompt alike."""
-    rng, codes = np.random.default_rng(7), np.unique(design.labels, return_inverse=True)[1]
+    rng, codes = np.random.default_rng(7), codes_of(design.labels)
     of = np.array([(0.5, -0.7), (0.4, 0.9), (0.8, 0.5), (-0.7, -0.5)])  # of the emotions by name
     values = of[codes] + 0.2 * rng.normal(size=(design.n_prompts, 2))[design.prompt_of]
     return Design(design.samples.assign(valence=values[:, 0], arousal=values[:, 1]), "emotion")
@@ -159,7 +159,7 @@ ENTRY = Finding("Anywhere?", "Yes: {effect}.", table="map", unit="distance", cho
 
 def answered(design, spread, shift, rng):
     """How sure an answer over 2 branches × 5 cells is: labels with so many times the spread, and a shift."""
-    codes = np.unique(design.prompt_labels, return_inverse=True)[1]
+    codes = codes_of(design.prompt_labels)
     x = rng.normal(size=(10, design.n_prompts, 8)) * np.array(spread)[codes, None]
     x += rng.normal(size=(10, design.n_blocks, 8))[:, design.block_of]
     x[:5] += shift * rng.normal(size=(4, 8))[codes]

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from fakes import Measured, analysed, clustered, rows, sheet
+from fakes import Measured, analysed, clustered, codes_of, rows, sheet
 from scipy.stats import binom
 
 from innerear.analyses import affect
@@ -40,7 +40,7 @@ def features(design, *, axis=0.0, emotion=0.0, within=0.5, seed=0):
     """[N, 2, S, D] noise; every emotion in a place of its own, and in uncond a direction of arousal."""
     rng = np.random.default_rng(seed)
     x = clustered(design, (2, 1, D), within, rng) + np.zeros((S, 1))
-    codes = np.unique(design.labels, return_inverse=True)[1]
+    codes = codes_of(design.labels)
     x += emotion * rng.normal(size=(codes.max() + 1, 2, 1, D))[codes]
     x[:, 1] += axis * design.samples["arousal"].to_numpy()[:, None, None] * rng.normal(size=D)
     return x

@@ -1,8 +1,8 @@
 """Every analysis takes any label: ratings say what two labels say, graded ones are tested, none crashes."""
 
 import numpy as np
-import pandas as pd
 import pytest
+from fake_clips import clip_table
 from fakes import Measured, analysed, clustered, make_design, rows, sheet, sized
 from scipy.stats import linregress, pearsonr
 
@@ -48,12 +48,7 @@ def clips(design, seed=1, slope=0.0):
     rng = np.random.default_rng(seed)
     values = clustered(design, (2,), 0.5, rng)
     values[:, 0] += slope * design.samples["valence"].to_numpy()
-    ids = design.samples["sample_id"]
-    columns = {"unit": "", "reason": ""}
-    return pd.concat(
-        pd.DataFrame(columns | {"sample_id": ids, "feature": name, "value": values[:, k]})
-        for k, name in enumerate(("loudness", "tempo"))
-    )
+    return clip_table(design, values, ["loudness", "tempo"])
 
 
 def per_layer(design, gram):

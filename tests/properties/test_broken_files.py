@@ -3,43 +3,9 @@
 import h5py
 import numpy as np
 import pytest
+from fake_files import read_gram, read_stack, write_gram, write_stack
 
 from innerear.errors import InputError
-from innerear.stacks import GramFile, Stack, StackWriter
-from innerear.timeline import Timeline
-
-
-def write_stack(path):
-    rng = np.random.default_rng(0)
-    attrs = {"sample_id": "piano-sad/seed-0", "emotion": "sad", "seed": 0, "model": "nano"}
-    with StackWriter(path, attrs, rng.integers(0, 255, (4, 20)), Timeline(20, 4, 50.0)) as stack:
-        for layer in (0, 5):
-            stack.write("residual", layer, rng.normal(size=(2, 23, 16)))
-
-
-def read_stack(path):
-    with Stack(path) as stack:
-        states = {layer: stack.read(layer).tobytes() for layer in stack.layers()}
-        arrays = (stack.codes, stack.frames, stack.seconds, stack.complete)
-        attrs = {name: np.asarray(value).tolist() for name, value in stack.attrs.items()}
-        return attrs, stack.branches, states, [array.tobytes() for array in arrays]
-
-
-def write_gram(path):
-    rng = np.random.default_rng(0)
-    axes = {"step": np.arange(7), "sample": ["a/seed-0", "b/seed-0"], "sample_2": ["a/seed-0", "b/seed-0"]}
-    arrays = {
-        "gram": (("step", "sample", "sample_2"), rng.normal(size=(7, 2, 2))),
-        "mean": (("step",), np.arange(7.0)),
-    }
-    GramFile.write(path, arrays, axes, {"layer": 5, "model": "nano"})
-
-
-def read_gram(path):
-    with GramFile(path) as gram:
-        coords = {axis: gram.coords(axis).tolist() for axis in ("step", "sample", "sample_2")}
-        return gram.attrs, coords, {name: gram.read(name).tobytes() for name in ("gram", "mean")}
-
 
 KINDS = pytest.mark.parametrize(("write", "read"), [(write_stack, read_stack), (write_gram, read_gram)])
 

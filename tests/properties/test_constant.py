@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from fakes import Measured, analysed, make_design, sheet
+from fakes import Measured, analysed, codes_of, make_design, sheet
 from torch import nn
 
 from innerear.analyses import discriminability, similarity
@@ -26,7 +26,7 @@ def raw_states(samples, constant, seed=0):
     n = len(samples)
     music = SPREAD * rng.normal(size=(N_STEPS, n, D_MODEL))
     shared, of_label = rng.normal(size=D_MODEL), rng.normal(size=(4, D_MODEL))
-    codes = np.unique(samples["emotion"], return_inverse=True)[1]
+    codes = codes_of(samples["emotion"])
     text = shared + 0.5 * of_label[codes] + rng.normal(size=(n, D_MODEL))
     effect = DELTA * SPREAD * text / np.sqrt(2.25)
     return (np.stack([music + effect, music], axis=1) + constant).astype(np.float32)

@@ -6,7 +6,8 @@ No effect, prompts that resemble themselves by .2, .5 or .8: every p must be sma
 import numpy as np
 import pandas as pd
 import pytest
-from fakes import EMOTIONS, Measured, analysed, clustered, make_design, rows, sized, stored_products
+from fake_clips import clip_table
+from fakes import EMOTIONS, Measured, analysed, clustered, codes_of, make_design, rows, sized, stored_products
 from scipy.stats import binom
 
 from innerear.acoustics.followed import followed
@@ -35,21 +36,6 @@ def assert_level(p, *, below=True):
     rejected = int((p <= 0.05).sum())
     assert rejected <= high, (rejected, p.size)
     assert rejected >= low or not below, (rejected, p.size)
-
-
-def as_clips(design, values):
-    return pd.concat(
-        pd.DataFrame(
-            {
-                "sample_id": design.samples["sample_id"],
-                "feature": f"f{k}",
-                "unit": "",
-                "value": column,
-                "reason": "",
-            }
-        )
-        for k, column in enumerate(values.T)
-    )
 
 
 def test_a_rating_in_similarity_and_discriminability(within):
@@ -96,7 +82,7 @@ def test_label_and_sound_in_nested_models(within):
     design, rng, found = make_design(4), np.random.default_rng(int(10 * within)), []
     for _ in range(10):
         x = clustered(design, (2, 4, 5), within, rng).astype(np.float32)
-        gram, clips = Measured(x, design, n_bins=0), as_clips(design, clustered(design, (3,), within, rng))
+        gram, clips = Measured(x, design, n_bins=0), clip_table(design, clustered(design, (3,), within, rng))
         table = analysed(sound_and_label, gram, design, clips=clips, windows=["whole"], n_bootstraps=2).table
         found.append(table[table["branch"] != "delta"])
     table = pd.concat(found)
@@ -107,11 +93,11 @@ def test_label_and_sound_in_nested_models(within):
 def test_sound_beyond_the_label(within):
     """Sound and states both follow the label, and have nothing else to do with each other."""
     design, rng, found = make_design(4), np.random.default_rng(int(10 * within)), []
-    codes = np.unique(design.labels, return_inverse=True)[1]
+    codes = codes_of(design.labels)
     for _ in range(8):
         x = clustered(design, (2, 4, 5), within, rng) + rng.normal(size=(4, 1, 1, 5))[codes]
         values = clustered(design, (8,), within, rng) + rng.normal(size=(4, 8))[codes]
-        gram, clips = Measured(x, design, n_bins=0), as_clips(design, values)
+        gram, clips = Measured(x, design, n_bins=0), clip_table(design, values)
         table = analysed(sound, gram, design, clips=clips, windows=["whole"], n_bootstraps=2).table
         found.append(rows(table, statistic=BEYOND, branch="cond")["p"])
     assert_level(np.concatenate(found))
@@ -124,7 +110,7 @@ def test_the_sound_of_emotions_and_of_a_rating(within):
     )
     design = make_design(4, 2, ratings=RATINGS)
     for _ in range(12):
-        clips = as_clips(design, clustered(design, (6,), within, rng))
+        clips = clip_table(design, clustered(design, (6,), within, rng))
         both = (sized(one, 99, 2) for one in (design, Design(design.samples, "arousal")))
         named, found = (audio_check(clips, one, model="m") for one in both)
         by[ANOVA] += rows(named.effects, statistic=ANOVA)["p"].tolist()
@@ -159,7 +145,7 @@ def test_states_and_sound_frame_by_frame(within):
 def test_text_alone_is_in_delta_and_history_alone_in_uncond(within):
     """The map of delta shows what only the text tells, that of uncond what the music so far tells."""
     design, rng = make_design(5), np.random.default_rng(3)
-    codes = np.unique(design.labels, return_inverse=True)[1]
+    codes = codes_of(design.labels)
     shared = clustered(design, (1, 12, 6), within, rng)  # what both branches read: the same tokens
     emotion = 2.5 * rng.normal(size=(4, 6))[codes][:, None]
     for planted, seen, unseen in (("text", "delta", "uncond"), ("history", "uncond", "delta")):

@@ -7,7 +7,7 @@ from functools import cache
 
 import numpy as np
 import pytest
-from fakes import Measured, analysed, make_design, rows
+from fakes import Measured, analysed, codes_of, make_design, rows
 from scipy.stats import binom
 
 from innerear.analyses import discriminability, similarity
@@ -22,7 +22,7 @@ HEADLINES = {DISTANCE: (discriminability, {}), OTHER_SEED: (similarity, {"measur
 def found(name, spread, effect=0.0, n_templates=8):
     """The rows of a headline in uncond at N steps, each a study whose labels disperse as `spread`."""
     design, rng = make_design(n_templates), np.random.default_rng(1)
-    sd = np.array(spread)[np.unique(design.prompt_labels, return_inverse=True)[1]]
+    sd = np.array(spread)[codes_of(design.prompt_labels)]
     prompt = rng.normal(size=(design.n_prompts, N, 12)) * sd[:, None, None]
     prompt += rng.normal(size=(design.n_blocks, N, 12))[design.block_of]
     prompt += effect * rng.normal(size=(4, N, 12))[design.targets.argmax(axis=1)]

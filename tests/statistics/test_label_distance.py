@@ -6,7 +6,7 @@ from itertools import combinations
 import fakes
 import numpy as np
 import pytest
-from fakes import EMOTIONS, centred, clustered, sized
+from fakes import EMOTIONS, centred, clustered, codes_of, sized
 from scipy.stats import f_oneway
 
 from innerear.statistics.design import Design
@@ -161,7 +161,7 @@ def test_permuted_sums_equal_relabelling_by_hand(features):
 def test_omega_squared_without_templates_equals_the_anova_of_prompt_means():
     design = make_design(n_templates=5, templates=False)
     rng = np.random.default_rng(0)
-    codes = np.unique(design.labels, return_inverse=True)[1]
+    codes = codes_of(design.labels)
     x = clustered(design, (1,), 0.5, rng) + rng.normal(size=(4, 1))[codes]
     means = x[design.rows].mean(axis=1)  # [P, 1]
     f = f_oneway(*(means[design.prompt_labels == e, 0] for e in EMOTIONS)).statistic

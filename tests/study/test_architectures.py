@@ -8,10 +8,8 @@ import pytest
 
 from innerear.errors import InputError
 from innerear.study.architectures import (
-    CODEC,
     HUB_MODELS,
     KNOWN,
-    LANGUAGE_MODEL,
     Architecture,
     architecture_of,
     check_architecture,
@@ -20,15 +18,7 @@ from innerear.study.architectures import (
 )
 from innerear.study.study import Study
 
-from .conftest import SCHEMA
-
-
-def checkpoint(folder):
-    """A directory with the files of a checkpoint, which are empty."""
-    folder.mkdir(exist_ok=True)
-    for name in (LANGUAGE_MODEL, CODEC):
-        (folder / name).touch()
-    return str(folder)
+from .conftest import SCHEMA, checkpoint
 
 
 @pytest.mark.parametrize(

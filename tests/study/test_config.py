@@ -16,7 +16,7 @@ from innerear.study.architectures import CODEC, LANGUAGE_MODEL
 from innerear.study.config_files import check_files
 from innerear.study.study import Study
 
-from .conftest import DEFAULT, ROOT, SCHEMA
+from .conftest import DEFAULT, ROOT, SCHEMA, checkpoint
 
 TEMPLATES, EMOTIONS = DEFAULT["prompts"]["templates"], DEFAULT["prompts"]["emotions"]
 
@@ -255,13 +255,6 @@ def test_a_list_that_holds_itself_is_refused():
         study_with("seeds", own)
 
 
-def checkpoint(folder, *files):
-    folder.mkdir()
-    for name in files:
-        (folder / name).touch()
-    return str(folder)
-
-
 @pytest.mark.parametrize(
     ("name", "files", "backend", "message"),
     [
@@ -280,7 +273,7 @@ def checkpoint(folder, *files):
     ],
 )
 def test_a_directory_without_a_checkpoint_is_refused_before_any_work(tmp_path, name, files, backend, message):
-    model = {"name": checkpoint(tmp_path / name, *files), "architecture": "nano", "backend": backend}
+    model = {"name": checkpoint(tmp_path / name, files), "architecture": "nano", "backend": backend}
     with pytest.raises(InputError, match=message):
         study_with("model", model)
 

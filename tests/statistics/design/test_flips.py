@@ -4,7 +4,7 @@ layers."""
 import numpy as np
 import pandas as pd
 import pytest
-from fakes import make_design, sized
+from fakes import codes_of, make_design, sized
 from scipy.stats import binom
 
 from innerear.statistics.design.flips import agreeing, flipped_sums
@@ -76,7 +76,7 @@ def test_templates_agree_with_the_mean_of_the_others():
 
 def null_contrasts(design, spread, rng, n, *, effect=0.0, cells=1):
     """Products of templates' contrasts [n, cells, T, T] of null studies whose labels disperse as `spread`."""
-    sd = np.asarray(spread)[np.unique(design.prompt_labels, return_inverse=True)[1]]
+    sd = np.asarray(spread)[codes_of(design.prompt_labels)]
     shared = rng.normal(size=(n, 1, design.n_prompts, 12))
     x = np.sqrt(0.7) * shared + np.sqrt(0.3) * rng.normal(size=(n, cells, design.n_prompts, 12))
     x = x * sd[:, None] + effect * rng.normal(size=(n, 1, 4, 12))[:, :, design.targets.argmax(axis=1)]

@@ -5,7 +5,7 @@ from functools import partial
 import fakes
 import numpy as np
 import pytest
-from fakes import EMOTIONS, strata_of
+from fakes import EMOTIONS, codes_of, strata_of
 
 from innerear.statistics.design import Design
 
@@ -72,7 +72,7 @@ def test_the_spread_of_bootstraps_is_that_of_new_studies(own_seeds):
     rng, design = np.random.default_rng(3), Design(fakes.sheet(12, 6, ("happy",), own_seeds=own_seeds))
     weights = design.bootstraps(300).samples()
     weights /= weights.sum(axis=1, keepdims=True)
-    templates = np.unique(design.samples["template"], return_inverse=True)[1]
+    templates = codes_of(design.samples["template"])
     means, errors = [], []
     for _ in range(400):
         values = rng.normal(size=12)[templates] + 2 * rng.normal(size=72)[design.seed_names]

@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
-from fakes import EMOTIONS, make_design, sheet, sized
+from fakes import EMOTIONS, codes_of, make_design, sheet, sized
 from scipy.stats import binom
 
 from innerear.statistics.anova import Anova
@@ -44,7 +44,7 @@ def test_their_mean_product_is_the_cross_validated_distance(design):
 def rejected(n, spread, effect=0.0, n_templates=8):
     """How many of n studies of one feature have p, and p_flip, at .05; of categories and of a rating."""
     design = sized(make_design(n_templates, 1), 199)
-    rng, codes = np.random.default_rng(1), np.unique(design.prompt_labels, return_inverse=True)[1]
+    rng, codes = np.random.default_rng(1), codes_of(design.prompt_labels)
     means = rng.normal(size=(design.n_prompts, n)) * np.array(spread)[codes, None]
     means += effect * rng.normal(size=(4, n))[codes]
     table = blank({"statistic": ["F"] * n}, design)

@@ -4,7 +4,6 @@ from functools import partial
 
 import fakes
 import numpy as np
-import pandas as pd
 import pytest
 from fakes import clustered, sized
 from scipy.stats import binom
@@ -86,9 +85,7 @@ def test_probes_keep_their_level_over_many_null_studies():
 
 def test_one_label_ranks_nothing():
     """As of a corpus that is encoded and not compared: there is no pair, and no number."""
-    rows = [(f"t{i}/seed-0", f"t{i}", "", "music", 0) for i in range(4)]
-    columns = ["sample_id", "prompt_id", "template", "emotion", "seed"]
-    design = Design(pd.DataFrame(rows, columns=columns), "emotion")
+    design = make_design(4, 1, ("music",), templates=False)
     scores, targets = np.zeros((4, 3, 1)), np.ones((4, 1))
     assert not len(Ranking(design).i)
     found = Ranking(design).bootstrap(scores, targets, design.bootstraps())
