@@ -53,8 +53,15 @@ def judge(checks, **expected):
         ({"gap": False}, {"same_input": False}),
     ],
 )
-def test_what_was_checked_as_the_study_asks_passes(made, expected):
-    judge(tables(**made), **expected)
+def test_what_was_checked_as_the_study_asks_passes_and_nothing_less(made, expected):
+    checks = tables(**made)
+    judge(checks, **expected)
+    for which, table in enumerate(checks):
+        for row in table.index:
+            lacking = checks.copy()
+            lacking[which] = table.drop(row)
+            with pytest.raises(InputError, match=r"lacks 1 checks, such as"):
+                judge(lacking, **expected)
 
 
 def test_the_first_track_must_be_encoded_again_and_the_first_clip_composed_again():
@@ -156,8 +163,16 @@ def test_failures_are_named_with_the_command_that_remakes_them():
 
 
 def test_tables_are_judged_as_they_are_read(tmp_path):
-    read = []
-    for table, name in zip(tables(), ("checks.tsv", "verification.tsv"), strict=True):
-        write_table(table, tmp_path / name)
-        read.append(read_table(tmp_path / name))
-    judge(read)
+    def read(checks):
+        for table, name in zip(checks, ("checks.tsv", "verification.tsv"), strict=True):
+            write_table(table, tmp_path / name)
+            yield read_table(tmp_path / name)
+
+    checks, said = tables(), []
+    judge(list(read(checks)))
+    checks[0].loc[7, ["value", "pass"]] = 3.0, False
+    for given in (checks, list(read(checks))):
+        with pytest.raises(InputError) as refusal:
+            judge(given)
+        said.append(str(refusal.value))
+    assert said[0] == said[1]

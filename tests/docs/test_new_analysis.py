@@ -67,6 +67,12 @@ def test_an_edit_of_the_module_reruns_its_jobs_and_nothing_else(edited, tree):
 
 
 def test_what_is_added_keeps_the_style(tree, edited):
-    python = [str(path) for path in sorted(edited.rglob("*toy.py"))]
-    tree.run(".venv/bin/python", "-m", "ruff", "check", *python)
-    tree.run(".venv/bin/python", "-m", "ruff", "format", "--check", *python)
+    added = sorted(path.relative_to(edited).as_posix() for path in edited.rglob("*toy.py"))
+    assert added == [
+        "src/innerear/analyses/toy.py",
+        "src/innerear/figures/toy.py",
+        "tests/analyses/test_toy.py",
+    ]
+    ruff = (".venv/bin/python", "-m", "ruff")
+    assert "All checks passed!" in tree.run(*ruff, "check", *added).stdout
+    assert "3 files already formatted" in tree.run(*ruff, "format", "--check", *added).stdout

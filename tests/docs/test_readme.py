@@ -3,6 +3,7 @@
 import re
 
 import pytest
+import yaml
 
 from .conftest import ROOT, Block, Tree, blocks_of
 
@@ -18,29 +19,31 @@ for page in [README, *DOCS]:
             BLOCKS.setdefault(block.text, pytest.param(block, id=name))
 
 
-def targets_of_make(block: Block) -> None:
-    """Check that the Makefile has each target."""
+def assert_targets_of_make(block: Block) -> None:
+    """The Makefile has each target."""
     known = re.findall(r"^([\w-]+):", (ROOT / "Makefile").read_text(), re.M)
     for line in block.text.splitlines():
         command, target, *_ = line.split()
         assert (command, target in known) == ("make", True), line
 
 
-def try_block(block: Block, tree: Tree) -> None:
-    """Run a block, in the way that the comment above it says."""
+def assert_runs(block: Block, tree: Tree) -> None:
+    """A block runs, in the way that the comment above it says, and Python without a warning."""
     if block.how.startswith("needs "):
         tree.make(block.how.removeprefix("needs "))
     match block.language, block.how:
         case "bash", "make":
-            targets_of_make(block)
+            assert_targets_of_make(block)
         case "bash", "dry run":
             said = tree.bash(block.text, DRY_RUN="yes").stderr
             assert "Study " in said
         case "bash", _:
             tree.bash(block.text)
         case "python", _:
-            tree.run(".venv/bin/python", "-c", block.text)
+            assert tree.run(".venv/bin/python", "-c", block.text).stderr == ""
         case "yaml", _:
+            schema = yaml.safe_load((ROOT / "workflow/schemas/config.schema.yaml").read_text())
+            assert yaml.safe_load(block.text).keys() <= schema["properties"].keys()
             tree.folder.joinpath(block.text.splitlines()[0].removeprefix("# ")).write_text(block.text)
         case language, _:
             pytest.fail(f"no way to try a block of {language!r}")
@@ -48,7 +51,7 @@ def try_block(block: Block, tree: Tree) -> None:
 
 @pytest.mark.parametrize("block", BLOCKS.values())
 def test_a_block_runs(block, tree):
-    try_block(block, tree)
+    assert_runs(block, tree)
 
 
 def test_the_readme_has_every_kind_of_block():
@@ -65,6 +68,13 @@ def test_a_newcomer_reads_it_in_three_minutes():
 
 def test_generated_parts_say_what_the_schema_and_the_workflow_say(tree):
     tree.run(".venv/bin/python", "docs/renew.py", "--check")
+    pages = [tree.folder / name for name in ("docs/settings.md", "docs/dry_run.md", "docs/images/rules.svg")]
+    whole = [page.read_text() for page in pages]
+    for page, text in zip(pages, whole, strict=True):
+        page.write_text(re.sub(r"(<!-- (\w+) -->|<svg).*(<!-- /\2 -->|</svg>)", r"\1\n\3", text, flags=re.S))
+        assert page.read_text() != text
+    tree.run(".venv/bin/python", "docs/renew.py")
+    assert [page.read_text() for page in pages] == whole
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))

@@ -8,22 +8,22 @@ from innerear.stacks.widening import widened
 EVERY = np.arange(2**16, dtype=np.uint16).view(np.float16)
 
 
-def same(found, expected):
+def assert_same(found, expected):
     assert found.dtype == np.float32
     np.testing.assert_array_equal(found.view(np.int32), expected.astype(np.float32).view(np.int32))
 
 
 def test_every_number_is_widened_exactly():
-    same(widened(EVERY), EVERY)
+    assert_same(widened(EVERY), EVERY)
     finite = EVERY[np.isfinite(EVERY)]
-    same(widened(finite), finite)
+    assert_same(widened(finite), finite)
 
 
 @pytest.mark.parametrize("shape", [(2**16,), (4, 2**14), (2, 4, 2**13)])
 def test_any_shape_and_stride_may_be_written_into_an_array(shape):
     values, out = EVERY.reshape(shape)[..., ::2], np.empty((*shape[:-1], shape[-1] // 2), np.float32)
     assert widened(values, out) is out
-    same(out, values)
+    assert_same(out, values)
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64, np.int8])
