@@ -137,7 +137,8 @@ def record(
     observed : [cells], larger is more extreme; NaN where a row is not to be tested.
     null : [≤ m, cells] the same under the first of the design's m permutations, as a rule all of them.
     family : what was corrected together, for the column.
-    moved : what a permutation moves; the labels unless said. For ``of="seeds"`` the whole text of `null`.
+    moved : what a permutation moves, in the study's table of them; the labels unless said. For ``of`` others
+        than ``"labels"`` and ``"pairs"``, which are drawn from no table, the whole text of `null`.
     of : which permutations they were, see `Design.smallest_p`.
     why_not : why rows were not tested, where the design would allow it.
     standardise : see `against_null`.
@@ -155,7 +156,7 @@ def record(
         rows,
         result,
         min_p=smallest,
-        null=moved if of == "seeds" else design.null_text(m, moved or f"{design.label}s", used),
+        null=design.null_text(m, moved or f"{design.label}s", used) if of in ("labels", "pairs") else moved,
         family=family,
         why_not=[design.why_not(m, of=of) or reason for reason in reasons],
     )

@@ -9,6 +9,7 @@ import pytest
 
 from innerear.errors import InputError
 from innerear.statistics.design import Design
+from innerear.statistics.significance import against_null
 
 sheet = partial(fakes.sheet, n_seeds=4)
 
@@ -114,7 +115,7 @@ def test_no_null_no_p(samples, reason):
     assert not design.can_test
     assert reason in design.why_not(100)
     assert np.isnan(design.smallest_p(100))
-    result = design.test(np.array([3.0]), np.zeros((100, 1)))
+    result = against_null(np.array([3.0]), np.zeros((100, 1)), smallest=design.smallest_p(100))
     assert np.isnan(result.p).all()
     assert np.isnan(result.p_corrected).all()
 
@@ -123,7 +124,7 @@ def test_no_permutations_no_p():
     design = Design(sheet())
     assert "no permutations" in design.why_not(0)
     assert np.isnan(design.smallest_p(0))
-    assert np.isnan(design.test(np.array([3.0]), np.zeros((0, 1))).p).all()
+    assert np.isnan(against_null(np.array([3.0]), np.zeros((0, 1)), smallest=design.smallest_p(0)).p).all()
     assert "one prompt" in Design(sheet(1, emotions=("happy",))).why_not(9, of="pairs")
     assert np.isnan(Design(sheet(1, emotions=("happy",))).smallest_p(9, of="pairs"))
 

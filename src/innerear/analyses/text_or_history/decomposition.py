@@ -25,15 +25,8 @@ from innerear.analyses.text_or_history.shares import CLIP, GENERAL, LEAD, SHARE,
 from innerear.gram.reading import GramSource, analysed_cells
 from innerear.statistics.design import Design
 from innerear.statistics.finding import Finding
-from innerear.statistics.significance import (
-    ALPHA,
-    CONFIDENCE,
-    MAX_DROPPED,
-    null_table,
-    percentile_interval,
-    write_test,
-)
-from innerear.statistics.table import LayerResult, Maxima, blank, columns, record_flip_null
+from innerear.statistics.significance import ALPHA, CONFIDENCE, MAX_DROPPED, null_table, percentile_interval
+from innerear.statistics.table import LayerResult, Maxima, blank, columns, record, record_flip_null
 from innerear.study.questions import QUESTIONS
 
 OVERTAKING = "history overtakes text"
@@ -165,18 +158,14 @@ def _tested(measure: Measure, times: pd.DataFrame, design: Design) -> tuple[pd.D
     found = {"estimate": measure.estimate, "ci_lo": low, "ci_hi": high, "interval": interval}
     times = times.tail(len(measure.estimate)).reset_index(drop=True)
     table = _rows(times, design, **of, **found, null="none: an estimate")
-    maxima, m = [], design.n_permutations
+    maxima = []
     for over in ("steps", "windows"):
         mine = np.flatnonzero(table["over"] == over)
         if measure.null is None or not np.isfinite(measure.estimate[mine]).any():
             continue
-        result = design.test(measure.estimate[mine], measure.null[:, mine], of=measure.of)
-        reason = design.why_not(m, of=measure.of) or "no variance between cells (deterministic)"
-        why_not, smallest = [reason] * len(mine), design.smallest_p(m, of=measure.of)
-        family = f"{over} of this layer"
-        write_test(table, mine, result, min_p=smallest, null=measure.moved, family=family, why_not=why_not)
-        if np.isfinite(result.p).any():
-            maxima.append(({"over": over}, result.null_max))
+        how = {"moved": measure.moved, "of": measure.of, "family": f"{over} of this layer"}
+        how["why_not"] = "no variance between cells (deterministic)"
+        maxima += record(table, mine, design, measure.estimate[mine], measure.null[:, mine], **how)
         if measure.flipped is not None and measure.agree is not None:
             table.loc[mine, "k"] = np.where(np.isfinite(measure.estimate[mine]), measure.agree[mine], np.nan)
             maxima += record_flip_null(table, mine, design, measure.flipped[:, mine], standardise=False)

@@ -41,8 +41,8 @@ class Measure:
     ----------
     name, unit, branch, chance : for the table; chance is NaN where it is 0 or unknown.
     estimate : [times]; boots : [m, times], none where there is no interval; resampled : what they resample.
-    null : [m, times] under permutations, or None where it is not tested; moved : says what they exchange.
-    of : which permutations they are, as for `Design.smallest_p`.
+    null : [m, times] under permutations, or None where it is not tested.
+    moved, of : what they exchange, and which they are, as for `record`.
     flipped : [m', times] under sign flips of templates, observed first, or None.
     agree : [times] how many templates agree.
     """
@@ -202,11 +202,11 @@ class Shares:
         moved = relabeled(self.templates)  # [m, T, E]
         rows = {TEXT: moved, HISTORY: moved, INTERACTION: _crossed(moved, moved)}
         total = self.resamples.pooled([part.total for part in self.parts])
-        text, measures = self.design.null_text(self.m, f"{self.design.label}s"), []
+        labels, measures = f"{self.design.label}s", []
         for name, one in products.items():
             boots = self.resamples.template_pairs @ one.matched / total
             estimate, null = self._relative(one.estimate), self._relative(one.null(rows[name]))
-            measure = Measure(name + GENERAL, estimate, boots, "templates", null, text, of="labels")
+            measure = Measure(name + GENERAL, estimate, boots, "templates", null, labels, of="labels")
             measures.append(replace(measure, **self._general_flips(one)))
         return measures
 
@@ -223,13 +223,13 @@ class Shares:
 
     def probes(self, windows: Mapping[str, np.ndarray]) -> list[Measure]:
         """Return how well emotions are read on held-out templates, in windows only."""
-        label, measures = f"{self.design.label}s", []
+        labels, measures = f"{self.design.label}s", []
         chance = 1 / len(self.templates[0].emotions)
         for trained, tested, by_template, null in cross_probes(windows, self.templates):
             accuracy, boots = by_template.mean(axis=0), self.resamples.templates @ by_template
-            moved, of = f"{label} of {tested} renamed alike in all templates", "names"
+            moved, of = f"{labels} of {tested} renamed alike in all templates", "names"
             if trained == tested:
-                moved, of = self.design.null_text(self.m, label), "labels"
+                moved, of = labels, "labels"
             name, branch = probe_name(trained, tested), "delta" if trained == DELTA else "cond"
             measures.append(
                 Measure(name, accuracy, boots, "templates", null, moved, of, ACCURACY, branch, chance)

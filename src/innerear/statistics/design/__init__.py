@@ -14,7 +14,6 @@ from innerear.statistics.design.flips import Flips
 from innerear.statistics.design.folds import MAX_FOLDS, Fold, Folds
 from innerear.statistics.design.resampling import Bootstraps, Resampling
 from innerear.statistics.design.sheet import CONTROL
-from innerear.statistics.significance import Significance, against_null
 from innerear.study.prompts import LABELS
 
 __all__ = ["MAX_FOLDS", "REFITS", "STRATA", "Bootstraps", "Design", "Fold"]
@@ -79,10 +78,3 @@ class Design(Exchange, Flips, Folds, Resampling):
     def _of(self, samples: pd.DataFrame) -> "Design":
         sizes = {"n_permutations": self.n_permutations, "n_bootstraps": self.n_bootstraps}
         return Design(samples, self.label, self.seed, **sizes)
-
-    def test(
-        self, observed: np.ndarray, null: np.ndarray, *, of: str = "labels", standardise: bool = True
-    ) -> Significance:
-        """Test cells [cells] against their null [m, cells] by `against_null`; `of` as in `smallest_p`."""
-        smallest = self.smallest_p(len(null), of=of)
-        return against_null(observed, null, smallest=smallest, standardise=standardise)
