@@ -2,7 +2,6 @@
 
 import argparse
 import sys
-from typing import Any
 
 from innerear.errors import InputError, shown
 from innerear.io.log import one_line, print_anything
@@ -70,10 +69,10 @@ def _fetch(chosen: argparse.Namespace) -> None:
 
 
 def _study(chosen: argparse.Namespace) -> None:
-    from innerear.study.config_files import check_files
+    from innerear.study.config_files import check_files, read_file
     from innerear.study.names import MAX_NAME, is_name
 
-    settings = _read_yaml(chosen.config)
+    settings = read_file(chosen.config)
     if not isinstance(settings, dict):
         found = "nothing" if settings is None else shown(settings)
         raise InputError(f"{chosen.config} holds {found}; give keys with values, such as study: my_study")
@@ -87,32 +86,6 @@ def _study(chosen: argparse.Namespace) -> None:
             "digits, - and _, a letter or a digit first, in quotes if YAML takes it for a number or a date"
         )
     print(name)
-
-
-def _read_yaml(path: str) -> Any:
-    import yaml
-
-    class Loader(yaml.SafeLoader):
-        def construct_object(self, node: Any, deep: bool = False) -> Any:
-            try:
-                return super().construct_object(node, deep)
-            # A date that does not exist, a number of thousands of digits, a word after !!bool
-            except (AttributeError, KeyError, ValueError):
-                problem = f"{shown(node.value)} is no {node.tag.rpartition(':')[2]}; put a text in quotes"
-                raise yaml.MarkedYAMLError(problem=problem, problem_mark=node.start_mark) from None
-
-    try:
-        with open(path, encoding="utf-8-sig") as file:
-            return yaml.load(file, Loader)
-    except UnicodeDecodeError as error:
-        raise InputError(f"{path} is no text in UTF-8 ({error.reason}); save it as UTF-8") from None
-    except RecursionError:
-        raise InputError(f"{path} is nested too deeply; no study needs so many levels") from None
-    except yaml.MarkedYAMLError as error:
-        at = f", line {error.problem_mark.line + 1}" if error.problem_mark else ""
-        raise InputError(f"{path}{at}: {error.problem}") from None
-    except yaml.YAMLError as error:  # a character that YAML does not allow
-        raise InputError(f"{path} is no YAML ({' '.join(str(error).split())})") from None
 
 
 if __name__ == "__main__":

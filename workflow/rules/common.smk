@@ -50,6 +50,11 @@ def later(pattern, **values):
     return lambda wildcards: collect(pattern, **values)
 
 
+def always(value):
+    """What gives the same to every job."""
+    return lambda wildcards: value
+
+
 def audio_measured_together(wildcards):
     """The clips that one job measures."""
     return collect(CLIPS, sample=samples_measured_together(wildcards))
@@ -66,6 +71,11 @@ def swapped_texts_of(templates):
     return {name: {"neutral": one.neutral, "paraphrases": dict(one.paraphrases)} for name, one in own.items()}
 
 
+def swapped_texts_of_wildcards(wildcards):
+    """The texts of the one template of a job."""
+    return swapped_texts_of([wildcards.template])
+
+
 def replaying_jobs():
     """The kinds of jobs that replay templates under other texts: the templates, and what gives their texts.
 
@@ -73,9 +83,8 @@ def replaying_jobs():
     """
     size = SIZE.cells.templates_of_a_job if SIZE.cells else 1
     if size == 1:
-        return [(["{template}"], lambda wildcards: swapped_texts_of([wildcards.template]))]
-    jobs = batches(BLOCKS, size)
-    return [(templates, lambda wildcards, own=templates: swapped_texts_of(own)) for templates in jobs]
+        return [(["{template}"], swapped_texts_of_wildcards)]
+    return [(templates, always(swapped_texts_of(templates))) for templates in batches(BLOCKS, size)]
 
 
 def loading_of(wildcards):
@@ -128,7 +137,7 @@ def generation_jobs():
     jobs, first = [], 1
     for group in STUDY.groups:
         name = f"prompts-{first}-to-{first + len(group) - 1}"
-        jobs.append((name, samples_of(group), lambda wildcards, group=group: group))
+        jobs.append((name, samples_of(group), always(group)))
         first += len(group)
     return jobs
 
@@ -274,10 +283,14 @@ def figures_with_captions(wildcards):
 
 def outputs_of(group):
     """What all rules of a group's file make, but for the files of single samples, layers or templates."""
-    return lambda wildcards: [
-        output
-        for made in workflow.rules
-        if Path(made.snakefile).stem == group and not made.wildcard_names
-        if original_of(made.name) != "generate"
-        for output in made.output
-    ]
+
+    def outputs(wildcards):
+        return [
+            output
+            for made in workflow.rules
+            if Path(made.snakefile).stem == group and not made.wildcard_names
+            if original_of(made.name) != "generate"
+            for output in made.output
+        ]
+
+    return outputs

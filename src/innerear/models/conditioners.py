@@ -83,6 +83,7 @@ class _LaterDemucs:
     sources = ("drums", "bass", "other", "vocals")
 
     def to(self, device: Any) -> "_LaterDemucs":
+        """Return itself, whatever the device: there are no weights yet."""
         return self
 
 

@@ -90,6 +90,7 @@ class _GiveWay(importlib.abc.MetaPathFinder, importlib.abc.Loader):
     def find_spec(
         self, fullname: str, path: Any = None, target: Any = None
     ) -> importlib.machinery.ModuleSpec | None:
+        """Import a submodule of a stand-in from the real package; any other is left to the next finder."""
         parent = fullname.rpartition(".")[0]
         if parent not in _DEFERRED or not isinstance(sys.modules.get(parent), _StandIn):
             return None
@@ -102,6 +103,7 @@ class _GiveWay(importlib.abc.MetaPathFinder, importlib.abc.Loader):
         return importlib.machinery.ModuleSpec(fullname, self)
 
     def create_module(self, spec: importlib.machinery.ModuleSpec) -> ModuleType:
+        """Return the module that `find_spec` imported, and keep its own spec for `exec_module`."""
         module = sys.modules[spec.name]
         spec.loader_state = module.__spec__
         return module
