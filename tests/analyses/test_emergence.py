@@ -162,6 +162,23 @@ def test_an_effect_that_is_there_from_the_start_has_no_onset_and_no_change(n_tem
     assert changed <= binom.ppf(0.999, n, 0.05), changed
 
 
+def test_a_change_in_one_of_many_layers_is_corrected_over_them():
+    """Of a constant effect the test of the folds alone says that nothing changes, in each layer anew."""
+    design, n_layers, n, changed = make_design(n_templates=6, n_seeds=1), 6, 25, 0
+    sizes = {"n_permutations": 39, "n_bootstraps": 2, "branches": ("uncond",)}
+    for k in range(n):
+        x = (data(design, np.full(16, 0.7), d=4, seed=100 * k + i, n_steps=16) for i in range(n_layers))
+        found = [
+            fakes.analysed(emergence, Measured(one, design, pads=0), design, layer=i, **sizes)
+            for i, one in enumerate(x)
+        ]
+        table = rows(layer_map(emergence, [r.table for r in found], [r.null for r in found]), statistic=RISE)
+        p, of_folds = (np.sort(table[name].to_numpy(float)) for name in ("p_corrected", "p_folds"))
+        assert p[0] >= min(n_layers * of_folds[0], 1)
+        changed += p[0] <= 0.05
+    assert changed <= binom.ppf(0.999, n, 0.05), changed
+
+
 def test_what_is_there_and_falls_is_said_to_fall():
     design = make_design(n_templates=8)
     table = joined(data(design, np.where(STEP < 33, 1.5, 0.7), d=12, seed=3), design)

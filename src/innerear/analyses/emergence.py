@@ -14,6 +14,7 @@ from scipy.special import expit, stdtr, stdtrit
 from innerear.errors import InputError
 from innerear.gram.prompt_sums import ALL, GRAM, SAME, Prompts, read_sums, unpacked
 from innerear.gram.reading import GramSource
+from innerear.statistics.claims import holm
 from innerear.statistics.design import Design
 from innerear.statistics.design.prompt_pairs import PromptPairs
 from innerear.statistics.finding import SMALLEST_EFFECTS, Finding
@@ -122,13 +123,15 @@ def finish(table: pd.DataFrame) -> pd.DataFrame:
 
     A rise must be more than relabeling gives, where no step has an effect, and more than the folds differ
     by, where all steps have the same: its `p_corrected` becomes the larger of that and of `p_folds`, a t
-    test of the folds.
+    test of the folds, after Holm over the layers of a branch.
 
     A label *emerges* where the rise is significant over layers, its interval lies above 0, and the distance
     before the onset is shown to be below `SMALLEST`. Else it is there from the first complete step, or
     nothing is shown.
     """
-    table["p_corrected"] = np.fmax(table["p_corrected"], table["p_folds"])
+    for _, rows in table[table["p_folds"].notna()].groupby("branch", sort=False).groups.items():
+        of_folds = holm(table.loc[rows, "p_folds"].to_numpy(float))
+        table.loc[rows, "p_corrected"] = np.maximum(table.loc[rows, "p_corrected"], of_folds)
     for _, rows in table.groupby(["layer", "branch"], sort=False).groups.items():
         mine = table.loc[rows]
         if BEFORE not in set(mine["statistic"]):
