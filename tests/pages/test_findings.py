@@ -111,6 +111,15 @@ def test_the_smallest_p_of_either_test_is_shown():
     assert (row["min_p"], row["min_p_flip"]) == (0.001, 2**-9)
 
 
+def test_the_smallest_p_of_flips_is_of_the_flips_and_there_is_none_without_them():
+    """Random edits, which are few, are another null: their number does not bound the p of flips."""
+    edits = table([0.025] * 3, flip=2**-9).assign(n_perm=39, min_p=0.025)
+    row = answer(edits)
+    assert row["min_p_flip"] == row["p_flip_corrected"] == 2**-9
+    assert answer(edits, n_permutations=99)["min_p_flip"] == 0.01
+    assert np.isnan(answer(edits.assign(p_flip_corrected=np.nan))["min_p_flip"])
+
+
 def test_choosing_among_families_is_paid_for():
     """Three branches, each a family of its own: p times three, and so are the smallest ones."""
     entry = Finding("Anywhere?", "Yes.", table="map", choices=("branch",))

@@ -166,13 +166,6 @@ def facts(**given):
     return dict(re.findall("<dt>(.*?)</dt><dd>(.*?)</dd>", text.split('<dl class="method">')[-1]))
 
 
-def test_a_smallest_p_stands_only_beside_its_p():
-    known = {"p_corrected": 0.01, "min_p": 0.001, "min_p_flip": 0.002}
-    assert facts(**known, p_flip_corrected=0.03)["smallest p of sign flips"] == "0.002"
-    assert facts(**known)["smallest p against the null"] == "0.001"
-    assert "smallest p of sign flips" not in facts(**known)
-
-
 def test_numbers_have_a_minus_and_the_bound_says_of_what():
     found = facts(estimate=-0.3, ci_lo=-0.4, ci_hi=-0.00004, upper=0.5)
     assert found["95 % interval"] == "−0.4 to −4e-05"

@@ -108,6 +108,7 @@ ASKED = {
     "smallest": config["statistics"]["smallest_effect"],
     "n_labels": STUDY.power.n_labels,
     "n_templates": STUDY.power.n_templates,
+    "n_permutations": STUDY.power.n_permutations,
 }
 # Seconds of a clip; prompts whose clips one job measures, by its name; and the seconds of sound of the largest job.
 CLIP_SECONDS = config["generation"]["duration"]

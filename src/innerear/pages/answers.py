@@ -51,8 +51,12 @@ class Choice:
     n_found: Mapping[str, int] = field(default_factory=dict)
 
 
-def choose(entry: Finding, table: pd.DataFrame, *, n_labels: int, n_templates: float) -> Choice:
+def choose(
+    entry: Finding, table: pd.DataFrame, *, n_labels: int, n_templates: float, n_flips: float = np.inf
+) -> Choice:
     """Choose the surest row; of equally sure ones that of the middle estimate, since the largest flatters.
+
+    Of at most `n_flips` sign flips, which a row's `n_perm` need not tell: random edits are fewer.
 
     Raises
     ------
@@ -95,7 +99,7 @@ def choose(entry: Finding, table: pd.DataFrame, *, n_labels: int, n_templates: f
         p=_at_most_1(families * p[best]) if entry.tested else np.nan,
         p_flip=_at_most_1(families * flips[best]) if tested else np.nan,
         min_p=_at_most_1(families * float(row.get("min_p", np.nan))),
-        min_p_flip=_at_most_1(families * smallest_flip_p(n_templates, float(row.get("n_perm", np.inf)))),
+        min_p_flip=_at_most_1(families * smallest_flip_p(n_templates, n_flips)) if tested else np.nan,
         n_templates=n_templates,
         upper=_bound(entry, among, n_templates),
         family=family,

@@ -37,7 +37,8 @@ Tables = Mapping[str, pd.DataFrame]
 class Asked:
     """What the study asks: its label, primary questions, smallest effects of interest, and its design's size.
 
-    `n_templates` stands in where a table does not say it; NaN without templates.
+    `n_templates` stands in where a table does not say it; NaN without templates. `n_permutations` bounds the
+    number of sign flips.
     """
 
     contrast: str = "emotion"
@@ -45,6 +46,7 @@ class Asked:
     smallest: Mapping[str, float] = field(default_factory=lambda: dict(SMALLEST_EFFECTS))
     n_labels: int = 4
     n_templates: float = np.nan
+    n_permutations: float = np.inf
 
 
 def collected(tables: Iterable[str]) -> tuple[Finding, ...]:
@@ -142,7 +144,8 @@ def _keyed_once(entries: Sequence[Finding], tables: Tables) -> list[Finding]:
 
 
 def _choice(entry: Finding, table: pd.DataFrame, asked: Asked) -> Choice:
-    return choose(entry, table, n_labels=asked.n_labels, n_templates=asked.n_templates)
+    sizes = {"n_templates": asked.n_templates, "n_flips": asked.n_permutations}
+    return choose(entry, table, n_labels=asked.n_labels, **sizes)
 
 
 def _over_page(p: np.ndarray, primary: np.ndarray) -> np.ndarray:

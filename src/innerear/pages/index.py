@@ -181,7 +181,6 @@ def p_text(p: float | None) -> str:
 
 def _facts(row: Mapping[str, Any]) -> list[tuple[str, str]]:
     """Return how an answer was measured: the row of the table it is from, name by name."""
-    row = {**row, "min_p_flip": None} if row["p_flip_corrected"] is None else row
     numbers: Sequence[tuple[str, str, str]] = (
         ("estimate", "estimate", "{:.6g}"),
         ("95 % interval", "ci_lo", "{:.6g}"),
