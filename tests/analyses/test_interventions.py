@@ -118,6 +118,16 @@ def test_patched_text_costs_where_it_is_planted(planted):
     assert np.allclose(history["estimate"], 4, atol=0.2)
 
 
+def test_prompts_are_counted_as_they_were_composed(planted):
+    """One neutral text a template is steered; of all four labels without a subspace, of two when patched."""
+    counted = planted.map.groupby("statistic")["n_prompts"].unique()
+    assert (counted.map(len) == 1).all()
+    n, of = len(fake.TEMPLATES), counted.map(lambda one: one[0])
+    assert (of[[EFFECT, SMALLER, LAYERS, COST, MATCHED]] == n).all()
+    assert (of[[ACCURACY, ABLATION]] == 4 * n).all()
+    assert (of[[PATCHED, SWAPPED]] == 2 * n).all()
+
+
 def test_a_clip_without_values_leaves_its_cells_untested_with_the_reason():
     table = rows(found(lacks="t1").map, statistic=EFFECT, source="means", measure="loudness")
     assert table["estimate"].isna().all()

@@ -107,6 +107,7 @@ def interventions(
     table = table.assign(main=table["main"].eq(True), start=poles[0], end=poles[1], model=model)
     beside = zip(table["random"].tolist(), table["unit"].tolist(), strict=True)
     table["beside"] = [_beside(*one) for one in beside]
+    table["n_prompts"] = _prompts(table, ablated)
     curves = [*_curves(judged), *_paired(accuracies, costs, templates)]
     return Tables(table.reindex(columns=_COLUMNS), pd.DataFrame(curves))
 
@@ -117,6 +118,16 @@ def _beside(random: float, unit: str) -> str:
         return "random directions were not drawn, or a clip along one has no value"
     size = f"{random:.3g} {'dB' if unit == 'LUFS' else unit}".strip()
     return f"random directions of equal length make a difference of at most {size}"
+
+
+def _prompts(table: pd.DataFrame, ablated: pd.DataFrame) -> NDArray:
+    """Count the prompts behind each row.
+
+    Steered are neutral ones, one a template; composed without a subspace all labels'; patched the two poles'.
+    """
+    without, poles = (table["statistic"].isin(names) for names in ([ACCURACY, ABLATION], [PATCHED, SWAPPED]))
+    counts = [ablated["prompt"].nunique(), 2 * table["n_templates"]]
+    return np.select([without, poles], counts, table["n_templates"])
 
 
 def _judged(judge: Judge, table: pd.DataFrame, features: Sequence[str], label: str) -> NDArray:
