@@ -74,6 +74,12 @@ def test_templates_agree_with_the_mean_of_the_others():
     assert agreeing(contrasts).tolist() == [1]  # rows without the diagonal sum to 1, −1, −4
 
 
+def test_a_template_without_a_difference_does_not_agree():
+    """Prompts that are equal leave rounding beside the mean of their template."""
+    of_template = np.array([0.02, 0.03, 0.1 - 0.3 / 3, -0.01, 1e-17])
+    assert agreeing(np.multiply.outer(of_template, of_template)[None]).tolist() == [2]
+
+
 def null_contrasts(design, spread, rng, n, *, effect=0.0, cells=1):
     """Products of templates' contrasts [n, cells, T, T] of null studies whose labels disperse as `spread`."""
     sd = np.asarray(spread)[codes_of(design.prompt_labels)]

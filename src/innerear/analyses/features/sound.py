@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 
 from innerear.statistics.design import Design
+from innerear.statistics.design.flips import agreeing
 from innerear.statistics.design.resampling import jackknife
 from innerear.statistics.table import Maxima, blank, record, record_flip_null
 
@@ -116,8 +117,8 @@ def over_templates(
     size = np.sqrt(np.outer(*(part.sum(axis=0) for part in squares)))  # [F, A]
     parts = np.divide(products, size, out=np.zeros_like(products), where=size > 1e-9)
     rows = np.arange(len(best))
-    chosen = parts[:, best, rows]  # [T, A]
-    table["k"] = (chosen * (chosen.sum(axis=0) - chosen) > 0).sum(axis=0)
+    chosen = parts[:, best, rows].T  # [A, T]
+    table["k"] = agreeing(chosen[:, :, None] * chosen[:, None])
     n = design.n_templates
     if n > 2:
         left = [part.sum(axis=0) - part for part in squares]  # [T, F], [T, A]

@@ -17,6 +17,8 @@ from innerear.study.power import FEWEST_TEMPLATES, smallest_flip_p
 _FLIPS = 7
 # With fewer signs their vectors can be numbered, and drawn by number.
 _WORD = 60
+# Products below this share of a cell's largest are rounding.
+_NOTHING = 1e-9
 
 
 class Flips(Sheet):
@@ -88,7 +90,8 @@ def flipped_sums(contrasts: np.ndarray, flips: np.ndarray) -> np.ndarray:
 def agreeing(contrasts: np.ndarray) -> np.ndarray:
     """Return how many templates' contrasts point where the others' mean does, [cells] of G [cells, T, T].
 
-    A description, not a test: the templates' agreements are correlated, so the binomial does not hold.
+    A description, not a test: the templates' agreements are correlated, so the binomial does not hold. A
+    template in which labels do not differ, but for rounding, points nowhere.
     """
     with_others = contrasts.sum(axis=2) - np.einsum("ctt->ct", contrasts)
-    return (with_others > 0).sum(axis=1)
+    return (with_others > _NOTHING * np.abs(with_others).max(axis=1, keepdims=True)).sum(axis=1)
