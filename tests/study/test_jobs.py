@@ -76,6 +76,11 @@ def test_the_announcement_says_how_the_clips_are_shared_out(batch, expected):
     assert expected in jobs_text(batch, {"batch": "auto", "batch_size": 16}, 40, 2)
 
 
+def test_a_job_of_one_clip_is_said_to_make_one():
+    said = jobs_text("prompt", {"batch": "prompt", "batch_size": 16}, 6, 1)
+    assert said == "  generated in 6 jobs of one prompt, one clip (generation.batch: prompt)"
+
+
 def measured(templates, n_seeds, seconds=8):
     prompts = [
         Prompt(f"{template.replace(' ', '')}-{emotion}", f"{emotion} {template}", template, emotion)

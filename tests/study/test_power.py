@@ -62,8 +62,9 @@ def test_the_smallest_p(n_templates, n_labels, p, flip):
         (pairs(6, 4), []),
         (pairs(5, 4), ["no claim over templates: sign flips of 5 reach p = 0.0625"]),
         (pairs(5, 2), ["smallest p is 0.0625, so nothing", "no claim over templates"]),
-        (pairs(1, 4), ["labels cannot move", "no claim over templates, of which there are no two"]),
-        (Power.of(["a", "b"] * 4, [""] * 8, 999), ["no claim over templates, of which there are no two"]),
+        (pairs(3, 1), ["labels cannot move", "no claim over templates: no two hold several prompts"]),
+        (pairs(1, 4), ["labels cannot move", "no claim over templates: no two hold several prompts"]),
+        (Power.of(["a", "b"] * 4, [""] * 8, 999), ["no claim over templates: no two hold several prompts"]),
         (Power.of(["a"] * 4, ["x", "x", "y", "y"], 999), ["labels cannot move", "no claim"]),
     ],
 )

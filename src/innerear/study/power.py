@@ -116,7 +116,7 @@ class Power:
         if not self.smallest_flip_p <= LEVELS[0]:
             reached = f": sign flips of {self.n_templates} reach p = {self.smallest_flip_p:.3g} at best"
             said.append(
-                f"no claim over templates{reached if self.n_templates else ', of which there are no two'}; "
+                f"no claim over templates{reached if self.n_templates else ': no two hold several prompts'}; "
                 f"{FEWEST_TEMPLATES} or more are needed"
             )
         return said
