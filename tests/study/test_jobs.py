@@ -114,7 +114,7 @@ def test_templates_that_cannot_name_a_file_are_measured_prompt_by_prompt():
     [
         (4, 4, "  encoded in one job of 4 tracks, 4 clips, up to 4 at a time"),
         (2, 4, "  encoded in 2 jobs of 2 tracks, 2 clips"),
-        ("prompt", 4, "  encoded in 4 jobs of one track, 1 clips"),
+        ("prompt", 4, "  encoded in 4 jobs of one track, one clip"),
         ("pair", 4, "  encoded in 4 jobs of one clip"),
         (4, 3, "  generated in one job of 4 prompts"),  # some are composed
         (4, 0, "  generated in one job of 4 prompts"),
