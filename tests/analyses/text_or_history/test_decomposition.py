@@ -389,6 +389,16 @@ def test_no_template_and_one_template_say_so():
     assert "general code needs two" in general["null"]
 
 
+def test_templates_without_swapped_texts_do_not_count():
+    design = make_design(3, 3)
+    table = decompose(design, network(design, text=1, history=1, n_steps=12)[:2]).table
+    assert (table["n_prompts"] == 8).all()
+    assert (table["n_templates"] == 2).all()
+    row = whole(table, TEXT)
+    assert row["interval"].startswith("95% of 100 bootstraps of templates")
+    assert row["ci_lo"] <= row["estimate"] <= row["ci_hi"]
+
+
 def test_two_seeds_resample_templates_only():
     design = make_design(3, 2)
     row = whole(decompose(design, network(design, text=1, n_steps=12)).table, TEXT)

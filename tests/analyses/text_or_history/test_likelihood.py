@@ -50,6 +50,15 @@ def test_a_mismatch_is_found_and_no_mismatch_is_not():
     assert low <= np.sum(np.array(p) <= 0.5) <= high
 
 
+def test_templates_without_swapped_texts_do_not_count():
+    design = make_design(3, 2)
+    found = rows(table_of(design, likelihoods(design, cost=0.3)[:1]), statistic=MISMATCH)
+    assert (found["n_prompts"] == 4).all()
+    assert (found["n_templates"] == 0).all()
+    assert found["min_p"].to_numpy() == pytest.approx(1 / 24)
+    assert (found["p"] >= found["min_p"]).all()
+
+
 def test_one_seed_can_be_tested_and_no_template_says_so():
     design = make_design(4, 1)
     table = table_of(design, likelihoods(design, cost=0.5))

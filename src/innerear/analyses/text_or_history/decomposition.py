@@ -54,7 +54,8 @@ def of_layer(
     Parameters
     ----------
     grams : template → its open file of rule ``counterfactual``, of this layer.
-    design : of all clips, by emotion; model, layer : for the table's columns.
+    design : of all clips, by emotion, of which those of these templates count.
+    model, layer : for the table's columns.
     weights : of the model that read the clips: ``"trained"`` or ``"random_init"``.
 
     Returns
@@ -89,6 +90,7 @@ def of_layer(
         names = [*COMPONENTS, CLIP, ON_POLICY, LEAD, *_GENERAL, OVERTAKING]
         frames = [_absent(names, why_not, design)]
     else:
+        design = design.of_templates(grams)
         templates = replayed_templates(grams, design)
         times = analysed_cells(templates[0].gram)
         steps = times.iloc[: np.count_nonzero(times["over"] == "steps")]

@@ -43,7 +43,8 @@ def likelihood_table(
 
     Parameters
     ----------
-    files : template → its open ``likelihood.h5``; design : of all clips, by emotion.
+    files : template → its open ``likelihood.h5``; design : of all clips, by emotion, of which those of
+        these templates count.
     model : for the table's column.
     weights : of the model that read the clips: ``"trained"`` or ``"random_init"``.
 
@@ -64,6 +65,7 @@ def likelihood_table(
     InputError: files of other clips than the design's.
     """
     if files:
+        design = design.of_templates(files)
         templates = replayed_templates(files, design)
         resamples = Resamples(templates)
         texts = [text for text in templates[0].texts if all(text in one.texts for one in templates)]

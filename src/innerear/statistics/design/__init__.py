@@ -6,6 +6,8 @@ independent turns noise into findings. Every inference function of Inner Ear the
 the prompts of one template, folds are whole templates, bootstraps resample templates.
 """
 
+from collections.abc import Collection
+
 import numpy as np
 import pandas as pd
 
@@ -67,6 +69,17 @@ class Design(Exchange, Flips, Folds, Resampling):
     def subset(self, rows: np.ndarray) -> "Design":
         """Return the design of some of the samples, for folds within a training set."""
         return self._of(self.samples.iloc[np.sort(rows)])
+
+    def of_templates(self, names: Collection[str]) -> "Design":
+        """Return the design of whole templates, with the same permutations; this one if they are all."""
+        rows = np.flatnonzero(self.samples["template"].isin(list(names)))
+        if len(rows) == self.n_samples:
+            return self
+        design = self._of(self.samples.iloc[rows])
+        design.is_shuffled = self.is_shuffled
+        if self.n_permutations:
+            design.use_table(np.searchsorted(rows, self.permutations()[:, rows]))
+        return design
 
     def of_prompts(self) -> "Design":
         """Return the design of the prompts' means over seeds: a sample each, with the same permutations."""
