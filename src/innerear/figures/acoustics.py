@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from innerear.acoustics.features import feature_label
 from innerear.acoustics.frame_files import read_frames
 from innerear.figures.drawing.grid import say
-from innerear.figures.drawing.style import dot, markers, new_figure, palette, styled
+from innerear.figures.drawing.style import dot, legend_below, markers, new_figure, palette, short, styled
 from innerear.figures.drawing.tables import distinct, n_clips, rows_of
 from innerear.figures.samples import spectrogram_sheet
 
@@ -18,6 +18,8 @@ SHOWN = (
 )
 COLUMNS = 4
 MAX_TEMPLATES_NAMED = 8
+# Of the names below a panel; more are turned.
+MAX_LETTERS = 24
 
 
 def draw(
@@ -74,7 +76,9 @@ def _draw_feature(axes: Axes, rows: pd.DataFrame, samples: pd.DataFrame) -> None
     if not rows["valid"].to_numpy(bool).all():
         low, high = axes.get_ylim()
         axes.set_ylim(low - 0.35 * (high - low), high)
-    axes.set_xticks(range(len(emotions)), emotions, fontsize=8)
+    names = [short(emotion) for emotion in emotions]
+    turned = {"rotation": 30, "ha": "right"} if sum(map(len, names)) > MAX_LETTERS else {}
+    axes.set_xticks(range(len(emotions)), names, fontsize=8, **turned)
     axes.set_xlim(-0.5, len(emotions) - 0.5)
     name, unit = rows[["feature", "unit"]].fillna("").iloc[0]
     axes.set_title(feature_label(str(name), str(unit)))
@@ -100,4 +104,4 @@ def _name_templates(figure: Figure, samples: pd.DataFrame) -> None:
     if not 1 < len(shapes) <= MAX_TEMPLATES_NAMED:
         return
     handles = [dot(str(template), marker=shape, markersize=5) for template, shape in shapes.items()]
-    figure.legend(handles=handles, loc="outside lower center", ncols=min(len(handles), 5), title="template")
+    legend_below(figure, handles, 5, title="template")

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from innerear.acoustics.features import feature_label
 from innerear.analyses.audio_check import ANOVA, HEDGES, SLOPE
 from innerear.figures.acoustics import SHOWN
-from innerear.figures.drawing.style import dot, new_figure, palette, styled
+from innerear.figures.drawing.style import dot, new_figure, palette, short, styled
 from innerear.figures.drawing.tables import distinct, rows_of
 from innerear.statistics.significance import ALPHA
 
@@ -44,7 +44,7 @@ def draw(
     for panel, (first, second) in zip(axes[0], pairs[:MAX_CONTRASTS], strict=False):
         rows = rows_of(contrasts, label_1=first, label_2=second)
         _draw_contrast(panel, rows, shown, differ, limit)
-        panel.set_title("rating" if rated else f"{first}\n− {second}", fontsize=8)
+        panel.set_title("rating" if rated else f"{short(first)}\n− {short(second)}", fontsize=8)
         if not rated:
             _log_beyond_one(panel, limit)
     _draw_validity(axes[0, -1], validity, shown)
@@ -98,5 +98,5 @@ def _draw_validity(axes: Axes, validity: pd.DataFrame, shown: Sequence[str]) -> 
         axes.plot(percent, y, "o", color=colour, markersize=3)
     axes.set(xlim=(-5, 105), xticks=[0, 100])
     axes.set_title("clips with\na value (%)", fontsize=8)
-    handles = [dot(str(name), color=colour, markersize=4) for name, colour in colours.items()]
+    handles = [dot(short(str(name)), color=colour, markersize=4) for name, colour in colours.items()]
     axes.legend(handles=handles, loc="center left", bbox_to_anchor=(1.0, 0.5), fontsize=7)

@@ -14,7 +14,7 @@ from innerear.analyses.text_or_history.likelihood import ALL, COST, MISMATCH
 from innerear.analyses.text_or_history.shares import CLIP, COMPONENTS, LENGTH, SHUFFLED, probe_name
 from innerear.figures.drawing.grid import Grid, draw_points, say
 from innerear.figures.drawing.maps import Steps, draw_estimates
-from innerear.figures.drawing.style import DIVERGING, SEQUENTIAL, new_figure, styled
+from innerear.figures.drawing.style import DIVERGING, SEQUENTIAL, new_figure, short, styled
 from innerear.figures.drawing.tables import (
     distinct,
     how_tested,
@@ -165,7 +165,7 @@ def _overtaking(axes: Axes, rows: pd.DataFrame, steps: Steps) -> None:
             axes.axvspan(row["ci_lo"], row["ci_hi"], color="0.5", alpha=0.3, linewidth=0)
             axes.axvline(row["estimate"], color="black", linewidth=1)
     box = {"facecolor": "white", "alpha": 0.7, "linewidth": 0, "pad": 1}
-    say(axes, text, 0.98, 0.92, ha="right", va="top", fontsize=7, bbox=box)
+    say(axes, text, 0.98, 0.92, ha="right", va="top", fontsize=7, bbox=box, zorder=4)
 
 
 @styled
@@ -243,12 +243,16 @@ def likelihood_matrix(table: pd.DataFrame, *, model: str) -> Figure:
         _matrix(panel, rows_of(matrix, **where))
         found = rows_of(mismatch, codebook=ALL, window="whole", **where).iloc[0]
         weights = f"{_WEIGHTS[where['weights']]}, " if len(rows["weights"]) > 1 else ""
-        panel.set_title(
-            f"{weights}{where['distribution']}\nmismatch {found['estimate']:.3f} "
-            f"({found['ci_lo']:.3f} … {found['ci_hi']:.3f}), p = {found['p_corrected']:.2g}"
-        )
+        panel.set_title(f"{weights}{where['distribution']}\nmismatch {_said(found)}")
     grid.name_x("read under the text")
     return grid.figure
+
+
+def _said(found: pd.Series) -> str:
+    """Say an estimate with what it has of an interval and a p."""
+    estimate, low, high, p = found[["estimate", "ci_lo", "ci_hi", "p_corrected"]].astype(float)
+    ends = "" if np.isnan(low) else f" ({low:.3f} … {high:.3f})"
+    return f"{estimate:.3f}{ends}" + ("" if np.isnan(p) else f", p = {p:.2g}")
 
 
 def _matrix(axes: Axes, rows: pd.DataFrame) -> None:
@@ -256,8 +260,8 @@ def _matrix(axes: Axes, rows: pd.DataFrame) -> None:
     values = rows["estimate"].to_numpy(float).reshape(len(codes), len(texts))
     limit = float(np.abs(values).max()) or 1.0
     axes.imshow(values, cmap=DIVERGING, vmin=-limit, vmax=limit, aspect="auto")
-    axes.set_xticks(range(len(texts)), texts, rotation=30, ha="right")
-    axes.set_yticks(range(len(codes)), codes)
+    axes.set_xticks(range(len(texts)), map(short, texts), rotation=30, ha="right")
+    axes.set_yticks(range(len(codes)), map(short, codes))
     for (i, j), value in np.ndenumerate(values):
         colour = "white" if abs(value) > 0.6 * limit else "black"
         shown = f"{value:.2f}".replace("-0.00", "0.00")

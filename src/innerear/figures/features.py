@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 
 from innerear.analyses.features import BEYOND_CHANCE, DIMENSIONS, FEATURES, TWIN
 from innerear.analyses.features.probes import ACCURACY, KS
-from innerear.figures.drawing.style import dot, markers, new_figure, styled
+from innerear.figures.drawing.style import dot, legend_below, markers, new_figure, styled
 from innerear.figures.drawing.tables import n_prompts, rows_of, span
 from innerear.statistics.significance import ALPHA
 
@@ -129,7 +129,7 @@ def _features(table: pd.DataFrame, model: str, contrast: str) -> Figure:
         if kind in there
     ]
     entries.append(dot("by chance", marker="", linestyle=":"))
-    figure.legend(handles=entries, loc="outside lower center", ncols=len(entries))
+    legend_below(figure, entries, len(entries))
     return figure
 
 

@@ -21,7 +21,7 @@ from innerear.analyses.interventions import (
     SWAPPED,
     UNTOUCHED,
 )
-from innerear.figures.drawing.style import dot, new_figure, styled
+from innerear.figures.drawing.style import dot, legend_below, new_figure, styled
 from innerear.figures.drawing.tables import distinct, rows_of
 from innerear.statistics.significance import ALPHA
 
@@ -82,7 +82,7 @@ def dose_curves(table: pd.DataFrame, curves: pd.DataFrame, *, model: str) -> Fig
     entries.append(dot("random directions", color="0.8", marker="s"))
     if twin:
         entries.append(dot("random twin", color="0.3", marker="", linestyle="--"))
-    figure.legend(handles=entries, loc="outside lower center", ncols=len(entries))
+    legend_below(figure, entries, len(entries))
     return figure
 
 
@@ -250,7 +250,7 @@ def patching(table: pd.DataFrame, curves: pd.DataFrame, *, model: str) -> Figure
         if window in windows
     ]
     entries.append(dot("read under the other text", color="0.5", marker="", linestyle=":"))
-    figure.legend(handles=entries, loc="outside lower center", ncols=2)
+    legend_below(figure, entries, 2)
     return figure
 
 

@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from innerear.figures.drawing.style import SEQUENTIAL, new_figure, palette, styled
+from innerear.figures.drawing.style import SEQUENTIAL, new_figure, palette, short, styled
 from innerear.figures.drawing.tables import distinct, rows_of
 
 RANGE_DB = 60
@@ -43,7 +43,7 @@ def spectrogram_sheet(
         inside = (samples["emotion"] == emotion).to_numpy()
         images = [image for image, here in zip(spectrograms, inside, strict=True) if here]
         _draw_emotion(panel, rows_of(samples, emotion=emotion), images, top)
-        panel.set_title(emotion, color=colour, fontweight="bold", loc="left")
+        panel.set_title(short(emotion), color=colour, fontweight="bold", loc="left")
     for panel in axes.flat[len(colours) :]:
         panel.set_axis_off()
     figure.colorbar(axes[0, 0].images[0], ax=axes, label="dB full scale", shrink=0.5, aspect=30)
@@ -64,7 +64,7 @@ def _draw_emotion(axes: Axes, samples: pd.DataFrame, images: Sequence[NDArray], 
     look = {"vmin": top - RANGE_DB, "vmax": top, "aspect": "auto", "interpolation": "nearest"}
     axes.imshow(mosaic, cmap=SEQUENTIAL, **look)
     middles = (np.arange(len(prompts)) + 0.5) * height - GAP / 2
-    axes.set_yticks(middles, [template_of[name] for name in prompts])
+    axes.set_yticks(middles, [short(template_of[name]) for name in prompts])
     axes.set_xticks((np.arange(seeds) + 0.5) * width - GAP / 2, _seed_names(samples, number)[:seeds])
     axes.tick_params(length=0)
     axes.spines[:].set_visible(False)

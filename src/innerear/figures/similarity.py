@@ -11,7 +11,7 @@ from pandas.api.types import is_numeric_dtype
 from innerear.analyses.similarity import CENTRED, CORRELATIONS, RAW, STANDARDISED, TESTED
 from innerear.figures.drawing.grid import Grid, draw_band, say_why_not
 from innerear.figures.drawing.maps import Steps, draw_estimates
-from innerear.figures.drawing.style import DIVERGING, styled
+from innerear.figures.drawing.style import DIVERGING, short, styled
 from innerear.figures.drawing.tables import (
     distinct,
     how_tested,
@@ -112,7 +112,7 @@ def _mark_blocks(axes: Axes, labels: Sequence[str]) -> None:
     for edge in edges:
         axes.axhline(edge - 0.5, color="black", linewidth=0.6)
         axes.axvline(edge - 0.5, color="black", linewidth=0.6)
-    names = [labels[start] for start in starts]
+    names = [short(labels[start]) for start in starts]
     axes.set_xticks(middles, names, rotation=45, ha="right", fontsize=7)
     axes.set_yticks(middles, names, fontsize=7)
     axes.tick_params(length=0)

@@ -156,6 +156,8 @@ def jobs_text(batch: str | int, settings: Mapping, n_prompts: int, n_seeds: int,
         most = "up to " if n_prompts % size else ""
         prompts = f"one {unit}" if size == 1 else f"{most}{size:,} {unit}s"
         jobs = "one job" if n_jobs == 1 else f"{n_jobs:,} jobs"
-        clips = "one clip" if n_clips == 1 else f"{n_clips:,} clips, up to {min(at_once, n_clips):,} at a time"
+        clips = (
+            "one clip" if n_clips == 1 else f"{n_clips:,} clips, up to {min(at_once, n_clips):,} at a time"
+        )
         what = f"{jobs} of {prompts}, {clips}"
     return f"  {made} in {what} (generation.batch: {asked})"

@@ -8,6 +8,8 @@ from PIL import Image
 from innerear.figures.drawing.style import (
     BRANCH_COLOURS,
     BRANCHES,
+    dot,
+    legend_below,
     markers,
     new_figure,
     palette,
@@ -74,3 +76,43 @@ def test_a_long_label_is_not_cut_off(tmp_path):
     axes[0, 0].set_yticks(range(9), ["LayerNorm · raw (diagnostic) · first 10 % · cosine"] * 9, fontsize=7)
     save(figure, tmp_path / "labels.svg", tmp_path / "labels.png")
     assert np.asarray(Image.open(tmp_path / "labels.png").convert("L"))[:, :3].min() == 255
+
+
+def drawn(figure, folder):
+    """The ink of a saved figure, [height, width]."""
+    save(figure, folder / "figure.png")
+    return np.asarray(Image.open(folder / "figure.png").convert("L")) < 255
+
+
+def test_a_title_that_is_wider_than_its_figure_takes_more_lines(tmp_path):
+    how = "n: 6 prompts; 49 permutations, smallest p 0.17; hatched: p > 0.05 by max-T over layers × windows"
+    figure, _ = new_figure(title="Probes of emotion judged at other times, nano", subtitle=how)
+    ink = drawn(figure, tmp_path)
+    assert not ink[:, :3].any()
+    assert not ink[:, -3:].any()
+    assert (tmp_path / "figure.png").exists()
+
+
+@pytest.mark.parametrize("names", [["a label of some length"] * 9, ["a label " * 12, "b"]])
+def test_a_legend_that_is_wider_than_its_figure_takes_more_lines(names, tmp_path):
+    figure, _ = new_figure()
+    legend_below(figure, [dot(f"{i} {name}") for i, name in enumerate(names)], 9)
+    (legend,) = figure.legends
+    assert len(legend.get_texts()) == len(names)
+    ink = drawn(figure, tmp_path)
+    assert not ink[:, :3].any()
+    assert not ink[:, -3:].any()
+
+
+def test_dollars_in_names_are_letters(tmp_path):
+    """Between two of them Matplotlib expects a formula, and stops at one that it cannot read."""
+    name = "$5 or $a^"
+    figure, axes = new_figure(title=name)
+    axes[0, 0].set_title(name)
+    axes[0, 0].set_xticks([0], [name])
+    axes[0, 0].set(yscale="log", ylim=(1, 100))
+    legend_below(figure, [dot(name)], 1)
+    save(figure, tmp_path / "figure.svg")
+    written = (tmp_path / "figure.svg").read_text("utf-8")
+    assert written.count(f">{name}</text>") == 4
+    assert ">$\\mathdefault" not in written  # the axis' own powers are drawn

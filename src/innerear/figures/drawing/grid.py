@@ -10,7 +10,7 @@ from matplotlib.cm import ScalarMappable
 from matplotlib.typing import ColorType as Colour
 
 from innerear.figures.drawing.maps import Steps
-from innerear.figures.drawing.style import BRANCHES, new_figure, step_axis
+from innerear.figures.drawing.style import BRANCHES, legend_below, new_figure, step_axis
 from innerear.figures.drawing.tables import spread_evenly, why_not_tested
 from innerear.statistics.significance import ALPHA
 
@@ -87,8 +87,7 @@ class Grid:
         for panel in self.axes.flat:
             handles |= dict(zip(*reversed(panel.get_legend_handles_labels()), strict=True))
         if handles:
-            look = {"loc": "outside lower center", "ncols": min(len(handles), columns)}
-            self.figure.legend(handles.values(), handles.keys(), **look)
+            legend_below(self.figure, list(handles.values()), columns)
 
     def bar(
         self, label: str, row: int | slice = slice(None), of: ScalarMappable | None = None, **look

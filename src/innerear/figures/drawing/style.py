@@ -1,6 +1,7 @@
 """The look of every figure: sizes, colours, titles, the time axis, and how a figure is saved."""
 
 import os
+import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 from types import MappingProxyType
@@ -8,6 +9,7 @@ from typing import Any
 
 import matplotlib
 import numpy as np
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.backends.backend_svg import FigureCanvasSVG
@@ -15,6 +17,7 @@ from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize, to_rgba_array
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.text import Text
 from pandas.api.types import is_numeric_dtype
 
 from innerear.io.files import atomic
@@ -32,6 +35,8 @@ _OTHERS = ("#CC79A7", "#56B4E9", "#000000", "#F0E442")
 #: from Paul Tol's muted scheme: distinct from each other and from the emotions
 BRANCH_COLOURS = MappingProxyType({"cond": "#332288", "uncond": "#999933", "delta": "#882255"})
 _MARKERS = "osD^vPX*<>hp"
+#: of names: in a legend, beside an axis
+LETTERS_OF_A_LINE, LETTERS_OF_A_TICK = 40, 20
 
 _RC: dict[Any, Any] = {
     "font.size": 9,
@@ -74,7 +79,7 @@ def new_figure(
     FigureCanvasAgg(figure)
     axes = figure.subplots(rows, columns, squeeze=False, **subplots)
     if title:
-        figure.suptitle("\n".join(filter(None, (title, subtitle))), fontsize=10)
+        figure.suptitle("\n".join(filter(None, (title, subtitle))), fontsize=10, wrap=True)
     return figure, axes
 
 
@@ -117,7 +122,38 @@ class LabelColours:
         if self._scale is not None:
             figure.colorbar(self._scale, ax=axes, label=contrast, shrink=0.6, pad=0.01)
         if entries:
-            figure.legend(handles=entries, loc="outside lower center", ncols=min(len(entries), 9))
+            legend_below(figure, entries, 9)
+
+
+def legend_below(figure: Figure, entries: Sequence[Artist], columns: int, **look: Any) -> None:
+    """Explain `entries` below the panels, in at most so many columns; long names take several lines."""
+    names = [textwrap.fill(str(entry.get_label()), LETTERS_OF_A_LINE) for entry in entries]
+    for n in range(min(len(entries), columns), 0, -1):
+        legend = figure.legend(entries, names, loc="outside lower center", ncols=n, **look)
+        take_dollars_as_letters(figure)
+        if n == 1 or legend.get_window_extent().width <= figure.bbox.width:
+            return
+        legend.remove()
+
+
+def take_dollars_as_letters(figure: Figure) -> None:
+    """Write names with $ as they stand: Matplotlib takes what lies between two for a formula."""
+    for text in figure.findobj(Text):
+        # The powers beside its logarithmic axes are formulas.
+        if isinstance(text, Text) and "$" in text.get_text() and "mathdefault" not in text.get_text():
+            text.set_parse_math(False)
+
+
+def short(name: str) -> str:
+    """Leave out the middle of a long name, where it stands beside an axis.
+
+    Examples
+    --------
+    >>> short("happy"), short("music that is happy and yet a little sad")
+    ('happy', 'music that…little sad')
+    """
+    half = LETTERS_OF_A_TICK // 2
+    return name if len(name) <= LETTERS_OF_A_TICK else f"{name[:half].rstrip()}…{name[-half:].lstrip()}"
 
 
 def dot(label: str, **look) -> Line2D:
@@ -165,6 +201,7 @@ def save(figure: Figure, *paths: str | os.PathLike) -> None:
     """
     dpi = matplotlib.rcParams["savefig.dpi"]
     figure.set_dpi(dpi)  # text is not equally wide at every resolution
+    take_dollars_as_letters(figure)
     # Solve the layout once and draw each format once; `Figure.savefig` draws each of them twice.
     layout = figure.get_layout_engine()
     if layout is not None:
