@@ -10,12 +10,15 @@ SAMPLES = sheet(2, 2, ("calm", "sad"), own_seeds=True).assign(model="nano", text
 WORST = {"replay_cond": 4e-4, "replay_uncond": 4.611e-4, "replay_delta": 0.0242, "replay_level": 0.5}
 
 
-def paragraph(layers="all", worst=None):
-    """The paragraph of a study with these layers and the worst values of its checks."""
+SAMPLED = {"use_sampling": True, "temperature": 1.0, "top_k": 250, "top_p": 0.0}
+
+
+def paragraph(layers="all", worst=None, **sampled):
+    """The paragraph of a study with these layers, these worst checks, and tokens drawn so."""
     checks = pd.DataFrame((worst or WORST).items(), columns=["check", "worst value"])
     design = {"seeds": "2, each template its own", "blocks": "2", "permutations": "99", "smallest p": "0.01"}
     settings = {
-        "generation": {"duration": 4.0, "guidance": 3.0, "temperature": 1.0, "top_k": 250},
+        "generation": {"duration": 4.0, "guidance": 3.0} | SAMPLED | sampled,
         "capture": {"layers": layers, "sites": ["residual"], "dtype": "float16"},
         "statistics": {"primary": [], "bootstraps": 50},
     }
@@ -41,6 +44,19 @@ def test_layers_are_named_however_they_were_set(layers, said):
 
 def test_the_one_layer_of_a_model_is_named():
     assert layers_text("all", 1) == "layer 0"
+
+
+@pytest.mark.parametrize(
+    ("sampled", "said"),
+    [
+        ({}, "temperature 1, top-k 250"),
+        ({"top_p": 0.9}, "temperature 1, top-p 0.9"),
+        ({"top_k": 0}, "temperature 1, all tokens"),
+        ({"use_sampling": False}, "the likeliest token each time"),
+    ],
+)
+def test_only_what_drew_the_tokens_is_said(sampled, said):
+    assert f"classifier-free guidance 3, {said}. At every step" in paragraph(**sampled)
 
 
 def test_seeds_are_said_in_words():

@@ -71,7 +71,14 @@ def page(tmp_path):
         checklist=pd.DataFrame([row]),
         design=pd.DataFrame(DESIGN.items(), columns=["property", "value"]),
         settings={
-            "generation": {"duration": 4.0, "guidance": None, "temperature": 1.0, "top_k": 250},
+            "generation": {
+                "duration": 4.0,
+                "guidance": None,
+                "use_sampling": True,
+                "temperature": 1.0,
+                "top_k": 250,
+                "top_p": 0.0,
+            },
             "capture": {"layers": [0, 5], "sites": ["residual"], "dtype": "float16"},
             "statistics": {"primary": ["sound", "text"], "bootstraps": 50},
         },

@@ -125,7 +125,7 @@ def _composed(samples: pd.DataFrame, model: str, generation: Mapping[str, Any], 
     return (
         f"We generated {len(samples)} clips of {generation['duration']:g} s with {model} from {prompts} "
         f"prompts: {_labels(samples)}{within}, {seeds}; "
-        f"{_guidance(generation)}, temperature {generation['temperature']:g}, top-k {generation['top_k']}."
+        f"{_guidance(generation)}, {_drawn(generation)}."
     )
 
 
@@ -161,6 +161,18 @@ def _number(text: str | None) -> float:
 def _guidance(generation: Mapping[str, Any]) -> str:
     strength = generation["guidance"]
     return "no guidance" if strength is None else f"classifier-free guidance {strength:g}"
+
+
+def _drawn(generation: Mapping[str, Any]) -> str:
+    """Say how tokens were chosen. Top-p takes the place of top-k."""
+    if not generation["use_sampling"]:
+        return "the likeliest token each time"
+    among = "all tokens"
+    if generation["top_p"]:
+        among = f"top-p {generation['top_p']:g}"
+    elif generation["top_k"]:
+        among = f"top-k {generation['top_k']}"
+    return f"temperature {generation['temperature']:g}, {among}"
 
 
 def _primary(names: Sequence[str]) -> str:
