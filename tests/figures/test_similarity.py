@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from fakes import Stored
+from matplotlib.text import Text
 
 from innerear.figures.drawing.maps import Steps, by_layer_and_step
 from innerear.figures.drawing.tables import rows_of, spread_evenly
@@ -126,6 +127,12 @@ def test_every_figure_is_drawn_under_its_file_name(study):
         *("similarity_strata", "emotion_effect"),
     ]
     assert "diagnostic" in figures["similarity_raw"].get_suptitle()
+
+
+def test_a_label_of_the_studys_own_is_called_by_its_name(study):
+    samples = study.samples.rename(columns={"emotion": "genre"})
+    for figure in draw(samples, study.similarity, study.matrices, model="nano", contrast="genre").values():
+        assert not [text for text in figure.findobj(Text) if "emotion" in text.get_text().lower()]
 
 
 def test_layers_are_chosen_evenly_with_both_ends():

@@ -18,6 +18,13 @@ def test_a_caption_names_the_site_of_the_study_and_a_closed_threshold(caption):
     assert not re.search(r"\b(listener|hears|heard|told)\b", text)
 
 
+def test_captions_of_maps_of_labels_name_the_contrast_and_no_emotion():
+    rules = (WORKFLOW / "rules/label.smk").read_text("utf-8")
+    about_labels = [path for path in CAPTIONS if path.stem in rules and path.stem != "affect"]
+    assert len(about_labels) > 10
+    assert [one.stem for one in about_labels if re.search(r"\bemotions?\b", one.read_text("utf-8"))] == []
+
+
 def test_every_caption_is_used_and_every_one_that_is_used_is_there():
     names = {path.stem for path in CAPTIONS} - {"workflow"}
     calls = re.findall(r"\*\*figures\((.*?)\),\n", RULES, re.S)

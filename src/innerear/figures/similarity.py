@@ -46,7 +46,8 @@ def draw(
         )
         for name, measure in _MEASURES.items()
     }
-    curves, effect = strata_curves(table, model=model), effect_map(table, model=model)
+    named = {"model": model, "contrast": contrast}
+    curves, effect = strata_curves(table, **named), effect_map(table, **named)
     return figures | {"similarity_strata": curves, "emotion_effect": effect}
 
 
@@ -120,7 +121,7 @@ def _mark_blocks(axes: Axes, labels: Sequence[str]) -> None:
 
 
 @styled
-def strata_curves(table: pd.DataFrame, *, model: str) -> Figure:
+def strata_curves(table: pd.DataFrame, *, model: str, contrast: str = "emotion") -> Figure:
     """Draw the mean cosine of each stratum of pairs over the steps, with bootstrap bands.
 
     One row per layer (six at most, spread evenly), one column per branch. A stratum that the design does not
@@ -136,14 +137,15 @@ def strata_curves(table: pd.DataFrame, *, model: str) -> Figure:
     grid.zero()
     for panel, where in grid:
         for name, (colour, dashes) in (item for item in _CURVES.items() if item[0] in there):
-            draw_band(panel, rows_of(table, statistic=name, **where), "step", colour, dashes, name)
+            said = name.replace("emotion", contrast)
+            draw_band(panel, rows_of(table, statistic=name, **where), "step", colour, dashes, said)
     grid.step_axis(Steps.of(table))
     grid.legend(3)
     return grid.figure
 
 
 @styled
-def effect_map(table: pd.DataFrame, *, model: str) -> Figure:
+def effect_map(table: pd.DataFrame, *, model: str, contrast: str = "emotion") -> Figure:
     """Draw the effect of the labels that is tested, layer × step; what is not significant is hatched.
 
     One row per effect (for ratings, their correlation), one column per branch.
@@ -154,10 +156,10 @@ def effect_map(table: pd.DataFrame, *, model: str) -> Figure:
     effects, layers, steps = distinct(table, "statistic"), sorted(distinct(table, "layer")), Steps.of(table)
     rated, limit = effects[0] in CORRELATIONS, largest(table)
     of_rating = f"Correlation of centred cosine with nearness of ratings, {model}"
-    of_emotion = f"Emotion effect in centred cosine, {model}: same emotion − other emotion"
+    of_label = f"Effect of {contrast} in centred cosine, {model}: same {contrast} − other {contrast}"
     rows, columns = {"statistic": effects}, {"branch": distinct(table, "branch")}
     sides = [f"{effect.split(', ')[1]}\nlayer" for effect in effects]
-    title = of_rating if rated else of_emotion
+    title = of_rating if rated else of_label
     grid = Grid(title, how_tested(table), rows, columns, panel=(3.3, 1.9), sides=sides)
     for panel, where in grid:
         mine = rows_of(table, **where)
