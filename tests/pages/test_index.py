@@ -105,6 +105,13 @@ def test_a_page_without_any_number_is_one():
     assert "<svg class=" not in text
 
 
+def test_a_line_on_which_all_is_zero_is_drawn():
+    """As where states are equal whatever the label: clips of one seed, composed without drawing."""
+    drawn = number_line(UNITS["nats"], row(estimate=0.0, ci_lo=0.0, ci_hi=0.0, chance=0.0), "none")
+    assert 'cx="14.0"' in drawn
+    assert "nan" not in drawn
+
+
 def test_the_line_has_estimate_interval_and_no_effect_in_their_places():
     drawn = number_line(UNITS["share"], row(estimate=0.5, ci_lo=0.25, ci_hi=1.0), "half")
     assert 'cx="160.0"' in drawn  # the middle of 0 to 1

@@ -53,14 +53,14 @@ def number_line(
 
 
 def _ends(values: Sequence[float], most: float) -> tuple[float, float]:
-    """Return round ends of a line that holds values, from 0 unless some are negative.
+    """Return round ends of a line that holds values, from 0 unless some are negative; to 1 if all are 0.
 
     Examples
     --------
     >>> _ends([0.0, 1.03, 1.15], np.inf), _ends([0.9, 0.25], 1)
     ((0.0, 1.5), (0.0, 1.0))
     """
-    low, high = min(0.0, *values), max(0.0, *values)
+    low, high = min(0.0, *values), max(0.0, *values) if any(values) else 1.0
     return 0.0 - _rounded_up(-low), min(_rounded_up(high), most) if high <= most else _rounded_up(high)
 
 

@@ -379,6 +379,7 @@ def test_no_template_and_one_template_say_so():
     design = make_design(1, 4)
     none = decompose(design, []).table
     assert none["null"].str.contains("no texts were swapped").all()
+    assert len(rows(none, statistic=OVERTAKING, unit="s")) == 1
     one = decompose(design, network(design, text=1, n_steps=12)).table
     row = whole(one, TEXT)
     assert row["estimate"] > 0.5

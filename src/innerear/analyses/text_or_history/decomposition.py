@@ -41,6 +41,7 @@ _USUAL = {
     **{"branch": "cond", "over": "windows", "window": "whole", "unit": SHARE, "chance": np.nan},
     **{"estimate": np.nan, "ci_lo": np.nan, "ci_hi": np.nan, "seconds": np.nan, "reading": ""},
 }
+_OF_OVERTAKING = {"unit": ["step", "s"], "over": "clip", "window": ""}
 _GENERAL = (*(name + GENERAL for name in COMPONENTS), *(probe_name(*pair) for pair in PROBES))
 
 log = logging.getLogger(__name__)
@@ -87,8 +88,11 @@ def of_layer(
     why_not, nulls = _why_not(grams, design), []
     if why_not:
         log.warning("decomposition, layer %s: %s", layer, why_not)
-        names = [*COMPONENTS, CLIP, ON_POLICY, LEAD, *_GENERAL, OVERTAKING]
-        frames = [_absent(names, why_not, design)]
+        names = [*COMPONENTS, CLIP, ON_POLICY, LEAD, *_GENERAL]
+        frames = [
+            _absent(names, why_not, design),
+            _absent([OVERTAKING, OVERTAKING], why_not, design, **_OF_OVERTAKING),
+        ]
     else:
         design = design.of_templates(grams)
         templates = replayed_templates(grams, design)
@@ -148,9 +152,9 @@ def _rows(rows: pd.DataFrame | Mapping[str, object], design: Design, **values: o
     return blank({**_USUAL, **rows, **values}, design)
 
 
-def _absent(names: Sequence[str], why_not: str, design: Design) -> pd.DataFrame:
-    """Rows of the whole clip without values, and the reason."""
-    return _rows({"statistic": names}, design, null=f"none: {why_not}", interval=f"none: {why_not}")
+def _absent(names: Sequence[str], why_not: str, design: Design, **of: object) -> pd.DataFrame:
+    """Rows without values, of the whole clip unless said, and the reason."""
+    return _rows({"statistic": names}, design, null=f"none: {why_not}", interval=f"none: {why_not}", **of)
 
 
 def _tested(measure: Measure, times: pd.DataFrame, design: Design) -> tuple[pd.DataFrame, list[Maxima]]:
@@ -215,7 +219,7 @@ def _overtaking(shares: Shares, times: pd.DataFrame) -> pd.DataFrame:
     axes = [times[name].to_numpy(float) for name in ("step", "seconds")]
     places = [np.append(one, 2 * one[-1] - one[-2] if n_steps > 1 else np.nan) for one in axes]
     low, high = zip(*(one[ends] if len(ends) else (np.nan, np.nan) for one in places), strict=True)
-    of = {"unit": ["step", "s"], "over": "clip", "window": "", "statistic": OVERTAKING}
+    of = _OF_OVERTAKING | {"statistic": OVERTAKING}
     estimate = [one[k] for one in places]
     found = {"estimate": estimate, "ci_lo": low, "ci_hi": high, "interval": interval, "reading": reading}
     return _rows(of | found, shares.design, null="none: an estimate; text and history are tested")
