@@ -1,11 +1,21 @@
-"""A flipped bit or a lost end of a stack or a Gram file is noticed wherever it is, and named."""
+"""A flipped bit or a lost end of a stack or a Gram file is noticed wherever it is, and named; a pipe too."""
+
+import json
+import os
+import signal
 
 import h5py
 import numpy as np
 import pytest
 from fake_files import read_gram, read_stack, write_gram, write_stack
 
+from innerear.acoustics.frame_files import FrameFile
 from innerear.errors import InputError
+from innerear.features.files import load
+from innerear.interventions.directions import of_dictionary
+from innerear.io.clips import read_clip
+from innerear.io.recordings import read_recording
+from innerear.io.tables import read_table
 
 KINDS = pytest.mark.parametrize(("write", "read"), [(write_stack, read_stack), (write_gram, read_gram)])
 
@@ -47,3 +57,39 @@ def test_an_attribute_changed_afterwards_is_noticed(tmp_path):
         file.attrs.modify("emotion", b"mad")
     with pytest.raises(InputError, match="an attribute or a coordinate has changed since it was written"):
         read_stack(path)
+
+
+def as_settings(read):
+    return lambda path: read(path.rename(path.with_name("cfg.json")).parent)
+
+
+def as_weights(read):
+    def read_folder(path):
+        path.rename(path.with_name("sae_weights.safetensors"))
+        settings = {"architecture": "topk", "k": 1, "metadata": {"layer": 0}}
+        path.with_name("cfg.json").write_text(json.dumps(settings), encoding="utf-8")
+        return read(path.parent)
+
+    return read_folder
+
+
+@pytest.mark.parametrize(
+    "read",
+    [
+        read_table,
+        read_clip,
+        lambda path: read_recording(path, 0.0, 1.0),
+        Stack,
+        GramFile,
+        FrameFile,
+        as_settings(load),
+        as_weights(load),
+        as_weights(lambda folder: of_dictionary(folder, 0)),
+    ],
+)
+def test_a_pipe_in_the_place_of_a_file_is_named_and_not_waited_for(tmp_path, read):
+    os.mkfifo(tmp_path / "file")
+    signal.alarm(20)  # ends the tests if a reader waits
+    with pytest.raises(InputError, match="cannot be read: it is a pipe, a socket or a device, where a file"):
+        read(tmp_path / "file")
+    signal.alarm(0)

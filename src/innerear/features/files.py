@@ -17,6 +17,7 @@ from safetensors.torch import load_file, save_file
 from innerear.errors import InputError, shown
 from innerear.features.dictionary import Dictionary, unit_rows
 from innerear.io.files import atomic
+from innerear.io.machine import cannot, file_size
 from innerear.io.names import name_in_study, remake, require_name
 from innerear.study.dictionaries import SETTINGS, WEIGHTS, read_settings, remedy
 
@@ -159,8 +160,10 @@ def _fitting(
 def _arrays(folder: Path) -> dict[str, torch.Tensor]:
     path = folder / WEIGHTS
     try:
+        file_size(path)
         return load_file(path)
     except FileNotFoundError:
         raise InputError(f"{path} does not exist: {folder} is no dictionary; {remedy(folder)}") from None
     except (OSError, SafetensorError) as error:
-        raise InputError(f"{path} is truncated or no safetensors file ({error}); {remedy(folder)}") from None
+        said = cannot("read", path, error) or f"{path} is truncated or no safetensors file ({error})"
+        raise InputError(f"{said}; {remedy(folder)}") from None

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from innerear.errors import InputError, did_you_mean, shown
+from innerear.io.machine import cannot, file_size
 from innerear.study.dictionaries import read_settings, require_of
 from innerear.study.generation_settings import integer
 
@@ -272,10 +273,12 @@ def _decoder(path: Path) -> NDArray:
     from safetensors import SafetensorError, safe_open
 
     try:
+        file_size(path)
         with safe_open(path, "numpy") as file:
             decoder = file.get_tensor("W_dec")
     except (OSError, SafetensorError, TypeError, AttributeError) as error:
-        raise InputError(f"{path}: its W_dec cannot be read ({error})") from None
+        said = cannot("read", path, error) or f"{path}: its W_dec cannot be read ({error})"
+        raise InputError(said) from None
     if decoder.dtype.kind != "f":
         raise InputError(f"{path}: its W_dec is {decoder.dtype}, not floats")
     return np.asarray(decoder, np.float32)

@@ -1,7 +1,6 @@
 """Clips as WAV files: hashed, and read only if they are whole, plain sound of a size that a clip can have."""
 
 import hashlib
-import os
 from io import BytesIO
 from os import PathLike
 from pathlib import Path
@@ -12,7 +11,7 @@ from numpy.typing import NDArray
 
 from innerear.errors import InputError
 from innerear.io.files import atomic
-from innerear.io.machine import cannot
+from innerear.io.machine import cannot, file_size
 from innerear.io.names import command, remake
 
 #: a clip of 600 s at 48 kHz in two channels of 32-bit samples takes 220 MiB
@@ -75,7 +74,7 @@ def read_clip(path: str | PathLike, sha256: str | None = None) -> tuple[NDArray[
 
 def _content(path: str | PathLike) -> bytes:
     try:
-        if os.stat(path).st_size > MAX_BYTES:
+        if file_size(path) > MAX_BYTES:
             raise InputError(f"{path} is larger than {MAX_BYTES // 2**20} MiB, as no clip is; {remake(path)}")
         return Path(path).read_bytes()
     except FileNotFoundError:

@@ -29,7 +29,7 @@ from innerear.io.hdf5 import (
     header_hash,
     plain,
 )
-from innerear.io.machine import cannot
+from innerear.io.machine import cannot, file_size
 from innerear.io.names import command, remake, require_name
 
 # What h5py, JSON and NumPy raise for what they cannot read.
@@ -107,6 +107,7 @@ class Reader:
 
     def _opened(self) -> Any:
         try:
+            file_size(self.path)
             # No cache: each chunk is read once. No lock: a file that has its name is not written any more.
             return h5py.File(self.path, "r", rdcc_nbytes=0, locking=False)
         except FileNotFoundError:

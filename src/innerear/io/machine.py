@@ -5,6 +5,7 @@ import os
 import re
 import resource
 import shutil
+import stat
 from pathlib import Path
 
 # How HDF5 writes down the system's error in its own.
@@ -33,6 +34,7 @@ _SAID = {
     errno.EEXIST: "it is a file, where a folder is needed",
     errno.EISDIR: "it is a folder, where a file is needed",
     errno.ELOOP: "its path is a circle of symbolic links",
+    errno.ESPIPE: "it is a pipe, a socket or a device, where a file is needed; remove it",
 }
 # These mean something else where no lock is asked for.
 _OF_LOCKS = {
@@ -73,6 +75,19 @@ def cannot(verb: str, path: str | os.PathLike, error: BaseException) -> str | No
     where = getattr(error, "filename", None) or path
     said = machine_fault(error, where)
     return said and f"{os.fsdecode(where)} cannot be {verb}: {said}"
+
+
+def file_size(path: str | os.PathLike) -> int:
+    """Return the bytes of a file that is to be read.
+
+    Raises
+    ------
+    OSError: none is there; a pipe, a socket or a device, of which reading may never end.
+    """
+    found = os.stat(path)
+    if not stat.S_ISREG(found.st_mode) and not stat.S_ISDIR(found.st_mode):
+        raise OSError(errno.ESPIPE, os.strerror(errno.ESPIPE), str(path))
+    return found.st_size
 
 
 def files_at_once(most: int) -> int:

@@ -12,7 +12,7 @@ import soundfile
 from numpy.typing import NDArray
 
 from innerear.errors import InputError
-from innerear.io.machine import cannot
+from innerear.io.machine import cannot, file_size
 
 #: full scale is 1; samples beyond this are no sound within ±1, such as integers written as floats
 LOUDEST = 8.0
@@ -92,6 +92,7 @@ def recording_hash(path: str | PathLike) -> str:
     InputError: a file that is missing or cannot be read.
     """
     try:
+        file_size(path)
         with open(path, "rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:

@@ -5,7 +5,6 @@ refuse a table that was changed by hand, or that lies under another table's name
 """
 
 import hashlib
-import os
 import re
 from collections.abc import Hashable, Sequence
 from io import StringIO
@@ -16,7 +15,7 @@ import pandas as pd
 
 from innerear.errors import InputError
 from innerear.io.files import atomic
-from innerear.io.machine import cannot
+from innerear.io.machine import cannot, file_size
 from innerear.io.names import command, name_in_study, remake, require_name
 
 # Columns read as text, even where values look like numbers: 007 is not 7.
@@ -82,7 +81,7 @@ def _digest(text: str) -> str:
 
 def _text(path: str | PathLike) -> str:
     try:
-        if os.stat(path).st_size > _MAX_BYTES:
+        if file_size(path) > _MAX_BYTES:
             raise InputError(
                 f"{path} is larger than {_MAX_BYTES // 2**30} GiB, as no table is; {remake(path)}"
             )

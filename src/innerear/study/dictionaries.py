@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from innerear.errors import InputError, did_you_mean, shown
+from innerear.io.machine import cannot, file_size
 from innerear.io.names import remake
 from innerear.study.names import check_path
 
@@ -137,11 +138,13 @@ def read_settings(folder: Path) -> dict[str, Any]:
     """
     path = folder / SETTINGS
     try:
+        file_size(path)
         settings = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise InputError(f"{folder} has no {SETTINGS} and is no dictionary; {remedy(folder)}") from None
     except (OSError, ValueError, RecursionError) as error:
-        raise InputError(f"{path} cannot be read ({error}); {remedy(folder)}") from None
+        said = cannot("read", path, error) or f"{path} cannot be read ({error})"
+        raise InputError(f"{said}; {remedy(folder)}") from None
     if not isinstance(settings, dict):
         raise InputError(f"{path} holds no settings, but {shown(settings)}; {remedy(folder)}")
     metadata = settings.get("metadata") or {}
