@@ -5,6 +5,8 @@ import re
 import pytest
 import yaml
 
+import innerear
+
 from .conftest import ROOT, Block, Tree, blocks_of
 
 README = ROOT / "README.md"
@@ -86,3 +88,11 @@ def test_every_file_that_a_page_links_to_exists(page):
 def test_every_page_is_reached_from_the_readme():
     reached = set(re.findall(r"\]\((?!https?:)([^)#]+)\)", README.read_text()))
     assert {f"docs/{page.name}" for page in DOCS} <= reached
+
+
+def test_changelog_citation_and_library_name_one_release():
+    newest = re.search(r"^## (\d.*) \((.*)\)$", (ROOT / "CHANGELOG.md").read_text(), re.M)
+    citation = (ROOT / "CITATION.cff").read_text()
+    cited = [re.search(rf"^{key}: (.*)$", citation, re.M).group(1) for key in ("version", "date-released")]
+    assert newest and list(newest.groups()) == cited
+    assert cited[0] == innerear.__version__
