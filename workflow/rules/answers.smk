@@ -28,7 +28,7 @@ use rule plot_similarity as plot_replication with:
 
 
 rule checklist:
-    """Answer the checklist of the founding notes: what the study shows, and what it does not."""
+    """Answer the checklist of the project's first notes from the study's tables."""
     input:
         samples=rules.gate.output.samples,
         checks=rules.qc.output[0],
@@ -44,7 +44,7 @@ rule checklist:
 
 
 rule findings:
-    """Answer the study's questions: what is established, and what is not."""
+    """Answer the study's questions: which effects are established, and which are not."""
     input:
         # The answers stand in this order.
         **({"features": rules.features_map.output[0]} if FEATURE_LAYERS else {}),
@@ -81,7 +81,7 @@ rule findings:
 
 
 rule answers:
-    """Put all answers on the page that is opened first, with their figures and captions."""
+    """Make the page to open first: all answers with their figures and captions."""
     input:
         findings=rules.findings.output[0],
         figures=figures_with_captions,
@@ -99,7 +99,7 @@ rule answers:
 
 
 rule map_page:
-    """Put the maps of layers and steps on a page, with the music of each moment."""
+    """Make the page with the maps of layers and steps, and the music of each moment."""
     input:
         **({"features": rules.features_map.output[0]} if FEATURE_LAYERS else {}),
         samples=rules.gate.output.samples,
@@ -123,7 +123,7 @@ rule map_page:
 
 
 rule record:
-    """Put on a page what was checked, asked, estimated and used: the last of all, since it counts what jobs took."""
+    """Make the page of checks, settings, estimates and used resources. It runs last, since it counts what jobs took."""
     input:
         samples=rules.gate.output.samples,
         checks=rules.gate.output.summary,
@@ -146,7 +146,7 @@ rule record:
 
 
 rule all_answers:
-    """All answers on one page, and the comparison that the project began with where the study asks for it."""
+    """All answers on one page, and the published comparison if the study asks for it."""
     input:
         rules.findings.output,
         rules.answers.output,

@@ -1,7 +1,7 @@
 if STUDY.hub_model:
 
     rule fetch:
-        """Bring the model, its text encoder and its codec into the hub's cache, once, and pin their revisions."""
+        """Download the model, its text encoder and its codec into the hub's cache, once, and pin their revisions."""
         output:
             PINS,
         log:
@@ -95,7 +95,7 @@ rule qc:
 
 
 rule verify:
-    """Prove the captures: replay a clip of each prompt, also by a second implementation; make one of a kind again."""
+    """Prove the captures: replay a clip of each prompt, also by a second implementation; compose or encode one clip again."""
     input:
         recording=recordings_of(STUDY.prompts)[:1],
         samples=rules.index.output[0],
@@ -201,7 +201,7 @@ for number, layers in enumerate(GRAM_JOBS):
 
 
 rule plot_diagnostics:
-    """Draw what a raw cosine would have seen: common mean, massive dimensions, deterministic cells."""
+    """Draw why raw cosines are near 1: common mean, massive dimensions, deterministic cells."""
     input:
         grams=collect("<results>/gram/layer_{layer}.h5", layer=LAYERS),
     output:
@@ -219,7 +219,7 @@ rule plot_diagnostics:
 
 
 rule all_capture:
-    """Every capture, checked, with the captures that the configuration names, and the Gram files."""
+    """The study's captures and its further ones, all checked, and the Gram files."""
     input:
         # Not every stack and clip: each file that is listed takes time to plan, and the index lists them.
         rules.index.output,

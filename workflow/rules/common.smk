@@ -1,4 +1,4 @@
-"""What the rules are written with: their files, resources and parameters. No rules here."""
+"""Files, resources and parameters that the rules use. No rules here."""
 
 import os
 from dataclasses import asdict
@@ -77,7 +77,7 @@ def swapped_texts_of_wildcards(wildcards):
 
 
 def replaying_jobs():
-    """The kinds of jobs that replay templates under other texts: the templates, and what gives their texts.
+    """The kinds of jobs that replay templates under other texts: the templates, and a function for their texts.
 
     With a wildcard in it, one kind stands for many jobs.
     """
@@ -99,18 +99,18 @@ def recordings_of(prompts):
 
 
 def finished_dictionaries(wildcards):
-    """The files of a layer's finished dictionaries, where the study names some."""
+    """The files of a layer's finished dictionaries, if the study names some."""
     own = STUDY.features
     return files_of(own.given, own.of, int(wildcards.layer)) if own.given else []
 
 
 def times_of(files):
-    """What gives the times of a job's files of other people: one put in another's place may be older than results."""
+    """The function that gives the times of other people's files: an exchanged file may be older than results."""
     return lambda wildcards: [os.stat(path).st_mtime_ns for path in files(wildcards)]
 
 
 def of_prompts(part, prompts):
-    """What gives a part of a job's prompts: their fields, or their sound files."""
+    """The function that gives a part of a job's prompts: their fields, or their sound files."""
     return lambda wildcards: part(prompts(wildcards))
 
 
@@ -125,7 +125,7 @@ def prompt_of_wildcards(wildcards):
 
 
 def generation_jobs():
-    """The kinds of generation jobs: a name, the samples that a job makes, and what gives its prompts.
+    """The kinds of generation jobs: a name, the samples that a job makes, and a function for its prompts.
 
     With wildcards in them, one kind stands for many jobs.
     """
@@ -143,13 +143,13 @@ def generation_jobs():
 
 
 def settings_of_samples(wildcards):
-    """What determines the samples: what each stack must say that it was made with."""
+    """The settings that determine samples; each stack names those that it was made with."""
     settings = {"study": config["study"], "capture": STUDY.capture, "generation": SAMPLING}
     return settings | {"prompts": fields_of(STUDY.prompts), "seeds": STUDY.seeds}
 
 
 def own_labels(wildcards):
-    """The label of each prompt that only this study has, where its contrast is one."""
+    """The label of each prompt if the contrast is a label of the study's own."""
     name = own_label(config["contrast"])
     return {name: {prompt.id: prompt.label for prompt in STUDY.prompts}} if name else {}
 
@@ -169,7 +169,7 @@ def counterfactual_run(wildcards, output):
 
 
 def plan_of(*settings, **others):
-    """The plan of the interventions, of its settings only those that a rule's results depend on."""
+    """The plan of the interventions, with only the settings that a rule's results depend on."""
     if not PLANNED:
         return {}
     own = {name: PLANNED["settings"][name] for name in settings} | others
@@ -188,7 +188,7 @@ def needs(mb, minutes):
 
 
 def results_of_layers(*arrays):
-    """What an analysis writes of some layers: their table, null maxima, and folders of arrays for later rules."""
+    """The outputs of an analysis for some layers: table, null maxima, and folders of arrays for later rules."""
     files = {
         "table": "<results>/<analysis>/tables/layers_{layers}.tsv",
         "null": "<results>/<analysis>/nulls/layers_{layers}.tsv",
@@ -207,7 +207,7 @@ def of_all_layers(pattern, jobs=LABEL_JOBS, **values):
 
 
 def tables_of(jobs):
-    """What a map joins: the tables and null maxima of all jobs of an analysis."""
+    """The inputs of a map: tables and null maxima of all jobs of an analysis."""
     return {
         name: of_all_layers(f"<results>/<analysis>/{name}/layers_{{layers}}.tsv", jobs)
         for name in ("tables", "nulls")
@@ -234,7 +234,7 @@ def figures(category, **labels):
 
 
 def heading(wildcards):
-    """What stands above every page: the study, its model and size, and the pages that it has."""
+    """The heading of every page: study, model, size, and links to the other pages."""
     made = {str(output) for rule in workflow.rules for output in rule.output}
     asked = {
         "Text or history": bool(BLOCKS),
@@ -256,7 +256,7 @@ def asked_of_study(wildcards):
 
 
 def responses(wildcards):
-    """The files of answers to the listening test in the study's folder: all that lie there but hidden ones."""
+    """The files of answers to the listening test: all in the study's folder that are not hidden."""
     files = [path for path in Path(RESULTS, "responses").rglob("[!.]*") if path.is_file()]
     return sorted(map(str, files))
 
@@ -282,7 +282,7 @@ def figures_with_captions(wildcards):
 
 
 def outputs_of(group):
-    """What all rules of a group's file make, but for the files of single samples, layers or templates."""
+    """The outputs of all rules in a group's file, without files of single samples, layers or templates."""
 
     def outputs(wildcards):
         return [

@@ -18,7 +18,7 @@ TRAINED_ON = [*STUDY.features.of, *["gaussian"] * (not STUDY.features.given), *[
 if TWIN:
 
     rule twin:
-        """Replay all clips with random weights: what a model finds that has learned nothing."""
+        """Replay all clips with random weights, as a control: the states of a model that has learned nothing."""
         input:
             checkpoint=CHECKPOINT_FILES,
             samples=rules.gate.output.samples,
@@ -92,7 +92,7 @@ rule splices:
 
 
 rule known:
-    """Train on sums of code embeddings, which are a known dictionary (positive control)."""
+    """Train on sums of code embeddings, a known dictionary (positive control)."""
     input:
         checkpoint=CHECKPOINT_FILES,
         samples=rules.gate.output.samples,
@@ -161,7 +161,7 @@ use rule plot_similarity as plot_features with:
 
 
 rule describe_features:
-    """Describe the features on the page: near directions, codes that they read, the likelihood without them."""
+    """Describe the features on the page: near directions, codes that they read, likelihood without them."""
     input:
         collect("<results>/features/measures/layer_{layer}.tsv", layer=FEATURE_LAYERS),
         checkpoint=CHECKPOINT_FILES,
@@ -186,7 +186,7 @@ rule describe_features:
 
 
 rule features_page:
-    """Put the features that differ most surely on a page, with moments to listen to."""
+    """Make a page of the features that differ most surely, with moments to listen to."""
     input:
         samples=rules.gate.output.samples,
         design=rules.design.output.permutations,
@@ -207,6 +207,6 @@ rule features_page:
 
 
 rule all_features:
-    """Sparse features: dictionaries, what they cost, and what they tell; nothing where they are not asked for."""
+    """Sparse features: dictionaries, their cost, and their relation to labels and sound; only if the study asks for them."""
     input:
         outputs_of("features") if FEATURE_LAYERS else [],

@@ -80,6 +80,6 @@ use rule plot_similarity as plot_alignment with:
 
 
 rule all_geometry:
-    """How samples, layers and moments lie to each other."""
+    """The geometry of samples, layers and moments."""
     input:
         outputs_of("geometry"),

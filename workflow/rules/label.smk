@@ -1,4 +1,4 @@
-"""Whether, where and when the states tell labels apart. The first analysis of a layer, its map and its figures
+"""Do the states differ between labels, where and when? The first analysis of a layer, its map and its figures
 are written out; the others inherit from them (`use rule … as … with`) and differ in the pathvar `analysis`.
 """
 
@@ -258,6 +258,6 @@ use rule similarity_map as control_map with:
 
 
 rule all_label:
-    """Whether, where and when the states tell labels apart."""
+    """Do the states differ between labels, in which layers, and when?"""
     input:
         outputs_of("label"),

@@ -7,7 +7,7 @@ LISTENING = {"label": 5, "features": 3, "intruder": 12, "detection": 6, "steerin
 
 
 rule listening_test:
-    """Make the page of a listening test without any name, and beside it the key to score answers with."""
+    """Make the page of a blind listening test, and the key that scores its answers."""
     input:
         **({"features": rules.features_map.output[0]} if FEATURE_LAYERS else {}),
         samples=rules.gate.output.samples,

@@ -1,4 +1,4 @@
-"""What every rule gets, what a run says, and how it behaves. No rules here."""
+"""Settings of all rules, messages of a run, and its behaviour. No rules here."""
 
 import atexit
 import gc
@@ -48,7 +48,7 @@ SWITCHED_OFF = {
 
 
 def complete_rules():
-    """Give each rule what all rules say alike, unless it says otherwise.
+    """Give each rule what all rules have in common, unless it has its own.
 
     Its log and its benchmark bear its name, and below it those parts of its first output that hold wildcards;
     a copy bears its original's name, and a profile's settings of that hold for it. It runs in the environment
@@ -78,7 +78,7 @@ def complete_rules():
 
 
 def refusal(rule, setting):
-    """What refuses a target of a rule that this study has no use for."""
+    """The function that refuses a target of a part that this study lacks."""
 
     def refuse(wildcards):
         raise WorkflowError(
@@ -113,7 +113,7 @@ def memory_by_rule():
 
 
 def announce():
-    """Say what the study takes; of memory, what its planned rules ask for."""
+    """Print what the study takes, and the memory that its planned rules ask for."""
     times = [said(SIZE, RESULTS) for said in (generation_time, counterfactual_time)]
     times.append(steering_time(STUDY.n_steered, RESULTS))
     planned = {original_of(job.rule.name) for job in workflow.dag.jobs} if workflow.dag else set()
@@ -123,7 +123,7 @@ def announce():
 
 
 def refuse_files_for_folders():
-    """Refuse files that stand where results need a folder: Snakemake answers them with a traceback."""
+    """Refuse a file in place of a folder of results: Snakemake would print a traceback."""
     files = [file for made in workflow.rules for file in (*made.output, *made.log, made.benchmark)]
     try:
         refuse_files(os.path.dirname(file) for file in files if file)
@@ -132,7 +132,7 @@ def refuse_files_for_folders():
 
 
 def refuse_second_run():
-    """Let one run at a time work on a study, also from two checkouts: Snakemake's own lock outlives a killed run."""
+    """Allow one run of a study at a time, also from two checkouts. Snakemake's own lock outlives a killed run."""
     try:
         hold(f"{RESULTS}/.running")
     except InputError as error:

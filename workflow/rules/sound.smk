@@ -188,7 +188,7 @@ use rule plot_generalisation as plot_lags with:
 
 
 rule clips:
-    """Put all clips on one page, ordered emotion → prompt → seed, each with a player."""
+    """Make a page of all clips, ordered emotion → prompt → seed, each with a player."""
     input:
         samples=rules.gate.output.samples,
         clips=rules.clip_features.output.clips,
@@ -207,6 +207,6 @@ rule clips:
 
 
 rule all_sound:
-    """The clips, what they sound like, and what the states know of it."""
+    """The clips, their sound, and how states and sound go together."""
     input:
         outputs_of("sound"),

@@ -18,7 +18,7 @@ rule directions:
 
 
 rule steer:
-    """Compose neutral clips whose states are moved at one layer, and measure what they sound like and cost."""
+    """Compose neutral clips while their states are moved at one layer; measure their sound and cost."""
     input:
         checkpoint=CHECKPOINT_FILES,
         directions=rules.directions.output[0],
@@ -40,7 +40,7 @@ rule steer:
 
 
 rule steer_twin:
-    """Fit the directions of the model's random twin, and compose and measure clips that are moved along them."""
+    """Fit the directions of the model's random twin; compose clips along them, and measure these."""
     input:
         checkpoint=CHECKPOINT_FILES,
         samples=rules.gate.output.samples,
@@ -85,7 +85,7 @@ rule ablate:
 
 
 rule patch:
-    """Read clips while cond's states are those of another text's run, or of another clip's."""
+    """Read clips with cond's states taken from another text's run, or from another clip's."""
     input:
         checkpoint=CHECKPOINT_FILES,
         samples=rules.gate.output.samples,
@@ -107,7 +107,7 @@ rule patch:
 
 
 rule interventions_map:
-    """Test what changes in edited music: against random directions, over templates, and over layers."""
+    """Test the effects of edits: against random directions, over templates, and between layers."""
     input:
         samples=rules.gate.output.samples,
         clips=rules.clip_features.output.clips,
@@ -146,7 +146,7 @@ use rule plot_similarity as plot_interventions with:
 
 
 rule steering_page:
-    """Put the steered clips on a page: a slider moves the dose while a clip plays."""
+    """Make a page of the steered clips: a slider moves the dose while a clip plays."""
     input:
         sounds=collect("<results>/interventions/trained/sounds/layer_{layer}.h5", layer=EDITED_LAYERS),
         figures=[path for path in rules.plot_interventions.output if str(path).endswith(".svg")],
@@ -165,7 +165,7 @@ rule steering_page:
 
 
 rule all_steering:
-    """What edits of the states change in the music, where the study asks for them."""
+    """Effects of edited states on the music; only if the study asks for them."""
     input:
         branch(
             bool(PLANNED),

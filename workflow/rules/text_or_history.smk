@@ -114,7 +114,7 @@ use rule plot_similarity as plot_decomposition with:
 
 
 rule counterfactual_page:
-    """Put the figures, and the clips of the first template with their likelihood under its texts, on a page."""
+    """Make a page of the figures, and of the first template's clips with their likelihood under its texts."""
     input:
         samples=rules.gate.output.samples,
         likelihood=collect("<results>/counterfactual/trained/{template}", template=EXAMPLE_BLOCK),
@@ -142,7 +142,7 @@ rule counterfactual_page:
 
 
 rule all_text_or_history:
-    """Where the emotion in the states comes from: the text that is read, or the music so far."""
+    """Does the emotion in the states come from the text, or from the music so far?"""
     input:
         collect("<results>/counterfactual/{weights}.tsv", weights=WEIGHTS),
         branch(bool(BLOCKS), then=rules.counterfactual_page.output),
