@@ -1,4 +1,4 @@
-"""A study's files, opened for a notebook: nothing is read before it is asked for, and no model runs."""
+"""A study's files for a notebook. They are read on demand, and no model runs."""
 
 from collections.abc import Iterator, Sequence
 from functools import cached_property

@@ -1,4 +1,4 @@
-"""Frame features of many clips as series that the states of a moment can be compared with."""
+"""Frame features of many clips as time series, aligned with the states of each moment."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

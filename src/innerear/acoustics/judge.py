@@ -1,4 +1,4 @@
-"""A judge of edited clips: which label does a clip sound like, after the clips of other templates?"""
+"""A judge of edited clips: which label does a clip sound like, judged by the clips of other templates?"""
 
 from collections.abc import Sequence
 

@@ -1,4 +1,4 @@
-"""A clip ready to be measured: one channel, no DC, its spectrum, and what disqualifies it."""
+"""Prepare a clip for measurement: one channel, no DC, its spectrum, and reasons that disqualify it."""
 
 from dataclasses import dataclass
 from functools import cached_property

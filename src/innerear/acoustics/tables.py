@@ -1,4 +1,4 @@
-"""How often each clip feature could be measured."""
+"""Count how often each clip feature could be measured."""
 
 import logging
 

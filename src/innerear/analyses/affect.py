@@ -1,4 +1,4 @@
-"""Valence and arousal: are ratings of the prompts in the states, beyond the emotions that they come with?
+"""Valence and arousal: do the states hold ratings of the prompts, beyond the prompts' emotions?
 
 k emotion centroids span k − 1 dimensions, in which *any* ratings of the emotions are linear. A fit to one
 rating per emotion can therefore not fail, and is refused. Two tests can fail: ratings that differ between

@@ -1,4 +1,4 @@
-"""Which layers, moments and branches arrange the prompts alike: debiased CKA and its noise ceiling.
+"""Compare how layers, moments and branches arrange the prompts: debiased CKA and its noise ceiling.
 
 CKA compares representations with each other, never emotions. Two layers at the same samples share the
 noise of the sampling, because they read the same tokens. Do they share more? Prompt means over one half of

@@ -1,4 +1,4 @@
-"""Which layer distinguishes labels best, confirmed on templates that did not choose it."""
+"""Find the layer that distinguishes labels best, and confirm it on templates that did not choose it."""
 
 from collections.abc import Mapping, Sequence
 

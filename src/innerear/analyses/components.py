@@ -1,4 +1,4 @@
-"""Principal components of a layer's states: how many, where samples lie, how prompts move.
+"""Principal components of a layer's states: their number, scores of samples, and paths of prompts.
 
 Components are fitted on averages over the clip, and time bins are projected on their axes. Components of
 the steps themselves would oscillate, because smooth time courses always yield such components.

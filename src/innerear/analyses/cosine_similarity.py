@@ -1,4 +1,4 @@
-"""Cosine similarity of activations that somebody holds in memory; studies compare theirs in `similarity`."""
+"""Cosine similarity of activations in memory; studies use the module `similarity`."""
 
 from collections.abc import Sequence
 from typing import Any

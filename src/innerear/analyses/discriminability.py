@@ -1,4 +1,4 @@
-"""Where and when a layer distinguishes labels: layer × step × branch, from sums over prompts alone.
+"""Discriminability of labels by layer, step and branch, from sums over prompts.
 
 One question, seen three ways. The cross-validated squared distance leads, since it has a true zero: between
 templates, over pairs of other seeds. PERMANOVA ω² is the same as a share of variance. Held-out probes on

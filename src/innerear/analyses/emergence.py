@@ -1,4 +1,4 @@
-"""When a label emerges, how suddenly, and whether late states code it differently from early ones.
+"""When does a label emerge, how suddenly, and do late states code it differently from early ones?
 
 cond reads the text from step 0, so emergence there means nothing. The question is asked in uncond, where
 only the music so far can carry the label, and in delta.

@@ -1,4 +1,4 @@
-"""What changes in music whose states are edited: steered, without the labels' subspace, or patched.
+"""Effects of editing states on the music: steering, ablating the labels' subspace, and patching.
 
 The unit is the template: its own clips with and without the edit. Every contrast of templates is tested by
 sign flips; steering also against random directions of the states' own covariance and of equal length.

@@ -1,4 +1,4 @@
-"""Which frames of the sound go with the states of a moment, and when.
+"""Correlate the states of a moment with the sound of frames before and after it.
 
 Both are smooth series, so correlating them within a clip would find something almost always. Clips of one
 prompt, or of one emotion, may also share a course over time in both, with nothing to tie the moments

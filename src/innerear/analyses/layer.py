@@ -1,4 +1,4 @@
-"""What all analyses of a layer share: the samples' order, model and layer, the columns, the null maxima."""
+"""Run an analysis on one layer: check the order of samples, add model and layer, keep null maxima."""
 
 import logging
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""What tells the seeds of a prompt apart, or the prompts of a template, and its largest components.
+"""Differences between the seeds of a prompt, or the prompts of a template, and their largest components.
 
 States of long clips fill the memory once, as stored: they are widened one prompt at a time.
 """

@@ -1,4 +1,4 @@
-"""How similar samples are inside the model: cosine matrices, curves over five strata of pairs.
+"""Similarity of samples inside the model: cosine matrices, and curves over five strata of pairs.
 
 Raw cosines of residual streams are near 1, because all samples share a large mean. They are kept as a
 *diagnostic* only. The tests use features centred within their template, z-scored or not, and compare pairs

@@ -1,4 +1,4 @@
-"""What a layer's average states say about the clip's sound.
+"""Predict a clip's sound from a layer's average states.
 
 A linear map from the layer to each acoustic feature is fitted on some templates and judged on another.
 The emotion drives both the states and the sound. A high R² therefore need not go beyond the emotion's label.

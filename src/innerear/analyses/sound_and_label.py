@@ -1,4 +1,4 @@
-"""How much of a layer's states the sound explains beyond the label.
+"""The share of a layer's states that the sound explains beyond the label.
 
 The other direction of `innerear.analyses.sound`: label, sound, or both predict the states of held-out
 templates, all dimensions with one penalty. The squared error of a linear predictor A over all

@@ -1,4 +1,4 @@
-"""Pass on a study's samples if every check that it must have passed: counted, and judged again."""
+"""Pass on a study's samples if every required check passed; checks are counted and judged again."""
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path

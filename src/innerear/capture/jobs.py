@@ -1,4 +1,4 @@
-"""A generation job: what is there and whole stays, and nothing that a killed job finished is made again."""
+"""A generation job: keep samples that are finished and whole, also those of a killed job; make the rest."""
 
 import sys
 from collections.abc import Mapping, Sequence

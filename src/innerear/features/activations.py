@@ -1,4 +1,4 @@
-"""Which features fire at which step of each clip: sparse activations of one layer, as a file."""
+"""Sparse activations of one layer, as a file: the features that fire at each step of each clip."""
 
 from collections.abc import Mapping, Sequence
 from os import PathLike

@@ -1,4 +1,4 @@
-"""A study's clips as the job of one layer reads them: each layer's tokens once, as many as memory holds."""
+"""The clips that one layer's job reads: each layer's tokens once, as many as memory holds."""
 
 import logging
 from collections.abc import Collection, Mapping, Sequence

@@ -1,4 +1,4 @@
-"""What single features do: directions near theirs, codes that they read, and the likelihood without them."""
+"""Describe single features: near directions, codes that they read, and the likelihood without them."""
 
 from collections.abc import Mapping, Sequence
 from os import PathLike

@@ -1,4 +1,4 @@
-"""What one job does for one layer of a study: train all dictionaries and measure them; encode all clips."""
+"""The job of one layer: train all dictionaries, measure them, and encode all clips."""
 
 from collections.abc import Mapping, Sequence
 from os import PathLike

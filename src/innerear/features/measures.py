@@ -1,4 +1,4 @@
-"""How well dictionaries write states, and whether other seeds find the same, beside controls."""
+"""Measure dictionaries: reconstruction error and agreement between seeds, with controls."""
 
 from collections.abc import Callable, Sequence
 

@@ -1,4 +1,4 @@
-"""What needs the model itself: the cost of splices on held-out clips, and the positive control."""
+"""Jobs that need the model: the cost of splices on held-out clips, and the positive control."""
 
 from collections.abc import Mapping, Sequence
 from os import PathLike

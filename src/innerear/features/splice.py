@@ -1,4 +1,4 @@
-"""What a dictionary costs the model: its reconstruction in place of the states, while clips are replayed.
+"""The cost of a dictionary to the model: replay clips with its reconstruction in place of the states.
 
 The cost is the rise of the tokens' negative log-likelihood in nats. Guidance multiplies whatever differs
 between the branches: an error in one branch alone costs several times what the same error in both costs.

@@ -1,4 +1,4 @@
-"""What the clips sound like, by emotion."""
+"""The sound of the clips, by emotion."""
 
 import numpy as np
 import pandas as pd

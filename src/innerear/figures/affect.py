@@ -1,4 +1,4 @@
-"""Valence and arousal by layer, or why that cannot be asked."""
+"""Valence and arousal by layer, or the reason why they cannot be tested."""
 
 import textwrap
 

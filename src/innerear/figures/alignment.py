@@ -1,4 +1,4 @@
-"""Which layers, and which moments, arrange the samples alike: debiased CKA and its noise ceiling."""
+"""Debiased CKA between layers and between moments, with its noise ceiling."""
 
 import numpy as np
 import pandas as pd

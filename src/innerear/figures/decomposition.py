@@ -1,4 +1,4 @@
-"""Shares of text and history over layers and steps, when one overtakes the other, probes, and likelihoods."""
+"""Shares of text and history over layers and steps, their overtaking, probes, and likelihoods."""
 
 import textwrap
 

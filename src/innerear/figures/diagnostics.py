@@ -1,4 +1,4 @@
-"""What a raw cosine is made of: a constant, a mean that all samples share, and a few massive dimensions."""
+"""Parts of a raw cosine: a constant, a mean that all samples share, and a few massive dimensions."""
 
 from collections.abc import Mapping
 

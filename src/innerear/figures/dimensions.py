@@ -1,4 +1,4 @@
-"""How many dimensions of each layer differ between labels, which, and what a random basis would give."""
+"""Dimensions of each layer that differ between labels, compared with random bases."""
 
 import textwrap
 

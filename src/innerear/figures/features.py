@@ -1,4 +1,4 @@
-"""Dictionaries beside their controls, and what features tell beside dimensions and the random twin."""
+"""Dictionaries with their controls, and features compared with dimensions and the random twin."""
 
 import numpy as np
 import pandas as pd

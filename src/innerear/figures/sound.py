@@ -1,4 +1,4 @@
-"""Which layer predicts which acoustic feature of held-out clips."""
+"""R² of acoustic features of held-out clips, predicted from each layer."""
 
 import textwrap
 

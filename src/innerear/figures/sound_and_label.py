@@ -1,4 +1,4 @@
-"""How much of the states label and sound explain, layer by layer."""
+"""Shares of the states that label and sound explain, by layer."""
 
 import textwrap
 

@@ -1,4 +1,4 @@
-"""Change hidden states while a model generates or replays, and ask what of the music changes."""
+"""Change hidden states while a model generates or replays, and measure how the music changes."""
 
 from innerear.interventions.directions import Direction, of_dictionary, of_study
 from innerear.interventions.edits import Add, Edit, ProjectOut, Replace, orthonormal

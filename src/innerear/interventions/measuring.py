@@ -1,4 +1,4 @@
-"""What edited clips sound like, and what they cost: dynamics, timbre, and likelihood without the edit."""
+"""Measure edited clips: dynamics, timbre, and their cost, the likelihood without the edit."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple

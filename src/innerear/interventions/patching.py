@@ -1,4 +1,4 @@
-"""Text against history, causally: put the states of another run in place of cond's, and read the same clip.
+"""Text or history, causally: read a clip with cond's states taken from another run.
 
 A clip of one pole is read under its own text, while cond's states at one layer are those of another run: of
 the same clip under the other pole's text (another text, the same history), or of the other pole's clip under

@@ -1,4 +1,4 @@
-"""Folders for what libraries compile and keep, where neither the environment nor HOME can be written."""
+"""Cache folders of libraries, for machines on which neither the environment nor HOME can be written."""
 
 import os
 import stat

@@ -1,4 +1,4 @@
-"""Say in one line what is the matter with the machine, not the input: disk, rights, locks, open files."""
+"""Describe a fault of the machine, not of the input, in one line: disk, rights, locks, open files."""
 
 import errno
 import os

@@ -1,4 +1,4 @@
-"""Which file of a study a path stands for: our files say what they were written as, and readers compare."""
+"""The study's file that a path stands for: files say what they were written as, and readers compare."""
 
 import os
 import re

@@ -1,4 +1,4 @@
-"""Second names of files in a folder apart, by which they outlive the removal of the first."""
+"""Second names of files in a separate folder: they stay when the first name is removed."""
 
 import os
 import shutil

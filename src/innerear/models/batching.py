@@ -1,4 +1,4 @@
-"""What MusicModels share: checks, batches, windows, and the calls to come."""
+"""The common part of all MusicModels: checks, batches, windows, and the order of calls."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence

@@ -1,4 +1,4 @@
-"""What conditioners load when they are built: text encoders from the cache, and demucs only when used."""
+"""Loading of conditioners: text encoders from the cache, and demucs only if it is used."""
 
 import importlib
 import json

@@ -1,4 +1,4 @@
-"""audiocraft's language model, a step at a time, without what repeats itself at each step.
+"""The static decoder: audiocraft's language model step by step, without work that repeats in each step.
 
 Keys and values of the past lie in arrays of their final size, those of the text are computed once, and a step
 calls torch's functions, not modules. On a CPU operations and their order are audiocraft's: in float32, tokens

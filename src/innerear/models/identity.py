@@ -1,4 +1,4 @@
-"""What weights a model has: hashes of its language model, text encoder and codec."""
+"""The identity of a model's weights: hashes of its language model, text encoder and codec."""
 
 import hashlib
 import json

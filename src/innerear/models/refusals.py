@@ -1,4 +1,4 @@
-"""What the static decoder does not do, by name: audiocraft's own step runs instead."""
+"""Reasons for which the static decoder is not used; audiocraft's own step runs instead."""
 
 from collections.abc import Iterator
 from typing import Any

@@ -1,4 +1,4 @@
-"""What a browser opens."""
+"""Pages for a browser."""
 
 from innerear.io.caches import provide_matplotlib_cache
 

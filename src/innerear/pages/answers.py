@@ -1,4 +1,4 @@
-"""Which row of a table answers a question, how sure it is, and the sentence that says so."""
+"""Answer a question from its table: choose the row, judge how sure it is, and write the sentence."""
 
 import re
 from collections.abc import Mapping

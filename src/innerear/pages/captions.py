@@ -1,4 +1,4 @@
-"""The report's captions, on a page: their reStructuredText needs no more than words set apart."""
+"""The report's captions as HTML; they use little of reStructuredText."""
 
 import re
 

@@ -1,4 +1,4 @@
-"""The checklist of the original notes, computed: what a study must show to be believed."""
+"""The checklist of the project's first notes: criteria that a study must meet to be believed."""
 
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple

@@ -1,4 +1,4 @@
-"""A page of sparse features: what each goes with, and moments to listen to."""
+"""A page of sparse features: labels and sound that each goes with, and moments to listen to."""
 
 from collections.abc import Iterable, Mapping
 from itertools import zip_longest

@@ -1,4 +1,4 @@
-"""The study's answers as one table: question, answer, effect in plain units, how sure, control, figure.
+"""The study's answers as one table: question, answer, effect in plain units, p, control, figure.
 
 Each analysis states its questions itself: `FINDINGS`, at the end of its module.
 """

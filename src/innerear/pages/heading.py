@@ -1,4 +1,4 @@
-"""What stands above every page of a study: its name, its model, its size, and the way to the other pages."""
+"""The heading of every page of a study: its name, model, size, and links to the other pages."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field

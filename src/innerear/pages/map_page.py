@@ -1,4 +1,4 @@
-"""The map of layers and steps: what is measured where and when, and the music of that moment."""
+"""The map of layers and steps: each measure at each moment, and the music of that moment."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

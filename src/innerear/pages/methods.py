@@ -1,4 +1,4 @@
-"""A paragraph on methods and a reference, as a paper can paste them, from what a study was made with."""
+"""A paragraph on methods and a reference to paste into a paper, from the settings of a study."""
 
 import re
 from collections.abc import Mapping, Sequence

@@ -1,4 +1,4 @@
-"""An effect on a line: its estimate, its interval, no effect, and its controls."""
+"""An effect on a number line: its estimate, interval and controls, and the value of no effect."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any

@@ -1,4 +1,4 @@
-"""The record of a study: what was checked, asked, used and estimated, and how to describe and cite it."""
+"""The record of a study: checks, settings, estimated and used resources, methods and citation."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Strips of a clip, for its page: how it looks and what the layers do meanwhile, on one time axis."""
+"""Strips of a clip on one time axis: its sound, and the length of each layer's states."""
 
 import base64
 import io

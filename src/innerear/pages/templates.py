@@ -1,4 +1,4 @@
-"""The HTML that pages are filled into: the jinja2 files beside this module. Every value is escaped."""
+"""Fill the pages' HTML: jinja2 files in this folder. Every value is escaped."""
 
 import base64
 import hashlib

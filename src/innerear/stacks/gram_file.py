@@ -1,4 +1,4 @@
-"""What compares all samples in a layer: sums of products by prompt, averages of windows, and diagnostics."""
+"""The Gram file of a layer: sums of products by prompt, averages of windows, and diagnostics."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager

@@ -1,4 +1,4 @@
-"""How similar two representations of the same samples are, up to rotation and scale: debiased linear CKA."""
+"""Debiased linear CKA: similarity of two representations of the same samples, up to rotation and scale."""
 
 import numpy as np
 

@@ -1,4 +1,4 @@
-"""What may be claimed: corrections over a page of questions, bounds of effects, and how sure an answer is."""
+"""Claims: corrections over a page of questions, bounds of effects, and levels of certainty."""
 
 from math import sqrt
 

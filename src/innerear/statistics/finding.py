@@ -1,4 +1,4 @@
-"""A question of the study, where its answer stands, and in which unit."""
+"""A question of the study, the rows of a table that answer it, and the unit of the answer."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field

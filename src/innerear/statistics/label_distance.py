@@ -1,4 +1,4 @@
-"""How far apart labels are, from inner products: cross-validated distance and explained variance.
+"""Distances between labels from inner products: cross-validated distance and explained variance.
 
 Both are linear in the Gram matrix of the prompts, and relabeling permutes the weights of its entries. All
 relabelings are the rows of one matrix product.

@@ -1,4 +1,4 @@
-"""Features in units of their noise, so that distances count dimensions by what they can tell."""
+"""Features in units of their noise: in distances, dimensions with little noise count more."""
 
 import numpy as np
 from scipy.linalg import helmert

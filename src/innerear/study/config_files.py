@@ -1,4 +1,4 @@
-"""Read a configuration, and refuse what YAML takes in silence for something else than was written."""
+"""Read a configuration, and refuse values that YAML silently reads as something other than was written."""
 
 import json
 import re

@@ -1,4 +1,4 @@
-"""Which finished studies stand as controls below a study's answers."""
+"""The finished studies that stand as controls below a study's answers."""
 
 from collections.abc import Mapping
 from contextlib import suppress

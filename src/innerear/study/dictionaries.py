@@ -1,4 +1,4 @@
-"""Finished dictionaries: the folders in which they lie, and what each says that it is of."""
+"""Finished dictionaries: their folders, and the states that they say they were trained on."""
 
 import json
 import re

@@ -1,4 +1,4 @@
-"""Which layers get dictionaries, and on which templates these are trained."""
+"""The layers that get dictionaries, and the templates on which these are trained."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

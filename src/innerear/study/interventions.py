@@ -1,4 +1,4 @@
-"""Which clips are steered: the poles, layers, doses and templates of a study's interventions."""
+"""The clips that are steered: poles, layers, doses and templates of a study's interventions."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass

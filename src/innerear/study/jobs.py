@@ -1,4 +1,4 @@
-"""How a study's clips are shared out among jobs; no result depends on it."""
+"""Divide a study's clips among jobs; no result depends on the division."""
 
 from collections.abc import Mapping, Sequence
 

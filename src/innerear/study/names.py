@@ -1,4 +1,4 @@
-"""Names that any system can hold, labels, and texts that a model tells apart."""
+"""Names that any file system can hold, labels, and texts that a model can distinguish."""
 
 import re
 import unicodedata

@@ -1,4 +1,4 @@
-"""Refuse what no setting is, before anything is copied or computed from it."""
+"""Refuse values that cannot be settings, before anything is copied or computed from them."""
 
 from collections.abc import Mapping
 from math import isfinite

@@ -1,4 +1,4 @@
-"""What a design can establish: its smallest p, and the smallest effect that it is likely to detect.
+"""The power of a design: its smallest p, and the smallest effect that it is likely to detect.
 
 All follows from the prompts' labels and templates, in a moment and before any work.
 """

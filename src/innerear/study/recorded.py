@@ -1,4 +1,4 @@
-"""Recorded tracks among a study's prompts: what can be told of them before any work."""
+"""Recorded tracks among a study's prompts: checks that are possible before any work."""
 
 import os
 from collections.abc import Mapping, Sequence

@@ -1,4 +1,4 @@
-"""What determines a sample: kept in its stack, and compared with what the study says."""
+"""The settings that determine a sample: kept in its stack, and compared with the study's."""
 
 import json
 from collections.abc import Iterator, Mapping, Sequence

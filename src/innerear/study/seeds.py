@@ -1,4 +1,4 @@
-"""Which seeds each prompt has: the same for all, or those of its template alone."""
+"""The seeds of each prompt: the same for all prompts, or its template's own."""
 
 from collections.abc import Mapping, Sequence
 

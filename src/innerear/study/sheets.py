@@ -1,4 +1,4 @@
-"""Read a sheet: a table of texts as people and spreadsheet programs write them, separated by tabs."""
+"""Read a sheet: a tab-separated table as people and spreadsheet programs write it."""
 
 import codecs
 import re

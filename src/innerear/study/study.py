@@ -1,4 +1,4 @@
-"""A study: one validated configuration and everything that follows from it."""
+"""A study: one validated configuration and everything derived from it."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace

@@ -1,4 +1,4 @@
-"""Which texts the clips of a template are replayed under: the blocks of the counterfactual replay."""
+"""The texts under which the clips of a template are replayed: the blocks of the counterfactual replay."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field

@@ -1,4 +1,4 @@
-"""Which sparse features go with the label and with the sound, on prompts that no dictionary was trained on.
+"""Relate sparse features to label and sound, on prompts that no dictionary was trained on.
 
 Features stand beside what needs no dictionary (single dimensions, rotated ones, principal components) and
 beside the features of the model with random weights. A share of features that differ says nothing without

@@ -1,4 +1,4 @@
-"""Sparse probes: how well k features tell labels apart, chosen and fitted on other templates."""
+"""Sparse probes: the accuracy of k features, chosen and fitted on other templates."""
 
 from collections.abc import Mapping
 

@@ -1,4 +1,4 @@
-"""Which sparse features go with the sound: in all, and beyond what prompt and seed say of both."""
+"""Correlate sparse features with the sound: in total, and beyond the effects of prompt and seed."""
 
 from collections.abc import Sequence
 

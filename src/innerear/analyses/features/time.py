@@ -1,4 +1,4 @@
-"""Which sparse features follow the sound from moment to moment.
+"""Correlate sparse features with the sound from moment to moment.
 
 Both are smooth series, and clips of one prompt may share a course over time. So the mean over a prompt's
 seeds is taken out at each step, and the null pairs the activations of one seed with the sound of another seed

@@ -1,4 +1,4 @@
-"""Whether listeners can tell what the states tell: blind trials, scored exactly."""
+"""Do listeners hear what the states distinguish? Blind trials, scored exactly."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass

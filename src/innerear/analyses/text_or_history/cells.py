@@ -1,4 +1,4 @@
-"""The cells of a counterfactual replay, and what text and history do in them.
+"""The cells of a counterfactual replay, and the effects of text and history in them.
 
 Cell ``x[a, r, b]`` is the state while the clip made for emotion a with seed r is read under text b of its
 template. A component (text, history, their interaction …) consists of deviations, each a linear combination

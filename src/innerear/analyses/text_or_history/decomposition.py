@@ -1,4 +1,4 @@
-"""Text or history: how much of a layer's states comes from the text, how much from the music so far.
+"""Text or history: the shares of a layer's states that come from the text and from the music so far.
 
 Every clip was read again under every emotion's text of its template. The variance of the states over codes
 and texts is divided, without bias, into shares of text, history, their interaction, and the single clip

@@ -1,1 +1,1 @@
-"""What figures share: style, grids of panels, maps, and what they take from tables."""
+"""Tools that all figures share: style, grids of panels, maps, and values taken from tables."""

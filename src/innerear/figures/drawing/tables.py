@@ -1,4 +1,4 @@
-"""What figures take from tables of results, and what they say of its n and test."""
+"""Values that figures take from tables of results, and words for n and test."""
 
 from collections import Counter
 from collections.abc import Iterable

@@ -1,4 +1,4 @@
-"""What may be exchanged under a null hypothesis: permutations, how many differ, and the smallest p."""
+"""Exchangeability under a null hypothesis: permutations, their number, and the smallest p."""
 
 import hashlib
 from collections.abc import Iterator

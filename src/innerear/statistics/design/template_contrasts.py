@@ -1,4 +1,4 @@
-"""What each template by itself says of the labels, or of ratings: what sign flips of templates turn.
+"""Contrasts of labels, or slopes of ratings, within each template: sign flips change their signs.
 
 A template's contrasts are linear in the means of its prompts: each label's mean less the template's, or the
 covariance with a rating. If labels make no difference, they might as well have the opposite sign, whatever

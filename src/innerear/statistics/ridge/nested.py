@@ -1,4 +1,4 @@
-"""Nested models: what measurements explain beyond the labels, as a share of what the labels leave.
+"""Nested models: the share of what the labels leave that measurements explain.
 
 Three ridge models of the same kind, of the labels, of the measurements, and of both. Each is fitted on some
 templates, with a penalty chosen within them, and judged on the others.
