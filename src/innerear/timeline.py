@@ -31,7 +31,7 @@ class Window(NamedTuple):
 
 @dataclass(frozen=True)
 class Timeline:
-    """What each step of one generation predicted, and when.
+    """The steps of one generation: the frames that each step predicts, and their times.
 
     Parameters
     ----------
@@ -127,7 +127,7 @@ class Timeline:
 
     @property
     def reread(self) -> np.ndarray:
-        """Whether the token that a step predicts was given, and the prediction is not used: bool [S, K].
+        """Whether the predicted token was already given, and the prediction is not used: bool [S, K].
 
         Every token that was not given at the start of the clip is predicted by exactly one step that does not
         reread it.
@@ -137,7 +137,7 @@ class Timeline:
 
     @property
     def seconds(self) -> np.ndarray:
-        """When the frame begins whose undelayed codebook a step predicts: float32 [S], in seconds.
+        """The beginning of the frame of the undelayed codebook that a step predicts: float32 [S], in seconds.
 
         The last max d steps of a window predict no such codebook; their seconds run past its end.
         """

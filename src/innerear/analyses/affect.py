@@ -153,7 +153,7 @@ def _graded(gram: GramSource, design: Design, ratings: dict[str, np.ndarray]) ->
 
 
 def pairings(ratings: dict[str, np.ndarray], scale: str, design: Design) -> list[Pairing]:
-    """Find pairs of pairs of emotions, each of which differs more in this scale than in any other.
+    """Find pairs of pairs of emotions in which each pair differs more in this scale than in any other.
 
     `ratings` are scale → [P]; scales with a rating missing are left out.
     """

@@ -131,7 +131,7 @@ def _why_nan(kind: str, design: Design) -> str:
 
 
 def _sides(gram: GramSource, branch: str, design: Design) -> dict[str, tuple[np.ndarray, ...]]:
-    """What is compared, of the time bins of a branch: vectors [bins, repeats, pairs], of each half.
+    """The sides of a comparison in a branch's time bins: vectors [bins, repeats, pairs] of each half.
 
     Repeats are the seeds, or the ways to split them; there is one half only for the same seeds.
     """

@@ -44,7 +44,7 @@ _COLUMNS = columns(*_OWN, "estimate", "ci_lo", "ci_hi", "interval", "chance", "r
 
 
 class Tables(NamedTuple):
-    """What `interventions` returns: every estimate, and the values behind the figures."""
+    """The tables of `interventions`: every estimate, and the values behind the figures."""
 
     map: pd.DataFrame
     curves: pd.DataFrame

@@ -215,7 +215,7 @@ class _Scores:
 
 
 def _arrangements(design: Design) -> np.ndarray:
-    """How much each pair of `seed_contrasts` counts, float32 [1 + m, P (R − 1)²]; m exchanges of seeds.
+    """The weight of each pair of `seed_contrasts`, float32 [1 + m, P (R − 1)²]; m exchanges of seeds.
 
     By prompt, contrast of the states, and contrast of the sound. Row 0 is as observed.
     """

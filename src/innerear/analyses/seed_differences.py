@@ -102,7 +102,7 @@ class BranchStates:
         self.parts = [branches.index(name) for name in parts]
 
     def of_prompt(self, rows: np.ndarray) -> tuple[np.ndarray, float]:
-        """Return what tells a prompt's seeds apart, [R, frames, D], and the largest of its states.
+        """Return the differences of a prompt's seeds, [R, frames, D], and the largest of its states.
 
         Each clip is about its own mean.
         """

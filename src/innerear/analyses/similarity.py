@@ -103,7 +103,7 @@ def _matrix(gram: GramSource, measure: str, branch: str, rows: np.ndarray) -> np
 
 
 def _drawn(design: Design) -> np.ndarray:
-    """Samples whose matrices are kept for a figure: all, or of very many as many prompts of each label.
+    """The samples in the matrices of a figure: all, or in a large study equally many prompts of each label.
 
     Then a prompt has one sample.
     """

@@ -186,7 +186,7 @@ class _Columns:
 
 
 def _score(sums: np.ndarray | Sequence[np.ndarray], of_label: np.ndarray | None) -> np.ndarray:
-    """Return R², or the share of what a model of the label leaves, whose squared errors are given."""
+    """Return R², or the share of a label model's squared errors if these are given."""
     errors, base = sums
     return r2(errors, base) if of_label is None else share_of_the_rest(of_label, errors, base)
 

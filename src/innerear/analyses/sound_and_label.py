@@ -295,7 +295,7 @@ def _dimensions(
 
 
 def _closest_features(states: np.ndarray, targets: Targets, design: Design) -> list[list[object]]:
-    """Name the clip feature whose prompt means correlate best with each dimension's, and give the r."""
+    """Return for each dimension the clip feature with the best correlation of prompt means, and this r."""
     usable = np.flatnonzero(targets.usable)
     sides = []
     for values in (states, targets.values[:, usable]):

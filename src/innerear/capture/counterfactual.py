@@ -37,7 +37,7 @@ KEPT = ("cond", "guided")
 
 @dataclass(frozen=True)
 class Clip:
-    """A finished clip, whose codes are read again."""
+    """A finished clip. Its codes are read again."""
 
     sample: str
     emotion: str

@@ -103,7 +103,7 @@ def most_active(fires: np.ndarray, prompts: Sequence[str], n: int) -> list[int]:
 
 
 def nearest(decoder: torch.Tensor, feature: int) -> list[tuple[int, float]]:
-    """Return the latents whose directions [F, D] are nearest to a feature's, and their cosines."""
+    """Return the latents with directions [F, D] nearest to a feature's, and their cosines."""
     directions = unit_rows(decoder)
     cosines = directions @ directions[feature]
     cosines[feature] = -torch.inf

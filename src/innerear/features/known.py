@@ -37,7 +37,7 @@ def code_embeddings(model: MusicModel) -> np.ndarray:
 def summed_embeddings(
     codes: np.ndarray, embeddings: np.ndarray, timeline: Timeline
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return what layer 0 reads at the steps whose K codes are all known, but for the position.
+    """Return the input of layer 0, without the position, at steps with all K codes known.
 
     Parameters
     ----------

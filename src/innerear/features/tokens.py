@@ -17,7 +17,7 @@ _AT_ONCE = 2
 
 
 class TokenSteps:
-    """Which steps of a study's clips are tokens: complete ones, which write all codebooks anew.
+    """The steps of a study's clips that are tokens: complete steps, which write all codebooks anew.
 
     Raises
     ------

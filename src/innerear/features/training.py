@@ -96,7 +96,7 @@ def require_tokens(n_tokens: int, n_latents: int, k: int) -> None:
 
 @dataclass
 class _Weights:
-    """What is learned, in centred and scaled units."""
+    """The learned parameters, in centred and scaled units."""
 
     encoder: torch.Tensor  # [F, D]
     encoder_bias: torch.Tensor  # [F]

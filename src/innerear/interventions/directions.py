@@ -28,7 +28,7 @@ SHRINKAGE = 0.5
 
 @dataclass(frozen=True)
 class Direction:
-    """A vector in the states of a layer, whose length is the whole way from one pole to the other.
+    """A vector in the states of a layer. Its length is the whole way from one pole to the other.
 
     Attributes
     ----------

@@ -277,7 +277,7 @@ def _tensor(name: str, values: Any) -> torch.Tensor:
 
 
 def _of_samples(name: str, values: Any, ndim: int, run: Run) -> torch.Tensor:
-    """Return an array of so many axes, or with an axis of samples before them, whose rows are chosen."""
+    """Return chosen rows of an array with an axis of samples, or an array of so many axes as it is."""
     found = _array(name, values)
     if found.ndim == ndim:
         return found

@@ -70,7 +70,7 @@ def read_clips(rows: Sequence[Mapping[str, Any]]) -> tuple[torch.Tensor, list[st
 
 @dataclass(frozen=True)
 class ClipFeatures:
-    """What fires in the clips of a study in one layer, and what it stands for.
+    """The features that fire in a study's clips in one layer, their decoder vectors and training prompts.
 
     Attributes
     ----------

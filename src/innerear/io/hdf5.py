@@ -50,7 +50,7 @@ _DIGITS = 32  # of a block's hash: 128 bits
 
 @dataclass(frozen=True)
 class Entry:
-    """What a file says of one of its datasets.
+    """A file's description of one of its datasets.
 
     Attributes
     ----------
@@ -163,7 +163,7 @@ class Layout:
         axis: int = 0,
         rows: int = 0,
     ) -> None:
-        """Add a checksummed dataset, described by `about`, whose axes are the scales `dims` of its group.
+        """Add a checksummed dataset, described by `about`, with the scales `dims` of its group as axes.
 
         It is hashed in blocks of so many `rows` of an `axis`, see `Entry`.
         """

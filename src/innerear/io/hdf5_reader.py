@@ -215,7 +215,7 @@ class Reader:
 
     @cached_property
     def contents(self) -> dict[str, Entry]:
-        """What the file holds: name → description of the dataset."""
+        """The contents of the file: name → description of the dataset."""
         with self.understood("list of contents"):
             entries = {name: Entry(**entry) for name, entry in json.loads(self._contents_text).items()}
             for name, entry in entries.items():

@@ -74,7 +74,7 @@ class _Tee:
         return self.stream.write(text) if self.shown else len(text)
 
     def end_line(self) -> None:
-        """End the line of a bar that was broken off, so that what follows has one of its own."""
+        """End the line of a bar that was broken off: what follows begins a new line."""
         if self._inside:
             self.write("\n")
 

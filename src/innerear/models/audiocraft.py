@@ -74,7 +74,7 @@ class AudiocraftModel(BatchedModel):
 
     @property
     def settings(self) -> GenerationSettings:
-        """What `set_generation_params` has set on the MusicGen; see `MusicModel.settings`."""
+        """The settings made by `set_generation_params` on the MusicGen; see `MusicModel.settings`."""
         given, stride = self.musicgen.generation_params, self.musicgen.extend_stride or 0.0
         guidance, two_step = given.get("cfg_coef"), given.get("two_step_cfg")
         temperature = given.get("temp", 1.0)

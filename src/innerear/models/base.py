@@ -106,7 +106,7 @@ class MusicModel(Protocol):
 
     @property
     def settings(self) -> GenerationSettings:
-        """What `innerear.ActivationExtractor` takes for arguments that are not given."""
+        """Defaults of `innerear.ActivationExtractor` for arguments that are not given."""
         ...
 
     @settings.setter
@@ -117,7 +117,7 @@ class MusicModel(Protocol):
         ...
 
     def modules(self, site: str) -> Sequence[nn.Module]:
-        """Return the L modules, first layer to last, whose output (for ``"input"``: input) is the site.
+        """Return the L modules, first layer to last, with the site as output (for ``"input"``: as input).
 
         Raises
         ------

@@ -91,7 +91,7 @@ class BatchedModel(ABC):
 
     @abstractmethod
     def _calls(self, texts: Sequence[str | None], settings: dict[str, Any]) -> list[Any]:
-        """Return what each call of a step reads beside the tokens: one call, or one for each branch."""
+        """Return the texts that each call of a step reads: one call, or one for each branch."""
 
     @abstractmethod
     def _reader(self, calls: list[Any], decoder: str, n_positions: int) -> AbstractContextManager[Reader]:
@@ -312,7 +312,7 @@ class BatchedModel(ABC):
         run: Callable[[list[int]], None],
         rows: int | None = None,
     ) -> None:
-        """Run samples whose texts can share a batch together, in halves where GPU memory runs out.
+        """Run samples together if their texts can share a batch, in halves if GPU memory runs out.
 
         Where padding cannot be masked, it would dilute a shorter text's cross-attention. With `rows`, each
         batch has as many; −1 stands for a row that only fills it up, after the samples.

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 @dataclass
 class Parts:
-    """What a MusicGen is made of, in modules of the transformers library.
+    """The parts of a MusicGen, as modules of the transformers library.
 
     Attributes
     ----------

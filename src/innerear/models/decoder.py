@@ -311,7 +311,7 @@ def _hooks(lm: Any) -> list[list[Any]]:
 
 
 def _norm(norm: Any, dtype: torch.dtype) -> Callable[[torch.Tensor], torch.Tensor]:
-    """Return a norm in float32, whose result has the precision of the product that reads it."""
+    """Return a norm in float32. Its result has the precision of the product that reads it."""
     shape, weight, bias, eps = norm.normalized_shape, norm.weight.float(), norm.bias.float(), norm.eps
     if dtype == torch.float32:
         return lambda states: torch.layer_norm(states, shape, weight, bias, eps)

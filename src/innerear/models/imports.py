@@ -198,7 +198,7 @@ def import_audiocraft() -> None:
 
 @cache
 def import_transformers_musicgen() -> None:
-    """Import MusicGen of the transformers library, whose own way there reads all of its models' files."""
+    """Import MusicGen of the transformers library, without the files of all its other models."""
     with _stood_in():
         for model in ("musicgen", "musicgen_melody", "encodec"):
             for part in ("configuration", "modeling"):

@@ -122,7 +122,7 @@ def weights_of(package: Mapping[str, Any], path: str | PathLike) -> dict[str, to
 
 
 def load_weights(module: nn.Module, state: dict[str, torch.Tensor], path: str | PathLike) -> None:
-    """Load weights into the module that the configuration beside them builds.
+    """Load weights into the module that their own configuration builds.
 
     Raises
     ------

@@ -54,7 +54,7 @@ class Race:
         return self.draw(torch.where(probabilities >= least, probabilities, 0.0))
 
     def top_p(self, probabilities: torch.Tensor, p: float) -> torch.Tensor:
-        """Draw among the likeliest candidates whose predecessors sum to at most p."""
+        """Draw among the likeliest candidates: those with predecessors that sum to at most p."""
         ordered, index = probabilities.sort(dim=-1, descending=True)
         before = ordered.cumsum(dim=-1) - ordered
         rank = self.draw(torch.where(before <= p, ordered, 0.0))

@@ -19,7 +19,7 @@ _ATTENTION = [SDPBackend.FLASH_ATTENTION, SDPBackend.EFFICIENT_ATTENTION, SDPBac
 
 
 class Texts(NamedTuple):
-    """What one call of the language model reads beside the tokens.
+    """The encoded texts that one call of the language model reads with the tokens.
 
     Attributes
     ----------

@@ -112,7 +112,7 @@ def _feature(
 
 
 def _most(fires: NDArray, design: Design) -> str:
-    """Return the label of whose prompts the mean activation is largest."""
+    """Return the label with the largest mean activation over its prompts."""
     of_prompts = fires.mean(axis=1)[design.rows].mean(axis=1)  # [P]
     labels = dict.fromkeys(design.prompt_labels.tolist())
     return str(max(labels, key=lambda label: of_prompts[design.prompt_labels == label].mean()))

@@ -35,7 +35,7 @@ Tables = Mapping[str, pd.DataFrame]
 
 @dataclass(frozen=True)
 class Asked:
-    """What the study asks: its label, primary questions, smallest effects of interest, and its design's size.
+    """The study's label, primary questions, smallest effects of interest, and size of the design.
 
     `n_templates` stands in where a table does not say it; NaN without templates. `n_permutations` bounds the
     number of sign flips.

@@ -33,7 +33,7 @@ SHADES = 64
 
 @dataclass(frozen=True)
 class Firing:
-    """How strongly a sparse feature fires at each complete step of each clip: values [N, S']."""
+    """The activation of a sparse feature at each complete step of each clip: values [N, S']."""
 
     layer: int
     number: int

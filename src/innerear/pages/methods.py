@@ -14,7 +14,7 @@ from innerear.study.architectures import resolve_layers
 
 @dataclass(frozen=True)
 class Cited:
-    """What CITATION.cff says: title, authors, version and year."""
+    """Title, authors, version and year from CITATION.cff."""
 
     title: str
     authors: tuple[str, ...]

@@ -24,7 +24,7 @@ _MADE_WITH = {
 
 @dataclass(frozen=True)
 class Estimated:
-    """What was estimated before any work: bytes on disk by kind, and MB of memory asked for by rule."""
+    """Estimates made before any work: bytes on disk by kind, and MB of memory that each rule asks for."""
 
     disk: Mapping[str, float]
     memory: Mapping[str, float]

@@ -217,7 +217,7 @@ class Stack(Reader):
         return Timeline(n_frames, n_codebooks, float(self.attrs["frame_rate"]), windows, delays)
 
     def _check_shapes(self) -> None:
-        """Refuse a stack whose states have other branches or steps than its labels."""
+        """Refuse a stack if its states have other branches or steps than its labels."""
         n_steps = self.timeline.n_steps
         if {len(self.frames), len(self.seconds), len(self.complete), self.attrs["n_steps"]} != {n_steps}:
             raise self._refused(f"its steps are not the {n_steps} of its {self.codes.shape[1]} frames")

@@ -37,7 +37,7 @@ def debiased_cka(gram_x: np.ndarray, gram_y: np.ndarray) -> float:
 
 
 def cka_vectors(grams: np.ndarray) -> np.ndarray:
-    """Turn Gram matrices [..., N, N] into unit vectors [..., pairs] whose inner products are debiased CKA.
+    """Turn Gram matrices [..., N, N] into unit vectors [..., pairs]: their inner products are debiased CKA.
 
     The unbiased HSIC is the inner product of U-centred matrices (Székely & Rizzo 2014): entries off the
     diagonal without the samples' additive effects. NaN where nothing is left, and for fewer than 4 samples.

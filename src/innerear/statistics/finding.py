@@ -14,7 +14,7 @@ NO_BRANCH = (
 
 @dataclass(frozen=True)
 class Unit:
-    """How a kind of effect is written, and how small it may be and still be of interest.
+    """The notation of a kind of effect, and its smallest effect of interest.
 
     Attributes
     ----------

@@ -94,7 +94,7 @@ def described(
 
 
 def selected(table: pd.DataFrame, **where: object) -> pd.DataFrame:
-    """Return the rows whose columns have these values."""
+    """Return the rows with these values in these columns."""
     keep = np.ones(len(table), bool)
     for column, value in where.items():
         keep &= np.array([one == value for one in table[column].tolist()], bool)

@@ -31,7 +31,7 @@ Maxima = tuple[Mapping[str, object], np.ndarray]
 
 @dataclass(frozen=True)
 class LayerResult:
-    """What an analysis found in one layer.
+    """The results of an analysis in one layer.
 
     Attributes
     ----------

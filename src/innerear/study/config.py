@@ -128,7 +128,7 @@ def _explain(error: Any) -> Iterator[str]:
 
 
 def _meant(error: Any) -> Sequence[Any]:
-    """Return the violations of the one alternative whose type the value has; none if that is not clear."""
+    """Return the violations of the alternative with the value's type; none if not exactly one has it."""
     alternatives: dict[int, list[Any]] = {}
     for part in error.context:
         alternatives.setdefault(part.schema_path[0], []).append(part)

@@ -57,7 +57,7 @@ def _check_control(name: str, study: str, contrast: str) -> None:
 
 
 def _contrast(path: Path) -> str:
-    """Return the contrast that a table of a design names; of shuffled labels alike."""
+    """Return the contrast that a table of a design names, also for shuffled labels."""
     with suppress(OSError, UnicodeDecodeError):
         for line in path.read_text("utf-8").splitlines():
             name, _, value = line.partition("\t")

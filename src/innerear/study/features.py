@@ -16,7 +16,7 @@ ENOUGH, FEWEST = 30, 5
 
 @dataclass(frozen=True)
 class Features:
-    """What a study asks of sparse features.
+    """A study's settings of sparse features.
 
     Attributes
     ----------

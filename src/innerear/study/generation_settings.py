@@ -18,7 +18,7 @@ MAX_SEED = 2**32 - 1
 
 @dataclass(frozen=True)
 class GenerationSettings:
-    """How a clip is composed; each value is checked and made a plain Python number.
+    """Settings of a generation; each value is checked and made a plain Python number.
 
     Parameters
     ----------

@@ -22,7 +22,7 @@ N_LAYERS = 3
 
 
 class Condition(NamedTuple):
-    """How the clips of one condition are edited: `dose` times the way between the poles.
+    """One condition of steering: `dose` times the way between the poles is added.
 
     `source` is ``"none"`` for untouched clips, ``"random"`` for the random direction number `draw`.
     """
@@ -65,7 +65,7 @@ class Interventions:
 
     @property
     def twin_settings(self) -> dict:
-        """What of the settings the random twin is steered along: the first source, at the largest dose."""
+        """The settings that steer the random twin: the first source, at the largest dose."""
         doses, sources = self.settings["doses"], self.settings["sources"]
         return {"doses": [max(doses)], "sources": sources[:1], "draws": 0}
 

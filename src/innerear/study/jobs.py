@@ -120,7 +120,7 @@ def groups(prompts: Sequence[Prompt], size: int, sheet: str | None, label: str =
 def measured_together(
     prompts: Sequence[Prompt], seeds: Mapping[str, Sequence[int]], seconds: float
 ) -> dict[str, list[Prompt]]:
-    """Return the prompts whose clips one job measures, by the name of its first template.
+    """Return for each job, named by its first template, the prompts that it measures.
 
     Whole templates share a job, up to `SOUND_OF_A_JOB`; whole prompts, where a template names no file.
 

@@ -101,7 +101,7 @@ def reading(text: str) -> str:
 
 
 def seen(text: str) -> str:
-    """Return a text as it is seen: texts that differ, but not in this, look alike.
+    """Return the visible form of a text: texts with equal forms look the same.
 
     Unlike in `reading`, a character without width is no space.
 

@@ -21,7 +21,7 @@ _NORMAL = NormalDist()
 
 @dataclass(frozen=True)
 class Power:
-    """What a study of some prompts can establish.
+    """The power of a study of some prompts: smallest p and smallest detectable effect.
 
     Attributes
     ----------
@@ -106,7 +106,7 @@ class Power:
 
     @property
     def warnings(self) -> list[str]:
-        """What this design cannot establish, and what would help."""
+        """Claims that this design cannot establish, with a remedy for each."""
         said = []
         if not self.smallest_p <= LEVELS[0]:
             reached = (
@@ -135,7 +135,7 @@ class Power:
 
 
 def are_blocks(templates: Sequence[str]) -> bool:
-    """Whether the templates of prompts are blocks: two at least, of which one holds more than one prompt.
+    """Whether the templates of prompts are blocks: two at least, and one with more than one prompt.
 
     Examples
     --------

@@ -123,7 +123,7 @@ class Study:
 
     @property
     def interventions(self) -> Interventions | None:
-        """What the study's interventions edit; None where there are none."""
+        """The plan of the study's interventions; None if there are none."""
         return None if isinstance(self.planned, str) else self.planned
 
     @property
@@ -144,7 +144,7 @@ class Study:
 
     @property
     def of_captions(self) -> dict:
-        """What the report's captions name beyond the settings."""
+        """Values of the report's captions beyond the settings."""
         n_templates = self.power.n_templates
         resampled = "templates" if n_templates else "prompts"
         return {
@@ -158,7 +158,7 @@ class Study:
 
     @property
     def batch(self) -> str | int:
-        """What a generation job makes: ``"pair"``, ``"prompt"``, or a number of prompts."""
+        """The size of a generation job: ``"pair"``, ``"prompt"``, or a number of prompts."""
         asked = self.settings["generation"]["batch"]
         return prompts_of_a_job(asked, self.estimate.n_seeds, self.estimate.weight_bytes)
 
@@ -198,7 +198,7 @@ class Study:
 
     @property
     def power(self) -> Power:
-        """What the study can establish about its contrast."""
+        """The power of the study for its contrast."""
         contrast = self.settings["contrast"]
         labels = [getattr(prompt, contrast if contrast in LABELS else "label") for prompt in self.prompts]
         templates = [prompt.template for prompt in self.prompts]

@@ -13,7 +13,7 @@ NEUTRAL, NONE, PARAPHRASE = "neutral", "none", "paraphrase"
 
 @dataclass(frozen=True)
 class Block:
-    """A template whose texts are swapped between clips.
+    """A template with texts that are swapped between clips.
 
     Attributes
     ----------
@@ -47,7 +47,7 @@ class Swaps:
 
 
 def study_swaps(prompts: Sequence[Prompt], section: Mapping, label: str = "") -> Swaps:
-    """Find the templates whose texts can be swapped.
+    """Find the templates with texts that can be swapped.
 
     `section` is the setting ``prompts``, `label` a further column that the sheet may have.
 
@@ -140,7 +140,7 @@ def _optional(text: str, where: str) -> str:
 
 
 def _check_distinct(prompts: Sequence[Prompt], neutral: str, paraphrases: Mapping[str, str]) -> None:
-    """Refuse two texts of a template that a model reads alike: the one would control for nothing."""
+    """Refuse two texts of a template that a model cannot distinguish: the second would control nothing."""
     names = {reading(prompt.text): f"prompt {prompt.id!r}" for prompt in prompts}
     others = [(f"the paraphrase of {prompt.id!r}", paraphrases[prompt.emotion]) for prompt in prompts]
     for name, text in [("the neutral text", neutral), *others]:

@@ -33,7 +33,7 @@ _COMMON = ["model", "statistic", *INTERVAL, *(name for name in TEST if "score" n
 
 @dataclass(frozen=True)
 class AudioCheck:
-    """What `audio_check` returns; all tables have the common columns.
+    """The tables of `audio_check`; all have the common columns.
 
     `effects` has rows of `ANOVA` per feature and ``Hedges g`` per feature and pair of labels;
     `classification` the balanced accuracy of each set of features and, of the whole set, the recall of each

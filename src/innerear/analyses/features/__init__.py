@@ -207,7 +207,7 @@ def _shares(cells: list[_Cells], design: Design, fewer: _Fewer, why_not: str) ->
 
 
 def _share_past(cells: list[_Cells], design: Design) -> np.ndarray:
-    """Return the share of the values that vary whose F is past its 5 % point, of each of the cells."""
+    """Return for each cell the share of values with F past its 5 % point, among the values that vary."""
     anova = Anova(design)
     return np.array([anova.share_past(anova.f(one.values[design.rows].mean(axis=1))) for one in cells])
 

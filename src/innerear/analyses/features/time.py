@@ -24,7 +24,7 @@ OVER_TIME = "largest correlation with sound over the steps, between seeds of a p
 
 @dataclass(frozen=True)
 class FeatureSteps:
-    """One branch's activations at each step, beside the sound.
+    """The activations of one branch at each step, and the sound there.
 
     Attributes
     ----------
@@ -71,7 +71,7 @@ def sound_of_steps(frames: xr.DataArray, timeline: Timeline) -> tuple[Sound, np.
 def time_rows(
     steps: FeatureSteps, rate: np.ndarray, design: Design, why_not: str = ""
 ) -> tuple[pd.DataFrame, list[Maxima]]:
-    """Correlate features with frame features of the sound, over steps, in what tells a prompt's seeds apart.
+    """Correlate features with frame features of the sound over steps, in the differences of a prompt's seeds.
 
     Parameters
     ----------

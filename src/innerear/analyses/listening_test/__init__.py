@@ -105,7 +105,7 @@ def scores(
 
 
 def exact_p(choices: np.ndarray, right: int) -> float:
-    """Return how probable so many right answers are where nothing tells the right excerpt from the others.
+    """Return the probability of so many right answers if nothing distinguishes the right excerpt.
 
     Each trial's right excerpt is then any of those that are offered, whatever listeners chose. What several
     listeners choose alike in one trial counts once; of one listener this is the exact binomial test.
@@ -126,7 +126,7 @@ def exact_p(choices: np.ndarray, right: int) -> float:
 
 
 def fewest_trials(chance: float) -> int:
-    """Return in how many trials one listener who is right in three of four is found more often than missed.
+    """Return the trials that find a listener who is right in three of four more often than not.
 
     Examples
     --------

@@ -109,7 +109,7 @@ def _other_label(
 
 @dataclass(frozen=True)
 class Moments:
-    """Where a feature is heard: in clips in which it comes and goes.
+    """The moments at which a feature fires and is silent, in clips in which it does both.
 
     Attributes
     ----------
@@ -125,7 +125,7 @@ class Moments:
 
     @classmethod
     def of(cls, fires: NDArray, seconds: NDArray, design: Design) -> "Moments":
-        """Find them in activations [N, S'], whose steps sound at seconds [S']."""
+        """Find them in activations [N, S'] at steps that sound at seconds [S']."""
         names = design.samples["sample_id"].astype(str).tolist()
         last, firing, silent = max(0.0, seconds[-1] - SECONDS), {}, {}
         for name, own in zip(names, fires, strict=True):
@@ -158,7 +158,7 @@ def heard_features(
     n: int,
     twin: bool = False,
 ) -> dict[str, Moments]:
-    """Return the first n features that can be heard: named ones first, then those that differ most surely.
+    """Return the first n features that have moments: named ones first, then those that differ most surely.
 
     Passed over are features that come and go in fewer than two clips of each of two prompts.
 
@@ -244,7 +244,7 @@ def _of_two_prompts(
     taken: dict[str, list[float]],
     rng: np.random.Generator,
 ) -> Trial | None:
-    """Make a trial of the first two prompts of which two clips have excerpts left, and take them."""
+    """Make a trial of the first two prompts that have excerpts left in two clips, and take these."""
     found, kinds = dict[tuple[str, ...], list[str]](), (moments.firing, moments.silent)
     for prompt in left:
         clips = [clip for clip in prompt if all(_free(kind[clip], taken[clip]) for kind in kinds)]

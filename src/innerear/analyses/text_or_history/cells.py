@@ -285,7 +285,7 @@ def _off_policy(n: int) -> dict[str, np.ndarray]:
 
 @dataclass(frozen=True)
 class TemplateProducts:
-    """What the shares of one template are made of; times are the complete steps, then the windows.
+    """The parts of one template's shares; times are the complete steps, then the windows.
 
     Attributes
     ----------

@@ -180,7 +180,7 @@ class Shares:
         ]
 
     def _drawn(self, m: int, of: str) -> list[np.ndarray]:
-        """Which emotion stands in for which in each template, int [m, R, E]."""
+        """The emotion that replaces each emotion in each template, int [m, R, E]."""
         permutations = self.design.clip_permutations(m, of)
         return [one.local(permutations) for one in self.templates]
 
@@ -238,6 +238,6 @@ class Shares:
 
 
 def _crossed(history: np.ndarray, text: np.ndarray) -> np.ndarray:
-    """Which of the E² cells stands in for cell (a, b), [..., E²], if history and text move thus, [..., E]."""
+    """The cell, among E², that replaces cell (a, b), [..., E²], under history and text permuted, [..., E]."""
     n = history.shape[-1]
     return (history[..., :, None] * n + text[..., None, :]).reshape(*history.shape[:-1], n * n)

@@ -16,7 +16,7 @@ from innerear.statistics.significance import ALPHA
 
 
 class Grid:
-    """A figure whose rows and columns of panels stand for the values of two columns of a table.
+    """A figure with rows and columns of panels for the values of two columns of a table.
 
     Iterating gives each panel with its column → value, for `rows_of`.
 

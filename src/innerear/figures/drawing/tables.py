@@ -12,7 +12,7 @@ MAX_LAYERS = 6
 
 
 def rows_of(table: pd.DataFrame, **where: object) -> pd.DataFrame:
-    """Return the rows whose columns have these values, or one of those in a list."""
+    """Return the rows with these values in these columns, or with one of those in a list."""
     keep = np.ones(len(table), bool)
     for column, value in where.items():
         values = table[column]

@@ -30,7 +30,7 @@ STRATA = {
 
 
 class Design(Exchange, Flips, Folds, Resampling):
-    """Which samples there are, and what may be exchanged with what; parameters are those of `Sheet`.
+    """The samples of a study and their exchangeability; parameters are those of `Sheet`.
 
     Notes
     -----
@@ -50,7 +50,7 @@ class Design(Exchange, Flips, Folds, Resampling):
     is_shuffled = False
 
     def shuffled(self) -> "Design":
-        """Return a control whose labels were moved once between prompts, as a permutation would.
+        """Return a control: the design with labels moved once between prompts, as by a permutation.
 
         With the label move all other columns of `LABELS` that the sheet has: a prompt's emotion and its
         ratings stay together.

@@ -16,7 +16,7 @@ REFITS = 99
 
 
 class Exchange(Sheet):
-    """A sheet whose prompts may be exchanged within their block."""
+    """A sheet with prompts that may be exchanged within their block."""
 
     # Drawn elsewhere, see `use_table`.
     _table = np.empty((0, 0), np.int32)

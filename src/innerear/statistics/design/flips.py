@@ -22,7 +22,7 @@ _NOTHING = 1e-9
 
 
 class Flips(Sheet):
-    """A sheet whose templates' contrasts can change sign."""
+    """A sheet with contrasts of templates that can change sign."""
 
     @cached_property
     def n_templates(self) -> int:

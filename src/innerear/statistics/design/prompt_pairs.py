@@ -49,7 +49,7 @@ class PromptPairs:
 
     @property
     def compared(self) -> str:
-        """What `other_mean` is over, for tables."""
+        """The pairs that `other_mean` averages, for tables."""
         return "pairs of other seeds" if self.seeds_differ else "pairs of one seed: there is no other"
 
 
@@ -94,5 +94,5 @@ class Units:
 
     @cached_property
     def _counts(self) -> np.ndarray:
-        """How often each bootstrap holds each unit, float64 [m, U]."""
+        """The count of each unit in each bootstrap, float64 [m, U]."""
         return self.design.bootstraps().units.astype(float)

@@ -13,7 +13,7 @@ from innerear.statistics.design.sheet import BOOTSTRAPS, Sheet
 
 @dataclass(frozen=True)
 class Bootstraps:
-    """How often each of m resamples holds each unit (template or prompt) and each seed, float32.
+    """The counts of each unit (template or prompt) and each seed in each of m resamples, float32.
 
     `units` are [m, units] and `seeds` [m, R]; `unit_of` and `seed_of` [N] are those of each sample.
     """
@@ -75,7 +75,7 @@ def jackknife(estimate: Any, left: np.ndarray) -> tuple[Any, Any, str]:
 
 
 class Resampling(Sheet):
-    """A sheet whose templates (or prompts) and seeds can be resampled."""
+    """A sheet with templates (or prompts) and seeds that can be resampled."""
 
     def bootstraps(self, m: int | None = None) -> Bootstraps:
         """Resample templates (without templates: the prompts of each label, or all with ratings), then seeds.
@@ -101,7 +101,7 @@ class Resampling(Sheet):
 
     @property
     def resampled(self) -> str:
-        """What bootstraps resample, for captions."""
+        """The units that bootstraps resample, for captions."""
         return self.resampled_units if self.own_seeds else f"{self.resampled_units}, then seeds"
 
     @property

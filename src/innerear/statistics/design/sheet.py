@@ -17,7 +17,7 @@ PERMUTATIONS, BOOTSTRAPS, SHUFFLES, CONTROL, CLIPS, NAMES = range(1, 7)
 
 
 class Sheet:
-    """Which samples there are: prompts with R seeds each, one label per prompt.
+    """The samples of a study: prompts with R seeds each, one label per prompt.
 
     Seeds are crossed with all prompts, or each template has seeds of its own, crossed with its prompts.
 
@@ -81,14 +81,14 @@ class Sheet:
 
     @cached_property
     def targets(self) -> np.ndarray:
-        """What a probe is to predict, [P, Q]: an indicator of each of Q labels (sorted), or one rating."""
+        """The values that a probe predicts, [P, Q]: an indicator of each label (sorted), or one rating."""
         if self.numeric:
             return self.prompt_labels.astype(float)[:, None]
         return np.equal.outer(self.prompt_labels, np.unique(self.prompt_labels)).astype(float)
 
     @cached_property
     def covariates(self) -> np.ndarray:
-        """What the labels can explain, [N, Q]: an indicator of each label, or a constant and the rating."""
+        """The covariates of the labels, [N, Q]: an indicator of each label, or a constant and the rating."""
         constant = np.ones((self.n_prompts, int(self.numeric)))
         return np.hstack([constant, self.targets])[self.prompt_of]
 

@@ -49,7 +49,7 @@ def ridge_operators(kernel: np.ndarray, across: np.ndarray, penalty: float) -> n
 
 @dataclass(frozen=True)
 class TwoFolds:
-    """What turns residuals of two folds, each fitted without itself, into those of fits without both.
+    """Matrices that turn residuals of two folds, each fitted without itself, into those without both.
 
     A fit without S misses S by (A_SS)⁻¹ (A y)_S (see `DualRidge`). With residuals e of fits without a fold,
     and x of the fit without both, this says A_ff x_f + A_fg x_g = A_ff e_f, and the same of g. So

@@ -93,7 +93,7 @@ class FoldSpans:
         return self._bases, [table[:, fold.test] for fold in self.of_samples]
 
     def _moving_bases(self, table: np.ndarray) -> tuple[list[np.ndarray], list[np.ndarray]]:
-        """Return the same as bases [m, n, k] whose rows moved, and samples [n], if none leaves its fold."""
+        """Return the same as bases [m, n, k] with permuted rows, and samples [n], if none leaves its fold."""
         bases, places = [], [fold.test for fold in self.of_samples]
         for basis, rows in zip(self._bases, places, strict=True):
             order = np.argsort(table[:, rows], axis=1)

@@ -8,7 +8,7 @@ import numpy as np
 
 
 def joined_kernel(*kernels: np.ndarray) -> np.ndarray:
-    """Add kernels [N, N], each about its mean and scaled to a mean square of 1, so that none counts more.
+    """Add kernels [N, N], each centred and scaled to a mean square of 1: all have equal weight.
 
     Examples
     --------

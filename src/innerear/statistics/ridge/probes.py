@@ -84,7 +84,7 @@ def evidence_bootstrap(own: np.ndarray, boots: Bootstraps) -> np.ndarray:
 
 
 class Ranking:
-    """How well scores order the samples of one fold: macro AUC, for ratings the concordance index.
+    """The ranking of one fold's samples by scores: macro AUC, for ratings the concordance index.
 
     The share of pairs of samples (of one fold, with different targets) whose scores have the order of
     their targets; ties count half. With indicators of labels as targets this is the area under the
