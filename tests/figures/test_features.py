@@ -29,6 +29,8 @@ def tables(kinds):
         for name in ("FVU within steps", "agreement")
         for n in LAYERS
     ]
+    noise = {"of": "gaussian", "written_by": "dictionary", "measure": "FVU within steps", "estimate": 0.6}
+    measures += [noise | {"layer": n} for n in LAYERS if TWIN in kinds]
     costs = [
         {"edit": edit, "distribution": "guided", "layer": n, "cost": 2.0, "n_clips": 12}
         for edit in ("none", "both", "cond only")
@@ -52,7 +54,7 @@ def test_lines_stand_for_what_was_measured(kinds):
     made = draw(*tables(kinds), model="nano", contrast="emotion")
     fit, seeds, cost = made["dictionaries"].axes
     twin = TWIN in kinds
-    assert labels(fit) == {"dictionary", *["random weights"] * twin}
+    assert labels(fit) == {"dictionary", *["random weights", "Gaussian noise"] * twin}
     assert labels(seeds) == {"dictionary", *["random weights"] * twin}
     assert labels(cost) == {"dictionary", "dictionary, cond only"}
     assert "n: 24 prompts, measured on held-out clips; costs: 12 clips" in made["dictionaries"].get_suptitle()

@@ -21,6 +21,7 @@ _WRITTEN = {
     ("uncond", "components"): ("k components", _ROSE),
     ("uncond", "frozen decoder"): ("frozen decoder", _TEAL),
     ("random_init", "dictionary"): ("random weights", "0.5"),
+    ("gaussian", "dictionary"): ("Gaussian noise", "#DDCC77"),
 }
 _AGREEING = ("uncond", "random_init")
 # edit of `innerear.features.splice` -> label and colour
