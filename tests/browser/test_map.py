@@ -209,6 +209,11 @@ def test_the_map_is_quiet_and_asks_for_nothing(shown):
     assert not shown.messages()
 
 
+def silent(browser):
+    """Whether the page says that no feature fires."""
+    return browser.run("return document.getElementById('silent').checkVisibility()")
+
+
 def test_the_features_that_fire_are_those_of_the_clip_and_the_step(shown, pages):
     seen = 0
     for clip, number in product(range(len(CLIPS)), (0, 1, 120, 246)):
@@ -222,10 +227,18 @@ def test_the_features_that_fire_are_those_of_the_clip_and_the_step(shown, pages)
         lines = shown.run("return [...document.querySelectorAll('#firing li')].map(line => line.textContent)")
         found = [f"{text.rpartition(': ')[0]}: {float(text.rpartition(': ')[2]):.2f}" for text in lines]
         assert found == expected
+        assert silent(shown) == (not expected)
         seen += len(found)
     assert seen
     shown.run("go({s: 1})")  # which is not complete
-    assert not shown.run("return document.querySelectorAll('#firing li').length")
+    assert not shown.run("return document.querySelectorAll('#firing li').length") and not silent(shown)
+
+
+def test_a_step_at_which_no_feature_fires_says_so(shown, pages):
+    fires = np.sum([one.values for one in pages.features], axis=0)
+    clip, number = np.argwhere(fires == 0)[0]
+    shown.run(f"go({{a: {clip}, s: {number + 3}}})")
+    assert silent(shown)
 
 
 def test_without_a_measure_clips_and_plane_still_work(browser, pages):

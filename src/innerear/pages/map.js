@@ -156,7 +156,9 @@ function firing(s) {
   const n = arrays.features.length / told.features.length / K;
   const value = f => arrays.features[(f * K + view.a) * n + s - lead] / 100;
   const found = told.features.map((one, f) => ({...one, value: complete[s] ? value(f) : 0}));
-  byId("firing").replaceChildren(...found.filter(one => one.value > 0).sort((one, other) => other.value - one.value).map(one => {
+  const firing = found.filter(one => one.value > 0).sort((one, other) => other.value - one.value);
+  byId("silent").hidden = firing.length > 0 || !complete[s];
+  byId("firing").replaceChildren(...firing.map(one => {
     const line = document.createElement("li"), link = document.createElement("a");
     link.href = `features.html#feature-${one.layer}-${one.number}`;
     link.textContent = `layer ${one.layer}, feature ${one.number}`;
