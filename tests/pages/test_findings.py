@@ -399,6 +399,13 @@ def test_every_question_has_its_own_words_and_a_figure():
     assert all(entry.meaning and entry.formula for entry in entries)
 
 
+@pytest.mark.parametrize(("module", "entry"), ENTRIES, ids=lambda value: getattr(value, "question", ""))
+def test_an_answer_names_no_statistic(module, entry):
+    """These are for the formula and the meaning, which unfold."""
+    said = " ".join((entry.question, entry.sentence, entry.aside, entry.unshown, UNITS[entry.unit].text))
+    assert not re.search(r"\bF\b|ω²|R²|CKA|AUC|FVU|ANOVA|CCA|\b[tz] (test|value)", said)
+
+
 def test_every_question_that_may_be_primary_is_asked_once():
     first = dict(reversed([(entry.key, entry.question) for _, entry in ENTRIES if entry.key]))
     assert first == QUESTIONS

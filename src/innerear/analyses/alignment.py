@@ -202,12 +202,12 @@ def _mean(values: np.ndarray) -> np.ndarray:
 FINDINGS = (
     Finding(
         "How similarly do two different layers arrange the prompts across different seeds?",
-        "Over pairs of layers of uncond, CKA {range}; the median pair ({layer} and {layer_2}) reaches "
-        "{ratio:.0%} of its noise ceiling.",
+        "The median pair of layers of uncond ({layer} and {layer_2}) reaches {ratio:.0%} of its noise "
+        "ceiling: {effect} ({range} over pairs), where 1 is the same arrangement without any noise.",
         {"branch": "uncond", "statistic": OVER_LAYERS, "samples": ACROSS},
         "alignment_layers",
         tested=False,
-        unit="CKA",
+        unit="similarity",
         meaning="debiased CKA of the median pair; its ceiling is what either layer reaches with itself",
         absent="there is one layer",
         formula="debiased ⟨K, L⟩ ÷ √(⟨K, K⟩ ⟨L, L⟩), K and L the Gram matrices of prompts of two "

@@ -287,8 +287,8 @@ def _selected_share(rows: pd.DataFrame, branches: list[str], design: Design) -> 
 FINDINGS = (
     Finding(
         "Do more single dimensions differ between {contrasts} than chance allows, in uncond?",
-        "Yes, at {n_found} of {n_layers} layers more pass F's 5 % point than chance allows: {effect} in "
-        "layer {layer} ({range} over layers).",
+        "Yes, at {n_found} of {n_layers} layers more do than chance allows: {effect} in layer {layer} "
+        "({range} over layers).",
         {"branch": "uncond", "statistic": BEYOND},
         "dimensions",
         unit="dimensions",

@@ -82,7 +82,8 @@ def methods(
         f"{_primary(statistics['primary'])}.",
         f"95 % intervals are percentiles of {statistics['bootstraps']} bootstraps of {group}, unless a "
         f"table says otherwise: those of sparse features are of a jackknife over {group}, and those of "
-        f"changes along the clip are t intervals over folds.{_reach(found)}",
+        "changes along the clip are t intervals over folds, nowhere narrower than relabeling gives."
+        f"{_reach(found)}",
         f"All was computed with Inner Ear {version}.",
     ]
     return " ".join(part for part in parts if part)

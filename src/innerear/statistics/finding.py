@@ -49,7 +49,7 @@ UNITS: Mapping[str, Unit] = MappingProxyType(
         "fewer": Unit("{value:.0%}", "{number} of all clips", "accuracy", 1),
         "seconds": Unit("{value:.2f}", "{number} s"),
         "trustworthiness": Unit("{value:.2f}", "trustworthiness {number}", most=1),
-        "CKA": Unit("{value:.2f}", "CKA {number}", most=1),
+        "similarity": Unit("{value:.2f}", "similarity {number}", most=1),
     }
 )
 #: smallest effects of interest: key of ``statistics.smallest_effect`` → what it is above chance
