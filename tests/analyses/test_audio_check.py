@@ -38,6 +38,22 @@ def test_a_planted_difference_is_found_in_its_feature_and_named_in_the_verdict()
     assert groups["dynamics"].item() > 0.6 > 0.4 > groups["rhythm"].item()
 
 
+def test_the_interval_of_a_share_is_a_jackknife_over_templates():
+    design = make_design()
+    values = clustered(design, (3,), 0.5, np.random.default_rng(3)) + codes_of(design.labels)[:, None]
+    table = rows(run(design, values).effects, statistic=ANOVA)
+    left = []
+    for template in dict.fromkeys(design.samples["template"]):
+        kept = np.flatnonzero(design.samples["template"] != template)
+        other = design.subset(kept)
+        anova = Anova(other)
+        left.append(anova.share(anova.f(values[kept][other.rows].mean(axis=1))))
+    half = 1.96 * np.sqrt(len(left) - 1) * np.std(left, axis=0)
+    assert np.allclose(table["ci_hi"] - table["estimate"], half)
+    assert np.allclose(table["estimate"] - table["ci_lo"], half)
+    assert set(table["interval"]) == {f"95% by a jackknife over {len(left)} templates"}
+
+
 def test_no_difference_is_said_to_be_none():
     design = make_design()
     result = run(design, clustered(design, (3,), 0.5, np.random.default_rng(16)))

@@ -1,11 +1,12 @@
 """The best layer: ranked, and confirmed on templates that did not choose it."""
 
 import numpy as np
+import pytest
 from fakes import Measured, Stored, analysed, clustered, codes_of, make_design, rows, stored_products
 from scipy.stats import binom
 
 from innerear.analyses import discriminability
-from innerear.analyses.best_layers import best_layers
+from innerear.analyses.best_layers import RANK, best_layers
 from innerear.statistics.label_distance import Distance, kernel_of_prompts
 
 
@@ -26,6 +27,10 @@ def test_the_planted_layer_is_best_and_confirmed_elsewhere_than_where_it_was_cho
     held_out = rows(uncond, layer=-1).iloc[0]
     assert held_out["chosen"] == "1 (5 of 5 times)"
     assert held_out["p_corrected"] <= 0.01
+    assert held_out["k"] == 5
+    assert 0 < held_out["ci_lo"] < held_out["estimate"] < held_out["ci_hi"]
+    assert held_out["interval"] == "95% by a jackknife over 5 templates"
+    assert (rows(uncond, statistic=RANK)["interval"] == "95% of 100 bootstraps of templates").all()
     assert rows(best, branch="cond", layer=-1)["p_corrected"].item() > 0.05
 
 
@@ -41,3 +46,25 @@ def test_choosing_the_best_of_many_null_layers_is_not_confirmed():
         best = best_layers(layers, design, model="0")
         found += bool(rows(best, layer=-1)["p"].item() <= 0.05)
     assert found <= binom.ppf(0.999, n, 0.05)
+
+
+def test_the_interval_is_a_jackknife_that_chooses_anew():
+    """Products of five templates in two layers; each template is left out, and its layer chosen anew."""
+    rng, n = np.random.default_rng(0), 5
+    products = rng.normal(size=(2, n, n))
+    products += products.swapaxes(1, 2)
+
+    def held_out(kept):
+        found = []
+        for fold in kept:
+            rest = [other for other in kept if other != fold]
+            within = [np.mean([one[a, b] for a in rest for b in rest if a != b]) for one in products]
+            found.append(products[int(np.argmax(within))][fold, rest].mean())
+        return np.mean(found)
+
+    layers = {layer: stored_products(one[None]) for layer, one in enumerate(products)}
+    row = rows(best_layers(layers, make_design(n_templates=n), model="m"), layer=-1).iloc[0]
+    left = np.array([held_out([t for t in range(n) if t != out]) for out in range(n)])
+    half = 1.96 * np.sqrt((n - 1) / n * ((left - left.mean()) ** 2).sum())
+    assert row["estimate"] == pytest.approx(held_out(range(n)))
+    assert [row["ci_lo"], row["ci_hi"]] == pytest.approx([row["estimate"] - half, row["estimate"] + half])

@@ -21,8 +21,11 @@ from innerear.analyses.dimensions import (
     selection_frequency,
 )
 from innerear.errors import InputError
+from innerear.pages.findings import findings
 from innerear.statistics.anova import Anova
 from innerear.statistics.design import Design
+from innerear.statistics.design.template_contrasts import label_contrasts
+from innerear.statistics.noise import noise_normalised_kernel
 from innerear.statistics.table import layer_map
 
 S, D = 4, 60
@@ -80,6 +83,52 @@ def test_selection_is_that_of_every_bootstrap_by_itself(label):
         explained = 1 - ((x - fitted) ** 2).sum(axis=0) / ((x - x.mean(axis=0)) ** 2).sum(axis=0)
         chosen[np.argsort(explained)[-TOP:]] += 1
     np.testing.assert_allclose(selection_frequency(features, anova), chosen / 40)
+
+
+def test_intervals_are_a_jackknife_over_templates(planted):
+    """Of single dimensions and of their share, without each template; in random bases as well."""
+    design, result = planted
+    x = data(design, emotion=3).mean(axis=2)[:, 1]
+    shares, past = [], []
+    for template in range(design.n_blocks):
+        kept = np.flatnonzero(design.block_of[design.prompt_of] != template)
+        anova = Anova(other := design.subset(kept))
+        f = anova.f(x[kept][other.rows].mean(axis=1))
+        shares.append(anova.share(f))
+        past.append(anova.share_past(f))
+    table = rows(result.table, branch="uncond")
+    for statistic, left in ((BY_DIMENSION, shares), (BEYOND, past)):
+        mine = rows(table, statistic=statistic)
+        half = 1.96 * np.sqrt(design.n_blocks - 1) * np.std(left, axis=0)
+        assert np.allclose(mine["ci_hi"] - mine["estimate"], half, atol=1e-5)
+        assert np.allclose(mine["estimate"] - mine["ci_lo"], half, atol=1e-5)
+    rotated = rows(table, statistic=ROTATED).iloc[0]
+    assert rotated["ci_lo"] < rotated["estimate"] < rotated["ci_hi"]
+    intervals = table[table["statistic"] != SELECTED]["interval"]
+    assert set(intervals) == {f"95% by a jackknife over {design.n_blocks} templates"}
+
+
+def test_a_basis_that_is_not_special_has_a_bound(planted):
+    """What is not established comes with a bound on how large it may be."""
+    design = make_design()
+    table = found(data(design, seed=4), design).table.assign(layer=3, model="m")
+    answer = findings({"dimensions": table}).set_index("figure")["upper"]
+    assert np.isfinite(answer.to_numpy(float)).all()
+
+
+def test_the_noise_normalised_distance_without_a_template_is_that_of_the_others():
+    design, x = make_design(), data(make_design(), seed=5, emotion=1)
+    row = rows(found(x, design).table, branch="uncond", statistic=CROSSNOBIS).iloc[0]
+    kernel = noise_normalised_kernel(x.mean(axis=2)[:, 1], design)
+    weights = label_contrasts(design)
+    products = np.einsum("tqp,pr,uqr->tu", weights, kernel, weights)
+    left = []
+    for template in range(design.n_blocks):
+        kept = np.flatnonzero(np.arange(design.n_blocks) != template)
+        pairs = products[np.ix_(kept, kept)]
+        left.append((pairs.sum() - np.trace(pairs)) / (len(kept) * (len(kept) - 1)))
+    half = 1.96 * np.sqrt(design.n_blocks - 1) * np.std(left)
+    assert row["ci_hi"] - row["estimate"] == pytest.approx(half, rel=1e-3)
 
 
 def test_the_branch_without_emotion_is_flat(planted):

@@ -16,6 +16,7 @@ from innerear.interventions.directions import of_dictionary
 from innerear.io.clips import read_clip
 from innerear.io.recordings import read_recording
 from innerear.io.tables import read_table
+from innerear.stacks import GramFile, Stack
 
 KINDS = pytest.mark.parametrize(("write", "read"), [(write_stack, read_stack), (write_gram, read_gram)])
 

@@ -7,6 +7,7 @@ import pandas as pd
 
 from innerear.gram.reading import GramSource
 from innerear.statistics.design import Design
+from innerear.statistics.design.resampling import jackknife
 from innerear.statistics.finding import Finding
 from innerear.statistics.label_distance import flipped_fold_products
 from innerear.statistics.significance import CONFIDENCE
@@ -28,18 +29,17 @@ def best_layers(layers: Mapping[int, GramSource], design: Design, *, model: str)
     bootstraps. Each branch has the distance of the layer that was *chosen on the other templates*, measured
     on the template held out, averaged over templates (layer −1; `chosen` counts the choices). Choosing
     the best of many layers does not inflate it. Its nulls choose anew under every relabeling and every sign
-    flip of templates; `p_corrected` and `p_flip_corrected` are max-T over branches.
+    flip of templates, and so does the jackknife over templates that its interval is of; `p_corrected` and
+    `p_flip_corrected` are max-T over branches.
     """
     numbers = sorted(layers)
     branches = layers[numbers[0]].labels("branch")
     products = np.array([layers[n].read("fold_products") for n in numbers], float)  # [L, C, 1 + m, F, F]
     boots = np.array([layers[n].read("bootstraps") for n in numbers], float)  # [L, C, m]
     ranks = _ranks(products[:, :, 0], boots, numbers, branches)
-    confirmed, chosen = np.full((products.shape[2], len(branches)), np.nan), [""] * len(branches)
-    if products.shape[-1] > 2:
-        confirmed, choices = _confirmed(products)
-        chosen = [_counted([numbers[l] for l in of_branch]) for of_branch in choices.T]
-    held_out = pd.DataFrame({"layer": -1, "branch": branches, "estimate": confirmed[0], "chosen": chosen})
+    confirmed, held_out = _confirmed(products, numbers, design)
+    held_out = held_out.assign(layer=-1, branch=branches)
+    ranks["interval"] = f"{CONFIDENCE:.0%} of {boots.shape[-1]} bootstraps of {design.resampled_units}"
     table = blank(
         pd.concat([ranks, held_out.assign(statistic=HELD_OUT)], ignore_index=True),
         design,
@@ -61,8 +61,10 @@ def best_layers(layers: Mapping[int, GramSource], design: Design, *, model: str)
         lead, flat = contrasts.shape[:2], contrasts.reshape(-1, *contrasts.shape[2:])
         flipped = np.moveaxis(flipped_fold_products(flat, design), -1, 0)  # [L * C, m', F, F]
         flipped = flipped.reshape(*lead, *flipped.shape[1:])
-        record_flip_null(table, np.arange(len(ranks), len(table)), design, _confirmed(flipped)[0])
-    return table.reindex(columns=columns("branch", "window", "statistic", *INTERVAL, "chosen"))
+        record_flip_null(
+            table, np.arange(len(ranks), len(table)), design, _held_out(flipped)[0].mean(axis=0).T
+        )
+    return table.reindex(columns=columns("branch", "window", "statistic", *INTERVAL, "interval", "chosen"))
 
 
 def _ranks(observed: np.ndarray, boots: np.ndarray, numbers: list[int], branches: list[str]) -> pd.DataFrame:
@@ -90,8 +92,26 @@ def _ranks(observed: np.ndarray, boots: np.ndarray, numbers: list[int], branches
     return table
 
 
-def _confirmed(products: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Of [L, C, 1 + m, F, F]: held-out distances [1 + m, C] of the layer best elsewhere, and choices."""
+def _confirmed(products: np.ndarray, numbers: list[int], design: Design) -> tuple[np.ndarray, pd.DataFrame]:
+    """Of [L, C, 1 + m, F, F]: held-out distances [1 + m, C] of the layer best elsewhere; a row a branch."""
+    n_branches, n_folds = products.shape[1], products.shape[-1]
+    if n_folds < 3:
+        none = np.full((products.shape[2], n_branches), np.nan)
+        return none, pd.DataFrame({"estimate": none[0], "chosen": [""] * n_branches})
+    values, choices = _held_out(products)
+    distances = values.mean(axis=0).T
+    # Folds of several templates do not say how many templates agree.
+    by_template = n_folds == design.n_templates
+    agreeing = np.where(by_template & np.isfinite(distances[0]), (values[:, :, 0] > 0).sum(axis=0), np.nan)
+    units = "templates" if by_template else "folds"
+    low, high, interval = jackknife(distances[0], _left_out(products[:, :, :1]), units)
+    columns = {"estimate": distances[0], "ci_lo": low, "ci_hi": high, "interval": interval, "k": agreeing}
+    columns["chosen"] = [_counted([numbers[layer] for layer in of_branch]) for of_branch in choices.T]
+    return distances, pd.DataFrame(columns)
+
+
+def _held_out(products: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Of [L, C, 1 + m, F, F]: each fold's distances [F, C, 1 + m] in the layer best elsewhere; choices."""
     n_folds = products.shape[-1]
     values, choices = [], []
     for fold in range(n_folds):
@@ -104,7 +124,16 @@ def _confirmed(products: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         held_out = products[..., fold, others].mean(axis=-1)  # [L, C, 1 + m]
         values.append(np.take_along_axis(held_out, choice, axis=0)[0])
         choices.append(choice[0, :, 0])
-    return np.mean(values, axis=0).T, np.array(choices)
+    return np.array(values), np.array(choices)
+
+
+def _left_out(products: np.ndarray) -> np.ndarray:
+    """Held-out distances [F, C] without each fold, of [L, C, 1, F, F]; none of fewer than 4 folds."""
+    n_folds, found = products.shape[-1], []
+    for fold in range(n_folds if n_folds > 3 else 0):
+        others = np.flatnonzero(np.arange(n_folds) != fold)
+        found.append(_held_out(products[..., others[:, None], others])[0].mean(axis=0)[:, 0])
+    return np.reshape(found, (-1, products.shape[1]))
 
 
 def _counted(layers: Sequence[int]) -> str:

@@ -6,13 +6,15 @@ differ therefore says something about single units only in comparison with the s
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 from scipy.linalg import get_blas_funcs, get_lapack_funcs
 
 from innerear.gram.reading import GramSource
-from innerear.statistics.anova import Anova
+from innerear.statistics.anova import Anova, f_without_each
 from innerear.statistics.claims import benjamini_hochberg
 from innerear.statistics.design import Design
 from innerear.statistics.design.flips import flipped_sums
+from innerear.statistics.design.resampling import jackknife
 from innerear.statistics.design.template_contrasts import label_contrasts, of_features
 from innerear.statistics.finding import Finding
 from innerear.statistics.label_distance import permuted_sums
@@ -42,6 +44,8 @@ _NOTHING = 1e-6
 # A dimension is past the point of its own flips if it lies this many of their standard deviations above 0.
 _FLIP_POINT = 1.645
 _EQUAL = "all samples are equal (deterministic)"
+# Random bases in which the share is also counted without each template, for the interval.
+_TURNS = 20
 _ROTATIONS = 4  # a stream of random numbers of their own, apart from those of `Design`
 
 
@@ -66,7 +70,8 @@ def of_layer(gram: GramSource, design: Design, layer: int) -> LayerResult:
       another's, in units of the noise between seeds (`noise_normalised_kernel`); 0 in expectation without
       effect.
 
-    Dimensions that are equal for all samples are left out (NaN, with the reason).
+    Intervals are a jackknife over templates; in random bases it is of `_TURNS` of them. Dimensions that are
+    equal for all samples are left out (NaN, with the reason).
     """
     branches = gram.labels("branch")
     scored = np.stack([_scored(gram.read("window_mean", branch=one, window="whole")) for one in branches])
@@ -75,13 +80,16 @@ def of_layer(gram: GramSource, design: Design, layer: int) -> LayerResult:
     f = anova.f(means)  # [C, D]
     null = np.stack([anova.null(one) for one in means], axis=1)  # [m, C, D]
     selected = np.stack([selection_frequency(one, anova) for one in scored])
-    rotated = _rotated_shares(means, anova, [design.seed, _ROTATIONS, layer])  # [m, C]
+    fewer = design.of_prompts().without_each_template()
+    rotated, rotated_left = _rotated_shares(means, anova, fewer, [design.seed, _ROTATIONS, layer])  # [m, C]
     families, share = _Families(anova), anova.share_past(f)
+    less = f_without_each(means, fewer)
+    share_left = np.reshape([part.share_past(one) for part, one in less], (-1, len(f)))  # [T, C]
     by_dimension = {
         "branch": np.repeat(branches, f.shape[1]),
         "dimension": np.tile(np.arange(f.shape[1]), len(f)),
         "f": f.ravel(),
-        "estimate": anova.share(f).ravel(),
+        **_interval(anova.share(f).ravel(), np.array([part.share(one).ravel() for part, one in less])),
         "selection_frequency": np.where(np.isfinite(f), selected, np.nan).ravel(),
     }
     family, flat = "dimensions × branches of this layer", null.reshape(len(null), f.size)
@@ -97,9 +105,19 @@ def of_layer(gram: GramSource, design: Design, layer: int) -> LayerResult:
     tables = [
         single,
         families.rows(
-            BEYOND, {"branch": branches, "estimate": share}, share, anova.share_past(null), flipped=agreement
+            BEYOND,
+            {"branch": branches} | _interval(share, share_left),
+            share,
+            anova.share_past(null),
+            flipped=agreement,
         ),
-        families.rows(ROTATED, {"branch": branches} | columns, away, rotated_away, rotated=True),
+        families.rows(
+            ROTATED,
+            {"branch": branches} | columns | _interval(columns["estimate"], share_left - rotated_left),
+            away,
+            rotated_away,
+            rotated=True,
+        ),
     ]
     tables += [families.crossnobis(gram, branches, contrasts), _selected_share(single, branches, design)]
     table = pd.concat(tables, ignore_index=True).assign(window="whole")
@@ -108,7 +126,7 @@ def of_layer(gram: GramSource, design: Design, layer: int) -> LayerResult:
 
 
 COLUMNS = columns(
-    *("branch", "window", "dimension", "statistic", *INTERVAL),
+    *("branch", "window", "dimension", "statistic", *INTERVAL, "interval"),
     *("f", "q", "selection_frequency", "rotated", "rotated_lo", "rotated_hi"),
 )
 
@@ -117,6 +135,12 @@ def finish(table: pd.DataFrame) -> pd.DataFrame:
     """Say in the map's `family` that single dimensions are corrected over dimensions too."""
     many = (table["statistic"] == BY_DIMENSION) & (table["family"] != "")
     return table.assign(family=table["family"].where(~many, f"{FAMILY} × dimensions"))
+
+
+def _interval(estimate: NDArray, left: NDArray) -> dict[str, object]:
+    """Return columns of estimates [cells] and their jackknife, of those without each template [T, cells]."""
+    low, high, text = jackknife(estimate, left)
+    return {"estimate": estimate, "ci_lo": low, "ci_hi": high, "interval": text}
 
 
 def _scored(means: np.ndarray) -> np.ndarray:
@@ -166,16 +190,22 @@ def _explained(means: np.ndarray, counts: np.ndarray, columns: np.ndarray, *, nu
     return np.divide(between, total, out=np.full_like(total, -1), where=total > 0)
 
 
-def _rotated_shares(means: np.ndarray, anova: Anova, seed: list[int]) -> np.ndarray:
-    """`Anova.share_past` [m, C] of prompt means [C, P, D] in m random bases."""
+def _rotated_shares(
+    means: np.ndarray, anova: Anova, fewer: list[tuple[np.ndarray, Design]], seed: list[int]
+) -> tuple[np.ndarray, np.ndarray]:
+    """`Anova.share_past` [m, C] of prompt means [C, P, D] in m random bases.
+
+    And its mean over the first `_TURNS` of them without each template, [T, C].
+    """
     m, rng = anova.design.n_permutations, np.random.default_rng(seed)
-    shares = np.full((m, len(means)), np.nan)
+    shares, left = np.full((m, len(means)), np.nan), np.full((len(fewer), len(means)), np.nan)
     # Of triangular matrices: twice as fast as solving with one.
     (multiply,), (invert,) = get_blas_funcs(("trmm",), dtype=float), get_lapack_funcs(("trtri",), dtype=float)
     for branch, of_branch in enumerate(anova.remove @ means):
         u, s, _ = np.linalg.svd(of_branch, full_matrices=False)
         real = s > _NOTHING * s.max(initial=0)
-        s, along = s[real], anova.directions @ (u[:, real] * s[real])  # [r], [between, r]
+        s, spanned = s[real], u[:, real] * s[real]  # [r], [P, r]
+        along, turned = anova.directions @ spanned, []  # [between, r]
         for k in range(m if len(s) else 0):
             # A rotation moves the means within the space that they span: only its part in there is drawn.
             drawn = rng.normal(size=(of_branch.shape[1], len(s)))
@@ -183,7 +213,12 @@ def _rotated_shares(means: np.ndarray, anova: Anova, seed: list[int]) -> np.ndar
             frame = multiply(1.0, inverse, drawn.T, lower=1, overwrite_b=1)  # orthonormal, [r, D]
             f = anova.ratio(((along @ frame) ** 2).sum(axis=0), s**2 @ frame**2)
             shares[k, branch] = anova.share_past(f)
-    return shares
+            if k < _TURNS and fewer:
+                turned.append(spanned @ frame)
+        if turned:
+            less = f_without_each(np.stack(turned), fewer)
+            left[:, branch] = [part.share_past(one).mean() for part, one in less]
+    return shares, left
 
 
 class _Families:
@@ -248,7 +283,10 @@ class _Families:
         weights = (whole.T @ whole - own) / (n * (n - 1))
         null = permuted_sums(weights, kernels, design.prompt_permutations())
         null[:, ~kernels.any(axis=(1, 2))] = np.nan
-        rows["estimate"] = (agreement.sum(axis=(1, 2)) - np.einsum("ctt->c", agreement)) / (n * (n - 1))
+        off = agreement * (1 - np.eye(n))
+        total, of_each = off.sum(axis=(1, 2)), off.sum(axis=1) + off.sum(axis=2)  # [C], [C, T]
+        without = (total[:, None] - of_each) / max((n - 1) * (n - 2), 1)
+        rows |= _interval(total / (n * (n - 1)), without.T)
         # Layers differ in how much noise they have, and so in the scale of this distance.
         return self.rows(CROSSNOBIS, rows, rows["estimate"], null, agreement=agreement, standardise=True)
 
@@ -280,8 +318,10 @@ def _selected_share(rows: pd.DataFrame, branches: list[str], design: Design) -> 
     n = np.isfinite(q).sum(axis=1)
     share = np.divide((q <= ALPHA).sum(axis=1), n, out=np.full(n.shape, np.nan), where=n > 0)
     first = rows["null"].to_numpy(str).reshape(len(branches), -1)[:, 0]
-    null = np.where(n > 0, "none: a count of dimensions, each of which is tested", first)
-    return blank({"branch": branches, "statistic": SELECTED, "estimate": share, "null": null}, design)
+    why = "none: a count of dimensions, each of which is tested"
+    null = np.where(n > 0, why, first)
+    own = {"branch": branches, "statistic": SELECTED, "estimate": share, "interval": why, "null": null}
+    return blank(own, design)
 
 
 FINDINGS = (

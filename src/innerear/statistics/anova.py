@@ -1,5 +1,6 @@
 """ANOVA of prompt means by label or rating; templates are the blocks where there are any."""
 
+from collections.abc import Sequence
 from functools import cached_property
 
 import numpy as np
@@ -119,3 +120,17 @@ class Anova:
         rest = np.maximum(total - explained, np.finfo(float).eps * total)
         ratio = np.divide(explained, rest, out=np.full_like(explained, np.nan), where=rest > 0)
         return ratio * (self.within / self.between)
+
+
+def f_without_each(
+    values: np.ndarray, fewer: Sequence[tuple[np.ndarray, Design]]
+) -> list[tuple[Anova, np.ndarray]]:
+    """Return F [..., D] of values [..., N, D] of samples without each template, and the ANOVA that it is of.
+
+    `fewer` is `Design.without_each_template`.
+    """
+    found = []
+    for kept, design in fewer:
+        anova = Anova(design)
+        found.append((anova, anova.f(values[..., kept, :][..., design.rows, :].mean(axis=-2))))
+    return found

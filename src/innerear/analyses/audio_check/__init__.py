@@ -13,13 +13,14 @@ from scipy.special import gammaln
 
 from innerear.analyses.audio_check.classification import ACCURACY, classification
 from innerear.analyses.audio_check.verdict import verdict
-from innerear.statistics.anova import Anova
-from innerear.statistics.cells import write_estimates
+from innerear.statistics.anova import Anova, f_without_each
 from innerear.statistics.claims import benjamini_hochberg
 from innerear.statistics.clip_targets import Targets, clip_targets, prompt_means
 from innerear.statistics.design import Design
+from innerear.statistics.design.resampling import jackknife
 from innerear.statistics.design.template_contrasts import label_contrasts, of_features
 from innerear.statistics.finding import OMEGA_SQUARED, Finding
+from innerear.statistics.significance import with_interval
 from innerear.statistics.table import INTERVAL, TEST, blank, record, record_flips
 from innerear.study.questions import QUESTIONS
 
@@ -61,8 +62,9 @@ def audio_check(clips: pd.DataFrame, design: Design, *, model: str) -> AudioChec
     labels, or these features together? For ratings, on the sign of the covariance.
 
     Intervals resample templates, then seeds; those of g are of the difference in units of the observed
-    spread. For ratings it is the slope's, *Pearson r* with the ratings (templates taken out of both) replaces
-    g, and nothing is classified. A feature that cannot be used (see `clip_targets`) has a reason in `null`.
+    spread, and those of ω² are a jackknife over templates. For ratings it is the slope's, *Pearson r* with
+    the ratings (templates taken out of both) replaces g, and nothing is classified. A feature that cannot be
+    used (see `clip_targets`) has a reason in `null`.
 
     Raises
     ------
@@ -81,7 +83,7 @@ def audio_check(clips: pd.DataFrame, design: Design, *, model: str) -> AudioChec
     effects, classified = (
         table.assign(model=model).reindex(columns=[*own, *_COMMON])
         for table, own in (
-            (effects, ["feature", "unit", "label_1", "label_2"]),
+            (effects, ["feature", "unit", "label_1", "label_2", "interval"]),
             (classification(targets, design), ["features", "label"]),
         )
     )
@@ -147,7 +149,7 @@ def _feature_rows(
 ) -> pd.DataFrame:
     """A row per feature, without results."""
     rows = {"feature": targets.names, "unit": targets.units, "null": targets.nulls}
-    return blank(rows, design, statistic=statistic, label_1=first, label_2=second)
+    return blank(rows, design, statistic=statistic, label_1=first, label_2=second, interval="")
 
 
 def _write(
@@ -169,7 +171,7 @@ def _write(
     observed, null = found
     table.loc[usable, "estimate"] = observed
     if drawn is not None:
-        write_estimates(table, usable, design, observed, drawn)
+        _write_interval(table, usable, **with_interval(observed, drawn, design.resampled))
     record(table, usable, design, size(observed), size(null), family="", moved="labels", why_not=why_not)
     record_flips(table, usable, design, of_features(label_contrasts(design), means), standardise=False)
 
@@ -179,8 +181,16 @@ def _anova(targets: Targets, design: Design) -> pd.DataFrame:
     usable, values = targets.used
     anova, means = Anova(design), prompt_means(values, design)
     _write(table, usable, design, (anova.f(means), anova.null(means)), means=means, why_not=anova.why_not)
-    table.loc[usable, "estimate"] = anova.share(anova.f(means))
+    estimate = anova.share(anova.f(means))
+    less = f_without_each(values, design.without_each_template())
+    low, high, interval = jackknife(estimate, np.array([part.share(f) for part, f in less]))
+    _write_interval(table, usable, estimate=estimate, ci_lo=low, ci_hi=high, interval=interval)
     return table
+
+
+def _write_interval(table: pd.DataFrame, usable: np.ndarray, **found: np.ndarray | str) -> None:
+    for name, values in found.items():
+        table.loc[usable, name] = values
 
 
 def _pairs(targets: Targets, design: Design) -> list[pd.DataFrame]:

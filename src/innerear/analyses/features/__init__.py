@@ -15,7 +15,7 @@ from innerear.analyses.features.probes import probe_rows
 from innerear.analyses.features.sound import SOUND_BEYOND, sound_rows
 from innerear.analyses.features.time import FeatureSteps, time_rows
 from innerear.gram.reading import GramSource
-from innerear.statistics.anova import Anova
+from innerear.statistics.anova import Anova, f_without_each
 from innerear.statistics.claims import benjamini_hochberg
 from innerear.statistics.design import Design
 from innerear.statistics.design.resampling import jackknife
@@ -89,7 +89,7 @@ def of_layer(
     own = design.subset(rows)
     cells = _cells(gram, clips, rows)
     reason = why_not.removeprefix("none: ")
-    fewer = _without_a_template(own)
+    fewer = own.without_each_template()
     tables, maxima = [_shares(cells, own, fewer, why_not)], list[Maxima]()
     for kind in dict.fromkeys(one.kind for one in cells):
         of_kind = [one for one in cells if one.kind == kind]
@@ -132,17 +132,8 @@ def _cells(gram: GramSource, clips: GramSource, rows: np.ndarray) -> list[_Cells
     return found
 
 
-#: for each template: the samples of the others, and their design
+#: `Design.without_each_template`
 _Fewer = list[tuple[np.ndarray, Design]]
-
-
-def _without_a_template(design: Design) -> _Fewer:
-    """Leave out one template after the other; none of fewer than 3."""
-    found, template_of = [], design.block_of[design.prompt_of]
-    for block in range(design.n_blocks if design.blocked and design.n_blocks > 2 else 0):
-        kept = np.flatnonzero(template_of != block)
-        found.append((kept, design.subset(kept)))
-    return found
 
 
 def _by_feature(
@@ -153,10 +144,8 @@ def _by_feature(
     sizes = [one.values.shape[1] for one in cells]
     means, anova = values[design.rows].mean(axis=1), Anova(design)
     f = anova.f(means)
-    estimate, left = anova.share(f), np.empty((len(fewer), len(f)))
-    for row, (kept, other) in zip(left, fewer, strict=True):
-        part = Anova(other)
-        row[:] = part.share(part.f(values[kept][other.rows].mean(axis=1)))
+    estimate = anova.share(f)
+    left = np.array([part.share(less) for part, less in f_without_each(values, fewer)])
     low, high, interval = jackknife(estimate, left)
     rows = {
         "branch": np.repeat([one.branch for one in cells], sizes),

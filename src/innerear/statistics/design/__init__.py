@@ -81,6 +81,15 @@ class Design(Exchange, Flips, Folds, Resampling):
             design.use_table(np.searchsorted(rows, self.permutations()[:, rows]))
         return design
 
+    def without_each_template(self) -> list[tuple[np.ndarray, "Design"]]:
+        """Leave out one template after the other: samples of the others, and their design.
+
+        Empty of fewer than 3 templates.
+        """
+        template_of, n = self.block_of[self.prompt_of], self.n_blocks if self.blocked else 0
+        kept = [np.flatnonzero(template_of != block) for block in range(n if n > 2 else 0)]
+        return [(rows, self.subset(rows)) for rows in kept]
+
     def of_prompts(self) -> "Design":
         """Return the design of the prompts' means over seeds: a sample each, with the same permutations."""
         design = self._of(self.samples.iloc[self.rows[:, 0]])

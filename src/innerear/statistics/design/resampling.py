@@ -52,13 +52,14 @@ def shared_once(counts: np.ndarray, one: np.ndarray, other: np.ndarray) -> np.nd
     return counts[:, one] * np.where(one == other, 1, counts[:, other])
 
 
-def jackknife(estimate: Any, left: np.ndarray) -> tuple[Any, Any, str]:
+def jackknife(estimate: Any, left: np.ndarray, units: str = "templates") -> tuple[Any, Any, str]:
     """Return the ends of 95 % intervals of estimates, and what they are.
 
     Parameters
     ----------
     estimate : one, or [F].
     left : the same without one template each, [T] or [T, F]. Fewer than 3 give NaN and the reason.
+    units : what is left out.
 
     Examples
     --------
@@ -69,9 +70,9 @@ def jackknife(estimate: Any, left: np.ndarray) -> tuple[Any, Any, str]:
     n = len(left)
     if n < 3:
         nothing = np.full(np.shape(estimate), np.nan)
-        return nothing, nothing, "none: fewer than 3 templates to leave out"
+        return nothing, nothing, f"none: fewer than 3 {units} to leave out"
     error = np.sqrt((n - 1) / n * ((left - left.mean(axis=0)) ** 2).sum(axis=0))
-    return estimate - 1.96 * error, estimate + 1.96 * error, f"95% by a jackknife over {n} templates"
+    return estimate - 1.96 * error, estimate + 1.96 * error, f"95% by a jackknife over {n} {units}"
 
 
 class Resampling(Sheet):
