@@ -81,8 +81,8 @@ def methods(
         f"flips the signs of whole {group}. Maps are corrected over layers and steps by max-T; "
         f"{_primary(statistics['primary'])}.",
         f"95 % intervals are percentiles of {statistics['bootstraps']} bootstraps of {group}, unless a "
-        "table says otherwise: those of analyses of variance, of sparse features and of the chosen layer are of "
-        f"a jackknife over {group}, and those of changes along the clip are t intervals over folds, nowhere "
+        "table says otherwise: those of analyses of variance, of sparse features and of the chosen layer are "
+        f"of a jackknife over {group}, and changes along the clip have t intervals over folds, nowhere "
         "narrower than relabeling gives."
         f"{_reach(found)}",
         f"All was computed with Inner Ear {version}.",
