@@ -4,7 +4,7 @@ rule replication:
         samples=rules.gate.output.samples,
     output:
         table=reported(
-            "replication/table.tsv", "Answers", "replication", table="published figures beside ours"
+            "replication/table.tsv", "Answers", "replication", table="published values and ours"
         ),
         curves="<results>/replication/curves.tsv",
     resources:

@@ -153,8 +153,8 @@ use rule plot_similarity as plot_features with:
     output:
         **figures(
             "Features",
-            dictionaries="dictionaries beside their controls",
-            features="what features tell, beside dimensions and the random twin",
+            dictionaries="dictionaries and their controls",
+            features="features compared with dimensions and the random twin",
         ),
     pathvars:
         analysis="features",

@@ -1,6 +1,6 @@
 """UMAP of samples and of samples × time bins: pictures of neighbourhoods, and how far each can be trusted.
 
-UMAP keeps who is near whom, as far as a plane can. Distances between clusters, their sizes and the gaps
+UMAP keeps neighbours together, as far as a plane can. Distances between clusters, their sizes and the gaps
 between them follow from its objective and its random start. Every picture is therefore made from several
 seeds, and its trustworthiness (Venna & Kaski 2001) is measured: 1 if every neighbour in the plane is one in
 the states too.
@@ -188,7 +188,7 @@ def _pictures(
 
 FINDINGS = (
     Finding(
-        "How well does a plane keep who is near whom?",
+        "How well does a plane keep neighbours together?",
         "Over layers and branches, trustworthiness {range} (1: all neighbours are kept).",
         {"points": SAMPLES},
         "umap_samples",

@@ -409,7 +409,7 @@ FINDINGS = (
         formula=_MOVED,
     ),
     Finding(
-        "Do the states drive the {contrast} that is heard: does a judge of sound hear another one when they "
+        "Do the states drive the {contrast} of the sound: does a judge of sound name another one when they "
         "are moved toward it?",
         "Yes, at {n_found} of {n_layers} layers: the probability that a judge of sound, which learned other "
         "templates' clips, gives {end} differs by {effect} in layer {layer} from clips moved toward {start} "
@@ -461,7 +461,7 @@ FINDINGS = (
     ),
     Finding(
         "Do the states that another text leaves in cond change what the model expects of the same music?",
-        "Yes, at {n_found} of {n_layers} layers: what its tokens cost changes by {effect} a token in layer "
+        "Yes, at {n_found} of {n_layers} layers: the cost of its tokens changes by {effect} a token in layer "
         "{layer} (part of the clip: {measure}; {range} over layers and parts).",
         {"statistic": PATCHED, "source": "text"},
         "patching",

@@ -230,7 +230,7 @@ FINDINGS = (
     ),
     Finding(
         "Do the states say anything about the sound beyond the {contrast}?",
-        "Yes, at {n_found} of {n_layers} layers: among the surest is {feature}, of which layer {layer} of "
+        "Yes, at {n_found} of {n_layers} layers: among the surest is {feature}: layer {layer} of "
         "{branch} predicts {effect}.",
         {"statistic": BEYOND, "window": WINDOWS[0]},
         "sound_beyond",
