@@ -37,10 +37,13 @@ def _allowed(part: dict) -> str:
         return "; or ".join(map(_allowed, part["anyOf"]))
     if "enum" in part:
         return ", ".join(f"`{value}`" for value in part["enum"])
-    bounds = [("exclusiveMinimum", "> {}"), ("minimum", "≥ {}"), ("maximum", "≤ {}")]
-    limits = [text.format(part[name]) for name, text in bounds if name in part]
+    bounds = [("exclusiveMinimum", ">"), ("minimum", "≥"), ("exclusiveMaximum", "<"), ("maximum", "≤")]
+    limits = [f"{sign} {part[name]}" for name, sign in bounds if name in part]
     kinds = part.get("type", "see the schema")
-    return ", ".join([kinds if isinstance(kinds, str) else " or ".join(kinds), *limits])
+    words = kinds if isinstance(kinds, str) else " or ".join(kinds)
+    if "enum" in part.get("items", {}):
+        words += f" of {_allowed(part['items'])}"
+    return ", ".join([words, *limits])
 
 
 def estimate() -> str:

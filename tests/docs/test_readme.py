@@ -90,6 +90,17 @@ def test_every_page_is_reached_from_the_readme():
     assert {f"docs/{page.name}" for page in DOCS} <= reached
 
 
+def test_the_table_of_settings_has_all_limits_and_the_values_of_lists():
+    allowed = {
+        row.split("|")[1].strip(" `"): row.rpartition("|")[0].rpartition("|")[2].strip()
+        for row in (ROOT / "docs/settings.md").read_text().splitlines()
+        if row.startswith("| `")
+    }
+    assert allowed["generation.stride"] == "number, > 0, < 1"
+    assert allowed["capture.branches"] == "array of `cond`, `uncond`"
+    assert "`tokens`" in allowed["statistics.primary"]
+
+
 def test_changelog_citation_and_library_name_one_release():
     newest = re.search(r"^## (\d.*) \((.*)\)$", (ROOT / "CHANGELOG.md").read_text(), re.M)
     citation = (ROOT / "CITATION.cff").read_text()
