@@ -3,9 +3,8 @@ PYTHON ?= python3
 CORES ?= all
 BIN := .venv/bin
 INSTALLED := .venv/installed
-# A run that was killed leaves Snakemake's lock and jobs marked incomplete. Files are renamed only when whole, so
-# neither can do harm: go on where it stopped. Two runs at once are refused by the Snakefile's own lock, which
-# ends with the process.
+# A killed run leaves Snakemake's lock and jobs marked incomplete. Files get their names only when whole, so both are
+# harmless and the next run continues. The Snakefile's own lock refuses two runs at once; it ends with the process.
 RESUME := --rerun-incomplete --nolock
 
 # Where HOME cannot be written, Snakemake ends at its start: it then keeps its cache with the checkout. Weights that
@@ -29,13 +28,13 @@ run: $(INSTALLED)  ## The study of config.yaml from text to report: results/<stu
 test: check  ## All tests but those of test-long, test-cluster and test-browser
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile -m "not long" --ignore tests/cluster --ignore tests/browser
 
-test-long: $(INSTALLED)  ## Studies killed at fifty moments, run in other ways, of recorded music, with a new analysis: half an hour
+test-long: $(INSTALLED)  ## Long tests, half an hour: studies killed at fifty moments, run in other ways, of recorded music, with a new analysis
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m long tests/workflow tests/docs
 
-test-cluster: $(INSTALLED)  ## What needs Debian packages (.ci/run installs them): a study on a Slurm of this machine's own, other readers
+test-cluster: $(INSTALLED)  ## Tests that need Debian packages (.ci/run installs them): a study on a Slurm cluster on this machine, other readers of our files
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/cluster tests/stacks/test_other_tools.py
 
-test-browser: $(INSTALLED)  ## What needs Debian's chromium, firefox-esr and pulseaudio (.ci/run installs them): pages in browsers
+test-browser: $(INSTALLED)  ## Tests that need Debian's chromium, firefox-esr and pulseaudio (.ci/run installs them): pages in browsers
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/browser
 
 check: $(INSTALLED)  ## Style, types and the workflow's own linter
@@ -45,7 +44,7 @@ check: $(INSTALLED)  ## Style, types and the workflow's own linter
 	$(BIN)/snakemake --lint
 	$(BIN)/basedpyright
 
-format: $(INSTALLED)  ## Lay out all code
+format: $(INSTALLED)  ## Format all code
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
 	$(BIN)/snakefmt Snakefile workflow
@@ -57,10 +56,10 @@ lock: $(INSTALLED)  ## Resolve envs/requirements.in anew into envs/lock.txt
 dag: $(INSTALLED)  ## The rule graph, as mermaid
 	@$(BIN)/snakemake --rulegraph mermaid-js --forceall 2>/dev/null
 
-docs: $(INSTALLED)  ## Renew what docs/ takes from the schema, the default study and the workflow
+docs: $(INSTALLED)  ## Renew the parts of docs/ that come from the schema, the default study and the workflow
 	$(BIN)/python docs/renew.py
 
-benchmarks: $(INSTALLED)  ## All that is measured without a GPU, in some twenty minutes; benchmarks/README.md has the figures
+benchmarks: $(INSTALLED)  ## Run all benchmarks that need no GPU, in some twenty minutes; benchmarks/README.md has the results
 	@PYTHON=$(BIN)/python bash benchmarks/all.sh
 
 nano: $(INSTALLED)  ## Train the embedded model again from nothing (under an hour on 2 CPU cores)
