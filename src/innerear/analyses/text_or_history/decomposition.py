@@ -169,9 +169,13 @@ def _tested(measure: Measure, times: pd.DataFrame, design: Design) -> tuple[pd.D
         mine = np.flatnonzero(table["over"] == over)
         if measure.null is None or not np.isfinite(measure.estimate[mine]).any():
             continue
-        how = {"moved": measure.moved, "of": measure.of, "family": f"{over} of this layer"}
-        how["why_not"] = "no variance between cells (deterministic)"
-        maxima += record(table, mine, design, measure.estimate[mine], measure.null[:, mine], **how)
+        maxima += record(
+            *(table, mine, design, measure.estimate[mine], measure.null[:, mine]),
+            moved=measure.moved,
+            of=measure.of,
+            family=f"{over} of this layer",
+            why_not="no variance between cells (deterministic)",
+        )
         if measure.flipped is not None and measure.agree is not None:
             table.loc[mine, "k"] = np.where(np.isfinite(measure.estimate[mine]), measure.agree[mine], np.nan)
             maxima += record_flip_null(table, mine, design, measure.flipped[:, mine], standardise=False)
