@@ -17,6 +17,8 @@ import numpy as np
 
 from innerear.errors import InputError
 
+_CHUNK_STEPS = 64  # at most, of a stack
+
 
 class Window(NamedTuple):
     """A window's first frame in the clip, its number of frames, and how many of these are given.
@@ -220,6 +222,12 @@ def windows_of(n_frames: int, context: int, stride: int, given: int = 0) -> tupl
     return tuple(windows)
 
 
-def chunk_steps(n_steps: int, most: int = 64) -> int:
-    """Return how many steps a chunk of a stack holds: equal shares, because HDF5 stores whole chunks."""
-    return ceil(n_steps / ceil(n_steps / most))
+def chunk_steps(n_steps: int) -> int:
+    """Return how many steps a chunk of a stack holds: equal shares, because HDF5 stores whole chunks.
+
+    Examples
+    --------
+    >>> chunk_steps(60), chunk_steps(153)
+    (60, 51)
+    """
+    return ceil(n_steps / ceil(n_steps / _CHUNK_STEPS))

@@ -80,8 +80,6 @@ def test_products_summed_in_parts_keep_six_digits(width):
     length = np.sqrt(np.diagonal(exact, axis1=-2, axis2=-1))
     error = np.abs(inner_products(x) - exact) / (length[..., :, None] * length[..., None, :])
     assert error.max() < 1e-6
-    others = inner_products(x[0, :3], x[0])
-    np.testing.assert_allclose(others, exact[0, :3], atol=1e-6 * length.max() ** 2)
 
 
 def test_massive_dimensions_do_not_round_off_what_the_others_add():

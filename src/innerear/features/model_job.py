@@ -25,6 +25,8 @@ _CLIPS = 24
 _AT_ONCE = 12
 #: how the positive control is trained: short embeddings are found last
 KNOWN: Mapping[str, Any] = {"steps": 800, "batch": 1024}
+# Its latents, as a rule, and how many of them write a token: as many as there are codebooks.
+_LATENTS, _ACTIVE = 1024, 4
 
 
 def splice_table(
@@ -75,9 +77,7 @@ def splice_table(
     return pd.DataFrame(cost_rows(costs, unigram)).assign(model=model.name, unigram=unigram)
 
 
-def known_rows(
-    model: MusicModel, samples: pd.DataFrame, *, k: int = 4, n_latents: int = 1024, memory_gb: float = 4
-) -> pd.DataFrame:
+def known_rows(model: MusicModel, samples: pd.DataFrame, *, memory_gb: float = 4) -> pd.DataFrame:
     """Train on sums of code embeddings, and return the share of each codebook's that are found again.
 
     They are of at most as many clips as take `memory_gb`, spread over the samples.
@@ -90,11 +90,11 @@ def known_rows(
     embeddings = code_embeddings(model)
     tokens, read = summed_embeddings(codes.numpy(), embeddings, timeline)
     flat = tokens.reshape(-1, tokens.shape[-1])
-    n_latents = min(n_latents, len(flat) // FEWEST)
+    n_latents = min(_LATENTS, len(flat) // FEWEST)
     columns = ["codebook", "found", "chance", "fvu", "n_latents", "n_tokens", "model"]
-    if n_latents <= k:
+    if n_latents <= _ACTIVE:
         return pd.DataFrame(columns=columns)
-    trained = train(flat, n_latents, k, **KNOWN)
+    trained = train(flat, n_latents, _ACTIVE, **KNOWN)
     found = recovered_atoms(trained.decoder, embeddings, read)
     noise = torch.randn(trained.decoder.shape, generator=torch.Generator().manual_seed(1))
     by_chance = recovered_atoms(noise, embeddings, read)

@@ -24,14 +24,13 @@ Edit = Callable[[torch.Tensor, torch.Tensor], tuple[torch.Tensor, torch.Tensor]]
 _BRANCHES = ("cond", "uncond")
 
 
-def edits(base: Dictionary, delta: Dictionary, components: Writer, *, seed: int = 0) -> dict[str, Edit]:
+def edits(base: Dictionary, delta: Dictionary, components: Writer) -> dict[str, Edit]:
     """Return what can stand in place of the states, by name.
 
     Parameters
     ----------
     base, delta : dictionaries of uncond and of cond − uncond.
     components : principal components, as many as the dictionary's k.
-    seed : of the noise.
 
     Returns
     -------
@@ -40,7 +39,7 @@ def edits(base: Dictionary, delta: Dictionary, components: Writer, *, seed: int 
     noise``: noise of the length of `base`'s error in uncond, the same in both branches; ``independent
     noise``: not the same.
     """
-    f, d, generator = base.reconstruct, delta.reconstruct, torch.Generator().manual_seed(seed)
+    f, d, generator = base.reconstruct, delta.reconstruct, torch.Generator().manual_seed(0)
 
     def base_and_delta(cond: torch.Tensor, uncond: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         written = f(uncond)

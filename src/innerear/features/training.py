@@ -23,6 +23,8 @@ _SILENT_FIRINGS = 100
 _SILENT_WEIGHT, _SILENT_LATENTS = 1 / 32, 32
 # Share of the largest scale below which tokens do not vary.
 _NOTHING = 1e-6
+# How slowly Adam forgets gradients, and their squares.
+_BETAS = (0.9, 0.999)
 
 
 class Source(Protocol):
@@ -169,18 +171,18 @@ def train(
 class _Adam:
     """Adam (Kingma & Ba 2015); importing PyTorch's takes as long as a third of a dictionary's training."""
 
-    def __init__(self, weights: list[torch.Tensor], betas: tuple[float, float] = (0.9, 0.999)) -> None:
-        self._weights, self._betas, self._steps = weights, betas, 0
+    def __init__(self, weights: list[torch.Tensor]) -> None:
+        self._weights, self._steps = weights, 0
         self._moments = [(torch.zeros_like(one), torch.zeros_like(one)) for one in weights]
 
     def step(self, gradients: list[torch.Tensor], lr: float) -> None:
         """Move the weights against their gradients."""
         self._steps += 1
-        of_mean, of_square = (1 - beta**self._steps for beta in self._betas)
+        of_mean, of_square = (1 - beta**self._steps for beta in _BETAS)
         every = zip(self._weights, gradients, self._moments, strict=True)
         for one, gradient, (mean, square) in every:
-            mean.lerp_(gradient, 1 - self._betas[0])
-            square.lerp_(gradient.square(), 1 - self._betas[1])
+            mean.lerp_(gradient, 1 - _BETAS[0])
+            square.lerp_(gradient.square(), 1 - _BETAS[1])
             one.addcdiv_(mean, (square / of_square).sqrt_().add_(1e-8), value=-lr / of_mean)
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from itertools import cycle
 from os import PathLike
 
@@ -137,19 +137,7 @@ def stacks_gram(
         complete, seconds = first.complete[kept], first.seconds[kept]
         branches, stored = first.branches, first.attrs
 
-    kept_open = files_at_once(_OPEN_AT_ONCE)
-    with ExitStack() as opened:
-        readers: dict[int, LayerReader] = {}
-
-        @contextmanager
-        def of_sample(i: int) -> Iterator[LayerReader]:
-            if i >= kept_open:
-                with LayerReader(paths[i], layer, site, listed[i]) as reader:
-                    yield reader
-            else:
-                if i not in readers:
-                    readers[i] = opened.enter_context(LayerReader(paths[i], layer, site, listed[i]))
-                yield readers[i]
+    with _readers(paths, layer, site, listed) as of_sample:
 
         def read(i: int, steps: slice) -> np.ndarray:
             rows = kept[steps]
@@ -179,6 +167,27 @@ def stacks_gram(
     coords |= {axis: np.array(sample_ids) for axis in ("sample", "sample_2") if axis in coords}
     attrs = {name: stored[name] for name in ("study", "model", "frame_rate") if name in stored}
     return arrays, coords, attrs | {"layer": layer, "site": site}
+
+
+@contextmanager
+def _readers(
+    paths: Sequence[str | PathLike], layer: int, site: str, contents: Sequence[str | None]
+) -> Iterator[Callable[[int], AbstractContextManager[LayerReader]]]:
+    """Yield what opens the stack of a sample, by its number; the first ones stay open until the end."""
+    kept_open, readers = files_at_once(_OPEN_AT_ONCE), {}
+
+    def opened(i: int) -> LayerReader:
+        return LayerReader(paths[i], layer, site, contents[i])
+
+    def of_sample(i: int) -> AbstractContextManager[LayerReader]:
+        if i >= kept_open:
+            return opened(i)
+        if i not in readers:
+            readers[i] = stay.enter_context(opened(i))
+        return nullcontext(readers[i])
+
+    with ExitStack() as stay:
+        yield of_sample
 
 
 def _level_share(levels: np.ndarray, arrays: Arrays, branches: Sequence[str]) -> np.ndarray:

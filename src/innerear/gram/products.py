@@ -14,17 +14,16 @@ _DIMS_AT_ONCE = 512
 _LARGE_DIMS = 8
 
 
-def inner_products(features: np.ndarray, others: np.ndarray | None = None) -> np.ndarray:
-    """Return the inner products of float32 rows [..., N, D] with one another, or with others: float64.
+def inner_products(features: np.ndarray) -> np.ndarray:
+    """Return the inner products of float32 rows [..., N, D] with one another, float64 [..., N, N].
 
     At any width, the error is below 512 × 2⁻²⁴ = 3e-5 of the product of the rows' lengths, and near 4e-7 of
     it in practice.
     """
-    others = features if others is None else others
-    products = np.zeros((*features.shape[:-1], others.shape[-2]))
+    products = np.zeros((*features.shape[:-1], features.shape[-2]))
     for start in range(0, features.shape[-1], _DIMS_AT_ONCE):
-        dims = slice(start, start + _DIMS_AT_ONCE)
-        products += features[..., dims] @ others[..., dims].swapaxes(-1, -2)
+        part = features[..., start : start + _DIMS_AT_ONCE]
+        products += part @ part.swapaxes(-1, -2)
     return products
 
 

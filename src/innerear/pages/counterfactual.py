@@ -20,19 +20,18 @@ WIDTH, HEIGHT = 200, 60
 _SMALLEST = 1e-9
 
 
-def excess(likelihood: GramFile, distribution: str = "cond") -> dict[str, dict[str, NDArray]]:
-    """Return how much less likely each clip's tokens are under each text than under its own prompt.
+def excess(likelihood: GramFile) -> dict[str, dict[str, NDArray]]:
+    """Return how much less likely cond finds each clip's tokens under each text than under its own prompt.
 
     Parameters
     ----------
     likelihood : an open `likelihood.h5` of a template.
-    distribution : ``"cond"``, what the model expects given the text, or ``"guided"``, with guidance.
 
     Returns
     -------
     By sample id, by text other than its own: nats [K, T]; NaN for frames that were given.
     """
-    nll = likelihood.read("nll", distribution=distribution)
+    nll = likelihood.read("nll", distribution="cond")
     clips, texts, own = (likelihood.coords(name).tolist() for name in ("codes", "text", "codes_emotion"))
     reference = {clip: nll[i] for i, clip in enumerate(clips) if texts[i] == own[i]}
     found: dict[str, dict[str, NDArray]] = {clip: {} for clip in reference}

@@ -94,22 +94,23 @@ def _problems(root: yaml.Node | None) -> Iterator[tuple[int, str]]:
         if id(node) in seen:
             continue
         seen.add(id(node))
-        line = node.start_mark.line + 1
         if isinstance(node, yaml.MappingNode):
-            names = set()
-            for key, value in node.value:
-                if isinstance(key, yaml.ScalarNode) and key.value != "<<":
-                    if key.value in names:
-                        yield (
-                            key.start_mark.line + 1,
-                            f"the key {shown(key.value)} is given twice; keep one of them",
-                        )
-                    names.add(key.value)
-                waiting.append(value)
+            yield from _repeated(node)
+            waiting.extend(value for _, value in node.value)
         elif isinstance(node, yaml.SequenceNode):
             waiting.extend(node.value)
         elif node.tag in _NUMBERS and _OTHER_NUMBER.fullmatch(node.value):
             yield (
-                line,
+                node.start_mark.line + 1,
                 f"YAML takes {node.value} for another number; write it without 0 in front, and without :",
             )
+
+
+def _repeated(mapping: yaml.MappingNode) -> Iterator[tuple[int, str]]:
+    """Yield line and problem of each key that was given before."""
+    names = set()
+    for key, _ in mapping.value:
+        if isinstance(key, yaml.ScalarNode) and key.value != "<<":
+            if key.value in names:
+                yield key.start_mark.line + 1, f"the key {shown(key.value)} is given twice; keep one of them"
+            names.add(key.value)

@@ -65,14 +65,7 @@ def study_features(
         return Features([], [], {})
     if "uncond" not in capture["branches"]:
         return Features([], [], {}, "dictionaries are of uncond, which is not recorded")
-    captured = capture["layers"]
-    layers = section["layers"]
-    if layers is None:
-        layers = sorted({captured[0], captured[len(captured) // 2], captured[-1]})
-    layers = resolve_layers(layers, architecture.n_layers, "features.layers")
-    missing = [layer for layer in layers if layer not in captured]
-    if missing:
-        raise InputError(f"features.layers: layer {missing[0]} is not captured; add it to capture.layers")
+    layers = _layers(section["layers"], capture["layers"], architecture.n_layers)
     settings = {name: section[name] for name in ("kind", "k", "steps", "batch", "lr")}
     with_delta = "cond" in capture["branches"]
     if section["dictionaries"]:
@@ -111,6 +104,17 @@ def fewer_latents(n_tokens: int, k: int) -> str:
     """
     most = n_tokens // FEWEST
     return f"ask for at most {most}, or " if most > k else ""
+
+
+def _layers(asked: Sequence[int] | str | None, captured: Sequence[int], n_layers: int) -> list[int]:
+    """Return the layers asked for, or the first, the middle and the last that are captured."""
+    if asked is None:
+        asked = sorted({captured[0], captured[len(captured) // 2], captured[-1]})
+    layers = resolve_layers(asked, n_layers, "features.layers")
+    missing = [layer for layer in layers if layer not in captured]
+    if missing:
+        raise InputError(f"features.layers: layer {missing[0]} is not captured; add it to capture.layers")
+    return layers
 
 
 def _training(prompts: Sequence[Prompt], share: float) -> list[str]:

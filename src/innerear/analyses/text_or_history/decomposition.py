@@ -171,9 +171,9 @@ def _tested(measure: Measure, times: pd.DataFrame, design: Design) -> tuple[pd.D
             continue
         maxima += record(
             *(table, mine, design, measure.estimate[mine], measure.null[:, mine]),
+            family=f"{over} of this layer",
             moved=measure.moved,
             of=measure.of,
-            family=f"{over} of this layer",
             why_not="no variance between cells (deterministic)",
         )
         if measure.flipped is not None and measure.agree is not None:

@@ -30,15 +30,15 @@ class Bootstraps:
         """Return float32 [m, N], how often each resample holds each sample."""
         return self.units[:, self.unit_of] * self.seeds[:, self.seed_of]
 
-    def pairs(self, i: np.ndarray, j: np.ndarray, rows: slice = slice(None)) -> np.ndarray:
-        """Return float32 [m, pairs], the weight of the pairs of samples i ≠ j in these resamples.
+    def pairs(self, i: np.ndarray, j: np.ndarray) -> np.ndarray:
+        """Return float32 [m, pairs], the weight of the pairs of samples i ≠ j in each resample.
 
         The product of the counts of the pair's units and of its seeds. What both samples share
         counts once: a template that was drawn twice holds two copies of a prompt's pair of seeds,
         not four, since samples of one copy are never compared with those of another.
         """
-        seeds = shared_once(self.seeds[rows], self.seed_of[i], self.seed_of[j])
-        return shared_once(self.units[rows], self.unit_of[i], self.unit_of[j]) * seeds
+        seeds = shared_once(self.seeds, self.seed_of[i], self.seed_of[j])
+        return shared_once(self.units, self.unit_of[i], self.unit_of[j]) * seeds
 
 
 def shared_once(counts: np.ndarray, one: np.ndarray, other: np.ndarray) -> np.ndarray:
