@@ -78,7 +78,12 @@ class StudyResults:
 
     @cached_property
     def samples(self) -> pd.DataFrame:
-        """A row per clip; while the study still runs, of those that are finished."""
+        """A row per clip; while the study still runs, of those that are finished.
+
+        Raises
+        ------
+        InputError: an index that is broken, or no index.
+        """
         table = (
             read_table(self._index)
             if self._index.is_file()
@@ -99,7 +104,12 @@ class StudyResults:
         return sorted(path.name for path in self.folder.glob("captures/*") if path.is_dir())
 
     def table(self, name: str) -> pd.DataFrame:
-        """Return a table, such as ``"similarity"`` or ``"decomposition/likelihood/trained"``."""
+        """Return a table, such as ``"similarity"`` or ``"decomposition/likelihood/trained"``.
+
+        Raises
+        ------
+        InputError: a name that is none of `tables`, or a broken file.
+        """
         known = self._tables()
         if name not in known:
             # One of each folder: some folders hold a table of each clip or job.
@@ -138,6 +148,10 @@ class StudyResults:
         float32 [branch, step, d_model], with ``seconds`` and ``complete`` along steps; for several samples
         [sample, branch, step, d_model], in the order of `samples`, with ``prompt``, ``emotion`` and ``seed``
         along samples.
+
+        Raises
+        ------
+        InputError: a prompt, seed, layer, site or capture that the study does not have, or a broken file.
         """
         layer = integer("layer", layer, 0, 100_000)
         chosen = self._chosen(prompt, seed)

@@ -201,6 +201,10 @@ class ActivationExtractor:
         prompt : audio [B, channels, n], or [channels, n] of one clip, within ±1.
         prompt_sample_rate : its samples per second.
         descriptions : B texts; by default none.
+
+        Raises
+        ------
+        InputError: audio that is none, or another number of texts than of clips; and as `generate`.
         """
         two_axes = getattr(prompt, "ndim", 0) == 2
         wave = check_audio(prompt[None] if two_axes else prompt, "prompt")

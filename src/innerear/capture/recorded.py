@@ -49,7 +49,14 @@ def encode_tracks(
 def encode_track(
     model: MusicModel, path: str, start: float, timeline: Timeline
 ) -> tuple[torch.Tensor, dict[str, Any]]:
-    """Return the tokens int64 [K, T] of a part of a file, and what a stack says of it."""
+    """Return the tokens int64 [K, T] of a part of a file, and what a stack says of it.
+
+    The part begins at second `start`, and is as long as the timeline's clip.
+
+    Raises
+    ------
+    InputError: a file that cannot be read, ends too soon, or whose sound the codec does not take.
+    """
     excerpt = read_recording(path, start, timeline.n_frames / timeline.frame_rate)
     try:
         codes = model.encode(torch.from_numpy(excerpt.wave)[None], excerpt.rate)

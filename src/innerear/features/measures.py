@@ -61,7 +61,12 @@ def _flat(states: np.ndarray) -> torch.Tensor:
 
 
 class Components:
-    """The k largest principal components of tokens, as a `Writer`: what k dense directions can do."""
+    """The k largest principal components of tokens [..., D], as a `Writer`: what k dense directions can do.
+
+    Raises
+    ------
+    InputError: k is not within 1 … D.
+    """
 
     def __init__(self, tokens: np.ndarray, k: int) -> None:
         flat = torch.from_numpy(tokens.reshape(-1, tokens.shape[-1]))

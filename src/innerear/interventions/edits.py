@@ -242,6 +242,10 @@ def _put(run: Run, now: torch.Tensor, new: torch.Tensor) -> torch.Tensor:
 def orthonormal(vectors: Any) -> torch.Tensor:
     """Return an orthonormal basis [k, D] of the span of vectors [m, D]; k is their rank.
 
+    Raises
+    ------
+    InputError: no finite real numbers [m, D] with m ≥ 1, or only zeros.
+
     Examples
     --------
     >>> orthonormal([[2.0, 0.0, 0.0], [1.0, 0.0, 0.0]]).abs().tolist()

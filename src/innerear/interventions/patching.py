@@ -38,12 +38,18 @@ def patch(
     Parameters
     ----------
     samples : the study's index.
+    site : whose states are replaced, in the layers of `plan`.
+    guidance : that the clips were composed with; None without.
 
     Returns
     -------
     A row per clip and condition: `layer` (a number, or none), `differs` (what the other run differs in; ""
     where nothing is patched), `window`, template, emotion, seed, and `nll` of the clip's tokens in cond, in
     nats a token. The rows of layer none are the clip as it is, and under the other text throughout.
+
+    Raises
+    ------
+    InputError: the index does not hold one clip of either pole for every template of `plan`.
     """
     every: list[dict[str, Any]] = samples.to_dict("records")
     rows = [

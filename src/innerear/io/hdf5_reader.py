@@ -224,7 +224,12 @@ class Reader:
             return entries
 
     def dataset(self, name: str) -> h5py.Dataset:
-        """Return a dataset by name, once what it is has been checked; its values have not."""
+        """Return a dataset by name, once what it is has been checked; its values have not.
+
+        Raises
+        ------
+        InputError: there is none of this name, or it is not what the list of contents says.
+        """
         with self.understood(f"dataset {name!r}"):
             if name not in self.contents:
                 raise InputError(f"{self.path} has no dataset {name!r}; {remake(self.target)}")

@@ -39,7 +39,12 @@ class Fetched:
 
 
 def nano_directory() -> Path:
-    """Return the folder of the embedded model, in the repository."""
+    """Return the folder of the embedded model, in the repository.
+
+    Raises
+    ------
+    InputError: the package was installed without the repository.
+    """
     directory = Path(__file__).parents[3] / "resources" / "nano"
     if not directory.is_dir():
         raise InputError(f"model 'nano': {directory} does not exist; install innerear from a clone with -e")

@@ -26,7 +26,7 @@ class Packed:
 
 
 def pack(values: NDArray) -> Packed:
-    """Pack an array of integers.
+    """Pack an array of int32, uint16, uint8 or int8.
 
     Examples
     --------
@@ -77,6 +77,10 @@ def listed(values: ArrayLike) -> tuple[NDArray[np.uint16], list[float]]:
     """Return values as indices of a list of the different ones; NaN as `NO_INDEX`.
 
     p of m permutations are at most m + 1 different numbers, which stay as they are.
+
+    Raises
+    ------
+    InputError: more different values than indices.
 
     Examples
     --------

@@ -43,7 +43,12 @@ def state_norms(grams: Mapping[int, GramSource]) -> NDArray[np.float32]:
 
 
 def by_frame(steps: NDArray, n_frames: int) -> NDArray:
-    """Move steps [..., S] to the frames that they complete, [..., T]: step f + max d completes frame f."""
+    """Move steps [..., S] to the frames that they complete, [..., T]: step f + max d completes frame f.
+
+    Raises
+    ------
+    InputError: fewer steps than frames.
+    """
     lag = steps.shape[-1] - n_frames  # the largest delay
     if lag < 0:
         raise InputError(f"{steps.shape[-1]} steps are fewer than {n_frames} frames: one clip, one timeline")

@@ -82,6 +82,11 @@ class GramFile(Reader):
     def read(self, name: str, **where: str | int | slice) -> np.ndarray:
         """Return a dataset, or the part of it that `where` selects by axis: a label, a position or a slice.
 
+        Raises
+        ------
+        InputError: a dataset, axis or label that the file does not have, or values that have changed since
+            they were written.
+
         Examples
         --------
         ``gram.read("window_mean", branch="uncond", window="whole")``

@@ -68,7 +68,9 @@ def scores(
 
     Parameters
     ----------
+    trials : all of the test, in order.
     answers : listener → trial → choice; every trial of each.
+    seed, n_permutations : of the permutations of groups with controls, and how many are drawn at most.
 
     Returns
     -------
@@ -77,6 +79,10 @@ def scores(
     after Benjamini and Hochberg. With fewer trials than `fewest_trials` there is no p, and `reason` says so.
     The last row of a task compares groups with controls, permuted in all ways where these are at most
     `n_permutations`.
+
+    Raises
+    ------
+    InputError: there are no answers.
     """
     rows = [
         asdict(trials[trial])
