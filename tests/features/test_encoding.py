@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from fake_dictionaries import drawn
+from fake_dictionaries import dense_of, drawn
 from fake_tokens import write_stack
 
 from innerear.errors import InputError
@@ -34,7 +34,7 @@ def test_activations_are_those_of_the_dictionary(encoded):
             latents = (torch.from_numpy(x[2, 3:10]) @ one.encoder).relu().numpy()
             kept = np.sort(latents, axis=1)[:, -one.k][:, None]
             expected = np.where(latents >= kept, latents, 0)
-            np.testing.assert_allclose(file.dense(branch, 2), expected, rtol=1e-3, atol=1e-6)
+            np.testing.assert_allclose(dense_of(file, branch, 2), expected, rtol=1e-3, atol=1e-6)
 
 
 def test_the_file_holds_the_bits_that_were_written(encoded):

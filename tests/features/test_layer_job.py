@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
-from fake_dictionaries import drawn
+from fake_dictionaries import dense_of, drawn
 from fake_tokens import atoms, superposed, write_stack
 
 from innerear.errors import InputError
@@ -95,7 +95,7 @@ def test_clips_are_reduced_to_means_and_rates(study, tmp_path):
     assert coords["sample"].tolist() == ids
     with Activations(target) as file:
         assert file.branches() == ["cond", "uncond", "delta", "random_init"]
-        whole, twin = file.dense("uncond", 5), file.dense("random_init", 5)
+        whole, twin = dense_of(file, "uncond", 5), dense_of(file, "random_init", 5)
     np.testing.assert_allclose(arrays["mean_uncond"][1][5], whole.mean(axis=0), rtol=1e-5)
     np.testing.assert_allclose(arrays["rate_uncond"][1][5], (whole > 0).mean(axis=0), rtol=1e-5)
     np.testing.assert_allclose(arrays["mean_random_init"][1][5], twin.mean(axis=0), rtol=1e-5)

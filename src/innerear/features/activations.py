@@ -35,20 +35,10 @@ class Activations(Reader):
         """Return the names of the C branches, in order."""
         return [str(branch) for branch in self.values("branch")]
 
-    def n_latents(self, branch: str) -> int:
-        """Return F of the dictionary of a branch."""
-        return self.attrs.whole(f"n_latents_{branch}")
-
     def sparse(self, branch: str) -> Sparse:
         """Return a branch's latents uint16 [N, S', k] and their values float16 [N, S', k]; 0 is none."""
         place = (slice(None), self.branches().index(branch))
         return self.values("indices", place), self.values("values", place)
-
-    def dense(self, branch: str, sample: int) -> np.ndarray:
-        """Return the activations of all latents of one clip, float32 [S', F]."""
-        place = (sample, self.branches().index(branch))
-        indices, values = self.values("indices", place), self.values("values", place)
-        return dense(indices, values, self.n_latents(branch))
 
 
 def read_branch(path: str | PathLike, branch: str, samples: pd.DataFrame) -> Sparse:
