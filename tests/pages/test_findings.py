@@ -11,6 +11,7 @@ from types import ModuleType
 import numpy as np
 import pandas as pd
 import pytest
+from scipy.stats import t
 
 import innerear.analyses
 from innerear.analyses.audio_check import ACCURACY, ANOVA
@@ -118,6 +119,15 @@ def test_the_smallest_p_of_flips_is_of_the_flips_and_there_is_none_without_them(
     assert row["min_p_flip"] == row["p_flip_corrected"] == 2**-9
     assert answer(edits, n_permutations=99)["min_p_flip"] == 0.01
     assert np.isnan(answer(edits.assign(p_flip_corrected=np.nan))["min_p_flip"])
+
+
+def test_a_bound_is_read_off_a_t_interval_as_such():
+    bounds = [
+        answer(table([0.01] * 3).assign(interval=text))["upper"]
+        for text in ("95% t interval of 10 folds", "95% of 1000 bootstraps of templates")
+    ]
+    assert bounds[0] == pytest.approx(0.3 + 0.1 * t.ppf(0.95, 9) / t.ppf(0.975, 9))
+    assert bounds[0] < bounds[1]
 
 
 def test_choosing_among_families_is_paid_for():

@@ -83,6 +83,16 @@ def test_a_bound_of_a_mean_over_templates_covers_it_in_nineteen_of_twenty_studie
         assert (np.quantile(boots, 0.95, axis=1) >= 0).mean() < 0.92
 
 
+def test_a_bound_from_a_t_interval_is_that_of_t():
+    data = RNG(3).normal(size=6)
+    mean, error = data.mean(), data.std(ddof=1) / np.sqrt(6)
+    bounds = upper_bound(
+        np.array([mean] * 2), mean + t.ppf(0.975, 5) * error, 6, by_t=np.array([True, False])
+    )
+    assert bounds[0] == pytest.approx(mean + t.ppf(0.95, 5) * error)
+    assert bounds[1] > bounds[0]
+
+
 @pytest.mark.parametrize("size", [0.0, 0.3])
 def test_a_bound_of_a_distance_covers_the_true_one(size):
     """Of the squared distance of two labels' means, cross-validated over 8 templates."""

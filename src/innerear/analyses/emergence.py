@@ -20,7 +20,7 @@ from innerear.statistics.design.prompt_pairs import PromptPairs
 from innerear.statistics.finding import SMALLEST_EFFECTS, Finding
 from innerear.statistics.label_distance import Distance, flipped_fold_products, permuted_sums
 from innerear.statistics.pieces import pieces
-from innerear.statistics.significance import ALPHA, CONFIDENCE, first_of, with_interval
+from innerear.statistics.significance import ALPHA, CONFIDENCE, T_INTERVAL, first_of, with_interval
 from innerear.statistics.table import (
     INTERVAL,
     LayerResult,
@@ -252,7 +252,7 @@ def _rise_row(changes: np.ndarray, null: np.ndarray) -> dict[str, Any]:
     """Row of the held-out rise from each fold's change [F] and the mean changes under relabeling [m]."""
     mean, margin = changes.mean(), _margin(changes[:, None], 0.5 + CONFIDENCE / 2)[0]
     drawn = np.quantile(np.abs(null), CONFIDENCE) if len(null) else 0.0
-    text = f"{CONFIDENCE:.0%} t interval of {len(changes)} folds"
+    text = f"{CONFIDENCE:.0%} {T_INTERVAL} of {len(changes)} folds"
     if drawn > margin:
         margin, text = drawn, f"{CONFIDENCE:.0%} of the rises under relabeling, about the estimate"
     ratio = abs(mean) / (changes.std(ddof=1) / np.sqrt(len(changes)) or np.inf)

@@ -21,7 +21,7 @@ from innerear.statistics.claims import (
     why_no_flips,
 )
 from innerear.statistics.finding import NO_BRANCH, UNITS, Finding, Unit
-from innerear.statistics.significance import ALPHA
+from innerear.statistics.significance import ALPHA, T_INTERVAL
 from innerear.study.power import smallest_flip_p
 
 _SURE = (ESTABLISHED, SENTENCES, NOT_ESTABLISHED)
@@ -216,9 +216,12 @@ def _bound(entry: Finding, rows: pd.DataFrame, n_templates: float) -> float:
     if "ci_hi" not in rows or not np.isfinite(rows["ci_hi"].to_numpy(float)).any():
         return np.nan
     estimate = rows["estimate"].to_numpy(float)
-    bounds = upper_bound(estimate, rows["ci_hi"].to_numpy(float), n_templates)
+    texts = rows["interval"].astype(str) if "interval" in rows else pd.Series("", rows.index)
+    by_t = texts.str.contains(T_INTERVAL).to_numpy(bool)
+    bounds = upper_bound(estimate, rows["ci_hi"].to_numpy(float), n_templates, by_t=by_t)
     if entry.signed:
-        bounds = np.maximum(bounds, -upper_bound(estimate, rows["ci_lo"].to_numpy(float), n_templates))
+        low = rows["ci_lo"].to_numpy(float)
+        bounds = np.maximum(bounds, -upper_bound(estimate, low, n_templates, by_t=by_t))
     return float(min(np.nanmax(bounds), UNITS[entry.unit].most))
 
 

@@ -69,16 +69,19 @@ def why_no_flips(n_templates: float) -> str:
     return "this analysis has no sign flips of templates"
 
 
-def upper_bound(estimate: np.ndarray, ci_hi: np.ndarray, n_templates: float) -> np.ndarray:
-    """Return one-sided 95 % bounds of effects, from the upper ends of their 95 % bootstrap intervals.
+def upper_bound(
+    estimate: np.ndarray, ci_hi: np.ndarray, n_templates: float, *, by_t: np.ndarray | bool = False
+) -> np.ndarray:
+    """Return one-sided 95 % bounds of effects, from the upper ends of their 95 % intervals.
 
     Percentile intervals of T resampled templates are too short: their half width is z √(1 − 1/T) standard
     errors, and a one-sided bound needs t of T − 1 degrees of freedom. The distance from the estimate to
-    the end is scaled accordingly: × 1.22 at T = 5, × .99 at T = 10, × .84 for many. Without templates the
-    end is the bound.
+    the end is scaled accordingly: × 1.22 at T = 5, × .99 at T = 10, × .84 for many. That of intervals `by_t`
+    is t standard errors already. Without templates the end is the bound.
     """
     estimate, ci_hi = np.asarray(estimate, float), np.asarray(ci_hi, float)
     if not n_templates >= 2:
         return ci_hi
-    ends = ndtri((1 + CONFIDENCE) / 2) * sqrt(1 - 1 / n_templates)
-    return estimate + (ci_hi - estimate) * stdtrit(n_templates - 1, CONFIDENCE) / ends
+    two_sided, free = (1 + CONFIDENCE) / 2, n_templates - 1
+    ends = np.where(by_t, stdtrit(free, two_sided), ndtri(two_sided) * sqrt(1 - 1 / n_templates))
+    return estimate + (ci_hi - estimate) * stdtrit(free, CONFIDENCE) / ends

@@ -16,6 +16,8 @@ from innerear.errors import InputError
 #: signs, it is a share of their spread.
 TIE = 1e-5
 CONFIDENCE = 0.95
+#: what an interval says of itself that reaches as many standard errors as t says
+T_INTERVAL = "t interval"
 #: p at or below it is significant, in tables, findings and figures
 ALPHA = 0.05
 #: what moved behind null maxima: labels between prompts, or the signs of templates

@@ -8,6 +8,7 @@ import pytest
 from fakes import EMOTIONS, codes_of, strata_of
 
 from innerear.statistics.design import Design
+from innerear.statistics.design.resampling import jackknife
 
 sheet = partial(fakes.sheet, n_seeds=4)
 
@@ -78,3 +79,11 @@ def test_the_spread_of_bootstraps_is_that_of_new_studies(own_seeds):
         means.append(values.mean())
         errors.append((weights @ values).std())
     assert np.median(errors) == pytest.approx(np.std(means), rel=0.25)
+
+
+@pytest.mark.parametrize("n_templates", [3, 6])
+def test_a_jackknife_of_few_templates_covers_the_mean_in_nineteen_of_twenty_studies(n_templates):
+    values = np.random.default_rng(n_templates).normal(size=(n_templates, 2000))
+    mean = values.mean(axis=0)
+    low, high, _ = jackknife(mean, (mean * n_templates - values) / (n_templates - 1))
+    assert ((low <= 0) & (high >= 0)).mean() == pytest.approx(0.95, abs=0.02)

@@ -7,8 +7,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from scipy.special import stdtrit
 
 from innerear.statistics.design.sheet import BOOTSTRAPS, Sheet
+from innerear.statistics.significance import CONFIDENCE, T_INTERVAL
 
 
 @dataclass(frozen=True)
@@ -55,6 +57,8 @@ def shared_once(counts: np.ndarray, one: np.ndarray, other: np.ndarray) -> np.nd
 def jackknife(estimate: Any, left: np.ndarray, units: str = "templates") -> tuple[Any, Any, str]:
     """Return the ends of 95 % intervals of estimates, and what they are.
 
+    They reach as many standard errors as t of n − 1 degrees of freedom says, of n templates (Tukey 1958).
+
     Parameters
     ----------
     estimate : one, or [F].
@@ -65,14 +69,16 @@ def jackknife(estimate: Any, left: np.ndarray, units: str = "templates") -> tupl
     --------
     >>> low, high, what = jackknife(2.0, np.array([1.0, 2.0, 3.0]))
     >>> round(float(low), 2), round(float(high), 2), what
-    (-0.26, 4.26, '95% by a jackknife over 3 templates')
+    (-2.97, 6.97, '95% t interval by a jackknife over 3 templates')
     """
     n = len(left)
     if n < 3:
         nothing = np.full(np.shape(estimate), np.nan)
         return nothing, nothing, f"none: fewer than 3 {units} to leave out"
     error = np.sqrt((n - 1) / n * ((left - left.mean(axis=0)) ** 2).sum(axis=0))
-    return estimate - 1.96 * error, estimate + 1.96 * error, f"95% by a jackknife over {n} {units}"
+    margin = stdtrit(n - 1, (1 + CONFIDENCE) / 2) * error
+    what = f"{CONFIDENCE:.0%} {T_INTERVAL} by a jackknife over {n} {units}"
+    return estimate - margin, estimate + margin, what
 
 
 class Resampling(Sheet):
