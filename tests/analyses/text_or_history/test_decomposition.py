@@ -450,6 +450,17 @@ def test_a_replay_of_other_emotions_than_the_sheets_is_refused(mixed):
         ReplayedTemplate(file, design)
 
 
+def test_a_layer_of_much_text_does_not_hide_the_text_that_all_templates_have_in_another():
+    design = make_design(10, 2)
+    states = [network(design, text=text, clip=1, n_steps=10, seed=i) for i, text in enumerate((0.05, 2))]
+    found = [decompose(design, one, boots=2, layer=layer) for layer, one in enumerate(states)]
+    table = layer_map(decomposition, [one.table for one in found], [one.null for one in found])
+    for layer, share in ((0, 0.1), (1, 0.8)):
+        text = whole(rows(table, layer=layer), TEXT)
+        assert text["estimate"] > share and text["k"] == 10
+        assert text["p_flip_corrected"] <= 0.05, layer
+
+
 def test_flips_of_templates_beside_the_permutation():
     """Text that all templates share passes in general too; a text of each template's own within only."""
     design = make_design(7, 2)

@@ -76,3 +76,16 @@ def test_flips_of_templates_find_a_mismatch_and_keep_their_level():
     null = [table_of(design, likelihoods(design, seed=seed, n_frames=5), boots=2) for seed in range(n)]
     p = np.array([row(table, **whole)["p_flip"] for table in null])
     assert (p <= 0.05).sum() <= binom.ppf(0.999, n, 0.05)
+    least = np.array([table["p_flip_corrected"].min() for table in null])
+    assert (least <= 0.05).sum() <= binom.ppf(0.999, n, 0.05)
+
+
+def test_a_large_cost_does_not_hide_a_small_one_that_all_templates_have():
+    """Guidance multiplies costs: flips of the larger ones are no measure of the others."""
+    values = np.array(likelihoods(make_design(10, 2), cost=0.3))
+    values[..., 1, :, :] *= 10
+    table = table_of(make_design(10, 2), values, m=999)
+    whole = {"statistic": MISMATCH, "codebook": "all", "window": "whole"}
+    for distribution in ("cond", "guided"):
+        found = row(table, distribution=distribution, **whole)
+        assert found["k"] == 10 and found["p_flip_corrected"] <= 0.05, distribution

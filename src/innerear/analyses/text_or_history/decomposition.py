@@ -178,7 +178,7 @@ def _tested(measure: Measure, times: pd.DataFrame, design: Design) -> tuple[pd.D
         )
         if measure.flipped is not None and measure.agree is not None:
             table.loc[mine, "k"] = np.where(np.isfinite(measure.estimate[mine]), measure.agree[mine], np.nan)
-            maxima += record_flip_null(table, mine, design, measure.flipped[:, mine], standardise=False)
+            maxima += record_flip_null(table, mine, design, measure.flipped[:, mine])
     shown = np.isfinite(measure.estimate) | (measure.unit == SHARE)
     return table.iloc[np.flatnonzero(shown)], maxima
 

@@ -154,7 +154,7 @@ def _mismatch(
         table["k"] = (by_template > 0).sum(axis=0)
         signs = odd_flips(design)[:, block_numbers(templates)]
         flipped = signs @ by_template / n_templates
-        record_flip_null(table, np.arange(len(table)), design, flipped, standardise=False)
+        record_flip_null(table, np.arange(len(table)), design, flipped)
     return table
 
 
