@@ -175,7 +175,7 @@ def test_features_are_tested_on_the_templates_that_they_steer_alone():
     assert (steered["k"] == len(own)).all()
     assert np.allclose(steered["p_flip"], 2 / 2 ** len(own))
     # One of the three templates with random directions is among them.
-    assert steered["null"].str.endswith("on the clips of 1 templates").all()
+    assert steered["null"].str.endswith("on the clips of 1 template").all()
     assert (steered["p_corrected"] == 1 / 40).all()
     assert (steered["feature"] == "7 (4 templates), 9 (2 templates)").all()
     assert (rows(table, statistic=COST, source="features")["n_templates"] == len(own)).all()

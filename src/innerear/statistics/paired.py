@@ -73,7 +73,8 @@ def tested(
         observed = np.abs(contrasts[:, random.templates].mean(axis=1))
         smallest = 1 / (len(sizes) + 1)
         result = against_null(observed, sizes, smallest=smallest, standardise=False)
-        text = f"{len(sizes)} {random.what}, on the clips of {int(random.templates.sum())} templates"
+        n = int(random.templates.sum())
+        text = f"{len(sizes)} {random.what}, on the clips of {n} template{'s' * (n != 1)}"
         write_test(table, rows, result, min_p=smallest, null=text, family=family, why_not=lacking)
         table["random"] = sizes.max(axis=0)
     record_flips(table, rows, design, contrasts[:, :, None] * contrasts[:, None, :])

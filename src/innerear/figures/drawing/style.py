@@ -79,7 +79,11 @@ def new_figure(
     FigureCanvasAgg(figure)
     axes = figure.subplots(rows, columns, squeeze=False, **subplots)
     if title:
-        figure.suptitle("\n".join(filter(None, (title, subtitle))), fontsize=10, wrap=True)
+        text = figure.suptitle("\n".join(filter(None, (title, subtitle))), fontsize=10)
+        take_dollars_as_letters(figure)
+        height = text.get_window_extent().height
+        text.set_wrap(True)
+        _make_room(figure, text.get_window_extent().height - height)
     return figure, axes
 
 
@@ -128,12 +132,20 @@ class LabelColours:
 def legend_below(figure: Figure, entries: Sequence[Artist], columns: int, **look: Any) -> None:
     """Explain `entries` below the panels, in at most so many columns; long names take several lines."""
     names = [textwrap.fill(str(entry.get_label()), LETTERS_OF_A_LINE) for entry in entries]
+    heights = []
     for n in range(min(len(entries), columns), 0, -1):
         legend = figure.legend(entries, names, loc="outside lower center", ncols=n, **look)
         take_dollars_as_letters(figure)
+        heights.append(legend.get_window_extent().height)
         if n == 1 or legend.get_window_extent().width <= figure.bbox.width:
-            return
+            break
         legend.remove()
+    _make_room(figure, heights[-1] - heights[0])
+
+
+def _make_room(figure: Figure, pixels: float) -> None:
+    """Make a figure higher, so that more lines of text do not take the panels' place."""
+    figure.set_figheight(figure.get_figheight() + pixels / figure.dpi)
 
 
 def take_dollars_as_letters(figure: Figure) -> None:
