@@ -56,7 +56,8 @@ def drawn(name, contrast="emotion"):
 def test_places_colours_and_trustworthiness(name):
     places, figure = make_places(), drawn(name)
     assert "nano" in figure.get_suptitle()
-    assert "n: 6 prompts × 1 seeds" in figure.get_suptitle()
+    assert "n: 6 prompts × 1 seed" in figure.get_suptitle()
+    assert "1 seeds" not in figure.get_suptitle()
     assert "one seed of 3; T: trustworthiness, range over seeds" in figure.get_suptitle()
     panel = figure.axes[3]
     np.testing.assert_allclose(panel.collections[0].get_offsets(), places.read(name)[1, 1, 0].reshape(-1, 2))

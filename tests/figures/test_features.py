@@ -84,6 +84,21 @@ def test_the_scale_of_costs_ends_with_the_costs():
     assert cost.get_ylim()[1] < 50
 
 
+def test_what_explains_less_than_the_mean_does_is_in_the_picture():
+    table, measures, *others = tables((FEATURES,))
+    worse = measures.assign(estimate=measures["estimate"] + 1)
+    fit, *_ = draw(table, worse, *others, model="nano", contrast="emotion")["dictionaries"].axes
+    highest = max(line.get_ydata().max() for line in fit.lines)
+    assert 1 < highest < fit.get_ylim()[1]
+
+
+def test_layers_are_whole_numbers():
+    made = draw(*tables((FEATURES,)), model="nano", contrast="emotion")
+    for panel in (*made["dictionaries"].axes, made["features"].axes[0]):
+        panel.set_xlim(3.8, 4.2)
+        assert all(tick % 1 == 0 for tick in panel.get_xticks())
+
+
 def test_accuracies_have_a_line_of_chance():
     _, *probes = draw(*tables((FEATURES, DIMENSIONS)), model="nano", contrast="emotion")["features"].axes
     for panel in probes:

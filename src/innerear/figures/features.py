@@ -4,11 +4,12 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from innerear.analyses.features import BEYOND_CHANCE, DIMENSIONS, FEATURES, TWIN
 from innerear.analyses.features.probes import ACCURACY, KS
 from innerear.figures.drawing.style import dot, legend_below, markers, new_figure, styled
-from innerear.figures.drawing.tables import n_prompts, rows_of, span
+from innerear.figures.drawing.tables import largest, n_prompts, rows_of, span
 from innerear.statistics.significance import ALPHA
 
 _WITHIN = "FVU within steps"
@@ -73,7 +74,8 @@ def _dictionaries(
     fit, seeds, cost = axes[0]
     for (of, by), (label, colour) in _WRITTEN.items():
         _line(fit, rows_of(held, of=of, written_by=by, measure=_WITHIN), label, colour, _SHAPES[label])
-    fit.set(xlabel="layer", ylabel="variance unexplained\nwithin steps", ylim=(0, 1.05))
+    fit.set(xlabel="layer", ylabel="variance unexplained\nwithin steps")
+    fit.set_ylim(0, 1.05 * max(1, largest(rows_of(held, measure=_WITHIN))))
     for of in _AGREEING:
         label, colour = _WRITTEN[of, "dictionary"]
         rows = rows_of(held, of=of, written_by="dictionary", measure="agreement")
@@ -85,6 +87,7 @@ def _dictionaries(
         _line(cost, rows_of(guided, edit=edit), label, colour, _SHAPES[label], of="cost")
     cost.set(xlabel="layer", ylabel="cost under guidance, nats a token", yscale="log")
     for panel in (fit, seeds, cost):
+        panel.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
         panel.legend(loc="upper center", bbox_to_anchor=(0.5, -0.16), ncols=2, fontsize=7)
     return figure
 
@@ -105,6 +108,7 @@ def _features(table: pd.DataFrame, model: str, contrast: str) -> Figure:
         look = {"color": _KINDS[kind], "marker": _SHAPES[kind], "markersize": 4, "capsize": 2}
         share.errorbar(x, middle, around, **look)
     _by_chance(share, ALPHA)
+    share.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     share.set(xlabel="layer", ylabel=f"share that differs by {contrast}", ylim=(0, 1.05))
     for panel, layer in zip(probes, layers, strict=True):
         _by_chance(panel, float(accuracies["chance"].iloc[0]))

@@ -32,7 +32,7 @@ def time_squares(table: pd.DataFrame, *, model: str, contrast: str) -> Figure:
     how = f"{how_tested(mine)}; {n_bins} time bins" if n_bins else "no folds are possible"
     title = f"Probes of {contrast} judged at other times, {model}"
     grid = _by_layer(title, how, mine, table, panel=(1.9, 1.8), sides="{}\nfitted in bin")
-    ticks = list(range(0, n_bins, 5 if n_bins > 5 else 1))
+    ticks = list(range(0, n_bins, 5 * -(-n_bins // 20) if n_bins > 5 else 1))
     for panel, where in grid:
         cells = rows_of(mine, **where)
         estimate, p = (

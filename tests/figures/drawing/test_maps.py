@@ -41,6 +41,19 @@ def test_a_map_without_a_test_has_no_marks():
     assert not drawn(np.full((N_LAYERS, N_STEPS), np.nan))
 
 
+def test_equal_values_have_one_colour_in_every_panel():
+    """A scale without width would be widened by the panel that has the bar, and only there."""
+    figure, axes = new_figure(1, 2)
+    images = [
+        draw_map(panel, np.ones((N_LAYERS, N_STEPS)), range(N_LAYERS), (1, 1), SEQUENTIAL)
+        for panel in axes[0]
+    ]
+    figure.colorbar(images[0])
+    figure.draw_without_rendering()
+    one, other = (image.to_rgba(1.0) for image in images)
+    assert one == other
+
+
 def test_marks_reach_the_ends_of_a_map():
     for p in (0.01, 0.5):
         marks = drawn(np.full((N_LAYERS, N_STEPS), p))[-1]

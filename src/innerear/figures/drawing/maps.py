@@ -85,7 +85,8 @@ def draw_map(
     p : [L, S], corrected; NaN where not tested. Cells of at most `ALPHA` are outlined, the others hatched.
     """
     image = axes.imshow(values, colours, aspect="auto", interpolation="nearest", origin="lower")
-    image.set_clim(*limits)
+    low, high = limits
+    image.set_clim(low, high if high > low else low + 1)  # one scale for all panels, also of equal values
     if p is not None:
         _mark(axes, p)
     shown = spread_evenly(range(len(layers)), 12)

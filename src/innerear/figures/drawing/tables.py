@@ -51,7 +51,8 @@ def n_prompts(table: pd.DataFrame) -> str:
 def n_clips(samples: pd.DataFrame) -> str:
     """Say how many prompts, and seeds of a prompt, a sample sheet has."""
     prompts = samples["prompt_id"].nunique()
-    return f"n: {prompts} prompts × {len(samples) // max(prompts, 1)} seeds"
+    seeds = len(samples) // max(prompts, 1)
+    return f"n: {prompts} prompts × {seeds} seed{'s' * (seeds != 1)}"
 
 
 def n_and_bands(table: pd.DataFrame, word: str = "bands") -> str:
