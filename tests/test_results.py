@@ -130,6 +130,7 @@ def test_repr_says_what_it_is(folder):
         (lambda study: study.states("a-happy", 0.5, 3), r"seed: 0\.5 is not allowed"),
         (lambda study: study.states("a-happy", 0, 4), r"no layer 4 at site 'residual'; it has \[3\]"),
         (lambda study: study.states("a-happy", 0, "3"), "layer: '3' is not allowed"),
+        (lambda study: study.states("a-happy", 0, 3, raw="no"), "raw: 'no' is not allowed"),
         (lambda study: study.states("a-happy", 0, 3, site="mpl"), "no layer 3 at site 'mpl'"),
         (
             lambda study: study.states("a-happy", 0, 3, site="residul"),

@@ -15,7 +15,7 @@ from innerear.io.names import remake
 from innerear.io.tables import read_table
 from innerear.stacks.index import sample_table
 from innerear.stacks.stack import Stack
-from innerear.study.generation_settings import MAX_SEED, integer
+from innerear.study.generation_settings import MAX_SEED, integer, switch
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -153,7 +153,7 @@ class StudyResults:
         ------
         InputError: a prompt, seed, layer, site or capture that the study does not have, or a broken file.
         """
-        layer = integer("layer", layer, 0, 100_000)
+        layer, raw = integer("layer", layer, 0, 100_000), switch("raw", raw)
         chosen = self._chosen(prompt, seed)
         root = self.folder / "stacks"
         if capture is not None:

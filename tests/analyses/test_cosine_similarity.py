@@ -2,9 +2,12 @@
 
 import numpy as np
 import pytest
+import torch
 
 from innerear import cosine_similarity
 from innerear.errors import InputError
+
+STEP = np.arange(5)[:, None, None, None]
 
 
 def activations(seed, n=3):
@@ -27,7 +30,6 @@ def test_cosine_similarity_by_hand():
 
 
 def test_cosine_similarity_of_delta_and_of_tensors():
-    torch = pytest.importorskip("torch")
     x, y = activations(0), activations(1)
     delta = cosine_similarity(x, y, branch="delta")
     only = np.stack([x[:, 0] - x[:, 1]], axis=1), np.stack([y[:, 0] - y[:, 1]], axis=1)
@@ -49,6 +51,12 @@ def test_cosine_similarity_of_delta_and_of_tensors():
         (activations(0), activations(1), {"branch": "condition"}, "'condition' is not"),
         (activations(0)[:, :1], activations(1)[:, :1], {"branch": "delta"}, "1 branches"),
         (activations(0)[0], activations(1)[0], {}, "expected"),
+        (activations(0, 1), np.where(STEP == 2, np.nan, activations(1, 1)), {}, "states hold NaN"),
+        (activations(0, 1), np.where(STEP == 2, np.inf, activations(1, 1)), {}, "infinity"),
+        (1e30 * activations(0).astype(np.float32), None, {}, "too large to be multiplied"),
+        (activations(0), None, {"center": np.full((5, 8), np.nan)}, "or their mean does"),
+        (torch.from_numpy(activations(0)).to_sparse(), None, {}, "expected numbers"),
+        (torch.from_numpy(activations(0)).to("meta"), None, {}, "expected numbers"),
     ],
 )
 def test_cosine_similarity_refuses(x, y, options, message):

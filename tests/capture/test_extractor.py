@@ -29,6 +29,9 @@ def test_extractor_records_s_steps_and_two_branches(tiny_model):
         assert activations["layer_2"].axes == extractor.axes == ("step", "branch", "sample", "d_model")
         steps = extractor.get_activations(concatenate=False)["layer_2"]
         assert len(steps) == 23
+        for name in ("concatenate", "raw"):
+            with pytest.raises(InputError, match=f"{name}: 'no' is not allowed"):
+                extractor.get_activations(**{name: "no"})
         torch.testing.assert_close(torch.stack(steps), activations["layer_2"])
         extractor.clear_activations()
         with pytest.raises(InputError, match="generate"):
@@ -589,6 +592,7 @@ def test_replay_refuses(tiny_model, prompts, options, message):
         ({"progress": "yes"}, "progress: 'yes' is not allowed; give True, False or a function"),
         ({"tempreature": 1.0}, r"'tempreature' is no setting \(did you mean 'temperature'\?\)"),
         ({"descriptions": ["sad music"]}, "prompts and descriptions are both given"),
+        ({"return_tokens": "no"}, "return_tokens: 'no' is not allowed; give True or False"),
     ],
 )
 def test_every_wrong_argument_is_one_line_that_names_it(tiny_model, options, message):
@@ -609,7 +613,8 @@ def test_every_wrong_argument_is_one_line_that_names_it(tiny_model, options, mes
         (["happy music", 5], "prompt 1: 5 is no text"),
         ([b"happy"], "is no text"),
         ({"happy": 1}, "is no list of texts"),
-        (["\ud800"], "half a character"),
+        (["\ud800"], r"prompt 0: .* holds the character U\+D800"),
+        (["happy", "sa\0d"], r"prompt 1: .* holds the character U\+0000"),
     ],
 )
 def test_prompts_that_are_no_texts_are_refused(tiny_model, prompts, message):
@@ -678,6 +683,9 @@ def test_sites_that_are_not_there_are_refused(tiny_model, sites):
         {"prompt": "x"},
         {"prompt": np.zeros(9)},
         {"prompt": np.full((1, 1, 9), np.nan)},
+        {"prompt": np.zeros((1, 1, 320), np.int16)},  # 16-bit samples, which are no sound within ±1
+        {"prompt": np.zeros((1, 1, 320), np.complex64)},
+        {"prompt": np.full((1, 1, 320), 32_000.0)},
         {"prompt_sample_rate": 0},
         {"prompt_sample_rate": "x"},
         {"descriptions": ["a", "b"]},

@@ -214,11 +214,18 @@ def test_a_directory_named_like_a_hub_model_is_the_directory(
         ("facebook/musicgen-smal", r"did you mean 'facebook/musicgen-small'"),
         ("nanno", r"did you mean 'nano'"),
         ("/no/such/folder", "checkpoint directory"),
+        ("n" * 5000, "is neither a directory nor a known name"),
     ],
 )
 def test_unknown_names_are_refused_with_those_that_are_known(name, message):
     with pytest.raises(InputError, match=message):
         load_model(name)
+
+
+@pytest.mark.parametrize("options", [{"pins": {1: 2}}, {"pins": [("t5-base", "main")]}, {"label": 3}])
+def test_other_kinds_of_arguments_are_named(options):
+    with pytest.raises(InputError, match=f"{next(iter(options))}: "):
+        load_model("nano", **options)
 
 
 def test_a_directory_without_weights_says_which_are_missing(tmp_path):

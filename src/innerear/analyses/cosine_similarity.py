@@ -46,8 +46,8 @@ def cosine_similarity(
 
     Raises
     ------
-    InputError: shapes that do not fit, an unknown branch, or a mean over fewer than three samples
-    (two centred samples have cosine −1 whatever they are).
+    InputError: shapes that do not fit, an unknown branch, states that are not finite, or a mean over fewer
+    than three samples (two centred samples have cosine −1 whatever they are).
 
     Examples
     --------
@@ -69,14 +69,15 @@ def cosine_similarity(
     center = _center(not single if center is None else center, (len(x), x.shape[-1]))
     result = np.empty((len(x), x.shape[2], y.shape[2]), x.dtype if x.dtype == float else np.float32)
     size = max(1, _BLOCK // (x.shape[2] * x.shape[3]))
-    for start in range(0, len(x), size):
-        steps = slice(start, start + size)
-        mean = center[steps] if isinstance(center, np.ndarray) else center
-        first = _branch(x[steps], branch, result.dtype, names[0])
-        second = first if itself else _branch(y[steps], branch, result.dtype, names[1])
-        if level:
-            first, second = (values - values.mean(axis=-1, keepdims=True) for values in (first, second))
-        result[steps] = _cosines_of_block(first, second, mean)
+    with np.errstate(over="ignore", invalid="ignore"):  # refused by the lengths of the states
+        for start in range(0, len(x), size):
+            steps = slice(start, start + size)
+            mean = center[steps] if isinstance(center, np.ndarray) else center
+            first = _branch(x[steps], branch, result.dtype, names[0])
+            second = first if itself else _branch(y[steps], branch, result.dtype, names[1])
+            if level:
+                first, second = (values - values.mean(axis=-1, keepdims=True) for values in (first, second))
+            result[steps] = _cosines_of_block(first, second, mean)
     if not (single if average is None else average):
         return result
     known = ~np.isnan(result)
@@ -122,12 +123,12 @@ def _cosines_of_block(first: np.ndarray, second: np.ndarray, center: bool | np.n
 
 
 def _array(activations: Any) -> np.ndarray:
-    if hasattr(activations, "detach"):  # a torch tensor, without importing torch
-        tensor = activations.detach().cpu()
-        activations = (tensor.float() if tensor.element_size() < 4 else tensor).numpy()
     try:
+        if hasattr(activations, "detach"):  # a torch tensor, without importing torch
+            tensor = activations.detach().cpu()
+            activations = (tensor.float() if tensor.element_size() < 4 else tensor).numpy()
         values = np.asarray(activations)
-    except ValueError:  # lists of unequal length
+    except (ValueError, TypeError, RuntimeError):  # lists of unequal length, sparse tensors
         values = np.empty(0)
     if values.ndim != 4 or not values.size or values.dtype.kind not in "fiu":
         raise InputError(
@@ -159,4 +160,9 @@ def _copied(values: np.ndarray, dtype: np.dtype) -> np.ndarray:
 
 def _inverse_lengths(values: np.ndarray) -> np.ndarray:
     length = np.sqrt(np.einsum("sbd,sbd->sb", values, values))
+    if not np.isfinite(length).all():
+        raise InputError(
+            "states hold NaN, infinity or numbers too large to be multiplied, or their mean does; look where "
+            "with numpy.isfinite"
+        )
     return np.divide(1, length, out=np.full_like(length, np.nan), where=length > 0)

@@ -20,6 +20,7 @@ from innerear.study.generation_settings import (
     check_texts,
     integer,
     own_names,
+    switch,
 )
 from innerear.timeline import Timeline
 
@@ -156,6 +157,7 @@ class ActivationExtractor:
             duration, return_tokens = None, duration
         if prompts is not None and descriptions is not None:
             raise InputError("prompts and descriptions are both given; they are one argument, give one")
+        return_tokens = switch("return_tokens", return_tokens)
         texts = check_texts(descriptions if prompts is None else prompts)
         chosen = check_sample_seeds(_repetitions(texts) if seeds is None else seeds, len(texts))
         if duration is not None:
@@ -306,6 +308,7 @@ class ActivationExtractor:
         ------
         InputError: nothing has been generated yet.
         """
+        concatenate, raw = switch("concatenate", concatenate), switch("raw", raw)
         if self._recording is None:
             raise InputError("no activations: call generate(prompts, seeds=…, duration=…) first")
         activations: dict[str, Any] = {}

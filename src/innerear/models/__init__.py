@@ -1,14 +1,15 @@
 """Music models: the only package that knows MusicGen."""
 
+import os
 import re
 from collections.abc import Mapping
 from os import PathLike
 from pathlib import Path
-from typing import TYPE_CHECKING, Union
+from typing import TYPE_CHECKING, Any, Union
 
 import torch
 
-from innerear.errors import InputError, did_you_mean
+from innerear.errors import InputError, did_you_mean, shown
 from innerear.models.audiocraft import AudiocraftModel
 from innerear.models.base import DISTRIBUTIONS, Generation, MusicModel, Pass
 from innerear.models.conversion import Parts
@@ -75,12 +76,14 @@ def load_model(
             raise InputError(f"{type(name).__name__} is not a MusicGen; give a name, a path or a MusicGen")
         held = AudiocraftModel(name, display_name(str(name.name), label))
         return held if backend == "audiocraft" else witness_of(held)
+    if not isinstance(label, str | None):
+        raise InputError(f"label: {shown(label)} is no text; give the model's name in results")
     random_init, seed = switch("random_init", random_init), integer("seed", seed, 0, MAX_SEED)
     source = _find(name)
     if revision and isinstance(source, Path):
         raise InputError(f"model.revision: {revision!r} is for models of the hub, and {name} is none")
     revisions = {str(source): revision} if revision else {}
-    revisions |= read_pins(pins) if isinstance(pins, str | PathLike) else pins or {}
+    revisions |= read_pins(pins) if isinstance(pins, str | PathLike) else _pins(pins or {})
     label = display_name(str(name), label)
     chosen_device = _device(device)
     chosen_dtype = _dtype(dtype, chosen_device)
@@ -98,11 +101,18 @@ def load_model(
     return model
 
 
+def _pins(given: Any) -> Mapping[str, str]:
+    texts = [*given, *given.values()] if isinstance(given, Mapping) else [None]
+    if not all(isinstance(text, str) for text in texts):
+        raise InputError(f"pins: {shown(given)} is not allowed; give a file, or {{repository: revision}}")
+    return given
+
+
 def _find(model: str | Path) -> str | Path:
     """Return the directory (a Path) or hub id (a str) to load."""
     if model == "nano":
         return nano_directory()
-    if str(model) and Path(model).is_dir():
+    if str(model) and os.path.isdir(model):
         return Path(model)
     found = hub_id(model) if isinstance(model, str) else None
     if found:

@@ -12,6 +12,7 @@ import torch
 from torch import nn
 
 from innerear.errors import InputError
+from innerear.io.recordings import LOUDEST
 from innerear.models.base import DISTRIBUTIONS, CallObserver, Generation, Observer, Pass, Progress
 from innerear.models.composing import Reader, compose
 from innerear.models.exclusive import exclusive
@@ -356,7 +357,7 @@ def check_codes(codes: Any, n_samples: int | None, n_codebooks: int, card: int, 
     InputError: another shape, or a value that is no token; `name` says whose.
     """
     try:
-        tokens = torch.as_tensor(codes).detach().cpu()
+        tokens = torch.as_tensor(codes).detach().cpu().to_dense()
     except (TypeError, ValueError, RuntimeError):
         raise InputError(f"{name}: a {type(codes).__name__} is no array of codes [B, K, T]") from None
     if tokens.ndim != 3 or tokens.shape[1] != n_codebooks or n_samples not in (None, len(tokens)):
@@ -388,12 +389,18 @@ def check_audio(audio: Any, name: str) -> torch.Tensor:
 
     Raises
     ------
-    InputError: another shape, more than two channels, NaN or infinity; `name` says whose.
+    InputError: another shape, more than two channels, numbers that are no floats, NaN or infinity, values far
+        beyond full scale; `name` says whose.
     """
     try:
-        wave = torch.as_tensor(audio).detach().float()
+        wave = torch.as_tensor(audio).detach().cpu().to_dense()
     except (TypeError, ValueError, RuntimeError):
         raise InputError(f"{name}: a {type(audio).__name__} is no array of audio [B, channels, n]") from None
+    if not wave.is_floating_point():
+        raise InputError(
+            f"{name}: the audio is {wave.dtype}; give floats within ±1 (of 16-bit samples: divided by 32768)"
+        )
+    wave = wave.float()
     wave = wave[:, None] if wave.ndim == 2 else wave
     if wave.ndim != 3 or not wave.numel() or wave.shape[1] > 2:
         raise InputError(
@@ -401,6 +408,9 @@ def check_audio(audio: Any, name: str) -> torch.Tensor:
         )
     if not wave.isfinite().all():
         raise InputError(f"{name}: the audio holds NaN or infinity")
+    peak = float(wave.abs().max())
+    if peak > LOUDEST:
+        raise InputError(f"{name}: the audio reaches {peak:g}, and full scale is 1; scale it to within ±1")
     return wave
 
 

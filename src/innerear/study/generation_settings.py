@@ -9,6 +9,7 @@ from numbers import Integral, Real
 from typing import Any
 
 from innerear.errors import InputError, did_you_mean, shown
+from innerear.study.names import check_characters
 
 #: audiocraft's names of settings → ours; `extend_stride` is in seconds and depends on the model's window
 AUDIOCRAFT_NAMES = {"cfg_coef": "guidance", "two_step_cfg": "two_step", "temp": "temperature"}
@@ -101,7 +102,8 @@ def check_texts(texts: Any, *, blank: bool = False) -> list[str | None]:
 
     Raises
     ------
-    InputError: one text instead of a list, something that is no text, an empty text, no text at all.
+    InputError: one text instead of a list, something that is no text, an empty text, one with control
+        characters or half a character, no text at all.
     """
     if isinstance(texts, str):
         raise InputError(f"prompts: {shown(texts)} is one text; give a list of texts")
@@ -120,10 +122,7 @@ def _text(text: Any, where: str, blank: bool) -> str | None:
         raise InputError(f"{where}: {shown(text)} is no text; give one, or None for no text")
     if not text.strip():
         raise InputError(f"{where} is empty; give a text, or None to compose without one")
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        raise InputError(f"{where}: {shown(text)} holds half a character; write it again") from None
+    check_characters(text, where)
     return str(text)
 
 
