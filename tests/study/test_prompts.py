@@ -67,6 +67,10 @@ def test_a_sheet_is_read_and_ordered_by_emotion(tmp_path):
         (["a\tA\tt\tsad\tlow"], "row 2: valence is 'low'"),
         (["a\tA\tt\tsad\t3"], "row 2: valence is 3"),
         (["a\tA\tt\t\t0"], "row 2: 'a' needs an emotion"),
+        (
+            ["a\tthe {emotion} tune\tt\tsad\t0"],
+            r"row 2: text is 'the \{emotion\} tune', but .* the word itself",
+        ),
     ],
 )
 def test_rows_of_a_sheet_that_cannot_be_used_are_named(tmp_path, rows, message):

@@ -63,6 +63,8 @@ def test_a_control_that_controls_for_nothing_is_refused(more, message):
         ),
         ({"paraphrase": "{emotion}  music"}, "'happy music', is also prompt 't-happy'"),
         ({"neutral": "\u200b"}, "neutral: .* is an empty text"),
+        ({"neutral": "some {mood} music"}, r"neutral: \{mood\} is no placeholder"),
+        ({"paraphrase": "{emotion} {kind} music"}, r"paraphrase: \{kind\} is no placeholder"),
         ({"paraphrase": "{emotion}" + "x" * 3000}, "paraphrase: a text of 3,009 characters"),
     ],
 )

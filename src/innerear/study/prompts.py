@@ -15,6 +15,7 @@ from innerear.study.sheets import read_sheet
 SHEET_COLUMNS = ("id", "text", "emotion", "template", "valence", "arousal", "neutral", "paraphrase")
 SHEET_COLUMNS += ("audio", "audio_start")
 _NEEDED = SHEET_COLUMNS[:3]
+_TEXTS = ("text", "neutral", "paraphrase")
 #: labels that any prompt may have; a study's contrast is one of them or a label of its own
 RATINGS = ("valence", "arousal")
 LABELS = ("emotion", *RATINGS)
@@ -126,17 +127,22 @@ def _template(template: Mapping, number: int) -> str:
     """Return the text of a template, with ``{emotion}`` and no other placeholder in it."""
     where = f"prompts.templates, entry {number} ({shown(template['id'])})"
     text = tidy(template["text"], where)
-    unknown = set(re.findall(r"\{.*?\}", text)) - {"{emotion}"}
-    if unknown:
-        raise InputError(
-            f"{where}: {', '.join(sorted(unknown))} is no placeholder; only {{emotion}} is filled in"
-        )
+    check_placeholders(text, where)
     if "{emotion}" not in text:
         raise InputError(
             f"{where}: the text {shown(text)} has no {{emotion}}, so all emotions would share a prompt; put "
             "{emotion} where the word belongs"
         )
     return text
+
+
+def check_placeholders(text: str, where: str) -> None:
+    """Refuse, with an InputError, a text of a template with another placeholder than ``{emotion}``."""
+    unknown = set(re.findall(r"\{.*?\}", text)) - {"{emotion}"}
+    if unknown:
+        raise InputError(
+            f"{where}: {', '.join(sorted(unknown))} is no placeholder; only {{emotion}} is filled in"
+        )
 
 
 def prompts_from_sheet(path: str | PathLike, label: str = "") -> list[Prompt]:
@@ -173,8 +179,21 @@ def by_emotion(prompts: Sequence[Prompt]) -> list[Prompt]:
 
 
 def sheet_rows(path: str | PathLike, label: str = "") -> dict[int, dict[str, str]]:
-    """Return the rows of a sheet of prompts by number, as `read_sheet`; `label` is a further column."""
-    return read_sheet(path, _NEEDED, [*SHEET_COLUMNS, *([label] if label else [])], MAX_PROMPTS)
+    """Return the rows of a sheet of prompts by number, as `read_sheet`; `label` is a further column.
+
+    Raises
+    ------
+    InputError: as `read_sheet`; a text with ``{emotion}``, which the model would read as it stands.
+    """
+    rows = read_sheet(path, _NEEDED, [*SHEET_COLUMNS, *([label] if label else [])], MAX_PROMPTS)
+    for row, cells in rows.items():
+        for name in _TEXTS:
+            if "{emotion}" in cells.get(name, ""):
+                raise InputError(
+                    f"{path}, row {row}: {name} is {shown(cells[name])}, but {{emotion}} is filled in in "
+                    "prompts.templates alone; write the word itself"
+                )
+    return rows
 
 
 def _prompt_from_row(cells: Mapping[str, str], label: str | float | None, folder: Path, where: str) -> Prompt:

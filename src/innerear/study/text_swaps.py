@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from innerear.errors import InputError, shown
 from innerear.study.names import is_name, reading, tidy
-from innerear.study.prompts import Prompt, sheet_rows
+from innerear.study.prompts import Prompt, check_placeholders, sheet_rows
 
 #: texts other than the emotions': the template without an emotion, no text, the clip's prompt in other words
 NEUTRAL, NONE, PARAPHRASE = "neutral", "none", "paraphrase"
@@ -102,6 +102,8 @@ def _of_templates(section: Mapping) -> tuple[dict[str, str], dict[str, str]]:
         where = f"prompts.templates, {template['id']!r}"
         without = " ".join(template["text"].replace("{emotion}", " ").split())
         given, other = template.get("neutral"), template.get("paraphrase")
+        for name, text in (("neutral", given), ("paraphrase", other)):
+            check_placeholders(text or "", f"{where}: {name}")
         neutral[template["id"]] = without if given is None else _optional(given, f"{where}: neutral")
         if given is not None and "{emotion}" in given:
             raise InputError(
