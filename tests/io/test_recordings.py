@@ -125,6 +125,13 @@ def test_a_file_that_breaks_off_is_refused(tmp_path):
         read_recording(path, 0.0, 2.0)
 
 
+@pytest.mark.parametrize(("rate", "subtype"), [(8_000, "GSM610"), (8_000, "G721_32")])
+def test_a_file_that_cannot_be_read_from_a_second_on_is_refused_from_the_header(tmp_path, rate, subtype):
+    path = write_track(tmp_path / "a.wav", rate=rate, subtype=subtype)
+    with pytest.raises(InputError, match=r"a\.wav \(.*\) cannot be read from a second on; convert it to WAV"):
+        check_recording(path, 0.0, 0.5)
+
+
 @pytest.mark.parametrize("rate", [10, 2_000_000])
 def test_a_rate_that_no_music_has_is_refused_from_the_header(tmp_path, rate):
     path = tmp_path / "a.wav"

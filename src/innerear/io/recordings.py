@@ -108,6 +108,8 @@ def _level(wave: NDArray) -> float:
 def _span(sound: soundfile.SoundFile, path: str | PathLike, start: float, seconds: float) -> tuple[int, int]:
     """Return the first sample of an excerpt and their number."""
     first, n = round(start * sound.samplerate), round(seconds * sound.samplerate)
+    if not sound.seekable():
+        raise InputError(f"{path} ({sound.subtype_info}) cannot be read from a second on; convert it to WAV")
     if sound.channels > 2:
         raise InputError(f"{path} has {sound.channels} channels; mix it down to one or two")
     if not RATES[0] <= sound.samplerate <= RATES[1]:
