@@ -153,6 +153,12 @@ def test_a_name_that_is_not_there_is_named(folder, ask, message):
         ask(open_study(folder))
 
 
+@pytest.mark.parametrize("name", ["s" * 5000, "s/" * 3000])
+def test_a_name_that_no_folder_can_have_is_one_line(name):
+    with pytest.raises(InputError, match="cannot be read: the name is too long for its file system"):
+        open_study(name)
+
+
 def test_a_folder_that_is_no_study_says_which_there_are(folder, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path / "..")  # where no results lie
     with pytest.raises(InputError, match=r"tinny holds no study.*there are .*results/tiny"):

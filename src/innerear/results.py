@@ -11,6 +11,7 @@ import pandas as pd
 
 from innerear.errors import InputError, did_you_mean
 from innerear.io.clips import read_clip
+from innerear.io.machine import cannot
 from innerear.io.names import remake
 from innerear.io.tables import read_table
 from innerear.stacks.index import sample_table
@@ -57,7 +58,13 @@ class StudyResults:
                 f"{folder!r} is no path; give the folder of a study, such as results/emotions_nano"
             )
         self.folder = Path(folder)
-        if not self._index.is_file() and not any(self._stacks()):
+        try:
+            found = self._index.is_file() or any(self._stacks())
+        except OSError as error:
+            raise InputError(
+                cannot("read", self.folder, error) or f"{folder} cannot be read: {error}"
+            ) from None
+        if not found:
             raise InputError(
                 f"{self.folder} holds no study: it has no samples.tsv and no stacks; "
                 f"{_studies_beside(self.folder)}"

@@ -144,7 +144,7 @@ def test_a_directory_is_completed_from_the_hub(hub, tmp_path):
     assert found[1].licence == "CC-BY-NC 4.0"
 
 
-@pytest.mark.parametrize("text", ["", "{}", "[1]", '[{"repo": "x"}]'])
+@pytest.mark.parametrize("text", ["", "{}", "[1]", '[{"repo": "x"}]', "[" * 100_000])
 def test_pins_of_another_kind_are_refused(tmp_path, text):
     (tmp_path / "model.json").write_text(text)
     if text == "{}":

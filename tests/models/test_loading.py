@@ -228,6 +228,12 @@ def test_other_kinds_of_arguments_are_named(options):
         load_model("nano", **options)
 
 
+def test_pins_without_a_revision_are_named(tmp_path):
+    (tmp_path / "model.json").write_text('[{"repo": "t5-base", "revision": null}]')
+    with pytest.raises(InputError, match=r"pins: \{'t5-base': None\} is not allowed"):
+        load_model("nano", pins=tmp_path / "model.json")
+
+
 def test_a_directory_without_weights_says_which_are_missing(tmp_path):
     with pytest.raises(InputError, match=r"no state_dict\.bin and no compression_state_dict\.bin"):
         load_model(tmp_path)

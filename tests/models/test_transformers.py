@@ -269,6 +269,19 @@ def _a_piece_lacks(folder):
     (folder / "model.safetensors.index.json").write_text(json.dumps(pieces))
 
 
+def _pieces_without_names(folder):
+    (folder / "model.safetensors").unlink()
+    (folder / "model.safetensors.index.json").write_text('{"weight_map": {"a": 1}}')
+
+
+def _nested(name):
+    def spoil(folder):
+        (folder / "model.safetensors").unlink()
+        (folder / name).write_text("[" * 100_000)
+
+    return spoil
+
+
 @pytest.mark.parametrize(
     ("spoil", "message"),
     [
@@ -281,6 +294,9 @@ def _a_piece_lacks(folder):
         (_another_shape, "layers.0.fc1.weight of another shape"),
         (_another_depth, r"has no decoder\.model\.decoder\.layers\.3"),
         (_a_piece_lacks, "lacks model-00001-of-00001.safetensors"),
+        (_pieces_without_names, r"index\.json is no index of weights"),
+        (_nested("model.safetensors.index.json"), r"index\.json is no index of weights"),
+        (_nested("config.json"), r"config\.json does not say 'model_type'"),
     ],
 )
 def test_a_spoilt_folder_is_refused_in_one_line(own_layout, tmp_path, spoil, message):

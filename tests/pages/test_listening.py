@@ -107,6 +107,38 @@ def test_answers_to_a_page_that_is_not_kept_are_refused_by_name(study):
         score_answers([], folder)
 
 
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda key: key.unlink(),
+        lambda key: key.write_bytes(b"\xff\xfe"),
+        lambda key: (key.unlink(), key.mkdir()),
+        lambda key: forge(key, "[" * 100_000),
+        lambda key: forge(key, "null"),
+        lambda key: forge(key, '{"trials": [{"x": 1}]}'),
+    ],
+)
+def test_a_key_that_is_none_is_refused_by_name(study, spoil):
+    folder, (_, key, name), _ = study
+    spoil(folder / f"listening/pages/{name}.json")
+    with pytest.raises(InputError, match=rf"{name}\.json is not the key of .*{name}\.html .*bring both back"):
+        score_answers([saved(folder / "a.json", name, right(key))], folder)
+
+
+def forge(key, text):
+    """Put another key there, and its hash into the page."""
+    was = hashlib.sha256(key.read_bytes()).hexdigest()
+    key.write_text(text)
+    page = key.with_suffix(".html")
+    page.write_text(page.read_text("utf-8").replace(was, hashlib.sha256(text.encode()).hexdigest()), "utf-8")
+
+
+def test_a_page_of_something_else_among_those_that_are_kept_is_left_alone(study):
+    folder, (_, key, name), _ = study
+    (folder / "listening/pages/other.html").write_bytes("<p>Müller".encode("latin-1"))
+    assert len(score_answers([saved(folder / "a.json", name, right(key))], folder))
+
+
 def wrapped(body):
     return json.dumps({"body": body, "sha256": hashlib.sha256(body.encode("utf-8", "replace")).hexdigest()})
 

@@ -6,7 +6,7 @@ import shutil
 import pytest
 
 from innerear.errors import InputError
-from innerear.study.dictionaries import files_of, given_dictionaries, prompts_seen
+from innerear.study.dictionaries import files_of, folder_of, given_dictionaries, prompts_seen
 
 WANTED = {"d_in": 96, "site": "residual"}
 
@@ -116,6 +116,15 @@ def test_a_link_to_its_own_is_its_own(tmp_path, monkeypatch, linked):
     with pytest.raises(InputError, match="is the study's own"):
         given_dictionaries("./links", "base")
     assert given_dictionaries("./links", "another") == ["uncond"]
+
+
+@pytest.mark.parametrize("named", ["m" * 5000, "./" + "m/" * 3000, "circle", "./circle"])
+def test_a_folder_that_cannot_be_is_named(given, tmp_path, named):
+    (tmp_path / "results").mkdir()
+    (tmp_path / "results/circle").symlink_to("circle")
+    (tmp_path / "circle").symlink_to("circle")
+    with pytest.raises(InputError, match=r"features\.dictionaries: .* has no dictionaries of uncond"):
+        given_dictionaries(folder_of(named), "mine")
 
 
 @pytest.mark.parametrize("named", ["mine\0", "mi{n}e", "mi\nne"])

@@ -83,7 +83,7 @@ def load_model(
     if revision and isinstance(source, Path):
         raise InputError(f"model.revision: {revision!r} is for models of the hub, and {name} is none")
     revisions = {str(source): revision} if revision else {}
-    revisions |= read_pins(pins) if isinstance(pins, str | PathLike) else _pins(pins or {})
+    revisions |= _pins(read_pins(pins) if isinstance(pins, str | PathLike) else pins or {})
     label = display_name(str(name), label)
     chosen_device = _device(device)
     chosen_dtype = _dtype(dtype, chosen_device)

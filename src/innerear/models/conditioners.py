@@ -68,7 +68,7 @@ def _known(conditioner: Any, own: Path) -> Any:
     config = own / "config.json"
     try:
         d_model = json.loads(config.read_text(encoding="utf-8"))["d_model"]
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, OSError, RecursionError):
         raise InputError(f"{config} does not say 'd_model'; copy the text encoder's folder again") from None
     return replaced(
         conditioner,

@@ -132,7 +132,7 @@ def read_pins(path: str | PathLike) -> dict[str, str]:
     """
     try:
         return {one["repo"]: one["revision"] for one in json.loads(Path(path).read_text(encoding="utf-8"))}
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         reason = " ".join(str(error).split())[:200]
         raise InputError(
             f"{path} does not hold the revisions of a model ({reason}); write it with "

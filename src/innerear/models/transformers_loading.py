@@ -77,7 +77,7 @@ def _family(folder: Path) -> str:
             f"{folder} has no config.json, so it is no model of the transformers library; use the folder "
             "that save_pretrained wrote"
         ) from None
-    except (ValueError, KeyError, TypeError, OSError):
+    except (ValueError, KeyError, TypeError, OSError, RecursionError):
         raise InputError(f"{path} does not say 'model_type'; copy or download it again") from None
     if family not in ("musicgen", "musicgen_melody"):
         raise InputError(f"{path} describes a {family!r}; only musicgen and musicgen_melody can be recorded")
@@ -108,9 +108,9 @@ def _require_weights(folder: Path) -> None:
         )
     try:
         names = sorted(set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()))
-    except (ValueError, KeyError, TypeError, AttributeError):
+        missing = [name for name in names if not (folder / Path(name).name).is_file()]
+    except (ValueError, KeyError, TypeError, AttributeError, OSError, RecursionError):
         raise InputError(f"{index} is no index of weights; copy or download it again") from None
-    missing = [name for name in names if not (folder / Path(name).name).is_file()]
     if missing:
         raise InputError(f"{folder} lacks {', '.join(missing)}; copy or download it again")
 

@@ -157,7 +157,8 @@ def score_answers(paths: Sequence[str | PathLike], results: str | PathLike) -> p
 
 def _found(page: Path) -> re.Match | None:
     """Return what a page says of its hash and its key's."""
-    return _PAGE.search(page.read_text("utf-8")) if page.is_file() else None
+    # A page of something else may be in another encoding.
+    return _PAGE.search(page.read_text("utf-8", "replace")) if page.is_file() else None
 
 
 def read_key(key: str | PathLike, page: str | PathLike) -> tuple[list[Trial], str]:
@@ -167,15 +168,21 @@ def read_key(key: str | PathLike, page: str | PathLike) -> tuple[list[Trial], st
     ------
     InputError: a key or a page that is none, or that do not belong together.
     """
-    text, found = Path(key).read_text("utf-8"), _PAGE.search(Path(page).read_text("utf-8"))
+    found = _found(Path(page))
     if not found:
         raise InputError(f"{page} is no page of a listening test")
-    if _sha256(text) != found[2]:
-        raise InputError(f"{key} is not the key of {page}; bring both back as they were made")
-    trials = json.loads(text)["trials"]
-    pieces = ("examples", "excerpts")
-    heard = [{name: tuple(Excerpt(**piece) for piece in one[name]) for name in pieces} for one in trials]
-    return [Trial(**one | of_one) for one, of_one in zip(trials, heard, strict=True)], found[1]
+    try:
+        text = Path(key).read_text("utf-8")
+        if _sha256(text) != found[2]:
+            raise ValueError("it is another one")
+        trials = json.loads(text)["trials"]
+        pieces = ("examples", "excerpts")
+        heard = [{name: tuple(Excerpt(**piece) for piece in one[name]) for name in pieces} for one in trials]
+        return [Trial(**one | of_one) for one, of_one in zip(trials, heard, strict=True)], found[1]
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+        raise InputError(
+            f"{key} is not the key of {page} ({error}); bring both back as they were made"
+        ) from None
 
 
 def read_answers(

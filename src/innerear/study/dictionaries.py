@@ -1,6 +1,7 @@
 """Finished dictionaries: their folders, and the states that they say they were trained on."""
 
 import json
+import os
 import re
 from collections.abc import Mapping, Sequence
 from os import PathLike
@@ -36,7 +37,7 @@ def folder_of(named: str) -> str:
 def root_of(folder: str | PathLike) -> Path:
     """Return where dictionaries lie by what they are of: in a study's folder, or in the folder itself."""
     of_study = Path(folder, *_OF_STUDY)
-    return of_study if (of_study / "uncond").is_dir() else Path(folder)
+    return of_study if os.path.isdir(of_study / "uncond") else Path(folder)
 
 
 def given_dictionaries(folder: str, study: str = "") -> list[str]:
@@ -48,18 +49,19 @@ def given_dictionaries(folder: str, study: str = "") -> list[str]:
     """
     check_path(folder, "features.dictionaries")
     root, own = root_of(folder), Path("results", study)
-    for path in (Path(folder), root, *root.glob("*/layer_*/seed-*")) if study else ():
-        there = path.resolve()
+    inside = root.glob("*/layer_*/seed-*") if os.path.isdir(root) else ()
+    for path in (Path(folder), root, *inside) if study else ():
+        there = Path(os.path.realpath(path))
         if there == own.resolve() or there.is_relative_to(own.joinpath(*_OF_STUDY).resolve()):
             raise InputError(
                 f"features.dictionaries: {path} is the study's own, which it makes anew; name another study, "
                 "copy the dictionaries elsewhere and name that folder, or set it to null to train them"
             )
-    if (root / "uncond").is_dir():
+    if os.path.isdir(root / "uncond"):
         return ["uncond", *["delta"] * (root / "delta").is_dir()]
     studies = [str(path.parents[1]) for path in Path("results").glob("*/features/dictionaries")]
     meant = did_you_mean(folder, studies)
-    raise InputError(f"features.dictionaries: {folder} has no dictionaries of uncond{meant}; {_HOW}")
+    raise InputError(f"features.dictionaries: {folder[:200]} has no dictionaries of uncond{meant}; {_HOW}")
 
 
 def seeds_of(folder: str | PathLike, of: str, layer: int) -> list[Path]:
