@@ -48,7 +48,7 @@ def frame_files(paths: Sequence[str | PathLike], samples: pd.DataFrame | None = 
 
     Parameters
     ----------
-    samples : the study's index, of whose clips the features must be.
+    samples : the study's index; the features must be those of its clips.
 
     Raises
     ------

@@ -114,7 +114,7 @@ def load_own(folder: Path) -> Dictionary:
 
     Raises
     ------
-    InputError: another one under its name, or fewer beside it than were written; see `load`.
+    InputError: another dictionary under its name, or fewer in the folder than were written; see `load`.
     """
     one = load(folder)
     target = folder.parent

@@ -32,7 +32,7 @@ class Edit(ABC):
     Attributes
     ----------
     layers : 0-based, numbers or one number; None for all. An edit that knows a layer of its own (of a
-        `Direction`) works there unless told otherwise.
+        `Direction`) works there by default.
     site : of `innerear.study.architectures.SITES`.
     branch : ``"both"``, ``"cond"`` or ``"uncond"``.
     samples : numbers of the samples in the call of `generate` or `replay`; None for all.
@@ -82,7 +82,7 @@ class Run(NamedTuple):
     Attributes
     ----------
     samples : int64 [n], the number of the sample in each row of a branch.
-    n_samples : of the call, of which a run may have some.
+    n_samples : of the call; a run may hold some of them.
     n_steps : S of the clip.
     d_model, device : of the states.
     pre_norm : whether the model reads states without their mean over units.

@@ -165,7 +165,7 @@ def intervene(
 
     Parameters
     ----------
-    model : from `innerear.load_model`, or an `ActivationExtractor`, whose model is meant.
+    model : from `innerear.load_model`, or an `ActivationExtractor`, for its model.
     edits : `Add`, `ProjectOut`, `Replace`; one or several, without which there is nothing to open.
 
     Raises

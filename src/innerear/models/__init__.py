@@ -56,7 +56,7 @@ def load_model(
     pins : revisions of the model, its text encoder and its codec by repository, or the file that
         `python -m innerear fetch --output` wrote.
     label : the model's name in results; by default the hub id, or the name of the directory.
-    backend : whose code runs the model: ``"audiocraft"``, or ``"transformers"``, which reads its own layout
+    backend : library that runs the model: ``"audiocraft"``, or ``"transformers"``, which reads its own layout
         (config.json, model.safetensors) and converts a checkpoint of audiocraft's.
 
     Raises

@@ -354,7 +354,7 @@ def check_codes(codes: Any, n_samples: int | None, n_codebooks: int, card: int, 
 
     Raises
     ------
-    InputError: another shape, or a value that is no token; `name` says whose.
+    InputError: another shape, or a value that is no token; the message begins with `name`.
     """
     try:
         tokens = torch.as_tensor(codes).detach().cpu().to_dense()
@@ -390,7 +390,7 @@ def check_audio(audio: Any, name: str) -> torch.Tensor:
     Raises
     ------
     InputError: another shape, more than two channels, numbers that are no floats, NaN or infinity, values far
-        beyond full scale; `name` says whose.
+        beyond full scale; the message begins with `name`.
     """
     try:
         wave = torch.as_tensor(audio).detach().cpu().to_dense()

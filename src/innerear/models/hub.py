@@ -96,7 +96,7 @@ def require_cached(
     Parameters
     ----------
     what : the repository is, for the message: the text encoder, the codec …
-    model : whose loading needs it, as `python -m innerear fetch` takes it.
+    model : name of the model for the message, as `python -m innerear fetch` takes it.
     revisions : by repository; see `cached`.
 
     Raises

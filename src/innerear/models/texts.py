@@ -36,7 +36,7 @@ def read_texts(musicgen: Any, texts: Sequence[str | None], *, half: bool = False
 
     Parameters
     ----------
-    half : whether the model computes in float16, where a row must take the same kernel beside any text.
+    half : whether the model computes in float16, where each row must take the same kernel in any batch.
     """
     lm = musicgen.lm
     alone = {}

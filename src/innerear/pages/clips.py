@@ -44,7 +44,7 @@ def clips_page(
 
     Parameters
     ----------
-    samples : the index, in whose order emotions, prompts and seeds stand: sample_id, prompt_id, emotion,
+    samples : the index; emotions, prompts and seeds are in its order: sample_id, prompt_id, emotion,
         text, seed, audio, audio_sha256, and recording, the name of a recorded track's file.
     heading, room : of the study, and the page's own name.
     clips : long table of clip features: sample_id, feature, value, reason. The page shows some of them.

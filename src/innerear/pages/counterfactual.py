@@ -56,7 +56,7 @@ def counterfactual_page(
     samples : the index of the study.
     likelihood : an open `likelihood.h5` of the template.
     figures : of all templates whose texts were swapped, in order.
-    templates : all whose clips were read under other texts.
+    templates : all with clips that were read under other texts.
     """
     template = str(likelihood.attrs["template"])
     nats = {(clip, text): one for clip, texts in excess(likelihood).items() for text, one in texts.items()}

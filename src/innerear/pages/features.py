@@ -44,7 +44,7 @@ def features_page(
     described : of `innerear.features.describe.describe`.
     activations : layer → sparse activations of all N clips.
     seconds : [S'] when each step's first token sounds.
-    design : of the study, whose samples name the clips (``audio``).
+    design : of the study; its samples name the clips (``audio``).
 
     Raises
     ------

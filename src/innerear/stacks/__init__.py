@@ -8,13 +8,13 @@ Stack, one file per sample::
     attrs                schema, name, sample and prompt, settings, model, generation, versions, hashes
     contents             JSON text: axes, type, shape and hashes of each dataset (`innerear.io.hdf5`)
     codes                int16 [codebook, frame]
-    step/window          int32 [step]; step/position likewise: where in the window's sequence
+    step/window          int32 [step]; step/position, int32 [step]: the place in the window's sequence
     step/frame           int32 [step, codebook], −1 = padding
     step/reread          bool [step, codebook], whether that frame had been written before
     step/seconds         float32 [step]
     step/complete        bool [step]
     step/input_gap       float32 [step], how far the branches' inputs of layer 0 differ (cross-attention)
-    residual/layer_00 …  float16 or float32 [branch, step, d_model]; other sites likewise
+    residual/layer_00 …  float16 or float32 [branch, step, d_model]; in the same way for other sites
     likelihood/nll       float32 [distribution, codebook, frame], of replayed stacks
 
 The names are imported on first use: a job that writes stacks needs no pandas.

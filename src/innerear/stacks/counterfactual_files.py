@@ -63,7 +63,7 @@ def open_templates(
 
     Parameters
     ----------
-    samples : the study's index, of whose stacks the files must be.
+    samples : the study's index; the files must be made of its stacks.
 
     Raises
     ------

@@ -144,7 +144,7 @@ def open_layers(
     Parameters
     ----------
     paths : of files, or of folders that bear the names of their layers, such as ``00-03-05``.
-    samples : the study's index, of whose stacks the files must be.
+    samples : the study's index; the files must be made of its stacks.
 
     Raises
     ------

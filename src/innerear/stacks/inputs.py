@@ -21,8 +21,8 @@ def open_inputs(
     Parameters
     ----------
     inputs : name → a path, or those of several layers: files, or folders as `open_layers` takes them.
-    samples : the study's index, of whose stacks files in HDF5 must be; by default the table ``samples``, if
-        the job reads it.
+    samples : the study's index; files in HDF5 must be made of its stacks. By default the table ``samples``,
+        if the job reads it.
 
     Returns
     -------

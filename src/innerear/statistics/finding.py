@@ -104,7 +104,7 @@ class Finding:
     formula : of the estimate, as the page shows it under the answer.
     chance : the estimate without an effect: a number, a column of the table, or ``"labels"`` for 1 ÷ number
         of labels.
-    choices : columns among whose values the answer chooses although each has a family of its own; the p of
+    choices : columns; the answer chooses among their values, although each has a family of its own; the p of
         the chosen row is multiplied by their number (Bonferroni).
     signed : whether an effect may have either sign.
     absent : why a study may lack these rows, or the statistic altogether; "" where that is an error.

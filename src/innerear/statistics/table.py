@@ -135,7 +135,7 @@ def record(
     table : from `blank`, changed in place; its index counts its rows.
     rows : [cells] positions of the family's rows.
     observed : [cells], larger is more extreme; NaN where a row is not to be tested.
-    null : [≤ m, cells] the same under the first of the design's m permutations, as a rule all of them.
+    null : [≤ m, cells] the same under the design's first permutations, usually all m.
     family : what was corrected together, for the column.
     moved : what a permutation moves, in the study's table of them; the labels unless said. For ``of`` others
         than ``"labels"`` and ``"pairs"``, which are drawn from no table, the whole text of `null`.

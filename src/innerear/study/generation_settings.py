@@ -83,7 +83,7 @@ def integer(name: str, value: Any, least: int, most: int) -> int:
 
     Raises
     ------
-    InputError: no whole number, or one out of range; `name` says whose.
+    InputError: no whole number, or one out of range; the message begins with `name`.
     """
     whole = _plain(value)
     if isinstance(whole, float) and whole.is_integer():
@@ -202,7 +202,7 @@ def switch(name: str, value: Any) -> bool:
 
     Raises
     ------
-    InputError: anything else; `name` says whose.
+    InputError: anything else; the message begins with `name`.
     """
     plain = _scalar(value)
     if isinstance(plain, bool):

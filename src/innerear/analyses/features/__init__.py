@@ -1,8 +1,8 @@
 """Relate sparse features to label and sound, on prompts that no dictionary was trained on.
 
-Features stand beside what needs no dictionary (single dimensions, rotated ones, principal components) and
-beside the features of the model with random weights. A share of features that differ says nothing without
-these.
+Features are compared with bases that need no dictionary (single and rotated dimensions, principal
+components) and with features of the model with random weights. A share of features that differ says nothing
+without them.
 """
 
 from collections.abc import Mapping

@@ -28,7 +28,7 @@ class FeatureSteps:
 
     Attributes
     ----------
-    latents, values : sparse activations [N, S', k], of which value 0 is none.
+    latents, values : sparse activations [N, S', k]; a value of 0 is no activation.
     sound : of the same N clips.
     frames : int [S'], the frame that is whole after each step.
     """

@@ -114,7 +114,7 @@ class Moments:
     Attributes
     ----------
     prompts : the clips of each prompt in which the feature both fires and is silent for `SECONDS`, where
-        there are two; prompts of which two fire most come first.
+        there are two; prompts with the two strongest clips come first.
     firing : clip → seconds from which an excerpt has a strong moment of it, the strongest first.
     silent : clip → seconds from which it does not fire for `SECONDS`.
     """

@@ -219,7 +219,7 @@ def coefficients(n_emotions: int, texts: Sequence[str]) -> dict[str, np.ndarray]
     """Return the coefficients of each component's deviations over a seed's cells, name → [Q, E, B].
 
     The squared lengths of a component's deviations sum to its share of the mean square of the E × E cells
-    about their mean: ``(1/E) Σ_b |t_b|²`` for text, likewise for history, ``(1/E²) Σ_ab |i_ab|²`` for the
+    about their mean: ``(1/E) Σ_b |t_b|²`` for text, the same for history, ``(1/E²) Σ_ab |i_ab|²`` for the
     interaction. The off-policy components are those of an additive model fitted by least squares to the cells
     whose text is not the codes' own; they need three emotions. `PARAPHRASE` and `SWAP` are half the mean
     squared distance from the own text to its paraphrase, and to another emotion's text, in one clip.
