@@ -1,4 +1,4 @@
-"""What edits of the states change: dose and effect above dose and cost, ablation, and patched states."""
+"""Effects of edited states: dose and effect above dose and cost, ablation, and patched states."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
