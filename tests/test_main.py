@@ -21,6 +21,16 @@ def test_a_study_is_named_as_yaml_reads_it(tmp_path, capsys, text):
     assert capsys.readouterr().out == "foo\n"
 
 
+def test_a_reader_that_stops_reading_is_no_error(tmp_path):
+    (tmp_path / "config.yaml").write_text("study: foo")
+    reader, writer = os.pipe()
+    os.close(reader)
+    command = [sys.executable, "-m", "innerear", "study", str(tmp_path / "config.yaml")]
+    done = subprocess.run(command, stdout=writer, stderr=subprocess.PIPE, text=True)
+    os.close(writer)
+    assert done.stderr == ""
+
+
 @pytest.mark.parametrize(
     "text",
     ["study: $(touch x)", "study: ../x", "study: 'a b'", "study: [a]", "seeds: [0]", "a: [", "- 1", ""],

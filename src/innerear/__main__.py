@@ -1,6 +1,7 @@
-"""`python -m innerear`: bring a model's weights to this machine, check a new model, and name a study."""
+"""`python -m innerear`: download a model's weights, check a new model, or print the name of a study."""
 
 import argparse
+import os
 import sys
 
 from innerear.errors import InputError, shown
@@ -12,12 +13,12 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m innerear", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
     model = "nano, a hub id (facebook/musicgen-small) or a checkpoint directory"
-    tracing = commands.add_parser("trace", help="list its modules with their calls and shapes")
+    tracing = commands.add_parser("trace", help="list a model's modules with their calls and shapes")
     tracing.add_argument("model", help=model)
     tracing.add_argument("--text", default="happy music", help="the prompt (default: %(default)s)")
     tracing.add_argument("--duration", type=float, default=0.2, help="seconds (default: %(default)s)")
     fetching = commands.add_parser(
-        "fetch", help="bring its weights, text encoder and codec into the cache; needs a network once"
+        "fetch", help="download a model's weights, text encoder and codec into the cache, once"
     )
     fetching.add_argument("model", help=model)
     fetching.add_argument("--revision", help="commit, branch or tag of a hub model (default: main)")
@@ -31,6 +32,10 @@ def main(arguments: list[str] | None = None) -> int:
     print_anything()
     try:
         {"fetch": _fetch, "trace": _trace, "study": _study}[chosen.command](chosen)
+        sys.stdout.flush()
+    except BrokenPipeError:  # a reader such as `head` has read enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
     except FileNotFoundError as error:
         print(f"error: {error.filename} does not exist; give a path that does", file=sys.stderr)
         return 1
