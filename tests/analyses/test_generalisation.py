@@ -93,6 +93,16 @@ def test_transfer_between_branches_equals_ridge_on_features():
     assert mine["test"].item() == "whole"
 
 
+def test_bins_have_their_seconds_and_windows_have_none():
+    table = measure(make_design()).table
+    bins = table[table["over"] == "bins"]
+    for side in ("train", "test"):
+        # 20 steps in five bins: the middle of four steps of 1/50 s each.
+        middles = dict(zip(bins[side], bins[f"{side}_seconds"], strict=True))
+        assert middles == pytest.approx({f"bin_{b}": (4 * b + 1.5) / 50 for b in range(5)})
+        assert table[table["over"] == "windows"][f"{side}_seconds"].isna().all()
+
+
 def test_a_changing_code_is_a_diagonal_and_a_stable_one_a_square():
     design = make_design(n_templates=5)
     p = square(measure(design, 199, n_bins=4, emotion=1.2).table, "p_corrected")

@@ -26,15 +26,18 @@ def test_squares_are_laid_out_train_by_test_and_marked(answers):
     ]
     np.testing.assert_array_equal(np.any(inside, axis=1).reshape(found.shape), ~found)
     assert "hatched: p > 0.05" in figure.get_suptitle()
-    assert [text.get_text() for text in panel.get_yticklabels()] == ["0", "1", "2", "3", "4"]
+    named = [f"{one:.1f}" for one in cells["train_seconds"].drop_duplicates()]
+    assert [text.get_text() for text in panel.get_yticklabels()] == named
+    assert [text.get_text() for text in figure.axes[-2].get_xticklabels()] == named
     assert f"{len(square)} time bins" in figure.get_suptitle()
-    assert (panel.get_ylabel(), panel.get_title()) == ("uncond\nfitted in bin", "")
+    assert (panel.get_ylabel(), panel.get_title()) == ("uncond\nfitted at (s)", "")
 
 
 @pytest.mark.parametrize(("n_bins", "named"), [(20, [0, 5, 10, 15]), (168, [0, 45, 90, 135])])
 def test_a_few_of_many_bins_are_named(n_bins, named):
     bins = np.arange(n_bins)
     rows = {"train": np.repeat(bins, n_bins), "test": np.tile(bins, n_bins), "estimate": 0.1}
+    rows |= {"train_seconds": rows["train"] / 2, "test_seconds": rows["test"] / 2}
     of = {"statistic": EVIDENCE, "over": "bins", "branch": "uncond", "layer": 0, "n_prompts": 8}
     tested = {"p_corrected": 1.0, "n_perm": 99, "min_p": 0.01, "family": "layers"}
     panel, *_ = time_squares(pd.DataFrame(rows | of | tested), model="nano", contrast="emotion").axes

@@ -13,7 +13,7 @@ import pandas as pd
 from innerear.analyses.discriminability import AUC, CONCORDANCE, EVIDENCE
 from innerear.errors import InputError
 from innerear.gram.reading import GramSource
-from innerear.gram.time_bins import bin_means
+from innerear.gram.time_bins import bin_means, bin_seconds
 from innerear.statistics.cells import estimates, rounded
 from innerear.statistics.design import Design
 from innerear.statistics.design.template_contrasts import label_contrasts
@@ -52,7 +52,8 @@ class _Cells:
 def of_layer(gram: GramSource, design: Design) -> LayerResult:
     """Train probes in one time bin (or branch) of a layer and judge them in every other.
 
-    For each branch one row per pair of time bins (`train`, `test`) and statistic; and between cond and
+    For each branch one row per pair of time bins (`train`, `test`; `train_seconds`, `test_seconds` are their
+    middles) and statistic; and between cond and
     uncond, both ways, one row per window. Probes of prompt means are fitted on some templates and judged on
     another, also across time. Evidence is tested by relabeling within templates (without templates by the
     first 99 permutations, with folds and probes made anew), max-T over the cells of a branch and layer.
@@ -73,10 +74,16 @@ def of_layer(gram: GramSource, design: Design) -> LayerResult:
         table, tested = _judged(some, of_prompts)
         frames.append(table)
         maxima += tested
-    return LayerResult(rounded(frames), maxima=maxima)
+    table, seconds = rounded(frames), bin_seconds(gram).round(6)
+    of_bin = {f"bin_{b}": second for b, second in enumerate(seconds.tolist())}
+    for side in ("train", "test"):
+        table[f"{side}_seconds"] = [of_bin.get(name, np.nan) for name in table[side]]
+    return LayerResult(table, maxima=maxima)
 
 
-COLUMNS = columns("branch", "over", "train", "test", "statistic", *INTERVAL, "interval")
+COLUMNS = columns(
+    *("branch", "over", "train", "test", "train_seconds", "test_seconds", "statistic", *INTERVAL, "interval")
+)
 
 
 def _over_time(gram: GramSource, design: Design) -> list[_Cells]:

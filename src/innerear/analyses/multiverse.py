@@ -16,7 +16,7 @@ from innerear.statistics.design.prompt_pairs import PromptPairs
 from innerear.statistics.design.template_contrasts import label_contrasts
 from innerear.statistics.label_distance import Distance, permuted_sums
 from innerear.statistics.ridge.probes import centred_targets, held_out_operators
-from innerear.statistics.table import LayerResult, blank, columns, record, record_flips
+from innerear.statistics.table import INTERVAL, LayerResult, blank, columns, record, record_flips
 
 NORMALISED = "LayerNorm"
 SPACES = "as recorded", NORMALISED
@@ -26,7 +26,7 @@ MEASURES = DISTANCE, COSINE, PROBE = "distance", "cosine", "probe"
 CHOICES = ("space", "scale", "window", "statistic")
 MAP_COLUMNS = ("branch",)
 FAMILY = "layers × choices of {branch}"
-COLUMNS = columns("branch", *CHOICES, "estimate")
+COLUMNS = columns("branch", *CHOICES, *INTERVAL, "interval")
 # Spread below this share of the largest is rounding.
 _NOTHING = 1e-6
 
@@ -46,8 +46,9 @@ def of_layer(gram: GramSource, design: Design) -> LayerResult:
     - *probe*: evidence of a ridge probe on held-out templates. Distance and probe do not depend on centring,
       and have no raw row.
 
-    `score`, the estimate in standard deviations of its own permutation null, puts all on one axis.
-    `p_corrected` and `p_flip_corrected` are max-T over all rows of a branch.
+    `score`, the estimate in standard deviations of its own permutation null, puts all on one axis. There are
+    no intervals: choices are compared in these units. `p_corrected` and `p_flip_corrected` are max-T over all
+    rows of a branch.
     """
     windows = [window for window in WINDOWS if window in gram.labels("window")]
     forms, rows, matrices = _Forms(design.of_prompts()), [], []
@@ -61,7 +62,7 @@ def of_layer(gram: GramSource, design: Design) -> LayerResult:
     measures, every = table["statistic"].to_numpy(str), np.stack(matrices)
     observed, *null = forms.values(every, measures)
     agreement = forms.agreement(every, measures)
-    table = blank(table, design, estimate=observed)
+    table = blank(table, design, estimate=observed, interval="none: choices are compared by their score")
     maxima, why_not = [], "folds or the variance of prompts do not allow it"
     for branch in gram.labels("branch"):
         mine = np.flatnonzero(table["branch"] == branch)

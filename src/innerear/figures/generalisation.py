@@ -28,19 +28,21 @@ def time_squares(table: pd.DataFrame, *, model: str, contrast: str) -> Figure:
     """
     mine = rows_of(table, statistic=EVIDENCE, over=BINS)
     limit = largest(mine)
-    n_bins = len(distinct(mine, "train"))
+    seconds = distinct(mine, "train_seconds")
+    n_bins = len(seconds)
     how = f"{how_tested(mine)}; {n_bins} time bins" if n_bins else "no folds are possible"
     title = f"Probes of {contrast} judged at other times, {model}"
-    grid = _by_layer(title, how, mine, table, panel=(1.9, 1.8), sides="{}\nfitted in bin")
+    grid = _by_layer(title, how, mine, table, panel=(1.9, 1.8), sides="{}\nfitted at (s)")
     ticks = list(range(0, n_bins, 5 * -(-n_bins // 20) if n_bins > 5 else 1))
+    names = [f"{seconds[tick]:.1f}" for tick in ticks]
     for panel, where in grid:
         cells = rows_of(mine, **where)
         estimate, p = (
             cells[name].to_numpy(float).reshape(n_bins, -1) for name in ("estimate", "p_corrected")
         )
         draw_map(panel, estimate, range(n_bins), (-limit, limit), DIVERGING, p)
-        panel.set(aspect="equal", yticks=ticks, yticklabels=ticks)
-    grid.name_x("judged in bin", ticks)
+        panel.set(aspect="equal", yticks=ticks, yticklabels=names, xticks=ticks, xticklabels=names)
+    grid.name_x("judged at (s)")
     grid.bar("probe evidence", shrink=0.6)
     return grid.figure
 
