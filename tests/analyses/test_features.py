@@ -6,7 +6,7 @@ from fake_clips import clip_table
 from fakes import EMOTIONS, Stored, analysed, clustered, codes_of, make_design, rows, sized
 
 from innerear.analyses import features
-from innerear.analyses.features.probes import ACCURACY, accuracies
+from innerear.analyses.features.probes import ACCURACY, KS, accuracies, named_right, probe_rows
 from innerear.analyses.features.sound import SOUND, SOUND_BEYOND, sound_rows
 from innerear.pages.findings import Asked, findings
 from innerear.statistics.claims import ESTABLISHED, NOT_ESTABLISHED, SENTENCES
@@ -148,6 +148,24 @@ def test_probes_are_told_by_kind():
     }
     best = rows(table, kind=features.FEATURES, k_features=1)["estimate"].item()
     assert best > rows(table, kind=features.TWIN, k_features=1)["estimate"].item()
+    assert set(table["interval"]) == {"95% of 20 bootstraps of templates"}
+
+
+def test_intervals_of_accuracies_are_of_bootstraps_of_the_judged_templates():
+    design = sized(make_design(8, own_seeds=True), 19, n_bootstraps=200)
+    values = np.random.default_rng(1).normal(size=(design.n_samples, 30))
+    values[:, 7] += 2 * (np.unique(design.labels, return_inverse=True)[1] == 1)
+    table, _ = probe_rows({"features": values}, design)
+    right = named_right(values, design)
+    counts, labels = design.bootstraps().samples(), design.labels
+    drawn = [
+        [np.average(right[k][labels == one], weights=count[labels == one]) for one in EMOTIONS]
+        for k in range(len(KS))
+        for count in counts
+    ]
+    expected = np.quantile(np.mean(drawn, axis=1).reshape(len(KS), -1), [0.025, 0.975], axis=1)
+    assert np.allclose(table[["ci_lo", "ci_hi"]].to_numpy().T, expected)
+    assert np.allclose(table["estimate"], accuracies(values, design))
 
 
 def answers(design, **planted):

@@ -1,8 +1,8 @@
 """The figures of features: a line where there are rows, none where a control was not asked for."""
 
-import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.collections import LineCollection, PathCollection
 
 from innerear.analyses.features import BEYOND_CHANCE, DIMENSIONS, FEATURES, TWIN
 from innerear.analyses.features.probes import ACCURACY, KS
@@ -14,7 +14,14 @@ LAYERS = (0, 3)
 def tables(kinds):
     share = {"statistic": BEYOND_CHANCE, "branch": "uncond", "ci_lo": 0.1, "ci_hi": 0.5}
     rows = [share | {"kind": kind, "layer": n, "estimate": 0.3} for kind in kinds for n in LAYERS]
-    probe = {"statistic": ACCURACY, "branch": "uncond", "ci_lo": np.nan, "ci_hi": np.nan, "chance": 0.25}
+    probe = {
+        "statistic": ACCURACY,
+        "branch": "uncond",
+        "ci_lo": 0.3,
+        "ci_hi": 0.6,
+        "interval": "95% of 50 bootstraps of templates",
+        "chance": 0.25,
+    }
     rows += [
         probe | {"kind": kind, "layer": n, "k_features": k, "estimate": 0.4, "p_corrected": 0.01 * k}
         for kind in kinds
@@ -66,8 +73,13 @@ def test_lines_stand_for_what_was_measured(kinds):
     [legend] = made["features"].legends
     assert {text.get_text() for text in legend.get_texts()} == {*kinds, "by chance"}
     # Filled where p is small enough: k of 1, 2 and 5.
-    filled = [len(dots.get_offsets()) for dots in probes[0].collections]
+    marks = [one for one in probes[0].collections if isinstance(one, PathCollection)]
+    filled = [len(dots.get_offsets()) for dots in marks]
     assert [n for n in filled if n] == [3] * len(kinds)
+    bars = [one for one in probes[0].collections if isinstance(one, LineCollection)]
+    ends = {tuple(bar[:, 1]) for of_kind in bars for bar in of_kind.get_segments()}
+    assert ends == {(0.3, 0.6)}
+    assert "right, bars: 95% of 50 bootstraps of templates" in made["features"].get_suptitle()
 
 
 def test_lines_of_a_panel_differ_in_colour_and_shape():

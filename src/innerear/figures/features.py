@@ -9,7 +9,7 @@ from matplotlib.ticker import MaxNLocator
 from innerear.analyses.features import BEYOND_CHANCE, DIMENSIONS, FEATURES, TWIN
 from innerear.analyses.features.probes import ACCURACY, KS
 from innerear.figures.drawing.style import dot, legend_below, markers, new_figure, styled
-from innerear.figures.drawing.tables import largest, n_prompts, rows_of, span
+from innerear.figures.drawing.tables import intervals, largest, n_prompts, rows_of, span
 from innerear.statistics.significance import ALPHA
 
 _WITHIN = "FVU within steps"
@@ -97,7 +97,7 @@ def _features(table: pd.DataFrame, model: str, contrast: str) -> Figure:
     layers = sorted(set(accuracies["layer"].astype(int)))
     title = f"What sparse features tell, {model}, uncond, held-out templates"
     how = f"{n_prompts(table)}; left: 95 % of a jackknife over templates; "
-    how += f"right: probes on k of them, filled: p ≤ {ALPHA} by max-T"
+    how += f"right: probes on k of them, filled: p ≤ {ALPHA} by max-T\n{intervals(accuracies, 'right, bars')}"
     figure, axes = new_figure(1, 1 + len(layers), title=title, subtitle=how, panel=(3.2, 3))
     share, *probes = axes[0]
     for number, kind in enumerate((FEATURES, DIMENSIONS, TWIN)):
@@ -112,8 +112,10 @@ def _features(table: pd.DataFrame, model: str, contrast: str) -> Figure:
     share.set(xlabel="layer", ylabel=f"share that differs by {contrast}", ylim=(0, 1.05))
     for panel, layer in zip(probes, layers, strict=True):
         _by_chance(panel, float(accuracies["chance"].iloc[0]))
-        for kind, colour in _KINDS.items():
+        for number, (kind, colour) in enumerate(_KINDS.items()):
             rows = rows_of(accuracies, kind=kind, layer=layer)
+            ends = rows["k_features"] * 1.06 ** (number - 2), rows["ci_lo"], rows["ci_hi"]
+            panel.vlines(*ends, color=colour, linewidth=0.8, alpha=0.6)
             _line(panel, rows, kind, colour, _SHAPES[kind], over="k_features")
             sure = rows[rows["p_corrected"] <= ALPHA]
             panel.scatter(sure["k_features"], sure["estimate"], color=colour, marker=_SHAPES[kind], s=18)

@@ -6,6 +6,8 @@ import numpy as np
 import pandas as pd
 
 from innerear.statistics.design import Design
+from innerear.statistics.ridge.probes import balanced_accuracy_bootstrap
+from innerear.statistics.significance import with_interval
 from innerear.statistics.table import Maxima, blank, record
 
 #: numbers of features of a probe
@@ -26,8 +28,9 @@ def probe_rows(
 
     Returns
     -------
-    A row per kind and k of `KS`: balanced accuracy on templates that neither chose nor fitted. The null moves
-    prompts within templates and chooses and fits anew.
+    A row per kind and k of `KS`: balanced accuracy on templates that neither chose nor fitted, with an
+    interval of bootstraps of the templates that are judged. The null moves prompts within templates and
+    chooses and fits anew.
     """
     reason = why_not.removeprefix("none: ") or design.why_no_folds
     if design.numeric:
@@ -53,15 +56,17 @@ def probe_rows(
         table["null"] = f"none: {reason}"
         return table, []
 
-    def scores(order: np.ndarray) -> np.ndarray:
-        found = [accuracies(one[order], design) for one in values.values()]
+    def right(order: np.ndarray) -> np.ndarray:
+        found = [named_right(one[order], design) for one in values.values()]
         if "dimensions" in values:
-            found.append(accuracies(values["dimensions"][order], design, components=True))
-        return np.concatenate(found)
+            found.append(named_right(values["dimensions"][order], design, components=True))
+        return np.concatenate(found)  # [cells, N]
 
-    observed = scores(np.arange(design.n_samples))
-    null = np.stack([scores(order) for order in design.exchanges()])
-    table["estimate"] = observed
+    own = right(np.arange(design.n_samples))
+    observed = _balanced(own, design)
+    null = np.stack([_balanced(right(order), design) for order in design.exchanges()])
+    drawn = balanced_accuracy_bootstrap(own.T.astype(float), _targets(design), design.bootstraps())
+    table = table.assign(**with_interval(observed, drawn, design.resampled))
     maxima = []
     for kind in kinds:
         rows = np.flatnonzero(table["kind"] == kind)
@@ -71,13 +76,27 @@ def probe_rows(
 
 
 def accuracies(values: np.ndarray, design: Design, *, components: bool = False) -> np.ndarray:
-    """Return the balanced accuracy [KS] of probes on values [N, F], averaged over folds of whole templates.
+    """Return the balanced accuracy [KS] of probes on values [N, F]; see `named_right`."""
+    return _balanced(named_right(values, design, components=components), design)
+
+
+def _targets(design: Design) -> np.ndarray:
+    return design.targets[design.prompt_of]  # [N, Q]
+
+
+def _balanced(right: np.ndarray, design: Design) -> np.ndarray:
+    """Return the mean over labels of the share of their clips that is right, of bool [cells, N]."""
+    return np.stack([right[:, one > 0].mean(axis=1) for one in _targets(design).T]).mean(axis=0)
+
+
+def named_right(values: np.ndarray, design: Design, *, components: bool = False) -> np.ndarray:
+    """Return which clips probes on values [N, F] name right, bool [KS, N]; each judged by other templates.
 
     Parameters
     ----------
     components : score the principal components of the training clips in place of the values.
     """
-    targets = design.targets[design.prompt_of]  # [N, Q]
+    targets = _targets(design)
     hits = np.zeros((len(KS), design.n_samples), bool)
     for fold in design.folds():
         train, test = values[fold.train], values[fold.test]
@@ -96,7 +115,7 @@ def accuracies(values: np.ndarray, design: Design, *, components: bool = False) 
             weights = np.linalg.solve(x.T @ x + _RIDGE * len(x) * np.eye(x.shape[1]), x.T @ wanted)
             guess = (test[:, order[:k]] @ weights + label.mean(axis=0)).argmax(axis=1)
             hits[i, fold.test] = guess == targets[fold.test].argmax(axis=1)
-    return np.stack([hits[:, one > 0].mean(axis=1) for one in targets.T]).mean(axis=0)
+    return hits
 
 
 def _explained(values: np.ndarray, label: np.ndarray) -> np.ndarray:
