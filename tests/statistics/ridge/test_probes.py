@@ -85,7 +85,7 @@ def test_probes_keep_their_level_over_many_null_studies():
 
 def test_one_label_ranks_nothing():
     """As of a corpus that is encoded and not compared: there is no pair, and no number."""
-    design = make_design(4, 1, ("music",), templates=False)
+    design = make_design(n_seeds=1, emotions=("music",), templates=False)
     scores, targets = np.zeros((4, 3, 1)), np.ones((4, 1))
     assert not len(Ranking(design).i)
     found = Ranking(design).bootstrap(scores, targets, design.bootstraps())
