@@ -90,6 +90,17 @@ def test_one_branch_or_no_wish_gives_none():
     assert resolved(enabled=False).layers == [] and not resolved(enabled=False).left_out
 
 
+def test_states_that_cannot_vary_get_no_dictionaries():
+    """uncond reads no text, and in layer 0 self-attention comes before any is read."""
+    assert "cross_attention adds 0" in resolved(capture={"sites": ["cross_attention"]}).left_out
+    before = {"sites": ["self_attention"]}
+    assert resolved(capture=before).layers == [1, 3, 5]
+    assert resolved(capture=before | {"branches": ["uncond"]}).layers == [0, 3, 5]
+    assert "equal in layer 0" in resolved(capture=before | {"layers": [0]}).left_out
+    with pytest.raises(InputError, match=r"features\.layers: .* leave layer 0 out"):
+        resolved(capture=before, layers=[0, 5])
+
+
 def test_finished_dictionaries_that_are_not_there_are_named(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(InputError, match="results/corpus has no dictionaries of uncond"):

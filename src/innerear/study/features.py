@@ -65,9 +65,15 @@ def study_features(
         return Features([], [], {})
     if "uncond" not in capture["branches"]:
         return Features([], [], {}, "dictionaries are of uncond, which is not recorded")
-    layers = _layers(section["layers"], capture["layers"], architecture.n_layers)
+    site, with_delta = capture["sites"][0], "cond" in capture["branches"]
+    if site == "cross_attention":
+        return Features([], [], {}, "dictionaries are of uncond, which reads no text: cross_attention adds 0")
+    # Where no text was read yet, both branches are equal.
+    equal = {0} if with_delta and site == "self_attention" and architecture.cross_attention else set()
+    layers = _layers(section["layers"], capture["layers"], architecture.n_layers, equal)
+    if not layers:
+        return Features([], [], {}, "at self_attention cond and uncond are equal in layer 0")
     settings = {name: section[name] for name in ("kind", "k", "steps", "batch", "lr")}
-    with_delta = "cond" in capture["branches"]
     if section["dictionaries"]:
         given = folder_of(section["dictionaries"])
         of = [one for one in given_dictionaries(given, study) if with_delta or one == "uncond"]
@@ -94,6 +100,25 @@ def study_features(
     )
 
 
+def _layers(
+    asked: Sequence[int] | str | None, captured: Sequence[int], n_layers: int, equal: set[int]
+) -> list[int]:
+    """Return the layers that get dictionaries: those asked for, or else three of those that may."""
+    if asked is None:
+        varied = [layer for layer in captured if layer not in equal]
+        return sorted({varied[0], varied[len(varied) // 2], varied[-1]}) if varied else []
+    layers = resolve_layers(asked, n_layers, "features.layers")
+    missing = [layer for layer in layers if layer not in captured]
+    if missing:
+        raise InputError(f"features.layers: layer {missing[0]} is not captured; add it to capture.layers")
+    if equal & set(layers):
+        raise InputError(
+            "features.layers: at self_attention cond and uncond are equal in layer 0, which comes before any "
+            "text is read, so there is no delta; leave layer 0 out"
+        )
+    return layers
+
+
 def fewer_latents(n_tokens: int, k: int) -> str:
     """Return the advice to ask for as many latents as there are tokens for; nothing where k is no fewer.
 
@@ -104,17 +129,6 @@ def fewer_latents(n_tokens: int, k: int) -> str:
     """
     most = n_tokens // FEWEST
     return f"ask for at most {most}, or " if most > k else ""
-
-
-def _layers(asked: Sequence[int] | str | None, captured: Sequence[int], n_layers: int) -> list[int]:
-    """Return the layers asked for, or the first, the middle and the last that are captured."""
-    if asked is None:
-        asked = sorted({captured[0], captured[len(captured) // 2], captured[-1]})
-    layers = resolve_layers(asked, n_layers, "features.layers")
-    missing = [layer for layer in layers if layer not in captured]
-    if missing:
-        raise InputError(f"features.layers: layer {missing[0]} is not captured; add it to capture.layers")
-    return layers
 
 
 def _training(prompts: Sequence[Prompt], share: float) -> list[str]:
