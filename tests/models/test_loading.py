@@ -149,6 +149,16 @@ def test_what_is_not_in_the_cache_is_named_with_the_command_that_fetches_it(
     assert time.perf_counter() - begin < 5
 
 
+@pytest.mark.parametrize("revision", [None, ".."])
+def test_a_folder_in_the_place_of_a_revision_is_no_snapshot(cache, published, revision):
+    store(cache, SMALL, published[0], REVISION)
+    main = cache / "models--facebook--musicgen-small/refs/main"
+    main.unlink()
+    main.mkdir()
+    with pytest.raises(InputError, match=r"the model facebook/musicgen-small.* is not in the cache"):
+        load_model(SMALL, device="cpu", revision=revision)
+
+
 def test_half_a_text_encoder_is_none(cache, published):
     for path in store(cache, "t5-base", published[1], REVISION).glob("*.safetensors"):
         path.unlink()

@@ -80,7 +80,7 @@ def cached(repo: str, needed: Needed, revision: str | None = None) -> Snapshot |
             found = snapshot_download(
                 name, revision=revision, cache_dir=_cache(needed), local_files_only=True
             )
-        except (LocalEntryNotFoundError, ValueError):
+        except (LocalEntryNotFoundError, ValueError, IsADirectoryError, NotADirectoryError):
             continue
         folder = Path(found)
         if not _missing(folder, needed):
