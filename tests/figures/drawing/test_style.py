@@ -105,6 +105,18 @@ def test_a_legend_that_is_wider_than_its_figure_takes_more_lines(names, tmp_path
     assert not ink[:, -3:].any()
 
 
+def test_a_single_row_of_panels_is_not_squashed_by_what_stands_around_it(tmp_path):
+    figure, axes = new_figure(1, 3, title="A title", subtitle="n: 4 prompts\nof which more", panel=(3.2, 1.2))
+    for panel in axes[0]:
+        step_axis(panel, np.arange(53) / 50, np.ones(53, bool))
+    legend_below(figure, [dot(f"same emotion, seed {i}") for i in range(6)], 3)
+    drawn(figure, tmp_path)
+    boxes = [panel.get_window_extent() for panel in axes[0]]
+    assert min(box.height for box in boxes) > 0.55 * figure.dpi
+    assert figure._suptitle.get_window_extent().y0 > max(panel.get_tightbbox().y1 for panel in axes[0])
+    assert figure.legends[0].get_window_extent().y1 < min(panel.get_tightbbox().y0 for panel in axes[0])
+
+
 def test_dollars_in_names_are_letters(tmp_path):
     """Between two of them Matplotlib expects a formula, and stops at one that it cannot read."""
     name = "$5 or $a^"

@@ -2,6 +2,7 @@
 
 import os
 import textwrap
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from types import MappingProxyType
@@ -16,6 +17,7 @@ from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize, to_rgba_array
 from matplotlib.figure import Figure
+from matplotlib.layout_engine import LayoutEngine
 from matplotlib.lines import Line2D
 from matplotlib.text import Text
 from pandas.api.types import is_numeric_dtype
@@ -37,6 +39,8 @@ BRANCH_COLOURS = MappingProxyType({"cond": "#332288", "uncond": "#999933", "delt
 _MARKERS = "osD^vPX*<>hp"
 #: of names: in a legend, beside an axis
 LETTERS_OF_A_LINE, LETTERS_OF_A_TICK = 40, 20
+#: height of a panel in inches
+LEAST_PANEL = 0.6
 
 _RC: dict[Any, Any] = {
     "font.size": 9,
@@ -205,6 +209,23 @@ def step_axis(
         above.set_xlabel("seconds")
 
 
+def _lay_out(figure: Figure, layout: LayoutEngine) -> None:
+    """Solve the layout, and make the figure higher while a panel is squashed.
+
+    Titles, axes and legends take as much of a figure of one row as of one of many.
+    """
+    specs = [(one, spec.get_gridspec().nrows) for one in figure.axes if (spec := one.get_subplotspec())]
+    for _ in range(5):
+        with warnings.catch_warnings(record=True) as collapsed:
+            warnings.simplefilter("always")
+            layout.execute(figure)
+        shares = [0.0] if collapsed else [one.get_position(original=True).height for one, _ in specs]
+        missing = LEAST_PANEL * figure.dpi - min(shares, default=1) * figure.bbox.height
+        if missing < 1 or not specs:
+            return
+        _make_room(figure, missing * max(rows for _, rows in specs))
+
+
 @styled
 def save(figure: Figure, *paths: str | os.PathLike) -> None:
     """Write the figure to each path, as SVG or PNG by its suffix.
@@ -217,7 +238,7 @@ def save(figure: Figure, *paths: str | os.PathLike) -> None:
     # Solve the layout once and draw each format once; `Figure.savefig` draws each of them twice.
     layout = figure.get_layout_engine()
     if layout is not None:
-        layout.execute(figure)
+        _lay_out(figure, layout)
     figure.set_layout_engine("none")
     for path in map(Path, paths):
         figure.set_dpi(dpi)  # an SVG sets its own
