@@ -5,7 +5,9 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from safetensors.numpy import save_file
+from safetensors.torch import save_file as save_tensors
 
 from innerear.errors import InputError
 from innerear.interventions.directions import (
@@ -127,6 +129,8 @@ def test_a_latent_of_a_dictionary_is_a_direction(tmp_path):
         of_dictionary(tmp_path / "none", 1)
     with pytest.raises(InputError, match="layer is 3, not 0"):
         of_dictionary(folder, 1, layer=0)
+    with pytest.raises(InputError, match="folder: 5 is no path"):
+        of_dictionary(5, 1)
     (folder / "sae_weights.safetensors").write_bytes(b"cut")
     with pytest.raises(InputError, match="its W_dec cannot be read"):
         of_dictionary(folder, 1)
@@ -139,6 +143,26 @@ def test_a_dictionary_with_broken_settings_gives_no_direction(tmp_path, text):
     (dictionary(tmp_path / "sae") / "cfg.json").write_text(text)
     with pytest.raises(InputError, match=r"sae/cfg\.json"):
         of_dictionary(tmp_path / "sae", 1, layer=0)
+
+
+@pytest.mark.parametrize("layer", [-1, True, "3", 0.5])
+def test_a_dictionary_of_a_layer_that_no_model_has_gives_no_direction(tmp_path, layer):
+    with pytest.raises(InputError, match=r"sae/cfg\.json: layer: .* is not allowed; give a whole number"):
+        of_dictionary(dictionary(tmp_path / "sae", metadata={"layer": layer}), 1)
+
+
+@pytest.mark.parametrize("shape", [(5, 3), (5,), (3, 5, 1)])
+def test_a_decoder_of_another_shape_gives_no_direction(tmp_path, shape):
+    folder = dictionary(tmp_path / "sae", d_in=5)
+    save_file({"W_dec": np.ones(shape, np.float32)}, folder / "sae_weights.safetensors")
+    with pytest.raises(InputError, match=r"its W_dec has shape .*, not \[latents, 5\]"):
+        of_dictionary(folder, 1, layer=0)
+
+
+def test_a_decoder_in_bfloat16_gives_a_direction(tmp_path):
+    folder = dictionary(tmp_path / "sae")
+    save_tensors({"W_dec": torch.eye(3, 5).bfloat16()}, folder / "sae_weights.safetensors")
+    assert of_dictionary(folder, 1, layer=0).vector.tolist() == [0, 1, 0, 0, 0]
 
 
 @pytest.mark.parametrize("dtype", ["complex64", "int8", "bool"])

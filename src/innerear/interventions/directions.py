@@ -255,33 +255,40 @@ def of_dictionary(folder: str | PathLike, latent: int, *, layer: int | None = No
     ------
     InputError: no such folder, file, latent or layer, or a layer that is not the one its metadata name.
     """
+    if not isinstance(folder, str | PathLike):
+        raise InputError(f"folder: {shown(folder)} is no path; give the folder of a dictionary")
     folder = Path(folder)
     settings = read_settings(folder)
     own = {**settings, **settings["metadata"]}
     require_of(folder, own, {"layer": layer})
     layer = own.get("layer") if layer is None else layer
-    if not isinstance(layer, int):
+    if layer is None:
         raise InputError(f"{folder / 'cfg.json'} names no layer: give layer=…")
-    decoder = _decoder(folder / "sae_weights.safetensors")
+    layer = integer(f"{folder / 'cfg.json'}: layer", layer, 0, 100_000)
+    decoder = _decoder(folder / "sae_weights.safetensors", own.get("d_in"))
     if not integer("latent", latent, 0, 10**9) < len(decoder):
         raise InputError(f"latent: {latent} is not there; {folder} has the latents 0 to {len(decoder) - 1}")
     seen = frozenset(own["training_prompts"])
     return Direction(decoder[latent], layer, str(own.get("site") or "residual"), f"feature {latent}", seen)
 
 
-def _decoder(path: Path) -> NDArray:
+def _decoder(path: Path, width: Any) -> NDArray:
+    """Return ``W_dec`` [latents, D] as float32; `width` is the D that its settings name, if they do."""
     from safetensors import SafetensorError, safe_open
 
     try:
         file_size(path)
-        with safe_open(path, "numpy") as file:
+        with safe_open(path, "pt") as file:
             decoder = file.get_tensor("W_dec")
     except (OSError, SafetensorError, TypeError, AttributeError) as error:
         said = cannot("read", path, error) or f"{path}: its W_dec cannot be read ({error})"
         raise InputError(said) from None
-    if decoder.dtype.kind != "f":
-        raise InputError(f"{path}: its W_dec is {decoder.dtype}, not floats")
-    return np.asarray(decoder, np.float32)
+    if not decoder.is_floating_point():
+        raise InputError(f"{path}: its W_dec is {str(decoder.dtype).removeprefix('torch.')}, not floats")
+    if decoder.ndim != 2 or width not in (None, decoder.shape[1]):
+        found = tuple(decoder.shape)
+        raise InputError(f"{path}: its W_dec has shape {found}, not [latents, {width or 'D'}]; save it again")
+    return decoder.float().numpy()
 
 
 def random_directions(covariance: NDArray, length: float, n: int, seed: int | Sequence[int]) -> NDArray:
