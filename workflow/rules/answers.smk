@@ -3,9 +3,7 @@ rule replication:
     input:
         samples=rules.gate.output.samples,
     output:
-        table=reported(
-            "replication/table.tsv", "Answers", "replication", table="published values and ours"
-        ),
+        table=reported("replication/table.tsv", "Answers", "replication", table="published values and ours"),
         curves="<results>/replication/curves.tsv",
     resources:
         **needs(mb=2000, minutes=30),
