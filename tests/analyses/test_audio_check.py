@@ -5,6 +5,7 @@ import pytest
 from fake_clips import clip_table
 from fakes import clustered, codes_of, make_design, rows, sized
 from scipy.stats import binom, f_oneway
+from scipy.stats import t as student
 
 from innerear.analyses.audio_check import ANOVA, HEDGES, audio_check, hedges_g
 from innerear.statistics.anova import Anova
@@ -48,10 +49,10 @@ def test_the_interval_of_a_share_is_a_jackknife_over_templates():
         other = design.subset(kept)
         anova = Anova(other)
         left.append(anova.share(anova.f(values[kept][other.rows].mean(axis=1))))
-    half = 1.96 * np.sqrt(len(left) - 1) * np.std(left, axis=0)
+    half = student.ppf(0.975, len(left) - 1) * np.sqrt(len(left) - 1) * np.std(left, axis=0)
     assert np.allclose(table["ci_hi"] - table["estimate"], half)
     assert np.allclose(table["estimate"] - table["ci_lo"], half)
-    assert set(table["interval"]) == {f"95% by a jackknife over {len(left)} templates"}
+    assert set(table["interval"]) == {f"95% t interval by a jackknife over {len(left)} templates"}
 
 
 def test_no_difference_is_said_to_be_none():

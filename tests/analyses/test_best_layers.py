@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from fakes import Measured, Stored, analysed, clustered, codes_of, make_design, rows, stored_products
 from scipy.stats import binom
+from scipy.stats import t as student
 
 from innerear.analyses import discriminability
 from innerear.analyses.best_layers import RANK, best_layers
@@ -29,7 +30,7 @@ def test_the_planted_layer_is_best_and_confirmed_elsewhere_than_where_it_was_cho
     assert held_out["p_corrected"] <= 0.01
     assert held_out["k"] == 5
     assert 0 < held_out["ci_lo"] < held_out["estimate"] < held_out["ci_hi"]
-    assert held_out["interval"] == "95% by a jackknife over 5 templates"
+    assert held_out["interval"] == "95% t interval by a jackknife over 5 templates"
     assert (rows(uncond, statistic=RANK)["interval"] == "95% of 100 bootstraps of templates").all()
     assert rows(best, branch="cond", layer=-1)["p_corrected"].item() > 0.05
 
@@ -65,6 +66,6 @@ def test_the_interval_is_a_jackknife_that_chooses_anew():
     layers = {layer: stored_products(one[None]) for layer, one in enumerate(products)}
     row = rows(best_layers(layers, make_design(n_templates=n), model="m"), layer=-1).iloc[0]
     left = np.array([held_out([t for t in range(n) if t != out]) for out in range(n)])
-    half = 1.96 * np.sqrt((n - 1) / n * ((left - left.mean()) ** 2).sum())
+    half = student.ppf(0.975, n - 1) * np.sqrt((n - 1) / n * ((left - left.mean()) ** 2).sum())
     assert row["estimate"] == pytest.approx(held_out(range(n)))
     assert [row["ci_lo"], row["ci_hi"]] == pytest.approx([row["estimate"] - half, row["estimate"] + half])

@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 from fakes import EMOTIONS, analysed, codes_of, make_design, rows, sized
 from scipy.stats import binom, f_oneway
+from scipy.stats import t as student
 from sklearn.linear_model import LinearRegression
 
 from innerear.analyses import dimensions
@@ -99,13 +100,13 @@ def test_intervals_are_a_jackknife_over_templates(planted):
     table = rows(result.table, branch="uncond")
     for statistic, left in ((BY_DIMENSION, shares), (BEYOND, past)):
         mine = rows(table, statistic=statistic)
-        half = 1.96 * np.sqrt(design.n_blocks - 1) * np.std(left, axis=0)
+        half = student.ppf(0.975, design.n_blocks - 1) * np.sqrt(design.n_blocks - 1) * np.std(left, axis=0)
         assert np.allclose(mine["ci_hi"] - mine["estimate"], half, atol=1e-5)
         assert np.allclose(mine["estimate"] - mine["ci_lo"], half, atol=1e-5)
     rotated = rows(table, statistic=ROTATED).iloc[0]
     assert rotated["ci_lo"] < rotated["estimate"] < rotated["ci_hi"]
     intervals = table[table["statistic"] != SELECTED]["interval"]
-    assert set(intervals) == {f"95% by a jackknife over {design.n_blocks} templates"}
+    assert set(intervals) == {f"95% t interval by a jackknife over {design.n_blocks} templates"}
 
 
 def test_a_basis_that_is_not_special_has_a_bound(planted):
@@ -127,7 +128,7 @@ def test_the_noise_normalised_distance_without_a_template_is_that_of_the_others(
         kept = np.flatnonzero(np.arange(design.n_blocks) != template)
         pairs = products[np.ix_(kept, kept)]
         left.append((pairs.sum() - np.trace(pairs)) / (len(kept) * (len(kept) - 1)))
-    half = 1.96 * np.sqrt(design.n_blocks - 1) * np.std(left)
+    half = student.ppf(0.975, design.n_blocks - 1) * np.sqrt(design.n_blocks - 1) * np.std(left)
     assert row["ci_hi"] - row["estimate"] == pytest.approx(half, rel=1e-3)
 
 
