@@ -69,9 +69,8 @@ def steered(rng, *, weights="trained", effect=30.0, random=2.0, draws=39, lacks=
                     values = [np.nan] * len(FEATURES)
                 nll = np.nan if source == "random" else 2 + dose**2 + 0.01 * rng.normal()
                 feature = (7 if template in TEMPLATES[:6] else 9) if source == "features" else -1
-                rows.append(
-                    (layer, source, "both", dose, draw, template, 0, feature, nll, *values, "", weights)
-                )
+                named = (layer, source, "both", dose, draw, template, 0, feature)
+                rows.append((*named, 1 + abs(dose), nll, *values, "", weights))
     names = [
         "layer",
         "source",
@@ -81,6 +80,7 @@ def steered(rng, *, weights="trained", effect=30.0, random=2.0, draws=39, lacks=
         "template",
         "seed",
         "feature",
+        "distance",
         "nll",
         *FEATURES,
         "reason",

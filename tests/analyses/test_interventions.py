@@ -9,6 +9,7 @@ from fakes import rows
 from innerear.analyses.interventions import (
     ABLATION,
     ACCURACY,
+    AWAY,
     COST,
     EFFECT,
     FINDINGS,
@@ -92,6 +93,15 @@ def test_layers_that_steer_alike_do_not_differ_and_costs_rise_with_the_dose(plan
     matched = rows(planted.map, statistic=MATCHED, weights="trained")
     assert set(matched["source"]) == {"means"}
     assert (matched["estimate"] <= 0.26).all()
+
+
+def test_how_far_states_are_from_their_usual_place_stands_beside_the_cost(planted):
+    away = rows(planted.map, statistic=AWAY, weights="trained", layer=0)
+    means = away[away["source"].isin(["means", "none"])].set_index("dose")["estimate"].to_dict()
+    assert means == pytest.approx({0.0: 1, 0.25: 1.25, -0.25: 1.25, 0.5: 1.5, -0.5: 1.5})
+    assert (away["unit"] == "× the usual").all() and away["p"].isna().all()
+    drawn = rows(planted.curves, source="random", measure="distance", weights="trained")
+    assert np.allclose(drawn["value"], 1.5)
 
 
 def test_a_subspace_that_is_used_costs_accuracy_and_one_that_is_not_does_not(planted):

@@ -52,6 +52,7 @@ def test_a_column_for_each_layer_and_a_thin_line_for_each_template(figures):
         "loudness (LUFS)",
         "centroid (Hz)",
         "cost: nats a token",
+        "states' distance,\n× the usual",
     ]
     loudness = axes[2]
     thin = [line for line in loudness.lines if line.get_linewidth() == 0.5]
@@ -67,9 +68,9 @@ def test_a_column_for_each_layer_and_a_thin_line_for_each_template(figures):
 
 def test_stars_stand_where_both_tests_say_so(figures):
     axes = figures["steering"].axes
-    # Probability and loudness follow the dose; brightness and cost are no such effects.
+    # Probability and loudness follow the dose; brightness, cost and distance are no such effects.
     stars = [" *" in one.get_title("left") for one in axes]
-    assert stars == [True] * 4 + [False] * 4
+    assert stars == [True] * 4 + [False] * 6
 
 
 def test_the_title_says_whose_stars_and_templates_they_are(tables, figures):

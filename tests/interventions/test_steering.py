@@ -207,6 +207,28 @@ def test_a_clips_likelihood_is_guided_and_of_the_untouched_model_under_the_neutr
         assert found.tolist() == pytest.approx([cond], abs=1e-4)
 
 
+def test_the_distance_of_states_is_that_of_the_edited_layer_from_the_other_templates(
+    tiny_model, directions, steered
+):
+    """The states of the run that is edited, as an extractor inside records them."""
+    covariance, usual = directions.covariance(2), directions.subspace(2, "t1")[1]
+    vector = directions.direction(2, "means", "t1").vector
+    found = []
+    for dose in (0.0, 0.25, 0.5):
+        extractor = ActivationExtractor(tiny_model, layers=[2])
+        with intervene(tiny_model, Add(dose * vector, layers=2)):
+            extractor.generate([TEMPLATES["t1"]], seeds=[SEEDS["t1"]], **GENERATION)
+        states = extractor.get_activations()["layer_2"][extractor.timeline.complete]  # [S, C, 1, D]
+        away = (np.asarray(states)[:, :, 0] - usual) ** 2
+        source = "means" if dose else "none"
+        row = rows(steered[0], source=source, branch="both", dose=dose, template="t1")
+        expected = np.sqrt(away.sum(axis=-1).mean() / np.trace(covariance))
+        assert row["distance"].tolist() == pytest.approx([expected], rel=1e-3)
+        found.append(expected)
+    assert len(set(found)) == 3
+    assert steered[0]["distance"].notna().all()
+
+
 def test_untouched_clips_do_not_depend_on_the_layer(tiny_model, directions, steered):
     other, _ = steer(tiny_model, directions, PLAN, 0, GENERATION, [Condition("none")])
     own = steered[0][steered[0]["source"] == "none"]

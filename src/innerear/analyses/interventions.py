@@ -26,9 +26,11 @@ from innerear.statistics.table import blank, columns
 #: names after their text; how many more without a random subspace than without the labels'; nats of patching
 EFFECT, SMALLER = "effect of steering", "effect of a smaller dose"
 LAYERS, COST = "difference of two layers' effects", "cost"
+#: how far the edited layer's states lie from those of untouched clips of other templates
+AWAY = "distance of the states from their usual place"
 MATCHED, ACCURACY, ABLATION = "cost at equal effect", "accuracy", "loss of accuracy beyond a random subspace"
 PATCHED, SWAPPED = "cost of patched states", "cost of the other run's text throughout"
-PROBABILITY, NLL = "probability", "nll"
+PROBABILITY, NLL, DISTANCE = "probability", "nll", "distance"
 #: what of a clip is compared, and its unit: the judge's probability of the end pole, and clip features
 MEASURES = {PROBABILITY: "", **{name: FEATURES[name].unit for name in ("loudness", "centroid", "flatness")}}
 #: source, or layer, of clips that are as they are; and the source of random directions
@@ -154,7 +156,7 @@ class _Steered:
         self._scored: dict[str, NDArray] = {}
         self._features: dict[tuple[int, str], dict[str, int]] = {}
         place = {template: number for number, template in enumerate(templates)}
-        names = [*MEASURES, NLL]
+        names = [*MEASURES, NLL, DISTANCE]
         self.drawn_templates = np.zeros(len(templates), bool)
         rows: list[dict[str, Any]] = table.to_dict("records")
         for row in rows:
@@ -258,6 +260,11 @@ def _steering(steered: _Steered) -> Iterator[pd.DataFrame]:
         cells = {"layer": layers, **named, "measure": NLL, "unit": "nats", "statistic": COST}
         costs = np.array([steered.cost(layer, source, branch, dose)[scored] for layer in layers])
         yield described(cells, costs, steered.design(source))
+    for source, branch, dose in [(UNTOUCHED, "both", 0.0), *steered.conditions]:
+        scored, named = steered.scored(source), {"source": source, "branch": branch, "dose": dose}
+        cells = {"layer": layers, **named, "measure": DISTANCE, "unit": "× the usual", "statistic": AWAY}
+        away = np.array([steered.of(layer, source, branch, dose, DISTANCE)[scored] for layer in layers])
+        yield described(cells, away, steered.design(source))
 
 
 def _matched(steered: _Steered) -> pd.DataFrame:
@@ -362,7 +369,7 @@ def _curves(steered: pd.DataFrame) -> Iterator[dict[str, object]]:
     rows: list[dict[str, Any]] = steered.to_dict("records")
     for row in rows:
         named = {name: row[name] for name in ("weights", "layer", "source", "branch", "dose")}
-        for measure in (*MEASURES, NLL):
+        for measure in (*MEASURES, NLL, DISTANCE):
             if row["source"] == RANDOM:
                 drawn.setdefault((*named.values(), row["draw"], measure), []).append(row[measure])
             else:

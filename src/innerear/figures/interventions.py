@@ -12,6 +12,7 @@ from innerear.acoustics.features import feature_label
 from innerear.analyses.interventions import (
     ABLATION,
     ACCURACY,
+    DISTANCE,
     EFFECT,
     MEASURES,
     NLL,
@@ -45,7 +46,7 @@ def draw(table: pd.DataFrame, curves: pd.DataFrame, *, model: str, contrast: str
 
 @styled
 def dose_curves(table: pd.DataFrame, curves: pd.DataFrame, *, model: str) -> Figure:
-    """Draw measures over the dose, above what it costs; a column per layer.
+    """Draw measures over the dose, above what it costs and how far it moves the states; a column per layer.
 
     Thick: means over templates, a colour per source; thin: single templates of the main source; grey: the
     range of random directions; dashed: the random twin. A star: p ≤ .05 in both tests of the main source at
@@ -55,7 +56,7 @@ def dose_curves(table: pd.DataFrame, curves: pd.DataFrame, *, model: str) -> Fig
     own, twin = (_doses(curves, weights) for weights in ("trained", "random_init"))
     layers = sorted({key.layer for key in own})
     start, end = (str(table[name].iloc[0]) for name in ("start", "end"))
-    rows, effects = [*_SHOWN, NLL], _main_effects(table)
+    rows, effects = [*_SHOWN, NLL, DISTANCE], _main_effects(table)
     main = effects["source"].iloc[0]
     figure, axes = new_figure(
         len(rows),
@@ -141,6 +142,8 @@ def _curve(
 def _label(measure: str, end: str) -> str:
     if measure == NLL:
         return "cost: nats a token"
+    if measure == DISTANCE:
+        return "states' distance,\n× the usual"
     return f"probability of {end}" if measure == PROBABILITY else feature_label(measure, MEASURES[measure])
 
 

@@ -20,6 +20,8 @@ MEASURED = tuple(
     for name, feature in FEATURES.items()
     if feature.group in ("dynamics", "timbre") and name != "harmonic_percussive"
 )
+#: column of how far a clip's states lie from their usual place, in units of how far they usually do
+DISTANCE = "distance"
 #: column of the negative log-likelihood of a clip's tokens, in nats a token
 NLL = "nll"
 
@@ -49,6 +51,28 @@ def likelihood(model: MusicModel, made: Made, texts: Sequence[str], generation: 
     guidance = generation.get("guidance")
     nll = model.replay(made.codes, texts, timeline, guidance=1.0 if guidance is None else guidance)
     return nll[:, DISTRIBUTIONS.index("guided")].nanmean(dim=(1, 2)).numpy()
+
+
+def from_usual(states: torch.Tensor, mean: NDArray, covariance: NDArray) -> NDArray:
+    """Return how far the states of clips lie from a mean, as a multiple of how far states usually do, [B].
+
+    Root mean squares over branches and steps; 1 is as far as any state.
+
+    Parameters
+    ----------
+    states : [S, C, B, D] of complete steps.
+    mean : [B, D], of other clips, for each.
+    covariance : [D, D] of all clips' states.
+
+    Examples
+    --------
+    >>> states = torch.tensor([[[[3.0, 4.0]]]])
+    >>> from_usual(states, np.zeros((1, 2)), np.diag([2.0, 2.0]))
+    array([2.5])
+    """
+    away = states.float().cpu() - torch.from_numpy(np.asarray(mean, np.float32))
+    squares = away.square().sum(dim=-1).double().mean(dim=(0, 1)).numpy()
+    return np.sqrt(squares / np.trace(covariance))
 
 
 def _measure(wave: NDArray, sample_rate: int, frame_rate: float) -> list[float | str]:

@@ -11,12 +11,14 @@ import torch
 from numpy.typing import NDArray
 from tqdm import tqdm
 
+from innerear.capture.hooks import capture
 from innerear.interventions.directions import random_directions
 from innerear.interventions.edits import Add, Edit, ProjectOut, orthonormal
 from innerear.interventions.fitting import Directions
-from innerear.interventions.measuring import NLL, Made, likelihood, measured
+from innerear.interventions.measuring import DISTANCE, NLL, Made, from_usual, likelihood, measured
 from innerear.interventions.running import intervene
 from innerear.models import MusicModel
+from innerear.models.base import Observer
 from innerear.stacks.gram_file import GramFile
 from innerear.study.interventions import SUBSPACES, Condition, Interventions
 from innerear.study.prompts import batches
@@ -54,14 +56,16 @@ def steer(
     Returns
     -------
     table : a row per clip: layer, the fields of its `Condition`, template, seed, `feature` (the number of the
-        one that it is moved along, or −1), `nll` under the untouched model and the neutral text (NaN along
-        random directions), and what `measured` returns.
+        one that it is moved along, or −1), `distance` of the edited layer's states from their usual place
+        (`from_usual`, of the other templates' mean), `nll` under the untouched model and the neutral text
+        (NaN along random directions), and what `measured` returns.
     sounds : audio of the first source's clips, of the drawn templates, and of each of the first `KEPT_DRAWS`
         random directions one clip at the largest dose.
     """
     clips = _clips(plan, conditions)
     generation = {**generation, "duration": plan.settings["duration"]}
     vectors = _vectors(clips, directions, plan, layer)
+    usual = {one: directions.subspace(layer, one)[1] for one in plan.neutral}
     rows, sounds = [], {}
     for batch in tqdm(
         list(batches(range(len(clips)), plan.settings["batch_size"])), desc="steer", unit="batch"
@@ -76,9 +80,13 @@ def steer(
             )
             for branch in dict.fromkeys(clip.condition.branch for clip in own)
         ]
-        made = compose(model, own, edits, generation, plan.settings["batch_size"])
+        made, states = recorded(
+            model, own, edits, generation, plan.settings["batch_size"], directions.site, layer
+        )
         table = measured(model, made)
         table.insert(0, NLL, np.nan)
+        mean = np.stack([usual[one.template] for one in own])
+        table.insert(0, DISTANCE, from_usual(states, mean, directions.covariance(layer)))
         known = [i for i, clip in enumerate(own) if clip.condition.source != "random"]
         if known:
             part = Made(made.codes[known], made.audio[known])
@@ -166,16 +174,48 @@ def ablate(
     return pd.concat(tables, ignore_index=True)
 
 
+def recorded(
+    model: MusicModel,
+    clips: Sequence[Clip],
+    edits: Sequence[Edit],
+    generation: Mapping[str, Any],
+    rows: int,
+    site: str,
+    layer: int,
+) -> tuple[Made, torch.Tensor]:
+    """Compose clips with edits, and return the edited states of a layer as well, [S, C, B, D].
+
+    Of complete steps that no window reads again.
+    """
+    timeline = model.timeline(generation["duration"], stride=generation.get("stride", 0.6))
+    how = {"n_steps": timeline.n_steps, "pre_norm": model.pre_norm, "layers": [layer]}
+    with intervene(model, edits), capture({site: model.modules(site)}, **how) as recording:
+        made = _made(model, clips, generation, rows, recording.run)
+    kept = timeline.analysed[timeline.complete[timeline.analysed]]
+    return made, recording.all(site, layer)[kept]
+
+
 def compose(
     model: MusicModel, clips: Sequence[Clip], edits: Sequence[Edit], generation: Mapping[str, Any], rows: int
 ) -> Made:
-    """Compose clips with edits; in float16 each call has as many `rows`, on which its rounding depends."""
+    """Compose clips with edits; `rows` as in `_made`."""
+    with intervene(model, edits):
+        return _made(model, clips, generation, rows)
+
+
+def _made(
+    model: MusicModel,
+    clips: Sequence[Clip],
+    generation: Mapping[str, Any],
+    rows: int,
+    observe: Observer | None = None,
+) -> Made:
+    """Compose clips; in float16 each call has as many `rows`, on which its rounding depends."""
     how = dict(generation)
     if model.dtype == torch.float16:
         how["rows"] = rows
-    with intervene(model, edits):
-        texts, seeds = [clip.text for clip in clips], [clip.seed for clip in clips]
-        made = model.generate(texts, seeds, how.pop("duration"), **how)
+    texts, seeds = [clip.text for clip in clips], [clip.seed for clip in clips]
+    made = model.generate(texts, seeds, how.pop("duration"), observe=observe, **how)
     return Made(made.codes, made.audio)
 
 
