@@ -99,9 +99,11 @@ def test_the_scale_of_costs_ends_with_the_costs():
 def test_what_explains_less_than_the_mean_does_is_in_the_picture():
     table, measures, *others = tables((FEATURES,))
     worse = measures.assign(estimate=measures["estimate"] + 1)
-    fit, *_ = draw(table, worse, *others, model="nano", contrast="emotion")["dictionaries"].axes
+    not_drawn = worse.assign(written_by="something else", estimate=9.0)
+    measures = pd.concat([worse, not_drawn])
+    fit, *_ = draw(table, measures, *others, model="nano", contrast="emotion")["dictionaries"].axes
     highest = max(line.get_ydata().max() for line in fit.lines)
-    assert 1 < highest < fit.get_ylim()[1]
+    assert 1 < highest < fit.get_ylim()[1] < 1.1 * highest
 
 
 def test_layers_are_whole_numbers():

@@ -9,7 +9,7 @@ from matplotlib.ticker import MaxNLocator
 from innerear.analyses.features import BEYOND_CHANCE, DIMENSIONS, FEATURES, TWIN
 from innerear.analyses.features.probes import ACCURACY, KS
 from innerear.figures.drawing.style import dot, legend_below, markers, new_figure, styled
-from innerear.figures.drawing.tables import intervals, largest, n_prompts, rows_of, span
+from innerear.figures.drawing.tables import intervals, n_prompts, rows_of, span
 from innerear.statistics.significance import ALPHA
 
 _WITHIN = "FVU within steps"
@@ -75,7 +75,7 @@ def _dictionaries(
     for (of, by), (label, colour) in _WRITTEN.items():
         _line(fit, rows_of(held, of=of, written_by=by, measure=_WITHIN), label, colour, _SHAPES[label])
     fit.set(xlabel="layer", ylabel="variance unexplained\nwithin steps")
-    fit.set_ylim(0, 1.05 * max(1, largest(rows_of(held, measure=_WITHIN))))
+    fit.set_ylim(0, 1.05 * max(1, fit.dataLim.ymax))
     for of in _AGREEING:
         label, colour = _WRITTEN[of, "dictionary"]
         rows = rows_of(held, of=of, written_by="dictionary", measure="agreement")
