@@ -44,8 +44,9 @@ _NOTHING = 1e-6
 # A dimension is past the point of its own flips if it lies this many of their standard deviations above 0.
 _FLIP_POINT = 1.645
 _EQUAL = "all samples are equal (deterministic)"
-# Random bases in which the share is also counted without each template, for the interval.
-_TURNS = 20
+# Random bases in which the share is also counted without each template, for the interval: this many, or
+# fewer with this many dimensions in all. An ANOVA for each template and basis takes longer than the rest.
+_TURNS, _TURNED = 20, 2_000
 _ROTATIONS = 4  # a stream of random numbers of their own, apart from those of `Design`
 
 
@@ -70,8 +71,8 @@ def of_layer(gram: GramSource, design: Design, layer: int) -> LayerResult:
       another's, in units of the noise between seeds (`noise_normalised_kernel`); 0 in expectation without
       effect.
 
-    Intervals are a jackknife over templates; in random bases it is of `_TURNS` of them. Dimensions that are
-    equal for all samples are left out (NaN, with the reason).
+    Intervals are a jackknife over templates; in random bases it is of at most `_TURNS` of them. Dimensions
+    that are equal for all samples are left out (NaN, with the reason).
     """
     branches = gram.labels("branch")
     scored = np.stack([_scored(gram.read("window_mean", branch=one, window="whole")) for one in branches])
@@ -195,10 +196,11 @@ def _rotated_shares(
 ) -> tuple[np.ndarray, np.ndarray]:
     """`Anova.share_past` [m, C] of prompt means [C, P, D] in m random bases.
 
-    And its mean over the first `_TURNS` of them without each template, [T, C].
+    And its mean over the first of them, `_TURNS` at most, without each template, [T, C].
     """
     m, rng = anova.design.n_permutations, np.random.default_rng(seed)
     shares, left = np.full((m, len(means)), np.nan), np.full((len(fewer), len(means)), np.nan)
+    n_turned = min(_TURNS, -(-_TURNED // means.shape[-1]))
     # Of triangular matrices: twice as fast as solving with one.
     (multiply,), (invert,) = get_blas_funcs(("trmm",), dtype=float), get_lapack_funcs(("trtri",), dtype=float)
     for branch, of_branch in enumerate(anova.remove @ means):
@@ -213,7 +215,7 @@ def _rotated_shares(
             frame = multiply(1.0, inverse, drawn.T, lower=1, overwrite_b=1)  # orthonormal, [r, D]
             f = anova.ratio(((along @ frame) ** 2).sum(axis=0), s**2 @ frame**2)
             shares[k, branch] = anova.share_past(f)
-            if k < _TURNS and fewer:
+            if k < n_turned and fewer:
                 turned.append(spanned @ frame)
         if turned:
             less = f_without_each(np.stack(turned), fewer)
